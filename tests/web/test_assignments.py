@@ -53,7 +53,8 @@ def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
     assert "assigned to you" in text_of(kim.get("/queue").body)
     assert "Assigned to you" in text_of(kim.get("/queue").body)
     assert "assigned to kim by mia" in text_of(mia.get(f"/requests/{_key(desk, 'eve')}").body)
-    assert re.search(r"<option selected>kim", mia.get(f"/requests/{_key(desk, 'eve')}").body)
+    assert "Assigned to <b>kim</b>" in mia.get(f"/requests/{_key(desk, 'eve')}").body
+    assert "Assigned to <b>you</b>" in kim.get(f"/requests/{_key(desk, 'eve')}").body
     assert (_found(kim, "assigned:me"), _found(mia, "assigned:me"), _found(mia, "assigned:kim")) == (1, 0, 1)
     assert (_found(mia, "assigned:none"), _found(mia, "assigned:others"), _found(mia, "assigned:*")) == (2, 1, 1)
     assert (_found(mia, "-assigned:others"), _found(mia, "-assigned:none"), _found(kim, "assigned:others")) == (2, 1, 0)
@@ -138,6 +139,45 @@ def test_who_cannot_decide_there_is_refused_in_one_line(desk: Room, to: str, wor
     assert desk.row("eve").state.assigned is None
 
 
+def test_a_request_is_assigned_on_its_page_without_a_script(desk: Room) -> None:
+    mia, _ = desk.reviewer("mia"), desk.reviewer("kim")
+    path = f"/requests/{_key(desk, 'eve')}"
+    assert "Assigned to nobody" in text_of(mia.get(path).body)
+    body = mia.get(f"{path}?verb=assign").body
+    names = re.findall(r'name="to" value="([^"]+)"( required checked)?', body)
+    assert names == [("mia", " required checked"), ("kim", ""), ("lena-brandt", "")]
+    assert _assign(desk, mia, "eve", "mia").status == 303
+    again = re.findall(r'name="to" value="([^"]+)"( required checked)?', mia.get(f"{path}?verb=assign").body)
+    assert again == [("mia", ""), ("kim", " required checked"), ("lena-brandt", ""), ("nobody", "")]
+
+
+def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> None:
+    mia = desk.reviewer("mia")
+    path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
+    assert mia.ask("GET", "/assign", headers=part).status == 422, "nothing is selected"
+    assert "who should decide" in mia.ask("GET", path, headers=part).body.lower()
+    values = {"verb": "accept", "key": _key(desk, "eve"), "version": desk.row("eve").version.token}
+    assert mia.post("/tray", values).status == 303
+    assert "decided already" in text_of(mia.ask("GET", path, headers=part).body)
+    mia.post("/tray/send")
+    desk.app_state.tray_service.send_due(desk.app_state.now())
+    answer = mia.ask("GET", path, headers=part)
+    assert (answer.status, "Only pending requests can." in text_of(answer.body)) == (422, True)
+    assert desk.viewer().ask("GET", path, headers=part).status in {403, 404}
+
+
+def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Room) -> None:
+    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
+    path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
+    done = mia.post(path, {"to": "kim", "seen": ""}, **part)
+    assert (done.status, json.loads(done.headers["hx-trigger"])) == (200, {"desk-said": "eve is assigned to kim."})
+    assert "assigned to kim" in text_of(done.body)
+    late = kim.post(path, {"to": "mia", "seen": ""}, **part)
+    assert (late.status, _assignee_name(desk, "eve")) == (409, "kim")
+    assert "Somebody else assigned or decided 1 request meanwhile" in text_of(late.body)
+    assert 'id="tray"' in late.body, "the tray is replaced by itself"
+
+
 def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room) -> None:
     eve, far = desk.reviewer("eve"), desk.reviewer("far", "other/*")
     desk.reviewer("mia")
@@ -154,7 +194,8 @@ def test_a_deputy_has_the_requests_until_the_day(desk: Room) -> None:
     assert mia.post("/settings/away", {"deputy": "kim", "until": day}).status == 303
     assert (_found(kim, "assigned:me"), _found(kim, "assigned:kim"), _found(mia, "assigned:me")) == (1, 1, 1)
     assert "assigned to mia (you stand in)" in text_of(kim.get("/queue").body)
-    assert f"who is away until {day}" in text_of(kim.get(f"/requests/{_key(desk, 'eve')}").body)
+    shown = kim.get(f"/requests/{_key(desk, 'eve')}").body
+    assert f"Assigned to <b>mia</b>, away until {day}; kim stands in" in shown
     (row,) = kim.get("/queue.json?q=assigned:me").json
     assert (row["assigned_to"], row["deputy"]) == ("mia", "kim")
     assert mia.post("/settings/back").status == 303

@@ -2,27 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
 
-from ..application.assignments import MAX_ASSIGNED, assign_requests, find_assignee, list_assignable
+from ..application.assignments import (
+    MAX_ASSIGNED,
+    NOBODY,
+    assign_requests,
+    find_assignee,
+    is_same_member,
+    list_assignable,
+)
 from ..domain.display_text import pluralize
+from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
+from ..errors import Stale, UsageError
 from .request_context import Refused, RequestContext
-from .request_lines import request_key
+from .request_lines import RequestLine, request_key, request_lines
 
 _MAX_KEYS: Final = 500  # rows of one page
+
+
+@dataclass(frozen=True, slots=True)
+class AssignmentChoice:
+    """The form that asks to whom one request (`line`), or the selected ones, should be assigned."""
+
+    url: str
+    names: Sequence[str]  # the member who asks comes first
+    me: str
+    count: int
+    line: RequestLine | None = None
+    current: str | None = None  # to whom the request is assigned now
+
+    @property
+    def first_choice(self) -> str:
+        """The member that is chosen at first."""
+        return next((name for name in self.names if name != self.current), self.names[0])
+
+
+def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentChoice | None:
+    """Return the form for one request; None if it is not pending, or if nobody else can decide it."""
+    names = list_names(context, line.row) if line.row.state.status == Status.PENDING and not line.is_leaving else []
+    if not names:
+        return None
+    current = None if line.assignee is None else line.assignee.name
+    return AssignmentChoice(
+        f"/requests/{line.key}/assign", _order_names(context, names), context.member.name, 1, line, current
+    )
+
+
+def selection_sheet(context: RequestContext) -> Response:
+    """Return the form for the member's selection as a part for a dialog."""
+    names, count = list_names(context), context.workspace.selections.count(context.selection_name)
+    if not count or not names:
+        raise Refused(
+            "No request is selected." if names else "Nobody else can decide.",
+            hint="Tick some rows first, or press x on them." if names else "Invite members on the page Settings.",
+        )
+    choice = AssignmentChoice("/assign", _order_names(context, names), context.member.name, count)
+    return context.render("parts/assign-sheet.html", assignment=choice, still_selected=0)
+
+
+def _order_names(context: RequestContext, names: Sequence[str]) -> list[str]:
+    """Return the names with the member who asks first."""
+    return sorted(names, key=lambda name: (name != context.member.name, name))
 
 
 def assign(context: RequestContext) -> Response:
     """Assign one request; the form says to whom it was assigned when the page was made."""
     row = context.find_request(context.params["id"])
-    _assign(context, {row.id: row}, {row.id: context.form_value("seen")[:100] or None})
-    return context.redirect_back(f"/requests/{request_key(row)}#decide")
+    seen = {row.id: context.form_value("seen")[:100] or None}
+    if not context.is_part:
+        _assign(context, {row.id: row}, seen)
+        return context.redirect_back(f"/requests/{request_key(row)}#decide")
+    try:
+        to, problem = _assign(context, {row.id: row}, seen), None
+    except (Refused, UsageError, Stale) as refused:
+        to, problem = "", refused
+    (line,) = request_lines(context, [context.find_request(request_key(row))])
+    if problem is not None:
+        text, hint = str(problem), problem.hint
+        return context.render(
+            "parts/updated-rows.html", 409, lines=[line], alike=None, message=text, hint=hint, is_bad=True
+        )
+    told = json.dumps({"desk-said": f"{line.who} is assigned to {to}."})
+    return context.render("parts/updated-rows.html", lines=[line], headers={"hx-trigger": told}, alike=None)
 
 
 def assign_selected(context: RequestContext) -> Response:
@@ -50,8 +120,8 @@ def list_names(context: RequestContext, row: RequestRow | None = None) -> list[s
     return names if len(names) > 1 or (row is not None and row.state.assigned) else []
 
 
-def _assign(context: RequestContext, rows: Mapping[int, RequestRow], seen: Mapping[int, str | None]) -> None:
-    """Assign requests to the chosen member. Raises Refused if some changed since they were looked at."""
+def _assign(context: RequestContext, rows: Mapping[int, RequestRow], seen: Mapping[int, str | None]) -> str:
+    """Assign requests to the chosen member, and say to whom. Raises Refused if some changed since they were looked at."""
     chosen = context.form_value("to")[:100]
     if not chosen:
         raise Refused("Nothing was assigned.", hint="Choose a member.")
@@ -61,6 +131,9 @@ def _assign(context: RequestContext, rows: Mapping[int, RequestRow], seen: Mappi
         raise Refused(
             describe_changed(len(result.changed), len(result.assigned), member), hint="Look again.", status=409
         )
+    if member is None:
+        return NOBODY
+    return "you" if is_same_member(member, context.member) else member.name
 
 
 def describe_changed(changed: int, assigned: int, member: Member | None) -> str:

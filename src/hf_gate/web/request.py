@@ -15,18 +15,19 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .approvals import find_alarm
-from .assignments import list_names
+from .assignments import choose_assignee
 from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
 from .queue_query import PENDING, encode_query, queue_url
-from .request_context import NotFound, RequestContext
+from .request_context import NotFound, Refused, RequestContext
 from .request_history import find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines
 from .request_place import find_place, find_referring_query
 from .requester_summary import summarize_requester
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
+ASSIGN = "assign"  # in addresses: say who should decide
 CHANGE_END = "end"  # in addresses: change the end of an access
 
 
@@ -49,7 +50,8 @@ def page(context: RequestContext) -> Response:
         title=f"{line.who} asks for {row.repo}",
         line=line,
         alarm=find_alarm(context, row),
-        assignable=list_names(context, row) if row.state.status == Status.PENDING else [],
+        assignable=(choice := choose_assignee(context, line)) is not None,
+        assignment=choice if verb == ASSIGN else None,
         can_reveal=context.is_masked and may_reveal(context.workspace),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
@@ -141,6 +143,8 @@ def sheet_part(context: RequestContext) -> Response:
     row = context.find_request(context.params["id"])
     line = request_lines(context, [row])[0]
     verb = context.params["verb"]
+    if verb == ASSIGN:
+        return _assign_sheet(context, line)
     ends = choose_ends(context, line, verb)
     if ends is None and (verb not in VERBS or verb not in line.verbs):
         raise NotFound
@@ -151,6 +155,19 @@ def sheet_part(context: RequestContext) -> Response:
             "parts/until.html", line=line, ends=ends, still_selected=count_other_selected(context, row)
         )
     return context.render("parts/sheet.html", sheet=make_sheet(context, line, verb))
+
+
+def _assign_sheet(context: RequestContext, line: RequestLine) -> Response:
+    """Return the form that assigns a request. Raises Refused if it cannot be assigned."""
+    choice = choose_assignee(context, line)
+    if choice is None and line.status != Status.PENDING:
+        raise Refused(f"{line.who} cannot be assigned.", hint="Only pending requests can.")
+    if choice is None:
+        raise Refused(f"{line.who} cannot be assigned.", hint="Nobody else can decide, or it is decided already.")
+    if not context.is_part:
+        return page(context)
+    still_selected = count_other_selected(context, line.row)
+    return context.render("parts/assign-sheet.html", assignment=choice, still_selected=still_selected)
 
 
 def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndChoices | None:

@@ -87,6 +87,7 @@ ROUTES: Final = (
     Route("POST", "/tray/hold", _REVIEWER, tray.hold),
     Route("POST", "/tray/send", _REVIEWER, tray.send),
     Route("POST", "/tray/seen", _REVIEWER, tray.dismiss_outcomes),
+    Route("GET", "/assign", _REVIEWER, assignments.selection_sheet),
     Route("POST", "/assign", _REVIEWER, assignments.assign_selected),
     Route("GET", "/selection", _REVIEWER, selection_page.page),
     Route("POST", "/selection", _REVIEWER, bulk.select),

@@ -1,6 +1,6 @@
 /* Decides rows, undoes decisions, and shows the reasons of verdicts. */
 
-import { enqueueSelection, postDecision } from "./calls.js";
+import { enqueueSelection, postDecision, waitForSelection } from "./calls.js";
 import { announce, find } from "./dom.js";
 import { currentRow, currentRowKey, focusRow, isDecided, isOfPerson } from "./rows.js";
 import { keyOf, nextUndecidedRow, rowById, rowOfRequest } from "./rows.js";
@@ -47,6 +47,27 @@ export function decideByKey(verb) {
     if (Number(bar.dataset.count) > 1) bar.requestSubmit(find(`[name=verb][value=${verb}]`, bar));
     else decide(row, verb);
   });
+}
+
+/* Ask to whom the selection should be assigned if the current row is ticked, else the current row only. */
+export function assignByKey() {
+  const row = currentRow();
+  const box = tickOf(row);
+  if (!box || isDecided(row) || !find("#bulk [name=to]")) {
+    announce("That cannot be assigned here.");
+    return;
+  }
+  const hasMany = () => box.checked && Number(find("#bulk").dataset.count) > 1; // after every tick was stored
+  openSheet(() => (hasMany() ? "/assign" : `/requests/${keyOf(row)}/assign`), row, waitForSelection());
+}
+
+/* Send the choice of a member. A row that alone is ticked loses its tick. */
+export function assignRow(form, values) {
+  const row = rowById(values.key);
+  const box = tickOf(row);
+  if (box?.checked) setTicks([box], false);
+  postDecision(form.getAttribute("action"), values);
+  focusRow((row && nextUndecidedRow(row)) || row);
 }
 
 export function openEndSheet(row) {

@@ -2,7 +2,7 @@
 
 import { postDecision } from "./calls.js";
 import { announce, find, pageName } from "./dom.js";
-import { decide, noteTrayCall, showLeaving } from "./decisions.js";
+import { assignRow, decide, noteTrayCall, showLeaving } from "./decisions.js";
 import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
 import { selectAll } from "./selection.js";
 import { closeSheet, dialog, hideSheet, openSheet, problemWith } from "./sheet.js";
@@ -25,9 +25,13 @@ function submitSheet(form, button) {
     field.focus();
     return;
   }
+  hideSheet();
+  if (form.matches("[data-assign]")) {
+    assignRow(form, values);
+    return;
+  }
   const row = rowById(values.key);
   const next = row && nextUndecidedRow(row);
-  hideSheet();
   if (row) showLeaving(row, values.verb);
   postDecision("/tray", values);
   focusRow(next || row);
@@ -37,7 +41,7 @@ function handlerFor(form, button) {
   if (form.id === "decide" && button && rowOf(button)) return () => decide(rowOf(button), button.dataset.do);
   if (form.matches("[data-tray]") && pageName === "queue") return () => submitTrayForm(form, button);
   if (form.id === "bulk" && button?.dataset.select) return () => selectAll(button.dataset.select);
-  const isSheet = form.matches("[data-sheet-form]") && dialog.contains(form) && pageName === "queue";
+  const isSheet = form.matches("[data-sheet-form]:not([action='/assign'])") && dialog.contains(form) && pageName === "queue";
   return isSheet ? () => submitSheet(form, button) : null;
 }
 

@@ -1,7 +1,7 @@
 /* Single keys. The page /keys lists them. */
 
 import { find, findAll, pageName } from "./dom.js";
-import { decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
+import { assignByKey, decideByKey, openEndSheet, toggleWhy, undoLast } from "./decisions.js";
 import { writeOwnText } from "./reasons.js";
 import { currentRow, focusAlongRow, focusRelative, focusRow } from "./rows.js";
 import { setAllTicks, toggleRow } from "./selection.js";
@@ -29,6 +29,7 @@ const QUEUE_KEYS = {
   s: () => decideByKey("reset"),
   r: () => decideByKey("reject"),
   c: () => decideByKey("cancel"),
+  i: assignByKey,
   x: () => toggleRow(currentRow()),
   X: () => toggleRow(currentRow(), { isRange: true }),
   e: () => toggleWhy(currentRow()),

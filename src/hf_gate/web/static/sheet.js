@@ -15,10 +15,12 @@ const MOST_KEYS = 40; // that are kept while a sheet is on its way
 let aboutId = null; // the row that the sheet is about
 let earlyKeys = null; // pressed while a sheet is on its way; null while none is
 
-export function openSheet(url, opener = null) {
+/* `url` may be a function, which is called when `ready` has resolved. */
+export function openSheet(url, opener = null, ready = null) {
   if (!dialog.contains(opener)) aboutId = (opener ? rowOf(opener) : currentRow())?.id ?? null;
   earlyKeys = [];
-  getSheet(url.split("#")[0]).finally(() => { // htmx would scroll to a fragment
+  const getIt = () => getSheet((typeof url === "function" ? url() : url).split("#")[0]); // htmx would scroll to a fragment
+  (ready ? ready.then(getIt) : getIt()).finally(() => {
     const keys = earlyKeys ?? [];
     earlyKeys = null;
     if (dialog.open) for (const key of keys) pressEarlyKey(key); // without a sheet they would decide rows

@@ -1,0 +1,132 @@
+"""The key i in a real Chromium: it asks to whom the row, the ticked rows or the open request should be assigned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from hf_gate.domain.members import Member, MemberRole
+from tests.web.kit import GOOD, Room, a_room, served
+
+MODEL = "lumen-labs/lantern-7b-chat"
+NAMES = ("ada", "bob", "cyd")
+
+
+@pytest.fixture
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    """Three people wait, ada the longest; lena, mia and kim can decide."""
+    with a_room(tmp_path_factory.mktemp("desk")) as made:
+        made.app_state.hold = 600.0
+        for number, name in enumerate(NAMES, 1):
+            made.local.add_people([{"username": name, "email": f"{name}@ethz.ch"}])
+            asked = {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}}
+            made.local.add_requests([asked | {"asked_at": f"2026-06-{number:02d}T10:00:00.000Z"}])
+        made.read()
+        for name in ("mia", "kim"):
+            made.visitor(Member(name=name, role=MemberRole.REVIEWER))
+        yield made
+
+
+@pytest.fixture
+def page(browser: Browser, room: Room) -> Iterator[Page]:
+    with served(room) as url:
+        context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
+        page = context.new_page()
+        page.goto(f"/sign-in?t={room.door.make_link()}")
+        expect(page.locator(".row.is-focus .who")).to_have_text("ada")
+        yield page
+        context.close()
+
+
+def _press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def _assignees(room: Room) -> list[str | None]:
+    members = {one.id: one.name for one in room.app_state.workspace.members.list_all()}
+    members[room.app_state.membership.owner_member.id] = "lena"
+    return [members.get(room.row(name).state.assigned or "") for name in NAMES]
+
+
+def test_i_and_enter_assign_the_row_to_me_and_a_digit_to_another(page: Page, room: Room) -> None:
+    _press(page, "i")
+    expect(page.locator("#sheet h2")).to_have_text("Assign ada")
+    _press(page, "Enter")
+    expect(page.locator(".row").first).to_contain_text("assigned to you")
+    expect(page.locator(".row.is-focus .who")).to_have_text("bob")
+    expect(page.locator("#said")).to_have_text("ada is assigned to you.")
+    _press(page, "i", "2", "Enter")  # at once: the sheet is still on its way
+    expect(page.locator(".row").nth(1)).to_contain_text("assigned to kim")
+    assert _assignees(room) == ["lena", "kim", None]
+    _press(page, "k", "i", "0", "Enter")
+    expect(page.locator(".row").nth(1)).not_to_contain_text("assigned")
+    assert _assignees(room) == ["lena", None, None]
+
+
+def test_i_on_a_ticked_row_assigns_the_selection_and_else_that_row_alone(page: Page, room: Room) -> None:
+    _press(page, "x", "j", "x", "j", "i")
+    expect(page.locator("#sheet h2")).to_have_text("Assign cyd")
+    expect(page.locator("#sheet")).to_contain_text("2 others stay selected")
+    _press(page, "Escape", "k", "i")
+    expect(page.locator("#sheet h2")).to_have_text("Assign 2 selected requests")
+    _press(page, "3", "Enter")
+    expect(page.locator(".row").nth(1)).to_contain_text("assigned to mia")
+    assert _assignees(room) == ["mia", "mia", None]
+    expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
+
+
+def test_a_row_that_alone_is_ticked_is_assigned_and_loses_its_tick(page: Page, room: Room) -> None:
+    _press(page, "x", "i", "Enter")
+    expect(page.locator(".row").first).to_contain_text("assigned to you")
+    expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
+    assert _assignees(room) == ["lena", None, None]
+
+
+def test_the_loser_of_a_race_keeps_what_the_winner_did(page: Page, room: Room) -> None:
+    _press(page, "i")
+    expect(page.locator("#sheet h2")).to_have_text("Assign ada")
+    key = room.row("ada").state.hub_request
+    kim = room.visitor(Member(name="kim", role=MemberRole.REVIEWER))
+    assert kim.post(f"/requests/{key}/assign", {"to": "kim", "seen": ""}).status == 303
+    _press(page, "Enter")
+    expect(page.locator("#notice")).to_contain_text("Somebody else assigned or decided 1 request meanwhile")
+    expect(page.locator(".row").first).to_contain_text("assigned to kim")
+    assert _assignees(room) == ["kim", None, None]
+
+
+def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
+    _press(page, "o")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("ada")
+    page.wait_for_load_state()
+    _press(page, "i")
+    expect(page.locator("#sheet h2")).to_have_text("Assign ada")
+    _press(page, "2", "Enter")
+    expect(page.locator("#decide")).to_contain_text("Assigned to kim")
+    _press(page, "i")
+    expect(page.locator("#sheet")).to_contain_text("Assigned to kim now.")
+    _press(page, "Escape")
+    assert _assignees(room) == ["kim", None, None]
+
+
+def test_what_cannot_be_assigned_says_so(page: Page, room: Room) -> None:
+    _press(page, "a")
+    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    _press(page, "k", "i")
+    expect(page.locator("#said")).to_have_text("That cannot be assigned here.")
+    page.goto("/queue?by=person")
+    expect(page.locator(".row.is-focus")).to_have_count(1)
+    _press(page, "i")
+    expect(page.locator("#said")).to_have_text("That cannot be assigned here.")
+    assert _assignees(room) == [None, None, None]
+
+
+def test_a_desk_of_one_person_assigns_nothing(page: Page, room: Room) -> None:
+    for name in ("mia", "kim"):
+        room.out(name)
+    page.reload()
+    _press(page, "i")
+    expect(page.locator("#said")).to_have_text("That cannot be assigned here.")
+    expect(page.locator(".keys")).not_to_contain_text("assign")
