@@ -20,8 +20,10 @@ def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longes
     assert {row["repo"] for row in rows} == {line["repo"] for line in crowded.local.repos}
     for row in rows:
         assert row["complete"]
-        found = crowded.app_state.workspace.store.count_by("status")
-        assert row["counts"]["pending"] == sum(n["pending"] for repo, n in found.items() if repo.id == row["repo"])
+        found = crowded.app_state.workspace.store.repos()
+        assert row["counts"]["pending"] == sum(
+            one.counts.get("pending", 0) for one in found if one.repo.id == row["repo"]
+        )
     waiting = sorted((row for row in rows if row["oldest_asked_at"]), key=lambda row: row["oldest_asked_at"])
     places = [
         body.index(f">{row['repo'] if row['repo_type'] == 'model' else 'datasets/' + row['repo']}<") for row in waiting

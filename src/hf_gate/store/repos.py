@@ -1,10 +1,9 @@
-"""Reads the rows of repos and their counts."""
+"""Reads the rows of repos, with the number of their requests by status."""
 
 from __future__ import annotations
 
 import json
 
-from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from .sql import Database, Row
 from .state_columns import repo_of
@@ -13,7 +12,7 @@ _COLUMNS = (
     "id, type, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, counted_at, refused_at,"
     " refused_why, tried_at, tried_complete, tried_counts"
 )
-_COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = ? AND n > 0"
+_COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = 'status' AND n > 0"
 
 
 def read_repo(db: Database, ident: int) -> RepoRow | None:
@@ -22,31 +21,19 @@ def read_repo(db: Database, ident: int) -> RepoRow | None:
     if row is None:
         return None
     counts = db.rows("SELECT name, n FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0", (ident,))
-    return _repo(row, dict(counts))
+    return _decode(row, dict(counts))
 
 
 def read_repos(db: Database) -> list[RepoRow]:
     """Return all repos, ordered by name."""
     counts: dict[int, dict[str, int]] = {}
-    for repo_id, name, n in db.rows(_COUNTS, ("status",)):
+    for repo_id, name, n in db.rows(_COUNTS):
         counts.setdefault(repo_id, {})[name] = n
-    rows = [_repo(row, counts.get(row[0], {})) for row in db.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")]
+    rows = [_decode(row, counts.get(row[0], {})) for row in db.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")]
     return sorted(rows, key=lambda row: row.repo)
 
 
-def count_by(db: Database, kind: str) -> dict[Repo, dict[str, int]]:
-    """Return the counts of one kind for each repo."""
-    found: dict[Repo, dict[str, int]] = {}
-    sql = (
-        "SELECT o.type, o.namespace, o.name, c.name, c.n FROM counters c JOIN repos o ON o.id = c.repo_id"
-        " WHERE c.kind = ? AND c.n > 0"
-    )
-    for type_, namespace, name, counted, n in db.rows(sql, (kind,)):
-        found.setdefault(repo_of(type_, namespace, name), {})[counted] = n
-    return found
-
-
-def _repo(row: Row, counts: dict[str, int]) -> RepoRow:
+def _decode(row: Row, counts: dict[str, int]) -> RepoRow:
     ident, kind, namespace, name, gated, form_card, quick_at, full_at, is_complete, problem, *more = row
     counted_at, refused_at, refused_why, tried_at, tried_complete, tried_counts = more
     return RepoRow(

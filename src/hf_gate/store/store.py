@@ -87,10 +87,6 @@ class Store(StoreConnections):
         ident = self._repo_id(repo)
         return None if ident is None else repos.read_repo(self.reads, ident)
 
-    def count_by(self, kind: str) -> Mapping[Repo, Mapping[str, int]]:
-        """Return how many current requests each repo has by `status`, by `action` of the verdict, or by `queue`."""
-        return repos.count_by(self.reads, kind)
-
     def _repo_id(self, repo: Repo) -> int | None:
         where = (repo.type.value, repo.namespace, repo.name)
         found = self.reads.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
