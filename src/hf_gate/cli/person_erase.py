@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from msgspec.structs import asdict
 
-from ..application.owned_files import owned_files
+from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize, to_one_line
 from ..errors import Guarded
 from .framework import Run, command
@@ -38,7 +38,7 @@ def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
     from ..application import erasure
 
     workspace = open_workspace(run, writes=not dry_run)
-    url, owned = bootstrap.store_url(run.settings, run.location), owned_files(run.location)
+    url, owned = bootstrap.store_url(run.settings, run.location), list_owner_files(run.location)
     person = erasure.find_person(workspace, user)
     preview = erasure.preview_erasure(workspace, person, url, owned)
     if dry_run:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.owned_files import owned_files
+from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize
 from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
@@ -162,7 +162,7 @@ def store_export(run: Run, *, folder: Path) -> int:
 
 def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
     found = {}
-    for path in owned_files(location):
+    for path in list_owner_files(location):
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:

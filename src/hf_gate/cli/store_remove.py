@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from ..application.owned_files import owned_files
+from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize, to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
@@ -185,7 +185,7 @@ def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
     """Return the files that stay: the owner's files, and others that may contain personal data."""
     from ..application.starter_workspace import GITIGNORE
 
-    found = owned_files(run.location)
+    found = list_owner_files(run.location)
     for path in removal.paths:
         found += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
     if (folder := run.location.folder) is not None:

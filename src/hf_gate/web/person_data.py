@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from .. import bootstrap
 from ..application.erasure import check_erasable, erase, preview_erasure
-from ..application.owned_files import owned_files
+from ..application.owner_files import list_owner_files
 from ..application.person_export import export_person, json_document, render_page
 from ..application.store_maintenance import file_of_store, files_of
 from ..domain.rows import PersonRow
@@ -23,7 +23,7 @@ _NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot s
 def erase_page(context: RequestContext) -> Response:
     """Show what an erasure would delete, and ask for the name."""
     person = _find_person(context)
-    preview = preview_erasure(context.workspace, person, _url(context), owned_files(context.workspace.location))
+    preview = preview_erasure(context.workspace, person, _url(context), list_owner_files(context.workspace.location))
     obstacle = None
     try:
         check_erasable(preview)
@@ -46,7 +46,7 @@ def erase_person(context: RequestContext) -> Response:
     if context.form_value("name").strip() != preview.name:
         raise Refused("Nothing was erased: the name is not the same.", hint="Go back and type the name as it is shown.")
     check_erasable(preview)
-    owned = owned_files(context.workspace.location)
+    owned = list_owner_files(context.workspace.location)
     record = erase(context.workspace, person, _url(context), context.member.name, owned)
     forget_recent_plans()
     return context.render(
