@@ -10,10 +10,22 @@ from ..domain.requests import REASON_LIMIT, utf16_units
 from .strict_yaml import suggest
 
 PLACEHOLDERS = ("repo", "user", "rule")
-LONGEST_USER = 42
-"""The longest username on the Hub."""
-
+LONGEST_USER = 42  # characters of the longest username on the Hub
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][\w.-]{0,40})\}")
+_SYNONYMS = {
+    "username": "user",
+    "name": "user",
+    "person": "user",
+    "login": "user",
+    "repository": "repo",
+    "repo_id": "repo",
+    "dataset": "repo",
+    "model": "repo",
+    "label": "rule",
+    "id": "rule",
+    "rule_id": "rule",
+    "policy": "rule",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +44,11 @@ def fill_reason(text: str, *, repo: str, user: str, rule: str) -> str:
 
     A text over the Hub's limit is truncated, so that a long name does not prevent a decision.
     """
-    values = {"repo": repo, "user": user, "rule": rule}
-    filled = _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
-    return _truncate(filled)
+    return _truncate(_fill_placeholders(text, {"repo": repo, "user": user, "rule": rule}))
+
+
+def _fill_placeholders(text: str, values: Mapping[str, str]) -> str:
+    return _PLACEHOLDER.sub(lambda match: values.get(match[1], match[0]), text)
 
 
 def _truncate(text: str) -> str:
@@ -75,12 +89,9 @@ def find_reason_faults(text: str) -> Iterable[ReasonFault]:
 def reason_length_problem(text: str, repos: Iterable[str], rule: str) -> str | None:
     """Return a message if the text exceeds the limit with the longest repo and username; None otherwise."""
     if not _PLACEHOLDER.search(text):
-        return None
+        return None  # `find_reason_faults` measures such a text
     longest = max(repos, key=len, default="x" * 40)
-    filled = _PLACEHOLDER.sub(
-        lambda m: {"repo": longest, "user": "x" * LONGEST_USER, "rule": rule}.get(m[1], m[0]), text
-    )
-    units = utf16_units(filled)
+    units = utf16_units(_fill_placeholders(text, {"repo": longest, "user": "x" * LONGEST_USER, "rule": rule}))
     return _length_message(units) if units > REASON_LIMIT else None
 
 
@@ -89,22 +100,6 @@ def choose_text(reason: str | Mapping[str, str], language: str | None = None) ->
     if isinstance(reason, str):
         return reason
     return reason.get(language or "") or next(iter(reason.values()))
-
-
-_SYNONYMS = {
-    "username": "user",
-    "name": "user",
-    "person": "user",
-    "login": "user",
-    "repository": "repo",
-    "repo_id": "repo",
-    "dataset": "repo",
-    "model": "repo",
-    "label": "rule",
-    "id": "rule",
-    "rule_id": "rule",
-    "policy": "rule",
-}
 
 
 def _length_message(units: int) -> str:
