@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from starlette.responses import Response
 
@@ -20,13 +20,18 @@ class FirstStep:
     """One step. `command` does it in a terminal; `href` is the page where it is done or shown."""
 
     title: str
-    state: Literal["ok", "now", "later"]
+    is_done: bool
     text: str
     command: str
     href: str | None = None
     link: str = ""
     done: int | None = None  # out of `of`
     of: int = 0
+    is_current: bool = False  # the first that is not done
+
+    @property
+    def state(self) -> Literal["ok", "now", "later"]:
+        return "ok" if self.is_done else "now" if self.is_current else "later"
 
     @property
     def mark(self) -> str:
@@ -35,13 +40,13 @@ class FirstStep:
 
 @dataclass(frozen=True, slots=True)
 class FirstSteps:
-    """All five steps. The first that is not done is the current one."""
+    """All five steps."""
 
     steps: Sequence[FirstStep]
 
     @property
     def done_count(self) -> int:
-        return sum(step.state == "ok" for step in self.steps)
+        return sum(step.is_done for step in self.steps)
 
     @property
     def title(self) -> str:
@@ -56,35 +61,12 @@ def page(context: RequestContext) -> Response:
 
 def list_first_steps(context: RequestContext) -> FirstSteps:
     """Return the steps with their current state, without a call of the Hub."""
-    found: list[FirstStep] = []
-    for title, look in _check_all(context):
-        is_first = not look.is_done and all(one.state == "ok" for one in found)
-        state: Literal["ok", "now", "later"] = "ok" if look.is_done else "now" if is_first else "later"
-        found.append(FirstStep(title, state, *look[1:]))
-    return FirstSteps(found)
+    steps = [check(context) for check in (_check_token, _check_repos, _check_sync, _check_policy, _check_members)]
+    current = next((step for step in steps if not step.is_done), None)
+    return FirstSteps([replace(step, is_current=step is current) for step in steps])
 
 
-class _StepStatus(NamedTuple):
-    """Whether a step is done, and the other fields of its `FirstStep`."""
-
-    is_done: bool
-    text: str
-    command: str
-    href: str | None = None
-    link: str = ""
-    done: int | None = None
-    of: int = 0
-
-
-def _check_all(context: RequestContext) -> Iterator[tuple[str, _StepStatus]]:
-    yield "Token", _check_token(context)
-    yield "Repos", _check_repos(context)
-    yield "First sync", _check_sync(context)
-    yield "A policy in shadow mode", _check_policy(context)
-    yield "A second reviewer", _check_members(context)
-
-
-def _check_token(context: RequestContext) -> _StepStatus:
+def _check_token(context: RequestContext) -> FirstStep:
     app_state = context.app_state
     has = bootstrap.has_token(app_state.workspace.settings)
     text = (
@@ -92,23 +74,23 @@ def _check_token(context: RequestContext) -> _StepStatus:
         if has
         else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
     )
-    return _StepStatus(has, text, "hf-gate doctor")
+    return FirstStep("Token", has, text, "hf-gate doctor")
 
 
-def _check_repos(context: RequestContext) -> _StepStatus:
-    app_state = context.app_state
+def _check_repos(context: RequestContext) -> FirstStep:
+    title, app_state = "Repos", context.app_state
     if app_state.workspace.location.folder is None:
         text = (
             "There is no workspace. You can read and decide, but without policies, reason templates and ends of access."
         )
-        return _StepStatus(False, text, "hf-gate init")
+        return FirstStep(title, False, text, "hf-gate init")
     globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
     what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was synced yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
-    return _StepStatus(bool(globs), text, "hf-gate init", "/repos", "Repos")
+    return FirstStep(title, bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
-def _check_sync(context: RequestContext) -> _StepStatus:
+def _check_sync(context: RequestContext) -> FirstStep:
     app_state = context.app_state
     rows = app_state.membership.repos(context.member)
     whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
@@ -132,35 +114,35 @@ def _check_sync(context: RequestContext) -> _StepStatus:
     else:
         text = "The desk is reading the request lists of each repo. This page shows the progress."
     href, done = "/queue" if people else None, whole if rows else None
-    return _StepStatus(is_done, text, "hf-gate sync", href, "Open the queue", done, of)
+    return FirstStep("First sync", is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
-def _check_policy(context: RequestContext) -> _StepStatus:
-    app_state = context.app_state
+def _check_policy(context: RequestContext) -> FirstStep:
+    title, app_state = "A policy in shadow mode", context.app_state
     if app_state.workspace.location.folder is None:
-        return _StepStatus(False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
+        return FirstStep(title, False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies.current
     policies = () if bundle is None else bundle.policies
     problem = app_state.policy_problem_for(context.member)
     if problem is not None:
         text = f"A file of the workspace has an error: {problem}"
-        return _StepStatus(False, text, "hf-gate policy check", "/policies", "Policies")
+        return FirstStep(title, False, text, "hf-gate policy check", "/policies", "Policies")
     if not policies:
         text = "Next to each request it shows its verdict; it changes nothing (mode: shadow)."
-        return _StepStatus(False, text, "hf-gate policy new", "/policies", "Policies")
+        return FirstStep(title, False, text, "hf-gate policy new", "/policies", "Policies")
     watching = sum(policy.mode is PolicyMode.SHADOW for policy in policies)
     acting = len(policies) - watching
     said = [f"{watching:,} in shadow mode"] if watching else []
     said += [f"{acting:,} enforced"] if acting else []
     text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}: {', '.join(said)}."
-    return _StepStatus(True, text, "hf-gate policy check", "/policies", "Policies")
+    return FirstStep(title, True, text, "hf-gate policy check", "/policies", "Policies")
 
 
-def _check_members(context: RequestContext) -> _StepStatus:
+def _check_members(context: RequestContext) -> FirstStep:
     try:
         n = sum(member.has_link for member in context.workspace.members.list_all())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "Invite a second reviewer if you want to. One person is enough."
     href = "/settings#h-m" if context.member.role is MemberRole.ADMIN else None
-    return _StepStatus(bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")
+    return FirstStep("A second reviewer", bool(n), text, "hf-gate ui invite NAME --role reviewer", href, "Invite")
