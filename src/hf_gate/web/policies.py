@@ -135,9 +135,7 @@ class PolicyCounts:
 def policy_page(context: RequestContext) -> Response:
     """Show one policy file. `rule` marks a card; `request` or `who` names a request to try it on."""
     folder = read_workspace_folder(context)
-    text = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
-    if text is None:
-        raise NotFound
+    text = _find_policy(context, folder)
     shown = _Shown(tab=Tab.TEXT if context.query_value("tab") == Tab.TEXT else Tab.CARDS, file_in_folder=text)
     saved = context.query_value("saved")
     shown.is_saved = bool(saved) and read_base(folder, text).startswith(saved)
@@ -161,7 +159,7 @@ def new_draft(context: RequestContext) -> Response:
 def try_draft(context: RequestContext) -> Response:
     """Change cards, check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
-    known = _find_known(context, folder)
+    known = _find_policy(context, folder) if "name" in context.params else None
 
     def finish(text: PolicyText) -> Response | str:
         if context.form_value("do") != "download":
@@ -178,9 +176,7 @@ def save_draft(context: RequestContext) -> Response:
     """Save a draft as the file of its policy, or show why not."""
     folder = read_workspace_folder(context)
     check_may_save(context, folder)
-    known = _find_known(context, folder)
-    if known is None:
-        raise NotFound
+    known = _find_policy(context, folder)
     return _answer_draft(context, folder, known, lambda text: save_text(context, folder, known, text))
 
 
@@ -207,15 +203,12 @@ def _answer_draft(
         return _policy_response(context, folder, text, result, shown)
 
 
-def _find_known(context: RequestContext, folder: WorkspaceFolder) -> PolicyText | None:
-    """Return the policy of the address; None for a draft without a file."""
-    name = context.params.get("name")
-    if name is None:
-        return None
-    known = next((one for one in list_policy_texts(context, folder) if one.name == name), None)
-    if known is None:
-        raise NotFound
-    return known
+def _find_policy(context: RequestContext, folder: WorkspaceFolder) -> PolicyText:
+    """Return the policy that the address names."""
+    for text in list_policy_texts(context, folder):
+        if text.name == context.params["name"]:
+            return text
+    raise NotFound
 
 
 def _check_posted(
@@ -289,9 +282,9 @@ class _DraftResult:
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
-            bar = DraftTrial(process, context, folder, text)
-            self.trial = bar.try_all() if is_trial else None
-            self.told = bar.explain(who) if who else None
+            draft = DraftTrial(process, context, folder, text)
+            self.trial = draft.try_all() if is_trial else None
+            self.told = draft.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
             hint = problem.hint if isinstance(problem, HfGateError) else ""
             self.problem = f"{problem} {hint or ''}".strip() or "There is no person of that name."
@@ -304,7 +297,7 @@ def _policy_response(
     result: _DraftResult | None,
     shown: _Shown,
 ) -> Response:
-    policy = _fill_policy(text, folder)
+    policy, known = _fill_policy(text, folder), shown.file_in_folder
     is_new, is_draft = text.file == _DRAFT_FILE, result is not None and not shown.is_file
     is_shadow = policy is not None and policy.mode is PolicyMode.SHADOW
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
@@ -333,28 +326,23 @@ def _policy_response(
         is_draft=is_draft,
         is_new=is_new,
         notes=shown.notes,
-        hold=find_hold(context, None if shown.file_in_folder is None else _fill_policy(shown.file_in_folder, folder)),
-        saves=can_save(context, folder) and shown.file_in_folder is not None,
-        base=context.form_value("base") or _base(folder, shown),
+        hold=find_hold(context, None if known is None else _fill_policy(known, folder)),
+        saves=can_save(context, folder) and known is not None,
+        base=context.form_value("base") or ("" if known is None else read_base(folder, known)),
         is_saved=shown.is_saved,
         doubts=[] if names_nobody else text.doubts,
         failing=[] if names_nobody else text.failing,
         who="" if result is None else result.who,
         trial=trial,
-        tries=trial is not None,
         told=None if result is None else result.told,
         problem="" if result is None else result.problem,
-        action="/policies" if is_new else f"/policies/{(shown.file_in_folder or text).name}",
+        action="/policies" if is_new else f"/policies/{(known or text).name}",
     )
 
 
 def _fill_policy(text: PolicyText, folder: WorkspaceFolder) -> Policy | None:
-    """Return a policy as the ledger names it."""
+    """Return a policy with its reason templates filled in: it then has the digest that verdicts name."""
     return None if text.policy is None else fill_templates(text.policy, folder.config.templates)
-
-
-def _base(folder: WorkspaceFolder, shown: _Shown) -> str:
-    return "" if shown.file_in_folder is None else read_base(folder, shown.file_in_folder)
 
 
 def _card_lines(
