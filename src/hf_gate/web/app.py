@@ -192,7 +192,7 @@ class DeskApp:
 
     async def finish_hub_sign_in(self, request: Request) -> Response:
         """Answer the sign-in provider's redirect."""
-        refusal = await self.run_in_thread(lambda: self._hub_sign_in.check(request))
+        refusal = await self.run_in_thread(lambda: self._hub_sign_in.check_redirect(request))
         return refusal or await self._ask_provider(request, lambda: self._hub_sign_in.finish(request))
 
     async def connect_hub_account(self, request: Request) -> Response:

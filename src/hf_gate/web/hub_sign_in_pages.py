@@ -28,21 +28,20 @@ _AGAIN: Final = "Sign in again."
 
 @dataclass
 class HubSignInPages:
-    """Answers the addresses of a sign-in. None needs a session."""
+    """Answers the addresses of a sign-in. The router asks for no session."""
 
     app_state: AppState
     authenticator: Authenticator
     _attempts: SignInAttempts = field(default_factory=SignInAttempts)
-    _questions: dict[str, tuple[float, str, HubIdentity]] = field(
-        default_factory=dict
-    )  # by secret: end, member id, account
+    # by secret: end, member id, account
+    _questions: dict[str, tuple[float, str, HubIdentity]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, request: Request) -> Response:
         """Send the browser to the provider. A GET link leads here: a form could not be redirected to another origin."""
         sign_in = self.app_state.hub_sign_in
         if sign_in.client is None:
-            return self._say_off()
+            return self._answer_off()
         if not self._is_at(request, sign_in.origin):
             return RedirectResponse(f"{sign_in.origin}{START_PATH}", 303)
         cookie, attempt = self._attempts.begin(request.cookies.get(self._cookie, ""))
@@ -57,10 +56,10 @@ class HubSignInPages:
         )  # fmt: skip
         return answer
 
-    def check(self, request: Request) -> Response | None:
-        """Refuse a redirect that belongs to no sign-in of this browser; the provider is not asked then. None: it does."""
+    def check_redirect(self, request: Request) -> Response | None:
+        """Return a refusal of a redirect that belongs to no sign-in of this browser; None if the provider can be asked."""
         if self.app_state.hub_sign_in.client is None:
-            return self._say_off()
+            return self._answer_off()
         cookie, state = request.cookies.get(self._cookie, ""), request.query_params.get("state", "")
         return self._refuse(_unknown_attempt()) if self._attempts.find(cookie, state) is None else None
 
@@ -68,12 +67,12 @@ class HubSignInPages:
         """Answer the provider's redirect: sign the member in, ask a question first, or say in one line why not."""
         sign_in = self.app_state.hub_sign_in
         if sign_in.client is None:
-            return self._say_off()
+            return self._answer_off()
         try:
             identity = self._identify(request, sign_in, sign_in.client)
-            now = self.authenticator.signed_in_member(request)
-            if now is not None and can_connect(self.app_state.membership, identity, now):
-                return self._ask(now, identity)
+            member = self.authenticator.signed_in_member(request)
+            if member is not None and can_connect(self.app_state.membership, identity, member):
+                return self._ask(member, identity)
             answer = self.authenticator.enter(request, self._admit(identity))
         except SignInFailed as problem:
             return self._refuse(problem)
@@ -85,14 +84,14 @@ class HubSignInPages:
     def connect(self, request: Request, secret: str) -> Response:
         """Answer the button of the question: bind the signed-in member to the account."""
         try:
-            now = self.authenticator.signed_in_member(request)
-            if now is None:
+            member = self.authenticator.signed_in_member(request)
+            if member is None:
                 return self.authenticator.sign_in_page(401)
             with self._lock:
                 until, ident, identity = self._questions.pop(secret, (0.0, "", HubIdentity("", "")))
-            if now.id != ident or time.monotonic() > until:
+            if member.id != ident or time.monotonic() > until:
                 raise _unknown_attempt()
-            return self.authenticator.enter(request, self._admit(identity, now), is_staying=True)
+            return self.authenticator.enter(request, self._admit(identity, member), is_staying=True)
         except SignInFailed as problem:
             return self._refuse(problem)
         except HfGateError:
@@ -132,7 +131,7 @@ class HubSignInPages:
             raise SignInFailed("The provider refused the sign-in.", hint=_AGAIN, status=403)
         return client.fetch_identity(attempt, code, sign_in.redirect)
 
-    def _say_off(self) -> Response:
+    def _answer_off(self) -> Response:
         return self.authenticator.sign_in_page(404, "Sign-in with the Hub is off here. Use your link.")
 
     def _refuse(self, problem: SignInFailed) -> Response:

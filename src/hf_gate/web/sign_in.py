@@ -152,9 +152,9 @@ class Authenticator:
         is_direct = found.one_time is not None and found.one_time.method is SignInMethod.TERMINAL
         if is_direct and not _is_unintended(request):
             return self.sign_in(request, secret)
-        now = self.signed_in_member(request)
+        member = self.signed_in_member(request)
         answer = self._page(
-            "sign-in-confirm.html", name=found.member.name, now=None if now is None else now.name, secret=secret,
+            "sign-in-confirm.html", name=found.member.name, now=None if member is None else member.name, secret=secret,
             is_led="1" if _is_unintended(request) else None, is_first="1" if found.member.link_until else None,
         )  # fmt: skip
         self._set_device_cookie(request, answer, found)
