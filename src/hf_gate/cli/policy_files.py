@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, available_timezones
 
-from ..domain.display_text import make_visible
+from ..domain.display_text import make_visible, pluralize
 from ..errors import HfGateError, UsageError
 from .framework import Run
 from .policy_problems import problem_lines
@@ -51,23 +51,20 @@ class Policies:
         return Counter("error" if each.is_error else "warning" for each in self.problems)
 
     def without_errors(self) -> Iterable[tuple[str, CheckedPolicy, Policy]]:
-        """Return the policies without errors."""
+        """Return the name, the check and the model of each policy without errors."""
         return [(name, each, each.policy) for name, each in self.checked.items() if each.policy is not None]
 
     def line_of(self, problem: PolicyProblem) -> str:
-        """Return the line of text that a problem is about."""
+        """Return the line of the file that a problem is about."""
         source = self.sources.get(problem.source)
         return source.line(problem.position.line) if source else ""
 
 
-def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, as_talk: bool = False) -> None:
-    """Print problems for people, on stdout.
-
-    With `as_talk`, print on stderr, because stdout is used for something else.
-    """
+def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, on_stderr: bool = False) -> None:
+    """Print problems for people, on stdout, or `on_stderr` if the command prints something else on stdout."""
     for problem in problems:
         for text, style in problem_lines(problem, found.line_of(problem)):
-            if as_talk:
+            if on_stderr:
                 run.out.say(text, style)
             else:
                 shown = make_visible(text, one_line=True)
@@ -77,13 +74,9 @@ def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem],
 def print_errors(run: Run, found: Policies) -> int:
     """Print the errors that stop a command; return exit code 2."""
     errors = [each for each in found.problems if each.is_error]
-    print_problems(run, found, errors, as_talk=True)
-    run.out.say(f"Error: {_count_errors(len(errors))} in the policies; nothing was done.", "red")
+    print_problems(run, found, errors, on_stderr=True)
+    run.out.say(f"Error: {pluralize(len(errors), 'error')} in the policies; nothing was done.", "red")
     return 2
-
-
-def _count_errors(errors: int) -> str:
-    return f"{errors} error{'' if errors == 1 else 's'}"
 
 
 # ---- read files --------------------------------------------------------------------------------------------------------
@@ -151,12 +144,8 @@ def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
     from ..policy.policy_parser import parse_policy
     from ..sources.workspace_folder import read_folder
 
-    read = read_folder(folder).files
-    return {name: parse_policy(each.document.source.text, name) for name, each in _policies_named(folder, read)}
-
-
-def _policies_named(folder: Path, read: Mapping[str, ParsedPolicy]) -> Iterable[tuple[str, ParsedPolicy]]:
-    return ((relative_name(folder, name), each) for name, each in read.items())
+    texts = {relative_name(folder, name): each.document.source.text for name, each in read_folder(folder).files.items()}
+    return {name: parse_policy(text, name) for name, text in texts.items()}
 
 
 def _parse_file(name: str) -> ParsedPolicy:
