@@ -211,7 +211,7 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
         dated = e.GrantDated(
             until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
             at_end=change.at_end or "reset",
-            rule=change.end_rule or (f"{change.policy}/{change.rule}" if change.policy else change.rule),
+            rule=change.end_rule or change.rule_label,
             written=change.until,
             terms=terms.digest if terms else None,
         )

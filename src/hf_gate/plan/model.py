@@ -81,6 +81,11 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return name_person(self.user, self.user_id, self.request_id)
 
     @property
+    def rule_label(self) -> str:
+        """`policy/rule`, or only the rule's name for a decision by a person."""
+        return f"{self.policy}/{self.rule}" if self.policy else self.rule
+
+    @property
     def repo_ref(self) -> Repo:
         """The repo as a `Repo`."""
         namespace, _, name = self.repo.partition("/")

@@ -91,7 +91,7 @@ def render_shadow_actions(plan: Plan) -> Iterator[str]:
 
 
 def _count_by_rule(changes: list[Change]) -> str:
-    count = Counter(map(_label_rule, changes))
+    count = Counter(change.rule_label for change in changes)
     shown = [f"{make_visible(rule, one_line=True)} {number:,}" for rule, number in count.most_common(4)]
     return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
 
@@ -107,13 +107,9 @@ def _render_rules(plan: Plan, policies: Sequence[Policy]) -> Iterator[str]:
         yield "Rules"
     for change, sentence in said[:_RULES]:
         sign = "×" if change.verb == "remove" else _SIGNS[change.action]
-        yield f"  {sign} {make_visible(f'{_label_rule(change)}: {sentence}', one_line=True)}"
+        yield f"  {sign} {make_visible(f'{change.rule_label}: {sentence}', one_line=True)}"
     if len(said) > _RULES:
         yield f"    {len(said) - _RULES} more rules"
-
-
-def _label_rule(change: Change) -> str:
-    return f"{change.policy}/{change.rule}" if change.policy else change.rule
 
 
 def _render_examples(plan: Plan) -> Iterator[str]:

@@ -52,11 +52,6 @@ class ChangeLine:
         return self.repo.rpartition("/")[2]
 
 
-def rule_label(change: Change) -> str:
-    """Return `policy/rule`, or only the rule's name for decisions of people."""
-    return f"{change.policy}/{change.rule}" if change.policy else change.rule
-
-
 def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow | None = None) -> ChangeLine:
     """Return the row of a change; viewers see no names, reasons and values."""
     masked = context.is_masked
@@ -68,7 +63,7 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
         verb=change.verb,
         before=change.before or "no request",
         after=change.after,
-        rule=rule_label(change),
+        rule=change.rule_label,
         why="" if masked else _describe_reasons(change.because),
         reason=None if masked else change.reason,
         age=formatting.format_age(datetime.fromisoformat(change.asked_at), context.now) if change.asked_at else "",

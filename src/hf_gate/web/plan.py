@@ -31,7 +31,7 @@ from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_pla
 from ..plan.render import SHADOW, estimate_calls
 from ..plan.words import count_staying, describe_effects
 from .app_state import AppState
-from .change_lines import ChangeLine, change_line, rule_label, visible_repos
+from .change_lines import ChangeLine, change_line, visible_repos
 from .exports import export_response, file_response
 from .plan_groups import MAX_GROUPS, add_examples, group_changes
 from .plan_maker import store_plan
@@ -170,7 +170,7 @@ def _list_lines(
     fitting = (
         (n, change)
         for n, change in view.changes
-        if n > after and chosen in {"all", f"{change.verb}:{rule_label(change)}"}
+        if n > after and chosen in {"all", f"{change.verb}:{change.rule_label}"}
     )
     found = [pair for pair, _ in zip(fitting, range(PAGE_SIZE + 1), strict=False)]
     lines = [change_line(context, n, change) for n, change in found[:PAGE_SIZE]]

@@ -9,7 +9,7 @@ from typing import Final
 from ..domain.roles import Role
 from ..plan.model import Change
 from ..plan.words import describe_change_rule, describe_counts
-from .change_lines import MARKS, ChangeLine, change_line, rule_label
+from .change_lines import MARKS, ChangeLine, change_line
 from .explanations import can_read_policy
 from .request_context import RequestContext
 from .request_lines import AnswerLine, list_answers
@@ -60,7 +60,7 @@ def group_changes(context: RequestContext, changes: Iterable[tuple[int, Change]]
     """Group numbered changes by verb and rule, the largest groups of a verb first; `add_examples` completes some."""
     found: dict[tuple[str, str], PlanGroup] = {}
     for n, change in changes:
-        key = (change.verb, rule_label(change))
+        key = (change.verb, change.rule_label)
         group = found.get(key)
         if group is None:
             group = found[key] = PlanGroup(*key, change, reason=None if context.is_masked else change.reason)
