@@ -19,6 +19,7 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
     assert describe_effects([change(1, before="accepted", after="reset")], {}) == "1 person loses access"
     assert describe_effects([], {"human": 1, "wait": 3}) == "1 stays with you"
     assert describe_effects([], {}) == ""
+    assert describe_effects([], {"human": 3, "accept_human": 1}) == "3 stay with you"  # the one is among the three
 
 
 @pytest.mark.parametrize(

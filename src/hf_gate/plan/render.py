@@ -21,7 +21,7 @@ _ACTIONS: Final = ("accept", "reset", "reject", "wait", "human")
 _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
     "human": "stay with you",
-    "accept_human": "matched an accept rule but need a person (two reviewers, or the end has passed)",
+    "accept_human": "of these matched an accept rule but need a person (two reviewers, or the end has passed)",
     "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
     ENDS_HELD: "would end earlier, but wait for a person: hf-gate expire confirm",
     ENDS_UNDECIDED: "would end by a condition that is unknown now",

@@ -95,6 +95,17 @@ def _describe_outcome(rule: Rule) -> str:
     words = _VERBS[rule.then]
     if rule.then is Action.WAIT and rule.at_most and rule.after:
         return f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and {_AFTER[rule.after]}"
+    extra = []
+    if rule.reviewers > 1:
+        extra.append(f"by {rule.reviewers} reviewers{' (never automatically)' if rule.then is Action.ACCEPT else ''}")
+    if rule.queue:
+        extra.append(f"in the queue {rule.queue}")
+    if rule.due:
+        extra.append(f"to be decided within {format_duration(rule.due)}")
+    if rule.priority:
+        extra.append(f"with priority {rule.priority}")
+    if extra:
+        words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
     if rule.until is not None:
         words += f" {format_until(rule.until)}"
     if rule.keep_while is not None:
@@ -105,16 +116,7 @@ def _describe_outcome(rule: Rule) -> str:
     if rule.notice:
         times = join_words([format_duration(each) for each in rule.notice], "and")
         words += f"; the end is announced {times} before"
-    extra = []
-    if rule.queue:
-        extra.append(f"in the queue {rule.queue}")
-    if rule.due:
-        extra.append(f"to be decided within {format_duration(rule.due)}")
-    if rule.priority:
-        extra.append(f"with priority {rule.priority}")
-    if rule.reviewers > 1:
-        extra.append(f"by {rule.reviewers} reviewers{', never automatically' if rule.then is Action.ACCEPT else ''}")
-    return f"{words} {', '.join(extra)}" if extra else words
+    return words
 
 
 def _describe_reason(rule: Rule) -> str:
