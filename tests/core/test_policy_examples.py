@@ -60,7 +60,9 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
 
 
 def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends() -> None:
-    found = checked(policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2\n  queue: office", "mode: enforce\n"))
+    found = checked(
+        policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2\n  queue: office", "mode: enforce\n")
+    )
     assert found.policy is not None
     assert describe_policies([found.policy])[1] == (
         "Every request is accepted by 2 reviewers (never automatically), in the queue office, for 1 year; then access ends, "

@@ -53,10 +53,14 @@ def test_the_first_acceptance_is_deferred_and_the_second_is_sent(fresh: LocalHub
     assert [one["user"] for one in owner.run("ls", "--query", "approval:second", "--json").json] == ["ada-l"]
     assert owner.run("run", "--once").code == 0
     assert status_of(fresh, "ada-l") == "pending"
+    assert "  approvals 1 of 2: lena-brandt, " in owner.run("show", f"ada-l@{MODEL}").out
+    found = [(owner.run("show", f"{name}@{MODEL}", "--json").json["approvals"]) for name in ("ada-l", "bob99")]
+    assert [(one["needed"], len(one["given"])) for one in found] == [(2, 1), (2, 0)]
     second = admin.run("accept", f"ada-l@{MODEL}")
     assert second.code == 0, second.err
     assert "accepted; can download now" in second.out
     assert status_of(fresh, "ada-l") == "accepted"
+    assert owner.run("show", f"ada-l@{MODEL}", "--json").json["approvals"] is None
 
 
 @pytest.mark.usefixtures("desk")

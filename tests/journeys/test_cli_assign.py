@@ -58,6 +58,8 @@ def test_requests_are_assigned_listed_and_freed(fresh: LocalHub, desk: Console) 
     done = desk.run("assign", _target(fresh, "ada-l"), "--to", "mia")
     assert (done.code, done.out) == (0, "1 request assigned to mia.\n"), done.err
     assert _read_assignees(desk) == {"ada-l": "mia", "bob99": None, "kim": None}
+    for command in (("show", _target(fresh, "ada-l")), ("person", "show", "ada-l")):
+        assert "  assigned to mia  (" in desk.run(*command).out  # the ledger holds only the id of the member
     assert _read_assignees(desk, "--query", "assigned:mia") == {"ada-l": "mia"}
     assert "assigned_to" in desk.run("ls", "--format", "csv").out
     assert "ASSIGNED" in desk.run("ls", "--format", "human").out

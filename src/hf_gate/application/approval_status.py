@@ -12,10 +12,11 @@ from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.query import Query
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms
+from ..domain.timestamps import from_ms, ms_to_iso
 from ..store.approvals import find_approved
 from .approval_needs import BundleReader, read_needs
 from .approvals import ApprovalBook
+from .records import ApprovalRecord, ApprovalsRecord
 from .workspace import Workspace
 
 _FEW: Final = 20  # requests whose approvals are looked at together until one is found
@@ -80,6 +81,17 @@ def read_approval_status(
         row.id: _status_of(book, row, need, stored, me)
         for row, need, stored in _iterate_doubles(workspace, book, rows, read_bundle)
     }
+
+
+def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRecord | None:
+    """Return the approvals of a pending request; None if one person can accept it."""
+    if row.state.status != Status.PENDING:
+        return None
+    status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
+    if status is None:
+        return None
+    given = [ApprovalRecord(by=one.actor, at=ms_to_iso(one.at)) for one in status.given]
+    return ApprovalsRecord(needed=status.needed, given=given)
 
 
 def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:

@@ -7,10 +7,11 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
+from types import MappingProxyType
 from typing import Final, TypeVar
 
 from ..domain.event_descriptions import describe_event
-from ..domain.events import EventKind, decode_event
+from ..domain.events import AnyEvent, EventKind, RequestAssigned, decode_event
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import ms_to_iso
@@ -131,8 +132,16 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
     )
 
 
-def history_records(store: Store, attempts: Sequence[RequestRow], before: int | None = None) -> list[HistoryRecord]:
-    """Return the records of the entries about these requests of one person, oldest first; only those `before` a number."""
+def history_records(
+    store: Store,
+    attempts: Sequence[RequestRow],
+    before: int | None = None,
+    members: Mapping[str, str] = MappingProxyType({}),
+) -> list[HistoryRecord]:
+    """Return the records of the entries about these requests of one person, oldest first; only those `before` a number.
+
+    `members` are the names of members by id; the ledger holds only ids.
+    """
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
     found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK, before=before)]
     return [
@@ -141,10 +150,16 @@ def history_records(store: Store, attempts: Sequence[RequestRow], before: int | 
             attempt=number[row.link.request or 0],
             kind=row.link.kind,
             actor=row.link.actor,
-            text=describe_event(decode_event(row.link.body), row.private),
+            text=_describe_history(decode_event(row.link.body), row.private, members),
         )
         for row in sorted(found, key=lambda row: row.id)
     ]
+
+
+def _describe_history(event: AnyEvent, private: Mapping[str, object] | None, members: Mapping[str, str]) -> str:
+    if isinstance(event, RequestAssigned) and event.member is not None and event.member in members:
+        return f"assigned to {members[event.member]}"
+    return describe_event(event, private)
 
 
 def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:

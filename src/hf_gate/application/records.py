@@ -121,11 +121,26 @@ class HistoryRecord(Record, frozen=True, kw_only=True):
     text: str
 
 
+class ApprovalRecord(Record, frozen=True, kw_only=True):
+    """One approval of a request that needs several people."""
+
+    by: str
+    at: Time
+
+
+class ApprovalsRecord(Record, frozen=True, kw_only=True):
+    """The approvals of a pending request that needs several people."""
+
+    needed: Count
+    given: Annotated[list[ApprovalRecord], Meta(description="those that count now")]
+
+
 class ShownRequest(RequestRecord, frozen=True, kw_only=True):
     """One request with the account and the history of its requester."""
 
     granted_by: str | None
     account: AccountRecord | None
+    approvals: Annotated[ApprovalsRecord | None, Meta(description="null if one person can accept, or without a store")]
     history: Annotated[list[HistoryRecord] | None, Meta(description="the oldest first; null without a store")]
 
 

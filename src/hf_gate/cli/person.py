@@ -158,9 +158,10 @@ def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iter
 
 
 def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
+    from ..application.assignments import read_member_names
     from ..application.policy_bundle import read_current_verdicts
 
-    who = attempts[-1].person
+    who, names_by_id = attempts[-1].person, read_member_names(workspace)
     known = who.identity
     names = [text for text in (known.fullname, known.email, known.user_id) if text]
     yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
@@ -168,7 +169,7 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
         theirs = list(here)
         last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), NO_DETAILS)
         yield f"  {_attempt_line(last, run.now())}"
-        yield from history_lines(history_records(workspace.store, theirs))
+        yield from history_lines(history_records(workspace.store, theirs, members=names_by_id))
 
 
 def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = None) -> str:

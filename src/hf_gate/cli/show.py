@@ -13,7 +13,7 @@ import msgspec
 from ..application.ledger_entries import history_records
 from ..application.past_records import ShownPastRequest
 from ..application.record_builders import account_record
-from ..application.records import ShownRequest
+from ..application.records import ApprovalsRecord, HistoryRecord, ShownRequest
 from ..application.request_record_builders import (
     NO_DETAILS,
     RequestFields,
@@ -28,6 +28,7 @@ from ..errors import HfGateError, RequestNotFound
 from .as_of import as_of_option, print_certainty, read_view
 from .framework import Run, command, repo_type_option
 from .name_suggestions import did_you_mean
+from .output import format_age
 from .request_details import history_lines, request_lines
 from .request_table import describe_assignee, target_argument, verdict_cell
 from .targets import read_targets
@@ -69,11 +70,26 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         **fields,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
-        history=None if workspace is None else history_records(workspace.store, attempts),
+        approvals=_read_approvals(workspace, attempts, request.status),
+        history=None if workspace is None else _read_history(workspace, attempts),
     )
     document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
     run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
     return 0
+
+
+def _read_approvals(workspace: Workspace | None, attempts: Sequence[RequestRow], status: str) -> ApprovalsRecord | None:
+    if workspace is None or not attempts or status != Status.PENDING:
+        return None
+    from ..application.approval_status import read_approvals_record
+
+    return read_approvals_record(workspace, attempts[-1])
+
+
+def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
+    from ..application.assignments import read_member_names
+
+    return history_records(workspace.store, attempts, members=read_member_names(workspace))
 
 
 def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
@@ -136,12 +152,19 @@ def _current_request(
     return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 
+def _describe_approvals(found: ApprovalsRecord, now: datetime) -> str:
+    given = ", ".join(f"{one.by}, {format_age(datetime.fromisoformat(one.at), now)} ago" for one in found.given)
+    return f"{len(found.given)} of {found.needed}{f': {given}' if given else ''}"
+
+
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
     yield from request_lines(request, now, shown.account, terminal_width(sys.stdout))
     if shown.assigned_to:
         yield f"  assigned  to {to_one_line(describe_assignee(shown))}"
     if shown.verdict:
         yield f"  verdict   {to_one_line(verdict_cell(shown))}"
+    if shown.approvals:
+        yield f"  approvals {to_one_line(_describe_approvals(shown.approvals, now))}"
     if shown.history:
         yield "  history"
         yield from (to_one_line(line) for line in history_lines(shown.history))
