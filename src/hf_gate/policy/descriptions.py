@@ -95,16 +95,7 @@ def _describe_outcome(rule: Rule) -> str:
     words = _VERBS[rule.then]
     if rule.then is Action.WAIT and rule.at_most and rule.after:
         return f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and {_AFTER[rule.after]}"
-    extra = []
-    if rule.reviewers > 1:
-        extra.append(f"by {rule.reviewers} reviewers{' (never automatically)' if rule.then is Action.ACCEPT else ''}")
-    if rule.queue:
-        extra.append(f"in the queue {rule.queue}")
-    if rule.due:
-        extra.append(f"to be decided within {format_duration(rule.due)}")
-    if rule.priority:
-        extra.append(f"with priority {rule.priority}")
-    if extra:
+    if extra := _list_routing(rule):
         words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
     if rule.until is not None:
         words += f" {format_until(rule.until)}"
@@ -117,6 +108,20 @@ def _describe_outcome(rule: Rule) -> str:
         times = join_words([format_duration(each) for each in rule.notice], "and")
         words += f"; the end is announced {times} before"
     return words
+
+
+def _list_routing(rule: Rule) -> list[str]:
+    """Return who decides a request, where and by when."""
+    found = []
+    if rule.reviewers > 1:
+        found.append(f"by {rule.reviewers} reviewers{' (never automatically)' if rule.then is Action.ACCEPT else ''}")
+    if rule.queue:
+        found.append(f"in the queue {rule.queue}")
+    if rule.due:
+        found.append(f"to be decided within {format_duration(rule.due)}")
+    if rule.priority:
+        found.append(f"with priority {rule.priority}")
+    return found
 
 
 def _describe_reason(rule: Rule) -> str:
