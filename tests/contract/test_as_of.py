@@ -178,7 +178,7 @@ def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) ->
 def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) -> None:
     take(store, EEG, [record(1)], 86_400_000)
     with pytest.raises(
-        UsageError, match=r"nothing is known of 1970-01-01 00:00 UTC: the ledger begins 1970-01-02 00:00 UTC"
+        UsageError, match=r"nothing is known about 1970-01-01 00:00 UTC: the audit log begins 1970-01-02 00:00 UTC"
     ):
         _view(store, 1_000)
     with pytest.raises(UsageError, match="no entry about these repos"):

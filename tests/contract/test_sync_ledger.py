@@ -354,7 +354,7 @@ def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
 
 def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
     for lines in ([], [b"{}\n"], [b"\xff\xfe"], [b'{"ledger":"hf-gate","heads":{"desk":[1,"no hex"]}}']):
-        with pytest.raises(UsageError, match="not an exported ledger"):
+        with pytest.raises(UsageError, match="not an exported audit log"):
             proof(lines)
 
 

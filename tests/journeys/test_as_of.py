@@ -110,7 +110,7 @@ def test_today_means_now_and_a_date_its_end(days: tuple[Console, list[str]]) -> 
 @pytest.mark.parametrize("args", [["ls", MODEL], ["report", "access", MODEL]])
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("2001-01-01", "the ledger begins"), ("2999-01-01", "in the future"), ("yesterday", "neither a date nor a time"), (HOSTILE, "neither")],
+    [("2001-01-01", "the audit log begins"), ("2999-01-01", "in the future"), ("yesterday", "neither a date nor a time"), (HOSTILE, "neither")],
 )  # fmt: skip
 def test_a_moment_that_nothing_is_known_of_gets_one_line(
     days: tuple[Console, list[str]], args: list[str], text: str, words: str

@@ -85,7 +85,7 @@ def test_what_is_assigned_to_another_member_is_taken_over_on_purpose(fresh: Loca
 @pytest.mark.parametrize(
     ("who", "to", "words"),
     [
-        ("ada-l", "vic", "vic is a viewer and decides nothing."),
+        ("ada-l", "vic", "vic is a viewer and cannot decide requests."),
         ("ada-l", "nemo", "there is no member 'nemo'."),
         ("kim", "kim", "kim cannot decide their own request. Nothing was assigned."),
         ("ada-l", "me", "you are not a member of this desk under this account."),

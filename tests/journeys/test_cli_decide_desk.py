@@ -259,7 +259,7 @@ def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
         (until,) = db.execute("SELECT until_at FROM requests WHERE until_at IS NOT NULL").fetchone()
     assert until == 1_909_087_200_000, "the end of that day in Zurich"
     again = console.run("accept", f"ada-l@{MODEL}", "--until", "1y")
-    assert "already accepted; access now ends 1y." in again.out
+    assert "already accepted; access now ends in 1y." in again.out
     moves = len(fresh.journal())
     for text, what in (("2020-01-01", "in the past"), ("30 days", "30d"), ("tomorrow", "not an end")):
         refused = console.run("accept", f"bob99@{MODEL}", "--until", text)

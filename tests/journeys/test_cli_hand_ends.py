@@ -78,7 +78,7 @@ def test_explain_says_the_end_of_an_acceptance_by_hand(fresh: LocalHub) -> None:
     console = Console(fresh)
     assert console.run("sync").code == 0
     shown = console.run("explain", f"ada-l@{MODEL}", "--format", "human")
-    assert "An acceptance by hand: access ends 2030-07-01 00:00, by rule lantern/robots." in shown.out
+    assert "If accepted by hand: access ends 2030-07-01 00:00, by rule lantern/robots." in shown.out
     terms = console.run("explain", f"ada-l@{MODEL}", "--json").json["by_hand"]
     assert (terms["kind"], terms["until"], terms["rule"]) == ("end", "2030-06-30", "lantern/robots")
     assert console.run("explain", f"bob99@{MODEL}", "--json").json["by_hand"]["kind"] == "none"

@@ -121,7 +121,7 @@ def test_an_end_that_changed_under_the_review_is_not_sent(fresh: LocalHub, desk:
         terminal.until("Not sent yet: accept ada-l")
         (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("until: 30d", "until: 60d"))
         terminal.press(" ")
-        terminal.until("Not sent: the access would end at another time than was shown")
+        terminal.until("Not sent: the access would end at a different time than shown")
         assert status_of(fresh, "ada-l") == "pending"
         terminal.press("q")
         terminal.end()

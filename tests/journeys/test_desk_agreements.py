@@ -188,7 +188,7 @@ def test_a_row_on_which_access_rests_goes_only_by_one_of_two_ways(desk: Desk) ->
         assert "--end-access" in refused.err
         assert desk.file.read_bytes() == before
     tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--dry-run")
-    assert "ada-l: access rests on these rows; add --end-access or --keep-hash" in tried.out
+    assert "ada-l: access depends on these rows; add --end-access or --keep-hash" in tried.out
     tried = desk.run("table", "remove", "agreements", "ada@uni.example.org", "--end-access", "--dry-run")
     assert "ada-l: would be sent back first" in tried.out
     assert desk.file.read_bytes() == before
@@ -237,7 +237,7 @@ def test_most_rows_of_a_table_go_only_if_that_is_said(desk: Desk) -> None:
     desk.file.write_text(HEADER + "".join(f",p{n}@x.example.org,,,,,\n" for n in range(20)), "utf-8")
     file = desk.signed("p1@x.example.org,,,,", header=HEAD)
     refused = desk.run("table", "import", "agreements", file, "--replace", "--yes")
-    assert (refused.code, "19 of 20 rows would go, and 5 may" in refused.err) == (6, True)
+    assert (refused.code, "19 of 20 rows would be removed, but at most 5 may be" in refused.err) == (6, True)
     assert desk.run("table", "import", "agreements", file, "--replace", "--max-removed", "19", "--yes").code == 0
     assert desk.file.read_text("utf-8").count("@x.example.org") == 1
 

@@ -38,9 +38,9 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     ask(console, "dee", "student")
     run_once(console)
     assert sorted(subjects(mailbox)) == [
-        (("bob@example.org",), f"Your request for {DATASET} arrived"),
+        (("bob@example.org",), f"We have received your request for {DATASET}"),
         (("cy@example.org",), f"Something is missing for your access to {DATASET}"),
-        (("cy@example.org",), f"Your request for {DATASET} arrived"),
+        (("cy@example.org",), f"We have received your request for {DATASET}"),
     ]
     mail = mailbox.mails[0][1]
     assert mail["auto-submitted"] == "auto-generated"
@@ -51,11 +51,13 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     run_once(console)
     console.hub.clock.advance("24d")
     run_once(console)
-    assert subjects(mailbox) == [(("dee@example.org",), f"Your access to {DATASET} ends in 6 days")]
+    [(recipients, subject)] = subjects(mailbox)
+    assert recipients == ("dee@example.org",)
+    assert re.fullmatch(f"Your access to {DATASET} ends on [0-9-]{{10}}", subject)
     console.hub.clock.advance("7d")
     run_once(console)
     run_once(console)
-    assert subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} ended")]
+    assert subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} has ended")]
 
 
 def test_nobody_who_asked_before_gets_a_letter(console: Console, mailbox: Mailbox) -> None:

@@ -41,7 +41,7 @@ def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: R
     assert "bypass the gate" in body
     before = to_iso(room.app_state.now() - timedelta(days=800))
     refused = lena.get(f"/access?as_of={before}").body
-    assert "the ledger begins" in refused
+    assert "the audit log begins" in refused
     assert ">ada<" not in refused
 
 

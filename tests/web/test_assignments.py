@@ -117,7 +117,7 @@ def test_the_later_one_wins_only_if_it_saw_the_former(desk: Room) -> None:
 @pytest.mark.parametrize(
     ("to", "words"),
     [
-        ("vic", "vic is a viewer and decides nothing."),
+        ("vic", "vic is a viewer and cannot decide requests."),
         ("gone", "gone was removed from this desk."),
         ("nemo", "there is no member 'nemo'."),
         ("far", "far cannot decide at"),

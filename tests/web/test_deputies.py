@@ -78,9 +78,9 @@ def test_a_deputy_has_no_right_more(desk: Room) -> None:
     [
         ("mia", 3, "Name another member of this desk."),
         ("nobody", 3, "Name another member of this desk."),
-        ("vic", 3, "vic is a viewer and decides nothing."),
-        ("kim", -1, "The day must be from today on, and within a year."),
-        ("kim", 500, "The day must be from today on, and within a year."),
+        ("vic", 3, "vic is a viewer and cannot decide requests."),
+        ("kim", -1, "The date must be today or later, and within a year."),
+        ("kim", 500, "The date must be today or later, and within a year."),
     ],
 )
 def test_a_wrong_deputy_or_day_is_refused(desk: Room, deputy: str, days: int, words: str) -> None:

@@ -170,7 +170,7 @@ def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Room) -> 
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
     answer = _find(lena, "finn ada")
-    assert "Stands beside other words" in answer.body
+    assert "This name was found among other words" in answer.body
     offered = _offered(answer)[0]
     page = lena.post(_pick(answer), {"do": "open", "verb": "accept", "offered": offered})
     assert _offered(page) == [offered]

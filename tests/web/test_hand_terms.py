@@ -154,7 +154,7 @@ def test_a_decision_is_not_carried_out_with_other_terms_than_were_shown(room: Ro
     _write_end(room, "30d")
     answer = lena.post("/tray", {"accept": pressed})
     assert answer.status == 409
-    assert "would end at another time" in answer.body
+    assert "would end at a different time" in answer.body
     assert _press(room, lena, "ada").status == 303, "the page shows the new terms"
     _write_end(room, "60d")
     room.leave()
@@ -162,7 +162,7 @@ def test_a_decision_is_not_carried_out_with_other_terms_than_were_shown(room: Ro
         room.app_state.membership.owner_member.id
     )  # between the button and the Hub, too
     assert (failed.outcome, room.row("ada").state.status) == ("stale", "pending")
-    assert failed.why == "its access would end at another time than was shown"
+    assert failed.why == "its access would end at a different time than shown"
 
 
 def test_policies_that_cannot_be_read_leave_the_end_to_the_person(room: Room) -> None:
@@ -233,10 +233,10 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
     assert re.search(r"1 until \d+ \w+ 20\d\d by the rule house/academic", re.sub(r"\s+", " ", words))
     assert "without an end" in page.body
     assert "not known: number of public models" in page.body
-    assert "Choose the end of 1" in page.body
+    assert "Choose an end for 1" in page.body
     missing = lena.post(path, _values(page))
     assert missing.status == 422
-    assert "Choose the end of 1 access:" in missing.body
+    assert "Choose an end for 1 request:" in missing.body
     assert lena.post(path, _values(page, until="30d")).status == 303
     room.leave()
     rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
@@ -276,7 +276,7 @@ def test_many_are_not_accepted_with_other_ends_than_were_shown(room: Room) -> No
     _write_end(room, "30d")
     answer = lena.post(path, _values(page, until="none"))
     assert answer.status == 409
-    assert "would end at another time" in answer.body
+    assert "would end at a different time" in answer.body
     assert room.app_state.workspace.tray.list_waiting() == []
     assert lena.post(path, _values(answer, until="none")).status == 303
     room.leave()
@@ -296,7 +296,7 @@ def test_a_run_for_very_many_checks_the_ends_before_it_starts(room: Room) -> Non
         ("ada", "1y", "house/academic"), ("bob", None, None), ("cyd", "30d", "direct"),
     }  # fmt: skip
     _write_end(room, "60d")
-    with pytest.raises(Guarded, match="another time than was shown"):
+    with pytest.raises(Guarded, match="a different time than shown"):
         create_bulk_run(store, replace(order, run_id="r_two"), [[row.id for row in rows]], now)
     run = store.run("r_two")
     assert run is not None
@@ -340,7 +340,7 @@ def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(room: Room
     assert offered is not None
     ticked = {"verb": "accept", "grant": offered[1], "offered": offered[1]}
     page = lena.post(path[1], {"do": "open", **ticked})
-    assert "Choose the end of 1" in page.body
+    assert "Choose an end for 1" in page.body
     values = {**ticked, "do": "send", "count": "0"}
     assert lena.post(path[1], values).status == 422
     answer = lena.post(path[1], {**values, "until": "30d"})

@@ -93,7 +93,7 @@ def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: R
     assert (done.status, done.headers["location"]) == (303, "/ends?done=21")
     assert _years(held) == {2089}
     assert read_held_ends(held.app_state.workspace.store) == 0
-    assert "No end waits to be confirmed" in words(mia.get("/ends?done=21"))
+    assert "No ends need to be confirmed" in words(mia.get("/ends?done=21"))
     assert "would end earlier" not in words(mia.get("/overview"))
     assert _confirm(mia, "21", "0" * 16).status == 409
     entries = held.app_state.workspace.store.entries(request=held.row("p000").id, limit=1)
@@ -152,7 +152,7 @@ def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
     with _a_room_with_held_ends(tmp_path, 525) as room:
         lena, noor = room.visitor(), room.proven(Member(name="noor", role=MemberRole.ADMIN))
         page = words(lena.get("/ends"))
-        assert "More than 500 ends within 24 hours need two people. Ask noor to open the page of ends" in page
+        assert "More than 500 ends within 24 hours need two people. Ask noor to open Ends of access in the desk" in page
         seen = _seen(lena)
         alone = _confirm(lena, "525", seen)
         assert (alone.status, "A second person has to agree first" in words(alone)) == (409, True)

@@ -72,9 +72,9 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
     for name in ("p_smith", "p_smith@uni.example"):
         assert vic.get(f"/people/{name}").status == 404
         assert person.pseudonym not in vic.get(f"/people?q={name}").body
-        assert "There is no person of that name." in vic.get(f"/audit?person={name}").body
+        assert "There is no person with that name." in vic.get(f"/audit?person={name}").body
     assert vic.get(f"/people/{person.pseudonym}").status == 200
-    assert "There is no person of that name." not in vic.get(f"/audit?person={person.pseudonym}").body
+    assert "There is no person with that name." not in vic.get(f"/audit?person={person.pseudonym}").body
 
 
 @pytest.mark.parametrize(

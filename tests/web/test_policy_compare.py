@@ -40,7 +40,7 @@ def test_the_matrix_leads_to_the_requests(room: Room) -> None:
     _decide(room, lena, "accept", "ada")
     _decide(room, lena, "reset", "bob")
     body = lena.get("/policies/house/compare").body
-    assert "agrees with 1 of 2 decisions" in body
+    assert "agrees with 1 of 2:" in body
     assert body.index('id="c-reset-accept"') < body.index('id="c-accept-accept"'), "differences come first"
     for cell in ("c-accept-accept", "c-reset-accept"):
         assert body.count(f'href="#{cell}"') == 1

@@ -102,7 +102,7 @@ def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
     assert second.get("/queue").status == 200
 
 
-def test_the_sign_in_page_leads_with_the_link_of_the_administrator(room: Room) -> None:
+def test_the_sign_in_page_leads_with_the_link_of_the_admin(room: Room) -> None:
     body = Visitor(room.app).get("/queue").body
-    lead, field = body.find("Use the link your administrator sent."), body.find('id="link"')
+    lead, field = body.find("Use the link that an admin sent you."), body.find('id="link"')
     assert 0 < lead < field < body.find("hf-gate ui")

@@ -263,7 +263,7 @@ def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) 
     page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{room.row('ada').state.hub_request}").body).split())
     assert re.search(r"on dua row [0-9a-f]{16}, version 2, file_hash 9f9f", page)
     refused = _write(lena, "rows", {"line": "3"})
-    assert (refused.status, "access that rests on" in refused.body) == (409, True)
+    assert (refused.status, "access that depends on" in refused.body) == (409, True)
     assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
 
 
@@ -288,7 +288,7 @@ def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room:
     assert room.row("ada").state.status == "reset"
     assert _write(lena, "rows", {"line": "3"}).status == 303, "no access rests on the row any more"
     again = lena.post("/tables/dua/rows", {"line": "3", "do": "end"})
-    assert (again.status, "No access rests on these rows" in again.body) == (409, True)
+    assert (again.status, "No access depends on these rows" in again.body) == (409, True)
 
 
 @pytest.mark.parametrize("way", ["rows", "import"])

@@ -168,11 +168,11 @@ class PastView:
 
     def describe(self) -> Iterator[str]:
         """Yield sentences on the certainty of all repos."""
-        yield f"As of {self.at:%Y-%m-%d %H:%M:%S %Z}, from the ledger."
+        yield f"As of {self.at:%Y-%m-%d %H:%M:%S %Z}, from the audit log."
         for certainty in self.certainties:
             yield from certainty.describe(self.at.tzinfo)
         for repo in self.unknown:
-            yield f"{repo}: nothing is known of that time, because its ledger begins later."
+            yield f"{repo}: nothing is known about that time, because its audit log begins later."
 
 
 def read_access_page(
@@ -195,12 +195,12 @@ def read_past_view(store: Store, repos: Iterable[Repo], at: datetime) -> PastVie
     if not found:
         firsts = [first for repo in wanted if (first := read_first_time(store, repo)) is not None]
         begins = (
-            f"the ledger begins {_format_moment(min(firsts), at.tzinfo)}"
+            f"the audit log begins {_format_moment(min(firsts), at.tzinfo)}"
             if firsts
-            else "the ledger has no entry about these repos"
+            else "the audit log has no entry about these repos"
         )
         hint = "Give a later date." if firsts else "Read the repos first: hf-gate sync REPO"
-        raise UsageError(f"nothing is known of {at:%Y-%m-%d %H:%M %Z}: {begins}.", hint=hint)
+        raise UsageError(f"nothing is known about {at:%Y-%m-%d %H:%M %Z}: {begins}.", hint=hint)
     return PastView(store, at, found, unknown)
 
 

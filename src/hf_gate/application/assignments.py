@@ -105,7 +105,7 @@ def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member 
     if found is None:
         raise _unknown_member(workspace, name, deciders)
     if not found.role.covers(MemberRole.REVIEWER):
-        raise UsageError(f"{found.name} is a viewer and decides nothing.", hint="Name a reviewer or an admin.")
+        raise UsageError(f"{found.name} is a viewer and cannot decide requests.", hint="Name a reviewer or an admin.")
     return found
 
 

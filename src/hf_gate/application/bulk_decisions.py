@@ -57,7 +57,7 @@ class EndAssigner:
         """Raise Guarded if the terms differ from those that were shown."""
         if self.ends.read is not None and not self.ends.for_all and self._counts != Counter(self.ends.shown):
             raise Guarded(
-                "Some accesses would end at another time than was shown; nothing was sent.",
+                "For some requests, access would end at a different time than shown; nothing was sent.",
                 hint="Make a plan, which evaluates all requests. Then decide again.",
             )
 

@@ -22,15 +22,15 @@ def set_deputy(membership: Membership, member: Member, deputy: str, until: str, 
     if found is None or found.id == member.id:
         raise UsageError(f"{deputy.strip()[:40]!r} cannot stand in.", hint="Name another member of this desk.")
     if not found.role.covers(MemberRole.REVIEWER):
-        raise UsageError(f"{found.name} is a viewer and decides nothing.", hint="Name a reviewer or an admin.")
+        raise UsageError(f"{found.name} is a viewer and cannot decide requests.", hint="Name a reviewer or an admin.")
     zone = membership.workspace.zone
     try:
         day = date.fromisoformat(until.strip())
         end = end_of_day(day, zone)
     except (ValueError, OverflowError):
-        raise UsageError("That is not a day.", hint="Write it like 2027-01-31.") from None
+        raise UsageError("That is not a date.", hint="Write a date like 2027-01-31.") from None
     if not now <= end <= now + MAX_ABSENCE:
-        raise UsageError("The day must be from today on, and within a year.", hint="Write a day like 2027-01-31.")
+        raise UsageError("The date must be today or later, and within a year.", hint="Write a date like 2027-01-31.")
     with membership.workspace.store.writing() as write:
         write_absence(write, member.id, found.id, to_ms(end), by=by, at=to_ms(now))
     return day.isoformat()

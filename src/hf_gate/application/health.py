@@ -264,7 +264,7 @@ def _list_waiting(
             row.state.verdict is not None and row.state.verdict[0] in _DECIDED,
         )
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
-        words = f"A request of {repo} waits for {ago} {why}: hf-gate plan"
+        words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
         if sentence := _quote_rule(row, read_policies()):
             words = f"{words}.{sentence}"
         yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)

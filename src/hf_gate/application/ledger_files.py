@@ -159,7 +159,7 @@ def _parse_header(line: bytes, source: str) -> ExportHeader:
             bytes.fromhex(last)
     except (msgspec.DecodeError, ValueError):
         raise UsageError(
-            f"{source} is not an exported ledger: its first line is not a header.",
+            f"{source} is not an exported audit log: its first line is not a header.",
             hint="Write one: hf-gate audit export.",
         ) from None
     return header

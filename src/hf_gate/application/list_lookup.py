@@ -105,7 +105,7 @@ class ProfileLookup:
         if self.clock() >= end:
             return "The Hub took too long. Press Find again."
         if not self.has_room():
-            return "The Hub's limit of calls is nearly reached. Try again in some minutes."
+            return "The Hub's rate limit is nearly reached. Try again in a few minutes."
         try:
             return self.hub().profile(name)
         except PersonNotFound:
@@ -151,7 +151,7 @@ def count_states(found: Iterable[FoundEntry]) -> Counter[EntryState]:
 def _find_stored(store: Store, entry: ListEntry, scope: ListScope) -> FoundEntry:
     """Find an entry in the store. NOT_LOOKED_UP: only the Hub can tell."""
     if entry.kind is EntryKind.UNREADABLE:
-        return FoundEntry(entry, EntryState.UNREADABLE, why="This is no username, e-mail address or id.")
+        return FoundEntry(entry, EntryState.UNREADABLE, why="This is not a username, e-mail address or id.")
     rows = _find_rows(store, entry, scope)
     if len({row.person.id for row in rows}) > 1:
         return FoundEntry(entry, EntryState.UNCLEAR, rows, why="Several people have this name or address.")
@@ -214,7 +214,7 @@ def _apply_profile(store: Store, one: FoundEntry, scope: ListScope, profile: Pro
         return FoundEntry(one.entry, EntryState.NOT_FOUND, why="The Hub has no account with this name.")
     person = profile.person
     if person.id is None:
-        return FoundEntry(one.entry, EntryState.NOT_LOOKED_UP, why="The Hub did not tell the id of the account.")
+        return FoundEntry(one.entry, EntryState.NOT_LOOKED_UP, why="The Hub did not return the account's id.")
     rows = [row for row in store.find_by_identity(None, person.id) if scope.can_see(row.repo)]
     here = _rows_in_scope((row for row in rows if (row.person.identity.user_id or "") == person.id), scope)
     return _make_entry(one.entry, here) if here else FoundEntry(one.entry, EntryState.NEVER_ASKED, person=person)
@@ -230,7 +230,7 @@ def _mark_repeated(found: Iterable[FoundEntry], scope: ListScope) -> Iterable[Fo
         if one.state is EntryState.UNCLEAR or ident is None:
             yield one
         elif scope.is_own(name, ident):
-            yield FoundEntry(one.entry, EntryState.OWN, one.rows, one.person, "You cannot decide about yourself.")
+            yield FoundEntry(one.entry, EntryState.OWN, one.rows, one.person, "You cannot decide your own request.")
         elif (earlier := first.setdefault(ident, one)) is not one:
             yield FoundEntry(one.entry, EntryState.REPEATED, why=f"The same person as {earlier.entry.text}.")
         else:

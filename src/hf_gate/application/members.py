@@ -159,9 +159,9 @@ def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
     if count > SINGLE_PERSON_LIMIT:
         return f"More than {SINGLE_PERSON_LIMIT} changes need two people."
     if total > SINGLE_PERSON_LIMIT:
-        return f"This is a part of {total:,} changes, and more than {SINGLE_PERSON_LIMIT} need two people."
+        return f"This is a part of {total:,} changes. More than {SINGLE_PERSON_LIMIT} need two people."
     these = f"these are {worst[0]:,} to {worst[1]}"
-    return f"Together with the last 24 hours, {these}, and more than {SINGLE_PERSON_LIMIT} need two people."
+    return f"Together with the last 24 hours, {these}. More than {SINGLE_PERSON_LIMIT} need two people."
 
 
 def _count_recent_changes(
@@ -202,7 +202,7 @@ def explain_end_limit(store: Store, team: Team, now: datetime) -> str:
     left = count_ends_left(store, team, now)
     if left is None or left > 0:
         return ""
-    return f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours, and more need two people."
+    return f"You set {SINGLE_PERSON_LIMIT} ends within 24 hours. More than that need two people."
 
 
 def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:

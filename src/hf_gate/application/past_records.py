@@ -87,7 +87,7 @@ class ComparisonCell(Record, frozen=True, kw_only=True):
 
 
 class ComparisonRecord(Record, frozen=True, kw_only=True):
-    """Decisions by people compared with a policy. The rates are of the decisions that the policy would make itself."""
+    """Decisions by people compared with a policy. The rates are of the decisions that the policy would make by itself."""
 
     policy: str
     digest: str

@@ -145,7 +145,7 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
     changes = [(each.repo, each.before, each.after, each.rule, each.reason) for each in record.changes]
     yield from _table("Changes of runs", ("Repo", "From", "To", "Rule", "Reason"), changes)
     decisions = [(each.made_at, each.repo, each.verb, each.reason, each.actor) for each in record.decisions]
-    yield from _table("Decisions of the desk", ("Time", "Repo", "Decision", "Reason", "By"), decisions)
+    yield from _table("Decisions made in the desk", ("Time", "Repo", "Decision", "Reason", "By"), decisions)
     letters = [
         (each.made_at, each.repo, each.kind, each.sent_at, each.outcome, each.problem) for each in record.letters
     ]

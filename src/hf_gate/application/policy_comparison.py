@@ -91,11 +91,11 @@ class PolicyComparison:
         if not self.compared:
             return "There is nothing to compare yet."
         if not self.decided_count:
-            return "The policy would have decided none of these requests itself."
+            return "The policy would have decided none of these requests by itself."
         low, high = agreement_interval(self.agreed_count, self.decided_count)
         return (
-            f"It agrees with {self.agreed_count:,} of {self.decided_count:,} decisions that it would make itself:"
-            f" {self.agreed_count / self.decided_count:.0%} (95 % interval {low:.0%} to {high:.0%})."
+            f"Where it would decide by itself, it agrees with {self.agreed_count:,} of {self.decided_count:,}:"
+            f" {self.agreed_count / self.decided_count * 100:.0f} % (95 % interval {low * 100:.0f} % to {high * 100:.0f} %)."
         )
 
 

@@ -41,4 +41,4 @@ def check_ledger(store: Store) -> None:
     found = verify_ledger(store)
     if not found.ok:
         first = found.broken[0]
-        raise StoreDamaged(f"its ledger is broken at {first.chain}#{first.seq}: {first.what}.")
+        raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")

@@ -220,7 +220,7 @@ class TrayService:
         if not self.membership.can_decide(item, row):
             return OutcomeKind.REFUSED, f"{item.actor} may no longer decide at this repo"
         if item.hand_terms is not None and (terms is None or terms.token != item.hand_terms):
-            return OutcomeKind.STALE, "its access would end at another time than was shown"
+            return OutcomeKind.STALE, "its access would end at a different time than shown"
         if not self._is_end_ahead(item, now):
             return OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due"
         return None

@@ -24,7 +24,7 @@ def read_stop(store: Store) -> UnattendedStop | None:
 
 
 def stop_unattended(store: Store, actor: str, at: int) -> bool:
-    """Stop unattended work after the batch in flight; return False if it was stopped before.
+    """Stop unattended work after the current batch; return False if it was stopped before.
 
     The stop is in force at once, also if another process holds the store or this store is open for reading only.
     `record_stop` then writes it to the ledger.

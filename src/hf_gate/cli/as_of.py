@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 as_of_option: Callable[[Any], Any] = click.option(
     "--as-of",
     metavar="DATE",
-    help="Show an earlier moment, from the ledger: a date (its end, in the workspace's zone) or a timestamp.",
+    help="Show an earlier moment, from the audit log: a date (its end, in the workspace's zone) or a timestamp.",
 )
 
 
@@ -48,11 +48,13 @@ def print_certainty(run: Run, view: PastView) -> None:
             run.out.say(line, "dim")
     for repo in view.unknown:
         if run.out.format not in {Format.HUMAN, Format.AGENT}:
-            run.out.warn(f"{repo} is left out, because its ledger begins later.")
+            run.out.warn(f"{repo} is left out, because its audit log begins later.")
 
 
 def refuse_with_as_of(others: Mapping[str, object]) -> None:
     """Refuse the given ones of these options, because the ledger cannot answer them."""
     for option, value in others.items():
         if value:
-            raise UsageError(f"--as-of reads the ledger, so {option} cannot be used with it.", hint=f"Omit {option}.")
+            raise UsageError(
+                f"--as-of reads the audit log, so {option} cannot be used with it.", hint=f"Omit {option}."
+            )

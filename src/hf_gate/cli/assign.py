@@ -69,7 +69,7 @@ def assign(
 )
 @_target_options
 def unassign(run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None) -> int:
-    """Assign pending requests to nobody. They return to the queue of their rule. The same as `assign --to nobody`."""
+    """Remove assignments of pending requests, which return to the queue of their rule. The same as `assign --to nobody`."""
     return _assign(run, read_targets(targets, file, repo, repo_type), "nobody", None)
 
 
@@ -103,7 +103,7 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         "assigned": len(result.assigned),
         "already": len(result.already),
     }
-    already = f"; {len(result.already):,} assigned so before" if result.already else ""
+    already = f"; {len(result.already):,} already assigned so" if result.already else ""
     words = f"{pluralize(len(result.assigned), 'request')} assigned to {name or 'nobody'}{already}."
     run.out.document(document, lambda: [words])
     return 0

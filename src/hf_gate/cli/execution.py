@@ -331,7 +331,7 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
             already = f"{person_label(outcome)} at {outcome.repo}: already {PAST[decision.verb]}"
             unsent = "; the reason was not sent" if decision.has_reason else ""
             out.line(
-                f"{already}; {f'access now ends {decision.until}' if decision.until else 'nothing was changed'}{unsent}."
+                f"{already}; {f'access now ends {_describe_until(decision.until)}' if decision.until else 'nothing was changed'}{unsent}."
             )
         elif len(outcomes) > 1 or outcome.error is None:  # an error of a single decision is printed when it is raised
             out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
@@ -350,12 +350,17 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
         out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
 
 
+def _describe_until(until: str) -> str:
+    """Return an end of access as it follows "ends": `2027-06-30`, or `in 1y` for a duration."""
+    return until if "-" in until else f"in {until}"
+
+
 def _result_suffix(decision: DecisionCommand) -> str:
     """Return the end of a result sentence: the end of access, or whether a reason was sent."""
     if decision.until == NO_END_WORD:
         return "; access has no end."
     if decision.until:
-        return f"; access ends {decision.until}."
+        return f"; access ends {_describe_until(decision.until)}."
     if decision.effect not in {"reject", "reset"}:
         return "."
     if decision.template is not None and len(decision.targets) > 1:

@@ -47,7 +47,7 @@ _NO_LIMIT: Final = "36500d"
 @command(
     "ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json", "hf-gate expire ls --without-end")
 )
-@click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time: 30d.")
+@click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time, e.g. 30d.")
 @click.option("--without-end", is_flag=True, help="People whose access has no end, those who asked first at the top.")
 @limit_options
 def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
@@ -113,7 +113,7 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     now = workspace.clock.now()
     moves = list_held_moves(workspace, bundle, now)
     is_open = False
-    words = "No end waits to be confirmed."
+    words = "No ends need to be confirmed."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
         me = read_this_member(run)

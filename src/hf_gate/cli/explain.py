@@ -213,7 +213,7 @@ def _lines(
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
     if (terms := evaluation.verdict.by_hand) != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
-        yield f"An acceptance by hand: {describe_end(terms, now, zone)}."
+        yield f"If accepted by hand: {describe_end(terms, now, zone)}."
     recorded = row.state.verdict
     if recorded is not None and recorded[:3] != _verdict_key(evaluation.verdict):
         action, policy, rule, digest = recorded

@@ -30,7 +30,7 @@ _MODES: Final = {
 
 form = GateGroup(
     "form",
-    {"check": CommandEntry("form:form_check", "Show what a requester sees, and the problems of the card.")},
+    {"check": CommandEntry("form:form_check", "Show what a requester sees, and problems in the card.")},
     help="Gate forms: show what a form asks, and check it. Needs no token.",
 )
 
@@ -43,12 +43,12 @@ form = GateGroup(
         "hf-gate form check acme/med-7b --json",
     ),
 )
-@click.argument("repo", metavar="REPO", required=False)
+@click.argument("repo", metavar="[REPO]", required=False)
 @click.option("--card", metavar="FILE", help="A local README instead of one on the Hub; - is stdin.")
 @click.option("--markdown", "as_markdown", is_flag=True, help="Print Markdown, for a pull request or a job summary.")
 @repo_type_option
 def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: bool, repo_type: str | None) -> int:
-    """Show what a gate asks of a requester, and the problems of its card: line, column, problem, fix.
+    """Show what a gate asks of a requester, and problems in its card: line, column, problem, fix.
 
     Works without a token for every public repo, and for a card that is not published yet. Exits with 1 if there are
     errors, and with 0 if there are only warnings.

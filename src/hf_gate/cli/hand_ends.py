@@ -127,5 +127,5 @@ def check_shown_end(
         rows = [decision.row for decision in decisions if decision.row is not None]
         found = [*reader.read_terms(rows, workspace.clock.now()).values()]
         if any(terms.token != shown for terms in found):
-            raise EndNeeded("Not sent: the access would end at another time than was shown.", hint=HINT)
+            raise EndNeeded("Not sent: the access would end at a different time than shown.", hint=HINT)
     return [end for _ in decisions]

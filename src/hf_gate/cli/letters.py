@@ -41,10 +41,14 @@ letters = LetterGroup(
     {
         "ls": CommandEntry("letters:letters_ls", "List the letters that would be sent now."),
         "preview": CommandEntry("letters:letters_preview", "Show each text, and who would get it."),
-        "mark-sent": CommandEntry("letters:letters_mark_sent", "Say that you sent letters yourself.", has_effect=True),
-        "retry": CommandEntry("letters:letters_retry", "Send failed or unknown letters again.", has_effect=True),
+        "mark-sent": CommandEntry(
+            "letters:letters_mark_sent", "Record letters that you sent yourself.", has_effect=True
+        ),
+        "retry": CommandEntry(
+            "letters:letters_retry", "Send letters again that failed or have an unknown outcome.", has_effect=True
+        ),
     },
-    help="Letters to applicants. Without a command: the letters that would be sent now.",
+    help="Letters to applicants. Without a command, lists the letters that would be sent now.",
 )
 
 
@@ -52,7 +56,7 @@ letters = LetterGroup(
 def letters_ls(run: Run) -> int:
     """List the letters that would be sent now, with recipients and texts. Nothing is sent.
 
-    With --format csv the list fits a mail merge. Then say which letters you sent: hf-gate letters mark-sent ID...
+    For a mail merge, use --format csv. Then record which letters you sent: hf-gate letters mark-sent ID...
     """
     from ..application.letters import LetterRecord, list_due, list_open
 
@@ -66,7 +70,9 @@ def letters_ls(run: Run) -> int:
     )
     run.out.records(LetterRecord, rows, columns, name=lambda row: row.id, empty="No letter is due.")
     if count := len(list_open(workspace, _LISTED)):
-        run.out.warn(f"{pluralize(count, 'letter')} failed or unknown. To list them: hf-gate letters preview")
+        run.out.warn(
+            f"{pluralize(count, 'letter')} failed or with an unknown outcome. To list them: hf-gate letters preview"
+        )
     return 0
 
 
@@ -143,9 +149,9 @@ def _text_lines(subject: str, text: str) -> Iterator[str]:
 )
 @click.argument("idents", nargs=-1, required=True, metavar="ID...")
 def letters_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
-    """Say that you sent letters yourself, or that unknown ones arrived. hf-gate does not send them.
+    """Record letters that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send them.
 
-    The time of a wait counts from the moment at which you mark its reminder.
+    A wait counts from the moment at which you mark its reminder.
     """
     return _mark(run, idents, LetterState.SENT)
 
@@ -159,7 +165,7 @@ def letters_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
 )
 @click.argument("idents", nargs=-1, required=True, metavar="ID...")
 def letters_retry(run: Run, idents: tuple[str, ...]) -> int:
-    """Let the next turn of `run` send failed letters again, or unknown ones, which may arrive twice."""
+    """Send letters again in the next turn of `run`. A letter with an unknown outcome may arrive twice."""
     return _mark(run, idents, LetterState.DUE)
 
 

@@ -25,7 +25,7 @@ notify = GateGroup(
     "notify",
     {
         "test": CommandEntry("notify:notify_test", "Send a test message."),
-        "ls": CommandEntry("notify:notify_ls", "List destinations, and messages that wait or died."),
+        "ls": CommandEntry("notify:notify_ls", "List destinations and undelivered messages."),
         "retry": CommandEntry("notify:notify_retry", "Send dead letters again.", has_effect=True),
     },
     help="Notices to the staff.",
@@ -37,7 +37,7 @@ _NO_DESTINATION: Final = "Name one in hf-gate.yaml under `notify`; see docs/noti
 @command("test", examples=("hf-gate notify test", "hf-gate notify test office"))
 @click.argument("names", nargs=-1, metavar="[DESTINATION]...")
 def notify_test(run: Run, names: tuple[str, ...]) -> int:
-    """Send a test message to every destination, or to the named ones, and say what became of it."""
+    """Send a test message to every destination, or to the named ones, and show the result."""
     from .. import bootstrap
     from ..application.notifications import channel_opener, name_of, send_directly
 

@@ -58,7 +58,9 @@ def _confirm(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None
             raise Guarded("--yes needs the exact name; nothing was erased.", hint=f"hf-gate person erase {name} --yes")
         return
     if not run.may_ask:
-        raise Guarded("no question can be asked here; nothing was erased.", hint=f"hf-gate person erase {name} --yes")
+        raise Guarded(
+            "cannot ask for confirmation here; nothing was erased.", hint=f"hf-gate person erase {name} --yes"
+        )
     for line in _lines(preview.record(), name):
         run.out.say(to_one_line(line))
     answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)

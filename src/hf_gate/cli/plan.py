@@ -146,7 +146,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """Apply a plan: each change once, after reading each request again.
 
-    The plan must be made in this workspace, by a command or on the desk. Requests that have changed since are skipped
+    The plan must be made in this workspace, by a command or in the desk. Requests that have changed since are skipped
     (stale). The same command resumes an interrupted run. A plan that has already been applied changes nothing.
     """
     from ..application import runs

@@ -43,14 +43,14 @@ _SHOWN: Final = 20  # disagreements and unknown decisions that text names
 )
 @click.argument("policy", metavar="POLICY")
 @click.option("--last", type=click.IntRange(1, _MAX), help=f"Compare the last decisions by people; default {LAST:,}.")
-@click.option("--since", metavar="SPAN", help="Compare the decisions of this time (90d, 12w, 6mo), or since a date.")
+@click.option("--since", metavar="SPAN", help="Compare the decisions since then: a span (90d, 12w, 6mo) or a date.")
 @click.option("--query", "-Q", metavar="QUERY", help="Compare the decisions about the requests that match now.")
 def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None, query: str | None) -> int:
-    """Compare decisions by people with what POLICY (a name, or a file) says on the facts of that time.
+    """Compare decisions by people with what POLICY (a name, or a file) says, based on the facts of that time.
 
     Records, answers, history and account age are those of the decision. A table counts only if the last verdict before
-    the decision read the same rows. What was not kept is unknown; such decisions are listed apart. The rate counts the
-    decisions that the policy would make itself. Changes by policies and ends of access are not decisions by people.
+    the decision read the same rows. What was not kept is unknown; such decisions are listed separately. The rate counts the
+    decisions that the policy would make by itself. Changes by policies and ends of access are not decisions by people.
     """
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")

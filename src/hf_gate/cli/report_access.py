@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..application.as_of import PastView
 
 
-_EMPTY: Final = "Nobody had access by a request."
+_EMPTY: Final = "Nobody had access through a request."
 _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
 
 
@@ -42,7 +42,7 @@ def report_access(
 ) -> int:
     """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until when.
 
-    The list is made from the ledger, so it shows any moment since the ledger began. stderr says which syncs prove it.
+    The list is made from the audit log, so it shows any moment since the log began. stderr says which syncs prove it.
     Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """

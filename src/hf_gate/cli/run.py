@@ -76,7 +76,7 @@ def run_(
     """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
     Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo would
-    change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the batch in flight.
+    change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
     """
     if once == (every is not None):
         raise UsageError("--once or --every TIME is required, not both.", hint="For example: hf-gate run --every auto")

@@ -36,7 +36,7 @@ runs = GateGroup(
     {
         "ls": CommandEntry("runs:ls", "List runs, newest first."),
         "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
-        "pause": CommandEntry("runs:pause", "Pause a run after the batch in flight.", has_effect=True),
+        "pause": CommandEntry("runs:pause", "Pause a run after the current batch.", has_effect=True),
         "resume": CommandEntry("runs:resume", "Resume a paused or interrupted run.", has_effect=True),
         "stop": CommandEntry("runs:stop", "Stop a run permanently.", has_effect=True),
         "retry": CommandEntry("runs:retry", "Plan the refused and open changes again."),
@@ -81,7 +81,7 @@ def show(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
-    """Pause a run after the batch in flight, or at once if there is none; `runs resume` continues it.
+    """Pause a run after the current batch, or at once if there is none; `runs resume` continues it.
 
     Until then, `hf-gate run` applies none of the run's policies at its repos.
     """
@@ -94,7 +94,7 @@ def pause(run: Run, ident: str) -> int:
 )
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
-    """Stop a run permanently after the batch in flight. Finished changes stay; `hf-gate undo RUN` plans their undo.
+    """Stop a run permanently after the current batch. Finished changes stay; `hf-gate undo RUN` plans their undo.
 
     `hf-gate run` applies none of the run's policies at its repos until the policies are edited or promoted.
     """
@@ -121,7 +121,7 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
         with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
             message = _halt(workspace, known.id, word)
     except StoreBusy:  # the process that writes may be executing this run
-        message = f"Run {known.id} will {word} after the batch in flight."
+        message = f"Run {known.id} will {word} after the current batch."
     run.out.line(message)
     return 0
 
@@ -136,7 +136,9 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
         known = halt_run(store, known, word, to_ms(workspace.now()))
     resume_command = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNSETTLED, 1):
-        return f"Run {ident} has {known.state}. Some changes were in flight: {resume_command} settles them first."
+        return (
+            f"Run {ident} has {known.state}. Some changes have an unknown outcome: {resume_command} settles them first."
+        )
     return f"Run {ident} has {known.state}." + (
         f" To continue: {resume_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
     )
@@ -145,7 +147,7 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
 def resume(run: Run, ident: str) -> int:
-    """Resume a run: settle the changes in flight by reading them, then send the rest. Nothing is sent twice."""
+    """Resume a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
     from ..application.runs import check_plan_in_workspace, is_over
     from ..plan.model import decode_plan
 

@@ -22,7 +22,7 @@ def authorize_run(
     """Return the author of a run of these changes.
 
     Raises Guarded if they need the approval of a second person, which is missing. `plan` is the digest of the plan,
-    which others may have approved on the desk. `about` has the names and account ids of the requesters. Raises
+    which others may have approved in the desk. `about` has the names and account ids of the requesters. Raises
     NotAllowed if this user is one of them and another admin could decide.
     """
     from ..application.members import compute_need, read_approvals, read_team
@@ -40,7 +40,7 @@ def authorize_run(
         store, team, new, workspace.tray.list_waiting(), now, original_total=original_total, approvers=approvers
     )
     if need.is_open:
-        where = "" if plan is None else f" The plan is on the desk: /plans/{plan}."
+        where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
     return need.author
 

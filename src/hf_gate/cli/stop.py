@@ -23,7 +23,7 @@ _STILL_STOPPED: Final = "unattended work stays stopped"
 def stop(run: Run) -> int:
     """Stop everything that works unattended: policies, and the ends of grants. People can still decide.
 
-    A running `hf-gate run` stops after the batch in flight. Its loop goes on and syncs, but changes nothing until
+    A running `hf-gate run` stops after the current batch. Its loop goes on and syncs, but changes nothing until
     `hf-gate start`. Grants do not end meanwhile; they end when unattended work starts again.
     """
     from .. import bootstrap

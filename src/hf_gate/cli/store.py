@@ -219,7 +219,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     from ..application.store_maintenance import restore_backup
 
     path = _require_file(
-        run, "pg_restore --clean --dbname=URL FILE, with every hf-gate stopped; then hf-gate store disarm"
+        run, "pg_restore --clean --dbname=URL FILE, while no hf-gate process runs; then hf-gate store disarm"
     )
     check_no_desk(run)
     if not os.path.lexists(file):
@@ -282,7 +282,7 @@ def _describe_disarmed(repos: list[str]) -> Iterator[str]:
 
 def _confirm(run: Run, question: str) -> None:
     if not run.may_ask:
-        raise Guarded("no question can be asked here; nothing was changed.", hint="Add --yes to do it.")
+        raise Guarded("cannot ask for confirmation here; nothing was changed.", hint="Add --yes to do it.")
     if not click.confirm(question, err=True):
         raise Guarded("not confirmed; nothing was changed.")
 

@@ -146,7 +146,7 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
             )
         return
     if not run.may_ask:
-        raise Guarded("no question can be asked here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
+        raise Guarded("cannot ask for confirmation here; nothing was removed.", hint=f"Add --yes --name {removal.name}")
     for path in removal.paths:
         run.out.say(f"  {path}")
     run.out.say("All data of hf-gate in these stores is deleted. Nothing changes on the Hub.")

@@ -34,7 +34,7 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     total = sum(counts.values())
     if not dry_run and total:
         if not yes and not run.may_ask:
-            raise Guarded("no question can be asked here; nothing was deleted.", hint="Add --yes, or try --dry-run.")
+            raise Guarded("cannot ask for confirmation here; nothing was deleted.", hint="Add --yes, or try --dry-run.")
         if not yes and not click.confirm(f"Delete the personal data of {pluralize(total, 'request')}?", err=True):
             raise Guarded("not confirmed; nothing was deleted.")
         counts = retention.apply_retention(workspace, actor_of(run), _NO_LIMIT)

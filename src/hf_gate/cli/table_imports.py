@@ -47,8 +47,8 @@ def table_diff(run: Run, *, names: tuple[str, ...]) -> int:
     "--confirm", "confirmations", multiple=True, metavar="LINE=USER", help="The row in this line is for USER."
 )
 @click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
-@click.option("--max-removed", type=click.IntRange(0), help="With --replace: the most rows that may go.")
-@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows on which access rests.")
+@click.option("--max-removed", type=click.IntRange(0), help="With --replace: maximum number of rows to remove.")
+@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows that access depends on.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_import(
@@ -118,7 +118,7 @@ def _check_removed(draft: TableDraft, limit: int | None) -> None:
     )
     if removed > allowed:
         raise Guarded(
-            f"{removed:,} of {len(draft.before.rows):,} rows would go, and {allowed:,} may; nothing was written.",
+            f"{removed:,} of {len(draft.before.rows):,} rows would be removed, but at most {allowed:,} may be; nothing was written.",
             hint=f"To remove them all, add --max-removed {removed}.",
         )
 

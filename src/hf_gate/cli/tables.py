@@ -175,7 +175,7 @@ def _parse_cells(cells: Sequence[str]) -> dict[str, str]:
 @command("remove", examples=("hf-gate table remove partners ada@unibas.example", "hf-gate table remove class ada-l"))
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-@click.option("--end-access", is_flag=True, help="First end the access that rests on the rows (send back).")
+@click.option("--end-access", is_flag=True, help="First end the access that depends on the rows (send back).")
 @click.option("--reason", help="With --end-access: the text for these people, at most 200 characters.")
 @click.option(
     "--keep-hash", is_flag=True, help="Leave their access; keep the digests of row and file in the audit log."
@@ -187,7 +187,7 @@ def table_remove(
     """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
 
     This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
-    `file_hash` or a `version` is an agreement: if somebody has access that rests on it, choose what follows.
+    `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what follows.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own = find_own_table(workspace, name)
@@ -239,7 +239,7 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
         return
     names = [one.request.person.identity.username or one.request.person.pseudonym for one in grants[:_MAX_NAMED]]
     more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
-    what = "would be sent back first" if is_ended else "access rests on these rows; add --end-access or --keep-hash"
+    what = "would be sent back first" if is_ended else "access depends on these rows; add --end-access or --keep-hash"
     yield f"  {', '.join(names)}{more}: {what}"
 
 
@@ -301,10 +301,10 @@ def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_
 def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterator[str]:
     """Return whom a change concerns, as lines of text."""
     if not effects:
-        yield "  concerns nobody who waits or has access"
+        yield "  affects nobody who is waiting or has access"
         return
     waiting = sum(one.status == Status.PENDING for one in effects)
-    yield f"  concerns {waiting:,} waiting, {len(effects) - waiting:,} with access:"
+    yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
     for one in effects[:_MAX_NAMED]:
         who = one.user or one.user_id or "hidden"
         yield f"    {who}@{one.repo}: {one.status}, {one.before} to {one.after}"

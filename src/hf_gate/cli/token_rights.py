@@ -97,7 +97,7 @@ def rights_warnings(rights: TokenRights, repos: Sequence[Repo], is_named: Callab
 def describe_reach(rights: TokenRights, is_named: Callable[[Repo], bool]) -> str | None:
     """Return a sentence about the repos outside the workspace that the token reaches; None if there are none."""
     places = rights.describe_excess_reach(is_named)
-    return f"this token also reaches {_join_names(places)}, which are not in this workspace." if places else None
+    return f"this token also reaches {_join_names(places)}, not only the repos of this workspace." if places else None
 
 
 def _join_names(things: Sequence[object]) -> str:

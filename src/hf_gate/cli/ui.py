@@ -79,7 +79,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if it has another name.")
 @click.option("--deputy", metavar="NAME", help="With away: the member who stands in.")
-@click.option("--until", metavar="DAY", help="With away: the last day of the absence, such as 2027-01-31.")
+@click.option("--until", metavar="DATE", help="With away: the last day of the absence, such as 2027-01-31.")
 @click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")
 def ui(
     run: Run,
@@ -99,7 +99,7 @@ def ui(
     Other commands can run at the same time; each waits while another one writes. Ctrl-C stops the desk; unsent
     decisions stay in the tray. With --json, the first line has url, login_url and pid.
 
-    WHAT calls the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
+    WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
     removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
     `away NAME` names a deputy, `back NAME` ends the absence, and `absences` lists who is away.
     A personal link must be used within 7 days. It then works only in the browser that used it.
@@ -186,7 +186,7 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
         raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
     if call["do"] == "away" and not (call["deputy"] and call["until"]):
         raise UsageError(
-            "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DAY"
+            "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DATE"
         )
     answer = send_command(desk, call)
     document = {"schema_version": 1, **answer}

@@ -67,7 +67,7 @@ def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
         return repos[0] if repos else None
     repo = next((repo for repo in repos if str(repo) == name), None)
     if repo is None:
-        raise UsageError("There is no such repo in this desk.", hint="Choose one of the list.")
+        raise UsageError("This desk has no such repo.", hint="Choose one from the list.")
     return repo
 
 

@@ -131,7 +131,7 @@ def change_renewal(context: RequestContext) -> Response:
     """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
     row, is_blocked = context.find_request(context.params["id"]), context.form_value("renewal") == "no"
     if context.form_value("renewal") not in ("no", "yes"):
-        raise Refused("Nothing was changed.", hint="Use the button of the request.")
+        raise Refused("Nothing was changed.", hint="Use the button on the page of the request.")
     with context.workspace.store.writing() as write:
         fresh = context.workspace.store.request(row.id)
         _check_change(context, fresh)

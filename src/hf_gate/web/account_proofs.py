@@ -82,7 +82,7 @@ def parse_proof_link(text: str) -> ProofLink:
     if url.scheme not in {"http", "https"} or not host or url.username or code in {"", url.fragment}:
         raise UsageError(
             "that is not a link from a desk's settings page.",
-            hint="Copy a link from Settings on the desk, and put it in quotes.",
+            hint="Copy a link from Settings in the desk, and put it in quotes.",
         )
     if url.scheme == "http" and not (is_loopback_host(host) or host.endswith(".localhost")):
         raise UsageError(

@@ -66,7 +66,7 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = sees_all_repos(context), ""
     if words["repo"] == WORKSPACE_CHAIN:
-        repos, problem = [], "" if with_desk else "There is no repo desk."
+        repos, problem = [], "" if with_desk else "You cannot see the entries of the desk."
     elif words["repo"]:
         repos, with_desk = _repos_named(context, words["repo"]), False
         problem = "" if repos else f"There is no repo {words['repo']}."
@@ -77,7 +77,7 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
     requests: list[int] | None = None
     if words["person"]:
         requests = _requests_of(context, words["person"])
-        problem = problem or ("" if requests else "There is no person of that name.")
+        problem = problem or ("" if requests else "There is no person with that name.")
     if words["request"]:
         requests = [context.find_request(words["request"]).id]
     return AuditQuery(words, TimelineFilter(repos, with_desk, kind, words["actor"] or None, requests), problem)

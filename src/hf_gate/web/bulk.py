@@ -80,7 +80,7 @@ def select(context: RequestContext) -> Response:
         back = context.return_url or "/queue"
         return RedirectResponse(f"/selection?{urlencode({'after': after, 'next': back})}", 303)
     else:
-        raise Refused("The selection was not changed.", hint="Use the buttons of the page.")
+        raise Refused("The selection was not changed.", hint="Use the buttons on the page.")
     if context.is_part:
         return context.render("parts/selection.html", **selection_bar(context, context.form_value("q")))
     return context.redirect_back()
@@ -273,7 +273,7 @@ def confirm(context: RequestContext) -> Response:
         wrong = "The numbers changed since you opened the page. Check them again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
     if not are_ends_as_shown:
-        wrong = "Some accesses would end at another time than you were shown. Check the ends again."
+        wrong = "For some requests, access would end at a different time than shown. Check the ends again."
         return _page(context, pick, verb, typed, wrong=wrong, status=409)
     if asked := find_new_requests(context.workspace.store, typed.grants):
         left = [[grant for grant in some if grant not in asked] for some in (typed.grants, typed.offered)]
@@ -304,7 +304,7 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
     count, grants = weighed.count + len(typed.grants), len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {weighed.verb: count})
     if grants and need.is_large:
-        return f"{need.why} A plan cannot hold people who never asked. Untick them, and grant them in smaller lists."
+        return f"{need.why} A plan cannot contain people who never asked. Untick them, and grant them in smaller lists."
     is_typed = _confirmation_for(context, weighed, grants) is Confirmation.TYPED
     if is_typed and not is_confirmed(context.form_value("typed"), count):
         return f"Type {count} to confirm."
@@ -312,7 +312,7 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
         parse_reason(typed.reason, weighed.verb, is_silent=context.form_value("silent") == "yes")
         summary = summarize_ends(context, weighed.terms, typed.grants)
         if weighed.verb == "accept" and lacks_choice(summary, parse_bulk_ends(context, summary)):
-            return f"Choose the end of {pluralize(summary.unknown_count, 'access', 'accesses')}: the policies do not know it."
+            return f"Choose an end for {pluralize(summary.unknown_count, 'request')}: the policies do not say it."
     except UsageError as problem:
         return f"{problem} {problem.hint}"
     return ""

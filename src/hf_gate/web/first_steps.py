@@ -85,7 +85,7 @@ def _check_repos(context: RequestContext) -> FirstStep:
         )
         return FirstStep(title, False, text, "hf-gate init")
     globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
-    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them was synced yet"
+    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them has been synced yet"
     text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
     return FirstStep(title, bool(globs), text, "hf-gate init", "/repos", "Repos")
 

@@ -63,7 +63,7 @@ def confirm(context: RequestContext) -> Response:
     require_all_repos(context, "Only a reviewer of all repos can confirm these ends.")
     bundle, moves = _list_moves(context)
     if not moves:
-        raise Refused("No end waits to be confirmed.", hint="Open the page of ends again.", status=409)
+        raise Refused("No ends need to be confirmed.", hint="Open Ends of access again.", status=409)
     if context.form_value("seen") != digest_of_moves(moves):
         return _render(context, wrong="These ends changed since you opened the page. Look at them again.", status=409)
     if not is_confirmed(context.form_value("count"), len(moves)):
@@ -79,7 +79,7 @@ def confirm(context: RequestContext) -> Response:
 def _list_moves(context: RequestContext) -> tuple[PolicyBundle, list[EndMove]]:
     bundle = context.app_state.policies.current
     if bundle is None:
-        raise Refused("The policies cannot be read now.", hint="See the page of policies.", status=409)
+        raise Refused("The policies cannot be read now.", hint="See Policies.", status=409)
     return bundle, list_held_moves(context.workspace, bundle, context.now)
 
 

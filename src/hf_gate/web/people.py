@@ -283,7 +283,7 @@ def decide(context: RequestContext) -> Response:
         )
         if taken.retermed:
             raise Refused(
-                "Nothing was decided: the access would end at another time than you were shown.",
+                "Nothing was decided: the access would end at a different time than shown.",
                 hint="Look at it again.",
                 status=409,
             )

@@ -308,7 +308,7 @@ def handle_action(context: RequestContext) -> Response:
         context.workspace.plans_and_runs.delete_plans([view.plan.digest])
         _recent_plans.pop(view.plan.digest, None)
         return RedirectResponse("/plans", 303)
-    raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
+    raise Refused("Nothing was done.", hint="Use the buttons on the page.")
 
 
 def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response | None:

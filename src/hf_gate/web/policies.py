@@ -287,7 +287,7 @@ class _DraftResult:
             self.told = draft.explain(who) if who else None
         except (HfGateError, NotFound) as problem:
             hint = problem.hint if isinstance(problem, HfGateError) else ""
-            self.problem = f"{problem} {hint or ''}".strip() or "There is no person of that name."
+            self.problem = f"{problem} {hint or ''}".strip() or "There is no person with that name."
 
 
 def _policy_response(

@@ -41,7 +41,7 @@ def summarize_requester(context: RequestContext, row: RequestRow) -> RequesterSu
     account = "account age unknown" if age is None else f"account {age} old"
     past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
     earlier = describe_decisions(past)
-    ledger = "this desk's ledger"
+    ledger = "this desk's audit log"
     facts = (
         RequesterFact("E-mail", who.email or "not shared", "account", "the request"),
         RequesterFact("Account", "hidden" if age is None else f"{age} old", "account", "its id on the Hub"),

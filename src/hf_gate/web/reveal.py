@@ -1,4 +1,4 @@
-"""Shows a viewer the personal data of one request, once, with a reason that goes into the audit log."""
+"""Shows a viewer the personal data of one request, once, with a reason that is recorded in the audit log."""
 
 from __future__ import annotations
 

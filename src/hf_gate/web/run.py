@@ -299,7 +299,7 @@ def handle_action(context: RequestContext) -> Response:
     }  # fmt: skip
     found = acts.get(context.form_value("do"))
     if found is None:
-        raise Refused("Nothing was done.", hint="Press one of the buttons of the page.")
+        raise Refused("Nothing was done.", hint="Use the buttons on the page.")
     return found(context, view)
 
 
@@ -351,7 +351,7 @@ def _retry(context: RequestContext, view: RunView) -> Response:
     notes = [f"{left_out} changed since and are left out."] if left_out else []
     if outdated:
         notes.append(
-            f"{outdated} were decided by policies that changed since. Make a new plan by the current policies."
+            f"{outdated} were decided by policies that changed since. Make a new plan from the current policies."
         )
     if not made.changes:
         wrong = " ".join(notes) if outdated else "All of these requests changed since, so there is nothing to retry."

@@ -172,7 +172,7 @@ def revoke(context: RequestContext) -> Response:
     name = context.form_value("name")
     member = context.workspace.members.find_by_name(name)
     if member is None:
-        raise Refused("There is no member of that name.")
+        raise Refused("There is no member with that name.")
     context.app_state.membership.revoke(member, context.member.name)
     context.app_state.run_worker.stop_runs_of(member)
     return context.redirect_back("/settings")

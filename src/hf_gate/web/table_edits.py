@@ -139,7 +139,8 @@ def _write(context: RequestContext, view: DraftView) -> None:
     allowed = max(1, int((SHRINK_LIMIT if share is None else share) * before))
     if removed > allowed and context.form_value("count") != str(removed):
         raise Guarded(
-            f"{removed} of {before} rows would go. Nothing was written.", hint="Type the number of rows to confirm."
+            f"{removed} of {before} rows would be removed. Nothing was written.",
+            hint="Type the number of rows to confirm.",
         )
     save_draft(
         context.workspace, draft, context.member.name, bound=view.bound, confirmed=view.confirmed,
@@ -151,7 +152,7 @@ def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> R
     """Select the requests whose access rests on the rows that would go, and open the page that ends this access."""
     grants = find_grants(context.workspace, view.draft)
     if not grants:
-        raise Stale("No access rests on these rows any more.", hint="Show the effect again.")
+        raise Stale("No access depends on these rows any more.", hint="Show the effect again.")
     pick, ids = new_id("b"), [grant.request.id for grant in grants]
     context.workspace.selections.add(pick, context.member.id, ids, to_ms(context.now))
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)

@@ -140,7 +140,8 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     globs = tuple(str(glob) for glob in asked.get("repos") or ()) or None
     if len(globs or ()) > _MAX_GLOBS or any(len(glob) > _MAX_GLOB for glob in globs or ()):
         raise UsageError(
-            f"more than {_MAX_GLOBS} repos, or one with more than {_MAX_GLOB} characters.", hint="Use acme/*."
+            f"an invitation takes at most {_MAX_GLOBS} repos of at most {_MAX_GLOB} characters each.",
+            hint="Use acme/*.",
         )
     wanted = str(asked.get("account") or "").strip()
     if len(wanted) > _MAX_ACCOUNT:

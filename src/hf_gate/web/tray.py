@@ -161,7 +161,7 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
         if context.form_value(verb):
             key, _, version = context.form_value(verb).partition(":")
             return verb, key, version
-    raise Refused("Nothing was decided.", hint="Use the buttons of a request.")
+    raise Refused("Nothing was decided.", hint="Use the buttons of the request.")
 
 
 def _describe_end(context: RequestContext, line: RequestLine) -> str:
@@ -177,7 +177,7 @@ def _describe_hold(hold: float | None) -> str:
 def _conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
     """Answer that nothing was queued, because the request was decided or changed before."""
     if taken.retermed:
-        text = f"Nothing was sent: the access of {line.who} would end at another time than you were shown."
+        text = f"Nothing was sent: the access of {line.who} would end at a different time than shown."
         hint = f"Look at it again: {line.accept_label}." if not line.must_choose_end else "Choose the end."
     elif taken.conflicts:
         other = taken.conflicts[0]
