@@ -54,6 +54,11 @@ def read_deciders(store: Store) -> list[Member]:
     return [*owner, *(one for one in store.members() if one.has_link)]
 
 
+def read_member_names(store: Store) -> dict[str, str]:
+    """Return the names of the owner and of the present and former members by id, for people to read."""
+    return {one.id: one.shown_name for one in [*store.members(), *read_deciders(store)]}
+
+
 class ApprovalBook:
     """The approvals of a store, and who counts. Reads through one connection, such as that of a write transaction."""
 

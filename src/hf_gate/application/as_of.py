@@ -33,13 +33,15 @@ from ..store.past_requests import (
     read_past_requests,
 )
 from ..store.store import Store
+from .approvals import read_member_names
 from .evaluation import CurrentVerdicts
 from .grant_records import build_grant_record
 from .ledger_entries import history_records
+from .past_assignees import PastAssignees
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
 from .records import keys_of
-from .request_record_builders import AttemptFields, RowDetails, attempt_fields
+from .request_record_builders import AttemptFields, attempt_fields
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -158,8 +160,9 @@ class PastView:
 
     def records(self, statuses: Collection[str] | None, *, oldest_first: bool = False) -> Iterator[PastRequestRecord]:
         """Yield the same requests as records."""
+        assignees = PastAssignees(self.store, to_ms(self.at))
         for certainty, past in self.requests(statuses, oldest_first=oldest_first):
-            yield past_request_record(self.store, certainty, past)
+            yield PastRequestRecord(**_past_fields(self.store, certainty, past, assignees))
 
     def access(self) -> Iterator[AccessRecord]:
         """Yield the people who had access by an accepted request."""
@@ -267,7 +270,7 @@ def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[
 
 def past_request_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
     """Return the record of a request as it was."""
-    return PastRequestRecord(**_past_fields(store, certainty, past))
+    return PastRequestRecord(**_past_fields(store, certainty, past, PastAssignees(store, certainty.moment.at)))
 
 
 class _PastRequestFields(AttemptFields):
@@ -278,12 +281,14 @@ class _PastRequestFields(AttemptFields):
     found_later: bool
 
 
-def _past_fields(store: Store, certainty: SyncCertainty, past: PastRequest) -> _PastRequestFields:
+def _past_fields(
+    store: Store, certainty: SyncCertainty, past: PastRequest, assignees: PastAssignees
+) -> _PastRequestFields:
     state, origin = past.row.state, past.grant
     terms = {} if state.terms is None else read_terms(store, [state.terms])
     grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
     return {
-        **attempt_fields(past.row, _ANY_VERDICT, RowDetails(grant)),
+        **attempt_fields(past.row, _ANY_VERDICT, assignees.build_details(state, grant)),
         "as_of": ms_to_iso(certainty.moment.at),
         "proved_at": ms_to_iso(certainty.proved_at),
         "found_later": past.row.id in certainty.found_later,
@@ -294,14 +299,16 @@ def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequenc
     """Return the record of the last of these attempts, with the history of all."""
     past, access = attempts[-1], access_record(store, certainty, attempts[-1])
     return ShownPastRequest(
-        **_past_fields(store, certainty, past),
+        **_past_fields(store, certainty, past, PastAssignees(store, certainty.moment.at)),
         since=access.since,
         by=access.by,
         policy=access.policy,
         rule=access.rule,
         agreement=access.agreement,
         form=access.form,
-        history=history_records(store, [each.row for each in attempts], certainty.moment.entry + 1),
+        history=history_records(
+            store, [each.row for each in attempts], certainty.moment.entry + 1, read_member_names(store)
+        ),
     )
 
 

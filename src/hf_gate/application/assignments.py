@@ -61,12 +61,6 @@ def find_seen_id(workspace: Workspace, name: str | None, now: datetime) -> str |
     return next((one.id for one in read_assignees(workspace, now).values() if one.name == name), "")
 
 
-def read_member_names(workspace: Workspace) -> dict[str, str]:
-    """Return the names of the present and former members by id, for people to read."""
-    members = [*workspace.members.list_all(), *read_deciders(workspace.store)]
-    return {one.id: one.shown_name for one in members}
-
-
 def pair_with_details(
     workspace: Workspace, rows: Iterable[RequestRow], now: datetime
 ) -> Iterator[tuple[RequestRow, RowDetails]]:

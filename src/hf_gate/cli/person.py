@@ -88,6 +88,7 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
 
 def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
     """Show the person's requests as they were at a moment. USER is a name of today."""
+    from ..application.approvals import read_member_names
     from ..application.as_of import find_past_attempts, past_request_record
 
     workspace = open_workspace(run)
@@ -107,8 +108,8 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
             run.out.line(
                 _attempt_line(past_request_record(workspace.store, certainty, past[-1]), view.at, past[-1].row.person)
             )
-            before = certainty.moment.entry + 1
-            for line in history_lines(history_records(workspace.store, [each.row for each in past], before)):
+            before, names = certainty.moment.entry + 1, read_member_names(workspace.store)
+            for line in history_lines(history_records(workspace.store, [each.row for each in past], before, names)):
                 run.out.line(to_one_line(line))
     else:
         rows = [past_request_record(workspace.store, certainty, each) for certainty, past in found for each in past]
@@ -158,10 +159,10 @@ def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iter
 
 
 def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
-    from ..application.assignments import read_member_names
+    from ..application.approvals import read_member_names
     from ..application.policy_bundle import read_current_verdicts
 
-    who, names_by_id = attempts[-1].person, read_member_names(workspace)
+    who, names_by_id = attempts[-1].person, read_member_names(workspace.store)
     known = who.identity
     names = [text for text in (known.fullname, known.email, known.user_id) if text]
     yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"

@@ -87,9 +87,9 @@ def _read_approvals(workspace: Workspace | None, attempts: Sequence[RequestRow],
 
 
 def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
-    from ..application.assignments import read_member_names
+    from ..application.approvals import read_member_names
 
-    return history_records(workspace.store, attempts, members=read_member_names(workspace))
+    return history_records(workspace.store, attempts, members=read_member_names(workspace.store))
 
 
 def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
@@ -119,6 +119,8 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
         yield f"{shown.request_id or '-'}: {shown.status}; its personal data was erased"
     else:
         yield from request_lines(request, at, None, terminal_width(sys.stdout))
+    if shown.assigned_to:
+        yield f"  assigned  to {to_one_line(describe_assignee(shown))}"
     if shown.verdict:
         yield f"  verdict   {to_one_line(verdict_cell(shown))}"
     if shown.by or shown.since:

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.assignments import read_member_names
+from ..application.approvals import read_member_names
 from ..application.last_transition import last_transition
 from ..domain.event_descriptions import describe_event
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, RequestAssigned, StatusMoved, decode_event
@@ -47,7 +47,7 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
         row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_MAX_ENTRIES)
     ]
     began = {key: row for row in found if (key := _started_change(row)) is not None}
-    told, names = [], read_member_names(context.workspace)
+    told, names = [], read_member_names(context.workspace.store)
     for row in sorted(found, key=lambda row: row.id, reverse=True):
         event, at = decode_event(row.link.body), from_ms(row.link.at)
         private = None if context.is_masked else row.private
