@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hf_gate.store.erasure import REQUEST_TABLES
+from hf_gate.store.erasure_file import VACUUMED
 from hf_gate.store.schema import metadata
 
 REDACTED = {"requests", "people", "changes", "plans", "texts"}
@@ -22,6 +23,11 @@ def test_every_table_about_requests_or_people_is_accounted_for() -> None:
         if {"request_id", "person_id"} & {column.name for column in table.columns}
     }
     assert about <= REDACTED | DELETED | KEPT.keys()
+
+
+def test_every_table_that_an_erasure_changes_is_vacuumed() -> None:
+    """On PostgreSQL, a deleted row stays in the files of the server until its table is vacuumed."""
+    assert set(VACUUMED) == REDACTED | DELETED | {"table_versions"}
 
 
 def test_every_column_of_bytes_or_digests_is_accounted_for() -> None:

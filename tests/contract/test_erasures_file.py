@@ -12,13 +12,18 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain import events as e
+from hf_gate.domain.rows import RequestRow
+from hf_gate.domain.tray import QueuedDecision
 from hf_gate.errors import StoreDamaged, StoreUnavailable
+from hf_gate.store.backups import write_backup
+from hf_gate.store.copies import erase_in_copies
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.retention import delete_expired, remove_traces
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, ENDPOINT, mode_of, new_schema, record, take
+from hf_gate.store.tray import Tray
+from tests.contract.store_kit import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, take
 from tests.contract.traces import traces_in_files, traces_on_server
 
 WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
@@ -286,6 +291,66 @@ def test_a_note_that_names_a_person_with_a_short_name_goes(
         assert _notes(store) == set(stays)
         assert not verify_ledger(store, with_tables=True).broken
     assert _traces(place, ["zzyx", *gone]) == []
+
+
+def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_yet(tmp_path: Path) -> None:
+    """The table listed the name before the person asked for access."""
+    path, erasures, name = tmp_path / "desk.db", tmp_path / "erasures.jsonl", "quokka-zzyx"
+    with open_store(path, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(2, name="bob")])
+        with store.writing() as write:
+            write.write_binding("partners", name, hub_id(1))
+            write.write_binding("partners", "bob", hub_id(2))
+        write_backup(path, tmp_path / "backup.db")
+        take(store, EEG, [record(1, name=name), record(2, name="bob")])
+        _erase(store, erasures, name)
+    assert [one.problem for one in erase_in_copies(path, ENDPOINT, erasures)] == [""]
+    assert traces_in_files(tmp_path, [name, hub_id(1)]) == []
+    with open_store(tmp_path / "backup.db", endpoint=ENDPOINT) as copy:
+        assert dict(copy.bindings("partners")) == {"bob": hub_id(2)}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Came with Jose\u0301 Yxwvut.",
+        "JOSÉ  YXWVUT came.",
+        "Came with José\nYxwvut",
+        "José\u00a0Yxwvut",
+        "Josｅ́ Yxwvut",
+    ],
+)
+def test_a_note_that_spells_the_name_in_another_way_goes(place: str, tmp_path: Path, text: str) -> None:
+    """A name can be typed with combined accents, and copied with line ends or other blanks."""
+    erasures = tmp_path / "erasures.jsonl"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(1, name="quokka-zzyx", fullname="José Yxwvut"), record(2, name="carol")])
+        _note(store, "carol", text)
+        _erase(store, erasures, "quokka-zzyx")
+        assert _notes(store) == set()
+    assert _traces(place, [text, "Yxwvut"]) == []
+
+
+def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path) -> None:
+    """The tray keeps what was decided about other people for a while, and what is not sent yet."""
+    erasures, name = tmp_path / "erasures.jsonl", "quokka-zzyx"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
+        for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
+            (row,) = store.find_by_identity(None, who)
+            Tray(store).add([_queued(row, note)])
+        sent, _ = Tray(store).list_waiting()
+        Tray(store).record_outcomes([(sent.id, "done", "")], 7)
+        _erase(store, erasures, name)
+        assert [item.note for item in Tray(store).list_recent("m_1", 5)] == ["Came alone.", None]
+    assert _traces(place, [name, "Came with"]) == []
+
+
+def _queued(row: RequestRow, note: str) -> QueuedDecision:
+    return QueuedDecision(
+        id=0, request=row.id, version=row.version.token, verb="accept", reason=None, actor="mia", batch="b", made_at=5,
+        leaves_at=None, member="m_1", note=note,
+    )  # fmt: skip
 
 
 def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:

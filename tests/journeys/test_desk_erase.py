@@ -250,3 +250,19 @@ def test_a_decision_by_the_username_of_an_erased_person_stores_no_name(scene: Sc
     assert {row["status"] for row in rows if row["user"] is None} == {"accepted", "rejected"}
     assert run("audit", "verify").code == 0
     assert run("store", "check").code == 0
+
+
+def test_a_saved_plan_does_not_bring_an_erased_person_back(scene: Scene) -> None:
+    run, plan = scene.console.run, scene.folder / "plan.json"
+    rules = "rules:\n  - id: again\n    when: email.present\n    then: reset\n    reason: Please ask again.\n"
+    header = f"version: 1\npolicy: starter\napplies_to: [{MODEL}, {DATASET}]\nmode: enforce\n"
+    (scene.folder / "policies" / "starter.yaml").write_text(header + rules)
+    assert run("plan", "--out", "plan.json").code == 0
+    assert QUOKKA in plan.read_text()
+    erased = run("person", "erase", QUOKKA, "--yes", "--json")
+    assert str(plan.resolve()) in {place["file"] for place in erased.json["places"]}
+    refused = run("apply", "plan.json", "--yes")
+    assert (refused.code, "personal data of a request was deleted" in refused.err) == (6, True), refused.err
+    assert {move["to"] for move in scene.hub.journal()} == {"pending"}, "nothing was sent"
+    plan.unlink()
+    assert scene.traces() == []

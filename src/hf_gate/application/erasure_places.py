@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -37,8 +38,7 @@ def find_places(
 def _compile(names: Iterable[str]) -> re.Pattern[bytes] | None:
     """Return the pattern of these names in lower-case bytes: as they are and escaped as in JSON; short ones as whole words."""
     parts = set()
-    for name in names:
-        lower = name.lower()
+    for lower in {unicodedata.normalize(form, name.lower()) for name in names for form in ("NFC", "NFD")}:
         spellings = {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
         parts |= {
             re.escape(one) if len(one) >= MIN_NAME_PART else rb"\b" + re.escape(one) + rb"\b" for one in spellings

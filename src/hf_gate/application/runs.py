@@ -191,6 +191,7 @@ def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVers
         for row in rows
         if row.request is not None
         and row.request in known
+        and known[row.request].request is not None  # otherwise its personal data was deleted
         and (change := msgspec.json.decode(row.change, type=Change)).before == known[row.request].state.status
     ]
     changes = [change for change in still if versions is None or _is_current(change, versions)]

@@ -22,6 +22,7 @@ from ..policy.table_versions import (
     restore_version,
 )
 from ..policy.tables import Table, TableProblem, unbound_usernames
+from ..store.erased import find_erased_names
 from ..store.store import Store
 from ..store.writer import Writer
 from . import setting_keys
@@ -87,10 +88,13 @@ def read_history(store: Store, table: Table) -> TableHistory | None:
 def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table], budget: int, at: int) -> int:
     """Bind usernames in tables to their current accounts, with one call each; return the number of calls.
 
-    After that, a later owner of a name does not match. Also store who each table lists, to compare the next version.
+    After that, a later owner of a name does not match. A name of an erased person is bound to nobody, because it may be free
+    by now. Also store who each table lists, to compare the next version.
     """
     good = [table for table in tables.values() if not table.file_problem]
     names = [(table, name) for table in good for name in unbound_usernames([table], store.bindings(table.name))]
+    erased = find_erased_names(store.reads, [name for _, name in names])
+    names = [pair for pair in names if pair[1] not in erased]
     del names[budget:]
     found = {name: sources.account(name) for name in dict.fromkeys(name for _, name in names)}
     digests = store.table_digests()

@@ -108,21 +108,22 @@ def _hash(secret: bytes, *parts: str) -> bytes:
 
 
 class NamePattern:
-    """Recognizes texts that contain one of these names, ignoring case.
+    """Recognizes texts that contain one of these names, ignoring case, the form of accents, and how words are separated.
 
     Names of fewer than 4 characters occur within other words, so they count only as whole words. Scripts without spaces
     between words are the exception.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
-        folded = {name.casefold() for name in names if len(name) > 1 and any(char.isalnum() for char in name)}
-        self.names: Final = frozenset(folded)
+        known = [name for name in names if len(name) > 1 and any(char.isalnum() for char in name)]
+        folded = {_fold(name) for name in known}
+        self.names: Final = frozenset(folded | {name.casefold() for name in known})
         parts = [_whole_word(name) if _is_short(name) else re.escape(name) for name in sorted(folded)]
         self._search = re.compile("|".join(parts)).search if parts else None
 
     def matches(self, text: str) -> bool:
         """Tell whether a text contains one of the names."""
-        return self._search is not None and self._search(text.casefold()) is not None
+        return self._search is not None and self._search(_fold(text)) is not None
 
     def matches_any(self, value: object) -> bool:
         """Tell whether a text within a decoded JSON document contains one of the names. Keys are not searched."""
@@ -131,6 +132,11 @@ class NamePattern:
         if isinstance(value, Mapping):
             return any(map(self.matches_any, value.values()))
         return isinstance(value, list) and any(map(self.matches_any, value))
+
+
+def _fold(text: str) -> str:
+    """Return a text as folded for search, with single blanks."""
+    return " ".join(fold_for_search(text).split())
 
 
 def _is_short(name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from ..domain.erasure import ErasedRequest, hash_record, strip_record
+from ..domain.erasure import ErasedRequest, hash_account, hash_record, strip_record
 from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
 from .sql import Database
@@ -59,6 +59,16 @@ def find_keys(db: Database, keys: Collection[bytes]) -> dict[bytes, int | None]:
         rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", some)
         found |= {bytes(key): row for key, row in rows}
     return found
+
+
+def find_erased_names(db: Database, names: Collection[str]) -> set[str]:
+    """Return those of these usernames that erased people had."""
+    if not names or db.row("SELECT 1 FROM erased LIMIT 1") is None:
+        return set()
+    secret = read_secret(db)
+    keys = {name: hash_account(secret, None, name) for name in names}
+    known = find_keys(db, set(keys.values()))
+    return {name for name, key in keys.items() if key in known}
 
 
 def write_keys(db: Database, keys: Collection[tuple[bytes, int | None]]) -> None:

@@ -71,9 +71,8 @@ class Eraser:
 
     def _forget_in_tables(self, identity: StoredIdentity) -> None:
         """Delete the earlier versions of tables that tell of a person. The version in force follows the owner's file."""
-        names = [value for name, value in identity.former if name == "user"]
         mails = [value for name, value in identity.former if name == "email"]
-        keys = [("user_id", identity.user_id), *(("username", each) for each in (identity.username, *names))]
+        keys = [("user_id", identity.user_id), *(("username", each) for each in sorted(identity.usernames))]
         keys += [("email", each) for each in (identity.email, *mails)]
         for table, document in self._db.rows("SELECT owner_table, document FROM table_versions"):
             left = forget_person(decode_version(bytes(document)), keys)
@@ -149,12 +148,15 @@ class Eraser:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
 
     def _delete_mentions(self, one: StoredIdentity) -> None:
-        """Delete the bindings of the owner's tables and the saved views that name a person."""
+        """Delete the bindings of the owner's tables, and the saved views and notes in the tray that name a person."""
         among, value = self._db.in_clause(list(one.keys))
         self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value))
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
             if one.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
+        for ident, note in self._db.rows("SELECT id, note FROM tray WHERE note IS NOT NULL"):
+            if one.pattern.matches(note):
+                self._db.run("UPDATE tray SET note = NULL WHERE id = ?", (ident,))
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 

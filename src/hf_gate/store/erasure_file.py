@@ -17,7 +17,7 @@ from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import find_keys, read_secret, write_keys
 from .erasure import TO_SCRUB, Eraser
-from .identity import read_identity
+from .identity import read_full_identity
 from .sql import Database, Postgres, Sqlite
 
 if TYPE_CHECKING:
@@ -28,24 +28,27 @@ _REPLAYED_BY: Final = "hf-gate"  # the actor of an erasure that is repeated in a
 _BEGINNING: Final = b'{"store":"'
 _MAX_BYTES: Final = 1 << 30
 _IN_MEMORY: Final = 1 << 26  # bytes; a larger store is rewritten through a temporary file
-_VACUUMED: Final = (
+VACUUMED: Final = (
     "people", "requests", "private", "texts", "profiles", "bindings", "views", "plans", "changes", "tray", "hits", "picked",
+    "approvals", "approval_alarms", "letters", "table_versions",
 )  # fmt: skip
+"""The tables from which an erasure deletes, or in which it changes rows."""
 
 
 class ErasureHashes(msgspec.Struct, frozen=True):
-    """One erasure as hashes: of the store, of the person, of their account, and of each of their requests."""
+    """One erasure as hashes: of the store, of the person, of their account, of their usernames and of their requests."""
 
     store: str
     at: int  # ms
     person: str
     requests: tuple[str, ...] = ()
     account: str = ""  # empty if neither the id nor the name was known
+    names: tuple[str, ...] = ()
 
 
 def make_record(db: Database, person: int, at: int) -> ErasureHashes:
     """Return the record of the erasure of a person."""
-    secret, identity = read_secret(db), read_identity(db, person)
+    secret, identity = read_secret(db), read_full_identity(db, person)
     rows = db.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
     keys = [
         key.hex()
@@ -60,7 +63,9 @@ def make_record(db: Database, person: int, at: int) -> ErasureHashes:
     ]
     is_known = identity.user_id or identity.username
     account = hash_account(secret, identity.user_id, identity.username).hex() if is_known else ""
-    return ErasureHashes(hash_store(secret), at, hash_person(secret, identity.pseudonym).hex(), tuple(keys), account)
+    names = tuple(hash_account(secret, None, name).hex() for name in sorted(identity.usernames))
+    own = hash_person(secret, identity.pseudonym).hex()
+    return ErasureHashes(hash_store(secret), at, own, tuple(keys), account, names)
 
 
 # ---- the file --------------------------------------------------------------------------------------------------------
@@ -107,7 +112,7 @@ def _parse_line(line: bytes, place: str) -> ErasureHashes | None:
         return None
     try:
         record = msgspec.json.decode(line, type=ErasureHashes)
-        bytes.fromhex(record.person + record.account + "".join(record.requests))
+        bytes.fromhex(record.person + record.account + "".join((*record.requests, *record.names)))
     except ValueError:
         if _BEGINNING.startswith(line[: len(_BEGINNING)]) and not line.endswith(b"}"):
             return None
@@ -151,7 +156,10 @@ def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> N
         is_known = (user_id or username) and hash_account(secret, user_id, username) in accounts
         if is_known or hash_person(secret, pseudonym) in wanted:
             eraser.erase_person(person)
-    keys = [(bytes.fromhex(key), None) for one in pending for key in (one.person, *one.requests)]
+    for table, name, user_id in db.rows("SELECT owner_table, key, user_id FROM bindings"):
+        if hash_account(secret, user_id or None, name) in accounts:  # of somebody who is not in this copy yet
+            db.run("DELETE FROM bindings WHERE owner_table = ? AND key = ?", (table, name))
+    keys = [(bytes.fromhex(key), None) for one in pending for key in (one.person, *one.requests, *one.names)]
     write_keys(db, keys)
 
 
@@ -182,5 +190,5 @@ def _scrub_sqlite(db: Sqlite) -> bool:
 
 
 def _scrub_postgres(db: Postgres) -> bool:
-    db.run(f"VACUUM {', '.join(_VACUUMED)}")
+    db.run(f"VACUUM {', '.join(VACUUMED)}")
     return True

@@ -36,6 +36,12 @@ class StoredIdentity:
         return NamePattern([word for word in (self.user_id, self.username, self.fullname, self.email) if word]
                            + [word for _, word in self.former])  # fmt: skip
 
+    @property
+    def usernames(self) -> frozenset[str]:
+        """The usernames, also the former ones."""
+        former = (word for name, word in self.former if name == "user")
+        return frozenset(word for word in (self.username, *former) if word)
+
     @cached_property
     def keys(self) -> frozenset[str]:
         """The lower-case usernames and e-mail addresses, also the former ones."""

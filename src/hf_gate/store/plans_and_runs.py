@@ -11,7 +11,7 @@ from typing import Any
 
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, PlanRow
-from .runs import SELECT_CHANGES, build_changes
+from .runs import SELECT_CHANGES, build_changes, check_records_kept
 from .state_columns import repo_of
 from .store import Store
 
@@ -45,9 +45,15 @@ class PlansAndRuns:
         told = json.loads(about) if about else {}
         return PlanRow(digest, made_at, told, *((run.id, run.state) if run else (None, None)))
 
-    def store_plan(self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any]) -> None:
-        """Store a plan and its summary. If the plan is stored already, only the summary is replaced."""
+    def store_plan(
+        self, digest: str, document: bytes, made_at: int, about: Mapping[str, Any], requests: Collection[int] = ()
+    ) -> None:
+        """Store a plan and its summary. If the plan is stored already, only the summary is replaced.
+
+        `requests` are those that the plan is about. Raises Guarded if the personal data of one of them was deleted.
+        """
         with self._store.writing() as write:
+            check_records_kept(write.db, requests)
             write.write_plan(digest, document, made_at)
             write.set_plan_summary(digest, about)
 

@@ -10,6 +10,7 @@ from ..domain.events import EventKind
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import FINISHED, ChangeState, RunKind, RunState
+from ..errors import Guarded
 from .sql import Database, Row
 from .state_columns import repo_of
 
@@ -34,9 +35,23 @@ def write_run(db: Database, row: RunRow) -> None:
 
 
 def write_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:
+    check_records_kept(db, [row.request for row, _ in rows if row.request is not None])
     values = [(row.run, row.n, repo_id, row.request, row.change, row.state, row.why) for row, repo_id in rows]
     sql = "INSERT INTO changes (run, n, repo_id, request_id, change, state, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
     db.insert_many(sql, values)
+
+
+def check_records_kept(db: Database, requests: Collection[int]) -> None:
+    """Raise Guarded if the personal data of one of these requests was deleted.
+
+    Plans and decisions are made before they are stored, perhaps in another process. They would bring the data back.
+    """
+    among, value = db.in_clause(requests)
+    if db.row(f"SELECT 1 FROM requests WHERE record_id IS NULL AND id {among} LIMIT 1", (value,)) is not None:
+        raise Guarded(
+            "the personal data of a request was deleted after this was prepared; nothing was sent.",
+            hint="Make a new plan, or decide again.",
+        )
 
 
 def count_changes(db: Database, run: str) -> dict[str, int]:

@@ -337,7 +337,9 @@ class Writer:
     # ---- profiles, bindings, settings --------------------------------------------------------------------------------
 
     def write_profile(self, person: int, document: bytes | None, at: int) -> None:
-        """Store a profile; None means that the Hub has none."""
+        """Store a profile; None means that the Hub has none. Nothing is stored of a person who was erased meanwhile."""
+        if self._db.row("SELECT 1 FROM people WHERE id = ? AND salt IS NOT NULL", (person,)) is None:
+            return
         sql = (
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"

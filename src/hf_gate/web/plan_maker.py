@@ -42,7 +42,11 @@ def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[st
 def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Store a plan, so that it has a page; return its digest."""
     app_state.workspace.plans_and_runs.store_plan(
-        plan.digest, msgspec.json.encode(plan), to_ms(app_state.now()), summarize_plan(plan, by, kind, **more)
+        plan.digest,
+        msgspec.json.encode(plan),
+        to_ms(app_state.now()),
+        summarize_plan(plan, by, kind, **more),
+        [change.row for change in plan.changes],
     )
     return plan.digest
 
