@@ -87,7 +87,7 @@ def _judge(
 ) -> tuple[HealthState, str, str]:
     if stop is not None:
         said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}."
-        return HealthState.STOPPED, said, "An admin starts it again: hf-gate start"
+        return HealthState.STOPPED, said, "An admin can start it again: hf-gate start"
     if not turns:
         return HealthState.IDLE, "`hf-gate run` was never started here.", ""
     newest = turns[0]

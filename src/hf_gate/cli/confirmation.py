@@ -132,7 +132,7 @@ def _require_confirmation(
     if not may_ask:
         flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(
-            f"{count}changes need confirmation, but hf-gate cannot ask here;  nothing was sent.",
+            f"{count}changes need confirmation, but hf-gate cannot ask here; nothing was sent.",
             hint=f"Add {flags}{hint}.",
         )
     show()

@@ -343,7 +343,7 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     if done.stop is not None and done.plan is not None:
         count = len(done.plan.changes) + sum(done.left_out.values())
         said = f"{pluralize(count, 'change')} not made" if count else "Nothing is decided"
-        yield f"  {said}: {done.stop.by} stopped all unattended work. An admin starts it again: hf-gate start"
+        yield f"  {said}: {done.stop.by} stopped all unattended work. An admin can start it again: hf-gate start"
     yield from _describe_remaining(done)
     yield from _describe_ends(done)
 

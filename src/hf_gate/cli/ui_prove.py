@@ -39,7 +39,7 @@ def _confirm(run: Run, origin: str, *, yes: bool) -> None:
         return
     if not run.may_ask:
         raise Guarded(
-            "sending a token needs confirmation, but hf-gate cannot ask here;  nothing was sent.",
+            "sending a token needs confirmation, but hf-gate cannot ask here; nothing was sent.",
             hint="Add --yes.",
         )
     if not click.confirm("Send the token?", err=True):

@@ -361,7 +361,7 @@ def describe_item(item: NoticeItem, assigned: str = "") -> str:
 
 
 _UNATTENDED: Final[Mapping[str, str]] = {
-    "stopped": "All unattended work is stopped. An admin starts it again: hf-gate start",
+    "stopped": "All unattended work is stopped. An admin can start it again: hf-gate start",
     "started": "Unattended work may run again.",
     "test": "This is a test. hf-gate can reach you.",
 }

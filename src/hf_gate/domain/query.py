@@ -200,7 +200,7 @@ KEY_VALUES: Final[dict[str, tuple[str, ...]]] = {
 KEYS: Final[dict[str, str]] = {
     "status": "the status: pending, accepted, rejected, reset, or withdrawn",
     "repo": "ns/name is a model, datasets/ns/name a dataset; a name without a slash matches both",
-    "user": "the username, the account's id, or the pseudonym of the ledger",
+    "user": "the username, the account's id, or the pseudonym from the audit log",
     "email": "the account's e-mail address",
     "domain": "the part of the e-mail address after the @",
     "country": "the ISO code of the country in the answers",

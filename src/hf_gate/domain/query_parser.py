@@ -163,10 +163,10 @@ class _QueryParser:
         sign, day_text = _split_sign(text)
         day = _parse_day(day_text)
         if day is None:
-            hint = f"write a day: {key}:>2026-11-01" + (
+            hint = f"write a date: {key}:>2026-11-01" + (
                 "; for the time since the request, age:>2d" if key == "asked" else ""
             )
-            raise self._error(start, f"{day_text!r} is not a day", hint, f"{sign}2026-11-01")
+            raise self._error(start, f"{day_text!r} is not a date", hint, f"{sign}2026-11-01")
         return Day(sign, day)
 
     def _parse_repo(self, start: int, text: str) -> Pattern:

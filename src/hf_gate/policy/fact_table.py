@@ -183,7 +183,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         _YOURS,
         "history",
         "Whole days since the last decision.",
-        _NOT_FULL + ", or there is none",
+        _NOT_FULL + ", or no decision has been made",
     ),
     FactDeclaration(
         "terms.version",
