@@ -153,14 +153,31 @@ def accepted_names(scene: Scene) -> set[str | None]:
     return {change.user for change in scene.plan().changes}
 
 
-@pytest.mark.parametrize("when", ["at once", "later"])
-def test_a_name_in_a_table_does_not_pass_to_another_account_after_an_erasure(scene: Scene, when: str) -> None:
+def list_in_table(scene: Scene) -> None:
+    """A table lists both people by username."""
     (scene.folder / "tables").mkdir()
     (scene.folder / "tables" / "partners.csv").write_text(f"username\n{NAME}\nbo\n")
     house = scene.folder / "hf-gate.yaml"
     house.write_text(house.read_text() + "tables: {partners: {file: tables/partners.csv, key: username}}\n")
     (scene.folder / "policies" / "wishes.yaml").write_text(LISTED)
     scene.join()
+
+
+def test_a_name_in_a_table_matches_the_erased_account_again_after_it_asks_again(scene: Scene) -> None:
+    """Otherwise a deny list would forget whom it denies."""
+    list_in_table(scene)
+    assert accepted_names(scene) == {NAME, "bo"}
+    erase(scene)
+    assert accepted_names(scene) == {"bo"}
+    scene.near.withdraw(NAME, scene.repos[0])
+    scene.ask([NAME])
+    scene.sync()
+    assert accepted_names(scene) == {NAME, "bo"}
+
+
+@pytest.mark.parametrize("when", ["at once", "later"])
+def test_a_name_in_a_table_does_not_pass_to_another_account_after_an_erasure(scene: Scene, when: str) -> None:
+    list_in_table(scene)
     assert accepted_names(scene) == {NAME, "bo"}
     words = words_of(scene.row(NAME))[1:]
     erase(scene)

@@ -73,7 +73,7 @@ class PolicyNeeds:
             return need
         saved = [policy.digest for policy in self.bundle.policies if policy.name == hold.policy]
         digest = hashlib.sha256(canonical_json([hold.policy, hold.before, *saved])).hexdigest()
-        return ReviewerNeed(2, digest, tuple(saved))
+        return ReviewerNeed(2, digest, tuple(saved), reads_identity=True)
 
     def _find_hold(self, repo: Repo) -> PolicyHold | None:
         """Return a policy that was saved from the desk and not promoted, at a repo where two people were or are needed."""

@@ -22,7 +22,7 @@ from ..policy.table_versions import (
     restore_version,
 )
 from ..policy.tables import Table, TableProblem, unbound_usernames
-from ..store.erased import find_erased_names
+from ..store.erased import find_erased_names, is_erased_account
 from ..store.store import Store
 from ..store.writer import Writer
 from . import setting_keys
@@ -88,25 +88,32 @@ def read_history(store: Store, table: Table) -> TableHistory | None:
 def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table], budget: int, at: int) -> int:
     """Bind usernames in tables to their current accounts, with one call each; return the number of calls.
 
-    After that, a later owner of a name does not match. A name of an erased person is bound to nobody, because it may be free
-    by now. Also store who each table lists, to compare the next version.
+    After that, a later owner of a name does not match. A name of an erased person is bound only to the same account, and only
+    if it asks again. Also store who each table lists, to compare the next version.
     """
     good = [table for table in tables.values() if not table.file_problem]
     names = [(table, name) for table in good for name in unbound_usernames([table], store.bindings(table.name))]
     erased = find_erased_names(store.reads, [name for _, name in names])
-    names = [pair for pair in names if pair[1] not in erased]
-    del names[budget:]
-    found = {name: sources.account(name) for name in dict.fromkeys(name for _, name in names)}
+    asked = [name for _, name in names if name not in erased][:budget]
+    found = {name: sources.account(name) for name in dict.fromkeys(asked)}
+    bound = found | {name: _find_returned(store, name) for name in erased}
     digests = store.table_digests()
     with store.writing() as write:
         for table, name in names:
-            ident = found[name]
+            ident = bound.get(name)
             if ident is not None:
                 write.write_binding(table.name, name, ident)
         for table in good:
             write.write_setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
             _write_version(store, write, table, at, is_known=digests.get(table.name) == table.digest)
     return len(found)
+
+
+def _find_returned(store: Store, name: str) -> str | None:
+    """Return the account with this username in a request, if it belonged to an erased person who made that request later."""
+    people = [row.person.identity for row in store.find_by_identity(None, name)]
+    ids = {one.user_id for one in people if one.user_id and one.username and one.username.lower() == name.lower()}
+    return next((ident for ident in sorted(ids) if is_erased_account(store.reads, ident)), None)
 
 
 def _write_version(store: Store, write: Writer, table: Table, at: int, *, is_known: bool) -> None:

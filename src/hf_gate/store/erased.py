@@ -71,6 +71,11 @@ def find_erased_names(db: Database, names: Collection[str]) -> set[str]:
     return {name for name, key in keys.items() if key in known}
 
 
+def is_erased_account(db: Database, user_id: str) -> bool:
+    """Tell whether an account belonged to an erased person, who may have made a later request."""
+    return bool(find_keys(db, [hash_account(read_secret(db), user_id, None)]))
+
+
 def write_keys(db: Database, keys: Collection[tuple[bytes, int | None]]) -> None:
     """Store hashes with their request numbers; a known number is not forgotten."""
     db.run_many(

@@ -159,7 +159,12 @@ def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> N
     for table, name, user_id in db.rows("SELECT owner_table, key, user_id FROM bindings"):
         if hash_account(secret, user_id or None, name) in accounts:  # of somebody who is not in this copy yet
             db.run("DELETE FROM bindings WHERE owner_table = ? AND key = ?", (table, name))
-    keys = [(bytes.fromhex(key), None) for one in pending for key in (one.person, *one.requests, *one.names)]
+    keys = [
+        (bytes.fromhex(key), None)
+        for one in pending
+        for key in (one.person, *one.requests, *one.names, one.account)
+        if key
+    ]
     write_keys(db, keys)
 
 
