@@ -16,7 +16,7 @@ from hf_gate.testing import LocalHub
 from tests.contract.store_kit import new_schema
 from tests.contract.traces import traces_in_files, traces_on_server
 
-from .console import DATASET, MODEL, Console, Ended, fill
+from .console import DATASET, MODEL, Console, Ended, fill, status_of
 
 QUOKKA, NAME = "quokka-zzyx", 'Quœkka "Zz" Yxwvut'
 PURPOSE = 'I record "kxqjz" signals'
@@ -265,4 +265,17 @@ def test_a_saved_plan_does_not_bring_an_erased_person_back(scene: Scene) -> None
     assert (refused.code, "personal data of a request was deleted" in refused.err) == (6, True), refused.err
     assert {move["to"] for move in scene.hub.journal()} == {"pending"}, "nothing was sent"
     plan.unlink()
+    assert scene.traces() == []
+
+
+@pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
+def test_an_erased_request_gets_no_access_that_should_end(scene: Scene) -> None:
+    """No plan could end it: without a record, there is nothing to compare with the Hub."""
+    run = scene.console.run
+    assert run("person", "erase", QUOKKA, "--yes").code == 0
+    done = run("accept", f"{QUOKKA}@{MODEL}", f"ada-l@{MODEL}", "--until", "2d", "--yes", "--json")
+    assert [one["outcome"] for one in done.json["outcomes"]] == ["refused", "done"], done.err
+    alone = run("accept", f"{QUOKKA}@{MODEL}", "--until", "2d")
+    assert "personal data was erased" in alone.out + alone.err
+    assert status_of(scene.hub, QUOKKA) == "pending"
     assert scene.traces() == []

@@ -30,6 +30,7 @@ from ..store.writer import Writer
 from .approvals import ApprovalGate
 from .decisions import (
     DUPLICATE,
+    ERASED_HAS_NO_END,
     UNSENT_KINDS,
     Choice,
     DecisionResult,
@@ -90,15 +91,13 @@ class DecisionSender:
         decisions = [PendingDecision(n, target) for n, target in enumerate(targets, start=1)]
         stop: BaseException | None = self._find_requests(decisions, choice)
         self.approvals.note = choice.note
+        if choice.to is Status.ACCEPTED:
+            self._set_ends(decisions, choice)
         early = [
             one for decision in decisions if (one := decision.early_outcome) is not None and one.kind in UNSENT_KINDS
         ]
         if len(early) == len(decisions):
             return DecisionResult(None, early, stop)
-        if self.choose_ends is not None and choice.to is Status.ACCEPTED:
-            ready = [decision for decision in decisions if decision.early_outcome is None]
-            for decision, end in zip(ready, self.choose_ends(ready) if ready else (), strict=True):
-                decision.subject = replace(decision.subject, end=end)
         run = self._store_run(decisions, choice, run_id)
         outcomes: list[Outcome] = []
         sender: SendPort = _SingleCalls(self.hub) if len(decisions) == 1 else self.hub
@@ -118,6 +117,18 @@ class DecisionSender:
         except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
         return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop)
+
+    def _set_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
+        """Choose the ends of acceptances. Refuse an end for an erased request: no plan can end that access."""
+        ready = [decision for decision in decisions if decision.early_outcome is None]
+        if self.choose_ends is not None and ready:
+            for decision, end in zip(ready, self.choose_ends(ready), strict=True):
+                decision.subject = replace(decision.subject, end=end)
+        for decision in ready:
+            is_erased = decision.row is not None and decision.row.request is None
+            if is_erased and (choice.until or decision.subject.end):
+                refused = OutcomeKind.REFUSED
+                decision.early_outcome = build_outcome(refused, decision.repo, decision.target, ERASED_HAS_NO_END)
 
     def add_note(self, request: AccessRequest, text: str) -> None:
         """Store a reviewer's note about a request read from the Hub; send nothing."""
