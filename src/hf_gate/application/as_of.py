@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ..domain.display_text import clip, make_visible, pluralize
+from ..domain.display_text import clip_line, pluralize
 from ..domain.event_descriptions import describe_agreements
 from ..domain.events import OUTSIDE
 from ..domain.grants import end_of_day
@@ -55,7 +55,7 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
     try:
         found = datetime.fromisoformat(written)
     except ValueError:
-        shown = clip(make_visible(written, one_line=True), 40)
+        shown = clip_line(written, 40)
         raise UsageError(f"{shown!r} is neither a date nor a time.", hint=_HINT) from None
     if found.tzinfo is None:
         found = found.replace(tzinfo=zone)

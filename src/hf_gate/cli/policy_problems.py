@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from ..domain.display_text import clip, display_width, make_visible, pluralize
+from ..domain.display_text import clip_line, display_width, make_visible, pluralize
 
 if TYPE_CHECKING:
     from ..policy.model import PolicyProblem
@@ -70,6 +70,6 @@ def _split_around(text: str, start: int, length: int) -> tuple[str, str, str]:
     before = make_visible(before.replace("\t", "    "), one_line=True)
     if display_width(before) > _MAX_BEFORE and display_width(make_visible(text, one_line=True)) > _MAX_LINE:
         before = "\u2026" + before[-_MAX_BEFORE // 2 :]
-    marked = clip(make_visible(marked, one_line=True), _MAX_LINE)
+    marked = clip_line(marked, _MAX_LINE)
     room = _MAX_LINE - display_width(before) - display_width(marked)
-    return before, marked, clip(make_visible(after, one_line=True), max(1, room))
+    return before, marked, clip_line(after, max(1, room))

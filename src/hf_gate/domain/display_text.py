@@ -201,3 +201,8 @@ def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") ->
             break
         kept.append(grapheme)
     return "".join(kept) + ending
+
+
+def clip_line(text: str, columns: int) -> str:
+    """Return a text from strangers on one line of at most `columns` columns."""
+    return clip(make_visible(text[: columns * 8], one_line=True), columns)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip_line, make_visible
 from .card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
 from .cards import Card, CardField, FieldKind, PolicyCards, change_value, new_rule, read_cards
 
@@ -87,7 +87,7 @@ def _apply(read: PolicyCards, edit: TextEdit | None, name: str) -> PolicyCards:
 
 def _name(read: PolicyCards, number: int) -> str:
     rule = read.cards[number].rule if 0 <= number < len(read.cards) else ""
-    return clip(make_visible(rule, one_line=True), 40) or str(number + 1)
+    return clip_line(rule, 40) or str(number + 1)
 
 
 def _find_new_values(read: PolicyCards, changes: CardChanges) -> list[tuple[int, str, str]]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip_line
 from ..domain.yaml_parser import Mapping as YamlMapping
 from ..domain.yaml_parser import Node, Scalar
 from .card_text import CardError, RuleLayout, TextEdit, read_layout, replace_scalar
@@ -178,7 +178,7 @@ def _read_card(layout: RuleLayout, node: Node, number: int, lets: Mapping[str, s
             )
     terms = [_scalar_field(pairs, key, *about) for key, about in _TERMS.items() if key in pairs]
     action = pairs.get("then")
-    said = dict(_ACTIONS).get(action.text, clip(make_visible(action.text, one_line=True), 40)) if isinstance(action, Scalar) else ""  # fmt: skip
+    said = dict(_ACTIONS).get(action.text, clip_line(action.text, 40)) if isinstance(action, Scalar) else ""  # fmt: skip
     says, rule = pairs.get("says"), pairs.get("id")
     if is_flow:
         then, terms = None, []
@@ -228,7 +228,7 @@ def _read_parts(
         if not piece:
             continue
         source = node.text[piece[0].start : piece[-1].end]
-        words = clip(make_visible(describe_when(source, lets, holds=holds), one_line=True), MAX_WORDS)
+        words = clip_line(describe_when(source, lets, holds=holds), MAX_WORDS)
         fields: tuple[CardField, ...] = ()
         if not is_block and not (has_others and holds) and number < MAX_PARTS and "\n" not in node.text:
             fields = _ConditionFields(node, f"{key}.{number}", lets, piece, holds=holds).read_parts()

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.display_text import clip, join_words, make_visible
+from ..domain.display_text import clip_line, join_words
 from .fact_conditions import parse_fact_condition
 from .model import Abstention, Action, ConditionTrace, Opinion, PolicyMode, RuleTrace, Verdict
 from .phrases import describe_expression, quote_expression
@@ -83,7 +83,7 @@ def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]
     else:
         holds = None if trace.value is None else trace.value is wanted
         words = describe_trace(trace, wanted=wanted)
-        expression = clip(make_visible(trace.expr if wanted else f"!({trace.expr})", one_line=True), MAX_EXPRESSION)
+        expression = clip_line(trace.expr if wanted else f"!({trace.expr})", MAX_EXPRESSION)
         yield ChecklistItem(holds, words, expression, _describe_difference(trace, words))
 
 

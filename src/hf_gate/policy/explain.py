@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import format_day
@@ -75,7 +75,7 @@ def _describe_terms(verdict: Verdict | Opinion, zone: tzinfo) -> Iterator[str]:
     if verdict.reviewers > 1:
         yield f"{verdict.reviewers} reviewers"
     if verdict.queue:
-        yield f"queue {_one_line(verdict.queue)}"
+        yield f"queue {clip_line(verdict.queue, VALUE_COLUMNS)}"
     if verdict.needs:
         yield f"waits one turn for {', '.join(verdict.needs)}"
     if verdict.missing:
@@ -100,7 +100,7 @@ def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[Ex
     if (why := why_people_decide(verdict, now, zone)) is not None:
         yield ExplanationLine(1, LineMark.PLAIN, f"people decide: {why}")
     if verdict.reason:
-        yield ExplanationLine(1, LineMark.PLAIN, f"reason: {_one_line(verdict.reason, EXPR_COLUMNS * 2)}")
+        yield ExplanationLine(1, LineMark.PLAIN, f"reason: {clip_line(verdict.reason, EXPR_COLUMNS * 2)}")
     for opinion in (*verdict.opinions, *verdict.shadow):
         yield from _opinion_lines(opinion, now, zone)
     for abstention in verdict.abstentions:
@@ -144,7 +144,7 @@ def _condition_lines(trace: ConditionTrace, depth: int, now: datetime) -> Iterat
     is_explained_below = trace.parts or any(fact.value is None for fact in trace.facts.values())
     note = f" ({trace.note})" if trace.note and not is_explained_below else ""
     mark = LineMark.PLAIN if trace.value is None and trace.note.startswith("=") else _MARKS[trace.value]
-    yield ExplanationLine(depth, mark, f"{_one_line(trace.expr, EXPR_COLUMNS)}{note}")
+    yield ExplanationLine(depth, mark, f"{clip_line(trace.expr, EXPR_COLUMNS)}{note}")
     for name, fact in trace.facts.items():
         yield ExplanationLine(depth + 1, LineMark.PLAIN, format_fact(name, fact, now))
     for part in trace.parts:
@@ -158,7 +158,7 @@ def _describe_ways_to_match(ways: tuple[tuple[ConditionFlip, ...], ...]) -> str:
 
 
 def _describe_flips(way: Iterable[ConditionFlip]) -> str:
-    return " and ".join(f"`{_one_line(flip.expr, EXPR_COLUMNS)}` is {str(flip.value).lower()}" for flip in way)
+    return " and ".join(f"`{clip_line(flip.expr, EXPR_COLUMNS)}` is {str(flip.value).lower()}" for flip in way)
 
 
 # ---- facts -----------------------------------------------------------------------------------------------------------------
@@ -166,14 +166,14 @@ def _describe_flips(way: Iterable[ConditionFlip]) -> str:
 
 def format_fact(name: str, fact: Fact, now: datetime) -> str:
     """Format a fact: `email.domain = "acme.org" (hub, account, 3 d old)`, or the reason why it is unknown."""
-    about = [_one_line(fact.source), fact.trust.value]
+    about = [clip_line(fact.source, VALUE_COLUMNS), fact.trust.value]
     if fact.as_of is not None:
         about.append(_describe_age(now - fact.as_of))
     if fact.value is None:
         why = fact.why.value if fact.why else "unavailable"
-        note = f": {_one_line(fact.note)}" if fact.note else ""
+        note = f": {clip_line(fact.note, VALUE_COLUMNS)}" if fact.note else ""
         return f"{name} {why}{note} ({', '.join(about)})"
-    note = f"; {_one_line(fact.note)}" if fact.note else ""
+    note = f"; {clip_line(fact.note, VALUE_COLUMNS)}" if fact.note else ""
     return f"{name} = {format_value(fact.value)} ({', '.join(about)}{note})"
 
 
@@ -184,14 +184,10 @@ def format_value(value: FactValue) -> str:
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
     if isinstance(value, str):
-        return f'"{_one_line(value)}"'
+        return f'"{clip_line(value, VALUE_COLUMNS)}"'
     if isinstance(value, Mapping):
-        return _one_line("{" + ", ".join(f'"{key}": "{each}"' for key, each in value.items()) + "}")
-    return _one_line("[" + ", ".join(f'"{each}"' for each in value) + "]")
-
-
-def _one_line(text: str, columns: int = VALUE_COLUMNS) -> str:
-    return clip(make_visible(text[: columns * 8], one_line=True), columns)
+        return clip_line("{" + ", ".join(f'"{key}": "{each}"' for key, each in value.items()) + "}", VALUE_COLUMNS)
+    return clip_line("[" + ", ".join(f'"{each}"' for each in value) + "]", VALUE_COLUMNS)
 
 
 def _describe_age(age: timedelta) -> str:

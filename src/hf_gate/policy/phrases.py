@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final
 
-from ..domain.display_text import clip, join_words, make_visible
+from ..domain.display_text import clip_line, join_words
 from ..domain.timestamps import to_iso
 from .fact_conditions import INCLUDES, IS_TRUE, OPPOSITES, FactCondition, parse_fact_condition
 from .fact_table import QUALITIES, CelType, find_declaration
@@ -129,16 +129,12 @@ def is_single_name(expr: str) -> bool:
 
 def quote_expression(expr: str) -> str:
     """Return an expression between backticks, on one line and clipped."""
-    return "`" + _clip_line(expr.replace("`", "'"), MAX_EXPRESSION) + "`"
+    return "`" + clip_line(expr.replace("`", "'"), MAX_EXPRESSION) + "`"
 
 
 def quote_text(text: str) -> str:
     """Return a text between quotation marks, on one line and clipped."""
-    return "“" + _clip_line(text.replace("“", '"').replace("”", '"'), MAX_VALUE) + "”"
-
-
-def _clip_line(text: str, columns: int) -> str:
-    return clip(make_visible(text[: columns * 8], one_line=True), columns)
+    return "“" + clip_line(text.replace("“", '"').replace("”", '"'), MAX_VALUE) + "”"
 
 
 def _effective_op(op: str, *, is_so: bool) -> str:
@@ -235,7 +231,7 @@ def _subject_name(condition: FactCondition) -> str:
 
 
 def _quote_list(fact: str, texts: Sequence[str]) -> str:
-    quoted = [_clip_line(text, MAX_VALUE) if fact in _PLAIN_VALUES else quote_text(text) for text in texts[:MAX_VALUES]]
+    quoted = [clip_line(text, MAX_VALUE) if fact in _PLAIN_VALUES else quote_text(text) for text in texts[:MAX_VALUES]]
     if len(texts) > MAX_VALUES:
         return f"{', '.join(quoted)} or {len(texts) - MAX_VALUES} more"
     return join_words(quoted, "or")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip_line
 from ..domain.ids import is_id
 
 _MAX_NAME: Final = 80  # columns
@@ -46,16 +46,12 @@ def describe_missing(path: str, *, is_known: bool = False) -> MissingPage:
     `is_known`: the page exists, but a form or a query of it names what does not.
     """
     kind, *parts = path.strip("/").split("/")
-    name = _shorten("/".join(parts[: _PARTS.get(kind, 1)]))
+    name = clip_line("/".join(parts[: _PARTS.get(kind, 1)]), _MAX_NAME)
     if is_known:
         return MissingPage("What you asked for is not there.", _GONE, "", "Queue", "/queue")
     if kind not in _KINDS or not name:
-        sought = _shorten(path)
+        sought = clip_line(path, _MAX_NAME)
         return MissingPage(f"There is no page {sought}.", "Check the address, or search.", "", "Queue", "/queue")
     what, hint, back_name, back_url = _KINDS[kind]
     search = name if kind in _SEARCHED and not is_id(name) else ""  # ids are not searched
     return MissingPage(f"There is no {what} {name}.", hint, search, back_name, back_url)
-
-
-def _shorten(text: str) -> str:
-    return clip(make_visible(text[: _MAX_NAME * 8], one_line=True), _MAX_NAME)

@@ -17,7 +17,7 @@ from ..application.evaluation import fill_templates
 from ..application.policy_records import PolicyRecord
 from ..application.record_builders import policy_record
 from ..application.workspace import Workspace
-from ..domain.display_text import clip, make_visible
+from ..domain.display_text import clip_line
 from ..domain.lifecycle import Status
 from ..domain.rows import VerdictCount
 from ..errors import HfGateError
@@ -254,7 +254,7 @@ class _Shown:
         """Mark the card of a rule; note it if there is none."""
         rules = () if text.policy is None else [each.id for each in text.policy.rules]
         if rule and rule not in rules:
-            self.notes.append(f"There is no rule {clip(make_visible(rule, one_line=True), 40)} in this policy.")
+            self.notes.append(f"There is no rule {clip_line(rule, 40)} in this policy.")
         else:
             self.rule = rule
 
