@@ -54,8 +54,8 @@ def read_assignees(workspace: Workspace, now: datetime) -> dict[str, Assignee]:
     return found
 
 
-def find_seen_id(workspace: Workspace, name: str | None, now: datetime) -> str | None:
-    """Return the id of the member of this name, as `seen` of `assign_requests`; an unknown name gives "", which nobody has."""
+def find_assignee_id(workspace: Workspace, name: str | None, now: datetime) -> str | None:
+    """Return the id of the assignee of this name, for `seen` of `assign_requests`; an unknown name gives "", nobody's id."""
     if name is None:
         return None
     return next((one.id for one in read_assignees(workspace, now).values() if one.name == name), "")
@@ -74,7 +74,9 @@ def pair_with_details(
 def list_assignable(workspace: Workspace, row: RequestRow | None = None) -> list[Member]:
     """Return the members who may decide, ordered by name; with a request, those who may decide it."""
     found = [one for one in read_deciders(workspace.store) if one.role.covers(MemberRole.REVIEWER)]
-    return sorted((one for one in found if row is None or not _why_not(one, row)), key=lambda one: one.name)
+    return sorted(
+        (one for one in found if row is None or not _find_member_obstacle(one, row)), key=lambda one: one.name
+    )
 
 
 # ---- writing -----------------------------------------------------------------------------------------------------------
@@ -125,7 +127,7 @@ def assign_requests(
     """
     if len(rows) > MAX_ASSIGNED:
         raise UsageError(f"{len(rows):,} requests are too many.", hint=f"Assign at most {MAX_ASSIGNED:,} at once.")
-    reasons = Counter(filter(None, (_why_refused(workspace, row, member, by) for row in rows)))
+    reasons = Counter(filter(None, (_find_obstacle(workspace, row, member, by) for row in rows)))
     if reasons:
         why, count = reasons.most_common(1)[0]
         which = "" if len(rows) == 1 else f" ({count:,} of {pluralize(len(rows), 'request')})"
@@ -137,20 +139,19 @@ def assign_requests(
     return result
 
 
-def _why_refused(workspace: Workspace, row: RequestRow, member: Member | None, by: Member) -> str:
+def _find_obstacle(workspace: Workspace, row: RequestRow, member: Member | None, by: Member) -> str:
     """Return why a request cannot be assigned to a member by another one; "" if it can."""
     who = row.person.identity
     if row.state.status != Status.PENDING or not row.is_current:
         return f"Only pending requests can be assigned. This one at {row.repo} is not pending"
     if by.is_own(who.username, who.user_id):
         return "You cannot assign your own request"
-    is_outside = workspace.location.folder is not None and not workspace.location.config.includes(row.repo)
-    if is_outside:
+    if workspace.location.folder is not None and not workspace.location.config.includes(row.repo):
         return f"{row.repo} does not belong to this workspace"
-    return "" if member is None else _why_not(member, row)
+    return "" if member is None else _find_member_obstacle(member, row)
 
 
-def _why_not(member: Member, row: RequestRow) -> str:
+def _find_member_obstacle(member: Member, row: RequestRow) -> str:
     """Return why a member may not decide a request; "" if they may."""
     who = row.person.identity
     if not may_be_assigned(member, row.repo):

@@ -16,7 +16,7 @@ from ..application.assignments import (
     NOBODY,
     assign_requests,
     find_assignee,
-    find_seen_id,
+    find_assignee_id,
     pair_with_details,
 )
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
@@ -250,7 +250,7 @@ class _Api:
         def work(context: RequestContext) -> Record:
             workspace, now = context.workspace, context.now
             rows = {one.id: context.find_request(one.id) for one in assignment.requests}
-            seen = {rows[one.id].id: find_seen_id(workspace, one.assigned_to, now) for one in assignment.requests}
+            seen = {rows[one.id].id: find_assignee_id(workspace, one.assigned_to, now) for one in assignment.requests}
             member = find_assignee(workspace, assignment.to or NOBODY, context.member)
             distinct = list({row.id: row for row in rows.values()}.values())
             result = assign_requests(workspace, distinct, seen, member, by=context.member, now=now)
