@@ -64,7 +64,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("raw", "GET", "/{W}{ns}/{repo}/raw/{revision}/{path}", "resolvers"),
 )
 
-_BY_NAME: dict[str, Endpoint] = {route.name: route for route in reversed(ENDPOINTS)}
+_BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in reversed(ENDPOINTS)}
 _PLACEHOLDERS = {"T": "(?P<T>models|datasets)", "W": "(?P<W>datasets/)?", "path": "(?P<path>.+)"}
 
 
@@ -85,17 +85,17 @@ class RecognizedCall:
 
 
 @cache
-def _compile_path(route: Endpoint) -> re.Pattern[str]:
-    return re.compile(re.sub(r"\{(\w+)\}", lambda m: _PLACEHOLDERS.get(m[1], f"(?P<{m[1]}>[^/]+)"), route.template))
+def _compile_path(endpoint: Endpoint) -> re.Pattern[str]:
+    return re.compile(re.sub(r"\{(\w+)\}", lambda m: _PLACEHOLDERS.get(m[1], f"(?P<{m[1]}>[^/]+)"), endpoint.template))
 
 
 def match_call(method: str, path: str) -> RecognizedCall | None:
     """Find the endpoint for a method and an undecoded path without query; None if the Hub has no such endpoint."""
-    for route in ENDPOINTS:
-        if route.method == method and (match := _compile_path(route).fullmatch(path)):
+    for endpoint in ENDPOINTS:
+        if endpoint.method == method and (match := _compile_path(endpoint).fullmatch(path)):
             if match.groupdict().get("ns") in {"api", "datasets", "spaces"}:
                 continue
-            return RecognizedCall(route, {name: unquote(text) for name, text in match.groupdict().items() if text})
+            return RecognizedCall(endpoint, {name: unquote(text) for name, text in match.groupdict().items() if text})
     return None
 
 
@@ -108,7 +108,7 @@ def build_list_call(
 
 
 def build_handle_call(repo: Repo, identifier: Mapping[str, str], status: str, reason: str | None) -> HubCall:
-    """Build a decision about one person: `who` has exactly one of user, userId, requestId."""
+    """Build a decision about one person: `identifier` has exactly one of user, userId, requestId."""
     return _build_call(
         "handle", repo, body={**identifier, "status": status, **_build_reason(status, reason)}, lane=Lane.WRITE
     )
@@ -209,15 +209,13 @@ def _build_call(
     accept: str = "application/json",
     **parts: str,
 ) -> HubCall:
-    route = _BY_NAME[name]
+    endpoint = _BY_NAME[name]
+    path = endpoint.template
     if repo is not None:
-        web = "" if repo.type is RepoType.MODEL else "datasets/"
         parts |= {"T": f"{repo.type.value}s", "ns": repo.namespace, "repo": repo.name}
-        path = route.template.replace("{W}", web)
-    else:
-        path = route.template
+        path = path.replace("{W}", "" if repo.type is RepoType.MODEL else "datasets/")
     path = re.sub(r"\{(\w+)\}", lambda m: quote(parts[m[1]], safe="/" if m[1] == "path" else ""), path)
     pairs = urlencode(query if isinstance(query, Mapping) else list(query))
     data = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
     path = f"{path}?{pairs}" if pairs else path
-    return HubCall(name, route.method, path, data, lane, route.bucket, route.is_change, max_bytes, accept)
+    return HubCall(name, endpoint.method, path, data, lane, endpoint.bucket, endpoint.is_change, max_bytes, accept)
