@@ -108,10 +108,12 @@ def read_own_tables(workspace: Workspace) -> list[OwnTable]:
 def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:
     """Return these tables with the policies among these that use them, sorted by name."""
     specs = collect_table_specs(folder, policies)
-    return [OwnTable(folder, specs[name], tables[name], tuple(_users(policies, name))) for name in sorted(tables)]
+    return [
+        OwnTable(folder, specs[name], tables[name], tuple(_policies_using(policies, name))) for name in sorted(tables)
+    ]
 
 
-def _users(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
+def _policies_using(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
     """Yield the policies that define a table or name it in an expression."""
     word = f"tables.{name}"
     for policy in policies:
@@ -143,7 +145,7 @@ def rows_of_key(table: Table, text: str) -> list[TableRow]:
 
 def same_people(table: Table, row: TableRow) -> list[TableRow]:
     """Return the rows of a table that have a key in common with another row."""
-    keys = {(each, value) for each in (*KEYS, "domain") if (value := row.value_of_key(each))}
+    keys = set(keys_of_row(row))
     return [one for one in table.rows if any((each, one.value_of_key(each)) in keys for each in (*table.key, "domain"))]
 
 

@@ -80,20 +80,14 @@ def read_holds(store: Store) -> dict[str, PolicyHold]:
 
 def read_active_holds(store: Store, policies: Iterable[Policy]) -> list[PolicyHold]:
     """Return the holds that apply to these policies, sorted by name."""
-    holds = read_holds(store)
-    if not holds:
-        return []
     current = {policy.name: policy for policy in policies}
-    return [hold for name, hold in sorted(holds.items()) if hold.holds(current.get(name))]
+    return [hold for name, hold in sorted(read_holds(store).items()) if hold.holds(current.get(name))]
 
 
 def read_workspace_holds(workspace: Workspace) -> list[PolicyHold]:
     """Return the holds that apply to the files as they are now; all stored ones if the files cannot be read."""
-    holds = read_holds(workspace.store)
-    stored = [hold for _, hold in sorted(holds.items())]
-    if not holds:
-        return stored
-    current = read_current_policies(workspace)
+    stored = [hold for _, hold in sorted(read_holds(workspace.store).items())]
+    current = read_current_policies(workspace) if stored else []
     return stored if current is None else read_active_holds(workspace.store, current)
 
 
@@ -160,25 +154,25 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int, aut
 
     Raises Guarded if the owner did not allow it, Stale if the file changed meanwhile, and UsageError otherwise.
     """
-    folder = workspace.location.folder
-    if folder is None:
+    path = workspace.location.folder
+    if path is None:
         raise UsageError("There is no workspace here, so there is no policy to save.")
-    config = read_folder(folder)
-    if not config.config.may_write_policies:
+    folder = read_folder(path)
+    if not folder.config.may_write_policies:
         raise Guarded(
             "This desk may not write policies.",
             hint="The owner allows it in hf-gate.yaml: desk: {may_write_policies: true}",
         )
-    if save.file not in config.files:
+    if save.file not in folder.files:
         raise UsageError(f"{save.file} is not a policy file of the workspace.")
-    _check_with_others(workspace.store, config, save)
+    _check_with_others(workspace.store, folder, save)
     content = save.text.encode("utf-8", "replace")
     if len(content) > MAX_SAVED:
         raise UsageError(f"The policy is larger than {MAX_SAVED >> 20} MiB.")
     store, name = workspace.store, save.new.name
 
     def record(found: bytes, digest: str) -> None:
-        old = _read_policy(found, save.file, config.config.templates)
+        old = _read_policy(found, save.file, folder.config.templates)
         if old is not None and old.name != name:
             raise UsageError("A policy cannot be renamed here.", hint="Rename it in its file.")
         event = e.PolicySaved(
@@ -196,7 +190,7 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int, aut
 
     with store.hold_write_lock():  # no turn and no promotion between the hold and the file
         known = read_holds(store).get(name)
-        digest = replace_file(folder, save.file, content, base=save.base, record=record, withdraw=withdraw)
+        digest = replace_file(path, save.file, content, base=save.base, record=record, withdraw=withdraw)
         if read_holds(store)[name].before == save.new.digest:
             with store.writing() as write:
                 _set_hold(store, write, name, None)
