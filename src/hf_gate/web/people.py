@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -35,12 +35,7 @@ from .exports import export_response
 from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import HistoryEntry, list_history
-from .request_lines import (
-    RequestLine,
-    describe_person,
-    request_key,
-    request_lines,
-)
+from .request_lines import RequestLine, describe_person, request_key, request_lines
 
 PAGE_SIZE: Final = 50
 MAX_COMPARED: Final = 6  # attempts whose answers are compared
@@ -95,7 +90,7 @@ class PersonSummary:
         return person_url(self.person)
 
 
-def index(context: RequestContext) -> Response:
+def page(context: RequestContext) -> Response:
     """Show the people that match a search, or the most recent requesters."""
     return context.render(
         "people.html",
@@ -106,7 +101,7 @@ def index(context: RequestContext) -> Response:
     )
 
 
-def index_export(context: RequestContext) -> Response:
+def export(context: RequestContext) -> Response:
     """Return the same people as a file."""
     rows = [
         person_record(each.person, {str(row.repo): row.state.status for row in each.rows})
@@ -177,20 +172,20 @@ class PersonEvent:
     entry: HistoryEntry
 
 
-def page(context: RequestContext) -> Response:
+def person_page(context: RequestContext) -> Response:
     """Show one person; with a file extension, return their attempts as a file."""
-    name, dot, kind = context.params["id"].rpartition(".")
-    if dot and kind in _KINDS and name:
-        return _export(context, name, kind)
+    name, _, kind = context.params["id"].rpartition(".")
+    if name and kind in _KINDS:
+        return _export_person(context, name, kind)
     people = find_by_name(context, context.params["id"])
     if len(people) > 1:  # several accounts had this name: let the member choose
         return RedirectResponse(f"/people?{urlencode({'q': context.params['id']})}", 303)
     if not people:
         raise NotFound
-    return _page(context, people[0])
+    return _render_person(context, people[0])
 
 
-def _page(context: RequestContext, person: PersonRow) -> Response:
+def _render_person(context: RequestContext, person: PersonRow) -> Response:
     attempts = _list_attempts(context, person)
     places = _list_repos(context, attempts)
     acts = _list_events(context, attempts)
@@ -241,7 +236,7 @@ def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
 
 
-def _export(context: RequestContext, name: str, kind: str) -> Response:
+def _export_person(context: RequestContext, name: str, kind: str) -> Response:
     people = find_by_name(context, name)
     if context.is_masked or not people:
         raise NotFound
@@ -263,39 +258,46 @@ def decide(context: RequestContext) -> Response:
     verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
+    seen = _read_ticked(context, people[0])
+    if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
+        _queue_decision(context, verb, seen)  # like the button of a queue row: the tray can be undone
+        return context.redirect_back(person_url(people[0]))
+    ident = new_id("b")
+    context.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
+    return redirect_to_bulk(context, ident, verb)
+
+
+def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
+    """Return the version that the member saw of each ticked request, by row id."""
     seen: dict[int, str] = {}
     for pick in context.form.get("pick", []):
         key, _, version = pick.partition(":")
         row = context.find_request(key)
-        if row.person.id != people[0].id:
+        if row.person.id != person.id:
             raise NotFound
         if not row.version.is_token(version):
             raise Refused(f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.", hint="Look at it again.", status=409)  # fmt: skip
         seen[row.id] = version
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
-    app_state, ident = context.app_state, new_id("b")
-    if (
-        len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen)
-    ):  # like the button of a queue row: the tray can be undone
-        taken = app_state.tray_service.queue_decisions(
-            DecisionRequest(verb, seen, context.member), context.now, app_state.hold
-        )
-        if taken.retermed:
-            raise Refused(
-                "Nothing was decided: the access would end at a different time than shown.",
-                hint="Look at it again.",
-                status=409,
-            )
-        if not taken.count:
-            other = next(iter(taken.conflicts), None)
-            is_mine = other is not None and other.member == context.member.id
-            who = "you have" if is_mine else f"{'another member' if other is None else other.actor} has"
-            raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
-        app_state.wake.set()
-        return context.redirect_back(person_url(people[0]))
-    app_state.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
-    return redirect_to_bulk(context, ident, verb)
+    return seen
+
+
+def _queue_decision(context: RequestContext, verb: str, seen: Mapping[int, str]) -> None:
+    """Queue one decision. Raises Refused if the request was decided, or its terms changed, since the member saw it."""
+    app_state = context.app_state
+    taken = app_state.tray_service.queue_decisions(
+        DecisionRequest(verb, seen, context.member), context.now, app_state.hold
+    )
+    if taken.retermed:
+        text = "Nothing was decided: the access would end at a different time than shown."
+        raise Refused(text, hint="Look at it again.", status=409)
+    if not taken.count:
+        other = next(iter(taken.conflicts), None)
+        is_mine = other is not None and other.member == context.member.id
+        who = "you have" if is_mine else f"{'another member' if other is None else other.actor} has"
+        raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
+    app_state.wake.set()
 
 
 def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]) -> bool:
