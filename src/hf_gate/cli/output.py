@@ -181,6 +181,12 @@ class Output:
             for text in lines() if self.is_human else quiet:
                 self.line(text)
 
+    def record(self, record: Record, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+        """Print one record, as `document` does, with the version of the schema."""
+        import msgspec
+
+        self.document({"schema_version": 1, **msgspec.structs.asdict(record)}, lines, quiet=quiet)
+
     def records(
         self,
         kind: type[Record],

@@ -13,7 +13,6 @@ from ..application.ledger_entries import history_records
 from ..application.past_records import PastRequestRecord
 from ..application.records import AttemptRecord
 from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
-from ..domain.display_text import to_one_line
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, RequestNotFound
 from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
@@ -80,7 +79,7 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
         )
     if run.out.format is Format.HUMAN:
         for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
-            run.out.line(to_one_line(line))
+            run.out.line(line)
         return 0
     run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
     return 0
@@ -110,7 +109,7 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
             )
             before, names = certainty.moment.entry + 1, read_member_names(workspace.store)
             for line in history_lines(history_records(workspace.store, [each.row for each in past], before, names)):
-                run.out.line(to_one_line(line))
+                run.out.line(line)
     else:
         rows = [past_request_record(workspace.store, certainty, each) for certainty, past in found for each in past]
         run.out.records(PastRequestRecord, rows, (), name=target_argument, limit=-1)
@@ -178,7 +177,7 @@ def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = 
     until = f", until {row.until}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
     who = "" if person is None else f"{person.identity.username or '(hidden)'}  {person.pseudonym}  "
-    return to_one_line(f"{who}{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}")
+    return f"{who}{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 
 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:

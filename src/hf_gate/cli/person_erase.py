@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
-from msgspec.structs import asdict
 
 from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize, to_one_line
@@ -62,15 +61,14 @@ def _confirm(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None
             "cannot ask for confirmation here; nothing was erased.", hint=f"hf-gate person erase {name} --yes"
         )
     for line in _lines(preview.record(), name):
-        run.out.say(to_one_line(line))
+        run.out.say(line)
     answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)
     if answer.strip() != name:
         raise Guarded("not confirmed; nothing was erased.")
 
 
 def _print(run: Run, record: ErasureRecord, name: str) -> None:
-    doc = {"schema_version": 1, **asdict(record)}
-    run.out.document(doc, lambda: [to_one_line(line) for line in _lines(record, name)], quiet=[record.person])
+    run.out.record(record, lambda: _lines(record, name), quiet=[record.person])
 
 
 def _lines(record: ErasureRecord, name: str) -> Iterator[str]:

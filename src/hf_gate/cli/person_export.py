@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import click
-from msgspec.structs import asdict
 
 from ..domain.display_text import pluralize
 from ..errors import UsageError
@@ -36,13 +35,11 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     own = [] if store is None else files_of(store)
     record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
     if file is None:
-        run.out.document(
-            {"schema_version": 1, **asdict(record)}, lambda: person_export.json_document(record).decode().splitlines()
-        )
+        run.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
         return 0
     written = person_export.write_person_files(record, file)
-    run.out.document(
-        {"schema_version": 1, **asdict(record)},
+    run.out.record(
+        record,
         lambda: [
             f"{pluralize(len(record.requests), 'request')}, {pluralize(len(record.entries), 'audit log entry', 'audit log entries')}.",
             f"Written to {' and '.join(map(str, written))}. They contain personal data; only you can read them.",

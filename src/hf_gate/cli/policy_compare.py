@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
-from msgspec.structs import asdict
 
 from ..application.past_records import ComparedDecision, ComparisonRecord
 from ..domain.display_text import clip, pluralize, to_one_line
@@ -64,9 +63,8 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
     chosen, tables = _choose_policy(workspace, found, None if is_file else policy)
     comparison = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
     record = comparison_record(workspace.store, comparison)
-    document = {"schema_version": 1, **asdict(record)}
     quiet = [each.entry for each in record.disagreements]
-    run.out.document(document, lambda: _format_lines(comparison, record), quiet=quiet)
+    run.out.record(record, lambda: _format_lines(comparison, record), quiet=quiet)
     return 0
 
 

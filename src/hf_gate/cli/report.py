@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from msgspec.structs import asdict
-
 from ..application.overview_records import OverviewCell, OverviewRecord
 from ..application.record_files import csv_lines
 from ..domain.display_text import pluralize
@@ -50,7 +48,7 @@ def report_overview(run: Run) -> int:
     elif run.out.format is Format.CSV:
         sys.stdout.writelines(csv_lines(OverviewCell, overview_cells(overview)))
     else:
-        run.out.document({"schema_version": 1, **asdict(overview)}, lambda: _lines(overview))
+        run.out.record(overview, lambda: _lines(overview))
     return 0
 
 

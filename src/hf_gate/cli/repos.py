@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from ..application.record_builders import gate_record
 from ..application.records import RepoRecord, ReportRecord
@@ -68,9 +68,7 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         fields=None if form is None else [field.label for field in form.fields],
         fingerprint=None if form is None else form.fingerprint,
     )
-    run.out.document(
-        {"schema_version": 1, **asdict(record)}, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)]
-    )
+    run.out.record(record, lambda: _gate_lines(gate, form, counts), quiet=[str(gate.mode)])
     return 0
 
 

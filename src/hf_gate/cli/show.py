@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from ..application.ledger_entries import history_records
 from ..application.past_records import ShownPastRequest
@@ -22,7 +21,6 @@ from ..application.request_record_builders import (
     verdict_record,
 )
 from ..application.targets import RequestTarget, find_attempts
-from ..domain.display_text import to_one_line
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
 from .as_of import as_of_option, print_certainty, read_view
@@ -73,8 +71,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         approvals=_read_approvals(workspace, attempts, request.status),
         history=None if workspace is None else _read_history(workspace, attempts),
     )
-    document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
-    run.out.document(document, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
+    run.out.record(shown, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
     return 0
 
 
@@ -94,10 +91,10 @@ def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[
 
 def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
     """Show a request as it was, without asking the Hub."""
-    workspace = open_workspace(run)
-    view = read_view(workspace, [target.repo], as_of)
     from ..application.as_of import find_past_attempts, shown_past_request
 
+    workspace = open_workspace(run)
+    view = read_view(workspace, [target.repo], as_of)
     certainty = view.certainties[0]
     attempts = find_attempts(workspace.store, target)
     past = find_past_attempts(workspace.store, certainty, [row.id for row in attempts])
@@ -106,10 +103,7 @@ def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
         hint = f"`hf-gate ls {target.repo} --status all --as-of {as_of}` lists the requests of that time."
         raise RequestNotFound(f"there was no request of {who} at {target.repo} at that time.", hint=hint)
     shown = shown_past_request(workspace.store, certainty, past)
-    document = {"schema_version": 1, **msgspec.structs.asdict(shown)}
-    run.out.document(
-        document, lambda: _past_lines(past[-1].row.request, shown, view.at), quiet=[target_argument(shown)]
-    )
+    run.out.record(shown, lambda: _past_lines(past[-1].row.request, shown, view.at), quiet=[target_argument(shown)])
     print_certainty(run, view)
     return 0
 
@@ -120,18 +114,18 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
     else:
         yield from request_lines(request, at, None, terminal_width(sys.stdout))
     if shown.assigned_to:
-        yield f"  assigned  to {to_one_line(describe_assignee(shown))}"
+        yield f"  assigned  to {describe_assignee(shown)}"
     if shown.verdict:
-        yield f"  verdict   {to_one_line(verdict_cell(shown))}"
+        yield f"  verdict   {verdict_cell(shown)}"
     if shown.by or shown.since:
         rule = f", rule {shown.rule}" if shown.rule else ""
-        yield f"  access    since {shown.since or 'before the first sync'}, by {to_one_line(shown.by or 'unknown')}{rule}"
+        yield f"  access    since {shown.since or 'before the first sync'}, by {shown.by or 'unknown'}{rule}"
     if shown.until:
         yield f"  until     {shown.until}"
     if shown.form:
         yield f"  form      {shown.form[:12]}"
     yield "  history"
-    yield from (to_one_line(line) for line in history_lines(shown.history))
+    yield from history_lines(shown.history)
 
 
 def _current_request(
@@ -162,14 +156,14 @@ def _describe_approvals(found: ApprovalsRecord, now: datetime) -> str:
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:
     yield from request_lines(request, now, shown.account, terminal_width(sys.stdout))
     if shown.assigned_to:
-        yield f"  assigned  to {to_one_line(describe_assignee(shown))}"
+        yield f"  assigned  to {describe_assignee(shown)}"
     if shown.verdict:
-        yield f"  verdict   {to_one_line(verdict_cell(shown))}"
+        yield f"  verdict   {verdict_cell(shown)}"
     if shown.approvals:
-        yield f"  approvals {to_one_line(_describe_approvals(shown.approvals, now))}"
+        yield f"  approvals {_describe_approvals(shown.approvals, now)}"
     if shown.history:
         yield "  history"
-        yield from (to_one_line(line) for line in history_lines(shown.history))
+        yield from history_lines(shown.history)
     if request.person.username and request.status == Status.PENDING:
         yield f"Next: hf-gate accept {request.person.username}@{request.repo}   (or reset, reject with --reason)"
 

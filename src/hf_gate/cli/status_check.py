@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from ..application.record_builders import health_record
 from ..config import parse_seconds
 from ..domain.turns import HealthState
@@ -65,8 +63,8 @@ def check_health(run: Run, max_age: str | None) -> int:
     else:
         health = read_workspace_health(workspace, max_age=patience)
     line = f"{health.state}: {health.sentence}{f' {health.hint}' if health.hint else ''}"
-    run.out.document(
-        {"schema_version": 1, **msgspec.structs.asdict(health_record(health))},
+    run.out.record(
+        health_record(health),
         lambda: [line, *(f"  {each}" for each in health.stuck)],
         quiet=[health.state.value],
     )
