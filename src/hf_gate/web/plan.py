@@ -187,7 +187,7 @@ def _shadow_counts(summary: Mapping[str, int]) -> list[tuple[str, list[tuple[str
     return list(found.items())
 
 
-def plan_file(context: RequestContext) -> Response:
+def export(context: RequestContext) -> Response:
     """Return a file: `.json` is the plan for `hf-gate apply`, the other kinds list its changes."""
     view = _read_visible_plan(context)
     kind = context.params["kind"]

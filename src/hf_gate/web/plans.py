@@ -35,7 +35,7 @@ class PlanOrRun:
     counts: dict[str, int] = field(default_factory=dict)
 
 
-def index(context: RequestContext) -> Response:
+def page(context: RequestContext) -> Response:
     """Show the plans and runs."""
     maker = context.app_state.plan_maker
     problem = maker.problem
@@ -51,7 +51,7 @@ def index(context: RequestContext) -> Response:
     )
 
 
-def index_file(context: RequestContext) -> Response:
+def export(context: RequestContext) -> Response:
     """Return the list of plans as a file."""
     rows = (
         PlanRecord(

@@ -267,7 +267,7 @@ def _outcome_url(view: RunView, asked: str, after: int = 0) -> str:
     return f"/runs/{view.run.id}?{urlencode(query)}"
 
 
-def run_file(context: RequestContext) -> Response:
+def export(context: RequestContext) -> Response:
     """Return all changes with their outcomes as a file."""
     view = _read_run(context)
     rows = (

@@ -95,7 +95,7 @@ def read_visible_tables(context: RequestContext) -> TablesOfDesk:
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 
-def index(context: RequestContext) -> Response:
+def page(context: RequestContext) -> Response:
     """Show the tables with their files, sizes and problems."""
     return context.render("tables.html", title="Tables", tables=read_visible_tables(context).tables)
 
@@ -106,7 +106,7 @@ def export(context: RequestContext) -> Response:
     return export_response("tables", context.params["kind"], TableRecord, rows)
 
 
-def page(context: RequestContext) -> Response:
+def table_page(context: RequestContext) -> Response:
     """Show the rows of one table. Viewers see how many there are, and no row."""
     desk = read_visible_tables(context)
     return render_table(context, desk, desk.find(context.params["name"]))
