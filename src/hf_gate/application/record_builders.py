@@ -269,7 +269,7 @@ def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
     return OutcomeKind.OPEN, row.why or "not sent yet"
 
 
-# ---- audit log and policies --------------------------------------------------------------------------------------------
+# ---- policies ---------------------------------------------------------------------------------------------------------
 
 
 def problem_record(problem: PolicyProblem) -> ProblemRecord:

@@ -104,7 +104,7 @@ def _find_target(
     return targets[0]
 
 
-def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
+def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
     """Return the stored request, else the request on the Hub."""
     from ..application.evaluation import latest_request, unstored_row
 
@@ -118,9 +118,7 @@ def _find_row(run_id: Run, workspace: Workspace, target: RequestTarget | Request
         )
     known = target.target
     key = known.request_id or known.user_id or known.username or ""
-    return latest_request(workspace.store.find_by_identity(target.repo, key)) or unstored_row(
-        find_request(run_id, target)
-    )
+    return latest_request(workspace.store.find_by_identity(target.repo, key)) or unstored_row(find_request(run, target))
 
 
 # ---- the verdict ------------------------------------------------------------------------------------------------------

@@ -45,11 +45,7 @@ class ReviewContext:
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
         """Return the verdict with its reasons, then the latest notes. Callers must make the lines safe to print."""
-        if self._workspace is None:
-            return
-        store = self._workspace.store
-        known = store.latest_attempts(self.repo, [request])[0]
-        row = None if known is None else store.request(known.id)
+        row = self._find_row(request)
         if row is None:
             return
         yield from self._verdict(row)
@@ -62,8 +58,7 @@ class ReviewContext:
         """Return the terms of an acceptance of this request."""
         if self._workspace is None or self._terms_reader is None:
             return NO_HAND_TERMS
-        known = self._workspace.store.latest_attempts(self.repo, [request])[0]
-        row = None if known is None else self._workspace.store.request(known.id)
+        row = self._find_row(request)
         if row is None:
             return self._terms_reader.without_request(self.repo)
         return self._terms_reader.read_terms([row], self._workspace.clock.now())[row.id]
@@ -82,21 +77,26 @@ class ReviewContext:
 
     def describe_approval(self, request: AccessRequest) -> str:
         """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
-        if self._workspace is None:
-            return ""
         from ..application.approval_status import read_approval_status
         from ..application.approvals import as_approver
 
-        known = self._workspace.store.latest_attempts(self.repo, [request])[0]
-        row = None if known is None else self._workspace.store.request(known.id)
-        if row is None:
+        workspace, row = self._workspace, self._find_row(request)
+        if workspace is None or row is None:
             return ""
         me = as_approver(read_this_member(self.run))
-        status = read_approval_status(self._workspace, [row], me, lambda: self._bundle).get(row.id)
+        status = read_approval_status(workspace, [row], me, lambda: self._bundle).get(row.id)
         if status is None or status.why_not:
             return "" if status is None else status.why_not
         is_last = len(status.given) + 1 >= status.needed
         return "" if is_last else "Only your approval is recorded when you continue: another person must approve too."
+
+    def _find_row(self, request: AccessRequest) -> RequestRow | None:
+        """Return the stored row of a request; None if it is not stored, or without a store."""
+        if self._workspace is None:
+            return None
+        store = self._workspace.store
+        known = store.latest_attempts(self.repo, [request])[0]
+        return None if known is None else store.request(known.id)
 
     @cached_property
     def _terms_reader(self) -> TermsReader | None:
@@ -176,15 +176,12 @@ class ReviewContext:
             return None
         now = workspace.clock.now()
         evaluation_input = next(build_inputs(workspace.store, policy_set, workspace.sources, [row], now), None)
-        return (
-            None
-            if evaluation_input is None
-            else policy_set.evaluator.evaluate_with_traces(evaluation_input.facts, now=now, status=row.state.status)
-        )
+        if evaluation_input is None:
+            return None
+        return policy_set.evaluator.evaluate_with_traces(evaluation_input.facts, now=now, status=row.state.status)
 
     def _notes(self, row: RequestRow) -> Iterator[str]:
-        store = self._workspace.store if self._workspace is not None else None
-        entries = [] if store is None else store.entries(request=row.id, limit=_MAX_ENTRIES)
+        entries = [] if self._workspace is None else self._workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
         notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
         for each in reversed(notes[:_MAX_NOTES]):
             text = str((each.private or {}).get("note", "(erased)"))
