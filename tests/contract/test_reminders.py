@@ -11,7 +11,14 @@ from typing import TypeAlias
 import pytest
 
 from hf_gate.application.evaluation import evaluate_request
-from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
+from hf_gate.application.letters import (
+    MAX_REFUSED,
+    list_due,
+    list_open,
+    mark_letters,
+    send_letters,
+    store_subscription,
+)
 from hf_gate.application.runs import check_plan_in_workspace
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo, parse_repo
@@ -222,6 +229,18 @@ def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_la
     (letter,) = list_open(desk.workspace, 10)
     assert letter.problem == "the wait has ended, so a reminder no longer counts"
     assert [action(desk, number) for number in (1, 2)] == ["reset", "human"]
+
+
+def test_reminders_that_come_too_late_are_no_refusals_of_the_server(desk: Evaluated) -> None:
+    count = MAX_REFUSED + 2
+    for number in range(1, count + 1):
+        desk.read(EEG, number, day=TODAY)
+    desk.evaluate()
+    desk.wait(days=20)
+    post = Post([(DeliveryKind.REFUSED, False)] * count)
+    assert send_letters(desk.workspace, post).counts == {DeliveryKind.REFUSED: count}
+    assert len(post.answers) == count, "the server was not asked"
+    assert states(desk) == ["failed"] * count
 
 
 def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> None:

@@ -103,7 +103,7 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
     """Send the letters that are due; nothing without a mail server, or while unattended work is stopped.
 
     The first letter that was not delivered ends the call, because the others would fare alike. A refused letter does not,
-    but `MAX_REFUSED` in a row do: the server may refuse all.
+    but `MAX_REFUSED` in a row do: the server may refuse all. Letters that hf-gate itself drops do not count.
     """
     store, config, result = workspace.store, workspace.location.config.letters, SendResult()
     began, worker = workspace.now(), new_id("w")
@@ -123,17 +123,30 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
         case = letters.claim(store, config, worker, to_ms(workspace.now()))
         if case is None:
             return result
-        done = _send(workspace, channel, case)
+        written = _write(workspace, case)
+        if isinstance(written, Delivery):
+            done = written
+        else:
+            done = channel.send(case.id, written.to, written.text, workspace.now())
+            refused = refused + 1 if done.kind is DeliveryKind.REFUSED else 0
         letters.settle(store, case, worker, done, to_ms(workspace.now()))
         result.counts[done.kind] += 1
         result.problem = done.problem or result.problem
-        refused = refused + 1 if done.kind is DeliveryKind.REFUSED else 0
         if done.kind in (DeliveryKind.FAILED, DeliveryKind.UNKNOWN) or refused >= MAX_REFUSED:
             return result
     return result
 
 
-def _send(workspace: Workspace, channel: LetterPort, case: LetterCase) -> Delivery:
+@dataclass(frozen=True, slots=True)
+class _WrittenLetter:
+    """A letter that may be sent now."""
+
+    to: str
+    text: LetterText
+
+
+def _write(workspace: Workspace, case: LetterCase) -> _WrittenLetter | Delivery:
+    """Return a letter as it is sent, or why it is not sent."""
     claimed_at = workspace.now()
     row = workspace.store.request(case.request)
     if row is None or case.email is None:
@@ -148,7 +161,7 @@ def _send(workspace: Workspace, channel: LetterPort, case: LetterCase) -> Delive
     text = render(case, row, config, workspace.store.endpoint, workspace.zone, claimed_at, ends_at)
     if (workspace.now() - claimed_at).total_seconds() * 1000 > letters.SEND_WITHIN_MS:
         return Delivery(DeliveryKind.FAILED, "this process was asleep")
-    return channel.send(case.id, case.email, text, workspace.now())
+    return _WrittenLetter(case.email, text)
 
 
 def _open_channel(workspace: Workspace) -> LetterPort:
