@@ -248,3 +248,25 @@ def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path)
     assert (checked.code, "depend on table dua" in checked.out) == (1, True), checked.out
     console.run("expire", "drop", *(f"{name}@{DATASET}" for name in NAMES), "--yes", "--max-changes", "21")
     assert "UNKNOWN" not in console.run("status").out
+
+
+def test_an_end_by_a_condition_that_became_unknown_is_not_called_false(console: Console, place: Path) -> None:
+    kept = POLICY.replace("until: tables.dua.expires", "keep_while: tables.dua, grace: 14d")
+    (place / "policies" / "starter.yaml").write_text(kept)
+    assert console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21").code == 0
+    write_rows(place, "2090-01-01", NAMES[1:])
+    assert console.run("run", "--once").code == 0
+    assert "condition false" in console.run("expire", "ls").out
+    (row,) = ends(console)
+    assert (row["user"], row["is_undecided"]) == (NAMES[0], False)
+    (place / "policies" / "starter.yaml").write_text(
+        f"version: 1\npolicy: other\napplies_to: [{DATASET}]\nrules:\n  - {{id: rest, then: human}}\n"
+    )
+    (place / "tables" / "dua.csv").unlink()
+    assert console.run("run", "--once").code == 0
+    out = console.run("expire", "ls").out
+    assert ("condition unknown: access stays" in out, "condition false" in out) == (True, False), out
+    (row,) = ends(console)
+    assert (row["is_undecided"], row["lapses_at"] is None) == (True, False)
+    explained = console.run("explain", f"{NAMES[0]}@{DATASET}").out
+    assert "if a condition that is unknown now is false" in explained

@@ -9,7 +9,7 @@ import pytest
 from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from tests.web.kit import GOOD, Answer, Room, Visitor
+from tests.web.kit import GOOD, Answer, Room, Visitor, text_of
 
 
 @pytest.fixture
@@ -119,3 +119,15 @@ def test_only_reviewers_mark_a_grant_and_not_their_own(granted: Room) -> None:
     assert _renewal(granted, granted.viewer(), "no").status == 403
     assert _renewal(granted, granted.visitor(Member(name="ada", role=MemberRole.REVIEWER)), "no").status == 403
     assert not granted.row("ada").state.is_final
+
+
+def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Room) -> None:
+    lena = granted.visitor()
+    _change(granted, lena, until="day", day="2099-06-30")
+    with granted.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE requests SET is_undecided = ? WHERE ends_at IS NOT NULL", (True,))
+    row = granted.row("ada")
+    page = text_of(lena.get(f"/requests/{row.state.hub_request}").body)
+    assert "access stays while a condition is unknown; if it is false, access ends after" in page
+    person = text_of(lena.get(f"/people/{row.person.pseudonym}").body)
+    assert "condition unknown: access stays" in person

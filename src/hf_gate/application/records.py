@@ -186,9 +186,13 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
     rule: Annotated[str | None, Meta(description="null when a person set the end")]
     is_final: Annotated[bool, Meta(description="a person decided that the end is not extended")]
 
+    is_undecided: Annotated[
+        bool, Meta(description="the condition is unknown at the last review, so the access stays until it is known")
+    ]
+
     @property
     def is_lapsed(self) -> bool:
-        """Whether the access ends because a condition is false."""
+        """Whether the access ends because a condition was found false."""
         return self.lapses_at is not None and self.ends_at == self.lapses_at
 
 

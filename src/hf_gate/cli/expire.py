@@ -90,6 +90,8 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
         return "no end"
     words = format_end((datetime.fromisoformat(row.ends_at) - now).total_seconds())
     words += ", not to be renewed" if row.is_final else ""
+    if row.is_undecided:
+        return f"{words}, condition unknown: access stays"
     return f"{words}, condition false" if row.is_lapsed else words
 
 

@@ -197,7 +197,7 @@ def _lines(
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
-        yield _describe_end(row.state, now, zone)
+        yield _describe_end(row.state, now, zone, is_undecided=row.evaluation.is_undecided)
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield _explain_in_words(evaluation, now, zone)
@@ -243,7 +243,7 @@ def _describe_transition(transition: LastTransition) -> str:
     return f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in run {transition.run_id}"
 
 
-def _describe_end(state: RequestState, now: datetime, zone: tzinfo) -> str:
+def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undecided: bool) -> str:
     if state.ends_at is None:
         return "Access lasts while its conditions hold." if state.terms else "Access has no end date."
     until = from_ms(state.ends_at)
@@ -251,6 +251,8 @@ def _describe_end(state: RequestState, now: datetime, zone: tzinfo) -> str:
     then = "a person decides" if state.at_end == "human" else state.at_end
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
     why = ", because a condition was found false" if state.ends_at == state.lapses_at else ""
+    if is_undecided:
+        why = ", if a condition that is unknown now is false"
     return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."
 
 
