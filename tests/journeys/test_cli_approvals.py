@@ -78,6 +78,19 @@ def test_several_people_at_once_get_a_first_approval_and_then_access(fresh: Loca
 
 
 @pytest.mark.usefixtures("desk")
+def test_an_own_approval_among_several_does_not_keep_the_others_back(fresh: LocalHub) -> None:
+    owner = Console(fresh)
+    assert owner.run("sync", "--full").code == 0
+    assert owner.run("accept", f"ada-l@{MODEL}").code == 0
+    both = owner.run("accept", f"ada-l@{MODEL}", f"bob99@{MODEL}", "--yes", "--json")
+    assert both.code == 0, both.err
+    assert [(one["outcome"], one["why"]) for one in both.json["outcomes"]] == [
+        ("deferred", "approval 1 of 2: yours counts once; another person must approve"),
+        ("deferred", "approval 1 of 2"),
+    ]
+
+
+@pytest.mark.usefixtures("desk")
 def test_in_review_an_acceptance_is_a_first_approval(fresh: LocalHub) -> None:
     assert Console(fresh).run("sync", "--full").code == 0
     first = ("bob99: deferred: approval 1 of 2", "ada-l: deferred: approval 1 of 2", "0 requests decided, 2 left.")

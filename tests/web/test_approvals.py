@@ -181,11 +181,25 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> Non
     assert page.startswith("Accept 1 request?")
     assert "1 gets your approval (1 of 2); nothing is sent." in page
     page = words(mia.get(_select(room, mia, "ada", "bo")))
-    assert "1 cannot be accepted: You approved this. Another person must approve it too. Untick it." in page
+    assert "1 is left out: You approved this. Another person must approve it too." in page
     assert "1 gets your approval (1 of 2); nothing is sent" in page
     assert "Nobody gets access now." in page
     assert "gets access and" not in page
     assert "Recorded after 60 s in the tray" in page
+
+
+def test_a_selection_with_an_own_approval_carries_the_others(room: Room) -> None:
+    mia = room.proven(reviewer("mia"))
+    accept(room, mia)
+    room.leave()
+    address = _select(room, mia, "ada", "bo")
+    sent = _confirm(mia, address, 2)
+    assert (sent.status, room.app_state.workspace.tray.list_waiting()[0].request) == (303, room.row("bo").id)
+    assert "1 selected" in words(mia.get(sent.headers["location"])), "it stays selected"
+    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
+    assert "1 of 2: you," in words(mia.get("/queue?q=bo"))
+    alone = _confirm(mia, _select(room, mia, "ada"), 1)
+    assert (alone.status, "You approved this." in words(alone)) == (403, True)
 
 
 def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:

@@ -57,7 +57,8 @@ class DecisionRequest:
 class QueueResult:
     """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown.
 
-    The acceptances in `retermed` would end at another time than was shown.
+    The acceptances in `retermed` would end at another time than was shown. Those in `uncounted` need two people, and
+    this person cannot approve them.
     """
 
     batch: str
@@ -65,6 +66,7 @@ class QueueResult:
     conflicts: list[QueuedDecision] = field(default_factory=list)
     moved: list[RequestRow] = field(default_factory=list)
     retermed: list[RequestRow] = field(default_factory=list)
+    uncounted: list[RequestRow] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -95,7 +97,8 @@ class TrayService:
             _check_decision(row, request)
         ends, retermed = self._choose_ends(fresh, request, now)
         fresh = [row for row in fresh if row not in retermed]
-        shared = self._check_approvals(fresh, request)
+        shared, uncounted = self._check_approvals(fresh, request)
+        fresh = [row for row in fresh if row not in uncounted]
         at, batch = to_ms(now), new_id()
         items = [
             QueuedDecision(
@@ -121,7 +124,7 @@ class TrayService:
         ):  # between the check of the limit and this write, no thread or process sends other decisions
             self.membership.check_limit(request.by, request.verb, len(items))
             clashes = self.workspace.tray.add(items, shared)
-        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed)
+        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed, uncounted)
 
     def _choose_ends(
         self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime
@@ -146,18 +149,21 @@ class TrayService:
                 raise make_end_choice_error(row.person.identity.username, terms)
         return ends, retermed
 
-    def _check_approvals(self, rows: Sequence[RequestRow], request: DecisionRequest) -> frozenset[int]:
-        """Return the requests that need two people.
+    def _check_approvals(
+        self, rows: Sequence[RequestRow], request: DecisionRequest
+    ) -> tuple[frozenset[int], list[RequestRow]]:
+        """Return the requests that need two people, and those of them that this person cannot approve.
 
-        Raise NotAllowed if this person's approval of one of them would not count. The run checks it again.
+        Raise NotAllowed if this person cannot approve any of the rows. The run checks it again.
         """
         if request.verb != ACCEPT:
-            return frozenset()
+            return frozenset(), []
         found = read_approval_status(self.workspace, rows, as_approver(request.by))
-        why = next((one.why_not for one in found.values() if one.why_not), "")
-        if why:
+        refused = {ident: one.why_not for ident, one in found.items() if one.why_not}
+        if refused and len(refused) == len(rows):
+            why = next(iter(refused.values()))
             raise NotAllowed(why, hint="Ask another member with a proven account to approve.")
-        return frozenset(found)
+        return frozenset(found) - refused.keys(), [row for row in rows if row.id in refused]
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 

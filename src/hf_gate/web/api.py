@@ -92,7 +92,10 @@ class DecisionsIn(_Strict):
 
 
 class DecisionsOut(Record, frozen=True, kw_only=True):
-    """The result of a decision. `lost`: requests that were decided or changed before, so they are not in the tray."""
+    """The result of a decision. `lost`: requests that are not in the tray.
+
+    They were decided or changed before, or need two people and the member cannot approve them.
+    """
 
     schema_version: int = 1
     batch: str
@@ -239,7 +242,7 @@ class _Api:
                 wish, context.now, decisions.seconds_to_hold(context)
             )
             context.app_state.wake.set()
-            changed = (*taken.moved, *taken.retermed)
+            changed = (*taken.moved, *taken.retermed, *taken.uncounted)
             out = {row.id for row in changed} | {item.request for item in taken.conflicts}
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)

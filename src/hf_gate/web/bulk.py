@@ -333,8 +333,11 @@ def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | No
     request = DecisionRequest(
         verb, seen, context.member, reason, chosen if ends.for_all else None, None if ends.for_all else chosen
     )
-    context.app_state.tray_service.queue_decisions(request, context.now, hold)
-    context.workspace.selections.remove_selected_in(context.selection_name, pick)
+    taken = context.app_state.tray_service.queue_decisions(request, context.now, hold)
+    selections = context.workspace.selections
+    selections.remove_selected_in(context.selection_name, pick)
+    if left_out := [row.id for row in taken.uncounted]:
+        selections.add(context.selection_name, context.member.id, left_out, to_ms(context.now))
     context.app_state.wake.set()
     return RedirectResponse(_return_url(context), 303)
 
