@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +11,18 @@ from msgspec.structs import replace
 
 from hf_gate.application.approval_status import has_half_approved, resolve_approvals
 from hf_gate.application.policy_saves import PolicySave, save_policy
+from hf_gate.application.store_maintenance import restore_backup
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import digest_of_file
+from hf_gate.store.backups import write_backup
 from hf_gate.store.members import Members
+from hf_gate.store.opening import open_store
+from hf_gate.store.write_lock import ignore_wait
+from tests.torture.near import ORIGIN
 from tests.torture.scene import POLICY, Scene
 
 from .test_approvals import DOUBLE, LATER, OWNER, author, decide, member, scene, use
@@ -138,3 +144,28 @@ def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene
     save(scene, header + rules, mia, "policies/other.yaml")
     assert decide(scene, author(mia), "cy").kind is not OutcomeKind.DONE
     assert scene.where("cy") == "pending"
+
+
+def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: Scene, tmp_path: Path) -> None:
+    path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
+    write_backup(path, backup)
+    allow_saving(scene)
+    save(scene, EASIER["without the number"], member(scene, "mia"))
+    scene.close()
+    restore_backup(
+        backup,
+        path,
+        endpoint=ORIGIN,
+        actor="owner",
+        now=scene.clock.now(),
+        command="test",
+        wait=0.0,
+        on_wait=ignore_wait,
+    )
+    scene.store = open_store(path, endpoint=ORIGIN, pid=1, wait=0.0)
+    scene.begin()
+    for repo in scene.repos:
+        scene.sync(repo=repo)
+    assert "promoted or saved" in decide(scene, author(member(scene, "mia"))).why
+    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert scene.where("ada") == "pending"

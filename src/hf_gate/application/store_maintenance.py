@@ -85,7 +85,8 @@ def restore_backup(
 ) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
     settings = {setting_keys.RESTORED: str(to_ms(now))}
-    order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now))
+    kept = (setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
+    order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)
 
 

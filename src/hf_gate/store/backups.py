@@ -6,13 +6,13 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from .copies import record_copy, repeat_in_copy
@@ -23,7 +23,7 @@ from .opening import check_owner, check_revision, open_store, read_revision
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
 from .revisions import REVISIONS
 from .schema_check import find_schema_faults, find_trigger_faults
-from .sql import Sqlite, raise_sqlite_error
+from .sql import Row, Sqlite, raise_sqlite_error
 from .store import Store
 from .turns import ALL_RUNS
 from .write_lock import Holder, OnWait, ignore_wait
@@ -145,7 +145,8 @@ class Restore:
     """A backup and the store that it replaces.
 
     `settings` are written to the restored store. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)
-    are the person and the time in the ledger entries that end sign-in links.
+    are the person and the time in the ledger entries that end sign-in links. `kept_settings` are the keys of settings that
+    stay as they are in the replaced store, if it has them.
     """
 
     backup: Path
@@ -156,12 +157,22 @@ class Restore:
     prove: Callable[[Store], None]
     actor: str
     at: int
+    kept_settings: tuple[str, ...] = ()
+
+
+class _KeptRows(NamedTuple):
+    """What stays in force of the replaced store: its stop of all unattended work, some settings, and authors of policies."""
+
+    stop: str | None = None
+    settings: Sequence[Row] = ()
+    authors: Sequence[Row] = ()
 
 
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
-    The backup is copied next to the store, checked and disarmed first. A stop of all unattended work stays in force. If any check fails, the store stays as it is.
+    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is. A stop of all
+    unattended work stays in force, and so do the settings that `job` names and the authors of policies.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -176,7 +187,7 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
             with _refusing_damage(draft, job.backup):
                 _check_draft(draft, job)
                 _revoke_members(draft, job)
-                _disarm(draft, job.settings, _read_stop(job.store))
+                _disarm(draft, job.settings, _read_kept_rows(job))
                 repeat_in_copy(draft, job.endpoint, job.store.with_name(FILE_NAME))
             with _system_errors(job.store):
                 replaced = _put_in_place(draft, job.store)
@@ -283,35 +294,40 @@ def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> No
             write.write_setting(key, value)
 
 
-def _read_stop(store: Path) -> str | None:
-    """Return the stop of all unattended work in the store that is replaced; None without one, or without a readable store."""
-    if not store.is_file():
-        return None
+def _read_kept_rows(job: Restore) -> _KeptRows:
+    """Return what stays in force of the store that is replaced; nothing without a readable store."""
+    if not job.store.is_file():
+        return _KeptRows()
     with suppress(HfGateError):  # a damaged store is often why a person restores
-        db = Sqlite(store, writes=False)
+        db = Sqlite(job.store, writes=False)
         try:
-            found = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
+            stop = db.row("SELECT action FROM stop_requests WHERE run = ?", (ALL_RUNS,))
+            among, keys = db.in_clause(job.kept_settings)
+            settings = db.rows(f"SELECT key, value FROM settings WHERE key {among}", (keys,))
+            authors = db.rows("SELECT digest, actor, member, account FROM policy_authors")
         finally:
             db.close()
-        return None if found is None else str(found[0])
-    return None
+        return _KeptRows(None if stop is None else str(stop[0]), settings, authors)
+    return _KeptRows()
 
 
-def _disarm(draft: Path, settings: Mapping[str, str], stop: str | None) -> None:
+def _disarm(draft: Path, settings: Mapping[str, str], kept: _KeptRows) -> None:
     """End sessions and links, hold the tray, and mark every repo as not synced since the restore.
 
-    `stop` is the stop of unattended work that stays in force. The next turn records it in the restored ledger, unless the
-    setting in the backup says that this was done.
+    The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that this
+    was done.
     """
     db = Sqlite(draft, writes=True)
     try:
         db.begin()
         for statement in _DISARM_SQL:
             db.run(statement)
-        if stop is not None:
+        if kept.stop is not None:
             db.run("DELETE FROM stop_requests WHERE run = ?", (ALL_RUNS,))
-            db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, stop))
-        for key, value in settings.items():
+            db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, kept.stop))
+        sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        db.run_many(sql, kept.authors)
+        for key, value in {**dict(kept.settings), **settings}.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
             db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
         db.commit()
