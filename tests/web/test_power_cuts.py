@@ -103,7 +103,7 @@ def _go_on(lena: Caller, run: str) -> None:
     if run:
         body = lena.ask("GET", run)[2]
         if 'value="resume"' in body:
-            assert "Interrupted" in body or "Not begun" in body or "Paused" in body
+            assert "Interrupted" in body or "Not started" in body or "Paused" in body
             assert lena.ask("POST", run, {"do": "resume"})[0] == 303
 
 

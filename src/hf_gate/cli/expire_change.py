@@ -46,7 +46,7 @@ _MAX = click.option("--max-changes", type=click.IntRange(1), help="With --yes: m
 @_YES
 @_MAX
 def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: bool, max_changes: int | None) -> int:
-    """Give people who have access a new end. Nothing is sent to the Hub, and the person is not told.
+    """Give people who have access a new end. Nothing is sent to the Hub, and the person is not notified.
 
     A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
     `keep_while` stay. An end that you choose no longer follows the date in a table.

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def expire_no_renew(run: Run, targets: tuple[str, ...], undo: bool) -> int:
     """Mark access that ends for good: no later date in a table and no policy extends it.
 
-    Nothing is sent, and the person is not told. After a reset they can ask again; an entry in a deny table prevents that.
+    Nothing is sent, and the person is not notified. After a reset they can ask again; an entry in a deny table prevents that.
     """
     from ..application.decisions import renewal_entry
 

@@ -220,7 +220,7 @@ KEYS: Final[dict[str, str]] = {
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
     "due": "over: a person should have decided by now, by the rule",
-    "approval": "second: an approval counts, and another person must approve; missing: accepted outside without enough",
+    "approval": "second: an approval counts, and another person must approve; missing: accepted outside hf-gate without enough approvals",
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""

@@ -153,7 +153,7 @@ def remove_rule(layout: RuleLayout, index: int) -> TextEdit:
 def add_rule(layout: RuleLayout, index: int, pairs: Sequence[tuple[str, str]]) -> TextEdit:
     """Return the edit that adds a rule with these keys and values before the rule `index`, or after the last."""
     if not layout.blocks or not 0 <= index <= len(layout.blocks):
-        raise CardError("The rules are not written one below the other; edit them as text.")
+        raise CardError("These rules are not in a list with one rule below the other; edit them as text.")
     text = layout.text
     ending = _main_line_end(text)
     lines = [f"{key}: {plain_or_quoted(value)}" for key, value in pairs]
@@ -247,7 +247,7 @@ def _main_line_end(text: str) -> str:
 
 def _check(layout: RuleLayout, *indexes: int) -> None:
     if not layout.blocks:
-        raise CardError("The rules are not written one below the other; edit them as text.")
+        raise CardError("These rules are not in a list with one rule below the other; edit them as text.")
     if not all(0 <= index < len(layout.blocks) for index in indexes):
         raise CardError("There is no such rule any more.")
 

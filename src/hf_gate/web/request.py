@@ -161,9 +161,11 @@ def _assign_sheet(context: RequestContext, line: RequestLine) -> Response:
     """Return the form that assigns a request. Raises Refused if it cannot be assigned."""
     choice = choose_assignee(context, line)
     if choice is None and line.status != Status.PENDING:
-        raise Refused(f"{line.who} cannot be assigned.", hint="Only pending requests can.")
+        raise Refused(f"The request of {line.who} cannot be assigned.", hint="Only pending requests can be assigned.")
     if choice is None:
-        raise Refused(f"{line.who} cannot be assigned.", hint="Nobody else can decide, or it is decided already.")
+        raise Refused(
+            f"The request of {line.who} cannot be assigned.", hint="Nobody else can decide, or it is decided already."
+        )
     if not context.is_part:
         return page(context)
     still_selected = count_other_selected(context, line.row)

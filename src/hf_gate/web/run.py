@@ -232,7 +232,7 @@ def _title(view: RunView) -> str:
     return {
         "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
         "stopping": f"Stopping {n}", RunState.PAUSED: f"Paused: {n}", RunState.STOPPED: f"Stopped: {n}",
-        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", "not begun": f"Not begun: {n}",
+        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", "not begun": f"Not started: {n}",
     }.get(view.state, n)  # fmt: skip
 
 
