@@ -118,8 +118,8 @@ def _find_alarms(
 
 def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Collection[Approval]) -> int:
     """Count the approvals of these answers. The acceptance itself changed the status since."""
-    now = row.version
-    same = [one for one in stored if (one.version.attempt, one.version.answers) == (now.attempt, now.answers)]
+    current = row.version
+    same = [one for one in stored if (one.version.attempt, one.version.answers) == (current.attempt, current.answers)]
     return sum(len(book.select_counted(row, need, [one], one.version)) for one in same)
 
 

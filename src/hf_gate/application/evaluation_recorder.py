@@ -108,8 +108,8 @@ class ListEvaluation:
                 write_list(write, self.repo_id, self.status, self._known._replace(basis=self._basis))
 
     def _is_own(self, write: Writer) -> bool:
-        now = read_list(write.db, self.repo_id, self.status)
-        if now is None or (now.basis, now.pass_id) != (self._known.basis, self._known.pass_id):
+        current = read_list(write.db, self.repo_id, self.status)
+        if current is None or (current.basis, current.pass_id) != (self._known.basis, self._known.pass_id):
             return False
         tables = read_table_digests(write.db) if self._tables else {}
         return all(tables.get(name) == version for name, version in self._tables.items())

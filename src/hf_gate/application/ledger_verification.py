@@ -218,9 +218,9 @@ def _is_within(length: int, entry: SealedEntry) -> bool:
 def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
     """Yield chains with entries after their head, unless the head has moved since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
-    now = store.chains()
+    current = store.chains()
     for chain, seq in last.items():
-        length = now.get(chain, (0, b""))[0]
+        length = current.get(chain, (0, b""))[0]
         if seq > length:
             yield ChainBreak(chain, length + 1, f"its head is entry {length}, but its last entry is {seq}")
 

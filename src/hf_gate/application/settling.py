@@ -72,34 +72,36 @@ class SettledItem:
     hub_at: int | None = None  # ms; when the Hub made the change, if a read showed it
 
 
-def settle_without_sending(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
+def settle_without_sending(item: RunItem, current: AccessRequest | None, *, complete: bool) -> SettledItem | None:
     """Return the outcome of a planned change that must not be sent; None if it must be sent."""
     change = item.change
     if item.row is None:
-        return _settle_without_row(item, now, complete=complete)
-    if now is None:
+        return _settle_without_row(item, current, complete=complete)
+    if current is None:
         if complete:
             return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
         return SettledItem(item, OutcomeKind.DEFERRED, NOT_FOUND, is_unsent=True)
-    if is_other_attempt(item, now):
+    if is_other_attempt(item, current):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
-    if now.status == change.after:
-        return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read", hub_at=to_ms(now.reviewed_at))
-    if change.is_end and is_renewed_outside(item.row.state, to_ms(now.reviewed_at)):
+    if current.status == change.after:
+        return SettledItem(
+            item, OutcomeKind.ALREADY, f"already {change.after}", "read", hub_at=to_ms(current.reviewed_at)
+        )
+    if change.is_end and is_renewed_outside(item.row.state, to_ms(current.reviewed_at)):
         return SettledItem(item, OutcomeKind.STALE, "it was accepted again on the Hub")
-    seen = version_of_record(now, item.row.state.last_moved_at)
+    seen = version_of_record(current, item.row.state.last_moved_at)
     moved = planned_version(change).difference(seen, with_identity=change.identity_digest is not None)
     return SettledItem(item, OutcomeKind.STALE, moved) if moved else None
 
 
-def _settle_without_row(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
+def _settle_without_row(item: RunItem, current: AccessRequest | None, *, complete: bool) -> SettledItem | None:
     change = item.change
-    if _has_planned_status(now, change):
+    if _has_planned_status(current, change):
         return SettledItem(item, OutcomeKind.ALREADY, f"already {change.after}", "read")
     if change.rule != ChangeOrigin.GRANT:
         return None
-    if now is not None:
-        return SettledItem(item, OutcomeKind.STALE, f"there is a request now, which is {now.status}", "read")
+    if current is not None:
+        return SettledItem(item, OutcomeKind.STALE, f"there is a request now, which is {current.status}", "read")
     if not complete:  # a grant would overrule a rejection that was not read
         return SettledItem(item, OutcomeKind.DEFERRED, NOT_FOUND, is_unsent=True)
     return None
@@ -112,50 +114,52 @@ def planned_version(change: Change) -> RequestVersion:
     return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
 
 
-def is_other_attempt(item: RunItem, now: AccessRequest) -> bool:
+def is_other_attempt(item: RunItem, current: AccessRequest) -> bool:
     """Tell whether the person withdrew the planned request and asked again. A decision applies to one attempt only."""
     if item.row is None:
         return False
     planned = item.row.state.hub_request
-    if planned and now.request_id:
-        return planned != now.request_id
-    return to_iso(now.asked_at) != item.change.asked_at
+    if planned and current.request_id:
+        return planned != current.request_id
+    return to_iso(current.asked_at) != item.change.asked_at
 
 
-def _has_planned_status(now: AccessRequest | None, change: Change) -> bool:
-    return now is not None and now.status == change.after
+def _has_planned_status(current: AccessRequest | None, change: Change) -> bool:
+    return current is not None and current.status == change.after
 
 
-def settle_by_read(item: RunItem, now: AccessRequest | None, *, complete: bool) -> SettledItem | None:
+def settle_by_read(item: RunItem, current: AccessRequest | None, *, complete: bool) -> SettledItem | None:
     """Return the outcome of a started change from a read; None if the read does not show the outcome.
 
     The change then stays open.
     """
     change = item.change
-    if now is None and item.row is not None:
+    if current is None and item.row is not None:
         return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
-    if now is not None and is_other_attempt(item, now):
+    if current is not None and is_other_attempt(item, current):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt", "read") if complete else None
-    if _has_planned_status(now, change):
-        since = None if now is None else to_ms(now.reviewed_at)
+    if _has_planned_status(current, change):
+        since = None if current is None else to_ms(current.reviewed_at)
         return SettledItem(item, OutcomeKind.DONE, "its answer was lost; read back", "read", hub_at=since)
     unsent = SettledItem(item, OutcomeKind.DEFERRED, "it had not reached the Hub", "read", is_unsent=True)
-    if item.row is None or now is None:
+    if item.row is None or current is None:
         return unsent if complete else None
-    if now.status == change.before and to_iso(now.asked_at) == change.asked_at:
-        if _has_later_review(item.row, now):
-            return SettledItem(item, OutcomeKind.STALE, f"it was reviewed meanwhile and is {now.status} again", "read")
+    if current.status == change.before and to_iso(current.asked_at) == change.asked_at:
+        if _has_later_review(item.row, current):
+            return SettledItem(
+                item, OutcomeKind.STALE, f"it was reviewed meanwhile and is {current.status} again", "read"
+            )
         return unsent
-    return SettledItem(item, OutcomeKind.STALE, f"it was changed elsewhere and is {now.status} now", "read")
+    return SettledItem(item, OutcomeKind.STALE, f"it was changed elsewhere and is {current.status} now", "read")
 
 
-def _has_later_review(row: RequestRow, now: AccessRequest) -> bool:
+def _has_later_review(row: RequestRow, current: AccessRequest) -> bool:
     """Tell whether a record has a later review than the stored one. Our change may have arrived before that review.
 
     The stored time of our own decision may be up to a second early. In that case nothing is sent, which is the safer
     error.
     """
-    stored, seen = row.state.reviewed_at, to_ms(now.reviewed_at)
+    stored, seen = row.state.reviewed_at, to_ms(current.reviewed_at)
     return stored is not None and seen is not None and seen > stored
 
 

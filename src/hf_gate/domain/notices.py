@@ -125,8 +125,11 @@ def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
     requests = tuple(dict.fromkeys((*one.requests, *other.requests)))[:MAX_REQUESTS]
     facts = dict(other.facts)
     for name, value in one.facts.items():
-        now = facts.get(name)
-        facts[name] = value + now if isinstance(value, int) and isinstance(now, int) else value if now is None else now
+        known = facts.get(name)
+        if known is None:
+            facts[name] = value
+        elif isinstance(value, int) and isinstance(known, int):
+            facts[name] = value + known
     return msgspec.structs.replace(one, count=one.count + other.count, requests=requests, facts=facts)
 
 

@@ -53,20 +53,20 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     answers: bytes
     identity: bytes = b""
 
-    def difference(self, now: RequestVersion, *, with_identity: bool = False) -> str | None:
+    def difference(self, current: RequestVersion, *, with_identity: bool = False) -> str | None:
         """Return what has changed since this version, in words; None if nothing has.
 
         With `with_identity`, names and the e-mail address count too: the deciding rule used them.
         """
-        if self.status != now.status:
-            return f"it was {self.status}, now it is {now.status}"
-        if self.attempt != now.attempt:
+        if self.status != current.status:
+            return f"it was {self.status}, now it is {current.status}"
+        if self.attempt != current.attempt:
             return "there is a new attempt"
-        if None not in (self.last_moved_at, now.last_moved_at) and self.last_moved_at != now.last_moved_at:
+        if None not in (self.last_moved_at, current.last_moved_at) and self.last_moved_at != current.last_moved_at:
             return "its status changed and changed back"
-        if self.answers != now.answers:
+        if self.answers != current.answers:
             return "its answers changed"
-        if with_identity and self.identity != now.identity:
+        if with_identity and self.identity != current.identity:
             return "its name or e-mail address changed"
         return None
 

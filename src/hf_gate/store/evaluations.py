@@ -32,12 +32,12 @@ def read_list(db: Database, repo_id: int, status: str) -> EvaluatedList | None:
     return None if found is None else EvaluatedList(*found)
 
 
-def write_list(write: Writer, repo_id: int, status: str, now: EvaluatedList) -> None:
+def write_list(write: Writer, repo_id: int, status: str, current: EvaluatedList) -> None:
     """Store the basis of a list."""
     write.db.run(
         "INSERT INTO evaluated_lists (repo_id, status, basis, pass_id, at) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (repo_id, status) DO UPDATE SET basis = excluded.basis, pass_id = excluded.pass_id, at = excluded.at",
-        (repo_id, status, *now),
+        (repo_id, status, *current),
     )
 
 
@@ -66,14 +66,14 @@ def read_table(db: Database, name: str) -> EvaluatedTable | None:
     return EvaluatedTable(found[0], found[1], found[2], dict(zip(numbers[::2], numbers[1::2], strict=True)))
 
 
-def write_table(write: Writer, name: str, now: EvaluatedTable, changed: Collection[int]) -> None:
+def write_table(write: Writer, name: str, current: EvaluatedTable, changed: Collection[int]) -> None:
     """Store a table as it is evaluated now, and have the requests evaluated that looked up a changed key."""
-    keys = array("q", (number for pair in now.keys.items() for number in pair)).tobytes()
+    keys = array("q", (number for pair in current.keys.items() for number in pair)).tobytes()
     write.db.run(
         "INSERT INTO evaluated_tables (name, digest, shape, epoch, keys) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, shape = excluded.shape, epoch = excluded.epoch,"
         " keys = excluded.keys",
-        (name, now.digest, now.shape, now.epoch, keys),
+        (name, current.digest, current.shape, current.epoch, keys),
     )
     if changed:
         among, value = write.db.in_clause(list(changed))

@@ -75,12 +75,12 @@ def store_destinations(
     for name, modes in wanted.items():
         is_on, events, digest, of = known.get(name, (False, "{}", "", ""))
         before = msgspec.json.decode(events, type=dict[str, tuple[str, int]]) if is_on else {}
-        now = {
+        current = {
             event.value: (mode.value, before[event][1] if event in before and before[event][0] != "off" else at)
             for event, mode in modes.items()
             if mode is not NoticeMode.OFF
         }
-        written, hour = msgspec.json.encode(now).decode(), f"{digests[name]:%H:%M}"
+        written, hour = msgspec.json.encode(current).decode(), f"{digests[name]:%H:%M}"
         if (is_on, events, digest, of) != (True, written, hour, zone):
             changed.append((name, written, hour))
     removed = [name for name, (is_on, *_) in known.items() if is_on and name not in wanted]

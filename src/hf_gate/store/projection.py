@@ -158,16 +158,16 @@ class Projection:
             held.is_current = False
             held.extra["is_current"] = False
 
-    def set_classification(self, ident: int, now: Classification) -> None:
+    def set_classification(self, ident: int, current: Classification) -> None:
         """Set the classification of a loaded row."""
         held = self._loaded[ident]
-        if now == held.classification:
+        if current == held.classification:
             return
         if held.is_current:
             self._count(held.repo_id, held.state, held.classification, -1)
-            self._count(held.repo_id, held.state, now, 1)
-        held.extra |= now._asdict()
-        held.classification = now
+            self._count(held.repo_id, held.state, current, 1)
+        held.extra |= current._asdict()
+        held.classification = current
 
     # ---- evaluations -------------------------------------------------------------------------------------------------
 
@@ -193,19 +193,19 @@ class Projection:
         if held.evaluation.version != result.version or not held.is_current:
             self.mark_due(held)
             return False
-        now = StoredEvaluation(result.version + 1, result.outcome, result.evaluate_at, result.lookups)
-        self._set_evaluation(held, now)
+        current = StoredEvaluation(result.version + 1, result.outcome, result.evaluate_at, result.lookups)
+        self._set_evaluation(held, current)
         return True
 
-    def _set_evaluation(self, held: LoadedRequest, now: StoredEvaluation) -> None:
+    def _set_evaluation(self, held: LoadedRequest, current: StoredEvaluation) -> None:
         if held.is_current:
             self._count_outcome(held, held.state, -1)
-        if held.evaluation.outcome != now.outcome:
-            held.extra["outcome"] = now.outcome
-        held.extra |= {"evaluation_version": now.version, "evaluate_at": now.evaluate_at}
-        if held.evaluation.lookups != now.lookups:
-            held.extra |= zip(LOOKUP_COLUMNS, now.lookups, strict=True)
-        held.evaluation = now
+        if held.evaluation.outcome != current.outcome:
+            held.extra["outcome"] = current.outcome
+        held.extra |= {"evaluation_version": current.version, "evaluate_at": current.evaluate_at}
+        if held.evaluation.lookups != current.lookups:
+            held.extra |= zip(LOOKUP_COLUMNS, current.lookups, strict=True)
+        held.evaluation = current
         if held.is_current:
             self._count_outcome(held, held.state, 1)
 
@@ -277,12 +277,12 @@ class Projection:
         """
         groups: dict[tuple[str, ...], list[Row]] = {}
         for held in self._loaded.values():
-            now = dict(held.extra)
+            changed = dict(held.extra)
             if held.state != held.before:
                 old, new = self._values(held.before), self._values(held.state)
-                now |= {name: b for name, a, b in zip(COLUMNS, old, new, strict=True) if a != b}
-            if now:
-                groups.setdefault(tuple(now), []).append((*now.values(), held.id))
+                changed |= {name: b for name, a, b in zip(COLUMNS, old, new, strict=True) if a != b}
+            if changed:
+                groups.setdefault(tuple(changed), []).append((*changed.values(), held.id))
             held.before = held.state
             held.extra = {}
         for names, rows in groups.items():

@@ -182,16 +182,16 @@ class Writer:
 
     def reclassify(self, requests: Iterable[tuple[int, int, AccessRequest | None]]) -> None:
         """Classify requests again. Each is given as its number, its repo's number and its record (None if erased)."""
-        now = {
+        current = {
             ident: UNCLASSIFIED if record is None else self._memory.classifiers.classify(repo_id, record)
             for ident, repo_id, record in requests
         }
-        among, value = self._db.in_clause(list(now))
+        among, value = self._db.in_clause(list(current))
         rows = self._db.rows(f"SELECT id, quality, mail, fingerprint FROM requests WHERE id {among}", (value,))
-        changed = [ident for ident, *known in rows if Classification(*known) != now[ident]]
+        changed = [ident for ident, *known in rows if Classification(*known) != current[ident]]
         self._rows.load(changed)
         for ident in changed:
-            self._rows.set_classification(ident, now[ident])
+            self._rows.set_classification(ident, current[ident])
         self._rows.flush()
 
     def clear_classifications(self, requests: Sequence[int]) -> None:

@@ -117,10 +117,10 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     """Return the questions that the current form added or removed since the person answered."""
     if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
         return {"added": [], "gone": []}
-    now = {each.label: each.type for each in form_from_json(repo.form_card).fields}
+    current = {each.label: each.type for each in form_from_json(repo.form_card).fields}
     saw = [collapse_whitespace(label) for label in row.request.answers]
-    added = [label for label, kind in now.items() if label not in saw and kind != "ip_location"]
-    return {"added": added, "gone": [label for label in saw if label not in now]}
+    added = [label for label, kind in current.items() if label not in saw and kind != "ip_location"]
+    return {"added": added, "gone": [label for label in saw if label not in current]}
 
 
 # ---- notes -------------------------------------------------------------------------------------------------------------

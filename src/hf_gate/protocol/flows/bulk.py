@@ -134,12 +134,12 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
             run.enqueue(decision)
         raise
     for index, decision in enumerate(old):
-        now = found.requests.get(index)
-        moved = check_unchanged(run.repo, decision.target, now, complete=found.complete)
+        current = found.requests.get(index)
+        moved = check_unchanged(run.repo, decision.target, current, complete=found.complete)
         if moved is not None:
             yield EmitValue(moved)
         else:  # from here on, the decision refers to the request as just read
-            run.enqueue(replace(decision, target=replace(decision.target, request=now)))
+            run.enqueue(replace(decision, target=replace(decision.target, request=current)))
 
 
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:
@@ -270,15 +270,15 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
         raise
     again: list[Decision] = []
     for index, decision in enumerate(left):
-        now = found.requests.get(index)
+        current = found.requests.get(index)
         request = decision.target.request
-        if now is not None and now.status == key[0]:
+        if current is not None and current.status == key[0]:
             done = build_outcome(
                 OutcomeKind.DONE, run.repo, decision.target, "the answer was lost; read back", reply=answer
             )
             yield from _emit_outcome(run, key, decision, done)
-        elif (now is None and not found.complete) or (
-            request is not None and now is not None and now.describe_changes_since(request)
+        elif (current is None and not found.complete) or (
+            request is not None and current is not None and current.describe_changes_since(request)
         ):
             yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
         else:

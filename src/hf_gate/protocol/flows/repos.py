@@ -55,9 +55,9 @@ def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flo
     """Change the gate settings and return the new mode."""
     answer = yield from send_call(endpoints.build_settings_call(repo, values), context)
     if is_outcome_unknown(answer):
-        now = yield from fetch_gate(repo, context)
-        if values.keys() == {"gated"} and now.mode == values["gated"]:
-            return now
+        current = yield from fetch_gate(repo, context)
+        if values.keys() == {"gated"} and current.mode == values["gated"]:
+            return current
         raise OutcomeUnknown(f"{repo}: the settings were sent, but the answer was lost.", hint=_LOOK_HINT)
     if not is_ok(answer) or not isinstance(answer, Reply):
         raise build_error(answer, repo)

@@ -87,15 +87,15 @@ def _check_request(
     return check_unchanged(repo, target, found.requests.get(0), complete=found.complete)
 
 
-def check_unchanged(repo: Repo, target: Target, now: AccessRequest | None, *, complete: bool) -> Outcome | None:
+def check_unchanged(repo: Repo, target: Target, current: AccessRequest | None, *, complete: bool) -> Outcome | None:
     """Return None if the request has not changed since the decision was made, else the outcome: stale, gone or open."""
     assert target.request is not None
-    if now is None and not complete:
+    if current is None and not complete:
         error = OutcomeUnknown(f"{target.label}: the lists could not be read completely, so nothing was sent.")
         return build_error_outcome(repo, target, error)
-    if now is None:
+    if current is None:
         return build_error_outcome(repo, target, RequestNotFound(f"{target.label} no longer has a request for {repo}."))
-    moved = now.describe_changes_since(target.request)
+    moved = current.describe_changes_since(target.request)
     if moved:
         return build_error_outcome(repo, target, Stale(f"{target.label} at {repo} changed since it was read: {moved}."))
     return None
@@ -123,12 +123,12 @@ def send_and_settle(
             return (yield from explain_refusal(answer, repo, target, to, context, resent=round_ > 1))
         yield Pause(context.retry_policy.pause_after(round_), reason="reading back a change with a lost answer")
         found = yield from _try_find(repo, target, to, context)
-        now = found.requests.get(0) if found else None
-        if now is not None and now.status == to:
+        current = found.requests.get(0) if found else None
+        if current is not None and current.status == to:
             return build_outcome(OutcomeKind.DONE, repo, target, "the answer was lost; read back", reply=answer)
-        if found is None or not may_resend or (now is None and not (found.complete and send.endpoint == "grant")):
+        if found is None or not may_resend or (current is None and not (found.complete and send.endpoint == "grant")):
             break
-        if target.request and now and now.describe_changes_since(target.request):
+        if target.request and current and current.describe_changes_since(target.request):
             break
     return build_unknown_outcome(repo, target)
 
@@ -180,14 +180,14 @@ def explain_refusal(
         if resent:
             return build_unknown_outcome(repo, target)
         raise
-    now = found.requests.get(0)
-    if now is not None and now.status == to:
+    current = found.requests.get(0)
+    if current is not None and current.status == to:
         kind = OutcomeKind.DONE if resent else OutcomeKind.ALREADY
         return build_outcome(kind, repo, target, "" if resent else f"already {to}", reply=answer)
-    if now is not None and isinstance(error, RequestNotFound):
-        why = f"{target.label} at {repo}: the Hub refused {to}; the request is now {now.status}."
+    if current is not None and isinstance(error, RequestNotFound):
+        why = f"{target.label} at {repo}: the Hub refused {to}; the request is now {current.status}."
         return build_error_outcome(repo, target, _with_message(BadRequest, why, error))
-    if now is not None:
+    if current is not None:
         return build_error_outcome(repo, target, error)
     if not found.complete:
         why = f"{target.label} at {repo}: the Hub found nothing to change, and reading could not tell why."
