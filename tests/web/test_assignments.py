@@ -194,6 +194,8 @@ def test_a_deputy_has_the_requests_until_the_day(desk: Room) -> None:
     assert mia.post("/settings/away", {"deputy": "kim", "until": day}).status == 303
     assert (_found(kim, "assigned:me"), _found(kim, "assigned:kim"), _found(mia, "assigned:me")) == (1, 1, 1)
     assert "assigned to mia (you stand in)" in text_of(kim.get("/queue").body)
+    sheet = text_of(desk.visitor().get(f"/requests/{_key(desk, 'eve')}?verb=assign").body)
+    assert sheet.count(f"away until {day}") == sheet.count(f"mia away until {day}") > 0
     shown = kim.get(f"/requests/{_key(desk, 'eve')}").body
     assert f"Assigned to <b>mia</b>, away until {day}; kim stands in" in shown
     (row,) = kim.get("/queue.json?q=assigned:me").json

@@ -49,7 +49,7 @@ def test_a_deputy_sees_the_queues_until_the_day(desk: Room) -> None:
     assert _others(desk, "kim") == ("press",)
     assert "-queue:press" in kim.get("/queue").body.replace("%3A", ":")
     assert f"You stand in for mia until {_day(desk, 3)}" in text_of(kim.get("/settings").body)
-    assert f"You are away until {_day(desk, 3)}. kim stands in for you." in text_of(mia.get("/settings").body)
+    assert f"You are away until {_day(desk, 3)}; kim stands in." in text_of(mia.get("/settings").body)
     assert _others(desk, "kim", days=4) == ("data-office", "press")
     assert mia.post("/settings/back").status == 303
     assert _others(desk, "kim") == ("data-office", "press")
@@ -61,8 +61,12 @@ def test_the_deputy_of_a_deputy_who_is_away_too_stands_in_for_both(desk: Room) -
     mia, kim, noor = (desk.reviewer(name) for name in ("mia", "kim", "noor"))
     assert [_leave(desk, mia, "kim"), _leave(desk, kim, "noor")] == [303, 303]
     assert _others(desk, "noor") == ()
+    assert f"{_day(desk, 3)}; kim is away too, so noor stands in." in text_of(mia.get("/settings").body)
     assert _leave(desk, noor, "mia") == 303
     assert _others(desk, "mia") == ("legal", "press"), "in a circle, nobody stands in"
+    owner = text_of(desk.visitor().get("/settings").body)
+    for away, deputy in (("mia", "kim"), ("kim", "noor"), ("noor", "mia")):
+        assert f"{away} away until {_day(desk, 3)}; {deputy} is away too, so nobody stands in." in owner
 
 
 def test_a_deputy_has_no_right_more(desk: Room) -> None:
@@ -113,11 +117,16 @@ def test_absences_are_listed_set_and_ended_at_the_terminal(desk: Room) -> None:
     desk.reviewer("kim")
     assert _terminal(desk, do="absences") == (200, {"absences": []})
     day = _day(desk, 3)
-    away = {"name": "mia", "deputy": "kim", "until": day}
+    away = {"name": "mia", "until": day, "deputy": "kim", "stands_in": "kim"}
     assert _terminal(desk, do="away", name="mia", deputy="kim", until=day) == (200, away)
     assert _terminal(desk, do="absences") == (200, {"absences": [away]})
+    members = {one["name"]: one["absence"] for one in _terminal(desk, do="members")[1]["members"]}
+    assert members == {"mia": away, "kim": None}
     assert _others(desk, "kim") == ("press",)
-    assert _terminal(desk, do="back", name="mia") == (200, {"name": "mia", "deputy": None, "until": None})
+    assert _terminal(desk, do="back", name="mia") == (
+        200,
+        {"name": "mia", "deputy": None, "stands_in": None, "until": None},
+    )
     assert _terminal(desk, do="absences") == (200, {"absences": []})
     for wrong in (
         {"name": "nemo"},

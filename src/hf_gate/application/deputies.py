@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -16,8 +17,29 @@ from .members import Membership
 MAX_ABSENCE: Final = timedelta(days=366)
 
 
-def set_deputy(membership: Membership, member: Member, deputy: str, until: str, *, by: str, now: datetime) -> str:
-    """Store that a member is away, and return the last day. Raises UsageError for a wrong deputy or day."""
+NOBODY: Final = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class AbsenceLine:
+    """A member who is away through a day. `deputy` was named; `stands_in` does so: somebody else if the deputy is away."""
+
+    name: str
+    until: str
+    deputy: str
+    stands_in: str
+
+    @property
+    def sentence(self) -> str:
+        """Who stands in."""
+        others = "" if self.deputy == self.stands_in else f"{self.deputy} is away too, so "
+        return f"{others}{self.stands_in} stands in."
+
+
+def set_deputy(
+    membership: Membership, member: Member, deputy: str, until: str, *, by: str, now: datetime
+) -> AbsenceLine:
+    """Store that a member is away, and return the absence. Raises UsageError for a wrong deputy or day."""
     found = membership.find(deputy.strip().lower())
     if found is None or found.id == member.id:
         raise UsageError(f"{deputy.strip()[:40]!r} cannot stand in.", hint="Name another member of this desk.")
@@ -33,7 +55,8 @@ def set_deputy(membership: Membership, member: Member, deputy: str, until: str, 
         raise UsageError("The date must be today or later, and within a year.", hint="Write a date like 2027-01-31.")
     with membership.workspace.store.writing() as write:
         write_absence(write, member.id, found.id, to_ms(end), by=by, at=to_ms(now))
-    return day.isoformat()
+    absence = describe_absence(membership, member, now)
+    return absence or AbsenceLine(member.name, day.isoformat(), found.name, found.name)
 
 
 def end_absence(membership: Membership, member: Member, *, by: str, now: datetime) -> None:
@@ -57,24 +80,26 @@ def list_stood_in_for(membership: Membership, member: Member, now: datetime) -> 
     return found
 
 
-def describe_absence(membership: Membership, member: Member, now: datetime) -> tuple[str, str] | None:
-    """Return the deputy of a member who is away, and the last day; None if the member is there."""
-    for one in read_absences(membership.workspace.store.reads, to_ms(now)):
-        if one.member == member.id:
-            deputy = membership.find_by_id(one.deputy)
-            return ("nobody" if deputy is None else deputy.name), _last_day(one.until, membership)
-    return None
+def describe_absence(membership: Membership, member: Member, now: datetime) -> AbsenceLine | None:
+    """Return the absence of a member; None if the member is there."""
+    return next((line for ident, line in _iterate_absences(membership, now) if ident == member.id), None)
 
 
-def list_absences(membership: Membership, now: datetime) -> list[dict[str, str]]:
+def list_absences(membership: Membership, now: datetime) -> list[AbsenceLine]:
     """Return who is away now, who stands in, and the last day; by name."""
-    found = []
-    for one in read_absences(membership.workspace.store.reads, to_ms(now)):
-        away, deputy = membership.find_by_id(one.member), membership.find_by_id(one.deputy)
-        if away is not None:
-            until = _last_day(one.until, membership)
-            found.append({"name": away.name, "deputy": "nobody" if deputy is None else deputy.name, "until": until})
-    return sorted(found, key=lambda line: line["name"])
+    return sorted((line for _, line in _iterate_absences(membership, now)), key=lambda line: line.name)
+
+
+def _iterate_absences(membership: Membership, now: datetime) -> Iterator[tuple[str, AbsenceLine]]:
+    absences = read_absences(membership.workspace.store.reads, to_ms(now))
+    deputies = find_deputies(absences)
+    for one in absences:
+        away = membership.find_by_id(one.member)
+        if away is None:
+            continue
+        named, present = (membership.find_by_id(ident) for ident in (one.deputy, deputies.get(one.member, "")))
+        names = [NOBODY if each is None else each.name for each in (named, present)]
+        yield one.member, AbsenceLine(away.name, _last_day(one.until, membership), *names)
 
 
 def list_deputies(membership: Membership, member: Member) -> Collection[str]:

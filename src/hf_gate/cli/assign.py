@@ -105,6 +105,9 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
     }
     already = f"; {len(result.already):,} already assigned so" if result.already else ""
     words = f"{pluralize(len(result.assigned), 'request')} assigned to {name or 'nobody'}{already}."
+    assignee = None if member is None else assignees.get(member.id)
+    if assignee is not None and assignee.deputy is not None:
+        words += f" {assignee.name} is away until {assignee.last_day}; {assignee.deputy} stands in."
     run.out.document(document, lambda: [words])
     return 0
 

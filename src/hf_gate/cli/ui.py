@@ -227,6 +227,8 @@ def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
         state = f"  link: {one['link_state']}{account}" if one["link"] else "  (revoked)"
         yield f"{one['name']}  {one['role']}  {where}{state}"
+        if one["absence"]:
+            yield f"  {_describe_absence(one['absence'])}"
     if not members:
         yield "No members; only the owner of the token can sign in."
 
@@ -238,7 +240,10 @@ def _absence_lines(absences: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _describe_absence(one: Mapping[str, Any]) -> str:
-    return f"{one['name']} is away until {one['until']}; {one['deputy']} stands in."
+    from ..application.deputies import AbsenceLine
+
+    absence = AbsenceLine(**one)
+    return f"{absence.name} is away until {absence.until}; {absence.sentence}"
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

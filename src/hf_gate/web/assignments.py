@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from starlette.responses import Response
@@ -17,6 +17,7 @@ from ..application.assignments import (
     is_same_member,
     list_assignable,
 )
+from ..application.deputies import list_absences
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import Status
 from ..domain.members import Member
@@ -39,6 +40,7 @@ class AssignmentChoice:
     count: int
     line: RequestLine | None = None
     current: str | None = None  # to whom the request is assigned now
+    away: Mapping[str, str] = field(default_factory=dict)  # the last day of those who are away
 
     @property
     def first_choice(self) -> str:
@@ -53,7 +55,13 @@ def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentCho
         return None
     current = None if line.assignee is None else line.assignee.name
     return AssignmentChoice(
-        f"/requests/{line.key}/assign", _order_names(context, names), context.member.name, 1, line, current
+        f"/requests/{line.key}/assign",
+        _order_names(context, names),
+        context.member.name,
+        1,
+        line,
+        current,
+        _list_away(context),
     )
 
 
@@ -65,8 +73,15 @@ def selection_sheet(context: RequestContext) -> Response:
             "No request is selected." if names else "Nobody else can decide.",
             hint="Tick some rows first, or press x on them." if names else "Invite members on the page Settings.",
         )
-    choice = AssignmentChoice("/assign", _order_names(context, names), context.member.name, count)
+    choice = AssignmentChoice(
+        "/assign", _order_names(context, names), context.member.name, count, away=_list_away(context)
+    )
     return context.render("parts/assign-sheet.html", assignment=choice, still_selected=0)
+
+
+def _list_away(context: RequestContext) -> dict[str, str]:
+    """Return the last day of each absent member, by name."""
+    return {one.name: one.until for one in list_absences(context.app_state.membership, context.now)}
 
 
 def _order_names(context: RequestContext, names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from starlette.responses import Response
 
 from .. import bootstrap
-from ..application.deputies import describe_absence, list_deputies, list_stood_in_for
+from ..application.deputies import describe_absence, list_absences, list_deputies, list_stood_in_for
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
 from ..domain.sessions import METHOD_LABELS
@@ -103,6 +103,7 @@ def page(
         title="Settings",
         members=members,
         links=_describe_links(context, members),
+        away={one.name: one for one in list_absences(context.app_state.membership, context.now)} if is_admin else {},
         sessions=_list_sessions(context, is_admin=is_admin),
         device_link=device_link,
         absence=describe_absence(context.app_state.membership, context.member, context.now),

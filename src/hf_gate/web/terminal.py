@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +16,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap
-from ..application.deputies import end_absence, list_absences, set_deputy
+from ..application.deputies import AbsenceLine, end_absence, list_absences, set_deputy
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
@@ -90,13 +91,14 @@ class Terminal:
             case "members":
                 at = to_ms(app_state.now())
                 devices = app_state.workspace.sessions.count_devices(at)
+                away = {one.name: one for one in list_absences(app_state.membership, app_state.now())}
                 rows = app_state.workspace.members.list_all()
-                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at) for one in rows]}
+                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at, away) for one in rows]}
             case "sessions":
                 found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
                 return {"sessions": [_session_to_dict(one) for one in found]}
             case "absences":
-                return {"absences": list_absences(app_state.membership, app_state.now())}
+                return {"absences": [asdict(one) for one in list_absences(app_state.membership, app_state.now())]}
             case "away" | "back":
                 return self._change_absence(asked)
             case "end":
@@ -113,10 +115,9 @@ class Terminal:
             raise UsageError(f"there is no member {name[:40]!r}.", hint="hf-gate ui members lists them.")
         if asked.get("do") == "back":
             end_absence(membership, member, by=membership.owner, now=now)
-            return {"name": member.name, "deputy": None, "until": None}
+            return {"name": member.name, "deputy": None, "stands_in": None, "until": None}
         deputy, until = str(asked.get("deputy") or "")[:100], str(asked.get("until") or "")[:40]
-        day = set_deputy(membership, member, deputy, until, by=membership.owner, now=now)
-        return {"name": member.name, "deputy": deputy.strip().lower(), "until": day}
+        return asdict(set_deputy(membership, member, deputy, until, by=membership.owner, now=now))
 
     def _end_session(self, ident: str) -> str:
         """End the session whose id begins so. Raises UsageError unless there is exactly one."""
@@ -189,7 +190,8 @@ def _session_to_dict(session: Session) -> dict[str, Any]:
     }
 
 
-def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
+def _member_to_dict(member: Member, devices: int, at: int, away: Mapping[str, AbsenceLine]) -> dict[str, Any]:
+    absence = away.get(member.name)
     return {
         "name": member.name.partition("~")[0],
         "role": member.role.value,
@@ -198,6 +200,7 @@ def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
         "link_state": describe_link(member, devices, at),
         "account": account_name(member),
         "proven": member.proven_account is not None,
+        "absence": None if absence is None else asdict(absence),
     }
 
 
