@@ -100,7 +100,20 @@ def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one
         run_once(console)
         assert len(mailbox.mails) - first == 1
     assert console.run("letters", "retry", ident).code == 1
+    assert console.run("letters", "mark-sent", ident).code == 1, "it is sent already"
     assert console.run("letters", "preview", "--json").json["problems"] == []
+
+
+def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, mailbox: Mailbox) -> None:
+    mailbox.refusals = {"bob@example.org": "550 no such user"}
+    ask(console, "bob")
+    run_once(console)
+    (failed,) = console.run("letters", "preview", "--json").json["problems"]
+    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate letters preview"
+    assert line in console.run("status").out.splitlines()
+    assert console.run("letters", "mark-sent", failed["id"]).out == "1 letter marked as sent.\n"
+    assert console.run("letters", "preview", "--json").json["problems"] == []
+    assert console.run("status", "--json").json["undelivered"] == []
 
 
 def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
@@ -111,13 +124,20 @@ def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(
         ask(console, name)
     run_once(console)
     assert len(mailbox.logins) == 2, "one conversation, two ways to log in: the other letter would fare alike"
+    assert "UNDELIVERED: 1 letter to applicants waits, the oldest for " in console.run("status").out
+    assert console.run("status", "--check").code == 0
     monkeypatch.delenv("MAIL_PASSWORD")
     console.hub.clock.advance("1h")
+    console.hub.clock.advance("1s")
     assert "MAIL_PASSWORD is not set" in run_once(console)
+    assert "2 letters to applicants wait, the oldest for " in console.run("status").out
+    stuck = console.run("status", "--check")
+    assert (stuck.code, "2 letters to applicants wait" in stuck.out) == (1, True)
     monkeypatch.setenv("MAIL_PASSWORD", PASSWORD)
     run_once(console)
     run_once(console)
     assert sorted(to for to, _ in mailbox.mails) == [("bob@example.org",), ("cy@example.org",)]
+    assert console.run("status", "--json").json["undelivered"] == []
 
 
 def test_a_letter_that_no_longer_applies_or_exceeds_a_limit_is_dropped(console: Console, mailbox: Mailbox) -> None:

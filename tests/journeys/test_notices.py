@@ -188,6 +188,39 @@ def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: C
     assert [call.document["subject"] for call in hook.calls] == ["hf-gate: works again"]
 
 
+def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(console: Console, hook: Hook) -> None:
+    run_once(console)
+    assert console.run("stop").code == 0
+    assert console.run("start").code == 0
+    hook.answer = 503
+    run_once(console)
+    line = r"UNDELIVERED: 2 notices to team wait, the oldest for \d+ s: the receiver answered 503\. List: hf-gate notify ls\n"
+    assert re.search(line, console.run("status").out)
+    assert console.run("status", "--check").code == 0
+    console.hub.clock.advance("2h")
+    run_once(console)
+    found = console.run("status", "--check")
+    assert (found.code, "stuck: " in found.out, "3 notices to team wait, the oldest for " in found.out) == (
+        1,
+        True,
+        True,
+    )
+    assert console.run("status").out.count("notices to team wait") == 1
+    (one,) = console.run("status", "--json").json["undelivered"]
+    assert (one["kind"], one["destination"], one["ended"]) == ("notices", "team", 0)
+    hook.answer = 200
+    console.hub.clock.advance("10m")
+    run_once(console)
+    assert console.run("status", "--check").code == 0
+    assert console.run("status", "--json").json["undelivered"] == []
+    hook.answer = 400
+    assert console.run("stop").code == 0
+    assert console.run("start").code == 0
+    run_once(console)
+    assert "3 notices to team were given up. List: hf-gate notify ls" in console.run("status").out
+    assert console.run("status", "--check").code == 0, "a dead letter is no reason for an alarm that nobody can end"
+
+
 def test_a_stop_and_a_start_are_told(console: Console, hook: Hook) -> None:
     run_once(console)
     console.hub.clock.advance("1m")

@@ -28,6 +28,7 @@ from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
 from .unattended import UnattendedStop, read_stop
+from .undelivered import UndeliveredRecord, list_lasting
 from .unknown_conditions import UnknownConditions
 from .workspace_status import MAX_OVERDUE
 
@@ -166,6 +167,7 @@ class StuckKind(StrEnum):
     LATE_ENDS = "late_ends"
     OUTSIDE = "outside"
     UNPROVED = "unproved"
+    UNDELIVERED = "undelivered"
     OVERDUE = "overdue"
     UNDECIDED = "undecided"
 
@@ -192,13 +194,14 @@ def list_stuck(
     holds: Sequence[PolicyHold],
     refused: Sequence[Table],
     unknown: Sequence[UnknownConditions] = (),
+    undelivered: Sequence[UndeliveredRecord] = (),
     read_policies: Callable[[], Iterable[Policy] | None] = tuple,
 ) -> Iterator[StuckProblem]:
     """Yield what no further turn solves. `read_policies` returns the current policies, for the sentences of rules.
 
     These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete,
-    grants that should have ended a day ago, alarms about approvals, requests that people should have decided, and requests
-    that a rule should have decided a day ago.
+    grants that should have ended a day ago, alarms about approvals, notices and letters that did not arrive, requests that
+    people should have decided, and requests that a rule should have decided a day ago.
     """
     read_current = cache(lambda: tuple(read_policies() or ()))
     for policy, count in held_counts.items():
@@ -214,6 +217,8 @@ def list_stuck(
     for one in unknown:
         yield StuckProblem(StuckKind.UNKNOWN_CONDITIONS, str(one.repo), one.sentence)
     yield from _list_access(store, now)
+    for subject, sentence in list_lasting(undelivered, now):
+        yield StuckProblem(StuckKind.UNDELIVERED, subject, sentence)
     for row in repos:
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:

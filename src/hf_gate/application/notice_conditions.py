@@ -19,6 +19,7 @@ from .health import StuckKind, list_stuck
 from .policy_bundle import PolicyBundle
 from .policy_saves import read_workspace_holds
 from .turn_permissions import read_held_counts
+from .undelivered import list_undelivered
 from .unknown_conditions import list_unknown_conditions
 from .workspace import Workspace
 from .workspace_status import MAX_OVERDUE
@@ -84,6 +85,7 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
         holds=read_workspace_holds(workspace),
         refused=[table for _, table in sorted(bundle.tables.items()) if table.file_problem],
         unknown=list_unknown_conditions(store, bundle.tables, bundle.is_governed),
+        undelivered=list_undelivered(workspace),
         read_policies=lambda: bundle.policies,
     )
     found += [

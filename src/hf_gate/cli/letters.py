@@ -177,7 +177,7 @@ def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
     with open_workspace(run, needs_folder=True, writes=True, lends=True) as workspace:
         done = mark_letters(workspace, idents, state, actor_of(run))
     if left := sorted(set(idents) - set(done.ids)):
-        wanted = "due or unknown" if state is LetterState.SENT else "failed or unknown"
+        wanted = "due, unknown or failed" if state is LetterState.SENT else "failed or unknown"
         run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")
     run.out.document(
         {"schema_version": 1, "state": state.value, "letters": done.ids, "reminders": done.reminders},

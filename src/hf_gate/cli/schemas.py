@@ -33,6 +33,7 @@ from ..application.records import (
     keys_of,
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
+from ..application.undelivered import UndeliveredRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.notices import DeliveryKind, OutgoingMessage
 from ..domain.outcomes import OutcomeKind
@@ -260,6 +261,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         refused_tables=_array(_object(table=_TEXT, why=_TEXT, in_force_since=_MAYBE_TIME)),
         held_ends=_COUNT,
         unknown_conditions=_array(_object(repo=_TEXT, repo_type=_TEXT, grants=_COUNT, tables=_array(_TEXT))),
+        undelivered=_array(_record(UndeliveredRecord)),
         saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
         approvals_missing=_array(
             _object(request_id=_maybe(_TEXT), repo=_TEXT, repo_type=_TEXT, at=_TEXT, given=_COUNT, needed=_COUNT)

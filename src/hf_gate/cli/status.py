@@ -7,6 +7,7 @@ from datetime import tzinfo
 from typing import TYPE_CHECKING, Final
 
 import click
+import msgspec
 
 from ..application.hold_reasons import add_holds, format_holds
 from ..application.record_builders import health_record, repo_status_record, run_record
@@ -74,6 +75,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     from ..application.grant_ends import held_ends_note, read_held_ends
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
+    from ..application.undelivered import describe_undelivered, list_undelivered
     from ..application.unknown_conditions import find_unknown_conditions
     from ..application.workspace_status import read_workspace_status
 
@@ -86,6 +88,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
     zone, held_ends = workspace.zone, read_held_ends(workspace.store)
     alarms, unknown = list_open_alarms(workspace.store), find_unknown_conditions(workspace)
+    undelivered = list_undelivered(workspace)
     if markdown:
         for line in _markdown(found, zone):
             run.out.line(line)
@@ -99,6 +102,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         "held_ends": held_ends,
         "unknown_conditions": [_unknown_record(one) for one in unknown],
         "approvals_missing": [_alarm_record(one, row) for one, row in alarms],
+        "undelivered": [msgspec.structs.asdict(one) for one in undelivered],
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     alarm = describe_alarms(row.repo for _, row in alarms)
@@ -108,6 +112,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         *(f"HELD: Policy {one.policy} is held. {one.note}" for one in holds),
         *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
         *(f"UNKNOWN: {one.sentence}" for one in unknown),
+        *(f"UNDELIVERED: {line}" for one in undelivered for line in describe_undelivered(one, workspace.now())),
     ]
     run.out.document(
         doc,

@@ -27,6 +27,7 @@ def read_workspace_health(
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_current_policies, read_workspace_holds
     from ..application.turn_permissions import read_held_counts
+    from ..application.undelivered import list_undelivered
     from ..application.unknown_conditions import find_unknown_conditions
 
     store, now = workspace.store, workspace.now()
@@ -38,6 +39,7 @@ def read_workspace_health(
         holds=read_workspace_holds(workspace),
         refused=find_refused_tables(workspace),
         unknown=find_unknown_conditions(workspace),
+        undelivered=list_undelivered(workspace),
         read_policies=lambda: read_current_policies(workspace),
     )
     return read_health(store, now, max_age=max_age, stuck=[problem.sentence for problem in stuck])

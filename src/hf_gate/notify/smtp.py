@@ -70,7 +70,9 @@ def send_mail(
         return Delivery(DeliveryKind.FAILED, f"the mail server answered {problem.smtp_code}")
     except (smtplib.SMTPServerDisconnected, OSError) as problem:
         early = before if isinstance(problem, TimeoutError) else DeliveryKind.FAILED
-        return Delivery(DeliveryKind.UNKNOWN if has_begun else early, f"the connection broke: {type(problem).__name__}")
+        is_closed = isinstance(problem, ConnectionRefusedError)
+        words = "no mail server answers at that address" if is_closed else "the connection broke"
+        return Delivery(DeliveryKind.UNKNOWN if has_begun else early, f"{words}: {type(problem).__name__}")
     except (smtplib.SMTPException, UnicodeError, ValueError) as problem:
         return Delivery(DeliveryKind.FAILED, f"the mail could not be sent: {type(problem).__name__}")
     return _classify_recipients(to, refused)

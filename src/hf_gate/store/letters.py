@@ -173,15 +173,15 @@ class MarkedLetters(NamedTuple):
 
 
 def mark(store: Store, idents: Sequence[str], state: LetterState, actor: str, now: int) -> MarkedLetters:
-    """Set letters as a person says: `sent` of those due or unknown, `due` of those unknown or failed."""
-    among, after = ("due", "unknown"), "ended_at = ?, started_at = coalesce(started_at, ?)"
+    """Set letters as a person says: `sent` of those due, unknown or failed, `due` of those unknown or failed."""
+    among, after = "'due', 'unknown', 'failed'", "ended_at = ?, started_at = coalesce(started_at, ?)"
     values: tuple[int, ...] = (now, now)
     if state is LetterState.DUE:
-        among, after = ("unknown", "failed"), "ended_at = NULL, started_at = NULL, attempts = 0, next_at = ?"
+        among, after = "'unknown', 'failed'", "ended_at = NULL, started_at = NULL, attempts = 0, next_at = ?"
         values = (now,)
-    sql = f"UPDATE letters SET state = ?, problem = NULL, lease = NULL, {after} WHERE id = ? AND state IN (?, ?)"
+    sql = f"UPDATE letters SET state = ?, problem = NULL, lease = NULL, {after} WHERE id = ? AND state IN ({among})"
     with store.writing() as write:
-        done = [ident for ident in idents if write.db.run(sql, (state.value, *values, ident, *among))]
+        done = [ident for ident in idents if write.db.run(sql, (state.value, *values, ident))]
         is_sent = state is LetterState.SENT
         return MarkedLetters(done, _record_reminders(write, done, actor, now) if is_sent else 0)
 
@@ -229,6 +229,29 @@ def list_letters(store: Store, states: Sequence[LetterState], limit: int) -> lis
     among, value = store.reads.in_clause([state.value for state in states])
     sql = f"{_SELECT_ROWS} WHERE state {among} ORDER BY made_at DESC, id LIMIT ?"
     return [_decode_row(row) for row in store.reads.rows(sql, (value, limit))]
+
+
+class LateLetters(NamedTuple):
+    """Letters that should have been sent: how many, since when the oldest waits (ms), and the last problem."""
+
+    number: int
+    since: int | None
+    problem: str | None
+
+
+def count_late(store: Store, before: int) -> LateLetters:
+    """Count the letters that were tried in vain, or that were due before a time (ms)."""
+    late = "FROM letters WHERE state = 'due' AND (problem IS NOT NULL OR next_at < ?)"
+    count, since = store.reads.row(f"SELECT count(*), min(made_at) {late}", (before,)) or (0, None)
+    row = store.reads.row(f"SELECT problem {late} AND problem IS NOT NULL ORDER BY next_at DESC LIMIT 1", (before,))
+    return LateLetters(count, since, None if row is None else row[0])
+
+
+def count_letters(store: Store, states: Sequence[LetterState]) -> int:
+    """Return how many letters are in these states."""
+    among, value = store.reads.in_clause([state.value for state in states])
+    row = store.reads.row(f"SELECT count(*) FROM letters WHERE state {among}", (value,))
+    return 0 if row is None else int(row[0])
 
 
 def read_letters_to(store: Store, person: int) -> list[LetterRow]:

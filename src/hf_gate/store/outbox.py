@@ -299,6 +299,15 @@ def count_lanes(store: Store) -> list[LaneCount]:
     ]
 
 
+def find_failed_heads(store: Store) -> dict[str, tuple[int, str | None]]:
+    """Return the destinations whose next message was tried in vain: since when it waits (ms), and why."""
+    rows = store.reads.rows(
+        f"SELECT destination, queued_at, problem FROM outbox AS o WHERE {_OPEN} AND outcome IS NOT NULL AND attempts > 0"
+        f" AND sequence = (SELECT min(sequence) FROM outbox AS i WHERE i.destination = o.destination AND {_OPEN})"
+    )
+    return {destination: (queued_at, problem) for destination, queued_at, problem in rows}
+
+
 def _decode(row: Row) -> OutboxRow:
     (ident, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at,
      outcome, problem, accepted) = row  # fmt: skip
