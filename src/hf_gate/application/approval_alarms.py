@@ -25,7 +25,9 @@ from .workspace import Workspace
 MAX_ALARMS: Final = 200  # shown or counted at once
 _CHUNK: Final = 500
 _ENTRIES: Final = 200  # of a request, searched for the status before
-_KINDS: Final = {e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN, e.EventKind.CHANGE_SETTLED}
+_KINDS: Final = {
+    e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN, e.EventKind.CHANGE_SETTLED, e.EventKind.GRANT_DATED,
+}  # fmt: skip
 
 
 def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bundle: BundleReader | None = None) -> int:
@@ -51,8 +53,8 @@ def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
     if known is None or int(known) > head:
         _write_setting(store, key, str(head))
         return 0
-    accepted = {link.request: link.at for link in store.links(chain, int(known) + 1) if _is_acceptance(store, link)}
-    found = list(_find_alarms(workspace, repo, needs, {ident: at for ident, at in accepted.items() if ident}))
+    accepted = {link.request: link for link in store.links(chain, int(known) + 1) if _is_acceptance(store, link)}
+    found = list(_find_alarms(workspace, repo, needs, {ident: link for ident, link in accepted.items() if ident}))
     if found or head != int(known):
         at = to_ms(workspace.now())
         with store.writing() as write:
@@ -72,17 +74,20 @@ def _is_acceptance(store: Store, link: LedgerLink) -> bool:
     match e.decode_event(link.body):
         case e.StatusMoved(after=Status.ACCEPTED) | e.RequestSeen(status=Status.ACCEPTED):
             return True
+        case e.GrantDated(cause="outside", until=None):  # accepted again, so that the access has no end any more
+            return True
         case (
             e.ChangeSettled(kind=OutcomeKind.ALREADY, after=Status.ACCEPTED)
             | e.ChangeSettled(kind=OutcomeKind.DONE, how="read", after=Status.ACCEPTED)
         ):
-            return not _was_accepted(store, link)
+            return _read_before(store, link)[0] != Status.ACCEPTED
         case _:
             return False
 
 
-def _was_accepted(store: Store, link: LedgerLink) -> bool:
-    """Tell whether the request was known to be accepted before this entry."""
+def _read_before(store: Store, link: LedgerLink) -> tuple[str | None, frozenset[str]]:
+    """Return the status of a request before an entry, and the accounts that approved it while it had that status."""
+    accounts = set[str]()
     for entry in store.entries(request=link.request, limit=_ENTRIES) if link.request else ():
         if entry.link.seq >= link.seq:
             continue
@@ -92,16 +97,18 @@ def _was_accepted(store: Store, link: LedgerLink) -> bool:
                 | e.RequestSeen(status=status)
                 | e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY, after=status)
             ):
-                return status == Status.ACCEPTED
+                return status, frozenset(accounts)
             case e.RequestWithdrawn():
-                return False
+                break
+            case e.ApprovalGiven(account=account):
+                accounts.add(account)
             case _:
                 pass
-    return False
+    return None, frozenset(accounts)
 
 
 def _find_alarms(
-    workspace: Workspace, repo: Repo, needs: ReviewerNeeds, accepted: Mapping[int, int]
+    workspace: Workspace, repo: Repo, needs: ReviewerNeeds, accepted: Mapping[int, LedgerLink]
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
     store, numbers = workspace.store, sorted(accepted)
     book = ApprovalBook(store, store.reads)
@@ -112,8 +119,13 @@ def _find_alarms(
         stored = book.list_stored([row.id for row in rows])
         for row in rows:
             need = wanted.get(row.id)
-            if need is not None and (given := _count_given(book, row, need, stored.get(row.id, ()))) < need.count:
-                yield ApprovalAlarm(row.id, accepted[row.id], given, need.count), row
+            if need is None:
+                continue
+            link, approvals = accepted[row.id], stored.get(row.id, ())
+            accounts = _read_before(store, link)[1] if approvals else ()
+            given = _count_given(book, row, need, [one for one in approvals if one.account in accounts])
+            if given < need.count:
+                yield ApprovalAlarm(row.id, link.at, given, need.count), row
 
 
 def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored: Collection[Approval]) -> int:

@@ -1,0 +1,50 @@
+"""Approvals of an earlier acceptance do not cover a later one that somebody makes on the Hub's page."""
+
+from __future__ import annotations
+
+import pytest
+
+from hf_gate.application.decisions import Choice
+from hf_gate.domain.lifecycle import Status
+from tests.torture.scene import Scene
+
+from .test_approvals import OWNER, alarms, author, decide, member, scene
+
+__all__ = ["scene"]
+
+
+def accept_by_two(scene: Scene, until: str | None = None) -> None:
+    """Two people approve, and the Hub hears it."""
+    alarms(scene)
+    decide(scene, author(member(scene, "mia")))
+    decide(scene, OWNER, choice=Choice(Status.ACCEPTED, until=until))
+    scene.near.time.advance(3600)
+    scene.sync()
+    assert (scene.where("ada"), alarms(scene)) == ("accepted", [])
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene: Scene, given: int) -> None:
+    accept_by_two(scene)
+    scene.decide("ada", "pending")
+    scene.near.time.advance(3600)
+    scene.sync()
+    if given:
+        decide(scene, OWNER)
+    scene.near.time.advance(3600)
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert alarms(scene) == [("ada", given, 2)]
+
+
+@pytest.mark.parametrize("has_end", [True, False])
+def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: Scene, has_end: bool) -> None:
+    """The status is the same in both syncs, but the access has no end any more."""
+    accept_by_two(scene, "30d" if has_end else None)
+    assert (scene.row("ada").state.until is not None) == has_end
+    scene.decide("ada", "pending")
+    scene.near.time.advance(60)
+    scene.decide("ada", "accepted")
+    scene.sync()
+    assert scene.row("ada").state.until is None
+    assert alarms(scene) == ([("ada", 0, 2)] if has_end else [])
