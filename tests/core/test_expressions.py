@@ -62,6 +62,8 @@ MISTAKES = [  # source, what is marked, what is to be written there, a word of t
     ("email.academik && email.free", "email.academik", "email.academic", "did you mean"),
     ("account_days > 3", "account_days", "person.account_days", "did you mean"),
     ("email", "email", None, "not a fact by itself"),
+    ("!tables.agreements", "tables.agreements", None, "no table `agreements`; name its file and key in hf-gate.yaml"),
+    ("tables.partner", "tables.partner", "tables.partners", "did you mean"),
     ('tables.dua.stat == "valid"', "tables.dua.stat", "tables.dua.state", "did you mean"),
     ("email.domain == gmail", "gmail", None, "in quotes"),
     ('email.domain.endswith(".edu")', "endswith", "endsWith", "did you mean"),

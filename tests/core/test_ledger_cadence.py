@@ -149,6 +149,7 @@ def test_the_starter_changes_nothing_refuses_nobody_and_passes_its_tests(card: s
 
 def test_a_gitignore_keeps_what_it_had_and_gets_ours_once() -> None:
     assert merge_gitignore("").splitlines() == list(GITIGNORE)
+    assert {"desk.db*", "secrets/"} <= set(GITIGNORE), "personal data, and the files that the pages name for passwords"
     assert merge_gitignore("*.pyc").splitlines() == ["*.pyc", *GITIGNORE]
     assert merge_gitignore(merge_gitignore("*.pyc\n")) == merge_gitignore("*.pyc\n")
 

@@ -29,6 +29,12 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
         ("person.account_days > 30", {"person.account_days": 800}, "account 2 years old"),
         ('answers.purpose.text.contains("x")', {"answers.purpose.text": "x\n"}, "purpose contains “x”"),
         ("a ? b : c", {}, "`a ? b : c`"),
+        (
+            'answers.purpose.quality in ["good", "thin"]',
+            {"answers.purpose.quality": "thin"},
+            "something written about use",
+        ),
+        ('answers.purpose.quality == "thin"', {"answers.purpose.quality": "thin"}, "too little written about use"),
     ],
 )
 def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:

@@ -11,7 +11,15 @@ from ..domain.ids import Repo
 from ..domain.roles import Role
 
 _LONG_QUEUE: Final = 20  # pending requests; from this number on, policies are worth writing
-GITIGNORE: Final = ("desk.db*", "plans/", "exports/", "plan*.json", "erasures.jsonl", ".hf-gate-policies.lock")
+GITIGNORE: Final = (
+    "desk.db*",
+    "plans/",
+    "exports/",
+    "plan*.json",
+    "secrets/",
+    "erasures.jsonl",
+    ".hf-gate-policies.lock",
+)
 """Files that must not be committed: those with names and answers of people, and the lock of saved policies."""
 
 _CONFIG: Final = """\

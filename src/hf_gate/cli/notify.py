@@ -133,5 +133,7 @@ def _select(run: Run, names: Sequence[str]) -> Sequence[Destination]:
     if not known:
         raise UsageError("there is no destination.", hint=_NO_DESTINATION)
     if unknown := [name for name in names if name not in known]:
-        raise UsageError(f"there is no destination {unknown[0]}.", hint=f"There are {join_words(list(known), 'and')}.")
+        raise UsageError(
+            f"there is no destination {unknown[0]}.", hint=f"Known destinations: {join_words(list(known), 'and')}."
+        )
     return [known[name] for name in names] if names else list(known.values())

@@ -61,5 +61,8 @@ def describe_reason(reason: ChangeReason) -> str:
     """Return in words what the rule found, or what its expression says; the expression itself if there are no words."""
     condition = parse_fact_condition(reason.expr)
     value = None if condition is None or condition.key or condition.has_size else reason.facts.get(condition.fact)
+    words = describe_expression(reason.expr, holds=reason.value is not False)
+    if condition is not None and condition.fact.endswith(".quality") and "`" not in words:
+        return words  # "too little written about use" is no reason to accept where "thin" is enough
     found = describe_value(condition.fact, value) if condition and isinstance(value, bool | int | str) else None
-    return found or describe_expression(reason.expr, holds=reason.value is not False)
+    return found or words

@@ -262,10 +262,20 @@ def unknown_name_problem(name: str, start: int, length: int, names: NameSuggesti
         truth = "true" if name.lower() == "yes" else "false"
         return ExpressionProblem("foreign-word", f"`{name}` is written `{truth}`", start, length, truth)
     near = names.suggest(name)
+    if name.startswith("tables.") and not _is_near_table(name, near):
+        message = f"there is no table `{shown.split('.')[1]}`; name its file and key in hf-gate.yaml under `tables`"
+        return ExpressionProblem("unknown-fact", message, start, length)
     if near is None:
         message = f"unknown fact `{shown}`; if it is a text, put it in quotes"
         return ExpressionProblem("unknown-fact", message, start, length)
     return ExpressionProblem("unknown-fact", f"unknown fact `{shown}`; did you mean `{near}`?", start, length, near)
+
+
+def _is_near_table(name: str, near: str | None) -> bool:
+    """Tell whether the suggestion is a table with a similar name; that both begin with `tables.` is no similarity."""
+    if near is None or not near.startswith("tables."):
+        return False
+    return bool(difflib.get_close_matches(name.split(".")[1], [near.split(".")[1]], n=1, cutoff=0.6))
 
 
 def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int]:
