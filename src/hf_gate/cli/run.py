@@ -126,13 +126,11 @@ class _Loop:
             try:
                 self.run_turn()
             except HfGateError as problem:
-                if (
-                    isinstance(problem, NotAllowed)
-                    and problem.status == HTTPStatus.UNAUTHORIZED
-                    and self._is_token_fixed
-                ):
+                is_refused = isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
+                if is_refused and self._is_token_fixed:
                     raise
-                self.run.out.warn(f"{problem} The next turn tries again.")
+                how = ", with the token that its file holds then" if is_refused else ""
+                self.run.out.warn(f"{problem} The next turn tries again{how}.")
             self.pause = self._next_pause() if pause is None else pause
             self._warn_if_too_frequent(pause)
             self._notices.wait_until(started_at + self.pause)

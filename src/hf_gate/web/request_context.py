@@ -18,6 +18,7 @@ from ..application.workspace import Workspace
 from ..domain.display_text import make_visible
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
+from ..domain.lifecycle import label_verdict
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RepoRow, RequestRow
 from . import formatting
@@ -254,6 +255,7 @@ def _environment() -> Environment:
         "visible": make_visible,
         "n": lambda number: f"{number:,}",
         "label": formatting.LABEL.__getitem__,
+        "verdict_label": label_verdict,
         "at_end": lambda action: formatting.AT_END[action or "reset"],
         "wait_words": formatting.format_wait,
     }
