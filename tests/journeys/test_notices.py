@@ -179,6 +179,7 @@ def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: C
     run_once(stranger, 4)
     assert len(hook.calls) == 1
     assert hook.calls[0].document["is_alarm"] is True
+    assert hook.calls[0].document["subject"] == "hf-gate: the token is refused, and more"
     assert any("The Hub refuses the token" in text for text in hook.texts)
     console.hub.clock.advance("25h")
     run_once(stranger, 4)

@@ -187,7 +187,9 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
     with console.start("run", "--every", "1s", "--token-file", str(file)) as loop:
         assert loop.stdout is not None
         assert loop.stderr is not None
-        while b"The next turn tries again, with the token that its file holds then." not in (line := loop.stderr.readline()):
+        while b"The next turn tries again, with the token that its file holds then." not in (
+            line := loop.stderr.readline()
+        ):
             assert line
         assert check(console) == (1, "failed")
         file.write_text(console.hub.tokens["owner"])

@@ -389,7 +389,11 @@ def subject_of(items: Sequence[NoticeItem]) -> str:
         return "hf-gate: test"
     if items and all(item.facts.get("state") == "over" for item in items):
         return "hf-gate: works again"
-    return f"hf-gate: {_SUBJECTS[next(iter(kinds))]}" if len(kinds) == 1 else "hf-gate: digest"
+    if len(kinds) == 1:
+        return f"hf-gate: {_SUBJECTS[next(iter(kinds))]}"
+    alarms = {item.event for item in items if item.event.is_alarm and item.facts.get("state") != "over"}
+    alarm = next((event for event in _SUBJECTS if event in alarms), None)
+    return "hf-gate: digest" if alarm is None else f"hf-gate: {_SUBJECTS[alarm]}, and more"
 
 
 def next_digest_ms(after: int, at: time, zone: tzinfo) -> int:
