@@ -102,7 +102,7 @@ def test_nothing_about_somebody_who_was_erased_meanwhile_is_stored_or_sent(
 ) -> None:
     words = words_of(scene.row(NAME))
     store_it = prepare(scene)
-    with pytest.raises(Guarded, match="was deleted after this was prepared"):
+    with pytest.raises(Guarded, match="was deleted in the meantime"):
         store_it()
     assert (scene.where(NAME), scene.where("bo")) == ("pending", "pending")
     assert traces(scene, words) == []

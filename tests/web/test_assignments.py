@@ -162,7 +162,7 @@ def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> 
     mia.post("/tray/send")
     desk.app_state.tray_service.send_due(desk.app_state.now())
     answer = mia.ask("GET", path, headers=part)
-    assert (answer.status, "Only pending requests can." in text_of(answer.body)) == (422, True)
+    assert (answer.status, "Only pending requests can be assigned." in text_of(answer.body)) == (422, True)
     assert desk.viewer().ask("GET", path, headers=part).status in {403, 404}
 
 
@@ -170,7 +170,10 @@ def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Room) ->
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
     done = mia.post(path, {"to": "kim", "seen": ""}, **part)
-    assert (done.status, json.loads(done.headers["hx-trigger"])) == (200, {"desk-said": "eve is assigned to kim."})
+    assert (done.status, json.loads(done.headers["hx-trigger"])) == (
+        200,
+        {"desk-said": "The request of eve is assigned to kim."},
+    )
     assert "assigned to kim" in text_of(done.body)
     late = kim.post(path, {"to": "mia", "seen": ""}, **part)
     assert (late.status, _assignee_name(desk, "eve")) == (409, "kim")

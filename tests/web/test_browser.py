@@ -109,7 +109,7 @@ def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, loc
     with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 2)
         page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+        expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
         expect(page.locator("#said")).to_contain_text("600 seconds to undo")
         page.keyboard.press("z")
         expect(page.locator("#tray .tray")).to_have_count(0)
@@ -117,7 +117,7 @@ def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, loc
         page.get_by_role("button", name="Accept bob").click()
         expect(page.locator("#tray")).to_contain_text("bob")
         page.reload()
-        expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+        expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted")
         assert _status(local) == {"bob": "accepted"}
@@ -186,11 +186,11 @@ def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalH
         _rows(page, 3)
         page.keyboard.press("a")
         page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("2 decisions, the first leaves in")
+        expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         program.kill()
     assert _status(local) == {}
     with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
-        expect(page.locator("#tray")).to_contain_text("2 decisions, the first leaves in")
+        expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         assert _status(local) == {"ada": "accepted", "bob": "accepted"}
@@ -219,7 +219,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         page.locator("#reason").fill("Please say what you will study, then ask again.")
         page.get_by_label("To confirm, type 23").fill("23")
         page.get_by_role("button", name="Send back 23").click()
-        expect(page.locator("#tray")).to_contain_text("23 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("23 decisions will be sent in")
         expect(page.locator(".is-leaving")).to_have_count(20)  # back where the last of them were chosen
         page.goto(f"{origin_of(page)}/queue")
         expect(page.locator(".is-leaving")).to_have_count(3)
@@ -247,8 +247,8 @@ def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub
         _rows(page, 25)
         for _ in range(20):
             page.keyboard.press("a")
-        expect(page.locator("#tray")).to_contain_text("20 decisions, the first leaves in")
+        expect(page.locator("#tray")).to_contain_text("20 decisions, the first will be sent in")
         for _ in range(5):
             page.keyboard.press("z")
-        expect(page.locator("#tray")).to_contain_text("15 decisions, the first leaves in")
+        expect(page.locator("#tray")).to_contain_text("15 decisions, the first will be sent in")
         expect(page.locator(".is-leaving")).to_have_count(15)

@@ -57,7 +57,7 @@ def test_i_and_enter_assign_the_row_to_me_and_a_digit_to_another(page: Page, roo
     _press(page, "Enter")
     expect(page.locator(".row").first).to_contain_text("assigned to you")
     expect(page.locator(".row.is-focus .who")).to_have_text("bob")
-    expect(page.locator("#said")).to_have_text("ada is assigned to you.")
+    expect(page.locator("#said")).to_have_text("The request of ada is assigned to you.")
     _press(page, "i", "2", "Enter")  # at once: the sheet is still on its way
     expect(page.locator(".row").nth(1)).to_contain_text("assigned to kim")
     assert _assignees(room) == ["lena", "kim", None]
@@ -113,7 +113,7 @@ def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
 
 def test_what_cannot_be_assigned_says_so(page: Page, room: Room) -> None:
     _press(page, "a")
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     _press(page, "k", "i")
     expect(page.locator("#said")).to_have_text("That cannot be assigned here.")
     page.goto("/queue?by=person")

@@ -121,7 +121,7 @@ def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_deci
                     expect(page.locator(f'[id="{picked[-1]}"]')).to_have_count(0)
             page.locator("#rows .who").last.focus()
             page.keyboard.press("a")
-            expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+            expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
             for _ in range(2):
                 with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
                     pass
@@ -155,16 +155,16 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
             rows, queue = page.locator("#rows > .row"), f"{origin_of(page)}/queue"
             _until(page, queue, lambda: rows.count() == 3)
             page.get_by_role("button", name="Accept ada").click()
-            expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+            expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
             page.get_by_role("button", name="Send back bob").click()
             expect(page.locator("#leaves .reads")).to_contain_text("They can ask again")
             page.get_by_label("Give your full name").check()
             page.locator("#leaves [data-enter]").click()
             page.goto(queue)
             page.get_by_role("button", name="Accept cyd").click()
-            expect(page.locator("#tray")).to_contain_text("3 decisions, the first leaves in")
+            expect(page.locator("#tray")).to_contain_text("3 decisions, the first will be sent in")
             page.locator(".row", has_text="cyd").get_by_role("button", name="Undo").click()
-            expect(page.locator("#tray")).to_contain_text("2 decisions, the first leaves in")
+            expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
             assert _status(local) == {}
             page.get_by_role("button", name="Send now").click()
             _until(page, queue, lambda: len(_status(local)) == 2 and rows.count() == 1)

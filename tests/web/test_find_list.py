@@ -290,7 +290,7 @@ def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Brows
         page.get_by_role("button", name="Accept 11").click()
         steps += 1
         expect(page.get_by_role("heading", level=1)).to_contain_text("1 change")
-        expect(page.locator("#tray")).to_contain_text("10 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("10 decisions will be sent in")
         ended(room, page.url.replace(url, ""))
     room.leave()
     assert sorted(_granted(room)) == sorted([*names, "finn"])

@@ -75,7 +75,7 @@ def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Ro
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 requests?")
     page.wait_for_load_state()  # the heading is there before the keys are
     _press(page, "y")
-    expect(page.locator("#tray")).to_contain_text("2 decisions leave in")
+    expect(page.locator("#tray")).to_contain_text("2 decisions will be sent in")
     assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in room.app_state.workspace.tray.list_waiting()} == {  # type: ignore[union-attr]  # it is there
         "ada", "bob"
     }  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_key_on_a_row_without_a_tick_decides_that_row_alone_and_says_so(page: 
     expect(page.locator("#sheet h2")).to_contain_text("eli")
     expect(page.locator("#sheet")).to_contain_text("4 others stay selected")
     _press(page, "Escape", "a")
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     expect(page.locator("#tray")).to_contain_text("eli")
     expect(page.locator("#bulk")).to_contain_text("4 others stay selected")
 
@@ -101,13 +101,13 @@ def test_ticks_that_are_not_on_the_page_do_not_take_a_key(page: Page) -> None:
     page.goto("/queue?q=fay")
     expect(page.locator("#bulk")).to_contain_text("2 selected")
     _press(page, "a")
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     expect(page.locator("#tray")).to_contain_text("fay")
 
 
 def test_a_row_that_alone_is_ticked_is_decided_like_any_other_and_loses_its_tick(page: Page) -> None:
     _press(page, "x", "a")
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
 
 
@@ -115,7 +115,7 @@ def test_the_button_of_a_ticked_row_decides_that_row_alone(page: Page) -> None:
     _press(page, "x", "j", "x")
     expect(page.locator("#bulk")).to_contain_text("2 selected")
     page.get_by_role("button", name="Accept ada").click()
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     expect(page.locator("#bulk")).to_have_attribute("data-count", "1")
 
 
@@ -178,7 +178,7 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
     _press(page, "Shift+Enter")
     page.keyboard.type("Thank you.")
     _press(page, "Enter")
-    expect(page.locator("#tray")).to_contain_text("1 decision leaves in")
+    expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     assert [one.reason for one in room.app_state.workspace.tray.list_waiting()] == ["Please say more.\nThank you."]
 
 

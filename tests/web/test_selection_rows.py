@@ -277,5 +277,5 @@ def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: 
         expect(page.get_by_label("To confirm, type 21")).to_be_focused()
         page.keyboard.type("21")
         page.keyboard.press("Enter")
-        expect(page.locator("#tray")).to_contain_text("21 decisions leave in")
+        expect(page.locator("#tray")).to_contain_text("21 decisions will be sent in")
     assert len(_waiting(room)) == 21

@@ -35,7 +35,7 @@ def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Room) -> None:
     assert _decide(asked, lena, "accept", "ada").status == 303
     asked.app_state.tray_service.send_due(asked.app_state.now())
     assert (_status(asked, "ada"), asked.writes()) == ("pending", before)
-    assert "1 decision leaves in" in lena.get("/queue").body
+    assert "1 decision will be sent in" in lena.get("/queue").body
 
 
 def test_what_is_taken_back_never_happened(asked: Room) -> None:
@@ -44,7 +44,7 @@ def test_what_is_taken_back_never_happened(asked: Room) -> None:
     lena.post("/tray/undo")
     asked.leave()
     assert _status(asked, "ada") == "pending"
-    assert "leaves in" not in lena.get("/queue").body
+    assert "will be sent in" not in lena.get("/queue").body
     assert _decide(asked, lena, "reset", "ada", reason="Please say more").status == 303
 
 
@@ -241,11 +241,11 @@ def test_one_counter_says_when_the_first_leaves(asked: Room) -> None:
     asked.app_state.workspace.tray.set_departure([mine[0].id], mine[0].made_at + 5000)
     _decide(asked, lena, "accept", "bob")
     page = lena.get("/queue").body
-    assert re.search(r"2 decisions, the first leaves in [1-5] s", _words(page))
+    assert re.search(r"2 decisions, the first will be sent in [1-5] s", _words(page))
     assert page.count("<span data-left=") == 1, "none in the rows"
     same = [one.id for one in asked.app_state.workspace.tray.list_waiting()]
     asked.app_state.workspace.tray.set_departure(same, mine[0].made_at + 5000)
-    assert re.search(r"2 decisions leave in [0-5] s", _words(lena.get("/queue").body))
+    assert re.search(r"2 decisions will be sent in [0-5] s", _words(lena.get("/queue").body))
 
 
 @pytest.mark.parametrize(

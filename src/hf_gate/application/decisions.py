@@ -25,7 +25,10 @@ from .runs import make_direct_change
 from .settling import match_keys
 
 DUPLICATE: Final = "already decided in this run"
-ERASED_HAS_NO_END: Final = "its personal data was erased, so this access could not end by itself; send the request back, and the person asks again"
+ERASED_HAS_NO_END: Final = (
+    "its personal data was erased, so its access cannot end automatically; "
+    "send the request back, so that the person can ask again"
+)
 UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
 """Outcomes before sending that say nothing about the request, because the repo could not be read."""
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)

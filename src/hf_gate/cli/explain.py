@@ -252,7 +252,7 @@ def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undeci
     rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
     why = ", because a condition was found false" if state.ends_at == state.lapses_at else ""
     if is_undecided:
-        why = ", if a condition that is unknown now is false"
+        why = ", if a condition that is unknown now turns out to be false"
     return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."
 
 

@@ -49,7 +49,7 @@ def check_records_kept(db: Database, requests: Collection[int]) -> None:
     among, value = db.in_clause(requests)
     if db.row(f"SELECT 1 FROM requests WHERE record_id IS NULL AND id {among} LIMIT 1", (value,)) is not None:
         raise Guarded(
-            "the personal data of a request was deleted after this was prepared; nothing was sent.",
+            "the personal data of a request was deleted in the meantime; nothing was sent.",
             hint="Make a new plan, or decide again.",
         )
 

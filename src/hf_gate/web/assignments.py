@@ -106,7 +106,7 @@ def assign(context: RequestContext) -> Response:
         return context.render(
             "parts/updated-rows.html", 409, lines=[line], alike=None, message=text, hint=hint, is_bad=True
         )
-    told = json.dumps({"desk-said": f"{line.who} is assigned to {to}."})
+    told = json.dumps({"desk-said": f"The request of {line.who} is assigned to {to}."})
     return context.render("parts/updated-rows.html", lines=[line], headers={"hx-trigger": told}, alike=None)
 
 

@@ -67,7 +67,7 @@ export function watchTray() {
     if (Number(find("#tray").dataset.count)) return;
     for (const line of findAll(".at > .goes")) {
       line.classList.remove("goes");
-      find(".v-at", line).textContent = "left the tray";
+      find(".v-at", line).textContent = "sent or undone";
     }
   });
 }
