@@ -95,7 +95,11 @@ def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
     assert [_assignee_name(desk, who) for who in ("eve", "bob", "cyd")] == ["kim", "kim", None]
     assert "0 selected" in text_of(mia.get("/queue").body)
     assert mia.post("/assign", {"to": "kim"}).status == 422
-    assert mia.post("/assign", {"key": keys[0]}).status == 422
+    asked = mia.post("/assign", {"key": keys[0], "next": "/queue?q=eve"})
+    assert (asked.status, "Assign 1 selected request " in text_of(asked.body)) == (200, True)
+    assert 'name="next" value="/queue?q=eve"' in asked.body
+    done = mia.post("/assign", {"to": "mia", "next": "/queue?q=eve"})
+    assert (done.status, done.headers["location"], _assignee_name(desk, "eve")) == (303, "/queue?q=eve", "mia")
 
 
 def test_the_later_one_wins_only_if_it_saw_the_former(desk: Room) -> None:
@@ -160,7 +164,7 @@ def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> 
     assert mia.post("/tray", values).status == 303
     assert "decided already" in text_of(mia.ask("GET", path, headers=part).body)
     mia.post("/tray/send")
-    desk.app_state.tray_service.send_due(desk.app_state.now())
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=1))
     answer = mia.ask("GET", path, headers=part)
     assert (answer.status, "Only pending requests can be assigned." in text_of(answer.body)) == (422, True)
     assert desk.viewer().ask("GET", path, headers=part).status in {403, 404}

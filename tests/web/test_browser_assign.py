@@ -78,6 +78,17 @@ def test_i_on_a_ticked_row_assigns_the_selection_and_else_that_row_alone(page: P
     expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
 
 
+def test_the_button_of_the_bar_asks_to_whom_the_selection_should_be_assigned(page: Page, room: Room) -> None:
+    for row in (0, 2):
+        page.locator("#rows [data-pick]").nth(row).check()
+    page.get_by_role("button", name="Assign…").click()
+    expect(page.locator("#sheet h2")).to_have_text("Assign 2 selected requests")
+    page.get_by_label("mia").check()
+    page.locator("#sheet").get_by_role("button", name="Assign").click()
+    expect(page.locator(".row").nth(2)).to_contain_text("assigned to mia")
+    assert _assignees(room) == ["mia", None, "mia"]
+
+
 def test_a_row_that_alone_is_ticked_is_assigned_and_loses_its_tick(page: Page, room: Room) -> None:
     _press(page, "x", "i", "Enter")
     expect(page.locator(".row").first).to_contain_text("assigned to you")
@@ -106,7 +117,7 @@ def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
     _press(page, "2", "Enter")
     expect(page.locator("#decide")).to_contain_text("Assigned to kim")
     _press(page, "i")
-    expect(page.locator("#sheet")).to_contain_text("Assigned to kim now.")
+    expect(page.locator("#sheet")).to_contain_text("kim assigned now")
     _press(page, "Escape")
     assert _assignees(room) == ["kim", None, None]
 

@@ -41,6 +41,7 @@ class AssignmentChoice:
     line: RequestLine | None = None
     current: str | None = None  # to whom the request is assigned now
     away: Mapping[str, str] = field(default_factory=dict)  # the last day of those who are away
+    back: str = ""  # the page of the selection; "": the page that the form is inserted into
 
     @property
     def first_choice(self) -> str:
@@ -66,17 +67,18 @@ def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentCho
 
 
 def selection_sheet(context: RequestContext) -> Response:
-    """Return the form for the member's selection as a part for a dialog."""
+    """Return the form for the member's selection, as a part for a dialog or as a page."""
     names, count = list_names(context), context.workspace.selections.count(context.selection_name)
     if not count or not names:
         raise Refused(
             "No request is selected." if names else "Nobody else can decide.",
             hint="Tick some rows first, or press x on them." if names else "Invite members on the page Settings.",
         )
-    choice = AssignmentChoice(
-        "/assign", _order_names(context, names), context.member.name, count, away=_list_away(context)
-    )
-    return context.render("parts/assign-sheet.html", assignment=choice, still_selected=0)
+    back = "" if context.is_part else context.return_url or "/queue"
+    away = _list_away(context)
+    choice = AssignmentChoice("/assign", _order_names(context, names), context.member.name, count, away=away, back=back)
+    template = "parts/assign-sheet.html" if context.is_part else "assign.html"
+    return context.render(template, title="Assign the selection", assignment=choice, still_selected=0)
 
 
 def _list_away(context: RequestContext) -> dict[str, str]:
@@ -111,11 +113,13 @@ def assign(context: RequestContext) -> Response:
 
 
 def assign_selected(context: RequestContext) -> Response:
-    """Assign the member's selection, with the rows ticked on the page, and clear it."""
+    """Assign the member's selection, with the rows ticked on the page, and clear it; ask to whom if the form does not say."""
     pick, selections = context.selection_name, context.workspace.selections
     ticked = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if ticked:
         selections.add(pick, context.member.id, [row.id for row in ticked], to_ms(context.now))
+    if not context.form_value("to"):
+        return selection_sheet(context)
     seen = selections.read_assigned(pick, MAX_ASSIGNED + 1)
     shown = dict(text.split(":", 1) for text in context.form.get("assigned", [])[:_MAX_KEYS] if ":" in text)
     seen |= {row.id: shown.get(request_key(row)) for row in ticked}

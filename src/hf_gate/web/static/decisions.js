@@ -53,7 +53,7 @@ export function decideByKey(verb) {
 export function assignByKey() {
   const row = currentRow();
   const box = tickOf(row);
-  if (!box || isDecided(row) || !find("#bulk [name=to]")) {
+  if (!box || isDecided(row) || !find("#bulk [data-assign-many]")) {
     announce("That cannot be assigned here.");
     return;
   }

@@ -1,6 +1,6 @@
 /* Forms and links that are answered in place on the queue page. Without this script they work as plain forms and links. */
 
-import { postDecision } from "./calls.js";
+import { postDecision, waitForSelection } from "./calls.js";
 import { announce, find, pageName } from "./dom.js";
 import { assignRow, decide, noteTrayCall, showLeaving } from "./decisions.js";
 import { focusRow, nextUndecidedRow, rowById, rowOf } from "./rows.js";
@@ -76,7 +76,8 @@ export function watchForms() {
     const place = event.target.closest("[data-line]");
     if (opener) {
       event.preventDefault();
-      openSheet(opener.dataset.sheetUrl || opener.href, opener);
+      const ready = opener.closest("#bulk") ? waitForSelection() : null; // every tick is stored first
+      openSheet(opener.dataset.sheetUrl || opener.href, opener, ready);
     } else if (place) {
       event.preventDefault();
       goToPlace(place);
