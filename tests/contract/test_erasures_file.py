@@ -15,10 +15,13 @@ from hf_gate.domain import events as e
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.tray import QueuedDecision
 from hf_gate.errors import StoreDamaged, StoreUnavailable
+from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.backups import write_backup
 from hf_gate.store.copies import erase_in_copies
+from hf_gate.store.erasure import count_parts
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
 from hf_gate.store.opening import open_store
+from hf_gate.store.person_data import read_person_data
 from hf_gate.store.retention import delete_expired, remove_traces
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
@@ -329,6 +332,22 @@ def test_a_note_that_spells_the_name_in_another_way_goes(place: str, tmp_path: P
         _erase(store, erasures, "quokka-zzyx")
         assert _notes(store) == set()
     assert _traces(place, [text, "Yxwvut"]) == []
+
+
+def test_the_erasure_of_a_hidden_person_keeps_the_names_that_are_matched_with_nobody(
+    place: str, tmp_path: Path
+) -> None:
+    """A name without an account must stay so: whoever takes it later is somebody else."""
+    erasures = tmp_path / "erasures.jsonl"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        (number,) = take(store, EEG, [record(1, is_hidden=True)])
+        with store.writing() as write:
+            write.write_binding("partners", "nobody-yet", NO_ACCOUNT)
+        person = store.requests([number])[number].person
+        assert count_parts(store.reads, person.id).bindings == 0
+        assert read_person_data(store, person.id).bindings == []
+        _erase(store, erasures, person.pseudonym)
+        assert dict(store.bindings("partners")) == {"nobody-yet": NO_ACCOUNT}
 
 
 def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path) -> None:

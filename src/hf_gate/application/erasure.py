@@ -13,7 +13,7 @@ from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
 from ..store.copies import erase_in_copies, find_copies
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record, repeat_erasures
-from ..store.identity import read_full_identity
+from ..store.identity import find_same_account, read_full_identity
 from .erasure_places import find_places
 from .records import CopyRecord, ErasureRecord, PlaceRecord
 from .store_maintenance import file_of_store, files_of
@@ -28,6 +28,7 @@ class ErasurePreview:
     name: str  # to be typed as confirmation
     parts: StoredParts
     obstacles: ErasureObstacles
+    others: Sequence[int]  # stored people who are the same account, and who are erased too
     copies: Sequence[Path]
     places: Sequence[PlaceRecord]
     member: str | None  # the person is also this member, who stays
@@ -59,6 +60,9 @@ def find_person(workspace: Workspace, text: str) -> PersonRow:
         raise RequestNotFound(
             f"there is no request of {text} in the store.", hint="To search for part of a name: hf-gate ls --query WORD"
         )
+    shown = next((person for person in found.values() if person.identity.user_id), None)
+    if shown is not None and found.keys() <= {shown.id, *find_same_account(workspace.store.reads, shown.id)}:
+        return shown
     if len(found) > 1:
         names = join_words([person.pseudonym for person in found.values()], "and")
         raise UsageError(f"{len(found)} people match {text}.", hint=f"Use the account id or the pseudonym: {names}")
@@ -73,7 +77,9 @@ def name_of(person: PersonRow) -> str:
 def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Sequence[Path] = ()) -> ErasurePreview:
     """Return what the erasure of a person would delete. `url` is the store's address, `owned` are files of the workspace."""
     db, path = workspace.store.reads, file_of_store(url)
-    identity = read_full_identity(db, person.id)
+    others = find_same_account(db, person.id)
+    everybody = [person.id, *others]
+    names = {name for ident in everybody for name in read_full_identity(db, ident).pattern.names}
     copies = [] if path is None else find_copies(path)
     own = [*copies, *([] if path is None else files_of(path))]
     if workspace.store.erasures is not None:
@@ -81,11 +87,21 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
     return ErasurePreview(
         person=person,
         name=name_of(person),
-        parts=count_parts(db, person.id),
-        obstacles=find_obstacles(db, person.id),
+        parts=StoredParts(*map(sum, zip(*(count_parts(db, ident) for ident in everybody), strict=True))),
+        obstacles=_join_obstacles([find_obstacles(db, ident) for ident in everybody]),
+        others=others,
         copies=copies,
-        places=find_places(workspace.location.folder, owned, own, identity.pattern.names),
+        places=find_places(workspace.location.folder, owned, own, names),
         member=_find_member(workspace, person),
+    )
+
+
+def _join_obstacles(found: Sequence[ErasureObstacles]) -> ErasureObstacles:
+    return ErasureObstacles(
+        unsettled=sum(one.unsettled for one in found),
+        runs=list(dict.fromkeys(run for one in found for run in one.runs)),
+        unsent=sum(one.unsent for one in found),
+        accesses=list(dict.fromkeys(repo for one in found for repo in one.accesses)),
     )
 
 
@@ -130,7 +146,8 @@ def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: 
         check_erasable(preview)
         if store.erasures is None:
             raise UsageError("this store has no folder for the list of erasures.", hint="Use a workspace: hf-gate init")
-        append_record(store.erasures, make_record(store.reads, person.id, to_ms(workspace.now())))
+        for ident in (person.id, *preview.others):
+            append_record(store.erasures, make_record(store.reads, ident, to_ms(workspace.now())))
         is_clean = repeat_erasures(store, store.erasures, actor)
         results = [] if path is None else erase_in_copies(path, store.endpoint, store.erasures)
     if not is_clean:

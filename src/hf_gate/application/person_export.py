@@ -17,9 +17,9 @@ from ..domain.rows import LedgerRow, PersonRow, RequestRow
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
-from ..store.identity import read_full_identity
+from ..store.identity import find_same_account, read_full_identity
 from ..store.letters import LetterRow
-from ..store.person_data import read_person_data
+from ..store.person_data import join_person_data, read_person_data
 from .assignments import pair_with_details
 from .erasure_places import find_places
 from .evaluation import CurrentVerdicts
@@ -42,11 +42,13 @@ _CHUNK = 200
 def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] = ()) -> PersonExportRecord:
     """Return everything that is held about a person. `own` are files of hf-gate that are not searched for the person."""
     store = workspace.store
-    attempts = sorted(store.attempts(None, person.id), key=lambda row: (row.repo, row.state.asked_at))
-    data = read_person_data(store, person.id)
+    everybody = [person.id, *find_same_account(store.reads, person.id)]
+    found = [row for ident in everybody for row in store.attempts(None, ident)]
+    attempts = sorted(found, key=lambda row: (row.repo, row.state.asked_at))
+    data = join_person_data([read_person_data(store, ident) for ident in everybody])
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
-    names = read_full_identity(store.reads, person.id).pattern.names
+    names = {name for ident in everybody for name in read_full_identity(store.reads, ident).pattern.names}
     verdicts, pairs = CurrentVerdicts(None), pair_with_details(workspace, attempts, workspace.now())
     return PersonExportRecord(
         made_at=to_iso(workspace.now()),

@@ -150,7 +150,7 @@ class Eraser:
     def _delete_mentions(self, one: StoredIdentity) -> None:
         """Delete the bindings of the owner's tables, and the saved views and notes in the tray that name a person."""
         among, value = self._db.in_clause(list(one.keys))
-        self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value))
+        self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.account, value))
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
             if one.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
@@ -286,9 +286,7 @@ def count_parts(db: Database, person: int) -> StoredParts:
     one = read_full_identity(db, person)
     among, value = db.in_clause(list(one.keys))
     views = db.rows("SELECT name, query FROM views")
-    bindings = db.row(
-        f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.user_id or "", value)
-    )
+    bindings = db.row(f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.account, value))
     return StoredParts(
         requests=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine})", person),
         entries=_count(db, "SELECT count(*) FROM private WHERE person_id = ?", person),

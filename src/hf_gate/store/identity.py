@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from ..domain.case_folding import fold_for_search
 from ..domain.erasure import NamePattern
 from .compression import Packer, decode_record
 from .sql import Database
@@ -35,6 +36,11 @@ class StoredIdentity:
         """Recognizes texts that name the person."""
         return NamePattern([word for word in (self.user_id, self.username, self.fullname, self.email) if word]
                            + [word for _, word in self.former])  # fmt: skip
+
+    @property
+    def account(self) -> str:
+        """The account id for comparisons with table matches; without one, a text that no match has (a match with nobody has "")."""
+        return self.user_id or "?"
 
     @property
     def usernames(self) -> frozenset[str]:
@@ -72,11 +78,40 @@ def read_full_identity(db: Database, person: int) -> StoredIdentity:
     return replace(identity, former=tuple(names))
 
 
+def find_same_account(db: Database, person: int) -> list[int]:
+    """Return the other stored people who are the same account by the ids in their records.
+
+    A repo that hid a person and shows them later leaves a person without an account id, if another repo showed them before.
+    """
+    me, own = read_full_identity(db, person), _accounts_in_records(db, person)
+    account = me.user_id or (min(own) if len(own) == 1 else None)
+    if account is None:
+        return []
+    found = {row[0] for row in db.rows("SELECT id FROM people WHERE user_id = ?", (account,))}
+    among, keys = db.in_clause([fold_for_search(name) for name in me.usernames])
+    nameless = db.rows(f"SELECT id FROM people WHERE user_id IS NULL AND user_key {among}", (keys,))
+    found |= {ident for (ident,) in nameless if _accounts_in_records(db, ident) == {account}}
+    return sorted(found - {person})
+
+
+def _accounts_in_records(db: Database, person: int) -> set[str]:
+    """Return the account ids in the records of a stored person."""
+    packer = Packer(lambda number: read_dictionary(db, number))
+    parts = db.rows("SELECT data FROM private WHERE person_id = ?", (person,))
+    users = (_user_in(decode_record(packer.unpack(bytes(data)))) for (data,) in parts)
+    return {ident.lower() for user in users if isinstance(ident := user.get("_id"), str)}
+
+
 def _names_in(record: bytes) -> Iterator[tuple[str, str]]:
+    user = _user_in(record)
+    yield from ((name, word) for name in _NAMES if isinstance(word := user.get(name), str) and word)
+
+
+def _user_in(record: bytes) -> Mapping[str, object]:
+    """Return the user of a record from the Hub; nothing if it is hidden or cannot be read."""
     try:
         found = msgspec.json.decode(record)
     except msgspec.DecodeError:
-        return
+        return {}
     user = found.get("user") if isinstance(found, dict) else None
-    if isinstance(user, dict):
-        yield from ((name, word) for name in _NAMES if isinstance(word := user.get(name), str) and word)
+    return user if isinstance(user, dict) else {}

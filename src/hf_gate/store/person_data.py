@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..domain.rows import ChangeRow
@@ -48,10 +49,24 @@ def read_person_data(store: Store, person: int) -> PersonData:
     return PersonData(
         changes=changes,
         decisions=[row[:6] for row in db.rows(tray, (person,))],
-        bindings=[(row[0], row[1]) for row in db.rows(bound, (one.user_id or "", value))],
+        bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=int(picks[0]) if picks else 0,
         table_hits=[row[0] for row in hits],
         letters=read_letters_to(store, person),
         profile=None if profile is None else profile[0],
+    )
+
+
+def join_person_data(found: Sequence[PersonData]) -> PersonData:
+    """Return the rows about several stored people who are the same account."""
+    return PersonData(
+        changes=[row for one in found for row in one.changes],
+        decisions=[row for one in found for row in one.decisions],
+        bindings=sorted({row for one in found for row in one.bindings}),
+        views=list(dict.fromkeys(row for one in found for row in one.views)),
+        selections=sum(one.selections for one in found),
+        table_hits=sorted({name for one in found for name in one.table_hits}),
+        letters=[row for one in found for row in one.letters],
+        profile=next((one.profile for one in found if one.profile is not None), None),
     )
