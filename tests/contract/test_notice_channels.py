@@ -246,7 +246,9 @@ def test_a_server_that_dies_after_the_content_is_unknown(mailbox: Mailbox) -> No
 
 def test_no_server_is_a_failure() -> None:
     gone = Mailbox(port=1)
-    assert mail_to(gone).send(message(), NOW).kind is DeliveryKind.FAILED
+    done = mail_to(gone).send(message(), NOW)
+    words = "no mail server answers at that address: ConnectionRefusedError"
+    assert (done.kind, done.problem) == (DeliveryKind.FAILED, words)
 
 
 def test_a_server_whose_greeting_never_ends_is_given_up() -> None:
