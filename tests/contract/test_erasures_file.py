@@ -313,6 +313,29 @@ def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_y
         assert dict(copy.bindings("partners")) == {"bob": hub_id(2)}
 
 
+def test_a_backup_that_was_begun_before_an_erasure_does_not_hold_the_person(path: Path, tmp_path: Path) -> None:
+    """The erasure is in the file, but the copied state of the store is older."""
+    _append(path)
+    write_backup(path, tmp_path / "backup.db")
+    path.rename(tmp_path.parent / f"{tmp_path.name}-away.db")
+    assert traces_in_files(tmp_path, WORDS) == []
+
+
+def test_what_an_interrupted_restore_or_backup_left_is_deleted_or_named(path: Path, tmp_path: Path) -> None:
+    content = path.read_bytes()
+    write_backup(path, tmp_path / "backup.db")
+    left = tmp_path / "backup.db.partial"
+    for file in (path.with_name("desk.db.restoring"), path.with_name("desk.db.restoring-wal"), left):
+        file.write_bytes(content)
+    with open_store(path, endpoint=ENDPOINT, erasures=tmp_path / "erasures.jsonl") as store, store.hold_write_lock():
+        _erase(store, tmp_path / "erasures.jsonl", WORDS[0])
+        results = {one.path.name: one.problem for one in erase_in_copies(path, ENDPOINT, tmp_path / "erasures.jsonl")}
+    assert results == {
+        "backup.db": "", "backup.db.partial": "it is an incomplete backup; delete it if no backup is being written",
+    }  # fmt: skip
+    assert traces_in_files(tmp_path, WORDS, but=[left]) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

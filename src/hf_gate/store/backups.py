@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
-from .copies import record_copy, repeat_in_copy
+from .copies import PARTIAL, record_copy, repeat_in_copy, repeat_in_new_copy
 from .erasure_file import FILE_NAME
 from .initial_load import finish_loading
 from .members import Members
@@ -28,7 +28,6 @@ from .store import Store
 from .turns import ALL_RUNS
 from .write_lock import Holder, OnWait, ignore_wait
 
-PARTIAL: Final = ".partial"
 _MAGIC: Final = b"SQLite format 3\0"
 _PAGES_PER_STEP: Final = 2_000  # pages copied in one step; Ctrl-C interrupts between two steps
 _CHUNK: Final = 1 << 20
@@ -64,10 +63,11 @@ def write_backup(store: Path, target: Path) -> int:
     with _system_errors(target):
         os.close(_new_file(draft))
         try:
+            record_copy(store, target)
             _copy_store(store, draft)
             _sync(draft)
-            record_copy(store, target)
             _link_unless_exists(draft, target)
+            repeat_in_new_copy(target, store.with_name(FILE_NAME))
             return target.stat().st_size
         finally:
             draft.unlink(missing_ok=True)

@@ -6,17 +6,21 @@ import json
 import os
 import sqlite3
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import HfGateError, StoreDamaged
-from .erasure_file import find_pending, repeat_erasures
+from .erasure_file import find_pending, read_records, repeat_erasures
 from .opening import read_revision
-from .removal import BEFORE_RESTORE, files_of
+from .removal import BEFORE_RESTORE, RESTORING, files_of
 from .revisions import REVISIONS
 from .sql import Sqlite
 from .store import Store
+
+PARTIAL: Final = ".partial"
+"""Added to the name of a backup until it is complete."""
 
 _LIST: Final = ".copies"  # added to the name of the store
 _LOGS: Final = ("-wal", "-shm", "-journal")
@@ -62,16 +66,26 @@ def _iterate_backups(store: Path) -> Iterator[Path]:
             continue
         if isinstance(name, str):
             yield Path(name)
+            if os.path.lexists(name + PARTIAL):
+                yield Path(name + PARTIAL)
 
 
 def erase_in_copies(store: Path, endpoint: str, erasures: Path) -> list[CopyResult]:
-    """Repeat all erasures in every copy of a store; return the copies with what prevented it."""
+    """Repeat all erasures in every copy of a store; return the copies with what prevented it.
+
+    The caller holds the lock of the store, so a draft of a restore was left by an interrupted one, and is deleted.
+    """
+    for path in files_of(store):
+        if path.name.startswith(store.name + RESTORING):
+            path.unlink(missing_ok=True)
     return [CopyResult(path, _erase_in(path, endpoint, erasures)) for path in find_copies(store)]
 
 
 def _erase_in(path: Path, endpoint: str, erasures: Path) -> str:
     if not os.path.lexists(path):
         return "it was moved or deleted; a restore repeats the erasure"
+    if path.name.endswith(PARTIAL):
+        return "it is an incomplete backup; delete it if no backup is being written"
     if path.is_symlink() or not path.is_file():
         return "it is not a regular file"
     try:
@@ -99,3 +113,16 @@ def repeat_in_copy(path: Path, endpoint: str, erasures: Path) -> None:
         db.rows("PRAGMA journal_mode = DELETE")  # so that the copy is one file
     finally:
         db.close()
+
+
+def repeat_in_new_copy(path: Path, erasures: Path) -> None:
+    """Repeat erasures that happened while this backup was written. A store of another version is left to the restore."""
+    if not read_records(erasures):
+        return
+    db = Sqlite(path, writes=False)
+    try:
+        found = db.row("SELECT value FROM about WHERE key = 'endpoint'")
+    finally:
+        db.close()
+    with suppress(StoreDamaged):
+        repeat_in_copy(path, "" if found is None else found[0], erasures)
