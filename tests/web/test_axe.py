@@ -86,11 +86,12 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     return {
         "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
         "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
-                           f"/requests/{key}?verb=until", f"/requests/{rows[3]['request_id']}", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
+                           f"/requests/{key}?verb=until", f"/requests/{key}?verb=assign", f"/requests/{rows[3]['request_id']}", f"/requests/{let_in}", f"/requests/{let_in}?verb=cancel&back=1"),
         "/requests/{id}/{verb}": (f"/requests/{key}/reset",),
         "/tray": ("/tray",),
         "/bulk/{id}": (f"{bulk}?verb=reject",),
         "/find-list": ("/find-list", "a list", "a list to accept"),
+        "/assign": ("/assign",),
         "/selection": ("/selection", "a selection"),
         "/plans": ("/plans",),
         "/plans/{digest}": (applied, back, f"{back}?group=all"),
