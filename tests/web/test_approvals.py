@@ -247,3 +247,19 @@ def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(roo
     assert lena.post(f"{address}/approval/acknowledge").status == 303
     assert "Approvals missing" not in words(mia.get("/queue"))
     assert lena.post(f"{address}/approval/acknowledge").status == 422
+
+
+def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admin_can(room: Room) -> None:
+    lena = room.visitor()
+    raise_approval_alarms(room.app_state.workspace, [room.repo])
+    with Hub(room.local.tokens["owner"], room.local.url) as other:
+        other.accept(room.repo, "ada")
+        other.accept(room.repo, "bo")
+    room.read()
+    raise_approval_alarms(room.app_state.workspace, [room.repo])
+    ada, bo = (f"/requests/{room.row(name).state.hub_request}/approval/acknowledge" for name in ("ada", "bo"))
+    assert lena.post(ada).status == 303, "lena is alone"
+    mia = room.proven(Member(name="mia", role=MemberRole.ADMIN))
+    refused = lena.post(bo)
+    assert (refused.status >= 400, "accepted this person on the Hub yourself" in refused.body) == (True, True)
+    assert mia.post(bo).status == 303

@@ -14,11 +14,12 @@ from ..domain.members import Member
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
-from ..errors import UsageError
+from ..errors import Guarded, UsageError
 from ..store.approvals import delete_alarm, read_alarms, write_alarms
 from ..store.store import Store
 from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .approvals import ApprovalBook
+from .members import read_team
 from .setting_keys import checked_entries_key
 from .workspace import Workspace
 
@@ -169,7 +170,14 @@ def describe_alarms(repos: Iterable[Repo]) -> str:
 
 
 def close_alarm(workspace: Workspace, row: RequestRow, member: Member) -> None:
-    """Record that a person knows of an acceptance without enough approvals. Raises UsageError if there is no alarm."""
+    """Record that a person knows of an acceptance without enough approvals. Raises UsageError if there is no alarm.
+
+    Raises Guarded for the person who accepted on the Hub, if another admin can acknowledge it.
+    """
+    by = None if row.request is None else row.request.granted_by
+    is_own = by is not None and member.is_own(by.username, by.id)
+    if is_own and not read_team(workspace.store, member, workspace.now()).is_alone:
+        raise Guarded("You accepted this person on the Hub yourself.", hint="Let another admin acknowledge the alarm.")
     with workspace.store.writing() as write:
         if not delete_alarm(write, row.id):
             raise UsageError("This request has no alarm.", hint="Reload the page.")
