@@ -58,7 +58,7 @@ def ask(
     answers = _complete_answers(run, where, answers, allows_missing=yes)
     if dry_run:
         status = run.hub.check_access(where)
-        run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} fit the form; nothing was sent.")
+        run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
     else:
         status = run.hub.ask_access(where, answers)
     return _print_status(run, where, status, is_changed=not dry_run)
