@@ -278,3 +278,13 @@ def test_a_restore_never_goes_through_a_link(path: Path, tmp_path: Path) -> None
         restore(wish(tmp_path / "copy.db", tmp_path / "linked.db"), ME, wait=0)
     restore(wish(tmp_path / "copy.db", path), ME, wait=0)
     assert target.read_text() == "mine"
+
+
+def test_a_restore_keeps_the_accounts_of_names_in_tables(path: Path, tmp_path: Path) -> None:
+    """A later owner of such a name is somebody else, also if the name was listed after the backup."""
+    write_backup(path, tmp_path / "copy.db")
+    with open_store(path, endpoint=ENDPOINT) as store, store.writing() as write:
+        write.write_binding("partners", "ada-l", "a" * 24)
+    restore(wish(tmp_path / "copy.db", path), ME, wait=0)
+    with open_store(path, endpoint=ENDPOINT) as store:
+        assert dict(store.bindings("partners")) == {"ada-l": "a" * 24}

@@ -161,18 +161,20 @@ class Restore:
 
 
 class _KeptRows(NamedTuple):
-    """What stays in force of the replaced store: its stop of all unattended work, some settings, and authors of policies."""
+    """What stays in force of the replaced store: its stop of all unattended work, some settings, authors, and matched names."""
 
     stop: str | None = None
     settings: Sequence[Row] = ()
     authors: Sequence[Row] = ()
+    bindings: Sequence[Row] = ()
 
 
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
     The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is. A stop of all
-    unattended work stays in force, and so do the settings that `job` names and the authors of policies.
+    unattended work stays in force, and so do the settings that `job` names, the authors of policies, and the accounts of
+    names in tables, because a name may have passed to another account since.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -305,9 +307,10 @@ def _read_kept_rows(job: Restore) -> _KeptRows:
             among, keys = db.in_clause(job.kept_settings)
             settings = db.rows(f"SELECT key, value FROM settings WHERE key {among}", (keys,))
             authors = db.rows("SELECT digest, actor, member, account FROM policy_authors")
+            bindings = db.rows("SELECT owner_table, key, user_id FROM bindings")
         finally:
             db.close()
-        return _KeptRows(None if stop is None else str(stop[0]), settings, authors)
+        return _KeptRows(None if stop is None else str(stop[0]), settings, authors, bindings)
     return _KeptRows()
 
 
@@ -327,6 +330,8 @@ def _disarm(draft: Path, settings: Mapping[str, str], kept: _KeptRows) -> None:
             db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, kept.stop))
         sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
         db.run_many(sql, kept.authors)
+        sql = "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET user_id = excluded.user_id"
+        db.run_many(sql, kept.bindings)
         for key, value in {**dict(kept.settings), **settings}.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
             db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
