@@ -14,10 +14,11 @@ TEXT = "t.text"
 
 @dataclass
 class Candidate:
-    """The data of a row that the checks use: its search text and the last reason."""
+    """The data of a row that the checks use: its search text, the last reason and the row id of the person."""
 
     text: str
     reason: str | None
+    person_id: int
 
     @cached_property
     def parts(self) -> list[tuple[str, str]]:

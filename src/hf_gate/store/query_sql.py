@@ -62,7 +62,15 @@ class _ConditionBuilder:
 
     def text_contains(self, needle: str) -> tuple[str, Sequence[object]]:
         """Build the condition that the search text contains a needle."""
-        return f"{'instr' if self.db.is_sqlite else 'strpos'}({TEXT}, ?) > 0", (needle,)
+        return f"{self._find}({TEXT}, ?) > 0", (needle,)
+
+    def username_is(self, name: str) -> tuple[str, Sequence[object]]:
+        """Build the condition that the username is this folded name. Without the first mark, no full name is found."""
+        return f"{self._find}(substr({TEXT}, 2), ?) > 0", (f"{NAME}{name}{NAME}",)
+
+    @property
+    def _find(self) -> str:
+        return "instr" if self.db.is_sqlite else "strpos"
 
 
 def _matches_any(patterns: Sequence[Pattern], value: str | None) -> bool:
@@ -270,7 +278,7 @@ def _add_user(builder: _ConditionBuilder, term: Term) -> None:
     if known:
         among, value = builder.db.in_clause(known)
         people = f"SELECT id FROM people WHERE user_id {among} OR pseudonym {among}"
-        names = [builder.text_contains(f"{NAME}{p.folded_parts[0]}{NAME}") for p in term.patterns if p.is_plain]
+        names = [builder.username_is(pattern.folded_parts[0]) for pattern in term.patterns if pattern.is_plain]
         stars = [pattern for pattern in term.patterns if not pattern.is_plain]
         if stars:
             return _check_ids_and_patterns(builder, term, people, [value, value])
@@ -296,13 +304,12 @@ def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, value
 
 
 def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
-    """Add a check for a term with both ids and patterns: the ids are replaced by usernames."""
-    rows = builder.db.rows(f"SELECT username FROM people WHERE id IN ({people})", values)
-    known = {fold_for_search(row[0]) for row in rows if row[0]}
+    """Add a check for a term with both ids and patterns."""
+    known = {ident for (ident,) in builder.db.rows(people, values)}
     _add_check(
         builder,
         term,
-        lambda found: (name := found.parts[1][1]) in known or _matches_any_folded(term, [name]),
+        lambda found: found.person_id in known or _matches_any_folded(term, [found.parts[1][1]]),
     )
 
 

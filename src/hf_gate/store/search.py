@@ -117,7 +117,7 @@ def _check_work(found: Conditions, rows: int) -> None:
 def _passes_checks(found: Conditions, row: Row) -> bool:
     if not found.checks:
         return True
-    shown = Candidate(row[2], row[3])
+    shown = Candidate(row[2], row[3], row[4])
     return all(check(shown) for check in found.checks)
 
 
@@ -194,7 +194,7 @@ def _select(
     db: Database, found: Conditions, wanted: PageRequest, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
 ) -> list[Row]:
     direction, sign = _order_of(wanted)
-    text = f"{TEXT}, r.reason" if found.checks else "NULL, NULL"
+    text = f"{TEXT}, r.reason, r.person_id" if found.checks else "NULL, NULL, NULL"
     join = " JOIN texts t ON t.id = r.id" if found.has_text else ""
     rest, values = _build_rest(db, found, streams, is_free=is_free)
     key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
