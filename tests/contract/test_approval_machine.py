@@ -22,6 +22,7 @@ from hf_gate.application.approvals import ApprovalGate, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.policy_saves import PolicySave, save_policy
 from hf_gate.application.turn_permissions import promote
 from hf_gate.application.workspace import Workspace
 from hf_gate.domain.approvals import Approver
@@ -33,6 +34,8 @@ from hf_gate.domain.requests import Target
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import HfGateError
+from hf_gate.policy.policy_parser import parse_policy
+from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
@@ -41,7 +44,7 @@ from tests.contract.test_approvals import DOUBLE
 from tests.torture.books import OURS
 from tests.torture.failing import Failing, Killed
 from tests.torture.near import ORIGIN, Near
-from tests.torture.scene import Scene, desk_folder, settings_of
+from tests.torture.scene import HOUSE, POLICY, Scene, desk_folder, settings_of
 
 __all__ = ["place"]
 
@@ -49,6 +52,7 @@ NAMES = st.sampled_from(["ada", "bo"])
 MEMBERS = ("mia", "kim", "noor")
 DECIDERS = st.sampled_from(["owner", "stranger", *MEMBERS])
 POLICIES = (DOUBLE, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
+EASIER = len(POLICIES)  # the variant for one person, which is only saved from the desk
 
 
 class PlacedScene(Scene):
@@ -116,6 +120,7 @@ class ApprovalMachine(RuleBasedStateMachine):
     def invite(self, name: str, proven: bool) -> None:
         self._invite(name, proven=proven)
 
+    @precondition(lambda self: self.variant != EASIER)
     @rule(name=st.sampled_from(["owner", *MEMBERS]))
     def promote(self, name: str) -> None:
         (policy,) = self.scene.bundle.policies
@@ -124,9 +129,25 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     @rule()
     def change_rules(self) -> None:
-        self.variant = 1 - self.variant
+        self.variant = 0 if self.variant else 1
         desk_folder(self.folder, POLICIES[self.variant])
         self.scene.join()
+
+    @precondition(lambda self: self.variant != EASIER)
+    @rule(name=st.sampled_from(MEMBERS))
+    def save_an_easier_policy(self, name: str) -> None:
+        """A member saves, from the desk, that one person is enough. Nobody promotes it, so two people are still needed."""
+        house, file = self.folder / "hf-gate.yaml", "policies/wishes.yaml"
+        house.write_text(HOUSE + "desk: {may_write_policies: true}\n")
+        self.scene.join()
+        new, seen = parse_policy(POLICY, file).policy, digest_of_file((self.folder / file).read_bytes())
+        assert new is not None
+        by, at = self._author(name), to_ms(self.scene.clock.now())
+        save_policy(self.scene.workspace, PolicySave(file, seen, POLICY, new), name, at, by)
+        self.scene.join()
+        self.variant = EASIER
+        if by.account is not None:
+            self.authors.add((by.account, EASIER))
 
     # ---- requests --------------------------------------------------------------------------------------------------------
 
