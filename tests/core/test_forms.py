@@ -204,6 +204,11 @@ def test_the_dialect_of_the_other_hub_and_unknown_gate_keys_are_told() -> None:
     assert told(form) == [(2, 1, "modelscope_dialect"), (5, 1, "modelscope_dialect"), (6, 1, "unknown_gate_key")]
 
 
+def test_a_gate_key_behind_a_stray_word_is_told() -> None:
+    form = read("x- extra_gated_fields:\n  Name: text\n")
+    assert (form.fields, told(form)) == ((), [(2, 1, "unknown_gate_key")])
+
+
 def test_a_card_that_says_it_is_not_gated_may_hold_leftovers() -> None:
     assert told(read("gated: false\nextra_gated_eu_disallowed: true\n")) == [(2, 1, "gated_false_in_card")]
     assert told(read("gated: auto\nextra_gated_heading: x\n")) == [(2, 1, "gated_in_card")]

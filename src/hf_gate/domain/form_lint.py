@@ -17,7 +17,7 @@ GATE_KEYS = (
     "extra_gated_button_content",
     "extra_gated_eu_disallowed",
 )
-_GATE_LIKE = re.compile(r"extra[ _-]?gated", re.IGNORECASE)
+_GATE_LIKE = re.compile(r"(?<!\w)extra[ _-]?gated", re.IGNORECASE)
 # Keys of ModelScope, whose cards look like the Hub's.
 _MODELSCOPE = ("extra-gated", "extra_gated", "extra_gated_licence")
 _PLACEHOLDER = re.compile(
@@ -50,7 +50,7 @@ def card_problems(root: Mapping, card: str) -> Iterator[Problem]:
         if key.text in GATE_KEYS:
             has_gate = True
             yield from _placeholders(value, card, key)
-        elif _GATE_LIKE.match(key.text):
+        elif _GATE_LIKE.search(key.text):
             yield _stray_key_problem(key)
         if key.text not in ("extra_gated_fields", *_MODELSCOPE):
             yield from _nested_gate_keys(value, key.text)
@@ -144,7 +144,7 @@ def _nested_gate_keys(node: Node, parent: str) -> Iterator[Problem]:
         return
     for key, value in node.pairs:
         name = key.text if isinstance(key, Scalar) else ""
-        if _GATE_LIKE.match(name):
+        if _GATE_LIKE.search(name):
             words = f"{name} is nested below another key, so it has no effect."
             yield problem_at(key, "nested_key", words, "Move it to the first column.")
         yield from _nested_gate_keys(value, parent)
