@@ -260,7 +260,7 @@ def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console:
     assert console.run("stop", env=CLOCK).code == 0
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert console.run("start", env=CLOCK).code == 0
-    assert "waits for 25 h although rule all" in console.run("status", "--check", env=CLOCK).out
+    assert "has been waiting for 25 h although rule all" in console.run("status", "--check", env=CLOCK).out
 
 
 def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_enforced(
