@@ -47,7 +47,7 @@ class Picture(NamedTuple):
 def _open_queue(page: Page, url: str) -> None:
     page.goto(f"{url}/queue?q=status:pending+repo:harbour-voices")
     page.keyboard.press("a")
-    expect(page.locator("#tray")).to_contain_text("leaves in")
+    expect(page.locator("#tray")).to_contain_text("will be sent in")
     page.get_by_role("button", name="Hold").click()
     expect(page.locator("#tray")).to_contain_text("for you to send")
     page.keyboard.press("j")
