@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 .PHONY: help demo smoke test torture check bench docs transcript night live lock witness chromium clean run-env dev-env
 
-N ?= 2
+N ?= 3
 ARGS ?=
 PY := .venv/bin/python
 # The tests start hundreds of Python processes; without bytecode files each of them would compile the sources.
@@ -23,7 +23,7 @@ smoke: run-env ## run the demo without a person; exits 0 when it succeeds
 	@.venv/bin/hf-gate demo --script
 
 # worksteal: a process gets neighbouring tests, so fixtures of a module are seldom made twice.
-test: dev-env witness chromium ## run all tests; ARGS="-k ledger" runs a part, N=4 uses more processes
+test: dev-env witness chromium ## run all tests; ARGS="-k ledger" runs a part, N=4 uses more processes than 3
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) --dist worksteal $(ARGS)
 
 torture: dev-env witness chromium ## run the property tests with larger numbers; PART=kills runs one part (tools/torture.py)
