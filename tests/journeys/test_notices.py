@@ -6,71 +6,19 @@ import json
 import re
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.domain.members import Member, MemberRole
-from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
-from hf_gate.store.opening import open_store
-from hf_gate.testing import LocalHub
-from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
+from tests.contract.notice_kit import HOOK_KEY, Hook
 from tests.house.tree import ROOT
 
 from .console import DATASET, Console, fill
+from .notices_kit import NOTIFY, POLICY, configure, console, hook, run_once
 
-CLOCK = {"HF_GATE_CLOCK": "hub"}
-POLICY = f"""\
-version: 1
-policy: voices
-applies_to: [{DATASET}]
-mode: enforce
-rules:
-  - {{id: all, then: human}}
-"""
-NOTIFY = """\
-notify:
-  - name: team
-    webhook: env:HOOK
-    key: env:HOOK_KEY
-"""
-
-
-@pytest.fixture
-def hook() -> Iterator[Hook]:
-    with open_hook() as found:
-        yield found
-
-
-@pytest.fixture
-def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hook: Hook) -> Console:
-    """A workspace with one destination; one person asked before it was turned on."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOOK", hook.url)
-    monkeypatch.setenv("HOOK_KEY", HOOK_KEY)
-    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    fill(fresh, ["ada-l"], DATASET)
-    console = Console(fresh)
-    assert console.run("init", DATASET).code == 0
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
-    configure(tmp_path, NOTIFY)
-    return console
-
-
-def configure(folder: Path, notify: str) -> None:
-    """Replace the destinations of a workspace."""
-    desk = folder / "hf-gate.yaml"
-    desk.write_text(desk.read_text("utf-8").partition("notify:")[0] + notify, "utf-8")
-
-
-def run_once(console: Console, code: int = 0) -> str:
-    ended = console.run("run", "--once")
-    assert ended.code == code, ended.err
-    return ended.err
+__all__ = ["console", "hook"]
 
 
 def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook: Hook) -> None:
@@ -104,71 +52,6 @@ def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hoo
     fill(console.hub, ["bob"], DATASET)
     run_once(console)
     assert [one["user"] for one in hook.calls[0].document["items"][0]["requests"]] == ["bob"]
-
-
-def configure_team(console: Console, folder: Path) -> None:
-    """Two members can decide, and requests are due after two days."""
-    url, hub = f"sqlite:///{folder / 'desk.db'}", console.hub.url
-    with open_store(url, endpoint=hub, world=get_world_id(hub)) as store:
-        for name in ("mia", "kim"):
-            Members(store).invite(Member(name=name, role=MemberRole.REVIEWER), f"{name} secret", "owner", 1)
-    text = POLICY.replace("then: human", "then: human, due: 2d")
-    (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
-
-
-@pytest.mark.parametrize("personal", [False, True])
-def test_a_digest_says_how_many_are_assigned_and_to_whom_only_where_names_are_allowed(
-    console: Console, hook: Hook, tmp_path: Path, personal: bool
-) -> None:
-    configure(tmp_path, f"{NOTIFY}    personal: {str(personal).lower()}\n")
-    configure_team(console, tmp_path)
-    run_once(console)
-    console.hub.clock.advance("1h")
-    fill(console.hub, ["bob", "cy"], DATASET)
-    run_once(console)
-    assert console.run("assign", f"bob@{DATASET}", "--to", "mia").code == 0
-    console.hub.clock.advance("24h")
-    run_once(console)
-    assert hook.texts == [f"2 new requests at {DATASET}, 1 of them assigned."]
-    (item,) = hook.calls[0].document["items"]
-    assert item["assigned"] == 1
-    assert ("mia" in hook.calls[0].body.decode()) is personal
-    named = {one["user"]: one["assigned_to"] for one in item["requests"] or ()}
-    assert named == ({"bob": "mia", "cy": None} if personal else {})
-    jsonschema.validate(hook.calls[0].document, console.run("schema", "notice").json)
-
-
-def test_old_and_overdue_requests_say_how_many_are_assigned_now(console: Console, hook: Hook, tmp_path: Path) -> None:
-    configure(tmp_path, f"{NOTIFY}    personal: true\n    events: {{ageing: immediate, overdue: immediate}}\n")
-    configure_team(console, tmp_path)
-    run_once(console)
-    console.hub.clock.advance("1m")
-    fill(console.hub, ["bob", "cy"], DATASET)
-    run_once(console)
-    assert console.run("assign", f"bob@{DATASET}", "--to", "kim").code == 0
-    console.hub.clock.advance("6d")
-    run_once(console)
-    late = f"3 requests at {DATASET} are past the due date, 1 of them assigned: hf-gate ls {DATASET} --query due:over"
-    assert f"3 requests at {DATASET} are older than 5 days, 1 of them assigned." in hook.texts
-    assert late in hook.texts
-    assert console.run("assign", DATASET, "bob", "cy", "ada-l", "--to", "nobody").code == 0
-    console.hub.clock.advance("25h")
-    run_once(console)
-    assert late.replace("1 of them", "none of them") in hook.texts
-
-
-def test_a_line_about_decided_requests_says_nothing_about_assignment(
-    console: Console, hook: Hook, tmp_path: Path
-) -> None:
-    configure_team(console, tmp_path)
-    run_once(console)
-    console.hub.clock.advance("1h")
-    fill(console.hub, ["bob"], DATASET)
-    run_once(console)
-    assert console.run("accept", f"bob@{DATASET}").code == 0
-    console.hub.clock.advance("24h")
-    run_once(console)
-    assert hook.texts == [f"1 new request at {DATASET}."]
 
 
 def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: Console, hook: Hook) -> None:

@@ -212,6 +212,13 @@ class Room:
         self.local.add_requests(lines)
         self.read()
 
+    def ask_in_turn(self, repo: str, names: Sequence[str]) -> None:
+        """These people of ethz.ch ask on the first days of June, one a day, with a good purpose."""
+        for number, name in enumerate(names, 1):
+            self.local.add_people([{"username": name, "email": f"{name}@ethz.ch"}])
+            asked = {"repo": repo, "user": name, "answers": {"Purpose": GOOD}}
+            self.local.add_requests([asked | {"asked_at": f"2026-06-{number:02d}T10:00:00.000Z"}])
+
     def read(self, kind: SyncKind = SyncKind.QUICK) -> None:
         """As the keeper does it."""
         app_state = self.app_state

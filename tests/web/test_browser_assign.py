@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import GOOD, Room, a_room, served
+from tests.web.kit import Room, a_room, served
 
 MODEL = "lumen-labs/lantern-7b-chat"
 NAMES = ("ada", "bob", "cyd")
@@ -19,10 +19,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """Three people wait, ada the longest; lena, mia and kim can decide."""
     with a_room(tmp_path_factory.mktemp("desk")) as made:
         made.app_state.hold = 600.0
-        for number, name in enumerate(NAMES, 1):
-            made.local.add_people([{"username": name, "email": f"{name}@ethz.ch"}])
-            asked = {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}}
-            made.local.add_requests([asked | {"asked_at": f"2026-06-{number:02d}T10:00:00.000Z"}])
+        made.ask_in_turn(MODEL, NAMES)
         made.read()
         for name in ("mia", "kim"):
             made.visitor(Member(name=name, role=MemberRole.REVIEWER))
@@ -116,6 +113,7 @@ def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
     expect(page.locator("#sheet h2")).to_have_text("Assign ada")
     _press(page, "2", "Enter")
     expect(page.locator("#decide")).to_contain_text("Assigned to kim")
+    page.wait_for_load_state()  # the page is a new one; its scripts hear keys once they are loaded
     _press(page, "i")
     expect(page.locator("#sheet")).to_contain_text("kim assigned now")
     _press(page, "Escape")

@@ -19,10 +19,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
     """Six people wait, ada the longest, and gus is in; a decision leaves after ten minutes."""
     with a_room(tmp_path_factory.mktemp("desk")) as made:
         made.app_state.hold = 600.0
-        for number, name in enumerate(NAMES, 1):
-            made.local.add_people([{"username": name, "email": f"{name}@ethz.ch"}])
-            asked = {"repo": MODEL, "user": name, "answers": {"Purpose": GOOD}}
-            made.local.add_requests([asked | {"asked_at": f"2026-06-{number:02d}T10:00:00.000Z"}])
+        made.ask_in_turn(MODEL, NAMES)
         made.ask([{"username": "gus", "email": "gus@ethz.ch"}], {"Purpose": GOOD})
         made.app_state.workspace.hub.accept(made.repo, "gus")
         made.read()
