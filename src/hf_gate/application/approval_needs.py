@@ -78,7 +78,7 @@ def read_needs(
         with workspace.store.writing() as write:
             write.write_setting(TWO_PERSON_POLICIES, text)
     holds = read_active_holds(workspace.store, bundle.policies) if is_held else ()
-    if not asking and not missing and not any(hold.double for hold in holds):
+    if not asking and not missing and not any(hold.two_person_globs for hold in holds):
         return SingleNeeds()
     return PolicyNeeds(workspace, bundle, _describe_missing(missing), _list_globs(missing), holds)
 

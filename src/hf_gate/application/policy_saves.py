@@ -37,8 +37,8 @@ class PolicyHold(msgspec.Struct, frozen=True):
 
     `before` is the digest of the last version that was not saved from the desk; empty if there was no valid one.
     `globs` are the repos of all versions since then. `was_shadow`: all versions before this one were in shadow mode and
-    had the roles of this one, so that it changes nothing while it is in shadow mode. `double` are the repos (globs) where a
-    version before this one asked for two people.
+    had the roles of this one, so that it changes nothing while it is in shadow mode. `two_person_globs` are the
+    repos where a version before this one asked for two people.
     """
 
     policy: str
@@ -47,7 +47,7 @@ class PolicyHold(msgspec.Struct, frozen=True):
     before: str
     globs: tuple[str, ...]
     was_shadow: bool = False
-    double: tuple[str, ...] = ()
+    two_person_globs: tuple[str, ...] = ()
 
     def covers(self, repo: Repo) -> bool:
         """Whether no policy may act unattended at a repo."""
@@ -55,7 +55,7 @@ class PolicyHold(msgspec.Struct, frozen=True):
 
     def needed_two(self, repo: Repo) -> bool:
         """Whether a version before this one asked for two people at a repo."""
-        return any(glob_matches(glob, repo) for glob in self.double)
+        return any(glob_matches(glob, repo) for glob in self.two_person_globs)
 
     def holds(self, current: Policy | None) -> bool:
         """Whether the hold still applies to the current version; not if it is as before, or changes nothing."""
@@ -124,9 +124,9 @@ def _next_hold(store: Store, known: PolicyHold | None, old: Policy | None, new: 
     """
     if old is None:
         before = "" if known is None else known.before
-        double = {*(known.double if known else ()), *read_two_person_policies(store).get(new.name, ())}
-        return PolicyHold(new.name, by, at, before, _ALL_REPOS, double=tuple(sorted(double)))
-    double = {*(known.double if known else ()), *(old.applies_to if old.has_two_person_rule else ())}
+        double = {*(known.two_person_globs if known else ()), *read_two_person_policies(store).get(new.name, ())}
+        return PolicyHold(new.name, by, at, before, _ALL_REPOS, two_person_globs=tuple(sorted(double)))
+    double = {*(known.two_person_globs if known else ()), *(old.applies_to if old.has_two_person_rule else ())}
     globs = {*(known.globs if known else ()), *old.applies_to, *new.applies_to}
     is_shadow = old.mode is PolicyMode.SHADOW and old.roles == new.roles  # roles count for all policies of a repo
     before, was_shadow = (old.digest, True) if known is None else (known.before, known.was_shadow)
