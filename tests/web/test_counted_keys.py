@@ -119,7 +119,10 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
         room.leave()
         waiting: list[Route] = []
         page.route("**/reset*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
-        Keyboard(page).press("s", "j", "a", "Enter")  # while the desk has not answered yet
+        with page.expect_request("**/reset*"):
+            Keyboard(page).press("s", "j", "a", "Enter")  # while the desk has not answered yet
+        while not waiting:  # the route is called after the request is seen
+            page.wait_for_timeout(10)
         waiting[0].continue_()  # p00 was sent back already: there is nothing to send back
         expect(page.locator("#notice [role=alert]")).to_be_visible()
         expect(page.locator("#sheet")).to_be_hidden()
