@@ -422,8 +422,12 @@ def _remove_lock_of_ended(path: Path) -> None:
 
 
 @contextmanager
-def publish_profile(settings: Settings, name: str, endpoint: str, token: str, workspace: str) -> Iterator[Path]:
-    """Publish a profile while this process runs, so that `--profile NAME` uses this endpoint and token."""
-    path = settings.paths.profiles / f"{name}.json"
-    with announce(path, {"endpoint": endpoint, "token": token, "workspace": workspace}):
+def publish_profile(settings: Settings, name: str, endpoint: str, token: str, folder: Path) -> Iterator[Path]:
+    """Publish a profile while this process runs, so that `--profile NAME` uses this endpoint and token.
+
+    `folder` becomes its workspace. It also holds what commands with this profile cache, so that both go together.
+    """
+    path, cache = settings.paths.profiles / f"{name}.json", folder / ".cache" / "hf-gate"
+    about = {"endpoint": endpoint, "token": token, "workspace": str(folder), "cache": str(cache)}
+    with announce(path, about):
         yield path

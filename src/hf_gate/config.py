@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -121,6 +121,8 @@ def read_settings(flags: Flags, environ: Mapping[str, str], home: Path) -> Setti
     file = _read_file(paths.config_file)
     profile = flags.profile or environ.get("HF_GATE_PROFILE") or _get_text(file, "profile", paths.config_file)
     chosen = _load_profile(profile, file, paths) if profile else {}
+    if cache := _get_text(chosen, "cache", f"profile {profile}"):
+        paths = replace(paths, cache=Path(cache))
     token, token_from = _resolve_token(flags, chosen, profile, paths.config)
     written = _get_text(file, "endpoint", paths.config_file)
     max_wait = flags.max_wait or environ.get("HF_GATE_MAX_WAIT") or _get_duration(file, "max_wait")

@@ -55,13 +55,13 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
 
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_GATE_CLOCK"):
         os.environ.pop(name, None)  # the local Hub is on this machine, so offline mode must not block it
-    with _serve_hub(requests, seed, port) as (child, first), TemporaryDirectory(prefix="hf-gate-demo-") as folder:
+    with _temporary_folder(run) as folder, _serve_hub(requests, seed, port) as (child, first):
         story = Story(run, first["url"], first["tokens"])
         repos = [_parse_repo_line(line) for line in first["repos"]]
         with bootstrap.publish_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play_decisions(story, repos)
-            play_workspace(story, repos, Path(folder))
-            with nullcontext() if script else serve_desk(story, Path(folder)) as desk:
+            play_workspace(story, repos, folder)
+            with nullcontext() if script else serve_desk(story, folder) as desk:
                 links = dict(desk or {})
                 if run.out.format in {Format.JSON, Format.JSONL}:
                     about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
@@ -69,6 +69,19 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
                 if not script:
                     _serve_until_interrupted(story, child, links["login_url"], repos[0], opens=not no_open)
     return 0
+
+
+@contextmanager
+def _temporary_folder(run: Run) -> Iterator[Path]:
+    """Yield a folder for the workspace. At the end, delete it, and those folders of this user that the demo left empty."""
+    from ..application.store_maintenance import remove_empty_folders
+
+    try:
+        with TemporaryDirectory(prefix="hf-gate-demo-") as folder:
+            yield Path(folder)
+    finally:
+        state, profiles = run.settings.paths.state, run.settings.paths.profiles
+        remove_empty_folders([state / "ui", profiles, state])
 
 
 def _serve_until_interrupted(story: Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, opens: bool) -> None:
