@@ -41,7 +41,8 @@ reaches the caller. `hub/errors.py` adds that base class at run time, because it
 from __future__ import annotations
 
 ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
-NO_TOKEN_HINT = f"Set HF_TOKEN, or run `hf auth login`. {ACCESS_HELP}"
+LOGIN_ADVICE = "Set HF_TOKEN, or run `hf auth login`"  # `hub.credentials.name_token_source` replaces it
+NO_TOKEN_HINT = f"{LOGIN_ADVICE}. {ACCESS_HELP}"
 
 
 class HfGateError(Exception):

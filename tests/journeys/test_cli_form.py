@@ -111,7 +111,7 @@ def test_a_repo_without_a_gate_says_so(fresh: LocalHub) -> None:
 def test_a_repo_that_nobody_sees_names_the_token_and_the_card(fresh: LocalHub) -> None:
     ended = Console(fresh).run("form", "check", "lumen-labs/secret", env=_without_token(fresh))
     assert ended.code in {1, 4}
-    assert "HF_TOKEN" in ended.hint
+    assert "A private repo needs a token that can read it." in ended.hint
     assert "--card README.md" in ended.hint
 
 

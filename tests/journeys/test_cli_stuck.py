@@ -74,6 +74,48 @@ def test_no_token_and_an_unknown_token_are_told_apart(console: Console, token: s
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (("--token-file", "work.token"), "Replace the token of --token-file work.token."),
+        (("--token", "hf_local_wrong"), "Replace the token of --token."),
+        (("--profile", "work"), "Replace the token of profile work."),
+        ((), "Set HF_TOKEN to another token."),
+    ],
+)
+def test_a_hint_about_a_refused_token_names_where_the_token_is_from(
+    console: Console, private_home: Path, tmp_path: Path, words: tuple[str, ...], hint: str
+) -> None:
+    folder = private_home / ".config" / "hf-gate"
+    folder.mkdir(parents=True)
+    for place in (folder, tmp_path):
+        (place / "work.token").write_text("hf_local_wrong")
+    (folder / "config.toml").write_text('[profiles.work]\ntoken_file = "work.token"\n')
+    used = {"HF_TOKEN": "hf_local_wrong" if not words else console.hub.tokens["owner"]}
+    ended = console.run("ls", MODEL, *words, env=used)
+    assert (ended.code, ended.hint.startswith(f"Hint: {hint}")) == (4, True), ended.hint
+    assert "hf auth login" not in ended.hint
+    assert hint in console.run("doctor", *words, env=used).out
+
+
+def test_a_token_file_without_the_permission_is_named_too(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "work.token").write_text(console.hub.tokens["owner_read"])
+    ended = console.run("init", "--token-file", "work.token")
+    assert (ended.code, "cannot read the requests" in ended.error) == (4, True), ended.err
+    assert "Replace the token of --token-file work.token." in ended.hint
+
+
+def test_where_only_named_tokens_are_used_the_hint_names_an_option(console: Console) -> None:
+    only_named = {"HF_HUB_DISABLE_IMPLICIT_TOKEN": "1"}
+    for words in (("ls", MODEL), ("repos", "ls")):
+        ended = console.run(*words, env=only_named)
+        assert (ended.code, "Use --token-file FILE, because HF_HUB_DISABLE_IMPLICIT_TOKEN is set." in ended.hint) == (
+            4,
+            True,
+        )
+    assert "Use --token-file FILE" in console.run("doctor", env=only_named).out
+
+
+@pytest.mark.parametrize(
     "words", ["ls", "sync", "init", "repos ls", "person show ada", "ui prove http://127.0.0.1:9/settings#prove=x"]
 )
 def test_without_a_token_each_command_names_the_page_about_tokens(console: Console, words: str) -> None:

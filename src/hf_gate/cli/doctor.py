@@ -9,7 +9,6 @@ import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from http import HTTPStatus
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -22,8 +21,9 @@ from ..domain.accounts import TokenRights
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
+from ..hub.credentials import name_token_source
 from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
-from .framework import Run, command, explain_unauthorized, repo_type_option
+from .framework import Run, command, explain_refused_token, repo_type_option
 from .output import describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
@@ -92,8 +92,8 @@ def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except HfGateError as problem:
-        if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
-            explain_unauthorized(run, problem)
+        if isinstance(problem, NotAllowed):
+            explain_refused_token(run, problem)
         return Finding(check, False, str(problem), problem.hint or None, problem.exit_code)
 
 
@@ -164,7 +164,7 @@ def _check_token(run: Run) -> Finding:
 
     where = bootstrap.name_of_hub(run.settings)
     if not bootstrap.has_token(run.settings):
-        return Finding("token", False, f"no token for {where}", NO_TOKEN_HINT, 4)
+        return Finding("token", False, f"no token for {where}", name_token_source(NO_TOKEN_HINT, None), 4)
     account = run.connection.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""

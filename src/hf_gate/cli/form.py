@@ -89,8 +89,8 @@ def _read_from_hub(run: Run, repo: Repo) -> tuple[str | bool | None, GateForm]:
         return run.hub.gate(repo).mode, run.hub.gate_form(repo)
     except (RepoNotFound, NotAllowed) as problem:
         problem.hint = (
-            "Check the spelling. For a private repo, set HF_TOKEN to a token that can read it, "
-            "or check the file: hf-gate form check --card README.md"
+            "Check the spelling. A private repo needs a token that can read it. "
+            "Or check the file: hf-gate form check --card README.md"
         )
         raise
 

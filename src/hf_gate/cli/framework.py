@@ -15,6 +15,7 @@ import click
 from click.core import ParameterSource
 
 from ..errors import NotAllowed, UsageError
+from ..hub.credentials import name_token_source
 from .output import FIRST_ROWS, Format, Output, resolve_format
 
 if TYPE_CHECKING:
@@ -212,8 +213,7 @@ class GateCommand(click.Command):
             problem.hint = problem.hint or f"`{ctx.command_path} --help` shows its arguments."
             raise
         except NotAllowed as problem:
-            if problem.status == HTTPStatus.UNAUTHORIZED:
-                explain_unauthorized(ctx.find_root().ensure_object(Run), problem)
+            explain_refused_token(ctx.find_root().ensure_object(Run), problem)
             raise
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -235,10 +235,13 @@ class GateCommand(click.Command):
         formatter.write("  hf-gate help options\n")
 
 
-def explain_unauthorized(run: Run, problem: NotAllowed) -> None:
-    """Add to the error whether a token was sent at all, because the Hub gives the same answer in both cases."""
+def explain_refused_token(run: Run, problem: NotAllowed) -> None:
+    """Name where the token comes from, and say of a 401 whether a token was sent: the Hub's answer is the same."""
     from .. import bootstrap
 
+    problem.hint = name_token_source(problem.hint, run.settings.token_from)
+    if problem.status != HTTPStatus.UNAUTHORIZED:
+        return
     either = "the Hub does not know this token, or none was sent"
     words = (
         "the Hub does not know this token"

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 from ..config import is_true
 from ..domain.network_hosts import is_loopback_host
-from ..errors import InsecureEndpoint, Offline, UsageError
+from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError
 
 PUBLIC_HUB = "https://huggingface.co"
 _STAGING_HUB = "https://hub-ci.huggingface.co"
+_NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Secret:
@@ -46,7 +47,7 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
     """Return the token as `huggingface_hub` would find it; False means none."""
     if isinstance(token, Secret):
         return token
-    if token is False or (token is None and _is_on("HF_HUB_DISABLE_IMPLICIT_TOKEN")):
+    if token is False or (token is None and _is_on(_NO_IMPLICIT_TOKEN)):
         return None
     text = token if isinstance(token, str) else _implicit_token()
     if token is True and not text:
@@ -59,9 +60,29 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
     return Secret(text)
 
 
+def name_token_source(hint: str, token_from: str | None) -> str:
+    """Return a hint in which the advice to set a token names where this process gets its token.
+
+    `token_from` is the option or the profile with the token; None means that `huggingface_hub` finds it.
+    """
+    if token_from is not None:
+        advice = f"Replace the token of {token_from}"
+    elif _is_on(_NO_IMPLICIT_TOKEN):
+        advice = f"Use --token-file FILE, because {_NO_IMPLICIT_TOKEN} is set"
+    elif _token_of_environment():
+        advice = "Set HF_TOKEN to another token"
+    else:
+        advice = LOGIN_ADVICE
+    return hint.replace(LOGIN_ADVICE, advice)
+
+
+def _token_of_environment() -> str | None:
+    return None if os.environ.get("HF_OIDC_RESOURCE") else os.environ.get("HF_TOKEN", "").strip() or None
+
+
 def _implicit_token() -> str | None:
-    if os.environ.get("HF_TOKEN", "").strip() and not os.environ.get("HF_OIDC_RESOURCE"):
-        return os.environ["HF_TOKEN"]
+    if token := _token_of_environment():
+        return token
     from huggingface_hub import get_token  # imported on first use: it takes 0.2 s
 
     return get_token()

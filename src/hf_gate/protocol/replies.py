@@ -12,6 +12,7 @@ from ..domain.accounts import DECIDE_PERMISSION, READ_PERMISSION
 from ..domain.ids import Repo
 from ..errors import (
     ACCESS_HELP,
+    LOGIN_ADVICE,
     BadRequest,
     ForeignOrigin,
     HubError,
@@ -83,7 +84,7 @@ def _build_permission_hint(answer: Reply) -> str:
             if needed
             else f"Reading requests needs {_LIST_PERMISSIONS}; deciding needs {_DECIDE_PERMISSIONS}."
         )
-        return f"Set HF_TOKEN, or run `hf auth login`, with a valid token. {more} {ACCESS_HELP}"
+        return f"{LOGIN_ADVICE}. {more} {ACCESS_HELP}"
     if needed is None:
         return f"The token lacks the permission. {ACCESS_HELP}"
     if needed == "repo.content.read":

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from .. import bootstrap
 from ..domain.members import MemberRole
 from ..errors import NO_TOKEN_HINT, HfGateError
+from ..hub.credentials import name_token_source
 from ..policy.model import PolicyMode
 from .request_context import RequestContext
 
@@ -72,7 +73,7 @@ def _check_token(context: RequestContext) -> FirstStep:
     text = (
         f"The desk acts as {app_state.owner} on {bootstrap.name_of_hub(app_state.workspace.settings)}."
         if has
-        else f"No token was found. {NO_TOKEN_HINT} Then start the desk again."
+        else f"No token was found. {name_token_source(NO_TOKEN_HINT, None)} Then start the desk again."
     )
     return FirstStep("Token", has, text, "hf-gate doctor")
 
