@@ -130,7 +130,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.store.plans_and_runs": "a facet of the store that few commands need",
     "hf_gate.store.queue_queries": "a facet of the store that few commands need",
     "hf_gate.store.schema": "SQLAlchemy's tables",
-    "hf_gate.store.schema_setup": "creates stores; loads SQLAlchemy and Alembic",
+    "hf_gate.store.schema_setup": "upgrades stores; loads SQLAlchemy and Alembic",
     "hf_gate.store.selections": "a facet of the store that few commands need",
     "hf_gate.store.sessions": "a facet of the store that few commands need",
     "hf_gate.store.tray": "a facet of the store that few commands need",

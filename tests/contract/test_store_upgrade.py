@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,8 @@ from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.revisions import REVISIONS, Revisions
-from hf_gate.store.schema_setup import creation_statements
+from hf_gate.store.schema import compile_statements
+from hf_gate.store.schema_creation import creation_statements
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,
@@ -60,9 +63,26 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Revisions) 
 
 def test_another_schema_has_another_number() -> None:
     """Else a store of yesterday would be opened and fail at the first new column, instead of being refused."""
-    statements = (*creation_statements(is_sqlite=True), *creation_statements(is_sqlite=False))
+    statements = (*compile_statements(is_sqlite=True), *compile_statements(is_sqlite=False))
     digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
     assert (REVISIONS.names[0], digest) == BASELINE, "give the baseline its next number, then store the new digest here"
+
+
+@pytest.mark.parametrize("is_sqlite", [True, False])
+def test_a_new_store_is_created_from_the_statements_of_the_tables(*, is_sqlite: bool) -> None:
+    wanted = [statement.split() for statement in compile_statements(is_sqlite=is_sqlite)]
+    assert [each.split() for each in creation_statements(is_sqlite=is_sqlite)] == wanted, "write them again: make docs"
+
+
+def test_a_store_is_created_without_loading_sqlalchemy(tmp_path: Path) -> None:
+    program = (
+        "import sys; from hf_gate.store.opening import open_store; open_store(sys.argv[1], endpoint='https://huggingface.co').close()"
+        "; print([name for name in ('sqlalchemy', 'alembic') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "desk.db"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n"
 
 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:

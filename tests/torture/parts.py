@@ -22,7 +22,8 @@ from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.revisions import REVISIONS, Revisions
-from hf_gate.store.schema_setup import create_schema, upgrade_schema
+from hf_gate.store.schema_creation import create_schema
+from hf_gate.store.schema_setup import upgrade_schema
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from .schema_creation import creation_statements
 from .sql import Database
 from .store import Store
 
@@ -60,8 +61,6 @@ def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
     if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARKER,)) is None:
         return
-    from .schema_setup import creation_statements
-
     db.begin()
     try:
         for statement in creation_statements(is_sqlite=db.is_sqlite):

@@ -18,6 +18,7 @@ from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, Store
 from .erasure_file import FILE_NAME, find_pending, needs_erasures, repeat_erasures
 from .initial_load import finish_loading
 from .revisions import REVISIONS, Revisions
+from .schema_creation import create_schema
 from .sql import Database, Postgres, Sqlite
 from .store import Store
 from .write_lock import FileLock, Holder, Lock, OnWait, ServerLock, ignore_wait, lock_files
@@ -235,8 +236,6 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
                 if path
                 else "",
             )
-        from .schema_setup import create_schema
-
         about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
         create_schema(db, about, revisions.head)
         return

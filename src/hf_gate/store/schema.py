@@ -1,4 +1,4 @@
-"""Defines the tables of the store for both databases; imported only to create or upgrade a store.
+"""Defines the tables of the store for both databases; not imported to create or open a store.
 
 The tables of plans, runs, approvals and the desk are in `schema_work.py`.
 """
@@ -6,6 +6,8 @@ The tables of plans, runs, approvals and the desk are in `schema_work.py`.
 from __future__ import annotations
 
 from sqlalchemy import Boolean, Column, Index, LargeBinary, Table, Text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from .schema_columns import (
     BIG_INTEGER,
@@ -18,9 +20,10 @@ from .schema_columns import (
     partial_index,
     text_column,
 )
+from .schema_triggers import POSTGRESQL, SQLITE
 from .schema_work import metadata
 
-__all__ = ["metadata"]
+__all__ = ["compile_statements", "metadata"]
 
 # ---- owner and settings ----------------------------------------------------------------------------------------------
 
@@ -351,3 +354,14 @@ done = Table(
 )
 
 checkpoints = Table("checkpoints", metadata, id_column(), integer_column("at"), text_column("heads"))
+
+
+def compile_statements(*, is_sqlite: bool) -> tuple[str, ...]:
+    """Return the statements that create these tables. `make docs` writes them to the files that `schema_creation` reads."""
+    dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
+    found = []
+    for table in metadata.sorted_tables:
+        found.append(str(CreateTable(table).compile(dialect=dialect)))
+        indexes = sorted(table.indexes, key=lambda index: index.name or "")
+        found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    return (*found, *(SQLITE if is_sqlite else POSTGRESQL))

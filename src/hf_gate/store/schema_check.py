@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from ..errors import StoreDamaged
+from .schema_creation import create_schema
 from .schema_triggers import POSTGRESQL, SQLITE
 from .sql import Database, Postgres, Sqlite
 
@@ -84,8 +85,6 @@ def find_file_faults(db: Database) -> list[str]:
 
 def find_schema_faults(db: Sqlite) -> list[str]:
     """Return the differences between a file and a new store. A crafted file may contain its own views and triggers."""
-    from .schema_setup import create_schema
-
     fresh = Sqlite(Path(":memory:"), writes=True)
     try:
         create_schema(fresh, {}, "")

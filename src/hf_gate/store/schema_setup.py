@@ -1,60 +1,20 @@
-"""Creates the schema of a store and upgrades older stores; imported only when needed."""
+"""Upgrades older stores; imported only when needed, because it loads SQLAlchemy and Alembic."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.pool import StaticPool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from ..domain.erasure import SECRET_BYTES
 from ..errors import StoreDamaged, StoreUnavailable
-from .erased import ERASURE_KEY
 from .revisions import Revisions
-from .schema import metadata
-from .schema_triggers import POSTGRESQL, SQLITE
 from .sql import Database, Sqlite
-
-
-@cache
-def creation_statements(*, is_sqlite: bool) -> tuple[str, ...]:
-    """Return the statements that create an empty store with the current schema."""
-    dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
-    found = []
-    for table in metadata.sorted_tables:
-        found.append(str(CreateTable(table).compile(dialect=dialect)))
-        indexes = sorted(table.indexes, key=lambda index: index.name or "")
-        found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return (*found, *(SQLITE if is_sqlite else POSTGRESQL))
-
-
-def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
-    """Create an empty store, completely or not at all."""
-    if isinstance(db, Sqlite):
-        db.rows("PRAGMA journal_mode = WAL")
-    db.begin()
-    try:
-        for statement in creation_statements(is_sqlite=db.is_sqlite):
-            db.run(statement)
-        db.run("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-        db.run("INSERT INTO alembic_version (version_num) VALUES (?)", (head,))
-        db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
-        db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", list(about.items()))
-        secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
-        db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (ERASURE_KEY, secret))
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise
 
 
 def upgrade_schema(db: Database, path: Path | None, revision: str, revisions: Revisions) -> None:

@@ -1,4 +1,4 @@
-"""The baseline: nothing to do, because `schema_setup` creates new stores with this schema."""
+"""The baseline: nothing to do, because `schema_creation` creates new stores with this schema."""
 
 from __future__ import annotations
 
