@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.records import AccountRecord
-from hf_gate.cli.request_details import request_lines
+from hf_gate.cli.request_table import request_lines
 from hf_gate.domain.ids import Person, parse_repo
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.testing import LocalHub

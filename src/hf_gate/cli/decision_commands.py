@@ -21,8 +21,7 @@ from .confirmation import confirm_decision
 from .execution import CommandResult, execute_decisions, print_dry_run, print_result
 from .framework import GateCommand, Run, command, repo_type_option
 from .name_suggestions import did_you_mean, suggest_names
-from .repo_globs import expand_globs
-from .targets import DecisionCommand, read_targets
+from .targets import DecisionCommand, expand_globs, read_targets
 from .workspace import announce
 
 

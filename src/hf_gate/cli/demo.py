@@ -20,12 +20,10 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Decision
-from .demo_story import Story, start_command
-from .demo_workspace import play_workspace, serve_desk
+from .demo_workspace import Story, play_workspace, serve_desk, start_command
 from .framework import Run, command
 from .output import Format
-from .request_details import request_lines
-from .request_table import ls_columns
+from .request_table import ls_columns, request_lines
 from .text_layout import terminal_width
 from .ui import open_browser
 

@@ -18,10 +18,10 @@ from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
 from ..errors import EndNeeded, Guarded, HfGateError, HubUnavailable
+from .confirmation import authorize_run
 from .hand_ends import make_end_chooser
 from .output import Format, Output, clock_advice
 from .progress import Progress
-from .second_approval import authorize_run
 from .workspace import actor_of, make_executor, open_workspace
 
 if TYPE_CHECKING:

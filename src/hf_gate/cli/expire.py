@@ -12,11 +12,10 @@ from ..application.records import GrantEndRecord
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_ms
-from .confirmation import confirm_ends
+from .confirmation import confirm_ends, read_this_member
 from .framework import CommandEntry, GateGroup, command, limit_options
 from .output import Column, format_end
 from .request_table import repo_argument
-from .second_approval import read_this_member
 from .workspace import actor_of, open_with_policies, open_workspace
 
 if TYPE_CHECKING:
@@ -37,7 +36,7 @@ expire = GateGroup(
         "confirm": CommandEntry(
             "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
         ),
-        "no-renew": CommandEntry("expire_renewal:expire_no_renew", "Mark access that is not renewed.", has_effect=True),
+        "no-renew": CommandEntry("expire_change:expire_no_renew", "Mark access that is not renewed.", has_effect=True),
     },
     help="Grants that end.",
 )

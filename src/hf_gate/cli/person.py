@@ -1,25 +1,33 @@
-"""person: lists people, and shows all requests of one account at your repos with their history."""
+"""person: lists people, shows all requests of one account at your repos with their history, and exports its data."""
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..application.ledger_entries import history_records
 from ..application.past_records import PastRequestRecord
-from ..application.records import AttemptRecord
+from ..application.record_builders import person_record
+from ..application.records import AttemptRecord, PersonRecord
 from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
-from ..errors import NotAllowed, RequestNotFound
+from ..domain.lifecycle import STATUSES
+from ..domain.query_parser import parse_query
+from ..domain.timestamps import to_ms
+from ..errors import NotAllowed, RequestNotFound, UsageError
 from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
-from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
-from .output import Format, format_age
-from .request_details import history_lines
-from .request_table import repo_argument, target_argument, verdict_cell
+from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
+from .output import Column, Format, format_age
+from .request_table import history_lines, repo_argument, target_argument, verdict_cell
+from .store import store_path
 from .workspace import announce, open_stored_workspace, open_workspace, select_repos
 
 if TYPE_CHECKING:
@@ -31,13 +39,13 @@ if TYPE_CHECKING:
 person = GateGroup(
     "person",
     {
-        "ls": CommandEntry("person_ls:person_ls", "List people with the status of their requests at each repo."),
+        "ls": CommandEntry("person:person_ls", "List people with the status of their requests at each repo."),
         "show": CommandEntry("person:person_show", "Show the requests of one person at all your repos."),
         "grant": CommandEntry(
             "person_access:person_grant", "Grant one person access to several repos.", has_effect=True
         ),
         "revoke": CommandEntry("person_access:person_revoke", "End one person's access everywhere.", has_effect=True),
-        "export": CommandEntry("person_export:person_export", "Export all that is held about one person."),
+        "export": CommandEntry("person:person_export", "Export all that is held about one person."),
         "erase": CommandEntry(
             "person_erase:person_erase", "Erase one person from the store and its backups.", has_effect=True
         ),
@@ -183,3 +191,102 @@ def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
     for row in rows:
         yield f"{row.user}  {_attempt_line(row, run.now())}"
+
+
+# ---- person ls -------------------------------------------------------------------------------------------------------
+
+
+_PAGE: Final = 200
+
+
+@command(
+    "ls",
+    examples=("hf-gate person ls", "hf-gate person ls --query 'status:accepted domain:*.edu' --format csv"),
+)
+@click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches.")
+@limit_options
+def person_ls(run: Run, *, query: str, limit: int | None) -> int:
+    """List people with the status of each matching request; the most recent requesters first.
+
+    Reads the store. `hf-gate help queries` explains --query. Each request of a hidden account counts as one person.
+    """
+    workspace = open_workspace(run)
+    columns: list[Column[PersonRecord]] = [
+        Column("WHO", lambda row: row.user or row.person),
+        Column("NAME", lambda row: row.fullname or "-", drop_rank=2),
+        Column("EMAIL", lambda row: row.email or "-", drop_rank=1),
+        Column("REPOS", lambda row: str(len(row.requests))),
+        Column("REQUESTS", _count_statuses),
+    ]
+    run.out.records(
+        PersonRecord,
+        _people(workspace, query),
+        columns,
+        name=lambda row: row.user or row.person,
+        limit=limit,
+        empty="No people match." if query else "Nobody has asked yet.",
+        part="the newest {}",
+    )
+    return 0
+
+
+def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
+    """Yield the people page by page; a person with several matching requests occurs once."""
+    from ..application.approval_status import resolve_approvals
+
+    query, now, cursor = resolve_approvals(workspace, parse_query(text)), to_ms(workspace.now()), None
+    while True:
+        page = workspace.queue.read_people_page(
+            query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True, cursor=cursor
+        )
+        for rows in page.people:
+            if rows:
+                yield person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
+        cursor = page.next
+        if cursor is None:
+            return
+
+
+def _count_statuses(row: PersonRecord) -> str:
+    count = Counter(row.requests.values())
+    known = [status for status in STATUSES if count[status]]
+    others = sorted(status for status in count if status not in STATUSES)
+    return ", ".join(pluralize(count[status], status, status) for status in [*known, *others])
+
+
+# ---- person export ---------------------------------------------------------------------------------------------------
+
+
+@command("export", examples=("hf-gate person export ada-l ada-l.json", "hf-gate person export ada-l --json"))
+@click.argument("user", metavar="USER")
+@click.argument("file", metavar="[FILE]", required=False, type=click.Path(path_type=Path))
+def person_export(run: Run, *, user: str, file: Path | None) -> int:
+    """Export all that is held about one person: requests, answers, audit log, runs, profile, and files that name them.
+
+    Writes FILE as JSON and a page with the same name and .html; only you can read them. Without FILE, prints the JSON.
+    """
+    from ..application import erasure, person_export
+    from ..application.store_maintenance import files_of
+
+    workspace = open_workspace(run)
+    if file is not None and file.suffix != ".json":
+        raise UsageError(f"{file} does not end in .json.", hint="For example: hf-gate person export ada-l ada-l.json")
+    for path in [] if file is None else [file, file.with_suffix(".html")]:
+        if os.path.lexists(path):
+            raise UsageError(f"{path} exists; nothing was written.", hint="Name a file that does not exist yet.")
+    store = store_path(run)
+    own = [] if store is None else files_of(store)
+    record = person_export.export_person(workspace, erasure.find_person(workspace, user), own)
+    if file is None:
+        run.out.record(record, lambda: person_export.json_document(record).decode().splitlines())
+        return 0
+    written = person_export.write_person_files(record, file)
+    run.out.record(
+        record,
+        lambda: [
+            f"{pluralize(len(record.requests), 'request')}, {pluralize(len(record.entries), 'audit log entry', 'audit log entries')}.",
+            f"Written to {' and '.join(map(str, written))}. They contain personal data; only you can read them.",
+        ],
+        quiet=[str(each) for each in written],
+    )
+    return 0

@@ -13,7 +13,7 @@ from ..domain.lifecycle import Status
 from ..errors import InvalidTarget, RequestNotFound
 from .decision_commands import decide, reason_options, until_option
 from .framework import Run, command, repo_type_option
-from .repo_globs import find_matching_repos, is_glob, parse_typed_glob
+from .targets import find_matching_repos, is_glob, parse_typed_glob
 from .workspace import no_store_error, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:

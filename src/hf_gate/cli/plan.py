@@ -17,12 +17,11 @@ from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
 from ..private_files import write_private_file
-from .confirmation import confirm_plan
+from .confirmation import authorize_run, confirm_plan, resume_run
 from .execution import execute_run, print_run
 from .framework import command, full_evaluation_option
 from .output import clock_advice, format_duration
 from .run import lateness_of
-from .second_approval import authorize_run, resume_run
 from .workspace import (
     actor_of,
     open_for_runs,

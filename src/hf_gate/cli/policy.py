@@ -33,7 +33,7 @@ policy = GateGroup(
         "lint": CommandEntry("policy:policy_lint", "Find what is valid but probably a mistake."),
         "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
         "explain": CommandEntry("explain:explain", "Explain the verdict of a request."),
-        "new": CommandEntry("policy_new:policy_new", "Create a policy from a shipped example."),
+        "new": CommandEntry("policy_files:policy_new", "Create a policy from a shipped example."),
         "compare": CommandEntry("policy_compare:policy_compare", "Compare a policy with decisions by people."),
         "promote": CommandEntry(
             "policy_promote:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True

@@ -26,7 +26,7 @@ from .hand_ends import check_shown_end
 from .keyboard import Keys
 from .output import Format, Output
 from .progress import Progress
-from .request_details import request_lines
+from .request_table import request_lines
 from .review_context import ReviewContext
 from .targets import parse_repo_argument
 from .text_layout import terminal_width, wrap_line

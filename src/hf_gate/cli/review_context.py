@@ -12,9 +12,9 @@ from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms
 from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
+from .confirmation import read_this_member
 from .hand_ends import describe_end, parse_typed_end, terms_reader_for
 from .output import format_age
-from .second_approval import read_this_member
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:

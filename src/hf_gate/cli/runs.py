@@ -15,10 +15,10 @@ from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import StoreBusy, UsageError
 from ..private_files import write_private_file
+from .confirmation import resume_run
 from .execution import describe_done, done_changes, execute_run, print_run
 from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
 from .output import FIRST_ROWS, Column
-from .second_approval import resume_run
 from .workspace import actor_of, load_policies_for, make_executor, open_for_runs, open_workspace
 
 if TYPE_CHECKING:

@@ -1,9 +1,9 @@
-"""status: shows pending requests, last syncs, the token's budget, and what is held or unfinished."""
+"""status: shows pending requests, last syncs, the token's budget, and what is held; `--check` is for monitors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import tzinfo
+from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -11,16 +11,19 @@ import msgspec
 
 from ..application.hold_reasons import add_holds, format_holds
 from ..application.record_builders import health_record, repo_status_record, run_record
+from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.timestamps import from_ms, to_iso
+from ..domain.turns import HealthState
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
 from .output import clock_advice, format_age
-from .status_check import check_health, health_lines, read_workspace_health
-from .workspace import describe_refusal, open_workspace
+from .workspace import describe_refusal, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ..application.health import Health
     from ..application.unknown_conditions import UnknownConditions
     from ..application.workspace import Workspace
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from ..domain.approvals import ApprovalAlarm
     from ..domain.rows import RequestRow
     from ..policy.tables import Table
+    from .framework import Run
 
 
 _SAME: Final = 60  # characters by which a problem is recognized in another line
@@ -263,3 +267,60 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
         )
         needs = format_holds(one.on_hold)
         yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+
+
+# ---- status --check --------------------------------------------------------------------------------------------------
+
+
+def read_workspace_health(
+    workspace: Workspace, found: WorkspaceStatus | None = None, max_age: timedelta | None = None
+) -> Health:
+    """Return the health of unattended work. `found` saves reading the status again."""
+    from ..application.health import list_stuck, read_health
+    from ..application.policy_bundle import find_refused_tables
+    from ..application.policy_saves import read_current_policies, read_workspace_holds
+    from ..application.turn_permissions import read_held_counts
+    from ..application.undelivered import list_undelivered
+    from ..application.unknown_conditions import find_unknown_conditions
+
+    store, now = workspace.store, workspace.now()
+    stuck = list_stuck(
+        store,
+        store.repos(),
+        now,
+        held_counts=read_held_counts(store) if found is None else found.held_counts,
+        holds=read_workspace_holds(workspace),
+        refused=find_refused_tables(workspace),
+        unknown=find_unknown_conditions(workspace),
+        undelivered=list_undelivered(workspace),
+        read_policies=lambda: read_current_policies(workspace),
+    )
+    return read_health(store, now, max_age=max_age, stuck=[problem.sentence for problem in stuck])
+
+
+def health_lines(health: Health) -> Iterator[str]:
+    """Yield the first line of the status; nothing if `hf-gate run` was never started."""
+    if health.state.is_good and health.last is None:
+        return
+    word = "" if health.state.is_good else f"{health.state.value.upper()}: "
+    yield f"{word}{health.sentence}{f' {health.hint}' if health.hint else ''}"
+
+
+def check_health(run: Run, max_age: str | None) -> int:
+    """Print the state of unattended work in one line; return 0 if nobody needs to do anything, else 1."""
+    from ..application.health import Health
+
+    patience = None if max_age is None else timedelta(seconds=parse_seconds(max_age, "--max-age"))
+    run.is_announced = True  # one line only
+    workspace = open_stored_workspace(run)
+    if workspace is None:
+        health = Health(HealthState.IDLE, "`hf-gate run` was never started here.")
+    else:
+        health = read_workspace_health(workspace, max_age=patience)
+    line = f"{health.state}: {health.sentence}{f' {health.hint}' if health.hint else ''}"
+    run.out.record(
+        health_record(health),
+        lambda: [line, *(f"  {each}" for each in health.stuck)],
+        quiet=[health.state.value],
+    )
+    return 0 if health.state.is_good else 1
