@@ -23,7 +23,7 @@ from hf_gate.errors import Guarded
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.selections import Selections
 from hf_gate.web.request_context import RequestContext
-from hf_gate.web.selection_summary import summarize_selection
+from hf_gate.web.selection import summarize_selection
 from tests.web.kit import GOOD, Room, Visitor, a_room
 from tests.web.test_plans import ended, words
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.web.forms import MAX_PARTS, parse_form
+from hf_gate.web.request_context import MAX_PARTS, parse_form
 
 TYPE = "multipart/form-data; boundary=----geckoformboundary1a2b"
 MARK = b"------geckoformboundary1a2b"

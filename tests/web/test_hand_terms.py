@@ -20,7 +20,7 @@ from hf_gate.domain.hand_terms import HandTerms, TermsKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import Change
-from hf_gate.web.selection_summary import MAX_IN_TRAY
+from hf_gate.web.selection import MAX_IN_TRAY
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 
 POLICY = """\

@@ -14,7 +14,7 @@ from hf_gate.domain.sign_in import SignInFailed
 from hf_gate.hub.credentials import Secret
 from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
-from hf_gate.web.sign_in_attempts import SignInAttempts
+from hf_gate.web.hub_sign_in_pages import SignInAttempts
 from tests.web.kit import HOME, Answer, Room, Visitor, called, text_of
 from tests.web.sign_in_kit import CLIENT, begin, choose, sign_in
 from tests.web.test_hub_sign_in import desk, orgs

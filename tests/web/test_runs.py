@@ -31,8 +31,7 @@ from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
 from hf_gate.web.plan import read_plan
-from hf_gate.web.run_events import RunEventStream
-from hf_gate.web.run_worker import RunJob
+from hf_gate.web.run_worker import RunEventStream, RunJob
 from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
 from tests.web.test_plans import ended, made, words
 

@@ -24,8 +24,7 @@ from .clock import LocalHubClock
 from .faults import FaultPlan, FaultSet
 from .generator import GeneratedData
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
-from .hub_state import HubState
-from .rate_limit import RateLimiter, parse_quota
+from .hub_state import HubState, RateLimiter, parse_quota
 from .seeding import encode_oracle, seed_world
 from .world import World
 from .world_file import ORACLE_FILE, load_world

@@ -26,12 +26,11 @@ from .app_state import AppState
 from .client_networks import find_network
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
-from .forms import parse_form
 from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from .hub_sign_in_pages import HubSignInPages
 from .member_limits import MemberLimits, Turn
 from .missing_pages import MissingPage, describe_missing
-from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields
+from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields, parse_form
 from .routes import COMPARE_PATH, ROUTES, Route
 from .security import MAX_BODY, SecurityMiddleware
 from .sign_in import STORE_FAILED, Authenticator

@@ -1,15 +1,24 @@
-"""Approvals in the desk: taking back one's own, and the alarms of acceptances outside that lacked approvals."""
+"""Approvals in the desk: what acceptances do where two people must approve, taking back one's own, and alarms."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from starlette.responses import Response
 
 from ..application.approval_alarms import close_alarm, describe_alarms, list_open_alarms
-from ..application.approvals import as_approver, withdraw_approval
+from ..application.approval_needs import read_needs
+from ..application.approval_status import read_approval_status
+from ..application.approvals import NO_REQUEST, as_approver, withdraw_approval
+from ..application.grants_in_advance import Grant
 from ..domain.approvals import ApprovalAlarm
+from ..domain.ids import parse_repo
 from ..domain.rows import RequestRow
 from .request_context import RequestContext
 from .request_lines import request_key
+from .selection import SelectionSummary, read_rows
 
 
 def withdraw(context: RequestContext) -> Response:
@@ -35,3 +44,58 @@ def describe_open_alarms(context: RequestContext) -> str:
 def find_alarm(context: RequestContext, row: RequestRow) -> ApprovalAlarm | None:
     """Return the alarm of a request, if it is open."""
     return next((one for one, about in list_open_alarms(context.workspace.store) if about.id == row.id), None)
+
+
+# ---- acceptances of a selection --------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class ApprovalSummary:
+    """How many acceptances only get an approval, by their number (`1 of 2`), and how many none, with the reason.
+
+    All others get access. With `is_unread`, some may need two people, but there are too many to evaluate for a page.
+    """
+
+    first: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    is_unread: bool = False
+    total: int = 0
+
+    @property
+    def access_count(self) -> int:
+        """The number of those that get access."""
+        return self.total - self.first.total() - self.refused.total()
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether the acceptances do not all have the same effect."""
+        return self.total not in {self.access_count, self.first.total()} or len(self.first) > 1
+
+    @property
+    def only_step(self) -> str:
+        """The number of the approval if all get the same one, and nobody gets access; else ""."""
+        return next(iter(self.first), "") if self.first and not self.is_mixed else ""
+
+
+def summarize_approvals(context: RequestContext, weighed: SelectionSummary, grants: Sequence[Grant]) -> ApprovalSummary:
+    """Return what the acceptances of a selection, and grants to people who never asked, would do now."""
+    found = ApprovalSummary(total=weighed.count + len(grants))
+    if weighed.verb != "accept":
+        return found
+    workspace, policies = context.workspace, context.app_state.policies
+    needs = read_needs(workspace, lambda: policies.current)
+    found.refused[f"{NO_REQUEST}."] = sum(needs.is_two_person_repo(grant.repo) for grant in grants)
+    found.refused += Counter()  # without zeros
+    if not any(needs.is_two_person_repo(parse_repo(repo)) for repo in weighed.by_repo):
+        return found
+    if weighed.are_terms_stored:
+        found.is_unread = True
+        return found
+    rows = [row for part in read_rows(context, weighed) for row in part]
+    statuses = read_approval_status(workspace, rows, as_approver(context.member), lambda: policies.current)
+    for one in statuses.values():
+        if one.why_not:
+            found.refused[one.why_not] += 1
+        elif one.next_number < one.needed:
+            found.first[f"{one.next_number} of {one.needed}"] += 1
+    return found

@@ -1,4 +1,4 @@
-"""Assigns requests to members: one on its page, or the selected ones in the queue."""
+"""Assigns requests to members, one on its page or the selected ones in the queue; and the absences of members."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ..application.assignments import (
     is_same_member,
     list_assignable,
 )
-from ..application.deputies import list_absences
+from ..application.deputies import end_absence, list_absences, set_deputy
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import Status
 from ..domain.members import Member
@@ -159,3 +159,22 @@ def describe_changed(changed: int, assigned: int, member: Member | None) -> str:
     """Return a sentence about requests that were assigned or decided by somebody else meanwhile."""
     others = f" {pluralize(assigned, 'request')} assigned to {member.name if member else 'nobody'}." if assigned else ""
     return f"Somebody else assigned or decided {pluralize(changed, 'request')} meanwhile, so nothing changed there.{others}"
+
+
+# ---- absences --------------------------------------------------------------------------------------------------------
+
+
+def leave(context: RequestContext) -> Response:
+    """Store that the member is away, and who stands in."""
+    membership, values = (
+        context.app_state.membership,
+        (context.form_value("deputy")[:100], context.form_value("until")[:40]),
+    )
+    set_deputy(membership, context.member, *values, by=context.member.name, now=context.now)
+    return context.redirect_back("/settings#h-a")
+
+
+def come_back(context: RequestContext) -> Response:
+    """Store that the member is back."""
+    end_absence(context.app_state.membership, context.member, by=context.member.name, now=context.now)
+    return context.redirect_back("/settings#h-a")

@@ -1,19 +1,26 @@
-"""The audit log: ledger entries filtered by repo, kind, actor and person, as a page and as a file."""
+"""The audit log in the desk: its entries with filters, as files, and what proves it: verification, checkpoint, export."""
 
 from __future__ import annotations
 
+import json
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Final
 from urllib.parse import urlencode
+from weakref import WeakKeyDictionary
 
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_event_kind
 from ..application.ledger_entries import audit_record, group_key, group_similar, summarize_group
+from ..application.ledger_files import checkpoint_to_dict, export_ledger, store_checkpoint
+from ..application.ledger_verification import LedgerReport, verify_ledger
 from ..application.records import AuditRecord
+from ..application.workspace import Workspace
 from ..domain.events import KINDS, EventKind
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import WORKSPACE_CHAIN
@@ -22,9 +29,8 @@ from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
 from .audit_entries import KIND_LABELS, EntryLine, entry_lines, parse_number
-from .exports import export_response
-from .ledger_proofs import count_entries, last_proof, sees_all_repos
-from .request_context import RequestContext
+from .exports import export_response, file_response
+from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 
 PAGE_SIZE: Final = 50
 _CHUNK: Final = 200  # entries read at once for grouping
@@ -227,3 +233,65 @@ def _list_records(context: RequestContext, asked: AuditQuery) -> Iterator[AuditR
         before = found.next
         if before is None:
             return
+
+
+# ---- proofs ----------------------------------------------------------------------------------------------------------
+
+
+_NEEDS_ALL_REPOS: Final = "The audit log can only be verified as a whole, and you cannot see all of its repos."
+
+
+def count_entries(workspace: Workspace) -> int:
+    """Return the number of entries of all chains."""
+    return sum(length for length, _ in workspace.store.chains().values())
+
+
+def last_proof(workspace: Workspace) -> StoredProof | None:
+    """Return the last proof made in this process."""
+    return _proofs.get(workspace)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredProof:
+    """The result of a proof. `head`: the number of entries at that time; `took`: seconds."""
+
+    result: LedgerReport
+    at: datetime
+    took: float
+    head: int
+    by: str
+
+
+_proofs: WeakKeyDictionary[Workspace, StoredProof] = WeakKeyDictionary()
+_proving: Final = threading.Lock()
+
+
+def prove_ledger(context: RequestContext) -> Response:
+    """Verify all chains, seals and stored checkpoints; one proof at a time."""
+    require_all_repos(context, _NEEDS_ALL_REPOS)
+    if not _proving.acquire(blocking=False):
+        raise Refused("The audit log is already being verified.", hint="Reload the page in a moment.", status=409)
+    try:
+        workspace, begun = context.workspace, time.monotonic()
+        head = count_entries(workspace)
+        result = verify_ledger(workspace.store)
+        _proofs[workspace] = StoredProof(
+            result, context.app_state.now(), time.monotonic() - begun, head, context.member.name
+        )
+    finally:
+        _proving.release()
+    return RedirectResponse("/audit", 303)
+
+
+def make_checkpoint(context: RequestContext) -> Response:
+    """Store the heads of all chains and return them as a file, which later proves that nothing was cut off."""
+    require_all_repos(context, _NEEDS_ALL_REPOS)
+    made = store_checkpoint(context.workspace.store, context.now)
+    text = json.dumps(checkpoint_to_dict(made, context.workspace.store.endpoint), indent=1) + "\n"
+    return file_response([text.encode()], "application/json", f"checkpoint-{context.now:%Y%m%dT%H%M%SZ}.json")
+
+
+def download_ledger(context: RequestContext) -> Response:
+    """Return the ledger for `hf-gate audit verify --file`, without personal data."""
+    require_all_repos(context, _NEEDS_ALL_REPOS)
+    return file_response(export_ledger(context.workspace.store, context.now), "application/x-ndjson", "ledger.jsonl")

@@ -17,9 +17,8 @@ from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
-from .ledger_proofs import sees_all_repos
 from .people import person_url
-from .request_context import NotFound, RequestContext
+from .request_context import NotFound, RequestContext, sees_all_repos
 from .request_lines import request_key
 
 KIND_LABELS: Final[Mapping[str, str]] = {

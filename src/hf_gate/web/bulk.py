@@ -32,11 +32,11 @@ from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import Change, make_plan
 from . import formatting
+from .approvals import summarize_approvals
 from .assignments import list_names
-from .bulk_approvals import summarize_approvals
 from .bulk_ends import lacks_choice, parse_bulk_ends, read_terms, summarize_ends
 from .exports import export_response
-from .grants import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
+from .find_list import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
 from .queue import request_records
 from .queue_counts import count_matching, list_counts
@@ -44,8 +44,14 @@ from .queue_query import limit_to_visible_repos, parse_queue_query
 from .reason_texts import list_choices, preview_reason, read_reason
 from .request_context import NotFound, Refused, RequestContext, local_path
 from .request_lines import version_with_terms
-from .selection_page import parse_unticked, read_selection_page
-from .selection_summary import MAX_IN_TRAY, SelectionSummary, read_rows, summarize_selection
+from .selection import (
+    MAX_IN_TRAY,
+    SelectionSummary,
+    parse_unticked,
+    read_rows,
+    read_selection_page,
+    summarize_selection,
+)
 
 EACH_PERSON: Final = "each person"
 HOLD: Final = 60.0  # seconds in the tray for more than one request

@@ -23,8 +23,7 @@ from ..application.members import Team
 from ..application.policy_bundle import PolicyBundle
 from ..application.unknown_conditions import list_unknown_conditions
 from ..domain.timestamps import from_ms
-from .ledger_proofs import require_all_repos, sees_all_repos
-from .request_context import Refused, RequestContext
+from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 from .request_lines import request_key
 
 MAX_SHOWN: Final = 200

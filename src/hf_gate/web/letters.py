@@ -7,8 +7,7 @@ from typing import Final
 from starlette.responses import Response
 
 from ..application.letters import describe_times, list_due, list_open, list_samples
-from .ledger_proofs import require_all_repos
-from .request_context import RequestContext
+from .request_context import RequestContext, require_all_repos
 
 _SHOWN: Final = 50
 

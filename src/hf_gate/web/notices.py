@@ -12,8 +12,7 @@ from ..application.notice_records import DestinationRecord, MessageRecord, desti
 from ..application.notifications import list_lanes, list_messages, requeue
 from ..domain.notices import MessageState
 from ..domain.timestamps import to_ms
-from .ledger_proofs import require_all_repos
-from .request_context import Refused, RequestContext
+from .request_context import Refused, RequestContext, require_all_repos
 
 _SHOWN: Final = 50
 

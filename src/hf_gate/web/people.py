@@ -29,12 +29,11 @@ from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from . import formatting
-from .attempts import compare_answers
 from .bulk import redirect_to_bulk
 from .exports import export_response
 from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext
-from .request_history import HistoryEntry, list_history
+from .request_history import HistoryEntry, compare_answers, list_history
 from .request_lines import RequestLine, describe_person, request_key, request_lines
 
 PAGE_SIZE: Final = 50

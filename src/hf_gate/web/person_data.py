@@ -12,10 +12,9 @@ from ..application.store_maintenance import file_of_store, files_of
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from .exports import file_response
-from .ledger_proofs import require_all_repos
 from .people import find_by_name
 from .plan import forget_recent_plans
-from .request_context import NotFound, Refused, RequestContext
+from .request_context import NotFound, Refused, RequestContext, require_all_repos
 
 _NEEDS_ALL_REPOS = "Nothing was done: this concerns every repo, and you cannot see all of them."
 

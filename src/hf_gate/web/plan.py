@@ -31,9 +31,8 @@ from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_pla
 from ..plan.render import SHADOW, estimate_calls
 from ..plan.words import count_staying, describe_effects
 from .app_state import AppState
-from .change_lines import ChangeLine, change_line, visible_repos
+from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, group_changes, visible_repos
 from .exports import export_response, file_response
-from .plan_groups import MAX_GROUPS, add_examples, group_changes
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext
 from .run_worker import run_state

@@ -27,6 +27,7 @@ from ..policy.model import Policy, PolicyMode
 from ..policy.policy_checker import check_unique_names
 from ..policy.rule_phrases import has_constant
 from ..sources.workspace_folder import WorkspaceFolder
+from .audit import count_entries
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
 from .drafts import (
@@ -42,7 +43,6 @@ from .drafts import (
     visible_targets,
 )
 from .exports import export_response, file_response
-from .ledger_proofs import count_entries
 from .policy_cards import (
     CardLine,
     PostedDraft,

@@ -1,30 +1,89 @@
-"""The page of a request: answers, verdict with reasons, person, history, notes and the decision forms."""
+"""The page of a request: its place in the queue, answers, verdict with reasons, person, history, notes and forms."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
 
 from starlette.responses import RedirectResponse, Response
 
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
-from ..application.reveals import may_reveal
+from ..application.reveals import may_reveal, record_reveal
+from ..domain.display_text import join_words
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
-from ..domain.rows import RepoRow, RequestRow
+from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
+from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .approvals import find_alarm
 from .assignments import choose_assignee
-from .attempts import find_changes
 from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
-from .queue_query import PENDING, encode_query, queue_url
-from .request_context import NotFound, Refused, RequestContext
-from .request_history import find_reversal, fold_verdicts, list_history
+from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
+from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
+from .request_context import NotFound, Refused, RequestContext, parse_fields
+from .request_history import find_changes, find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines
-from .request_place import find_place, find_referring_query
-from .requester_summary import summarize_requester
+
+MAX_POSITION: Final = 1000  # later positions are not counted
+
+
+@dataclass(frozen=True, slots=True)
+class RequestPlace:
+    """The place of a request in a queue. `number` is None if the request is not in it, or far from its start.
+
+    `total` is the number of requests as text. `before` and `after` are addresses of pages.
+    """
+
+    number: int | None
+    total: str
+    before: str | None
+    after: str | None
+
+    @property
+    def text(self) -> str:
+        """The place in words: `4 of 974`, or only `974 requests`."""
+        if self.number is not None:
+            return f"{self.number:,} of {self.total}"
+        return f"{self.total} {'request' if self.total == '1' else 'requests'}"
+
+
+def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
+    """Return the place of a request in the queue of the address's query, the oldest first."""
+    asked, queue = parse_queue_query(context), context.workspace.queue
+    cells = list_counts(context)
+    most = MAX_COUNTED if count_matching(asked.query, cells) is None else MAX_POSITION
+    found = queue.find_neighbours(
+        limit_to_visible_repos(context, asked.query),
+        (row.state.asked_at, row.id),
+        now=to_ms(context.now),
+        zone=context.workspace.zone,
+        most=most,
+    )
+    tail = encode_query({"q": asked.text})
+    before, after = (
+        None if one is None else f"/requests/{request_key(one)}?{tail}" for one in (found.before, found.after)
+    )
+    return RequestPlace(found.number, format_total(context, asked.query, cells), before, after)
+
+
+def find_referring_query(context: RequestContext) -> str | None:
+    """Return the query of the queue page that led here; None if the address names one, or if it is the usual one.
+
+    So the rows of a page need not repeat its query, which may be long.
+    """
+    opener = urlsplit(context.referring_url)
+    if context.query or opener.path != "/queue":
+        return None
+    query = parse_fields(opener.query).get("q", [PENDING])[-1]
+    return None if query == PENDING else query
+
 
 ACCEPT_UNTIL = "until"  # in addresses, like a verb: accept with an end
 ASSIGN = "assign"  # in addresses: say who should decide
@@ -178,3 +237,82 @@ def choose_ends(context: RequestContext, line: RequestLine, verb: str) -> EndCho
     if is_accept and "accept" in line.verbs:
         return list_accept_choices(context, line)
     return list_end_choices(context, line.row) if verb == CHANGE_END and line.has_end_to_change else None
+
+
+# ---- the person ------------------------------------------------------------------------------------------------------
+
+
+class RequesterFact(NamedTuple):
+    """A fact on a person. `trust`: who controls it."""
+
+    name: str
+    value: str
+    trust: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequesterSummary:
+    """What is known of a person: `address`, `account` and `earlier` are one line together. Empty for viewers."""
+
+    address: str | None
+    account: str
+    earlier: str
+    facts: Sequence[RequesterFact]
+
+
+def summarize_requester(context: RequestContext, row: RequestRow) -> RequesterSummary | None:
+    """Return what is known of the person; None for viewers."""
+    if context.is_masked:
+        return None
+    who = row.person.identity
+    created = row.request.person.created_at if row.request else None
+    age = None if created is None else describe_age(max(0, (context.now - created).days))
+    account = "account age unknown" if age is None else f"account {age} old"
+    past = context.workspace.store.history(row.repo, [row.person.id], within=context.repo_ids)[row.person.id]
+    earlier = describe_decisions(past)
+    ledger = "this desk's audit log"
+    facts = (
+        RequesterFact("E-mail", who.email or "not shared", "account", "the request"),
+        RequesterFact("Account", "hidden" if age is None else f"{age} old", "account", "its id on the Hub"),
+        RequesterFact("Full name", who.fullname or "not given", "claimed", "the request"),
+        RequesterFact("Earlier decisions", earlier, "yours", ledger),
+    )
+    return RequesterSummary(who.email, account, earlier, facts)
+
+
+def describe_decisions(past: HistoryRow) -> str:
+    """Return the earlier decisions: `rejected once and sent back twice here; accepted at 2 other repos`."""
+    here = [
+        f"{word} {_times(number)}"
+        for word, number in (("accepted", past.accepted), ("rejected", past.rejected), ("sent back", past.resets))
+        if number
+    ]
+    found = [join_words(here, "and") + " here"] if here else []
+    if past.elsewhere:
+        found.append(f"accepted at {past.elsewhere:,} other {'repo' if past.elsewhere == 1 else 'repos'}")
+    return "; ".join(found) or "no earlier decisions"
+
+
+def _times(number: int) -> str:
+    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+# ---- personal data for viewers ---------------------------------------------------------------------------------------
+
+
+def reveal(context: RequestContext) -> Response:
+    """Record the reason, then show name, e-mail address and answers in this answer only."""
+    row = context.find_request(context.params["id"])
+    if not context.is_masked:
+        raise Refused("You see this data without a reason.", hint="Open the request.")
+    reason = record_reveal(context.workspace, row, context.form_value("reason"), context.member, context.now)
+    return context.render(
+        "revealed.html",
+        title="Personal data",
+        row=row,
+        key=request_key(row),
+        reason=reason,
+        answers=[] if row.request is None else list(row.request.answers.items()),
+        headers={"cache-control": "no-store"},
+    )

@@ -29,8 +29,7 @@ from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext
-from .run_events import CHECK_INTERVAL, RunEventStream
-from .run_worker import PAUSE, STOP, RunJob, run_state
+from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob, run_state
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (

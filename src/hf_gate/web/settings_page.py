@@ -16,9 +16,8 @@ from ..domain.sessions import METHOD_LABELS
 from ..domain.timestamps import from_ms, to_ms
 from . import formatting
 from .account_proofs import make_proof_link
-from .ledger_proofs import require_all_repos, sees_all_repos
 from .notices import read_section
-from .request_context import Refused, RequestContext
+from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 from .terminal import account_name, describe_link, parse_invitation
 from .unattended import describe_health
 

@@ -13,8 +13,7 @@ from ..domain.members import MemberRole
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState
 from ..errors import StoreBusy
-from .ledger_proofs import require_all_repos, sees_all_repos
-from .request_context import RequestContext
+from .request_context import RequestContext, require_all_repos, sees_all_repos
 
 
 @dataclass(frozen=True, slots=True)
