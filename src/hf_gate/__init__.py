@@ -63,71 +63,6 @@ if TYPE_CHECKING:
 
 __version__: Final[str] = "0.1.0"  # the same as in pyproject.toml; a house test compares them
 
-# Every public name is listed three times: here with its module, under `if TYPE_CHECKING:` for type checkers, and in
-# `__all__`.
-# tests/house/test_exports.py compares the three lists.
-_HOMES: dict[str, str] = {
-    "AccessRequest": "domain.requests",
-    "Account": "domain.accounts",
-    "AsyncHub": "hub.async_client",
-    "AsyncListing": "hub.listing",
-    "BadRequest": "errors",
-    "Completeness": "domain.completeness",
-    "Decision": "domain.requests",
-    "ForeignOrigin": "errors",
-    "Found": "protocol.flows.lookup",
-    "Gate": "domain.accounts",
-    "GateForm": "domain.forms",
-    "Head": "protocol.flows.listing",
-    "Guarded": "errors",
-    "HfGateError": "errors",
-    "Hub": "hub.client",
-    "HubError": "errors",
-    "HubUnavailable": "errors",
-    "Incomplete": "errors",
-    "InsecureEndpoint": "errors",
-    "InvalidRepo": "errors",
-    "InvalidStatus": "errors",
-    "InvalidTarget": "errors",
-    "OutcomeKind": "domain.outcomes",
-    "Listing": "hub.listing",
-    "NotAllowed": "errors",
-    "NotGated": "errors",
-    "Offline": "errors",
-    "Outcome": "domain.outcomes",
-    "OutcomeUnknown": "errors",
-    "Outlook": "protocol.pacing",
-    "Person": "domain.ids",
-    "PersonNotFound": "errors",
-    "Profile": "domain.accounts",
-    "Quarantined": "protocol.codec",
-    "ReasonTooLong": "errors",
-    "Repo": "domain.ids",
-    "RepoMoved": "errors",
-    "RepoNotFound": "errors",
-    "RepoType": "domain.ids",
-    "RequestNotFound": "errors",
-    "SpaceNotSupported": "errors",
-    "Stale": "errors",
-    "Status": "domain.lifecycle",
-    "TokenRights": "domain.accounts",
-    "UnexpectedAnswer": "errors",
-    "UsageError": "errors",
-    "WrongRepoType": "errors",
-    "accept_access_request": "hub.hf_functions",
-    "cancel_access_request": "hub.hf_functions",
-    "grant_access": "hub.hf_functions",
-    "list_accepted_access_requests": "hub.hf_functions",
-    "list_pending_access_requests": "hub.hf_functions",
-    "list_rejected_access_requests": "hub.hf_functions",
-    "list_reset_access_requests": "hub.hf_functions",
-    "parse_gate_form": "domain.forms",
-    "parse_repo": "domain.ids",
-    "reject_access_request": "hub.hf_functions",
-    "reset_access_request": "hub.hf_functions",
-    "revoke_access": "hub.hf_functions",
-}
-
 __all__ = [
     "AccessRequest",
     "Account",
@@ -190,6 +125,30 @@ __all__ = [
     "reset_access_request",
     "revoke_access",
 ]
+
+# Every public name is listed twice: under `if TYPE_CHECKING:` for type checkers, and in `__all__`. `_HOMES` has the module
+# of each: errors, unless it is named here. tests/house/test_exports.py compares them.
+_HOMES: Final = {name: "errors" for name in __all__ if name != "__version__"} | {
+    name: home
+    for home, names in {
+        "domain.accounts": ("Account", "Gate", "Profile", "TokenRights"),
+        "domain.completeness": ("Completeness",),
+        "domain.forms": ("GateForm", "parse_gate_form"),
+        "domain.ids": ("Person", "Repo", "RepoType", "parse_repo"),
+        "domain.lifecycle": ("Status",),
+        "domain.outcomes": ("Outcome", "OutcomeKind"),
+        "domain.requests": ("AccessRequest", "Decision"),
+        "hub.async_client": ("AsyncHub",),
+        "hub.client": ("Hub",),
+        "hub.hf_functions": (name for name in __all__ if name.endswith(("_access_request", "_requests", "_access"))),
+        "hub.listing": ("AsyncListing", "Listing"),
+        "protocol.codec": ("Quarantined",),
+        "protocol.flows.listing": ("Head",),
+        "protocol.flows.lookup": ("Found",),
+        "protocol.pacing": ("Outlook",),
+    }.items()
+    for name in names
+}
 
 
 def __getattr__(name: str) -> object:

@@ -42,8 +42,9 @@ def _used_of(tree: ast.Module, variable: str) -> set[str]:
 
 
 def _public(of: type) -> Iterator[str]:
-    """Methods, properties and fields."""
-    yield from (name for name in vars(of) if not name.startswith("_"))
+    """Methods, properties and fields, also those of a base class of ours."""
+    ours = [base for base in of.__mro__ if base.__module__.startswith("hf_gate")]
+    yield from (name for base in ours for name in vars(base) if not name.startswith("_"))
     if is_dataclass(of):
         yield from (field.name for field in fields(of))
 

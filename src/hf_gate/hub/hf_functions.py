@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from ..domain.lifecycle import Status
 from ..domain.requests import AccessRequest
 from ..errors import InvalidTarget
-from .client import Hub, RevocationMode
+from .client import Hub
+from .client_base import RevocationMode
 
 Token = bool | str | None
 
