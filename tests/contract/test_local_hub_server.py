@@ -16,8 +16,7 @@ import pytest
 from huggingface_hub import HfApi, hf_hub_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 
-from hf_gate.localhub.clock import LocalHubClock, parse_duration
-from hf_gate.localhub.hub_state import RateLimiter, parse_quota
+from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_duration, parse_quota
 from hf_gate.localhub.server import build_app
 from hf_gate.testing import LocalHub
 from tests.contract.local_hub_kit import fetch

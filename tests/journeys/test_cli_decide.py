@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.cli.execution import CommandResult
-from hf_gate.cli.name_suggestions import did_you_mean
+from hf_gate.cli.targets import did_you_mean
 from hf_gate.domain.ids import Person, Repo, parse_repo
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest

@@ -18,10 +18,9 @@ from hf_gate.hub.credentials import resolve_token
 from hf_gate.hub.driver import Driver
 from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.localhub import control_api, handlers
-from hf_gate.localhub.clock import LocalHubClock
 from hf_gate.localhub.faults import FaultPlan, FaultSet, parse_spec
 from hf_gate.localhub.http_messages import HttpRequest
-from hf_gate.localhub.hub_state import RateLimiter, parse_quota
+from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_quota
 from hf_gate.localhub.seeding import seed_world
 from hf_gate.localhub.server import LocalHubApp
 from hf_gate.localhub.world import World

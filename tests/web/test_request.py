@@ -12,7 +12,7 @@ from hf_gate import Hub
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.web.presence import BEAT, LEASE, Presence
+from hf_gate.web.app_state import BEAT, LEASE, Presence
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed
 
 

@@ -20,8 +20,7 @@ from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, Us
 from .confirmation import confirm_decision
 from .execution import CommandResult, execute_decisions, print_dry_run, print_result
 from .framework import GateCommand, Run, command, repo_type_option
-from .name_suggestions import did_you_mean, suggest_names
-from .targets import DecisionCommand, expand_globs, read_targets
+from .targets import DecisionCommand, did_you_mean, expand_globs, read_targets, suggest_names
 from .workspace import announce
 
 

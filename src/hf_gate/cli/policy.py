@@ -14,8 +14,7 @@ from ..domain.ids import Repo, RepoType
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row
-from .policy_files import Policies, print_errors, print_problems, read_policies
-from .policy_problems import summarize
+from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
 from .policy_tables import accept_table
 from .targets import parse_repo_argument
 

@@ -25,10 +25,9 @@ from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
 from .as_of import as_of_option, print_certainty, read_view
 from .framework import Run, command, repo_type_option
-from .name_suggestions import did_you_mean
 from .output import format_age
 from .request_table import describe_assignee, history_lines, request_lines, target_argument, verdict_cell
-from .targets import read_targets
+from .targets import did_you_mean, read_targets
 from .text_layout import terminal_width
 from .workspace import announce, open_stored_workspace, open_workspace
 

@@ -9,13 +9,12 @@ from typing import Any
 from ..domain.ids import Repo, parse_repo
 from ..domain.network_hosts import is_loopback_host
 from ..errors import HfGateError
-from .body_validation import BodyValidator
-from .clock import parse_duration
+from .context import BodyValidator
 from .faults import parse_spec
 from .handlers_access import add_request
 from .handlers_files import commit_files
 from .http_messages import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
-from .hub_state import HubState
+from .hub_state import HubState, parse_duration
 from .records import HubAccount, HubRepo
 from .world import World
 

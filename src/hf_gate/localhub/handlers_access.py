@@ -9,8 +9,7 @@ import msgspec
 
 from ..domain.lifecycle import Status
 from ..protocol.endpoints import MAX_BATCH_SIZE
-from .body_validation import BodyValidator, get_json_type
-from .context import NO_RIGHT, CallContext
+from .context import NO_RIGHT, BodyValidator, CallContext, get_json_type
 from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
 from .request_lists import find_request

@@ -12,8 +12,7 @@ import msgspec
 
 from ..domain.frontmatter import find_front_matter
 from ..domain.yaml_parser import parse_yaml
-from .body_validation import BodyValidator
-from .context import NO_RIGHT, CallContext
+from .context import NO_RIGHT, BodyValidator, CallContext
 from .handlers_access import check_gate
 from .http_messages import HttpError, HttpResponse, json_response
 from .records import Commit, HubRepo

@@ -10,8 +10,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from ..domain.lifecycle import STATUSES, Status
 from ..protocol.endpoints import MAX_PAGE_SIZE, MIN_PAGE_SIZE
-from .body_validation import BodyValidator, parse_number
-from .context import CallContext
+from .context import BodyValidator, CallContext, parse_number
 from .http_messages import HttpError, HttpResponse, format_ms, json_response, parse_ms
 from .records import HubAccount, HubRepo, StoredRequest, sort_key
 from .request_lists import ListQuery, read_all_rows, read_page, shuffled_key

@@ -8,8 +8,7 @@ from ..domain.frontmatter import find_front_matter
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence, parse_yaml
 from ..errors import InvalidRepo
-from .body_validation import BodyValidator, parse_number
-from .context import NO_RIGHT, CallContext
+from .context import NO_RIGHT, BodyValidator, CallContext, parse_number
 from .handlers_files import commit_files, find_commit
 from .handlers_lists import build_next_link
 from .http_messages import HttpError, HttpResponse, format_ms, json_response, text_response

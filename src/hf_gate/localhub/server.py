@@ -20,11 +20,10 @@ import uvicorn
 from ..private_files import open_private_file
 from ..protocol.endpoints import RecognizedCall
 from . import control_api, handlers
-from .clock import LocalHubClock
 from .faults import FaultPlan, FaultSet
 from .generator import GeneratedData
 from .http_messages import EXPOSED, HttpError, HttpRequest, HttpResponse
-from .hub_state import HubState, RateLimiter, parse_quota
+from .hub_state import HubState, LocalHubClock, RateLimiter, parse_quota
 from .seeding import encode_oracle, seed_world
 from .world import World
 from .world_file import ORACLE_FILE, load_world

@@ -1,11 +1,11 @@
-"""The state that all pages share: workspace, policies, tray, members and background threads."""
+"""The state that all pages share: workspace, policies, tray, members, open requests, one-time codes and threads."""
 
 from __future__ import annotations
 
 import secrets
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,10 +27,96 @@ from ..hub.credentials import PUBLIC_HUB
 from ..hub.local_hub_headers import get_world_id
 from .draft_pool import DraftPool
 from .hub_sign_in import HubSignIn
-from .one_time_codes import OneTimeCodes
 from .plan_maker import PlanMaker
-from .presence import Presence
 from .run_worker import RunWorker
+
+LIFETIME: Final = 15 * 60.0  # seconds
+_MAX_CODES: Final = 1000
+
+
+class OneTimeCodes:
+    """Issues codes for subjects; a new code of a subject replaces its old one."""
+
+    def __init__(self) -> None:
+        self._codes: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    def issue(self, subject: str) -> str:
+        """Make a new code."""
+        code = secrets.token_urlsafe(32)
+        self.put_back(code, subject)
+        return code
+
+    def put_back(self, code: str, subject: str) -> None:
+        """Make a code valid again after a failure of ours."""
+        now = time.monotonic()
+        with self._lock:
+            kept = {key: one for key, one in self._codes.items() if one[1] > now and one[0] != subject}
+            while len(kept) >= _MAX_CODES:
+                kept.pop(next(iter(kept)))
+            self._codes = {**kept, code: (subject, now + LIFETIME)}
+
+    def take(self, code: str) -> str | None:
+        """Use a code up, and return its subject, or None if it is not valid."""
+        with self._lock:
+            subject, until = self._codes.pop(code, ("", 0.0))
+        return subject if time.monotonic() < until else None
+
+
+BEAT: Final = 60.0  # seconds without a signal from the page, after which the member counts as gone
+LEASE: Final = 300.0  # seconds after opening, when a page that stays open no longer counts
+_MOST: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRequest:
+    """A request that a member has open. Times are of the monotonic clock."""
+
+    member: str
+    since: float
+    seen_at: float
+
+    def is_current(self, now: float) -> bool:
+        return now - self.seen_at <= BEAT and now - self.since <= LEASE
+
+
+@dataclass
+class Presence:
+    """The open requests of all members. `clock`: monotonic seconds."""
+
+    clock: Callable[[], float] = time.monotonic
+    _open: OrderedDict[tuple[int, str], OpenRequest] = field(default_factory=OrderedDict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def record(self, request: int, member: str, *, is_new: bool) -> None:
+        """Record that a member has a request open. `is_new`: they opened it just now."""
+        now, key = self.clock(), (request, member)
+        with self._lock:
+            before = None if is_new else self._open.get(key)
+            self._open[key] = OpenRequest(member, now if before is None else before.since, now)
+            self._open.move_to_end(key)
+            while len(self._open) > _MOST:
+                self._open.popitem(last=False)
+
+    def remove(self, request: int, member: str) -> None:
+        """Record that a member decided a request or closed its page."""
+        with self._lock:
+            self._open.pop((request, member), None)
+
+    def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
+        """Return by request the other members who have it open and for how many seconds, the longest first."""
+        now, wanted = self.clock(), set(requests)
+        with self._lock:
+            on = [
+                (request, look)
+                for (request, who), look in self._open.items()
+                if request in wanted and who != member and look.is_current(now)
+            ]
+        found: dict[int, list[tuple[str, int]]] = {}
+        for request, look in sorted(on, key=lambda one: one[1].since):
+            found.setdefault(request, []).append((look.member, int(now - look.since)))
+        return found
+
 
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach
 SHARED_HOLD: Final = 30.0  # and at one that others can reach, where a page takes longer

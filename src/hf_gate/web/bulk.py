@@ -34,7 +34,6 @@ from ..plan.model import Change, make_plan
 from . import formatting
 from .approvals import summarize_approvals
 from .assignments import list_names
-from .bulk_ends import lacks_choice, parse_bulk_ends, read_terms, summarize_ends
 from .exports import export_response
 from .find_list import OFFERED, describe_new_requests, grant_value, read_grants, start_grants
 from .plan_maker import store_plan
@@ -47,9 +46,13 @@ from .request_lines import version_with_terms
 from .selection import (
     MAX_IN_TRAY,
     SelectionSummary,
+    lacks_choice,
+    parse_bulk_ends,
     parse_unticked,
     read_rows,
     read_selection_page,
+    read_terms,
+    summarize_ends,
     summarize_selection,
 )
 

@@ -33,6 +33,7 @@ from .queue_by_person import PersonRequests
 from .queue_counts import (
     MAX_COUNTED,
     Counters,
+    build_chips,
     build_facets,
     count_matching,
     count_pending_by_verdict,
@@ -52,7 +53,6 @@ from .queue_query import (
     read_and_count,
     run_query,
 )
-from .queue_terms import build_chips
 from .request_context import NotFound, Refused, RequestContext
 from .request_lines import RequestLine, request_lines
 

@@ -23,10 +23,10 @@ from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .approvals import find_alarm
 from .assignments import choose_assignee
-from .decision_sheet import count_other_selected, make_sheet
 from .explanations import explain_request, find_rule_url
 from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
 from .queue_query import PENDING, encode_query, limit_to_visible_repos, parse_queue_query, queue_url
+from .reason_texts import count_other_selected, make_sheet
 from .request_context import NotFound, Refused, RequestContext, parse_fields
 from .request_history import find_changes, find_reversal, fold_verdicts, list_history
 from .request_lines import RequestLine, request_key, request_lines

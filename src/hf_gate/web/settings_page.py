@@ -1,22 +1,25 @@
-"""The settings page: members with their roles, sessions, permissions, and the proof of an account."""
+"""The settings page: members with their roles, sessions, permissions, the proof of an account, and notices."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
 from .. import bootstrap
 from ..application.deputies import describe_absence, list_absences, list_deputies, list_stood_in_for
+from ..application.notice_records import DestinationRecord, MessageRecord, destination_record, message_record
+from ..application.notifications import list_lanes, list_messages, requeue
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
+from ..domain.notices import MessageState
 from ..domain.sessions import METHOD_LABELS
 from ..domain.timestamps import from_ms, to_ms
 from . import formatting
 from .account_proofs import make_proof_link
-from .notices import read_section
 from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 from .terminal import account_name, describe_link, parse_invitation
 from .unattended import describe_health
@@ -175,4 +178,43 @@ def revoke(context: RequestContext) -> Response:
         raise Refused("There is no member with that name.")
     context.app_state.membership.revoke(member, context.member.name)
     context.app_state.run_worker.stop_runs_of(member)
+    return context.redirect_back("/settings")
+
+
+# ---- notices ---------------------------------------------------------------------------------------------------------
+
+
+_SHOWN: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeSection:
+    """What the settings page shows about notices."""
+
+    destinations: Sequence[DestinationRecord]
+    messages: Sequence[MessageRecord]
+
+    @property
+    def dead(self) -> int:
+        """How many dead letters there are."""
+        return sum(one.dead for one in self.destinations)
+
+
+def read_section(context: RequestContext) -> NoticeSection:
+    """Return the section for an admin of all repos."""
+    workspace = context.workspace
+    return NoticeSection(
+        [destination_record(one, count) for one, count in list_lanes(workspace)],
+        [message_record(row) for row in list_messages(workspace.store, _SHOWN)],
+    )
+
+
+def retry(context: RequestContext) -> Response:
+    """Queue one dead letter again, or all of them."""
+    require_all_repos(context, "Only an admin of all repos sends notices again.")
+    ident = context.form_value("id")
+    now = to_ms(context.now)
+    if not requeue(context.workspace, [ident] if ident else None, now):
+        states = (MessageState.WAITING.value, MessageState.SENDING.value)
+        raise Refused(f"There is no such dead letter. It may be {' or '.join(states)}, or its destination is off.")
     return context.redirect_back("/settings")
