@@ -23,8 +23,7 @@ from hf_gate.domain.past_history import fold_history
 from hf_gate.domain.request_state import RequestState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import UsageError
-from hf_gate.store.past_decisions import read_person_events
-from hf_gate.store.past_requests import find_moment, iterate_past_requests, read_past_requests
+from hf_gate.store.past_requests import find_moment, iterate_past_requests, read_past_requests, read_person_events
 from hf_gate.store.store import Store
 
 from .desk_kit import Desk, a_desk

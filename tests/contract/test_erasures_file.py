@@ -18,11 +18,10 @@ from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.backups import write_backup
 from hf_gate.store.copies import erase_in_copies
-from hf_gate.store.erasure import count_parts
-from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures
+from hf_gate.store.erasure import count_parts, delete_expired
+from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
-from hf_gate.store.retention import delete_expired, remove_traces
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
 from hf_gate.store.tray import Tray
@@ -111,7 +110,7 @@ def test_old_requests_of_somebody_whose_name_changed_are_deleted_and_the_store_s
     with open_store(tmp_path / "desk.db", endpoint=ENDPOINT) as store:
         _change_names(store)
         assert delete_expired(store, "pending", 1 << 60, limit=2, at=9, actor="run") == 2
-        assert remove_traces(store)
+        assert scrub(store)
         _check_index(store)
         take(store, EEG, _people({1: "zebra-new", 2: "bobby", 3: "carol"}), at=3_000)
         _check_index(store)

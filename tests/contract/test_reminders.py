@@ -27,9 +27,9 @@ from hf_gate.domain.notices import DeliveryKind
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded
 from hf_gate.policy.why import RecordedTraces, describe_wait_end, explain_verdict_in_words
+from hf_gate.store.erasure import delete_expired
 from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
-from hf_gate.store.retention import delete_expired
 
 from .evaluation_kit import START, Evaluated
 from .letter_kit import KilledError, Post

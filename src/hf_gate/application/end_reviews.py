@@ -24,9 +24,17 @@ from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
 from ..sources.profile import MAX_AGE
-from ..store.end_reviews import END_LIST, find_due_reviews, find_undecided, write_reviews
 from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
-from ..store.grant_terms import has_terms, iterate_grants_with_terms, read_shapes, read_terms
+from ..store.grant_terms import (
+    END_LIST,
+    find_due_reviews,
+    find_undecided,
+    has_terms,
+    iterate_grants_with_terms,
+    read_shapes,
+    read_terms,
+    write_reviews,
+)
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
 from .evaluated_tables import LookupHasher, note_tables
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms

@@ -21,9 +21,9 @@ from ..policy.rule_phrases import describe_rule_of, has_constant
 from ..policy.tables import Table
 from ..store.approvals import count_overdue
 from ..store.ledger import search_entries
+from ..store.queue_queries import find_overdue, find_undecided
 from ..store.store import Store
 from ..store.turns import read_turns
-from ..store.waiting import find_overdue, find_undecided
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import held_ends_note, read_held_ends
 from .policy_saves import PolicyHold

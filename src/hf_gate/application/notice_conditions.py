@@ -13,7 +13,7 @@ from ..domain.turns import TurnEnd, TurnRow
 from ..errors import NotAllowed
 from ..store.approvals import count_overdue
 from ..store.outbox import compare_conditions
-from ..store.waiting import count_older, find_older, find_overdue
+from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.writer import Writer
 from .health import StuckKind, list_stuck
 from .policy_bundle import PolicyBundle

@@ -20,8 +20,7 @@ from ..policy.fact_values import DecisionHistory, EmailFacts, TableHit
 from ..policy.model import Facts, UnknownReason
 from ..policy.table_versions import TableHistory
 from ..policy.tables import Table
-from ..store.past_decisions import read_person_events
-from ..store.past_requests import iterate_sync_marks, read_past_requests
+from ..store.past_requests import iterate_sync_marks, read_past_requests, read_person_events
 from ..store.store import Store
 from .evaluation import RepoPolicies, SourcesPort, reminders_of
 from .table_store import read_history

@@ -16,7 +16,7 @@ from ..plan.changes import PlanSubject, change_for_end
 from ..plan.guards import END_GUARD
 from ..plan.model import Change
 from ..policy.model import Policy
-from ..store.end_reviews import count_ended
+from ..store.grant_terms import count_ended
 from ..store.store import Store
 from .evaluated_parts import PlanBuffer
 from .policy_saves import read_holds

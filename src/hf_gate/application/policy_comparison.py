@@ -17,8 +17,7 @@ from ..policy.evaluator import Evaluator
 from ..policy.model import Action, Facts, Policy, PolicyMode, Verdict
 from ..policy.rule_phrases import describe_rule
 from ..policy.tables import Table
-from ..store.past_decisions import iterate_person_decisions, read_person_decisions
-from ..store.past_requests import read_granter
+from ..store.past_requests import iterate_person_decisions, read_granter, read_person_decisions
 from ..store.store import Store
 from .evaluation import RepoPolicies, compile_policies, policies_of_repo
 from .past_facts import DecidedRequest, PastFactReader, without_form

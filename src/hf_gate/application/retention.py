@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from ..domain.timestamps import DAY_MS, to_ms
-from ..store import retention
+from ..store.erasure import count_expired, delete_expired
+from ..store.erasure_file import scrub
 from .setting_keys import RETENTION_AT
 from .workspace import Workspace
 
@@ -18,7 +19,7 @@ def count_expired_by_status(workspace: Workspace) -> dict[str, int]:
     """Return how many requests of each configured status have been kept long enough."""
     periods = workspace.location.config.retention
     return {
-        status: retention.count_expired(workspace.store, status, _limit_of(workspace, days))
+        status: count_expired(workspace.store, status, _limit_of(workspace, days))
         for status, days in sorted(periods.items())
     }
 
@@ -28,7 +29,7 @@ def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) 
     done: dict[str, int] = {}
     for status, days in sorted(workspace.location.config.retention.items()):
         while most > 0:
-            count = retention.delete_expired(
+            count = delete_expired(
                 workspace.store,
                 status,
                 _limit_of(workspace, days),
@@ -41,7 +42,7 @@ def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) 
             if count == 0:
                 break
     if sum(done.values()):
-        retention.remove_traces(workspace.store)
+        scrub(workspace.store)
     return done
 
 

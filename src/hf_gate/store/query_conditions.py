@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, time, tzinfo
 from functools import cached_property
+from typing import Final, TypeAlias
 
+from ..domain.case_folding import fold_for_search
+from ..domain.lifecycle import Status
+from ..domain.members import OWNER_SETTING, owner_of_setting
+from ..domain.query import ASSIGNED_TO_NOBODY, Age, Day, Pattern, Term
+from .absences import find_deputies, read_absences
 from .search_text import parts_of
+from .sql import Database
 
 TEXT = "t.text"
 """The SQL for the search text. A statement with such a condition joins `texts t`."""
@@ -66,3 +74,85 @@ class Conditions:
         """Add a condition."""
         self.where.append(sql)
         self.values.extend(values)
+
+
+# ---- times -----------------------------------------------------------------------------------------------------------
+
+
+Condition: TypeAlias = tuple[str, Sequence[object]]
+"""A condition in SQL, with its values."""
+
+_EARLIER: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}  # a greater age is an earlier time
+_ENDLESS: Final = f"r.status = '{Status.ACCEPTED}' AND r.ends_at IS NULL AND r.terms IS NULL"
+
+
+def age_conditions(term: Term, now: int) -> Iterator[Condition]:
+    """Yield the conditions on the time since the request."""
+    for value in term.values:
+        if isinstance(value, Age):
+            yield f"r.asked_at {_EARLIER[value.sign]} ?", (now - value.seconds * 1000,)
+
+
+def day_condition(column: str, value: Day, zone: tzinfo) -> Condition:
+    """Return the condition that a time (ms) lies on, before or after a day."""
+    bounds = [(sign, day) for sign, day in zip((">=", "<"), value.bounds, strict=True) if day is not None]
+    starts = [round(datetime.combine(day, time(), zone).timestamp() * 1000) for _, day in bounds]
+    return " AND ".join(f"{column} {sign} ?" for sign, _ in bounds), starts
+
+
+def end_conditions(term: Term, now: int, zone: tzinfo) -> Iterator[Condition]:
+    """Yield the conditions on the end of access. Access with neither a date nor a condition has no end."""
+    for value in term.values:
+        if isinstance(value, Age):
+            yield f"r.ends_at {value.sign} ?", (now + value.seconds * 1000,)
+        elif isinstance(value, Day):
+            yield day_condition("r.ends_at", value, zone)
+        else:
+            yield ("r.ends_at IS NOT NULL" if value.is_any else _ENDLESS), ()
+
+
+# ---- assignments -----------------------------------------------------------------------------------------------------
+
+
+IS_FREE: Final = "r.assigned IS NULL"
+
+
+def assigned_conditions(db: Database, patterns: Iterable[Pattern], now: int) -> list[Condition]:
+    """Return the conditions of which one must hold. A value is a member's name, `none`, `=ID` or `!ID`.
+
+    `=ID` is the member with this id, `!ID` any other member. A deputy has what is assigned to those who are away.
+    """
+    names, deputies = _read_names(db), find_deputies(read_absences(db, now))
+    own, found = set[str](), list[Condition]()
+    for pattern in patterns:
+        text = pattern.parts[0]
+        if pattern.is_any:
+            found.append(("r.assigned IS NOT NULL", ()))
+        elif pattern.is_plain and text == ASSIGNED_TO_NOBODY:
+            found.append((IS_FREE, ()))
+        elif pattern.is_plain and text[:1] == "!":
+            among, value = db.in_clause(sorted(_with_absent({text[1:]}, deputies)))
+            found.append((f"r.assigned IS NOT NULL AND NOT r.assigned {among}", (value,)))
+        elif pattern.is_plain and text[:1] == "=":
+            own.add(text[1:])
+        else:
+            own |= {ident for ident, name in names.items() if pattern.matches(fold_for_search(name))}
+    if own:
+        among, value = db.in_clause(sorted(_with_absent(own, deputies)))
+        found.append((f"r.assigned {among}", (value,)))
+    return found
+
+
+def _with_absent(idents: set[str], deputies: dict[str, str]) -> set[str]:
+    """Return the members with those for whom they stand in."""
+    return idents | {away for away, deputy in deputies.items() if deputy in idents}
+
+
+def _read_names(db: Database) -> dict[str, str]:
+    """Return the names of the owner and of the members who may sign in, by id."""
+    names = {row[0]: row[1] for row in db.rows("SELECT id, name FROM members WHERE link IS NOT NULL")}
+    row = db.row("SELECT value FROM settings WHERE key = ?", (OWNER_SETTING,))
+    if row is not None:
+        owner = owner_of_setting(row[0])
+        names[owner.id] = owner.name
+    return names

@@ -12,9 +12,16 @@ from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
 from ..domain.query import KEY_VALUES, MISSING_APPROVAL, OVERDUE, SECOND_APPROVAL, Day, Pattern, Query, Term
-from .assigned_conditions import IS_FREE, assigned_conditions
-from .query_conditions import TEXT, Candidate, Conditions
-from .query_times import age_conditions, day_condition, end_conditions
+from .query_conditions import (
+    IS_FREE,
+    TEXT,
+    Candidate,
+    Conditions,
+    age_conditions,
+    assigned_conditions,
+    day_condition,
+    end_conditions,
+)
 from .search_text import NAME, SHORT, clean, is_dense, label_mark
 from .sql import Database, Row
 from .state_columns import repo_of
