@@ -7,8 +7,8 @@ from typing import Final
 
 from ..domain.letter_texts import LETTER_TEXTS
 from ..domain.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
-from ..domain.yaml_parser import Mapping, Node, Scalar
-from .node_reader import Keys, NodeReader
+from ..domain.yaml_parser import Node, Scalar
+from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_mail_server
 
 LETTER_KEYS: Final = (
@@ -28,7 +28,7 @@ def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
         reader.add_problem(node, "no_kinds", "letters needs `kinds`.", hint="Write `kinds: [received, ends]`.")
     kinds = _read_choices(reader, keys, "kinds", tuple(kind.value for kind in LetterKind))
     languages = _read_choices(reader, keys, "languages", LETTER_LANGUAGES) or ("en",)
-    needs = _read_needs(reader, keys["needs"][1]) if "needs" in keys else {}
+    needs: Map[str, Map[str, str]] = keys.read_part("needs", _read_needs, {})
     about_rules = [kind for kind in OF_RULES if kind in kinds]
     if about_rules and not needs:
         words = f"letters of the kind {about_rules[0]} require `needs`: what people must send, for each rule with `then: wait`."
@@ -38,21 +38,20 @@ def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
         reader.add_problem(
             keys["kinds"][1], "kinds_clash", words, hint="Remove `needed`: a reminder also names a date."
         )
-    number = reader.read_number(keys["per_person"][1], "per_person", 1, 30) if "per_person" in keys else None
     mail = [name for name in ("from", "user", "password") if name in keys and "smtp" not in keys]
     if mail:
         reader.add_problem(keys[mail[0]][0], "no_server", f"letters has `{mail[0]}` but no `smtp`.")
     return LetterConfig(
         kinds=tuple(LetterKind(kind) for kind in kinds),
         languages=languages,
-        texts=_read_texts(reader, keys["texts"][1]) if "texts" in keys else {},
+        texts=keys.read_part("texts", _read_texts, {}),
         needs=needs,
-        per_person=number or PER_PERSON,
+        per_person=keys.read_value("per_person", NodeReader.read_number, 30) or PER_PERSON,
         mail=read_mail_server(reader, keys, node, has_recipients=False) if "smtp" in keys else None,
     )
 
 
-def _read_choices(reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
+def _read_choices(reader: NodeReader, keys: KnownKeys, name: str, known: tuple[str, ...]) -> tuple[str, ...]:
     if name not in keys:
         return ()
     items = reader.read_items(keys[name][1], name, f"`{name}: [{known[0]}]`")
@@ -62,7 +61,7 @@ def _read_choices(reader: NodeReader, keys: Keys, name: str, known: tuple[str, .
 
 def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, dict[str, str]]:
     found: dict[LetterKind, dict[str, str]] = {}
-    keys = reader.read_keys(node, "texts", [kind.value for kind in LetterKind]) or {}
+    keys = reader.read_keys(node, "texts", [kind.value for kind in LetterKind]) or KnownKeys(reader)
     for name, (_, value) in keys.items():
         kind = LetterKind(name)
         found[kind] = _read_languages(reader, value, f"texts of {name}")
@@ -74,13 +73,7 @@ def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, dict[str, st
 
 def _read_needs(reader: NodeReader, node: Node) -> Map[str, Map[str, str]]:
     found: dict[str, Map[str, str]] = {}
-    if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "Write needs as `rule: text` lines.")
-        return found
-    for key, value in node.pairs:
-        rule = reader.read_id(key, "A rule's name") if isinstance(key, Scalar) else None
-        if rule is None:
-            continue
+    for rule, value in reader.read_ids(node, "Write needs as `rule: text` lines.", "A rule's name"):
         texts = _read_languages(reader, value, f"needs of {rule}")
         if any(len(text) > _MAX_NEED for text in texts.values()):
             reader.add_problem(value, "too_long", f"needs of {rule} has more than {_MAX_NEED} characters.")
@@ -94,6 +87,6 @@ def _read_languages(reader: NodeReader, node: Node, what: str) -> dict[str, str]
     if isinstance(node, Scalar):
         text = reader.read_text(node, what)
         return {} if text is None else {"en": text}
-    keys = reader.read_keys(node, what, LETTER_LANGUAGES) or {}
+    keys = reader.read_keys(node, what, LETTER_LANGUAGES) or KnownKeys(reader)
     texts = {name: reader.read_text(value, f"{what} in {name}") for name, (_, value) in keys.items()}
     return {name: text for name, text in texts.items() if text is not None}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as Map
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from ..domain.display_text import join_words
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
@@ -14,10 +14,32 @@ from .model import PolicyProblem
 from .strict_yaml import ScalarSource, SourceText, position_of, quote_scalar, suggest
 
 T = TypeVar("T")
-Keys = dict[str, tuple[Scalar, Node]]
+P = ParamSpec("P")
 
 ID = re.compile(r"[a-z0-9-]{1,64}\Z")
 NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+
+
+class KnownKeys(dict[str, tuple[Scalar, Node]]):
+    """The known keys of a map with their values."""
+
+    def __init__(self, reader: NodeReader) -> None:
+        super().__init__()
+        self.reader = reader
+
+    def read_value(
+        self,
+        name: str,
+        read: Callable[Concatenate[NodeReader, Node, str, P], T | None],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T | None:
+        """Read the value of a key with a function that gets the reader, the value and the key; None without this key."""
+        return read(self.reader, self[name][1], name, *args, **kwargs) if name in self else None
+
+    def read_part(self, name: str, read: Callable[[NodeReader, Node], T], default: T) -> T:
+        """Read the value of a key with a function that gets the reader and the value; the default without this key."""
+        return read(self.reader, self[name][1]) if name in self else default
 
 
 class NodeReader:
@@ -70,12 +92,12 @@ class NodeReader:
     def read_keys(
         self, node: Node, what: str, known: Iterable[str], *, synonyms: Map[str, str] | None = None,
         planned: Map[str, str] | None = None,
-    ) -> Keys | None:  # fmt: skip
+    ) -> KnownKeys | None:  # fmt: skip
         """Read a map with known keys; report unknown keys with a suggestion."""
         if not isinstance(node, Mapping):
             self.add_problem(node, "not_a_map", f"{what} must be written as `key: value` lines.")
             return None
-        choices, found = tuple(known), {}
+        choices, found = tuple(known), KnownKeys(self)
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the key as a plain word.")
@@ -111,6 +133,16 @@ class NodeReader:
             else:
                 found.append((key, value))
         return found
+
+    def read_ids(self, node: Node, hint: str, what: str) -> Iterator[tuple[str, Node]]:
+        """Read the pairs of a map whose keys are ids; `hint` says how to write the map."""
+        if not isinstance(node, Mapping):
+            self.add_problem(node, "not_a_map", hint)
+            return
+        for key, value in node.pairs:
+            name = self.read_id(key, what) if isinstance(key, Scalar) else None
+            if name is not None:
+                yield name, value
 
     def read_text(self, node: Node, what: str) -> str | None:
         """Read a text that is not empty."""
@@ -193,17 +225,16 @@ class NodeReader:
             self.add_problem(node, "bad_flag", f"`{text[:40]}` is neither true nor false.")
         return text == "true"
 
-    def read_number(self, node: Node, what: str, low: int, high: int) -> int | None:
+    def read_number(self, node: Node, what: str, high: int) -> int | None:
+        """Read a number from 1 to `high`."""
         text = self.read_text(node, what)
         if text is None:
             return None
-        if re.fullmatch(r"\d{1,4}", text) and low <= int(text) <= high:
+        if re.fullmatch(r"\d{1,4}", text) and 1 <= int(text) <= high:
             return int(text)
         number = int(text) if re.fullmatch(r"-?\d{1,4}", text) else None
-        fix = None if number is None else str(min(max(number, low), high))
-        self.add_problem(
-            node, "bad_number", f"{what} must be a number from {low} to {high}, not `{text[:40]}`.", fix=fix
-        )
+        fix = None if number is None else str(min(max(number, 1), high))
+        self.add_problem(node, "bad_number", f"{what} must be a number from 1 to {high}, not `{text[:40]}`.", fix=fix)
         return None
 
     def read_id(self, node: Node, what: str) -> str | None:

@@ -10,7 +10,7 @@ from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import DEFAULT_MODES, ChannelKind, Destination, MailServer, NoticeEvent, NoticeMode
 from ..domain.yaml_parser import Node
 from .literals import InvalidLiteralError
-from .node_reader import Keys, NodeReader
+from .node_reader import KnownKeys, NodeReader
 
 DESTINATION_KEYS: Final = (
     "name", "webhook", "key", "smtp", "from", "to", "user", "password", "apprise", "events", "digest", "personal",
@@ -18,12 +18,9 @@ DESTINATION_KEYS: Final = (
 MAX_DESTINATIONS: Final = 20
 _MAX_RECIPIENTS: Final = 20
 _SYNONYMS: Final = {
-    "url": "webhook",
-    "hook": "webhook",
+    **dict.fromkeys(("url", "hook"), "webhook"),
     "secret": "key",
-    "mail": "smtp",
-    "email": "smtp",
-    "server": "smtp",
+    **dict.fromkeys(("mail", "email", "server"), "smtp"),
     "sender": "from",
     "recipients": "to",
     "username": "user",
@@ -87,20 +84,17 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
     return Destination(
         name=name,
         kind=kind,
-        modes=_read_modes(reader, keys["events"][1]) if "events" in keys else DEFAULT_MODES,
-        digest_at=_read_time(reader, keys) or time(8),
-        has_personal="personal" in keys and reader.read_flag(keys["personal"][1], "personal"),
-        address=None if mail is not None else read_reference(reader, keys, kind.value),
-        key=read_reference(reader, keys, "key"),
+        modes=keys.read_part("events", _read_modes, DEFAULT_MODES),
+        digest_at=keys.read_value("digest", NodeReader.parse, "bad_time", _parse_time) or time(8),
+        has_personal=keys.read_value("personal", NodeReader.read_flag) or False,
+        address=None if mail is not None else keys.read_value(kind.value, read_reference),
+        key=keys.read_value("key", read_reference),
         mail=mail,
     )
 
 
-def read_reference(reader: NodeReader, keys: Keys, name: str) -> str | None:
+def read_reference(reader: NodeReader, node: Node, name: str) -> str | None:
     """Read `env:NAME` or `file:PATH`. The value itself must not stand in a file that is shared."""
-    if name not in keys:
-        return None
-    node = keys[name][1]
     text = reader.read_text(node, name)
     if text is None or _REFERENCE.fullmatch(text):
         return text
@@ -111,7 +105,7 @@ def read_reference(reader: NodeReader, keys: Keys, name: str) -> str | None:
 
 def _read_modes(reader: NodeReader, node: Node) -> dict[NoticeEvent, NoticeMode]:
     modes = dict(DEFAULT_MODES)
-    keys = reader.read_keys(node, "events", [event.value for event in NoticeEvent]) or {}
+    keys = reader.read_keys(node, "events", [event.value for event in NoticeEvent]) or KnownKeys(reader)
     for name, (_, value) in keys.items():
         mode = reader.read_choice(
             value, name, [mode.value for mode in NoticeMode], {"now": "immediate", "never": "off"}
@@ -121,10 +115,6 @@ def _read_modes(reader: NodeReader, node: Node) -> dict[NoticeEvent, NoticeMode]
     return modes
 
 
-def _read_time(reader: NodeReader, keys: Keys) -> time | None:
-    return reader.parse(keys["digest"][1], "digest", "bad_time", _parse_time) if "digest" in keys else None
-
-
 def _parse_time(text: str) -> time:
     match = _TIME.match(text)
     if match is None:
@@ -132,7 +122,9 @@ def _parse_time(text: str) -> time:
     return time(int(match[1]), int(match[2]))
 
 
-def read_mail_server(reader: NodeReader, keys: Keys, node: Node, *, has_recipients: bool = True) -> MailServer | None:
+def read_mail_server(
+    reader: NodeReader, keys: KnownKeys, node: Node, *, has_recipients: bool = True
+) -> MailServer | None:
     """Read a mail server with its sender and login, and its recipients if it has any."""
     needed = ("from", "to") if has_recipients else ("from",)
     if missing := [name for name in needed if name not in keys]:
@@ -143,14 +135,14 @@ def read_mail_server(reader: NodeReader, keys: Keys, node: Node, *, has_recipien
     server = reader.parse(keys["smtp"][1], "smtp", "bad_server", _parse_server)
     sender = reader.parse(keys["from"][1], "from", "bad_address", _parse_address)
     to = _read_recipients(reader, keys["to"][1]) if has_recipients else ()
-    user = reader.read_text(keys["user"][1], "user") if "user" in keys else None
+    user = keys.read_value("user", NodeReader.read_text)
     if ("user" in keys) != ("password" in keys):
         reader.add_problem(node, "half_login", "smtp needs both `user` and `password`, or neither.")
         return None
     if server is None or sender is None or to is None:
         return None
     host, port = server
-    password = read_reference(reader, keys, "password")
+    password = keys.read_value("password", read_reference)
     return MailServer(host=host, port=port, sender=sender, to=to, user=user, password=password)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping as Map
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -12,31 +11,32 @@ from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
 from .fact_table import ANSWER_ROLES
 from .literals import parse_glob, parse_share
 from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Roster, Rule, TableSpec
-from .node_reader import Keys, NodeReader
+from .node_reader import KnownKeys, NodeReader
 from .policy_digest import policy_digest
 from .rule_parser import ACTION_SYNONYMS, ACTIONS, read_rules
 from .strict_yaml import SourceText, YamlDocument, position_of, read_yaml
 
 KEYS = ("version", "policy", "applies_to", "mode", "judges", "tables", "roles", "let", "rules", "tests")
 _SYNONYMS = {
-    "name": "policy",
-    "id": "policy",
-    "repos": "applies_to",
-    "repo": "applies_to",
-    "repositories": "applies_to",
-    "targets": "applies_to",
-    "appliesto": "applies_to",
+    **dict.fromkeys(("name", "id"), "policy"),
+    **dict.fromkeys(("repos", "repo", "repositories", "targets", "appliesto"), "applies_to"),
     "lists": "tables",
-    "vars": "let",
-    "variables": "let",
-    "define": "let",
+    **dict.fromkeys(("vars", "variables", "define"), "let"),
     "checks": "rules",
-    "statuses": "judges",
-    "status": "judges",
+    **dict.fromkeys(("statuses", "status"), "judges"),
     "examples": "tests",
 }
-_RESERVED = frozenset({"request", "person", "email", "form", "answers", "tables", "history", "terms", "now"}) | {
-    *(
+_RESERVED = frozenset(
+    [
+        "request",
+        "person",
+        "email",
+        "form",
+        "answers",
+        "tables",
+        "history",
+        "terms",
+        "now",
         "as",
         "break",
         "const",
@@ -51,11 +51,34 @@ _RESERVED = frozenset({"request", "person", "email", "form", "answers", "tables"
         "in",
         "let",
         "loop",
-    ),
-    *("namespace", "null", "package", "return", "size", "true", "var", "void", "while", "all", "exists", "exists_one"),
-    *("filter", "map", "matches", "duration", "timestamp", "bool", "int", "uint", "double", "string", "bytes", "list"),
-    *("type", "dyn"),
-}
+        "namespace",
+        "null",
+        "package",
+        "return",
+        "size",
+        "true",
+        "var",
+        "void",
+        "while",
+        "all",
+        "exists",
+        "exists_one",
+        "filter",
+        "map",
+        "matches",
+        "duration",
+        "timestamp",
+        "bool",
+        "int",
+        "uint",
+        "double",
+        "string",
+        "bytes",
+        "list",
+        "type",
+        "dyn",
+    ]
+)
 """Names that a `let` cannot have: the first parts of fact names, and reserved words of CEL."""
 
 
@@ -83,7 +106,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)
 
 
-def read_version(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> None:
+def read_version(reader: NodeReader, keys: KnownKeys, root: Node) -> None:
     """Check `version: 1`, with which policy files and hf-gate.yaml begin."""
     if "version" not in keys:
         first = root.pairs[0][0] if isinstance(root, Mapping) and root.pairs else None
@@ -105,41 +128,29 @@ def _read_policy(reader: NodeReader, root: Node, source: SourceText) -> Policy |
     read_version(reader, keys, root)
     name = _read_name(reader, keys, root)
     rules = _read_required_rules(reader, keys, root)
-    mode = (
-        reader.read_choice(keys["mode"][1], "mode", tuple(PolicyMode), _MODE_SYNONYMS)
-        if "mode" in keys
-        else PolicyMode.SHADOW
-    )
+    mode = keys.read_value("mode", NodeReader.read_choice, tuple(PolicyMode), _MODE_SYNONYMS)
     policy = Policy(
         name=name or "",
         applies_to=_read_applies_to(reader, keys, root),
         rules=rules,
         mode=PolicyMode(mode) if mode else PolicyMode.SHADOW,
-        judges=_read_judges(reader, keys["judges"][1]) if "judges" in keys else (Status.PENDING,),
-        tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
-        roles=_read_roles(reader, keys["roles"][1]) if "roles" in keys else {},
-        let=_read_lets(reader, keys["let"][1]) if "let" in keys else {},
-        tests=_read_tests(reader, keys["tests"][1]) if "tests" in keys else (),
+        judges=keys.read_part("judges", _read_judges, (Status.PENDING,)),
+        tables=keys.read_part("tables", read_tables, ()),
+        roles=keys.read_part("roles", _read_roles, {}),
+        let=keys.read_part("let", _read_lets, {}),
+        tests=keys.read_part("tests", _read_tests, ()),
         source=source.name,
     )
     return policy if name else None
 
 
 _MODE_SYNONYMS = {
-    "dry_run": "shadow",
-    "off": "shadow",
-    "test": "shadow",
-    "report": "shadow",
-    "observe": "shadow",
-    "on": "enforce",
-    "live": "enforce",
-    "active": "enforce",
-    "enforced": "enforce",
-    "enforcing": "enforce",
+    **dict.fromkeys(("dry_run", "off", "test", "report", "observe"), "shadow"),
+    **dict.fromkeys(("on", "live", "active", "enforced", "enforcing"), "enforce"),
 }
 
 
-def _read_name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> str | None:
+def _read_name(reader: NodeReader, keys: KnownKeys, root: Node) -> str | None:
     if "policy" in keys:
         return reader.read_id(keys["policy"][1], "policy")
     if _are_all_keys_known(keys, root):
@@ -147,7 +158,7 @@ def _read_name(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: No
     return None
 
 
-def _read_applies_to(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[str, ...]:
+def _read_applies_to(reader: NodeReader, keys: KnownKeys, root: Node) -> tuple[str, ...]:
     if "applies_to" not in keys:
         if _are_all_keys_known(keys, root):
             words = "The policy has no repos."
@@ -163,7 +174,7 @@ def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(each for each in found if each is not None))
 
 
-def _read_required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]], root: Node) -> tuple[Rule, ...]:
+def _read_required_rules(reader: NodeReader, keys: KnownKeys, root: Node) -> tuple[Rule, ...]:
     if "rules" in keys:
         return read_rules(reader, keys["rules"][1])
     if _are_all_keys_known(keys, root):
@@ -172,7 +183,7 @@ def _read_required_rules(reader: NodeReader, keys: Map[str, tuple[Scalar, Node]]
     return ()
 
 
-def _are_all_keys_known(keys: Map[str, tuple[Scalar, Node]], root: Node) -> bool:
+def _are_all_keys_known(keys: KnownKeys, root: Node) -> bool:
     """Tell whether all keys are known. An unknown key is probably a misspelling of the missing key."""
     return isinstance(root, Mapping) and len(keys) == len(root.pairs)
 
@@ -195,7 +206,7 @@ def _read_roles(reader: NodeReader, node: Node) -> dict[str, str]:
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write roles as `role: Label of the form` lines.")
         return found
-    known = reader.read_keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or {}
+    known = reader.read_keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or KnownKeys(reader)
     for role, (_, value) in known.items():
         label = reader.read_text(value, f"The label of {role}")
         if label is not None:
@@ -204,17 +215,10 @@ def _read_roles(reader: NodeReader, node: Node) -> dict[str, str]:
 
 
 _ROLE_SYNONYMS = {
-    "institution": "affiliation",
-    "organisation": "affiliation",
-    "organization": "affiliation",
-    "company": "affiliation",
-    "use": "purpose",
-    "intended_use": "purpose",
-    "usecase": "purpose",
-    "reason": "purpose",
+    **dict.fromkeys(("institution", "organisation", "organization", "company"), "affiliation"),
+    **dict.fromkeys(("use", "intended_use", "usecase", "reason"), "purpose"),
     "mail": "email",
-    "terms": "consent",
-    "agreement": "consent",
+    **dict.fromkeys(("terms", "agreement"), "consent"),
     "birthday": "birth_date",
     "position": "job",
 }
@@ -270,9 +274,9 @@ def _read_expectation(reader: NodeReader, node: Node) -> tuple[str | None, str |
         if keys is not None:
             reader.add_problem(node, "empty", "want needs `then` or `rule`.")
         return None, None
-    then = reader.read_choice(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS) if "then" in keys else None
-    rule = reader.read_id(keys["rule"][1], "rule") if "rule" in keys else None
-    return then, rule
+    return keys.read_value("then", NodeReader.read_choice, tuple(ACTIONS), ACTION_SYNONYMS), keys.read_value(
+        "rule", NodeReader.read_id
+    )
 
 
 def _read_facts(reader: NodeReader, node: Node) -> dict[str, object]:
@@ -309,15 +313,9 @@ def _read_fact_value(reader: NodeReader, node: Node) -> object:
 _NOT_IN_PATH = re.compile("[\x00\ud800-\udfff]")
 _TABLE_KEYS = ("user_id", "username", "email")
 _TABLE_KEY_SYNONYMS = {
-    "id": "user_id",
-    "userid": "user_id",
-    "_id": "user_id",
-    "user": "username",
-    "login": "username",
-    "name": "username",
-    "mail": "email",
-    "e_mail": "email",
-    "address": "email",
+    **dict.fromkeys(("id", "userid", "_id"), "user_id"),
+    **dict.fromkeys(("user", "login", "name"), "username"),
+    **dict.fromkeys(("mail", "e_mail", "address"), "email"),
 }
 _PLANNED_TABLE_KEYS = {
     "register": "`register:` is not supported yet; export the agreements to a CSV and write `file:` and `key:`.",
@@ -382,18 +380,14 @@ def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSp
     key = _read_key(reader, keys["key"][1])
     if not file or not key:
         return None
-    roster = _read_roster(reader, keys)
-    share = (
-        reader.parse(keys["max_removed"][1], "max_removed", "bad_share", parse_share) if "max_removed" in keys else None
-    )
+    roster = _read_roster(keys)
+    share = keys.read_value("max_removed", NodeReader.parse, "bad_share", parse_share)
     share = DEFAULT_MAX_REMOVED if share is None and roster is Roster.AUTHORITATIVE else share
     return TableSpec(name.text, key, file=file, roster=roster, max_removed=share, position=position_of(name))
 
 
-def _read_roster(reader: NodeReader, keys: Keys) -> Roster | None:
-    if "roster" not in keys:
-        return None
-    word = reader.read_choice(keys["roster"][1], "roster", [each.value for each in Roster], {"full": "authoritative"})
+def _read_roster(keys: KnownKeys) -> Roster | None:
+    word = keys.read_value("roster", NodeReader.read_choice, [each.value for each in Roster], {"full": "authoritative"})
     return None if word is None else Roster(word)
 
 

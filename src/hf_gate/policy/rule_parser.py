@@ -10,9 +10,9 @@ from ..domain.grants import Duration
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, FactEnd, Rule, SourcePosition, Until
-from .node_reader import Keys, NodeReader
+from .node_reader import KnownKeys, NodeReader
 from .reasons import find_reason_faults
-from .strict_yaml import ScalarSource, position_of
+from .strict_yaml import ScalarSource, position_of, value_of
 
 ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
 ACTION_SYNONYMS = {
@@ -24,69 +24,35 @@ ACTION_SYNONYMS = {
 }
 _END_ACTIONS = ("reset", "reject", "human")
 _REASON_ACTIONS = (Action.RESET, Action.REJECT)
-_QUEUE_ACTIONS = (Action.HUMAN, Action.ACCEPT)
 
 # the actions with which each key is valid
 _KEY_ACTIONS: Map[str, tuple[Action, ...]] = {
-    "reason": (*_REASON_ACTIONS, Action.WAIT),
-    "reason_template": (*_REASON_ACTIONS, Action.WAIT),
-    "at_most": (Action.WAIT,),
-    "after": (Action.WAIT,),
-    "until": (Action.ACCEPT,),
-    "keep_while": (Action.ACCEPT,),
-    "grace": (Action.ACCEPT,),
-    "notice": (Action.ACCEPT,),
-    "at_end": (Action.ACCEPT,),
-    "end_reason": (Action.ACCEPT,),
-    "queue": _QUEUE_ACTIONS,
-    "due": _QUEUE_ACTIONS,
-    "priority": _QUEUE_ACTIONS,
-    "reviewers": _QUEUE_ACTIONS,
+    **dict.fromkeys(("reason", "reason_template"), (*_REASON_ACTIONS, Action.WAIT)),
+    **dict.fromkeys(("at_most", "after"), (Action.WAIT,)),
+    **dict.fromkeys(("until", "keep_while", "grace", "notice", "at_end", "end_reason"), (Action.ACCEPT,)),
+    **dict.fromkeys(("queue", "due", "priority", "reviewers"), (Action.HUMAN, Action.ACCEPT)),
 }
 _KEYS = ("id", "when", "unless", "then", "says", *_KEY_ACTIONS)
 MAX_NOTICES = 5  # the most times of `notice`
 MAX_SAYS = 120  # the most characters of `says`
 _SYNONYMS = {
-    "name": "id",
-    "rule": "id",
-    "if": "when",
-    "condition": "when",
-    "match": "when",
-    "expr": "when",
-    "except": "unless",
-    "unless_": "unless",
-    "not": "unless",
-    "action": "then",
-    "decision": "then",
-    "verdict": "then",
-    "do": "then",
-    "message": "reason",
-    "text": "reason",
-    "because": "reason",
+    **dict.fromkeys(("name", "rule"), "id"),
+    **dict.fromkeys(("if", "condition", "match", "expr"), "when"),
+    **dict.fromkeys(("except", "unless_", "not"), "unless"),
+    **dict.fromkeys(("action", "decision", "verdict", "do"), "then"),
+    **dict.fromkeys(("message", "text", "because"), "reason"),
     "template": "reason_template",
-    "expires": "until",
-    "expires_in": "until",
-    "expiry": "until",
-    "for": "until",
-    "max": "at_most",
-    "timeout": "at_most",
+    **dict.fromkeys(("expires", "expires_in", "expiry", "for"), "until"),
+    **dict.fromkeys(("max", "timeout"), "at_most"),
     "else": "after",
-    "while": "keep_while",
-    "only_while": "keep_while",
-    "as_long_as": "keep_while",
+    **dict.fromkeys(("while", "only_while", "as_long_as"), "keep_while"),
     "grace_period": "grace",
-    "notify": "notice",
-    "remind": "notice",
-    "reminders": "notice",
-    "on_end": "at_end",
-    "on_expiry": "at_end",
-    "deadline": "due",
-    "sla": "due",
+    **dict.fromkeys(("notify", "remind", "reminders"), "notice"),
+    **dict.fromkeys(("on_end", "on_expiry"), "at_end"),
+    **dict.fromkeys(("deadline", "sla"), "due"),
     "prio": "priority",
     "reviewer": "reviewers",
-    "say": "says",
-    "description": "says",
-    "explains": "says",
+    **dict.fromkeys(("say", "description", "explains"), "says"),
 }
 _PLANNED_KEYS = {
     "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
@@ -106,14 +72,10 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
             continue
         if rule.id in seen and isinstance(item, Mapping):
             words = f"duplicate rule id `{rule.id}` (first used on line {seen[rule.id].line})."
-            reader.add_problem(_value_of(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
+            reader.add_problem(value_of(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
         seen.setdefault(rule.id, rule.position)
         found.append(rule)
     return tuple(found)
-
-
-def _value_of(node: Mapping, name: str) -> Node | None:
-    return next((value for key, value in node.pairs if isinstance(key, Scalar) and key.text == name), None)
 
 
 def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
@@ -127,44 +89,37 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
     then = ACTIONS[action]
     _check_key_fits_action(reader, keys, node, then)
     _check_required_keys(reader, keys, node, then)
-    until = _read_until(reader, keys)
-    at_end = _read_choice(reader, keys, "at_end", _END_ACTIONS, _END_SYNONYMS)
+    until = _read_until(reader, keys["until"][1]) if "until" in keys else None
+    at_end = keys.read_value("at_end", _read_end, _END_SYNONYMS)
     return Rule(
         id=name,
         then=then,
-        when=_read_expression(reader, keys, "when"),
-        unless=_read_expression(reader, keys, "unless"),
-        reason=_read_texts(reader, keys, "reason"),
-        reason_template=_read_name(reader, keys, "reason_template"),
-        at_most=_read_duration(reader, keys, "at_most"),
-        after=_read_choice(reader, keys, "after", _END_ACTIONS, ACTION_SYNONYMS),
+        when=_read_expression(keys, "when"),
+        unless=_read_expression(keys, "unless"),
+        reason=read_reasons(reader, keys["reason"][1], "reason") if "reason" in keys else None,
+        reason_template=keys.read_value("reason_template", NodeReader.read_id),
+        at_most=keys.read_value("at_most", _read_duration),
+        after=keys.read_value("after", _read_end, ACTION_SYNONYMS),
         until=until,
-        keep_while=_read_expression(reader, keys, "keep_while"),
-        grace=_read_duration(reader, keys, "grace"),
+        keep_while=_read_expression(keys, "keep_while"),
+        grace=keys.read_value("grace", _read_duration),
         at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
-        end_reason=_read_one_text(reader, keys, "end_reason"),
-        notice=_read_notice(reader, keys),
-        queue=reader.read_id(keys["queue"][1], "queue") if "queue" in keys else None,
-        due=_read_duration(reader, keys, "due"),
-        priority=reader.read_number(keys["priority"][1], "priority", 1, 3) if "priority" in keys else None,
-        reviewers=(reader.read_number(keys["reviewers"][1], "reviewers", 1, 2) or 1) if "reviewers" in keys else 1,
-        says=_read_sentence(reader, keys, "says"),
+        end_reason=keys.read_value("end_reason", read_reason),
+        notice=keys.read_value("notice", _read_notice) or (),
+        queue=keys.read_value("queue", NodeReader.read_id),
+        due=keys.read_value("due", _read_duration),
+        priority=keys.read_value("priority", NodeReader.read_number, 3),
+        reviewers=keys.read_value("reviewers", NodeReader.read_number, 2) or 1,
+        says=keys.read_value("says", _read_sentence),
         position=position_of(node),
         key_positions={key: position_of(value) for key, (_, value) in keys.items()},
     )
 
 
-_END_SYNONYMS = {
-    **ACTION_SYNONYMS,
-    "revoke": "reset",
-    "remove": "reset",
-    "end": "reset",
-    "expire": "reset",
-    "renew": "reset",
-}
+_END_SYNONYMS = {**ACTION_SYNONYMS, **dict.fromkeys(("revoke", "remove", "end", "expire", "renew"), "reset")}
 
 
-def _read_id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str | None:
+def _read_id(reader: NodeReader, keys: KnownKeys, node: Mapping, number: int) -> str | None:
     if "id" in keys:
         name = reader.read_id(keys["id"][1], "id")
         if name == "none":
@@ -187,7 +142,7 @@ def _read_id(reader: NodeReader, keys: Keys, node: Mapping, number: int) -> str 
     return None
 
 
-def _read_action(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
+def _read_action(reader: NodeReader, keys: KnownKeys, node: Mapping) -> str | None:
     if "then" in keys:
         return reader.read_choice(keys["then"][1], "then", tuple(ACTIONS), ACTION_SYNONYMS)
     if len(keys) == len(node.pairs):
@@ -195,7 +150,7 @@ def _read_action(reader: NodeReader, keys: Keys, node: Mapping) -> str | None:
     return None
 
 
-def _check_key_fits_action(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_key_fits_action(reader: NodeReader, keys: KnownKeys, node: Mapping, then: Action) -> None:
     for name, (key, value) in keys.items():
         if name in _KEY_ACTIONS and then not in _KEY_ACTIONS[name]:
             fits = " or ".join(action.value for action in _KEY_ACTIONS[name])
@@ -220,7 +175,7 @@ def _add_no_effect(reader: NodeReader, node: Mapping, key: Scalar, value: Node, 
     reader.add_yaml_fix(key, "no_effect", words, "", hint="Remove it.", length=length)
 
 
-def _check_required_keys(reader: NodeReader, keys: Keys, node: Mapping, then: Action) -> None:
+def _check_required_keys(reader: NodeReader, keys: KnownKeys, node: Mapping, then: Action) -> None:
     action_node = keys["then"][1]
     if then is Action.WAIT:
         missing = [
@@ -240,7 +195,7 @@ def _check_required_keys(reader: NodeReader, keys: Keys, node: Mapping, then: Ac
                 _add_no_effect(reader, node, *keys[name], f"`{name}` has no effect with `after: human`.")
 
 
-def _require_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) -> None:
+def _require_reason(reader: NodeReader, keys: KnownKeys, node: Mapping, action: str) -> None:
     if "reason" in keys and "reason_template" in keys:
         reader.add_problem(
             keys["reason_template"][0], "reason_twice", "Use either `reason` or `reason_template`, not both."
@@ -254,63 +209,42 @@ def _require_reason(reader: NodeReader, keys: Keys, node: Mapping, action: str) 
 # ---- single keys -----------------------------------------------------------------------------------------------------
 
 
-def _read_expression(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    text = reader.read_text(keys[name][1], name) if name in keys else None
+def _read_expression(keys: KnownKeys, name: str) -> str | None:
+    text = keys.read_value(name, NodeReader.read_text)
     return None if text is None else text.strip()
 
 
-def _read_duration(reader: NodeReader, keys: Keys, name: str) -> Duration | None:
-    return reader.parse(keys[name][1], name, "bad_span", parse_duration) if name in keys else None
+def _read_duration(reader: NodeReader, node: Node, name: str) -> Duration | None:
+    return reader.parse(node, name, "bad_span", parse_duration)
 
 
-def _read_until(reader: NodeReader, keys: Keys) -> Until | None:
-    if "until" not in keys:
-        return None
-    node = keys["until"][1]
+def _read_until(reader: NodeReader, node: Node) -> Until | None:
     if isinstance(node, Scalar) and _FACT_PATTERN.match(node.text):
         return FactEnd(node.text.strip())
     return reader.parse(node, "until", "bad_until", parse_until)
 
 
-def _read_notice(reader: NodeReader, keys: Keys) -> tuple[Duration, ...]:
+def _read_notice(reader: NodeReader, node: Node, name: str) -> tuple[Duration, ...]:
     """Read the times before the end at which the person is notified, the longest first."""
-    if "notice" not in keys:
-        return ()
-    items = reader.read_items(keys["notice"][1], "notice", "`notice: [30d, 7d]`")
-    found = [step for item in items if (step := reader.parse(item, "notice", "bad_span", parse_duration)) is not None]
+    items = reader.read_items(node, name, "`notice: [30d, 7d]`")
+    found = [step for item in items if (step := _read_duration(reader, item, name)) is not None]
     if len(found) > MAX_NOTICES:
         words = f"notice: {len(found)} times; at most {MAX_NOTICES} are allowed. Remove {len(found) - MAX_NOTICES}."
-        reader.add_problem(keys["notice"][1], "too_many_notices", words)
+        reader.add_problem(node, "too_many_notices", words)
     return tuple(sorted({str(step): step for step in found}.values(), key=lambda step: (-step.months, -step.days)))
 
 
-def _read_choice(
-    reader: NodeReader, keys: Keys, name: str, known: tuple[str, ...], synonyms: Map[str, str]
-) -> Action | None:
-    if name not in keys:
-        return None
-    node = keys[name][1]
+def _read_end(reader: NodeReader, node: Node, name: str, synonyms: Map[str, str]) -> Action | None:
     if isinstance(node, Scalar) and node.text == "cancel":
         words = f"{name}: `cancel` does not end access: an accept rule would accept the person again."
         reader.add_problem(node, "cancel_no_end", words, fix="reset", hint="Did you mean `reset`?")
         return None
-    word = reader.read_choice(node, name, known, synonyms)
+    word = reader.read_choice(node, name, _END_ACTIONS, synonyms)
     return ACTIONS[word] if word else None
 
 
-def _read_name(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    return reader.read_id(keys[name][1], name) if name in keys else None
-
-
-def _read_one_text(reader: NodeReader, keys: Keys, name: str) -> str | None:
-    return read_reason(reader, keys[name][1], name) if name in keys else None
-
-
-def _read_sentence(reader: NodeReader, keys: Keys, name: str) -> str | None:
+def _read_sentence(reader: NodeReader, node: Node, name: str) -> str | None:
     """Read one line of text. Characters that hide or reorder other characters are not allowed."""
-    if name not in keys:
-        return None
-    node = keys[name][1]
     text = reader.read_text(node, name)
     if text is None:
         return None
@@ -323,10 +257,6 @@ def _read_sentence(reader: NodeReader, keys: Keys, name: str) -> str | None:
         words = f"{name}: {len(text)} characters; at most {MAX_SAYS} are shown. Shorten it by {len(text) - MAX_SAYS}."
         reader.add_problem(node, "says_too_long", words)
     return text
-
-
-def _read_texts(reader: NodeReader, keys: Keys, name: str) -> str | dict[str, str] | None:
-    return read_reasons(reader, keys[name][1], name) if name in keys else None
 
 
 def read_reasons(reader: NodeReader, node: Node, what: str) -> str | dict[str, str] | None:

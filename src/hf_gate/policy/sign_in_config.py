@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ..domain.members import ROLES, MemberRole
 from ..domain.sign_in import ANY_ROLE, ORG_ROLES, RoleMap
 from ..domain.yaml_parser import Mapping, Node, Scalar
-from .node_reader import NodeReader
+from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_reference
 
 SIGN_IN_KEYS = ("client_id", "client_secret", "roles")
@@ -27,14 +27,16 @@ class SignInConfig:
 
 def read_sign_in(reader: NodeReader, node: Node) -> SignInConfig:
     """Read `sign_in`. Both references must be there, or neither: a Space has its own."""
-    keys = reader.read_keys(node, "sign_in", SIGN_IN_KEYS, synonyms={"organizations": "roles", "orgs": "roles"}) or {}
+    keys = reader.read_keys(node, "sign_in", SIGN_IN_KEYS, synonyms={"organizations": "roles", "orgs": "roles"})
+    if keys is None:
+        return SignInConfig()
     if ("client_id" in keys) != ("client_secret" in keys):
         there, missing = ("client_id", "client_secret") if "client_id" in keys else ("client_secret", "client_id")
         reader.add_problem(node, "half_client", f"sign_in has {there}, but no {missing}.", hint=f"Add `{missing}`.")
     return SignInConfig(
-        client_id=read_reference(reader, keys, "client_id"),
-        client_secret=read_reference(reader, keys, "client_secret"),
-        roles=_read_roles(reader, keys["roles"][1]) if "roles" in keys else {},
+        client_id=keys.read_value("client_id", read_reference),
+        client_secret=keys.read_value("client_secret", read_reference),
+        roles=keys.read_part("roles", _read_roles, {}),
     )
 
 
@@ -49,7 +51,7 @@ def _read_roles(reader: NodeReader, node: Node) -> dict[str, Map[str, MemberRole
         elif key.text.lower() in found:
             reader.add_problem(key, "doubled_organisation", f"`{key.text}` is there twice.")
         elif isinstance(value, Mapping):
-            by_role = reader.read_keys(value, f"roles of {key.text}", (*ORG_ROLES, ANY_ROLE)) or {}
+            by_role = reader.read_keys(value, f"roles of {key.text}", (*ORG_ROLES, ANY_ROLE)) or KnownKeys(reader)
             roles = {each: role for each, (_, at) in by_role.items() if (role := _read_role(reader, at)) is not None}
             found[key.text.lower()] = roles
         elif (role := _read_role(reader, value)) is not None:

@@ -12,11 +12,11 @@ from ..domain.ids import Repo
 from ..domain.letters import LetterConfig
 from ..domain.members import MEMBER_NAME
 from ..domain.notices import Destination
-from ..domain.yaml_parser import Mapping, Node, Scalar
+from ..domain.yaml_parser import Mapping, Node
 from .letter_config import read_letters
 from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
 from .model import PolicyProblem, TableSpec
-from .node_reader import Keys, NodeReader
+from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_destinations, read_reference
 from .policy_parser import read_globs, read_tables, read_version
 from .rule_parser import read_reasons
@@ -29,41 +29,25 @@ KEYS = (
 )  # fmt: skip
 DESK_KEYS = ("may_write_policies", "may_write_tables", "may_reveal")
 _SYNONYMS = {
-    "database": "store",
-    "db": "store",
-    "applies_to": "repos",
-    "repositories": "repos",
-    "repo": "repos",
-    "policy": "policies",
-    "rules": "policies",
-    "tz": "timezone",
-    "time_zone": "timezone",
-    "limits": "guards",
-    "budgets": "guards",
-    "reasons": "templates",
-    "reason_templates": "templates",
+    **dict.fromkeys(("database", "db"), "store"),
+    **dict.fromkeys(("applies_to", "repositories", "repo"), "repos"),
+    **dict.fromkeys(("policy", "rules"), "policies"),
+    **dict.fromkeys(("tz", "time_zone"), "timezone"),
+    **dict.fromkeys(("limits", "budgets"), "guards"),
+    **dict.fromkeys(("reasons", "reason_templates"), "templates"),
     "lists": "tables",
-    "keep": "retention",
-    "forget": "retention",
-    "notices": "notify",
-    "notifications": "notify",
+    **dict.fromkeys(("keep", "forget"), "retention"),
+    **dict.fromkeys(("notices", "notifications"), "notify"),
 }
 _RATES = ("accept", "reset", "reject", "remove", "ends")
 _GUARD_SYNONYMS = {
-    "accepts": "accept",
-    "accepted": "accept",
+    **dict.fromkeys(("accepts", "accepted"), "accept"),
     "resets": "reset",
-    "rejects": "reject",
-    "rejections": "reject",
-    "removals": "remove",
-    "revoke": "remove",
-    "end": "ends",
-    "expire": "ends",
-    "expiries": "ends",
-    "removal_hours": "end_hours",
-    "hours": "end_hours",
-    "protect": "protected",
-    "never_remove": "protected",
+    **dict.fromkeys(("rejects", "rejections"), "reject"),
+    **dict.fromkeys(("removals", "revoke"), "remove"),
+    **dict.fromkeys(("end", "expire", "expiries"), "ends"),
+    **dict.fromkeys(("removal_hours", "hours"), "end_hours"),
+    **dict.fromkeys(("protect", "never_remove"), "protected"),
 }
 RETENTION_STATUSES = ("rejected", "reset", "withdrawn")
 """Statuses whose personal data can be deleted after some time. Others still need it."""
@@ -171,28 +155,25 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
     plain = WorkspaceConfig()
     return WorkspaceConfig(
         repos=read_globs(reader, keys["repos"][1], "repos") if "repos" in keys else (),
-        store=_read_store(reader, keys) or plain.store,
-        policies=_read_files(reader, keys["policies"][1]) if "policies" in keys else plain.policies,
-        tables=read_tables(reader, keys["tables"][1]) if "tables" in keys else (),
-        timezone=_read_timezone(reader, keys, list_zones) or plain.timezone,
-        guards=_read_guards(reader, keys["guards"][1]) if "guards" in keys else plain.guards,
-        templates=_read_templates(reader, keys["templates"][1]) if "templates" in keys else {},
-        heartbeat_url=read_reference(reader, keys, "heartbeat_url"),
-        retention=_read_retention(reader, keys["retention"][1]) if "retention" in keys else {},
-        queues=_read_queues(reader, keys["queues"][1]) if "queues" in keys else {},
-        notify=read_destinations(reader, keys["notify"][1]) if "notify" in keys else (),
-        sign_in=read_sign_in(reader, keys["sign_in"][1]) if "sign_in" in keys else SignInConfig(),
-        letters=read_letters(reader, keys["letters"][1]) if "letters" in keys else LetterConfig(),
-        **(_read_desk(reader, keys["desk"][1]) if "desk" in keys else {}),
+        store=keys.read_value("store", _read_store) or plain.store,
+        policies=keys.read_part("policies", _read_files, plain.policies),
+        tables=keys.read_part("tables", read_tables, ()),
+        timezone=keys.read_value("timezone", _read_timezone, list_zones) or plain.timezone,
+        guards=keys.read_part("guards", _read_guards, plain.guards),
+        templates=keys.read_part("templates", _read_templates, {}),
+        heartbeat_url=keys.read_value("heartbeat_url", read_reference),
+        retention=keys.read_part("retention", _read_retention, {}),
+        queues=keys.read_part("queues", _read_queues, {}),
+        notify=keys.read_part("notify", read_destinations, ()),
+        sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
+        letters=keys.read_part("letters", read_letters, plain.letters),
+        **keys.read_part("desk", _read_desk, dict[str, bool]()),
         source=reader.source.name,
     )
 
 
-def _read_store(reader: NodeReader, keys: Keys) -> str | None:
-    if "store" not in keys:
-        return None
-    node = keys["store"][1]
-    text = reader.read_text(node, "store")
+def _read_store(reader: NodeReader, node: Node, name: str) -> str | None:
+    text = reader.read_text(node, name)
     if text is None or _STORE.match(text):
         return text
     if text.startswith("hf://"):
@@ -216,11 +197,8 @@ def _read_files(reader: NodeReader, node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _read_timezone(reader: NodeReader, keys: Keys, list_zones: Callable[[], Collection[str]]) -> str | None:
-    if "timezone" not in keys:
-        return None
-    node = keys["timezone"][1]
-    text = reader.read_text(node, "timezone")
+def _read_timezone(reader: NodeReader, node: Node, name: str, list_zones: Callable[[], Collection[str]]) -> str | None:
+    text = reader.read_text(node, name)
     if text is None:
         return None
     zones = list_zones()  # this reads about 600 files
@@ -234,10 +212,12 @@ def _read_timezone(reader: NodeReader, keys: Keys, list_zones: Callable[[], Coll
 
 
 def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
-    keys = reader.read_keys(node, "guards", (*_RATES, "end_hours", "protected"), synonyms=_GUARD_SYNONYMS) or {}
+    keys = reader.read_keys(node, "guards", (*_RATES, "end_hours", "protected"), synonyms=_GUARD_SYNONYMS)
+    if keys is None:
+        return RunGuards()
     rates: dict[str, Rate] = {}
     for name in _RATES:
-        rate = reader.parse(keys[name][1], name, "bad_rate", parse_rate) if name in keys else None
+        rate = keys.read_value(name, NodeReader.parse, "bad_rate", parse_rate)
         if rate is not None:
             rates[name] = rate
     protected: list[str] = []
@@ -250,19 +230,19 @@ def _read_guards(reader: NodeReader, node: Node) -> RunGuards:
                 )
             elif name_text is not None:
                 protected.append(name_text)
-    hours = reader.parse(keys["end_hours"][1], "end_hours", "bad_hours", parse_hours) if "end_hours" in keys else None
+    hours = keys.read_value("end_hours", NodeReader.parse, "bad_hours", parse_hours)
     return RunGuards(**rates, end_hours=hours, protected=tuple(protected))
 
 
 def _read_desk(reader: NodeReader, node: Node) -> dict[str, bool]:
-    keys = reader.read_keys(node, "desk", DESK_KEYS) or {}
+    keys = reader.read_keys(node, "desk", DESK_KEYS) or KnownKeys(reader)
     return {name: reader.read_flag(keys[name][1], name) for name in DESK_KEYS if name in keys}
 
 
 def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
     """Read the days after which the personal data of requests is deleted, by status."""
     found: dict[str, int] = {}
-    for status, (_, value) in (reader.read_keys(node, "retention", RETENTION_STATUSES) or {}).items():
+    for status, (_, value) in (reader.read_keys(node, "retention", RETENTION_STATUSES) or KnownKeys(reader)).items():
         text = reader.read_text(value, f"retention of {status}")
         match = _PERIOD.match(text or "")
         if match is not None:
@@ -275,15 +255,9 @@ def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
 def _read_queues(reader: NodeReader, node: Node) -> dict[str, tuple[str, ...]]:
     """Read the members that each queue is for."""
     found: dict[str, tuple[str, ...]] = {}
-    if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "Write queues as `name: [member, member]` lines.")
-        return found
-    for key, value in node.pairs:
-        name = reader.read_id(key, "A queue's name") if isinstance(key, Scalar) else None
-        items = reader.read_items(value, f"queue {name}", "`data-office: [mia, kim]`") if name else ()
+    for name, value in reader.read_ids(node, "Write queues as `name: [member, member]` lines.", "A queue's name"):
+        items = reader.read_items(value, f"queue {name}", "`data-office: [mia, kim]`")
         texts = [text for item in items if (text := reader.read_text(item, "a member")) is not None]
-        if name is None:
-            continue
         if wrong := next((text for text in texts if not MEMBER_NAME.match(text)), None):
             reader.add_problem(
                 value,
@@ -302,12 +276,8 @@ def _suggest_username(text: str) -> str | None:
 
 def _read_templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
     found: dict[str, str | Map[str, str]] = {}
-    if not isinstance(node, Mapping):
-        reader.add_problem(node, "not_a_map", "Write templates as `name: text` lines.")
-        return found
-    for key, value in node.pairs:
-        name = reader.read_id(key, "A template's name") if isinstance(key, Scalar) else None
-        text = read_reasons(reader, value, f"template {name}") if name else None
-        if name and text is not None:
+    for name, value in reader.read_ids(node, "Write templates as `name: text` lines.", "A template's name"):
+        text = read_reasons(reader, value, f"template {name}")
+        if text is not None:
             found[name] = text
     return found
