@@ -58,47 +58,38 @@ _NO_MAIL = "the Hub shows no e-mail address, or an invalid one"
 _PROFILE = "the repo hides requesters, the profile does not exist, or it has not been read yet"
 _KEY = "the key is hidden, or the table cannot be read"
 _NOT_FULL = "no full sync has been done"
+_NO_ID = "the account's id is hidden"
+_NO_BOX = "the form has no consent box, or it has not been read"
+_NOT_KEPT = "not kept for that time"
 
+_fact = FactDeclaration
 _DECLARATIONS: tuple[FactDeclaration, ...] = (
-    FactDeclaration("request.id", _S, _CLAIMED, "request", "The Hub's id of the request.", "the Hub sent no id"),
-    FactDeclaration("request.status", _S, _CLAIMED, "request", "The status of the request.", values=STATUSES),
-    FactDeclaration("request.repo", _S, _CLAIMED, "request", "The repo: `ns/name`, or `datasets/ns/name`."),
-    FactDeclaration("request.asked_at", _T, _CLAIMED, "request", "When access was requested."),
-    FactDeclaration("request.age_days", _I, _CLAIMED, "request", "Whole days since the request; 0 on the first day."),
-    FactDeclaration("request.attempt", _I, _CLAIMED, "history", "1 for the first request seen, 2 after a reset."),
-    FactDeclaration("request.has_form", _B, _CLAIMED, "request", "Whether the request has form answers."),
-    FactDeclaration("person.hidden", _B, _ACCOUNT, "request", "Whether the repo hides requesters."),
-    FactDeclaration("person.username", _S, _ACCOUNT, "request", "The account's name; it can change.", _HIDDEN),
-    FactDeclaration("person.fullname", _S, _CLAIMED, "request", "The full name entered on the Hub.", _HIDDEN),
-    FactDeclaration("person.is_pro", _B, _ACCOUNT, "request", "Whether the account has a PRO subscription.", _HIDDEN),
-    FactDeclaration(
-        "person.verified_orgs", _L, _VERIFIED, "request", "Names of the account's verified organisations.", _HIDDEN
-    ),
-    FactDeclaration(
-        "person.created_at", _T, _ACCOUNT, "account id", "When the account was created.", "the account's id is hidden"
-    ),
-    FactDeclaration(
-        "person.account_days",
-        _I,
-        _ACCOUNT,
-        "account id",
-        "Whole days since the account was created.",
-        "the account's id is hidden",
-    ),
-    FactDeclaration("person.orgs", _L, _ACCOUNT, "profile", "Names of the account's organisations.", _PROFILE),
-    FactDeclaration("person.models", _I, _ACCOUNT, "profile", "Number of public models.", _PROFILE),
-    FactDeclaration("person.datasets", _I, _ACCOUNT, "profile", "Number of public datasets.", _PROFILE),
-    FactDeclaration("person.followers", _I, _ACCOUNT, "profile", "Number of followers.", _PROFILE),
-    FactDeclaration("email.present", _B, _ACCOUNT, "request", "Whether the Hub shows an e-mail address."),
-    FactDeclaration("email.address", _S, _ACCOUNT, "request", "The address in lower case.", _NO_MAIL),
-    FactDeclaration("email.domain", _S, _ACCOUNT, "request", "The part after the `@`, as in DNS.", _NO_MAIL),
-    FactDeclaration(
+    _fact("request.id", _S, _CLAIMED, "request", "The Hub's id of the request.", "the Hub sent no id"),
+    _fact("request.status", _S, _CLAIMED, "request", "The status of the request.", values=STATUSES),
+    _fact("request.repo", _S, _CLAIMED, "request", "The repo: `ns/name`, or `datasets/ns/name`."),
+    _fact("request.asked_at", _T, _CLAIMED, "request", "When access was requested."),
+    _fact("request.age_days", _I, _CLAIMED, "request", "Whole days since the request; 0 on the first day."),
+    _fact("request.attempt", _I, _CLAIMED, "history", "1 for the first request seen, 2 after a reset."),
+    _fact("request.has_form", _B, _CLAIMED, "request", "Whether the request has form answers."),
+    _fact("person.hidden", _B, _ACCOUNT, "request", "Whether the repo hides requesters."),
+    _fact("person.username", _S, _ACCOUNT, "request", "The account's name; it can change.", _HIDDEN),
+    _fact("person.fullname", _S, _CLAIMED, "request", "The full name entered on the Hub.", _HIDDEN),
+    _fact("person.is_pro", _B, _ACCOUNT, "request", "Whether the account has a PRO subscription.", _HIDDEN),
+    _fact("person.verified_orgs", _L, _VERIFIED, "request", "Names of the account's verified organisations.", _HIDDEN),
+    _fact("person.created_at", _T, _ACCOUNT, "account id", "When the account was created.", _NO_ID),
+    _fact("person.account_days", _I, _ACCOUNT, "account id", "Whole days since the account was created.", _NO_ID),
+    _fact("person.orgs", _L, _ACCOUNT, "profile", "Names of the account's organisations.", _PROFILE),
+    _fact("person.models", _I, _ACCOUNT, "profile", "Number of public models.", _PROFILE),
+    _fact("person.datasets", _I, _ACCOUNT, "profile", "Number of public datasets.", _PROFILE),
+    _fact("person.followers", _I, _ACCOUNT, "profile", "Number of followers.", _PROFILE),
+    _fact("email.present", _B, _ACCOUNT, "request", "Whether the Hub shows an e-mail address."),
+    _fact("email.address", _S, _ACCOUNT, "request", "The address in lower case.", _NO_MAIL),
+    _fact("email.domain", _S, _ACCOUNT, "request", "The part after the `@`, as in DNS.", _NO_MAIL),
+    _fact(
         "email.registrable", _S, _ACCOUNT, "list:suffixes", "The registrable domain, such as `acme.co.uk`.", _NO_MAIL
     ),
-    FactDeclaration(
-        "email.free", _B, _ACCOUNT, "list:free", "Whether the domain is that of a free e-mail provider.", _NO_MAIL
-    ),
-    FactDeclaration(
+    _fact("email.free", _B, _ACCOUNT, "list:free", "Whether the domain is that of a free e-mail provider.", _NO_MAIL),
+    _fact(
         "email.disposable",
         _B,
         _ACCOUNT,
@@ -106,7 +97,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Whether the domain is that of a provider of disposable addresses.",
         _NO_MAIL,
     ),
-    FactDeclaration(
+    _fact(
         "email.academic",
         _B,
         _ACCOUNT,
@@ -114,7 +105,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Whether the domain is that of a university or research institute.",
         _NO_MAIL,
     ),
-    FactDeclaration(
+    _fact(
         "email.matches_form",
         _B,
         _CLAIMED,
@@ -122,13 +113,11 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Whether the form contains the account's address.",
         _NO_MAIL + ", or the form has no e-mail field",
     ),
-    FactDeclaration(
-        "form", _M, _CLAIMED, "form", 'Answers by label, with white space in labels folded: `form["Label"]`.'
-    ),
-    FactDeclaration("answers.ROLE.present", _B, _CLAIMED, "form", "Whether the answer has visible text."),
-    FactDeclaration("answers.ROLE.quality", _S, _CLAIMED, "form", "The quality of the answer.", values=QUALITIES),
-    FactDeclaration("answers.ROLE.text", _S, _CLAIMED, "form", "The answer.", "the form has no such field"),
-    FactDeclaration(
+    _fact("form", _M, _CLAIMED, "form", 'Answers by label, with white space in labels folded: `form["Label"]`.'),
+    _fact("answers.ROLE.present", _B, _CLAIMED, "form", "Whether the answer has visible text."),
+    _fact("answers.ROLE.quality", _S, _CLAIMED, "form", "The quality of the answer.", values=QUALITIES),
+    _fact("answers.ROLE.text", _S, _CLAIMED, "form", "The answer.", "the form has no such field"),
+    _fact(
         "answers.country.code",
         _S,
         _CLAIMED,
@@ -136,29 +125,14 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "ISO 3166-1 code of two letters.",
         "the answer is not exactly one country",
     ),
-    FactDeclaration(
-        "answers.consent.all_ticked",
-        _B,
-        _CLAIMED,
-        "form",
-        "Whether all consent boxes are ticked.",
-        "the form has no consent box, or it has not been read",
-    ),
-    FactDeclaration("tables.NAME", _B, _YOURS, "table", "Whether the person is listed and not expired.", _KEY),
-    FactDeclaration("tables.NAME.state", _S, _YOURS, "table", "The state of the person's row.", _KEY, TABLE_STATES),
-    FactDeclaration(
-        "tables.NAME.expires", _T, _YOURS, "table", "When the row expires.", _KEY + ", or the row has no date"
-    ),
-    FactDeclaration(
-        "tables.NAME.row", _M, _YOURS, "table", "The other columns of the row.", _KEY + ", or there is no row"
-    ),
-    FactDeclaration(
-        "history.accepted", _I, _YOURS, "history", "How often the person was accepted in this repo.", _NOT_FULL
-    ),
-    FactDeclaration(
-        "history.rejected", _I, _YOURS, "history", "How often the person was rejected in this repo.", _NOT_FULL
-    ),
-    FactDeclaration(
+    _fact("answers.consent.all_ticked", _B, _CLAIMED, "form", "Whether all consent boxes are ticked.", _NO_BOX),
+    _fact("tables.NAME", _B, _YOURS, "table", "Whether the person is listed and not expired.", _KEY),
+    _fact("tables.NAME.state", _S, _YOURS, "table", "The state of the person's row.", _KEY, TABLE_STATES),
+    _fact("tables.NAME.expires", _T, _YOURS, "table", "When the row expires.", _KEY + ", or the row has no date"),
+    _fact("tables.NAME.row", _M, _YOURS, "table", "The other columns of the row.", _KEY + ", or there is no row"),
+    _fact("history.accepted", _I, _YOURS, "history", "How often the person was accepted in this repo.", _NOT_FULL),
+    _fact("history.rejected", _I, _YOURS, "history", "How often the person was rejected in this repo.", _NOT_FULL),
+    _fact(
         "history.resets",
         _I,
         _YOURS,
@@ -166,7 +140,7 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "How often the person was reset in this repo, not counting undone resets.",
         _NOT_FULL,
     ),
-    FactDeclaration(
+    _fact(
         "history.elsewhere",
         _I,
         _YOURS,
@@ -174,10 +148,8 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Number of other repos of the workspace where the person is accepted now.",
         _NOT_FULL,
     ),
-    FactDeclaration(
-        "history.last_decision", _S, _YOURS, "history", "The last decision in this repo.", _NOT_FULL, DECISIONS
-    ),
-    FactDeclaration(
+    _fact("history.last_decision", _S, _YOURS, "history", "The last decision in this repo.", _NOT_FULL, DECISIONS),
+    _fact(
         "history.days_since_last",
         _I,
         _YOURS,
@@ -185,25 +157,17 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
         "Whole days since the last decision.",
         _NOT_FULL + ", or no decision has been made",
     ),
-    FactDeclaration(
+    _fact(
         "terms.version",
         _S,
         _YOURS,
         "terms",
         "The version of the terms the person agreed to.",
-        "not kept for that time",
+        _NOT_KEPT,
         is_planned=True,
     ),
-    FactDeclaration(
-        "terms.current",
-        _B,
-        _YOURS,
-        "terms",
-        "Whether that version is current.",
-        "not kept for that time",
-        is_planned=True,
-    ),
-    FactDeclaration("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
+    _fact("terms.current", _B, _YOURS, "terms", "Whether that version is current.", _NOT_KEPT, is_planned=True),
+    _fact("now", _T, _CLAIMED, "clock", "The time of the evaluation."),
 )
 
 REMINDERS: Final = "request.reminders"

@@ -17,8 +17,10 @@ from .schema_columns import (
     given_id_column,
     id_column,
     integer_column,
+    integer_columns,
     partial_index,
     text_column,
+    text_columns,
 )
 from .schema_triggers import POSTGRESQL, SQLITE
 from .schema_work import metadata
@@ -36,17 +38,12 @@ repos = Table(
     "repos",
     metadata,
     id_column(),  # 0 is the workspace itself, which has nothing but a chain
-    text_column("type"),
-    text_column("namespace"),
-    text_column("name"),
-    text_column("gated", null=True),
-    text_column("form_card", null=True),
-    integer_column("quick_at", null=True),
-    integer_column("full_at", null=True),
+    *text_columns("type", "namespace", "name"),
+    *text_columns("gated", "form_card", null=True),
+    *integer_columns("quick_at", "full_at", null=True),
     boolean_column("is_complete"),
     text_column("problem", null=True),
-    integer_column("counted_at", null=True),
-    integer_column("refused_at", null=True),
+    *integer_columns("counted_at", "refused_at", null=True),
     text_column("refused_why", null=True),
     integer_column("tried_at", null=True),
     boolean_column("tried_complete"),
@@ -62,10 +59,7 @@ people = Table(
     id_column(),
     text_column("pseudonym"),
     bytes_column("salt", null=True),
-    text_column("user_id", null=True),
-    text_column("username", null=True),
-    text_column("fullname", null=True),
-    text_column("email", null=True),
+    *text_columns("user_id", "username", "fullname", "email", null=True),
     text_column("user_key", null=True),  # the folded username of people without an account id
     Index("people_pseudonym", "pseudonym", unique=True),
     partial_index("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
@@ -100,21 +94,15 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     foreign_key_column("repos", "repo_id"),
     foreign_key_column("people", "person_id"),
     text_column("status"),
-    integer_column("asked_at"),
-    integer_column("attempt"),
+    *integer_columns("asked_at", "attempt"),
     text_column("hub_request", null=True),
-    integer_column("reviewed_at", null=True),
-    integer_column("after_id", null=True),
+    *integer_columns("reviewed_at", "after_id", null=True),
     foreign_key_column("verdicts", "verdict_id", null=True),
     text_column("queue", null=True),
     integer_column("due_at", null=True),  # until when a person should decide
     text_column("assigned", null=True),  # id of the member who should decide
     integer_column("until_at", null=True),
-    text_column("at_end", null=True),
-    text_column("until_rule", null=True),
-    text_column("open_run", null=True),
-    text_column("open_before", null=True),
-    text_column("open_after", null=True),
+    *text_columns("at_end", "until_rule", "open_run", "open_before", "open_after", null=True),
     integer_column("moved_at", null=True),
     text_column("terms", null=True),
     text_column("lapses", null=True),  # the time of each condition as JSON; null: no condition is false
@@ -132,8 +120,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     bytes_column("raw"),
     bytes_column("answers"),  # digests, see domain/request_version.py
     bytes_column("identity"),
-    text_column("domain", null=True),
-    text_column("country", null=True),
+    *text_columns("domain", "country", null=True),
     text_column("decided_rule", null=True),  # policy/rule, if a rule made the last decision
     text_column(
         "quality", null=True
@@ -145,9 +132,7 @@ requests = Table(  # one row for each attempt; the columns up to `version` are t
     Column("evaluation_version", BIG_INTEGER, nullable=False, server_default="0"),
     text_column("outcome", null=True),
     Column("evaluate_at", BIG_INTEGER, nullable=True, server_default="0"),
-    integer_column("lookup_user", null=True),
-    integer_column("lookup_email", null=True),
-    integer_column("lookup_name", null=True),
+    *integer_columns("lookup_user", "lookup_email", "lookup_name", null=True),
     Column("review_at", BIG_INTEGER, nullable=True, server_default="0"),  # of the end, if the request has terms
     boolean_column("is_undecided"),  # access would end by a condition that is unknown
     Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
@@ -264,9 +249,7 @@ history = Table(
     metadata,
     foreign_key_column("people", "person_id", key=True),
     foreign_key_column("repos", "repo_id", key=True),
-    integer_column("accepted"),
-    integer_column("rejected"),
-    integer_column("resets"),
+    *integer_columns("accepted", "rejected", "resets"),
     text_column("last"),
     integer_column("last_at"),
     sqlite_with_rowid=False,
@@ -308,10 +291,8 @@ ledger = Table(
     metadata,
     id_column(),
     foreign_key_column("repos", "repo_id"),
-    integer_column("seq"),
-    integer_column("at"),
-    text_column("kind"),
-    text_column("actor"),
+    *integer_columns("seq", "at"),
+    *text_columns("kind", "actor"),
     integer_column("request_id", null=True),
     text_column("run", null=True),  # copied from the body for the index
     text_column("body"),

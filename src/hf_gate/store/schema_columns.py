@@ -14,6 +14,10 @@ def integer_column(name: str, *, null: bool = False) -> Column[int]:
     return Column(name, BIG_INTEGER, nullable=null)
 
 
+def integer_columns(*names: str, null: bool = False) -> list[Column[int]]:
+    return [integer_column(name, null=null) for name in names]
+
+
 def id_column() -> Column[int]:
     """Build an `id` that the database generates: an identity column, or SQLite's rowid."""
     return Column("id", BIG_INTEGER, Identity(), primary_key=True)
@@ -26,6 +30,10 @@ def given_id_column(name: str) -> Column[int]:
 
 def text_column(name: str, *, null: bool = False) -> Column[str]:
     return Column(name, Text, nullable=null)
+
+
+def text_columns(*names: str, null: bool = False) -> list[Column[str]]:
+    return [text_column(name, null=null) for name in names]
 
 
 def bytes_column(name: str, *, null: bool = False) -> Column[bytes]:

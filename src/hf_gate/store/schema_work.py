@@ -12,8 +12,10 @@ from .schema_columns import (
     given_id_column,
     id_column,
     integer_column,
+    integer_columns,
     partial_index,
     text_column,
+    text_columns,
 )
 
 metadata = MetaData()
@@ -37,9 +39,7 @@ runs = Table(
     "runs",
     metadata,
     Column("id", Text, primary_key=True),
-    text_column("kind"),
-    text_column("actor"),
-    text_column("state"),
+    *text_columns("kind", "actor", "state"),
     integer_column("made_at"),
     text_column("plan", null=True),
     integer_column("total"),
@@ -60,8 +60,7 @@ changes = Table(
     foreign_key_column("repos", "repo_id"),
     integer_column("request_id", null=True),
     bytes_column("change"),
-    text_column("state"),
-    text_column("why"),
+    *text_columns("state", "why"),
     Index("changes_state", "run", "state", "n"),
     Index("changes_request", "request_id"),  # also finds the changes without a request
 )
@@ -77,14 +76,9 @@ turns = Table(  # the last turns of `hf-gate run`
     metadata,
     id_column(),
     integer_column("started_at"),
-    integer_column("interval_s", null=True),
-    integer_column("ended_at", null=True),
-    text_column("ending", null=True),
-    text_column("problem", null=True),
-    integer_column("repos"),
-    integer_column("news"),
-    integer_column("done"),
-    integer_column("deferred"),
+    *integer_columns("interval_s", "ended_at", null=True),
+    *text_columns("ending", "problem", null=True),
+    *integer_columns("repos", "news", "done", "deferred"),
 )
 
 # ---- unattended policies ---------------------------------------------------------------------------------------------
@@ -133,8 +127,7 @@ approvals = (
         text_column("actor"),
         integer_column("at"),
         text_column("status"),  # this column and the next three are the version: VERSION_COLUMNS of requests
-        integer_column("asked_at"),
-        integer_column("last_moved_at"),
+        *integer_columns("asked_at", "last_moved_at"),
         bytes_column("answers"),
         bytes_column("identity", null=True),  # null: the rules do not read the name or the e-mail address
         text_column("need"),  # digest of the rules that ask for two people
@@ -157,9 +150,7 @@ approval_alarms = Table(  # requests that were accepted outside hf-gate without 
     "approval_alarms",
     metadata,
     foreign_key_column("requests", "request_id", key=True),
-    integer_column("at"),
-    integer_column("given"),
-    integer_column("needed"),
+    *integer_columns("at", "given", "needed"),
 )
 
 # ---- notices ---------------------------------------------------------------------------------------------------------
@@ -184,12 +175,8 @@ outbox = Table(  # messages to one destination; they hold counts and numbers of 
     text_column("state"),
     text_column("items"),  # JSON
     boolean_column("is_alarm"),
-    integer_column("made_at"),
-    integer_column("queued_at"),
-    integer_column("next_at"),
-    integer_column("attempts"),
-    integer_column("tried_at", null=True),
-    integer_column("ended_at", null=True),
+    *integer_columns("made_at", "queued_at", "next_at", "attempts"),
+    *integer_columns("tried_at", "ended_at", null=True),
     text_column("outcome", null=True),  # of the last attempt
     text_column("problem", null=True),
     text_column("accepted"),  # digests of the recipients that have it, as JSON
@@ -216,8 +203,7 @@ notice_conditions = Table(  # states that last, such as a failing turn
     Column("event", Text, primary_key=True),
     Column("line", Text, primary_key=True),
     text_column("item"),  # JSON
-    integer_column("began_at"),
-    integer_column("told_at"),
+    *integer_columns("began_at", "told_at"),
     sqlite_with_rowid=False,
 )
 
@@ -230,9 +216,7 @@ letters = Table(  # mail to applicants; no text and no address, which are read w
     integer_column("person_id"),
     Column("key", Text, nullable=False, server_default=""),  # the rule, or the end that is near
     text_column("state"),
-    integer_column("made_at"),
-    integer_column("next_at"),
-    integer_column("attempts"),
+    *integer_columns("made_at", "next_at", "attempts"),
     integer_column("started_at", null=True),  # of the intent to send it
     integer_column("ended_at", null=True),
     text_column("problem", null=True),
@@ -252,13 +236,10 @@ tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
     text_column("version"),  # version of the request when it was decided
     text_column("verb"),
     text_column("reason", null=True),
-    text_column("actor"),
-    text_column("batch"),
+    *text_columns("actor", "batch"),
     integer_column("made_at"),
     integer_column("leaves_at", null=True),  # null: sent when a person sends it
-    text_column("run", null=True),
-    text_column("outcome", null=True),
-    text_column("why", null=True),
+    *text_columns("run", "outcome", "why", null=True),
     integer_column("ended_at", null=True),
     text_column("until", null=True),  # end of an acceptance, as written in rules
     text_column("member", null=True),  # id of the member who decided
@@ -293,8 +274,7 @@ sessions = Table(
     text_column("member"),
     text_column("method"),  # a SignInMethod
     text_column("browser"),  # a label such as "Firefox on Linux"
-    integer_column("made_at"),
-    integer_column("seen_at"),
+    *integer_columns("made_at", "seen_at"),
 )
 
 absences = Table(
@@ -336,8 +316,7 @@ picked = Table(
     Column("pick", Text, ForeignKey("picks.id"), primary_key=True),
     foreign_key_column("requests", "request_id", key=True),
     text_column("status"),  # this column and the next three are the version: VERSION_COLUMNS of requests
-    integer_column("asked_at"),
-    integer_column("last_moved_at"),
+    *integer_columns("asked_at", "last_moved_at"),
     bytes_column("answers"),
     text_column("assigned", null=True),  # to whom it was assigned when it was selected
     sqlite_with_rowid=False,
