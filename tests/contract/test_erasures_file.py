@@ -22,6 +22,7 @@ from hf_gate.store.erasure import count_parts, delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
+from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
 from hf_gate.store.tray import Tray
@@ -74,7 +75,7 @@ def _change_names(store: Store) -> None:
 
 def _check_index(store: Store) -> None:
     assert store.reads.rows("PRAGMA integrity_check") == [("ok",)]
-    assert store.find_index_faults() == []
+    assert find_index_faults(store.reads) == []
     found = {row[0] for row in store.reads.rows("SELECT rowid FROM grams WHERE grams MATCH 'bra'")}
     expected = {row[0] for row in store.reads.rows("SELECT id FROM texts WHERE text LIKE '%bra%'")}
     assert found == expected
@@ -87,7 +88,7 @@ def test_a_sound_index_is_sound_to_who_looked_at_it_before_its_parts_were_merged
     ):
         for n in range(1, 40):  # each transaction adds a part; SQLite merges 16 of them
             take(store, EEG, [record(n, name=f"walrus-{n:03}", answers={"Why": "study of brains"})])
-            assert reader.find_index_faults() == [], n
+            assert find_index_faults(reader.reads) == [], n
 
 
 def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_path: Path) -> None:
@@ -146,7 +147,7 @@ def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path
         append_record(erasures, make_record(store.reads, row.person.id, 5))
         with store.maintaining() as db:
             db.run("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")
-        assert store.find_index_faults()
+        assert find_index_faults(store.reads)
         assert repeat_erasures(store, erasures)
         _check_index(store)
     assert traces_in_files(tmp_path, ["walrus-002"]) == []

@@ -49,6 +49,7 @@ from hf_gate.store.grant_terms import (
     write_terms,
 )
 from hf_gate.store.removal import count_unsettled_changes
+from hf_gate.store.runs import read_runs_since
 from hf_gate.store.store import Store
 from tests.contract.store_kit import EEG, MED, place, read, record, store, take
 
@@ -111,8 +112,8 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
     assert [(row.state, row.member, row.verbs, row.is_free) for row in store.runs()] == [
         ("paused", "m_1", {"accept": 3}, True)
     ]
-    assert [row.id for row in store.runs_since(5)] == ["r1"]
-    assert (store.runs_since(6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
+    assert [row.id for row in read_runs_since(store.reads, 5)] == ["r1"]
+    assert (read_runs_since(store.reads, 6), [row.id for row in store.runs_of("m_1")]) == ([], ["r1"])
 
 
 @pytest.mark.parametrize("state", UNSETTLED)

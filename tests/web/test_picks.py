@@ -8,6 +8,7 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
 from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.runs import read_repos
 from hf_gate.store.selections import Selections
 from tests.contract.store_kit import EEG, ENDPOINT, place, read_selected, record, take
 
@@ -64,7 +65,7 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert len(carried.list_plans()) == 2
         assert carried.count_changes("r_none") == {}
         assert carried.read_page("r_none", states=["done"], repos=[EEG]) == []
-        assert store.changed_repos("r_none", ["planned"]) == []
+        assert read_repos(store.reads, "r_none", ["planned"]) == []
 
 
 def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
+from ..store.requests import read_derived_columns
 from ..store.store import Store
 
 NOT_COMPARED: Final = (
@@ -69,12 +70,12 @@ def find_differing_columns(
 ) -> Iterator[ChainBreak]:
     """Yield the requests of a chain whose e-mail domain or last reason differs from the source."""
     for start in range(0, len(requests), _CHUNK):
-        rows = store.derived_columns(requests[start : start + _CHUNK])
+        rows = read_derived_columns(store.reads, requests[start : start + _CHUNK])
         suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
         if not suspects:
             continue
-        for number, row in store.derived_columns(
-            suspects
+        for number, row in read_derived_columns(
+            store.reads, suspects
         ).items():  # the requests may have changed since their entries were read
             fault = _describe_fault(number, row, _read_reasons(store, number))
             if fault:

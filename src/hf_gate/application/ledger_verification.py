@@ -26,8 +26,10 @@ from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
 from ..store.approvals import list_approvals
+from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
+from ..store.schema_check import find_index_faults, find_trigger_faults
 from ..store.store import Store
 from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 
@@ -240,8 +242,8 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
         if chain == WORKSPACE_CHAIN:
             yield from _compare_members(store, chain_state)
     yield from _find_unrecorded_requests(store, recorded)
-    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_trigger_faults())
-    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in store.find_index_faults())
+    faults = (*find_trigger_faults(store.reads), *find_index_faults(store.reads))
+    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in faults)
     for request, account, need in sorted(set(stored) - approvals):
         what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
         yield ChainBreak(WORKSPACE_CHAIN, 0, what)
@@ -333,7 +335,7 @@ class _ReplayedChain:
 
     def read_new_events(self) -> None:
         """Read the events since the last call."""
-        for link, run in self._store.links_with_runs(self.chain, self._next):
+        for link, run in iterate_chain_with_runs(self._store.reads, self.chain, self._next):
             self._next = link.seq + 1
             try:
                 event = e.decode_event(link.body)

@@ -33,6 +33,7 @@ from ..policy.literals import glob_matches
 from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
 from ..store.plans_and_runs import PlansAndRuns
+from ..store.runs import read_runs_since
 from ..store.store import Store
 from . import setting_keys
 from .approvals import ApprovalGate, read_deciders
@@ -169,7 +170,7 @@ def _count_recent_changes(
 ) -> Counter[str]:
     """Count, by verb, the changes in the time window and in the tray that the same person may have made."""
     found = Counter[str]()
-    runs = store.runs_since(to_ms(now - LIMIT_WINDOW))
+    runs = read_runs_since(store.reads, to_ms(now - LIMIT_WINDOW))
     for run in runs:
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))

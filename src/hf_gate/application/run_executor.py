@@ -29,6 +29,7 @@ from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms
+from ..store.runs import read_repos
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalGate
@@ -357,7 +358,7 @@ class RunExecutor:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _repos_to_send(self, run: RunRow) -> list[Repo]:
-        return list(self.store.changed_repos(run.id, (ChangeState.PLANNED,)))
+        return read_repos(self.store.reads, run.id, (ChangeState.PLANNED,))
 
     def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None

@@ -18,6 +18,7 @@ from ..plan.guards import END_GUARD, PolicyStart
 from ..plan.model import Change, Plan, make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
+from ..store.runs import read_repos
 from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
 from .end_moves import MoveKind
@@ -138,7 +139,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
         except HfGateError as problem:  # the result also reports what was done before the error
             result.run, result.stopped = store.run(run.id) or run, problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
-                left = store.changed_repos(run.id, (ChangeState.PLANNED,))
+                left = read_repos(store.reads, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result)

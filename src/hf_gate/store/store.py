@@ -17,7 +17,6 @@ from ..domain.request_state import KnownRequest
 from ..domain.requests import AccessRequest
 from ..domain.rows import (
     ChangeRow,
-    DerivedRow,
     HistoryRow,
     LedgerRow,
     ListPosition,
@@ -40,10 +39,8 @@ from .requests import (
     RowDecoder,
     find_split_points,
     iterate_pages,
-    read_derived_columns,
     read_history,
 )
-from .schema_check import find_index_faults, find_trigger_faults
 from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
 from .state_columns import Verdict, VerdictCache
@@ -147,10 +144,6 @@ class Store(StoreConnections):
         reader = self._reader()
         for page in iterate_pages(self.reads.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.decode(page)
-
-    def derived_columns(self, idents: Sequence[int]) -> Mapping[int, DerivedRow]:
-        """Return the columns of these requests that are derived from other data."""
-        return read_derived_columns(self.reads, idents)
 
     def requests_after(self, ident: int, size: int) -> list[RequestRow]:
         """Return the next requests by number, past attempts included, with their records."""
@@ -287,10 +280,6 @@ class Store(StoreConnections):
         """Return runs, the latest first."""
         return runs.read_runs(self.reads, limit)
 
-    def runs_since(self, at: int) -> Sequence[RunRow]:
-        """Return the runs that were started or resumed since a time (ms)."""
-        return runs.read_runs_since(self.reads, at)
-
     def runs_of(self, member: str) -> Sequence[RunRow]:
         """Return the unfinished runs of a member, given the member's id."""
         return runs.read_runs_of(self.reads, member)
@@ -305,10 +294,6 @@ class Store(StoreConnections):
         """Return the changes of a run in the order of the plan, for one repo or for all repos."""
         ident = None if repo is None else self._repo_id(repo) or -1
         return runs.read_changes(self.reads, run, states, limit, ident)
-
-    def changed_repos(self, run: str, states: Collection[str]) -> Sequence[Repo]:
-        """Return the repos of a run that have a change in one of these states, in the order of the plan."""
-        return runs.read_repos(self.reads, run, states)
 
     def plan(self, digest: str) -> bytes | None:
         """Return the document of a plan."""
@@ -325,10 +310,6 @@ class Store(StoreConnections):
         """Iterate over the stored entries of a chain, starting at number `first`."""
         return ledger.iterate_chain(self.reads, chain, first)
 
-    def links_with_runs(self, chain: str, first: int = 1) -> Iterator[tuple[LedgerLink, str | None]]:
-        """Iterate over the entries, each with the run in its index column."""
-        return ledger.iterate_chain_with_runs(self.reads, chain, first)
-
     def links_with_private_parts(
         self, chain: str, first: int = 1
     ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
@@ -342,14 +323,6 @@ class Store(StoreConnections):
         return ledger.read_latest_entries(
             self.reads, self._packer, request=request, run=run, limit=limit, before=before
         )
-
-    def find_trigger_faults(self) -> list[str]:
-        """Return the faults of the triggers that protect the ledger."""
-        return find_trigger_faults(self.reads)
-
-    def find_index_faults(self) -> list[str]:
-        """Return the damage of the search index."""
-        return find_index_faults(self.reads)
 
     def checkpoints(self) -> Sequence[Checkpoint]:
         """Return all checkpoints in the order in which they were made."""
