@@ -115,6 +115,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policy.policy_checker": "checks policies; loads CEL",
     "hf_gate.policy.policy_parser": "parses policies; loads the YAML parser",
     "hf_gate.policy.policy_tests": "runs the tests of a policy; loads CEL",
+    "hf_gate.policy.reminder_checks": "loads the model of policies",
     "hf_gate.policy.request_classifier": "rates answers; loads the word lists",
     "hf_gate.policy.strict_yaml": "the YAML parser",
     "hf_gate.policy.why": "loads the engine of policies",

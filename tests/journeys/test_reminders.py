@@ -155,6 +155,37 @@ def test_a_rule_without_a_text_is_named_by_the_check(desk_with_reminders: Consol
     assert "rule agreement: reminders are on, but `letters` has no `needs` for this rule." in checked.out + checked.err
 
 
+def test_a_text_for_a_rule_that_no_policy_has_is_named_by_the_check_with_its_line(
+    console: Console, mailbox: Mailbox
+) -> None:
+    needs = "needs:\n    agreemnt: Send the agreement.\n    students: Send a photo.\n    zz: Send it.\n    agreement: Send it."
+    configure(
+        REMINDERS.replace("PORT", str(mailbox.port)).replace("needs: {agreement: Send the signed agreement.}", needs)
+    )
+    lines = Path("hf-gate.yaml").read_text("utf-8").splitlines()
+    checked = console.run("policy", "check", "--json")
+    problems = [each for each in checked.json["problems"] if each["code"] == "unknown_rule"]
+    found = [(each["line"], each["message"], each["hint"]) for each in problems]
+    end = "so nobody gets this text of `needs`."
+    remove = "Remove it, or write the id of a rule with `then: wait`."
+    assert found == [
+        (_line_of(lines, "agreemnt"), f"letters: no policy has a rule `agreemnt`, {end}", "Did you mean `agreement`?"),
+        (_line_of(lines, "students"), f"letters: the rule `students` does not have `then: wait`, {end}", remove),
+        (_line_of(lines, "zz"), f"letters: no policy has a rule `zz`, {end}", remove),
+    ]
+    assert (checked.code, checked.json["ok"]) == (0, True)
+    said = console.run("policy", "check").out
+    assert f"hf-gate.yaml:{_line_of(lines, 'agreemnt')}:5: warning: letters: no policy has a rule `agreemnt`" in said, (
+        said
+    )
+    (Path("policies") / "second.yaml").write_text("version: 1\npolicy: second\n", "utf-8")
+    assert "no policy has a rule" not in console.run("policy", "check").out, "a faulty file may have it"
+
+
+def _line_of(lines: list[str], rule: str) -> int:
+    return next(number for number, line in enumerate(lines, 1) if line.strip().startswith(f"{rule}:"))
+
+
 def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(
     desk_with_reminders: Console, tmp_path: Path
 ) -> None:

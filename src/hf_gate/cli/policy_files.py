@@ -129,9 +129,17 @@ def read_policies(
     return replace(
         found,
         sources={**sources, **found.sources},
-        problems=(*problems, *found.problems, *wrong),
+        problems=(*problems, *(() if files else _check_needs(found, config)), *found.problems, *wrong),
         tables=tuple(tables),
     )
+
+
+def _check_needs(found: Policies, config: WorkspaceConfig) -> tuple[PolicyProblem, ...]:
+    """Report rules in `needs` that are in no policy; nothing if a policy has errors, because it may have the rule."""
+    from ..policy.reminder_checks import check_needs
+
+    policies = [policy for _, _, policy in found.without_errors()]
+    return tuple(check_needs(config, policies)) if len(policies) == len(found.checked) else ()
 
 
 def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:

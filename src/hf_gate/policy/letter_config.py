@@ -8,8 +8,10 @@ from typing import Final
 from ..domain.letter_texts import LETTER_TEXTS
 from ..domain.letters import OF_RULES, PER_PERSON, LetterConfig, LetterKind, find_text_fault
 from ..domain.yaml_parser import Node, Scalar
+from .model import SourcePosition
 from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_mail_server
+from .strict_yaml import pairs_of, position_of, value_of
 
 LETTER_KEYS: Final = (
     "kinds", "languages", "texts", "needs", "per_person", "smtp", "from", "user", "password",
@@ -49,6 +51,12 @@ def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
         per_person=keys.read_value("per_person", NodeReader.read_number, 30) or PER_PERSON,
         mail=read_mail_server(reader, keys, node, has_recipients=False) if "smtp" in keys else None,
     )
+
+
+def find_need_positions(root: Node) -> dict[str, SourcePosition]:
+    """Return where hf-gate.yaml names each rule in `needs` of its letters."""
+    needs = value_of(value_of(root, "letters"), "needs")
+    return {key.text: position_of(key) for key, _ in pairs_of(needs)}
 
 
 def _read_choices(reader: NodeReader, keys: KnownKeys, name: str, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,10 +1,11 @@
-"""Warns about waiting rules whose reminder cannot be sent: a person would decide about everybody on hold."""
+"""Warns about waiting rules and the texts in `needs`: reminders that cannot be sent, and texts that no rule uses."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from .model import Action, Policy, PolicyProblem, Rule
+from .strict_yaml import suggest
 from .workspace_config import WorkspaceConfig
 
 
@@ -24,6 +25,29 @@ def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[
             words = f"{lead} `smtp`. Only reminders that you mark as sent count; else a person decides after `at_most`."
             hint = "Add `smtp` to `letters`, or see hf-gate letters mark-sent --help."
             yield _warning(policy, rule, "no_reminder_server", words, hint)
+
+
+def check_needs(config: WorkspaceConfig, policies: Collection[Policy]) -> Iterator[PolicyProblem]:
+    """Yield a warning for each text of `needs` whose rule is in none of the policies of the workspace, or does not wait."""
+    rules = [rule for policy in policies for rule in policy.rules]
+    waiting = {rule.id for rule in rules if rule.then is Action.WAIT}
+    for name in config.letters.needs:
+        if name in waiting:
+            continue
+        is_known = any(rule.id == name for rule in rules)
+        what = f"the rule `{name}` does not have `then: wait`" if is_known else f"no policy has a rule `{name}`"
+        near = None if is_known else suggest(name, sorted(waiting))
+        hint = f"Did you mean `{near}`?" if near else "Remove it, or write the id of a rule with `then: wait`."
+        yield PolicyProblem(
+            "unknown_rule",
+            f"letters: {what}, so nobody gets this text of `needs`.",
+            config.source,
+            config.need_positions[name],
+            is_error=False,
+            hint=hint,
+            fix=near,
+            length=len(name),
+        )
 
 
 def _warning(policy: Policy, rule: Rule, code: str, words: str, hint: str) -> PolicyProblem:

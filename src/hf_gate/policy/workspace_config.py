@@ -13,9 +13,9 @@ from ..domain.letters import LetterConfig
 from ..domain.members import MEMBER_NAME
 from ..domain.notices import Destination
 from ..domain.yaml_parser import Mapping, Node
-from .letter_config import read_letters
+from .letter_config import find_need_positions, read_letters
 from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
-from .model import PolicyProblem, TableSpec
+from .model import PolicyProblem, SourcePosition, TableSpec
 from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_destinations, read_reference
 from .policy_parser import read_globs, read_tables, read_version
@@ -102,6 +102,7 @@ class WorkspaceConfig:
     notify: tuple[Destination, ...] = ()  # where notices to the staff go
     sign_in: SignInConfig = field(default_factory=SignInConfig)
     letters: LetterConfig = field(default_factory=LetterConfig)  # mail to applicants; off without kinds
+    need_positions: Map[str, SourcePosition] = field(default_factory=dict, compare=False, repr=False)
     source: str = "hf-gate.yaml"
 
     def queues_of_others(self, member: str, stood_in_for: Collection[str] = ()) -> tuple[str, ...]:
@@ -167,6 +168,7 @@ def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collec
         notify=keys.read_part("notify", read_destinations, ()),
         sign_in=keys.read_part("sign_in", read_sign_in, plain.sign_in),
         letters=keys.read_part("letters", read_letters, plain.letters),
+        need_positions=find_need_positions(root),
         **keys.read_part("desk", _read_desk, dict[str, bool]()),
         source=reader.source.name,
     )
