@@ -6,12 +6,14 @@ import json
 import re
 import signal
 import threading
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
+from hf_gate.domain.notices import retry_wait
 from tests.contract.notice_kit import HOOK_KEY, Hook
 from tests.house.tree import ROOT
 
@@ -103,6 +105,30 @@ def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(co
     run_once(console)
     assert "3 notices to team were given up. List: hf-gate notify ls" in console.run("status").out
     assert console.run("status", "--check").code == 0, "a dead letter is no reason for an alarm that nobody can end"
+
+
+def test_the_list_says_when_an_undelivered_message_is_tried_next(console: Console, hook: Hook) -> None:
+    run_once(console)
+    assert console.run("stop").code == 0
+    assert console.run("start").code == 0
+    hook.answer = 503
+    run_once(console)
+    listed = console.run("notify", "ls", "--json").json
+    jsonschema.validate(listed, console.run("schema", "notify-ls").json)
+    behind, head = listed["messages"]
+    tried, due = (datetime.fromisoformat(head[key]) for key in ("tried_at", "next_at"))
+    assert due - tried >= timedelta(milliseconds=retry_wait(1, is_alarm=False))
+    assert (behind["next_at"], behind["tried_at"]) == (None, None)
+    first, second = console.run("notify", "ls").out.splitlines()[1:]
+    assert first.endswith("; next attempt after the message before it")
+    assert second.endswith(f": the receiver answered 503; next attempt {head['next_at']}")
+    console.hub.clock.advance("1h")
+    assert console.run("notify", "ls").out.splitlines()[2].endswith("; next attempt at the next turn")
+    hook.answer = 400
+    run_once(console)
+    dead = console.run("notify", "ls", "--json").json["messages"]
+    assert {(one["state"], one["next_at"]) for one in dead} == {("dead", None)}
+    assert "next attempt" not in console.run("notify", "ls").out
 
 
 def test_a_stop_and_a_start_are_told(console: Console, hook: Hook) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +12,12 @@ import pytest
 from hf_gate.application.notifications import store_destinations
 from hf_gate.domain import events as e
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState, retry_wait
+from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store import outbox
 from hf_gate.store.store import Store
 from hf_gate.web.background_worker import BackgroundWorker
+from hf_gate.web.formatting import format_time
 from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
 from tests.web.kit import Room, a_room, parsed
 
@@ -61,6 +63,26 @@ def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
     assert lena.post("/notices/retry", {"id": dead.id}).status == 303
     assert states(store) == [MessageState.WAITING, MessageState.WAITING]
     assert lena.post("/notices/retry", {"id": dead.id}).status == 422
+
+
+def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Room) -> None:
+    store, now = told.app_state.workspace.store, to_ms(told.app_state.now())
+    with store.writing() as write:
+        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now + 3, actor="lena")])
+    assert _attempts(told) == ["", "after the message before it", "at the next turn"]
+    row = outbox.claim(store, "team", "w", now + 1)
+    assert row is not None
+    outbox.settle(store, row, "w", Delivery(DeliveryKind.FAILED, "down"), now + 600_000)
+    due = from_ms(now + 600_000 + retry_wait(1, is_alarm=False))
+    words = format_time(due, told.app_state.workspace.zone, told.app_state.now())
+    assert _attempts(told) == ["", "after the message before it", words]
+
+
+def _attempts(room: Room) -> list[str]:
+    """The next attempt of each undelivered message on the page of settings."""
+    table = room.visitor().get("/settings").body.partition('<caption class="vh">Undelivered messages')[2]
+    rows = table.partition("</table>")[0].split("<tr ")[2:]
+    return [re.findall(r"<td [^>]*>([^<]*)</td>", row)[2] for row in rows]
 
 
 def test_nobody_else_sees_or_sends_notices(told: Room) -> None:

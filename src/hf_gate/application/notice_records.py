@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-from ..domain.notices import Destination, LaneCount, OutboxRow, describe_item, subject_of
+from ..domain.notices import Destination, LaneCount, MessageState, OutboxRow, describe_item, subject_of
 from ..domain.timestamps import ms_to_iso
 from .notifications import describe_place
 from .records import Count, Record, Time
@@ -38,7 +40,9 @@ class MessageRecord(Record, frozen=True, kw_only=True):
     made_at: Time
     attempts: Count
     tried_at: Time | None
-    next_at: Annotated[Time | None, Meta(description="when it is tried again; null if it is not")]
+    next_at: Annotated[
+        Time | None, Meta(description="when it is tried next; null if it died, or waits behind an older message")
+    ]
     outcome: Annotated[str | None, Meta(description="of the last attempt: delivered, failed, unknown, refused")]
     problem: str | None
 
@@ -58,8 +62,8 @@ def destination_record(destination: Destination | str, count: LaneCount) -> Dest
     )
 
 
-def message_record(row: OutboxRow) -> MessageRecord:
-    """Return the record of a message."""
+def message_record(row: OutboxRow, next_at: int | None) -> MessageRecord:
+    """Return the record of a message. `next_at` is when it is tried next (ms)."""
     return MessageRecord(
         id=row.id,
         destination=row.destination,
@@ -71,7 +75,17 @@ def message_record(row: OutboxRow) -> MessageRecord:
         made_at=ms_to_iso(row.made_at),
         attempts=row.attempts,
         tried_at=ms_to_iso(row.tried_at),
-        next_at=None if row.ended_at is not None else ms_to_iso(row.next_at),
+        next_at=ms_to_iso(next_at),
         outcome=None if row.outcome is None else row.outcome.value,
         problem=row.problem,
     )
+
+
+def describe_next_attempt(message: MessageRecord, now: datetime, format_moment: Callable[[datetime], str]) -> str:
+    """Return when an undelivered message is tried next; empty for a dead letter."""
+    if message.state == MessageState.DEAD:
+        return ""
+    if message.next_at is None:
+        return "after the message before it"
+    moment = datetime.fromisoformat(message.next_at)
+    return "at the next turn" if moment <= now else format_moment(moment)

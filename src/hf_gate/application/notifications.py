@@ -148,11 +148,12 @@ def list_lanes(workspace: Workspace) -> list[tuple[Destination | str, LaneCount]
     return [(known.get(name, name), count) for name, count in sorted({**empty, **counts}.items())]
 
 
-def list_messages(store: Store, limit: int) -> list[OutboxRow]:
-    """Return the messages that died or wait, dead ones first."""
+def list_messages(store: Store, limit: int, now: int) -> list[tuple[OutboxRow, int | None]]:
+    """Return the messages that died or wait, dead ones first, each with its next attempt (ms); None if it has none yet."""
     dead = outbox.read_messages(store, [MessageState.DEAD], limit)
     waiting = outbox.read_messages(store, [MessageState.WAITING, MessageState.SENDING], limit)
-    return [*dead, *waiting][:limit]
+    due = outbox.next_attempts(store, now)
+    return [(row, due.get(row.id)) for row in [*dead, *waiting][:limit]]
 
 
 def requeue(workspace: Workspace, idents: Sequence[str] | None, now: int) -> list[str]:

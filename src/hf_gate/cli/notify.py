@@ -9,13 +9,14 @@ import msgspec
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.notices import DeliveryKind, MessageState, NoticeEvent, NoticeItem
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import to_iso, to_ms
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, command
 from .workspace import announce, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from ..application.notice_records import DestinationRecord, MessageRecord
     from ..domain.notices import Destination
@@ -72,25 +73,28 @@ def notify_test(run: Run, names: tuple[str, ...]) -> int:
 
 @command("ls", examples=("hf-gate notify ls", "hf-gate notify ls --json"))
 def notify_ls(run: Run) -> int:
-    """List the destinations with their messages: how many wait, since when, and which are dead letters."""
+    """List the destinations with their messages: how many wait, since when, when the next is tried, and the dead letters."""
     from ..application.notice_records import destination_record, message_record
     from ..application.notifications import list_lanes, list_messages
 
     workspace = open_workspace(run, needs_folder=True)
     lanes = [destination_record(one, count) for one, count in list_lanes(workspace)]
-    messages = [message_record(row) for row in list_messages(workspace.store, _LISTED)]
+    now = workspace.now()
+    messages = [message_record(*each) for each in list_messages(workspace.store, _LISTED, to_ms(now))]
     document = {
         "schema_version": 1,
         "destinations": [msgspec.structs.asdict(lane) for lane in lanes],
         "messages": [msgspec.structs.asdict(one) for one in messages],
     }
     run.out.document(
-        document, lambda: _lines(lanes, messages), quiet=[one.id for one in messages if one.state == "dead"]
+        document, lambda: _lines(lanes, messages, now), quiet=[one.id for one in messages if one.state == "dead"]
     )
     return 0
 
 
-def _lines(lanes: Sequence[DestinationRecord], messages: Sequence[MessageRecord]) -> Iterator[str]:
+def _lines(lanes: Sequence[DestinationRecord], messages: Sequence[MessageRecord], now: datetime) -> Iterator[str]:
+    from ..application.notice_records import describe_next_attempt
+
     if not lanes:
         yield f"There is no destination. {_NO_DESTINATION}"
     for lane in lanes:
@@ -102,7 +106,9 @@ def _lines(lanes: Sequence[DestinationRecord], messages: Sequence[MessageRecord]
         )
     for one in messages:
         why = f": {one.problem}" if one.problem else ""
-        yield f"  {one.id}  {one.state:8} {one.destination}  {one.made_at}  {one.subject}{why}"
+        attempt = describe_next_attempt(one, now, to_iso)
+        then = f"; next attempt {attempt}" if attempt else ""
+        yield f"  {one.id}  {one.state:8} {one.destination}  {one.made_at}  {one.subject}{why}{then}"
     if any(one.state == MessageState.DEAD for one in messages):
         yield "To send dead letters again: hf-gate notify retry --all, or name their ids."
 

@@ -227,12 +227,18 @@ def _due_at(db: Database, row: OutboxRow, lease_until: int | None, now: int) -> 
 
 def next_due(store: Store, now: int) -> int | None:
     """Return when the next message is due (ms); None without open messages."""
-    found = []
+    return min(next_attempts(store, now).values(), default=None)
+
+
+def next_attempts(store: Store, now: int) -> dict[str, int]:
+    """Return when the oldest open message of each destination is due (ms), by its id. The others wait behind it."""
+    found = {}
     for destination in list_lanes(store):
         sql = f"SELECT {_COLUMNS}, lease_until FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
         if (head := store.reads.row(sql, (destination,))) is not None:
-            found.append(_due_at(store.reads, _decode(head[:-1]), head[-1], now))
-    return min(found, default=None)
+            row = _decode(head[:-1])
+            found[row.id] = _due_at(store.reads, row, head[-1], now)
+    return found
 
 
 def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:

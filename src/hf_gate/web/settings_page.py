@@ -11,7 +11,13 @@ from starlette.responses import Response
 
 from .. import bootstrap
 from ..application.deputies import describe_absence, list_absences, list_deputies, list_stood_in_for
-from ..application.notice_records import DestinationRecord, MessageRecord, destination_record, message_record
+from ..application.notice_records import (
+    DestinationRecord,
+    MessageRecord,
+    describe_next_attempt,
+    destination_record,
+    message_record,
+)
 from ..application.notifications import list_lanes, list_messages, requeue
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
@@ -189,10 +195,10 @@ _SHOWN: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class NoticeSection:
-    """What the settings page shows about notices."""
+    """What the settings page shows about notices: each message with its next attempt in words."""
 
     destinations: Sequence[DestinationRecord]
-    messages: Sequence[MessageRecord]
+    messages: Sequence[tuple[MessageRecord, str]]
 
     @property
     def dead(self) -> int:
@@ -202,10 +208,11 @@ class NoticeSection:
 
 def read_section(context: RequestContext) -> NoticeSection:
     """Return the section for an admin of all repos."""
-    workspace = context.workspace
+    workspace, now = context.workspace, context.now
+    messages = [message_record(*each) for each in list_messages(workspace.store, _SHOWN, to_ms(now))]
     return NoticeSection(
         [destination_record(one, count) for one, count in list_lanes(workspace)],
-        [message_record(row) for row in list_messages(workspace.store, _SHOWN)],
+        [(one, describe_next_attempt(one, now, context.format_time)) for one in messages],
     )
 
 
