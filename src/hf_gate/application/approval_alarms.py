@@ -7,12 +7,13 @@ from typing import Final
 
 from ..domain import events as e
 from ..domain.approvals import Approval, ApprovalAlarm, ReviewerNeed
+from ..domain.batches import split_into_batches
 from ..domain.ids import Repo
 from ..domain.ledger import LedgerLink, chain_of
 from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.outcomes import OutcomeKind
-from ..domain.rows import RequestRow
+from ..domain.rows import RequestRow, entry_about
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
 from ..store.approvals import delete_alarm, read_alarms, write_alarms
@@ -113,8 +114,8 @@ def _find_alarms(
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
     store, numbers = workspace.store, sorted(accepted)
     book = ApprovalBook(store, store.reads)
-    for start in range(0, len(numbers), _CHUNK):
-        found = store.requests(numbers[start : start + _CHUNK]).values()
+    for some in split_into_batches(numbers, _CHUNK):
+        found = store.requests(some).values()
         rows = [row for row in found if row.state.status == Status.ACCEPTED]
         wanted = needs.compute(repo, rows, workspace.now())
         stored = book.list_stored([row.id for row in rows])
@@ -138,7 +139,7 @@ def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored
 
 def _make_entry(one: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:
     event = e.ApprovalMissing(given=one.given, needed=one.needed)
-    return e.LedgerEntry(event=event, at=at, actor=e.OUTSIDE, request=row.id, person=row.person.id)
+    return entry_about(row, event, e.OUTSIDE, at)
 
 
 def _write_setting(store: Store, key: str, value: str | None) -> None:
@@ -181,7 +182,5 @@ def close_alarm(workspace: Workspace, row: RequestRow, member: Member) -> None:
     with workspace.store.writing() as write:
         if not delete_alarm(write, row.id):
             raise UsageError("This request has no alarm.", hint="Reload the page.")
-        entry = e.LedgerEntry(
-            event=e.ApprovalAlarmClosed(), at=to_ms(workspace.now()), actor=member.name, request=row.id, person=row.person.id
-        )  # fmt: skip
+        entry = entry_about(row, e.ApprovalAlarmClosed(), member.name, to_ms(workspace.now()))
         write.append(row.repo, [entry])

@@ -14,7 +14,7 @@ from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..policy.evaluator import CompiledPolicy
 from ..policy.fact_table import is_identity_fact
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.model import Action, Facts, Opinion, Policy, Rule
 from ..policy.policy_digest import canonical_rule
 from .evaluation import RepoPolicies, build_inputs
@@ -81,15 +81,11 @@ class PolicyNeeds:
         return next((one for one in self.holds if one.covers(repo) and (is_double or one.needed_two(repo))), None)
 
     def _is_blocked(self, repo: Repo) -> bool:
-        return any(glob_matches(glob, repo) for glob in self.blocked)
+        return matches_any(self.blocked, repo)
 
     def _policies_at(self, repo: Repo) -> list[Policy]:
         policies = () if self.bundle is None else self.bundle.policies
-        return [
-            one
-            for one in policies
-            if one.has_two_person_rule and any(glob_matches(glob, repo) for glob in one.applies_to)
-        ]
+        return [one for one in policies if one.has_two_person_rule and matches_any(one.applies_to, repo)]
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         row = self.workspace.store.repo(repo)

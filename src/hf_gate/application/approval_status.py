@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
+from ..domain.batches import split_into_batches
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.query import Query
@@ -107,8 +108,8 @@ def has_half_approved(
 ) -> bool:
     """Tell whether `approval:second` matches a pending request of a visible repo; stops at the first."""
     approved = find_approved(workspace.store.reads)
-    for start in range(0, len(approved), _FEW):
-        rows = workspace.store.requests(approved[start : start + _FEW]).values()
+    for some in split_into_batches(approved, _FEW):
+        rows = workspace.store.requests(some).values()
         pending = [row for row in rows if row.state.status == Status.PENDING and is_visible(row.repo)]
         if next(_find_half_approved(workspace, pending, read_bundle), None) is not None:
             return True

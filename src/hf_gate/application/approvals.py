@@ -28,10 +28,10 @@ from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole, owner_of_setting
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion, version_of_record
-from ..domain.rows import RequestRow, RunRow
+from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind
 from ..errors import UsageError
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..store.approvals import delete_approval, read_approvals, read_policy_authors, write_approval
 from ..store.sql import Database
 from ..store.store import Store
@@ -76,9 +76,7 @@ class ApprovalBook:
         return frozenset(
             one.proven_account
             for one in self._members
-            if one.proven_account is not None
-            and one.role.covers(MemberRole.REVIEWER)
-            and (one.repos is None or any(glob_matches(glob, repo) for glob in one.repos))
+            if one.proven_account is not None and one.role.covers(MemberRole.REVIEWER) and matches_any(one.repos, repo)
         )
 
     def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
@@ -219,10 +217,7 @@ class GivenApproval:
             account=self.account, member=self.approver.member, need=self.need.digest, has_note=bool(self.note),
         )  # fmt: skip
         private = {"version": self.version.token} | ({"note": self.note} if self.note else {})
-        who = self.row.person.id
-        return e.LedgerEntry(
-            event=event, at=at, actor=self.approver.actor, request=self.row.id, person=who, private=private
-        )
+        return entry_about(self.row, event, self.approver.actor, at, private)
 
 
 def record_approval(write: Writer, given: GivenApproval, at: int) -> None:
@@ -242,10 +237,7 @@ def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver)
         if not delete_approval(write, row.id, approver.account):
             raise UsageError("You have not approved this request.", hint="Reload the page.")
         event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
-        write.append(
-            row.repo,
-            [e.LedgerEntry(event=event, at=at, actor=approver.actor, request=row.id, person=row.person.id)],
-        )
+        write.append(row.repo, [entry_about(row, event, approver.actor, at)])
 
 
 def as_approver(member: Member) -> Approver:

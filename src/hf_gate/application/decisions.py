@@ -15,7 +15,7 @@ from ..domain.lifecycle import Status
 from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
-from ..domain.rows import ChangeRow, RequestRow, RunRow
+from ..domain.rows import ChangeRow, RequestRow, RunRow, entry_about
 from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
@@ -160,19 +160,14 @@ def _describe_stop(stop: BaseException | None) -> str:
 
 def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry:
     """Return the ledger entry of a reviewer's note."""
-    return e.LedgerEntry(
-        event=e.NoteWritten(), at=at, actor=actor, request=row.id, person=row.person.id, private={"note": note}
-    )
+    return entry_about(row, e.NoteWritten(), actor, at, {"note": note})
 
 
 def reveal_entry(row: RequestRow, reason: str, member: Member, at: int) -> e.LedgerEntry:
     """Return the ledger entry of a viewer who looks at the personal data of a request."""
-    event = e.DataRevealed(member=member.id)
-    person = row.person.id
-    return e.LedgerEntry(event=event, at=at, actor=member.name, request=row.id, person=person, private={"note": reason})
+    return entry_about(row, e.DataRevealed(member=member.id), member.name, at, {"note": reason})
 
 
 def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:
     """Return the ledger entry that marks a grant as not to be renewed, or removes the mark."""
-    event = e.RenewalBlocked(is_blocked=is_blocked)
-    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id)
+    return entry_about(row, e.RenewalBlocked(is_blocked=is_blocked), actor, at)

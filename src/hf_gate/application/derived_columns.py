@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from ..domain.batches import split_into_batches
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, LedgerRow
@@ -69,8 +70,8 @@ def find_differing_columns(
     store: Store, chain: str, requests: Sequence[int], reasons: LastReasons
 ) -> Iterator[ChainBreak]:
     """Yield the requests of a chain whose e-mail domain or last reason differs from the source."""
-    for start in range(0, len(requests), _CHUNK):
-        rows = read_derived_columns(store.reads, requests[start : start + _CHUNK])
+    for some in split_into_batches(requests, _CHUNK):
+        rows = read_derived_columns(store.reads, some)
         suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
         if not suspects:
             continue

@@ -9,27 +9,35 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from typing import Final
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.hand_terms import HandTerms, TermsKind
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.query import NO_END, Pattern, Query, Term
 from ..domain.request_state import current_end
-from ..domain.rows import RequestRow
+from ..domain.rows import RequestRow, entry_about
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..store.grant_terms import read_terms_of, write_terms
+from ..store.ledger import append_entries
 from ..store.store import Store
 from ..store.writer import Writer
 from .end_moves import SHORTEN_AHEAD
 from .terms_reader import describe_terms_problem
 
 _PAGE = 1000
+_WHY_LEFT: Final = {
+    TermsKind.UNKNOWN: "the end is not known",
+    TermsKind.PAST: "the end has passed",
+    TermsKind.FALSE: "a condition of the rule is false or unknown",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +144,8 @@ def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, a
 
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
     """Write new ends with their terms."""
-    groups: dict[Repo, list[e.LedgerEntry]] = {}
-    for change in changes:
-        row = change.row
-        entry = e.LedgerEntry(event=change.event, at=at, actor=actor, request=row.id, person=row.person.id)
-        groups.setdefault(row.repo, []).append(entry)
     write_terms(write, (change.terms for change in changes if change.terms is not None))
-    for repo, entries in groups.items():
-        write.append(repo, entries)
+    append_entries(write, ((one.row.repo, entry_about(one.row, one.event, actor, at)) for one in changes))
 
 
 # ---- people from before ------------------------------------------------------------------------------------------------
@@ -170,13 +172,8 @@ def plan_adoption(
     Durations count from now, or `from_acceptance`. Nobody's access ends sooner than in 7 days.
     """
     found = Adoption()
-    batch: list[RequestRow] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) >= _PAGE:
-            _adopt(found, batch, read_terms(batch), now, zone, from_acceptance=from_acceptance)
-            batch = []
-    _adopt(found, batch, read_terms(batch) if batch else {}, now, zone, from_acceptance=from_acceptance)
+    for batch in split_into_batches(rows, _PAGE):
+        _adopt(found, batch, read_terms(batch), now, zone, from_acceptance=from_acceptance)
     return found
 
 
@@ -192,7 +189,7 @@ def _adopt(
     for row in rows:
         hand_terms = terms.get(row.id, HandTerms())
         if hand_terms.kind is not TermsKind.END:
-            found.left[_why_left(hand_terms.kind)] += 1
+            found.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
             continue
         since = from_ms(row.state.reviewed_at) if from_acceptance and row.state.reviewed_at is not None else now
         change = _change_by_rules(row, hand_terms, since, now, zone, "adopt")
@@ -207,18 +204,6 @@ def _adopt(
 def _is_same_end(row: RequestRow, change: EndChange) -> bool:
     known = current_end(row.state)
     return (known.until, known.terms, known.rule) == (change.event.until, change.event.terms, change.event.rule)
-
-
-def _why_left(kind: TermsKind) -> str:
-    match kind:
-        case TermsKind.UNKNOWN:
-            return "the end is not known"
-        case TermsKind.PAST:
-            return "the end has passed"
-        case TermsKind.FALSE:
-            return "a condition of the rule is false or unknown"
-        case _:
-            return "no rule sets an end"
 
 
 def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:

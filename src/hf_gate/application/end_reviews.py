@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.evaluations import EVALUATE_NOW, ReviewResult, add_lookups
 from ..domain.grants import GrantTerms, is_fact_name, read_duration
 from ..domain.lifecycle import Status
@@ -110,8 +111,8 @@ class ChangedEnds:
             return
         due = find_due_reviews(self._store.reads, one.row.id, self._now)
         review.undecided |= find_undecided(self._store.reads, one.row.id).difference(due)
-        for start in range(0, len(due), CHUNK):
-            yield list(self._store.requests(due[start : start + CHUNK]).values())
+        for some in split_into_batches(due, CHUNK):
+            yield list(self._store.requests(some).values())
 
     def save(self) -> None:
         """Store the results, unless another process reviewed the repo meanwhile, or by another version of a table."""

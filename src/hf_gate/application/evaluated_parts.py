@@ -6,16 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult, add_lookups
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
-from ..domain.rows import ListRange, PersonRow, RequestRow
+from ..domain.rows import ListRange, PersonRow, RequestRow, entry_about
 from ..domain.timestamps import from_ms, to_ms
 from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, status_after, verdict_event
 from ..plan.guards import PolicyStart
@@ -179,7 +179,7 @@ def evaluate_part(
     """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
     evaluation = PartEvaluation(store, policy_set, now, buffer or PlanBuffer())
     rows = store.iterate_requests(policy_set.repo, status, part=part)
-    while chunk := list(islice(rows, CHUNK)):
+    for chunk in split_into_batches(rows, CHUNK):
         evaluation.evaluate_rows(store, sources, chunk)
         yield evaluation.take_results()
 
@@ -194,8 +194,8 @@ def evaluate_requests(
 ) -> Iterator[EvaluatedPart]:
     """Evaluate these requests, `CHUNK` at a time."""
     evaluation = PartEvaluation(store, policy_set, now, buffer)
-    for start in range(0, len(idents), CHUNK):
-        evaluation.evaluate_rows(store, sources, list(store.requests(idents[start : start + CHUNK]).values()))
+    for some in split_into_batches(idents, CHUNK):
+        evaluation.evaluate_rows(store, sources, list(store.requests(some).values()))
         yield evaluation.take_results()
 
 
@@ -316,7 +316,4 @@ class PartEvaluation:
         if case.agreements:
             agreed = {name: each["row"] for name, each in case.agreements.items()}
             event = msgspec.structs.replace(event, agreements=agreed)
-        row = case.row
-        return e.LedgerEntry(
-            event=event, at=self.at, actor=actor, request=row.id, person=row.person.id, private=private
-        )
+        return entry_about(case.row, event, actor, self.at, private)

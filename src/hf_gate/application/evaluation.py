@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeAlias
 
 from msgspec import structs
 
+from ..domain.batches import split_into_batches
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -24,7 +25,7 @@ from ..policy.fact_table import fact_types
 from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from ..policy.facts import FactReader
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.model import Facts, Policy, PolicyMode, Verdict
 from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
@@ -41,6 +42,7 @@ _PROFILE: Final = (
     "person.verified_orgs",
 )
 _HISTORY: Final = "history."
+_NO_HISTORY: Final = HistoryRow()
 
 
 StoredProfiles: TypeAlias = Mapping[int, tuple[bytes | None, int]]
@@ -104,7 +106,7 @@ def policies_of_repo(
 
     Raises UsageError if two policies disagree about a role's label.
     """
-    own = [one for one in policies.values() if any(glob_matches(glob, row.repo) for glob in one.policy.applies_to)]
+    own = [one for one in policies.values() if matches_any(one.policy.applies_to, row.repo)]
     if not own:
         return None
     form = form_roles(_form_of(row), labels_of_roles(row.repo, [one.policy for one in own]))
@@ -142,7 +144,7 @@ def policies_for_terms(
     zone: tzinfo,
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
-    own = [one for one in policies if any(glob_matches(glob, row.repo) for glob in one.applies_to)]
+    own = [one for one in policies if matches_any(one.applies_to, row.repo)]
     form, reader = form_roles(_form_of(row), labels_of_roles(row.repo, own)), FactReader(facts, sources.countries)
     used = {name.split(".")[1] for name in reader.wanted if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in used}
@@ -173,7 +175,7 @@ class CurrentVerdicts:
 
     def _modes_at(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
         """Return the modes of the policies that evaluate requests of a status at a repo, by policy name."""
-        here = [each for each in self._policies or () if any(glob_matches(glob, repo) for glob in each.applies_to)]
+        here = [each for each in self._policies or () if matches_any(each.applies_to, repo)]
         return {policy.name: policy.mode for policy in here if status in policy.judges}
 
 
@@ -255,13 +257,8 @@ def read_inputs(
     part: ListRange = (None, None),
 ) -> Iterator[EvaluationInput]:
     """Yield the requests of one status at this repo, or a part of them, with their facts, the oldest first."""
-    chunk: list[RequestRow] = []
-    for row in store.iterate_requests(policy_set.repo, status, part=part):
-        chunk.append(row)
-        if len(chunk) >= CHUNK:
-            yield from build_inputs(store, policy_set, sources, chunk, now)
-            chunk = []
-    yield from build_inputs(store, policy_set, sources, chunk, now)
+    for chunk in split_into_batches(store.iterate_requests(policy_set.repo, status, part=part), CHUNK):
+        yield from build_inputs(store, policy_set, sources, chunk, now)
 
 
 def build_inputs(
@@ -285,7 +282,7 @@ def build_inputs(
     history = store.history(policy_set.repo, people, within=visible_repos) if has_history else {}
     bindings = {name: store.bindings(name) for name in policy_set.tables} if rows else {}
     repo = store.repo(policy_set.repo) if has_history else None
-    complete = repo is not None and repo.full_at is not None
+    read_at = None if repo is None else repo.full_at
     for row in rows:
         request = row.request
         if request is None:
@@ -298,7 +295,7 @@ def build_inputs(
         }
         stored = profiles.get(row.person.id)
         profile = sources.profile(request.person, stored, now) if policy_set.should_read_profiles else None
-        past = _history(row, history.get(row.person.id), repo, complete=complete)
+        past = make_history(row.state.attempt, history.get(row.person.id, _NO_HISTORY), read_at)
         facts = policy_set.reader.compute_facts(
             request,
             now=now,
@@ -319,20 +316,18 @@ def reminders_of(state: RequestState) -> dict[str, datetime]:
     return {rule: from_ms(at) for rule, at in state.reminders}
 
 
-def _history(row: RequestRow, past: HistoryRow | None, repo: RepoRow | None, *, complete: bool) -> DecisionHistory:
-    as_of = from_ms(repo.full_at) if repo is not None and repo.full_at is not None else None
-    if past is None:
-        return DecisionHistory(attempt=row.state.attempt, is_complete=complete, as_of=as_of)
+def make_history(attempt: int, past: HistoryRow, read_at: int | None) -> DecisionHistory:
+    """Return the decisions about a person as facts. `read_at` (ms) is when the repo was last read in full; None: never."""
     return DecisionHistory(
-        row.state.attempt,
+        attempt,
         past.accepted,
         past.rejected,
         past.resets,
         past.elsewhere,
         past.last_decision,
         None if past.last_at is None else from_ms(past.last_at),
-        is_complete=complete,
-        as_of=as_of,
+        is_complete=read_at is not None,
+        as_of=None if read_at is None else from_ms(read_at),
     )
 
 

@@ -19,10 +19,11 @@ from typing import Final
 
 from ..domain import events as e
 from ..domain.ids import Repo
-from ..domain.rows import RequestRow
+from ..domain.rows import RequestRow, entry_about
 from ..domain.timestamps import format_span, to_ms
 from ..errors import Guarded, HfGateError
 from ..protocol.clock_skew import is_clock_off
+from ..store.ledger import append_entries
 from ..store.store import Store
 from . import setting_keys
 from .end_moves import EndMove
@@ -106,16 +107,14 @@ def record_moves(
     at: int,
 ) -> None:
     """Record moved ends and notices in the ledger."""
-    groups: dict[Repo, list[e.LedgerEntry]] = {}
     events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed]] = [(move.row, move.event) for move in moves]
-    for row, event in (*events, *notices):
-        name = _policy_of(row) if actor == _ACTOR else actor
-        entry = e.LedgerEntry(event=event, at=at, actor=name, request=row.id, person=row.person.id)
-        groups.setdefault(row.repo, []).append(entry)
-    if groups:
+    entries = [
+        (row.repo, entry_about(row, event, _policy_of(row) if actor == _ACTOR else actor, at))
+        for row, event in (*events, *notices)
+    ]
+    if entries:
         with store.writing() as write:
-            for repo, entries in groups.items():
-                write.append(repo, entries)
+            append_entries(write, entries)
 
 
 def _policy_of(row: RequestRow) -> str:

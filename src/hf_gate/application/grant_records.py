@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import Final
 
+from ..domain.batches import split_into_batches
 from ..domain.event_descriptions import describe_agreements
 from ..domain.grants import GrantTerms
 from ..domain.lifecycle import Status
@@ -22,8 +22,7 @@ _CHUNK: Final = 500  # requests whose terms are read together
 
 def pair_with_grants(store: Store, rows: Iterable[RequestRow]) -> Iterator[tuple[RequestRow, GrantRecord | None]]:
     """Iterate over requests with the record of the access that each gives now; None if it gives none."""
-    left = iter(rows)
-    while chunk := list(islice(left, _CHUNK)):
+    for chunk in split_into_batches(rows, _CHUNK):
         accepted = [row for row in chunk if row.state.status == Status.ACCEPTED]
         terms = read_terms(store, {row.state.terms for row in accepted if row.state.terms is not None})
         agreements = read_current_agreements(store, [row.id for row in accepted])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -35,17 +35,7 @@ def list_held_moves(workspace: Workspace, bundle: PolicyBundle, now: datetime) -
 
 def digest_of_moves(moves: Sequence[EndMove]) -> str:
     """Return what tells these moves from others. The new dates count by day, because some count from now."""
-    seen = [
-        [
-            move.row.id,
-            move.row.version.token,
-            move.row.state.ends_at,
-            list(move.kinds),
-            None if move.event.until is None else move.event.until // DAY_MS,
-        ]
-        for move in moves
-    ]
-    return hashlib.sha256(json.dumps(seen).encode()).hexdigest()[:16]
+    return _digest(moves, lambda until: until // DAY_MS)[:16]
 
 
 class EndsAgreement(msgspec.Struct, frozen=True):
@@ -66,15 +56,21 @@ def read_agreement(store: Store, moves: Sequence[EndMove], now: datetime) -> End
 def _digest_to_agree(moves: Sequence[EndMove], now: datetime) -> str:
     """Return the digest of moves for agreements. A date that is 7 days ahead stays the same although days pass."""
     soonest = to_ms(now + SHORTEN_AHEAD)
+    by_row = sorted(moves, key=lambda move: move.row.id)
+    return _digest(by_row, lambda until: None if until <= soonest else until)
+
+
+def _digest(moves: Sequence[EndMove], simplify: Callable[[int], int | None]) -> str:
+    """Return a digest of moves with simplified dates (ms)."""
     seen = [
         [
             move.row.id,
             move.row.version.token,
             move.row.state.ends_at,
             list(move.kinds),
-            None if move.event.until is None or move.event.until <= soonest else move.event.until,
+            None if move.event.until is None else simplify(move.event.until),
         ]
-        for move in sorted(moves, key=lambda move: move.row.id)
+        for move in moves
     ]
     return hashlib.sha256(json.dumps(seen).encode()).hexdigest()
 

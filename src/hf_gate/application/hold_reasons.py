@@ -12,7 +12,7 @@ from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import QueueCount
 from ..errors import HfGateError
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, Rule
 from ..policy.policy_digest import lets_in
 from ..sources.workspace_folder import read_folder
@@ -57,7 +57,7 @@ def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
     repo = parse_repo(cell.repo)
     tables: set[str] = set()
     for policy in policies:
-        if any(glob_matches(glob, repo) for glob in policy.applies_to):
+        if matches_any(policy.applies_to, repo):
             for rule in policy.rules:
                 if rule.id == cell.rule and rule.then is Action.WAIT:
                     tables |= _tables_of(policy, rule)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.ledger import (
     WORKSPACE_CHAIN,
     ChainBreak,
@@ -359,8 +360,7 @@ class _ReplayedChain:
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""
-        for start in range(0, len(numbers), 1000):
-            some = numbers[start : start + 1000]
+        for some in split_into_batches(numbers, 1000):
             rows = self._store.requests(some)
             for number in some:
                 row = rows.get(number)

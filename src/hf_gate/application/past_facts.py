@@ -22,7 +22,7 @@ from ..policy.table_versions import TableHistory
 from ..policy.tables import Table
 from ..store.past_requests import iterate_sync_marks, read_past_requests, read_person_events
 from ..store.store import Store
-from .evaluation import RepoPolicies, SourcesPort, reminders_of
+from .evaluation import RepoPolicies, SourcesPort, make_history, reminders_of
 from .table_store import read_history
 
 _TABLE_CHANGED: Final = "the table as it was then is not kept"
@@ -127,17 +127,7 @@ class PastFactReader:
         seen = None if self.visible_repos is None else frozenset(self.visible_repos)
         history = fold_history(events, decision.repo_id, seen)
         proved = [mark for mark in marks if mark.event.complete and mark.seq < decision.seq]
-        return DecisionHistory(
-            past.row.state.attempt,
-            history.accepted,
-            history.rejected,
-            history.resets,
-            history.elsewhere,
-            history.last_decision,
-            None if history.last_at is None else from_ms(history.last_at),
-            is_complete=bool(proved),
-            as_of=from_ms(proved[-1].at) if proved else None,
-        )
+        return make_history(past.row.state.attempt, history, proved[-1].at if proved else None)
 
     def _sync_marks(self, repo_id: int, repo: Repo) -> list[SyncMark]:
         """Return all recorded full syncs of a repo, oldest first."""

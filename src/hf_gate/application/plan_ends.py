@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Final
 
+from ..domain.batches import split_into_batches
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..domain.runs import ChangeOrigin
@@ -68,8 +68,7 @@ def _pair_with_removed(
     rows: Iterable[RequestRow], find_removed: Callable[[Sequence[int]], set[int]]
 ) -> Iterator[tuple[RequestRow, bool]]:
     """Yield each request with whether it loses access by a verdict."""
-    source = iter(rows)
-    while chunk := list(islice(source, _CHUNK)):
+    for chunk in split_into_batches(rows, _CHUNK):
         removed = find_removed([row.id for row in chunk])
         yield from ((row, row.id in removed) for row in chunk)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
 
+from ..domain.batches import split_into_batches
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import PersonDecision, RepoRow
 from ..domain.timestamps import ms_to_iso
@@ -121,19 +122,9 @@ def agreement_interval(agreed: int, total: int) -> tuple[float, float]:
 def compare_decisions(policy: Policy, decided: Iterable[DecidedRequest], evaluate: EvaluateFacts) -> PolicyComparison:
     """Evaluate a policy on decided requests."""
     comparison = PolicyComparison(policy)
-    chunk: list[DecidedRequest] = []
-
-    def flush() -> None:
+    for chunk in split_into_batches(decided, CHUNK):
         answers = evaluate([each.facts for each in chunk], [each.at for each in chunk])
         comparison.compared.extend(zip(chunk, answers, strict=True))
-        chunk.clear()
-
-    for each in decided:
-        chunk.append(each)
-        if len(chunk) >= CHUNK:
-            flush()
-    if chunk:
-        flush()
     return comparison
 
 

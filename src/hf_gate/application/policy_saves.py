@@ -16,7 +16,7 @@ from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..errors import Guarded, HfGateError, UsageError
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_parser import parse_policy
 from ..sources.policy_files import replace_file
@@ -51,11 +51,11 @@ class PolicyHold(msgspec.Struct, frozen=True):
 
     def covers(self, repo: Repo) -> bool:
         """Whether no policy may act unattended at a repo."""
-        return any(glob_matches(glob, repo) for glob in self.globs)
+        return matches_any(self.globs, repo)
 
     def needed_two(self, repo: Repo) -> bool:
         """Whether a version before this one asked for two people at a repo."""
-        return any(glob_matches(glob, repo) for glob in self.two_person_globs)
+        return matches_any(self.two_person_globs, repo)
 
     def holds(self, current: Policy | None) -> bool:
         """Whether the hold still applies to the current version; not if it is as before, or changes nothing."""
@@ -203,9 +203,7 @@ def _check_with_others(store: Store, folder: WorkspaceFolder, save: PolicySave) 
     policies = [*others, save.new]
     collect_table_specs(folder, policies)
     for row in store.repos():
-        labels_of_roles(
-            row.repo, [one for one in policies if any(glob_matches(glob, row.repo) for glob in one.applies_to)]
-        )
+        labels_of_roles(row.repo, [one for one in policies if matches_any(one.applies_to, row.repo)])
 
 
 def _read_policy(content: bytes, file: str, templates: Mapping[str, str | Mapping[str, str]]) -> Policy | None:

@@ -11,7 +11,7 @@ from ..domain.letters import LetterCase, LetterKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
 from ..errors import UsageError
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, PolicyMode, Rule
 from ..sources.workspace_folder import read_folder
 from .workspace import Workspace
@@ -52,7 +52,7 @@ def read_reminder_times(
 def find_wait_rule(policies: Sequence[Policy], repo: Repo, rule_id: str | None) -> Rule | None:
     """Return the waiting rule with this id in an enforced policy of the repo; None if there is none."""
     for policy in sorted(policies, key=lambda one: one.name):
-        if policy.mode is PolicyMode.ENFORCE and any(glob_matches(glob, repo) for glob in policy.applies_to):
+        if policy.mode is PolicyMode.ENFORCE and matches_any(policy.applies_to, repo):
             for rule in policy.rules:
                 if rule.id == rule_id and rule.then is Action.WAIT:
                     return rule

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -120,8 +121,8 @@ class RunExecutor:
         """Read back changes that were started but not settled; send nothing."""
         left = self._read_items(run, UNSETTLED)
         for repo, items in group_by_repo(left).items():
-            for start in range(0, len(items), READ_BATCH):
-                self._settle_batch(run, repo, items[start : start + READ_BATCH])
+            for some in split_into_batches(items, READ_BATCH):
+                self._settle_batch(run, repo, some)
 
     def settle_and_keep(self, run: RunRow) -> RunRow:
         """Settle a run without sending the rest; return the run with its counts.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.grants import GrantTerms, first_lapse
 from ..domain.hand_terms import GrantEnd
 from ..domain.lifecycle import Status
@@ -122,8 +123,7 @@ def create_run(
 
 
 def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
-    for start in range(0, len(changes), _BATCH):
-        some = changes[start : start + _BATCH]
+    for some in split_into_batches(changes, _BATCH):
         rows = store.requests([change.row for change in some])
         for change in some:
             if not _is_row_of(change, rows.get(change.row)):

@@ -17,7 +17,7 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_state import RecordUpdate, diff_record, is_renewed_outside
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.requests import AccessRequest, Target
-from ..domain.rows import RequestRow, RunRow
+from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
@@ -260,7 +260,7 @@ def _make_entry(item: RunItem, event: e.AnyEvent, at: int, actor: str, private: 
     row = item.row
     if row is None:  # without a stored person, there is no salt to seal a private part
         return e.LedgerEntry(event=event, at=at, actor=actor)
-    return e.LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id, private=private)
+    return entry_about(row, event, actor, at, private)
 
 
 class InFlightBatch:

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import count, islice
-from typing import Final, TypeVar
+from itertools import count
+from typing import Final
 
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import split_into_batches
 from ..domain.forms import form_from_json, form_to_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
@@ -39,7 +40,6 @@ MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared w
 QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
-T = TypeVar("T")
 OnRead = Callable[[int], None]
 
 
@@ -163,7 +163,7 @@ class _RepoSync:
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
-            for page in _pages(rows, min(self.page, HUB_PAGE)):
+            for page in split_into_batches(rows, min(self.page, HUB_PAGE)):
                 if self.store_page(page):
                     break
         finally:
@@ -177,7 +177,7 @@ class _RepoSync:
         with defer_indexes(self.store):
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
-                for page in _pages(rows, self.page):
+                for page in split_into_batches(rows, self.page):
                     self._store_unknown_form()
                     self.store_page(page)
                     self.lists[status] += len(page)
@@ -240,7 +240,7 @@ class _RepoSync:
         ]
         if len(missing) > MAX_MISSING_UNCHECKED and not self._report_agrees():
             return
-        for some in _pages(missing, LOOKUP_BATCH):
+        for some in split_into_batches(missing, LOOKUP_BATCH):
             self._check_missing(list(self.store.requests(some).values()))
 
     def _report_agrees(self) -> bool:
@@ -265,7 +265,7 @@ class _RepoSync:
             elif absent:
                 self.doubts.append("a second lookup of requests that are in no list could not be completed")
                 break
-        for page in _pages(gone, HUB_PAGE):
+        for page in split_into_batches(gone, HUB_PAGE):
             self._withdraw(page)
 
     def _split_for_lookup(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
@@ -329,12 +329,6 @@ def _form_fingerprint(row: RepoRow | None) -> str | None:
     if row is None or row.form_card is None:
         return None
     return form_from_json(row.form_card).fingerprint or ""
-
-
-def _pages(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    source = iter(items)
-    while page := list(islice(source, size)):
-        yield page
 
 
 def _name_of(event: e.AnyEvent) -> str:

@@ -11,7 +11,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..policy.fact_values import TableHit
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from ..policy.tables import Table
 from .own_tables import OwnTable
 from .workspace import Workspace
@@ -73,4 +73,4 @@ def _iterate_all(workspace: Workspace, own: OwnTable, statuses: tuple[Status, ..
 
 def is_concerned(own: OwnTable, repo: Repo) -> bool:
     """Whether the table can matter at a repo."""
-    return own.folder.config.includes(repo) and any(glob_matches(glob, repo) for glob in own.globs)
+    return own.folder.config.includes(repo) and matches_any(own.globs, repo)

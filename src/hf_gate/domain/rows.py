@@ -9,7 +9,7 @@ import msgspec
 
 from .activity import Activity
 from .evaluations import StoredEvaluation
-from .events import ChangeStarted, SyncEnded
+from .events import AnyEvent, ChangeStarted, LedgerEntry, Private, SyncEnded
 from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
 from .ids import Repo, name_person
@@ -70,6 +70,11 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The current version, for comparison with a version read earlier."""
         state = self.state
         return RequestVersion(state.status, state.asked_at, state.last_moved_at, *self.content)
+
+
+def entry_about(row: RequestRow, event: AnyEvent, actor: str, at: int, private: Private | None = None) -> LedgerEntry:
+    """Return a ledger entry about a stored request."""
+    return LedgerEntry(event=event, at=at, actor=actor, request=row.id, person=row.person.id, private=private)
 
 
 class DerivedRow(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import MAXYEAR, date, time
 from functools import lru_cache
@@ -257,6 +258,11 @@ def _split_repo_type(text: str) -> tuple[str | None, str]:
 def glob_matches(glob: str, repo: Repo) -> bool:
     """Tell whether a glob from `parse_glob` matches a repo, ignoring case; `*` does not match a slash."""
     return glob_matches_path(glob, repo.web_path)
+
+
+def matches_any(globs: Iterable[str] | None, repo: Repo) -> bool:
+    """Tell whether one of these globs matches a repo; None matches every repo."""
+    return globs is None or any(glob_matches(glob, repo) for glob in globs)
 
 
 @lru_cache(maxsize=8192)

@@ -14,7 +14,7 @@ from ..domain.members import MEMBER_NAME
 from ..domain.notices import Destination
 from ..domain.yaml_parser import Mapping, Node
 from .letter_config import find_need_positions, read_letters
-from .literals import Hours, Rate, glob_matches, parse_hours, parse_rate
+from .literals import Hours, Rate, matches_any, parse_hours, parse_rate
 from .model import PolicyProblem, SourcePosition, TableSpec
 from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_destinations, read_reference
@@ -115,7 +115,7 @@ class WorkspaceConfig:
 
     def includes(self, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo."""
-        return any(glob_matches(glob, repo) for glob in self.repos)
+        return matches_any(self.repos, repo)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from itertools import groupby
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..domain import events as e
@@ -11,8 +10,9 @@ from ..domain.events import LedgerEntry
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole
-from ..policy.literals import glob_matches
+from ..policy.literals import matches_any
 from . import member_rows
+from .ledger import append_entries
 from .sql import Database
 from .state_columns import repo_of
 from .store import Store
@@ -62,20 +62,22 @@ def write_assignments(
         known = {row.request for row in rows}
         result.changed.extend(one for one in seen if one not in known)
         new = set(result.assigned)
-        _append(write, [row._replace(member=ident) for row in rows if row.request in new], by=by, at=at)
+        fresh = (row._replace(member=ident) for row in rows if row.request in new)
+        append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in fresh))
     return result
 
 
 def free_assignments(write: Writer, ident: str, *, by: str, at: int, keeps: Callable[[Repo], bool]) -> None:
     """Assign the requests of a member to nobody, except at the repos where `keeps` holds."""
     rows = _read_rows(write.db, "r.assigned = ? AND r.is_current", (ident,))
-    _append(write, [row._replace(member=None) for row in rows if not keeps(row.repo)], by=by, at=at)
+    free = (row._replace(member=None) for row in rows if not keeps(row.repo))
+    append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in free))
 
 
 def may_be_assigned(member: Member, repo: Repo) -> bool:
     """Tell whether a member may decide at a repo."""
     is_able = member.has_link and member.role.covers(MemberRole.REVIEWER)
-    return is_able and (member.repos is None or any(glob_matches(glob, repo) for glob in member.repos))
+    return is_able and matches_any(member.repos, repo)
 
 
 def _is_current(db: Database, member: Member) -> bool:
@@ -90,12 +92,6 @@ def _read_rows(db: Database, where: str, values: tuple[object, ...]) -> list[Ass
         values,
     )
     return [AssignedRow(row[0], row[1], repo_of(*row[2:5]), row[5]) for row in rows]
-
-
-def _append(write: Writer, rows: Iterable[AssignedRow], *, by: str, at: int) -> None:
-    """Append the entries of assignments to the chain of each repo. The rows are ordered by repo."""
-    for repo, group in groupby(rows, key=lambda row: row.repo):
-        write.append(repo, [_make_entry(row, by, at) for row in group])
 
 
 def _make_entry(row: AssignedRow, by: str, at: int) -> LedgerEntry:

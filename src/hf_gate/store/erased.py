@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
+from ..domain.batches import split_into_batches
 from ..domain.erasure import ErasedRequest, hash_account, hash_record, strip_record
 from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
@@ -52,9 +53,7 @@ def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[
 def find_keys(db: Database, keys: Collection[bytes]) -> dict[bytes, int | None]:
     """Return the stored hashes among these, with their request numbers."""
     found: dict[bytes, int | None] = {}
-    wanted = list(keys)
-    for start in range(0, len(wanted), 500):
-        some = wanted[start : start + 500]
+    for some in split_into_batches(keys, 500):
         marks = ", ".join("?" * len(some))
         rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", some)
         found |= {bytes(key): row for key, row in rows}

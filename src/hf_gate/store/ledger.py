@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ..domain.events import AnyEvent, EventKind, commitment_of, encode_event, kind_of
+from ..domain.events import AnyEvent, EventKind, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, chain_of, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
@@ -20,6 +20,7 @@ from .writer_cache import WriterCache, read_dictionary
 
 if TYPE_CHECKING:
     from .store import Store
+    from .writer import Writer
 
 PAGE: Final = 5000
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
@@ -43,6 +44,15 @@ _UPSERT_HEAD = (
 
 
 # ---- adding entries --------------------------------------------------------------------------------------------------
+
+
+def append_entries(write: Writer, entries: Iterable[tuple[Repo, LedgerEntry]]) -> None:
+    """Append entries to the chains of their repos, in their order."""
+    groups: dict[Repo, list[LedgerEntry]] = {}
+    for repo, entry in entries:
+        groups.setdefault(repo, []).append(entry)
+    for repo, group in groups.items():
+        write.append(repo, group)
 
 
 class ChainWriter:

@@ -14,7 +14,6 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain.events import LedgerEntry, ReminderAccepted
-from ..domain.ids import Repo
 from ..domain.letters import (
     DAY_MS,
     PERSON_MS,
@@ -28,6 +27,7 @@ from ..domain.letters import (
     find_obstacle,
 )
 from ..domain.notices import Delivery, DeliveryKind, retry_wait
+from .ledger import append_entries
 from .letter_queue import SETTING, LetterSubscription
 from .sql import Database, Row
 from .state_columns import repo_of
@@ -194,14 +194,13 @@ def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int
         " JOIN requests r ON r.id = l.request_id JOIN repos o ON o.id = r.repo_id"
         f" WHERE l.id {among} AND l.kind = '{LetterKind.REMINDER}' ORDER BY l.id"
     )
-    groups: dict[Repo, list[LedgerEntry]] = {}
+    entries = []
     for ident, rule, request, person, *place in write.db.rows(sql, (value,)):
         event = ReminderAccepted(rule=rule, letter=ident, how="server" if actor == MAIL_ACTOR else "hand")
         entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
-        groups.setdefault(repo_of(*place), []).append(entry)
-    for repo, entries in groups.items():
-        write.append(repo, entries)
-    return sum(map(len, groups.values()))
+        entries.append((repo_of(*place), entry))
+    append_entries(write, entries)
+    return len(entries)
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import UTC, tzinfo
 from pathlib import Path
 
+from ..domain.batches import split_into_batches
 from ..domain.case_folding import fold_for_search
 from ..domain.classification import RequestClassifier
 from ..domain.erasure import ErasedRequest
@@ -165,7 +166,7 @@ class Store(StoreConnections):
 
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
         """Return requests with their records by number, in the given order; unknown numbers are left out."""
-        pages = (self._by_id(idents[start : start + 1000], SELECT_WITH_RECORD) for start in range(0, len(idents), 1000))
+        pages = (self._by_id(some, SELECT_WITH_RECORD) for some in split_into_batches(idents, 1000))
         return {row.id: row for page in pages for row in page}
 
     def find_by_identity(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
