@@ -40,8 +40,8 @@ from .ledger_entries import history_records
 from .past_assignees import PastAssignees
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
-from .records import keys_of
-from .request_record_builders import AttemptFields, attempt_fields
+from .records import extend_record, keys_of
+from .request_record_builders import stored_attempt
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -162,7 +162,7 @@ class PastView:
         """Yield the same requests as records."""
         assignees = PastAssignees(self.store, to_ms(self.at))
         for certainty, past in self.requests(statuses, oldest_first=oldest_first):
-            yield PastRequestRecord(**_past_fields(self.store, certainty, past, assignees))
+            yield _past_record(self.store, certainty, past, assignees)
 
     def access(self) -> Iterator[AccessRecord]:
         """Yield the people who had access by an accepted request."""
@@ -270,42 +270,31 @@ def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[
 
 def past_request_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
     """Return the record of a request as it was."""
-    return PastRequestRecord(**_past_fields(store, certainty, past, PastAssignees(store, certainty.moment.at)))
+    return _past_record(store, certainty, past, PastAssignees(store, certainty.moment.at))
 
 
-class _PastRequestFields(AttemptFields):
-    """The fields of `PastRequestRecord` and of every record that extends it."""
-
-    as_of: str
-    proved_at: str | None
-    found_later: bool
-
-
-def _past_fields(
+def _past_record(
     store: Store, certainty: SyncCertainty, past: PastRequest, assignees: PastAssignees
-) -> _PastRequestFields:
+) -> PastRequestRecord:
     state, origin = past.row.state, past.grant
     terms = {} if state.terms is None else read_terms(store, [state.terms])
     grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
-    return {
-        **attempt_fields(past.row, _ANY_VERDICT, assignees.build_details(state, grant)),
-        "as_of": ms_to_iso(certainty.moment.at),
-        "proved_at": ms_to_iso(certainty.proved_at),
-        "found_later": past.row.id in certainty.found_later,
-    }
+    return extend_record(
+        stored_attempt(past.row, _ANY_VERDICT, assignees.build_details(state, grant)),
+        PastRequestRecord,
+        as_of=ms_to_iso(certainty.moment.at),
+        proved_at=ms_to_iso(certainty.proved_at),
+        found_later=past.row.id in certainty.found_later,
+    )
 
 
 def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequence[PastRequest]) -> ShownPastRequest:
     """Return the record of the last of these attempts, with the history of all."""
     past, access = attempts[-1], access_record(store, certainty, attempts[-1])
-    return ShownPastRequest(
-        **_past_fields(store, certainty, past, PastAssignees(store, certainty.moment.at)),
-        since=access.since,
-        by=access.by,
-        policy=access.policy,
-        rule=access.rule,
-        agreement=access.agreement,
-        form=access.form,
+    return extend_record(
+        past_request_record(store, certainty, past),
+        ShownPastRequest,
+        **{name: getattr(access, name) for name in ("since", "by", "policy", "rule", "agreement", "form")},
         history=history_records(
             store, [each.row for each in attempts], certainty.moment.entry + 1, read_member_names(store)
         ),

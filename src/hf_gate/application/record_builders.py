@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, TypedDict
+from typing import TYPE_CHECKING
 
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import end_of_terms
@@ -25,6 +25,7 @@ from .records import (
     RunRecord,
     TermsRecord,
     TurnRecord,
+    extend_record,
 )
 
 if TYPE_CHECKING:
@@ -108,16 +109,35 @@ def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecor
     )
 
 
-def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] | None) -> RepoRecord:
+def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] | None = None) -> RepoRecord:
     """Return the record of a stored repo."""
-    return RepoRecord(**_repo_fields(row, oldest), policies=None if policies is None else list(policies))
+    from ..domain.forms import form_from_json
+
+    is_open = row.gated is None and row.full_at is not None
+    form = None if row.form_card is None else form_from_json(row.form_card)
+    return RepoRecord(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        gated=False if is_open else row.gated,
+        counts={**dict.fromkeys(STATUSES, 0), **row.counts},
+        oldest_asked_at=to_iso(oldest),
+        quick_at=ms_to_iso(row.quick_at),
+        full_at=ms_to_iso(row.full_at),
+        complete=row.is_complete,
+        problem=row.problem,
+        fields=None if form is None else [field.label for field in form.fields],
+        form_problems=None if row.form_card is None else len(json.loads(row.form_card).get("problems", ())),
+        fingerprint=None if form is None else form.fingerprint,
+        policies=None if policies is None else list(policies),
+    )
 
 
 def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
     """Return the record of a stored repo with its waiting times."""
     median = status.median
-    return RepoStatusRecord(
-        **_repo_fields(status.row, status.oldest),
+    return extend_record(
+        repo_record(status.row, status.oldest),
+        RepoStatusRecord,
         waiting=status.waiting,
         overdue=status.overdue,
         median_wait_s=None if median is None else round(median.total_seconds()),
@@ -152,44 +172,6 @@ def _turn_record(turn: TurnRow) -> TurnRecord:
         done=turn.done,
         deferred=turn.deferred,
     )
-
-
-class _RepoFields(TypedDict):
-    """The fields of `RepoRecord` that stored repos have, and of every record that extends it."""
-
-    repo: str
-    repo_type: RepoType
-    gated: Literal[False] | str | None
-    counts: dict[str, int] | None
-    oldest_asked_at: str | None
-    quick_at: str | None
-    full_at: str | None
-    complete: bool | None
-    problem: str | None
-    fields: list[str] | None
-    form_problems: int | None
-    fingerprint: str | None
-
-
-def _repo_fields(row: RepoRow, oldest: datetime | None) -> _RepoFields:
-    from ..domain.forms import form_from_json
-
-    is_open = row.gated is None and row.full_at is not None
-    form = None if row.form_card is None else form_from_json(row.form_card)
-    return {
-        "repo": row.repo.id,
-        "repo_type": row.repo.type,
-        "gated": False if is_open else row.gated,
-        "counts": {**dict.fromkeys(STATUSES, 0), **row.counts},
-        "oldest_asked_at": to_iso(oldest),
-        "quick_at": ms_to_iso(row.quick_at),
-        "full_at": ms_to_iso(row.full_at),
-        "complete": row.is_complete,
-        "problem": row.problem,
-        "fields": None if form is None else [field.label for field in form.fields],
-        "form_problems": None if row.form_card is None else len(json.loads(row.form_card).get("problems", ())),
-        "fingerprint": None if form is None else form.fingerprint,
-    }
 
 
 def gate_record(gate: Gate) -> RepoRecord:

@@ -34,6 +34,11 @@ def keys_of(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     return kind.__struct_encode_fields__
 
 
+def extend_record(record: Record, kind: type[R], /, **fields: object) -> R:
+    """Return a record of a kind that extends another one: with the fields of that record, and these."""
+    return kind(**msgspec.structs.asdict(record), **fields)
+
+
 # ---- requests ----------------------------------------------------------------------------------------------------------
 
 

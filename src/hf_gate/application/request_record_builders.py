@@ -1,44 +1,21 @@
 """Builds the output records of requests, from the Hub and from the store.
 
-`RequestFields` has the fields of `RequestRecord`, `AttemptFields` those of `AttemptRecord`. A type checker refuses a record
-that lacks a field or that gets one twice.
+A record that has more fields extends `RequestRecord`; `extend_record` takes over the fields that both have.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..domain.ids import Person
 from ..domain.requests import AccessRequest
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
-from .records import TICKS, AttemptRecord, ExportedRequest, GrantRecord, RequestRecord, VerdictRecord
+from .records import TICKS, AttemptRecord, ExportedRequest, GrantRecord, RequestRecord, VerdictRecord, extend_record
 
 if TYPE_CHECKING:
-    from ..domain.ids import RepoType
     from ..domain.rows import RequestRow
     from .evaluation import CurrentVerdicts
     from .records import Quality
-
-
-class RequestFields(TypedDict):
-    """The fields of `RequestRecord` and of every record that extends it."""
-
-    repo: str
-    repo_type: RepoType
-    request_id: str | None
-    user_id: str | None
-    user: str | None
-    fullname: str | None
-    email: str | None
-    status: str
-    asked_at: str
-    reviewed_at: str | None
-    answers: dict[str, str] | None
-    quality: dict[str, Quality] | None
-    verdict: VerdictRecord | None
-    grant: GrantRecord | None
-    assigned_to: str | None
-    deputy: str | None
 
 
 class RowDetails(NamedTuple):
@@ -52,45 +29,56 @@ class RowDetails(NamedTuple):
 NO_DETAILS: Final = RowDetails()
 
 
-class AttemptFields(RequestFields):
-    """The fields of `AttemptRecord` and of every record that extends it."""
-
-    attempt: int | None
-    until: str | None
-
-
 # ---- records -----------------------------------------------------------------------------------------------------------
 
 
-def request_record(request: AccessRequest, *, with_quality: bool = True) -> RequestRecord:
+def request_record(
+    request: AccessRequest,
+    verdict: VerdictRecord | None = None,
+    details: RowDetails = NO_DETAILS,
+    *,
+    with_quality: bool = True,
+) -> RequestRecord:
     """Return the record of a request read from the Hub.
 
     `with_quality` false saves time, because rating answers takes longest.
     """
-    return RequestRecord(**request_fields(request, with_quality=with_quality))
+    return _build_record(request, request.person, request.email, verdict, details, with_quality=with_quality)
 
 
 def stored_request(
     row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
 ) -> RequestRecord:
-    """Return the record of a stored request. `verdicts` drops a verdict that no longer applies."""
-    return RequestRecord(**stored_fields(row, verdicts, details, with_quality=with_quality))
+    """Return the record of a stored request, with the person's latest names.
+
+    `verdicts` drops a verdict that no longer applies.
+    """
+    known, request = row.person.identity, row.request or _without_record(row)
+    recorded = request.person
+    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
+    person = Person(known.user_id or recorded.id, username, fullname)
+    verdict = verdict_record(row, verdicts)
+    return _build_record(request, person, known.email or request.email, verdict, details, with_quality=with_quality)
 
 
-def stored_attempt(row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails) -> AttemptRecord:
+def stored_attempt(
+    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
+) -> AttemptRecord:
     """Return the record of a stored request with its attempt number and its end."""
-    return AttemptRecord(**attempt_fields(row, verdicts, details))
+    record = stored_request(row, verdicts, details, with_quality=with_quality)
+    return extend_record(record, AttemptRecord, attempt=row.state.attempt, until=ms_to_iso(row.state.ends_at))
 
 
 def attempt_record(request: AccessRequest) -> AttemptRecord:
     """Return the record of a request read from the Hub, which has neither an attempt number nor an end."""
-    return AttemptRecord(**request_fields(request), attempt=None, until=None)
+    return extend_record(request_record(request), AttemptRecord, attempt=None, until=None)
 
 
 def exported_request(row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails) -> ExportedRequest:
     """Return the record of a stored request for the export of the store."""
-    return ExportedRequest(
-        **attempt_fields(row, verdicts, details, with_quality=False),
+    return extend_record(
+        stored_attempt(row, verdicts, details, with_quality=False),
+        ExportedRequest,
         id=row.id,
         person=row.person.id,
         follows=row.state.after,
@@ -101,41 +89,7 @@ def exported_request(row: RequestRow, verdicts: CurrentVerdicts, details: RowDet
     )
 
 
-# ---- fields ------------------------------------------------------------------------------------------------------------
-
-
-def request_fields(
-    request: AccessRequest,
-    verdict: VerdictRecord | None = None,
-    details: RowDetails = NO_DETAILS,
-    *,
-    with_quality: bool = True,
-) -> RequestFields:
-    """Return the fields of a request read from the Hub."""
-    return _build_fields(request, request.person, request.email, verdict, details, with_quality=with_quality)
-
-
-def stored_fields(
-    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
-) -> RequestFields:
-    """Return the fields of a stored request, with the person's latest names."""
-    known, request = row.person.identity, row.request or _without_record(row)
-    recorded = request.person
-    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
-    person = Person(known.user_id or recorded.id, username, fullname)
-    verdict = verdict_record(row, verdicts)
-    return _build_fields(request, person, known.email or request.email, verdict, details, with_quality=with_quality)
-
-
-def attempt_fields(
-    row: RequestRow, verdicts: CurrentVerdicts, details: RowDetails, *, with_quality: bool = True
-) -> AttemptFields:
-    """Return the fields of a stored request with its attempt number and its end."""
-    fields = stored_fields(row, verdicts, details, with_quality=with_quality)
-    return {**fields, "attempt": row.state.attempt, "until": ms_to_iso(row.state.ends_at)}
-
-
-def _build_fields(
+def _build_record(
     request: AccessRequest,
     person: Person,
     email: str | None,
@@ -143,25 +97,25 @@ def _build_fields(
     details: RowDetails,
     *,
     with_quality: bool,
-) -> RequestFields:
-    return {
-        "repo": request.repo.id,
-        "repo_type": request.repo.type,
-        "request_id": request.request_id,
-        "user_id": person.id,
-        "user": person.username,
-        "fullname": person.fullname,
-        "email": email,
-        "status": str(request.status),
-        "asked_at": to_iso(request.asked_at),
-        "reviewed_at": to_iso(request.reviewed_at),
-        "answers": dict(request.answers) if request.has_form else None,
-        "quality": rate_answers(request) if with_quality else None,
-        "verdict": verdict,
-        "grant": details.grant,
-        "assigned_to": details.assigned_to,
-        "deputy": details.deputy,
-    }
+) -> RequestRecord:
+    return RequestRecord(
+        repo=request.repo.id,
+        repo_type=request.repo.type,
+        request_id=request.request_id,
+        user_id=person.id,
+        user=person.username,
+        fullname=person.fullname,
+        email=email,
+        status=str(request.status),
+        asked_at=to_iso(request.asked_at),
+        reviewed_at=to_iso(request.reviewed_at),
+        answers=dict(request.answers) if request.has_form else None,
+        quality=rate_answers(request) if with_quality else None,
+        verdict=verdict,
+        grant=details.grant,
+        assigned_to=details.assigned_to,
+        deputy=details.deputy,
+    )
 
 
 def verdict_record(row: RequestRow, verdicts: CurrentVerdicts) -> VerdictRecord | None:

@@ -12,12 +12,11 @@ import click
 from ..application.ledger_entries import history_records
 from ..application.past_records import ShownPastRequest
 from ..application.record_builders import account_record
-from ..application.records import ApprovalsRecord, HistoryRecord, ShownRequest
+from ..application.records import ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
 from ..application.request_record_builders import (
     NO_DETAILS,
-    RequestFields,
-    request_fields,
-    stored_fields,
+    request_record,
+    stored_request,
     verdict_record,
 )
 from ..application.targets import RequestTarget, find_attempts
@@ -60,10 +59,11 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
     announce(run)
     workspace = open_stored_workspace(run)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
-    fields, request = _current_request(run, workspace, targets[0], attempts)
+    record, request = _current_request(run, workspace, targets[0], attempts)
     profile = _read_profile(run, request)
-    shown = ShownRequest(
-        **fields,
+    shown = extend_record(
+        record,
+        ShownRequest,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
         approvals=_read_approvals(workspace, attempts, request.status),
@@ -128,7 +128,7 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
 
 def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
-) -> tuple[RequestFields, AccessRequest]:
+) -> tuple[RequestRecord, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     from ..application.assignments import pair_with_details
     from ..application.policy_bundle import read_current_verdicts
@@ -142,8 +142,8 @@ def _current_request(
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
-        return stored_fields(attempts[-1], verdicts, details), attempts[-1].request
-    return request_fields(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
+        return stored_request(attempts[-1], verdicts, details), attempts[-1].request
+    return request_record(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 
 def _describe_approvals(found: ApprovalsRecord, now: datetime) -> str:

@@ -21,8 +21,8 @@ from ..application.assignments import (
 )
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
 from ..application.record_builders import terms_record
-from ..application.records import Record, RequestRecord, TermsRecord
-from ..application.request_record_builders import stored_fields
+from ..application.records import Record, RequestRecord, TermsRecord, extend_record
+from ..application.request_record_builders import stored_request
 from ..application.tray import DecisionRequest
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole
@@ -354,11 +354,12 @@ def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> lis
     able = [row for row in found if "accept" in possible_verbs(row.state.status)]
     terms, zone = context.app_state.terms_reader.read_terms(able, context.now), context.workspace.zone
     return [
-        ApiRequest(
+        extend_record(
+            stored_request(row, verdicts, details),
+            ApiRequest,
             id=request_key(row),
             version=version_with_terms(row, terms.get(row.id)),
             terms=terms_record(terms[row.id], context.now, zone) if row.id in terms else None,
-            **stored_fields(row, verdicts, details),
         )
         for row, details in pair_with_details(context.workspace, found, context.now)
     ]
