@@ -86,8 +86,7 @@ def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
     """Return how many pending requests of a repo a person should have decided by now; at most `most`."""
     where = f"{IS_OVERDUE} AND r.is_current AND o.type = ? AND o.namespace = ? AND o.name = ?"
     sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} LIMIT ?) AS late"
-    row = store.reads.row(sql, (now, repo.type.value, repo.namespace, repo.name, most))
-    return 0 if row is None else int(row[0])
+    return store.reads.count(sql, (now, repo.type.value, repo.namespace, repo.name, most))
 
 
 # ---- authors of policy versions --------------------------------------------------------------------------------------

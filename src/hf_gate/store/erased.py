@@ -17,9 +17,9 @@ ERASURE_KEY: Final = "erasure key"
 
 def read_secret(db: Database) -> bytes:
     """Return the key of the hashes."""
-    found = db.row("SELECT value FROM settings WHERE key = ?", (ERASURE_KEY,))
+    found = db.setting(ERASURE_KEY)
     assert found is not None, "a store is created with this key"
-    return bytes.fromhex(found[0])
+    return bytes.fromhex(found)
 
 
 def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[AccessRequest], dict[int, int]]:

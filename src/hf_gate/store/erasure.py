@@ -274,9 +274,9 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
         (person, Status.ACCEPTED.value),
     )
     return ErasureObstacles(
-        unsettled=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", person),
+        unsettled=db.count(f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", (person,)),
         runs=list(dict.fromkeys(runs)),
-        unsent=_count(db, f"SELECT count(*) FROM tray WHERE request_id IN ({mine}) AND outcome IS NULL", person),
+        unsent=db.count(f"SELECT count(*) FROM tray WHERE request_id IN ({mine}) AND outcome IS NULL", (person,)),
         accesses=[repos[row[0]] for row in accepted],
     )
 
@@ -287,21 +287,16 @@ def count_parts(db: Database, person: int) -> StoredParts:
     one = read_full_identity(db, person)
     among, value = db.in_clause(list(one.keys))
     views = db.rows("SELECT name, query FROM views")
-    bindings = db.row(f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.account, value))
+    bound = f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}"
     return StoredParts(
-        requests=_count(db, f"SELECT count(*) FROM requests WHERE id IN ({mine})", person),
-        entries=_count(db, "SELECT count(*) FROM private WHERE person_id = ?", person),
+        requests=db.count(f"SELECT count(*) FROM requests WHERE id IN ({mine})", (person,)),
+        entries=db.count("SELECT count(*) FROM private WHERE person_id = ?", (person,)),
         notes=len(find_notes_about(db, one)),
-        changes=_count(db, f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", person),
-        bindings=0 if bindings is None else int(bindings[0]),
+        changes=db.count(f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", (person,)),
+        bindings=db.count(bound, (one.account, value)),
         views=sum(one.pattern.matches(f"{name}\n{query}") for name, query in views),
-        profiles=_count(db, "SELECT count(*) FROM profiles WHERE person_id = ?", person),
+        profiles=db.count("SELECT count(*) FROM profiles WHERE person_id = ?", (person,)),
     )
-
-
-def _count(db: Database, sql: str, value: object) -> int:
-    found = db.row(sql, (value,))
-    return int(found[0]) if found else 0
 
 
 # ---- retention -------------------------------------------------------------------------------------------------------
@@ -318,8 +313,7 @@ _EXPIRED: Final = (
 def count_expired(store: Store, status: str, before: int) -> int:
     """Return how many requests have had this status since before a time (ms) and still have personal data."""
     where, values = _condition(store.reads, status, before)
-    found = store.reads.row(f"SELECT count(*) FROM requests r WHERE {where}", values)
-    return int(found[0]) if found else 0
+    return store.reads.count(f"SELECT count(*) FROM requests r WHERE {where}", values)
 
 
 def delete_expired(store: Store, status: str, before: int, *, limit: int, at: int, actor: str) -> int:

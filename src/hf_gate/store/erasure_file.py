@@ -137,7 +137,7 @@ def find_pending(db: Database, path: Path | None) -> list[ErasureHashes]:
 
 def needs_erasures(db: Database, path: Path | None) -> bool:
     """Return whether erasures are pending, or deleted data may still be in the files of the database."""
-    return db.row("SELECT 1 FROM settings WHERE key = ?", (TO_SCRUB,)) is not None or bool(find_pending(db, path))
+    return db.setting(TO_SCRUB) is not None or bool(find_pending(db, path))
 
 
 def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _REPLAYED_BY) -> bool:
@@ -173,7 +173,7 @@ def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> N
 
 def scrub(store: StoreConnections) -> bool:
     """Remove deleted data from free pages, the log and dead rows; return False if another process prevents it now."""
-    if store.reads.row("SELECT 1 FROM settings WHERE key = ?", (TO_SCRUB,)) is None:
+    if store.reads.setting(TO_SCRUB) is None:
         return True
     with store.maintaining() as db:
         is_clean = _scrub_sqlite(db) if isinstance(db, Sqlite) else _scrub_postgres(db)

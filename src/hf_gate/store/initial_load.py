@@ -59,7 +59,7 @@ def _drop_indexes(db: Database) -> list[str]:
 
 def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
-    if db.row("SELECT 1 FROM settings WHERE key = ?", (_MARKER,)) is None:
+    if db.setting(_MARKER) is None:
         return
     db.begin()
     try:

@@ -200,12 +200,11 @@ def read_checkpoints(db: Database) -> list[Checkpoint]:
 
 def count_unattended_changes(db: Database, verb: str, since: int) -> int:
     """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
-    found = db.row(
+    return db.count(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
         " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
         (verb, since, RunKind.AUTO),
     )
-    return int(found[0]) if found else 0
 
 
 # ---- newest entries first --------------------------------------------------------------------------------------------
@@ -227,7 +226,7 @@ def search_entries(
 
 def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:
     """Return the number of grants whose end each actor changed since a time (ms), not counting changes by runs."""
-    top = _read_number(store.reads, "SELECT max(id) FROM ledger")
+    top = store.reads.count("SELECT max(id) FROM ledger")
     sql = (
         "SELECT actor, count(DISTINCT request_id) FROM ledger"
         " WHERE id > ? AND kind = ? AND run IS NULL AND at >= ? GROUP BY actor"
@@ -240,10 +239,9 @@ def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str,
 
 def count_entries(store: Store, kind: EventKind, actor: str, since: int) -> int:
     """Return the number of entries of one kind by an actor since a time (ms)."""
-    top = _read_number(store.reads, "SELECT max(id) FROM ledger")
+    top = store.reads.count("SELECT max(id) FROM ledger")
     sql = "SELECT count(*) FROM ledger WHERE id > ? AND kind = ? AND actor = ? AND at >= ?"
-    row = store.reads.row(sql, (top - MAX_LOOK_BACK, kind, actor, since))
-    return 0 if row is None else int(row[0])
+    return store.reads.count(sql, (top - MAX_LOOK_BACK, kind, actor, since))
 
 
 @dataclass(slots=True)
@@ -278,7 +276,7 @@ def _build_conditions(
         _add_chain_range(db, where, own[0], before, max_searched)
         return where
     else:
-        top = before if before is not None else _read_number(db, "SELECT max(id) FROM ledger") + 1
+        top = before if before is not None else db.count("SELECT max(id) FROM ledger") + 1
         where.add("l.id >= ? AND l.id < ?", top - max_searched, top)
         where.floor = top - max_searched if top - max_searched > 1 else None
     if own is not None:
@@ -299,13 +297,8 @@ def _add_chain_range(db: Database, where: _Where, chain: int, before: int | None
     """Limit the search to one chain, which has its own index."""
     last = "SELECT max(seq) FROM ledger WHERE repo_id = ?"
     at = "SELECT seq FROM ledger WHERE repo_id = ? AND id = ?"
-    top = _read_number(db, last, chain) + 1 if before is None else _read_number(db, at, chain, before)
+    top = db.count(last, (chain,)) + 1 if before is None else db.count(at, (chain, before))
     where.add("l.repo_id = ? AND l.seq >= ? AND l.seq < ?", chain, top - max_searched, top)
     where.order = "l.seq"
     if top - max_searched > 1:
-        where.floor = _read_number(db, "SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", chain, top - max_searched)
-
-
-def _read_number(db: Database, sql: str, *values: object) -> int:
-    found = db.row(sql, values)
-    return int((found and found[0]) or 0)
+        where.floor = db.count("SELECT id FROM ledger WHERE repo_id = ? AND seq = ?", (chain, top - max_searched))

@@ -46,10 +46,10 @@ class LetterCollector:
         if not self._found:
             return
         found, self._found = self._found, {}
-        setting = self._db.row("SELECT value FROM settings WHERE key = ?", (SETTING,))
+        setting = self._db.setting(SETTING)
         if setting is None:
             return
-        on = msgspec.json.decode(setting[0], type=LetterSubscription)
+        on = msgspec.json.decode(setting, type=LetterSubscription)
         wanted = {
             key: at
             for key, at in found.items()

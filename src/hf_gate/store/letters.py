@@ -29,7 +29,7 @@ from ..domain.letters import (
 from ..domain.notices import Delivery, DeliveryKind, retry_wait
 from .ledger import append_entries
 from .letter_queue import SETTING, LetterSubscription
-from .sql import Database, Row
+from .sql import Database, Row, decode_row
 from .state_columns import repo_of
 from .store import Store
 from .writer import Writer
@@ -227,7 +227,7 @@ def list_letters(store: Store, states: Sequence[LetterState], limit: int) -> lis
     """Return letters in these states, the newest first."""
     among, value = store.reads.in_clause([state.value for state in states])
     sql = f"{_SELECT_ROWS} WHERE state {among} ORDER BY made_at DESC, id LIMIT ?"
-    return [_decode_row(row) for row in store.reads.rows(sql, (value, limit))]
+    return [decode_row(row, LetterRow) for row in store.reads.rows(sql, (value, limit))]
 
 
 class LateLetters(NamedTuple):
@@ -249,22 +249,13 @@ def count_late(store: Store, before: int) -> LateLetters:
 def count_letters(store: Store, states: Sequence[LetterState]) -> int:
     """Return how many letters are in these states."""
     among, value = store.reads.in_clause([state.value for state in states])
-    row = store.reads.row(f"SELECT count(*) FROM letters WHERE state {among}", (value,))
-    return 0 if row is None else int(row[0])
+    return store.reads.count(f"SELECT count(*) FROM letters WHERE state {among}", (value,))
 
 
 def read_letters_to(store: Store, person: int) -> list[LetterRow]:
     """Return the letters to a person, the oldest first."""
     rows = store.reads.rows(f"{_SELECT_ROWS} WHERE person_id = ? ORDER BY made_at, id", (person,))
-    return [_decode_row(row) for row in rows]
-
-
-def _decode_row(row: Row) -> LetterRow:
-    ident, kind, request, key, state, made_at, next_at, attempts, started_at, ended_at, problem = row
-    return LetterRow(
-        id=ident, kind=LetterKind(kind), request=request, key=key, state=LetterState(state), made_at=made_at,
-        next_at=next_at, attempts=attempts, started_at=started_at, ended_at=ended_at, problem=problem,
-    )  # fmt: skip
+    return [decode_row(row, LetterRow) for row in rows]
 
 
 def _read_past(db: Database, person: int, now: int) -> list[PastLetter]:

@@ -162,8 +162,8 @@ class Members:
         Return False if the member already has `MAX_SAVED_VIEWS` others.
         """
         with self._store.writing() as write:
-            others = write.db.row("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
-            if query is not None and others is not None and others[0] >= MAX_SAVED_VIEWS:
+            others = write.db.count("SELECT count(*) FROM views WHERE member = ? AND name <> ?", (member, name))
+            if query is not None and others >= MAX_SAVED_VIEWS:
                 return False
             write.db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
             if query is not None:

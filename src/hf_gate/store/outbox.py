@@ -136,8 +136,8 @@ def compare_conditions(write: Writer, events: Collection[NoticeEvent], current: 
     """
     db = write.db
     subscriptions = read_subscriptions(db)
-    found = db.row("SELECT value FROM settings WHERE key = ?", (_CHECKED_AT,))
-    checked_at = {} if found is None else msgspec.json.decode(found[0], type=dict[str, int])
+    found = db.setting(_CHECKED_AT)
+    checked_at = {} if found is None else msgspec.json.decode(found, type=dict[str, int])
     known = {
         (event, line): (msgspec.json.decode(item, type=NoticeItem), began, told)
         for event, line, item, began, told in db.rows(

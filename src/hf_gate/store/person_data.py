@@ -43,7 +43,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
     among, value = db.in_clause(list(one.keys))
     bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
     views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
-    picks = db.row(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,))
     hits = db.rows(f"SELECT DISTINCT name FROM hits WHERE request_id IN ({mine}) ORDER BY name", (person,))
     profile = store.profiles([person]).get(person)
     return PersonData(
@@ -51,7 +50,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
         decisions=[row[:6] for row in db.rows(tray, (person,))],
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
         views=[view for view in views if one.pattern.matches("\n".join(view))],
-        selections=int(picks[0]) if picks else 0,
+        selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),
         table_hits=[row[0] for row in hits],
         letters=read_letters_to(store, person),
         profile=None if profile is None else profile[0],

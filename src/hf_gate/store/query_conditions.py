@@ -151,8 +151,8 @@ def _with_absent(idents: set[str], deputies: dict[str, str]) -> set[str]:
 def _read_names(db: Database) -> dict[str, str]:
     """Return the names of the owner and of the members who may sign in, by id."""
     names = {row[0]: row[1] for row in db.rows("SELECT id, name FROM members WHERE link IS NOT NULL")}
-    row = db.row("SELECT value FROM settings WHERE key = ?", (OWNER_SETTING,))
-    if row is not None:
-        owner = owner_of_setting(row[0])
+    text = db.setting(OWNER_SETTING)
+    if text is not None:
+        owner = owner_of_setting(text)
         names[owner.id] = owner.name
     return names

@@ -223,8 +223,7 @@ def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
     """Return how many pending requests of a repo were asked before a time (ms); at most `most`."""
     where = f"{_OF_REPO} AND r.status = ? AND r.asked_at < ?"
     sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {where} LIMIT ?) AS old"
-    row = store.reads.row(sql, (*_values_of(repo), Status.PENDING.value, before, most))
-    return 0 if row is None else int(row[0])
+    return store.reads.count(sql, (*_values_of(repo), Status.PENDING.value, before, most))
 
 
 def find_older(store: Store, repo: Repo, before: int, most: int) -> list[int]:

@@ -163,8 +163,7 @@ def count_unsettled(store: Path) -> int:
 
 def count_unsettled_changes(db: Database) -> int:
     """Return how many changes were sent without a known outcome, including those of people without a request."""
-    found = db.row("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
-    return int(found[0]) if found else 0
+    return db.count("SELECT count(*) FROM changes WHERE state IN (?, ?)", UNSETTLED)
 
 
 # ---- other files of hf-gate ------------------------------------------------------------------------------------------

@@ -64,9 +64,9 @@ class RepoClassifiers:
     def _read_secret(self) -> bytes:
         """Return the key of the fingerprints, created at first use."""
         if self._secret is None:
-            row = self._db.row("SELECT value FROM settings WHERE key = ?", (FINGERPRINT_KEY,))
-            text = os.urandom(_KEY_BYTES).hex() if row is None else str(row[0])
-            if row is None:
+            known = self._db.setting(FINGERPRINT_KEY)
+            text = known or os.urandom(_KEY_BYTES).hex()
+            if known is None:
                 self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (FINGERPRINT_KEY, text))
             self._secret = bytes.fromhex(text)
         return self._secret

@@ -97,8 +97,7 @@ def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newes
 
 def _count_current(db: Database) -> int:
     """Return how many requests a query may have to check."""
-    row = db.row("SELECT coalesce(sum(n), 0) FROM counters WHERE kind = 'status'")
-    return int(row[0]) if row else 0
+    return db.count("SELECT sum(n) FROM counters WHERE kind = 'status'")
 
 
 def _check_work(found: Conditions, rows: int) -> None:

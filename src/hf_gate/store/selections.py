@@ -85,8 +85,8 @@ class Selections:
 
     def count(self, pick: str, besides: int = 0) -> int:
         """Return how many requests are in a selection, except the one with number `besides`."""
-        row = self._store.reads.row("SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?", (pick, besides))
-        return int(row[0]) if row else 0
+        sql = "SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?"
+        return self._store.reads.count(sql, (pick, besides))
 
     def find_owner(self, pick: str) -> str | None:
         """Return the member who made the selection; None if it does not exist."""
@@ -140,8 +140,7 @@ class Selections:
     def count_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> int:
         """Return how many requests that can be decided have a purpose of one of these qualities."""
         ready, values = _ready_with_quality(self._store.reads, scope, qualities)
-        row = self._store.reads.row(f"SELECT count(*) FROM {ready}", values)
-        return int(row[0]) if row else 0
+        return self._store.reads.count(f"SELECT count(*) FROM {ready}", values)
 
     # ---- effects of a decision ---------------------------------------------------------------------------------------
 

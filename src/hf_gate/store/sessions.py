@@ -6,10 +6,10 @@ from contextlib import suppress
 from typing import Final
 
 from ..domain.members import SESSION_LIFETIME, Member
-from ..domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, SignInMethod, digest_of
+from ..domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, digest_of
 from ..errors import StoreUnavailable
 from . import member_rows
-from .sql import Database
+from .sql import Database, decode_row
 from .store import Store
 
 IDLE_MS: Final = 30 * 60_000
@@ -99,13 +99,7 @@ class Sessions:
         rows = self._store.reads.rows(
             f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
         )
-        return [
-            Session(
-                id=row[0], member=row[1], method=SignInMethod(row[2]), browser=row[3], began_at=row[4], seen_at=row[5]
-            )
-            for row in rows
-            if member in {None, row[1]}
-        ]
+        return [decode_row(row, Session) for row in rows if member in {None, row[1]}]
 
     def count_devices(self, link_at: int) -> dict[str, int]:
         """Return the number of devices on which the personal link works, by member id."""

@@ -6,17 +6,21 @@ import json
 import re
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
+
+import msgspec
 
 from ..errors import StoreBusy, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg
 
+T = TypeVar("T", bound=msgspec.Struct)
 Row: TypeAlias = tuple[Any, ...]
 Values: TypeAlias = Sequence[object]
 Frequent: TypeAlias = tuple[tuple[str, ...], int]
@@ -31,7 +35,28 @@ _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
 
 
-class Sqlite:
+class DatabaseConnection(ABC):
+    """What the connections to both databases have in common."""
+
+    @abstractmethod
+    def rows(self, sql: str, values: Values = ()) -> list[Row]: ...
+
+    def row(self, sql: str, values: Values = ()) -> Row | None:
+        found = self.rows(sql, values)
+        return found[0] if found else None
+
+    def count(self, sql: str, values: Values = ()) -> int:
+        """Return the number in the first row; 0 without a row, and for null."""
+        found = self.row(sql, values)
+        return int(found[0] or 0) if found else 0
+
+    def setting(self, key: str) -> str | None:
+        """Return a setting of the store, or None."""
+        found = self.row("SELECT value FROM settings WHERE key = ?", (key,))
+        return None if found is None else str(found[0])
+
+
+class Sqlite(DatabaseConnection):
     """A connection to a file. `at` names the file in errors. `error` is the base class of the database's exceptions.
 
     Another thread may close it at any time: `close` waits for the statement in progress, because `sqlite3` crashes the
@@ -80,10 +105,6 @@ class Sqlite:
         with self._in_use, _translate_errors(self.at):
             return cursor.fetchmany(_FETCH)
 
-    def row(self, sql: str, values: Values = ()) -> Row | None:
-        found = self.rows(sql, values)
-        return found[0] if found else None
-
     def run(self, sql: str, values: Values = ()) -> int:
         try:
             with self._in_use:
@@ -107,8 +128,7 @@ class Sqlite:
 
         They are valid until the transaction ends, because there is no other writer.
         """
-        found = self.row(f"SELECT coalesce(max(id), 0) FROM {table}")
-        return range(1 if found is None else found[0] + 1, _LAST)
+        return range(self.count(f"SELECT max(id) FROM {table}") + 1, _LAST)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
         """Return the SQL to append to a column that must be one of these values, and the one bound value."""
@@ -146,7 +166,7 @@ class Sqlite:
         raise_sqlite_error(problem, self.at)
 
 
-class Postgres:
+class Postgres(DatabaseConnection):
     """A connection to a server."""
 
     is_sqlite = False
@@ -185,10 +205,6 @@ class Postgres:
         except self.error as problem:
             self.raise_error(problem)
 
-    def row(self, sql: str, values: Values = ()) -> Row | None:
-        found = self.rows(sql, values)
-        return found[0] if found else None
-
     def run(self, sql: str, values: Values = ()) -> int:
         try:
             return self.raw.execute(_convert_placeholders(sql), values).rowcount
@@ -226,8 +242,7 @@ class Postgres:
         They are never given out again, even if unused.
         """
         sequence = "pg_get_serial_sequence(?, 'id')"
-        found = self.row(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
-        last = 0 if found is None else int(found[0])
+        last = self.count(f"SELECT setval({sequence}, nextval({sequence}) + ? - 1)", (table, table, size))
         return range(last - size + 1, last + 1)
 
     def in_clause(self, values: Collection[object]) -> tuple[str, object]:
@@ -304,6 +319,11 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
             hint = _FULL_HINT if prefix in {"SQLITE_FULL", "SQLITE_IOERR"} else None
             raise StoreUnavailable(words.format(at=at, words=problem), hint=hint) from problem
     raise problem
+
+
+def decode_row(row: Row, kind: type[T]) -> T:
+    """Return a struct with the values of a row, which has them in the order of its fields."""
+    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
 
 
 @lru_cache(maxsize=512)

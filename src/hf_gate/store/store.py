@@ -245,8 +245,7 @@ class Store(StoreConnections):
 
     def count_due(self, until: int) -> int:
         """Return how many grants end at or before a time (ms)."""
-        found = self.reads.row("SELECT count(*) FROM requests WHERE ends_at <= ? AND is_current", (until,))
-        return 0 if found is None else int(found[0])
+        return self.reads.count("SELECT count(*) FROM requests WHERE ends_at <= ? AND is_current", (until,))
 
     def open_changes(self) -> Sequence[RequestRow]:
         """Return the requests with a change that was started but is not settled."""
@@ -360,8 +359,7 @@ class Store(StoreConnections):
 
     def setting(self, key: str) -> str | None:
         """Return a setting, or None."""
-        found = self.reads.row("SELECT value FROM settings WHERE key = ?", (key,))
-        return None if found is None else str(found[0])
+        return self.reads.setting(key)
 
     def stop_request(self, run: str) -> str | None:
         """Return what the process that executes a run is asked to do: pause or stop."""

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from ..domain.outcomes import OutcomeKind
 from ..domain.tray import ACCEPT, QueuedDecision
+from .sql import decode_row
 from .store import Store
 
 _NAMES = (
@@ -34,7 +35,9 @@ class Tray:
         with self._store.writing() as write:
             for item in items:
                 rows = write.db.rows(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
-                clash = next((one for one in map(_queued_decision, rows) if not _are_two(one, item, shared)), None)
+                clash = next(
+                    (one for row in rows if not _are_two(one := decode_row(row, QueuedDecision), item, shared)), None
+                )
                 if clash is not None:
                     clashes.append(clash)
                     continue
@@ -78,7 +81,7 @@ class Tray:
         return self._select(f"{bad} AND member = ? ORDER BY id", *_GOOD, OutcomeKind.DEFERRED, member)
 
     def _select(self, where: str, *values: object) -> list[QueuedDecision]:
-        return [_queued_decision(row) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
+        return [decode_row(row, QueuedDecision) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
 
     # ---- changes -----------------------------------------------------------------------------------------------------
 
@@ -118,7 +121,3 @@ class Tray:
 def _are_two(one: QueuedDecision, other: QueuedDecision, shared: Collection[int]) -> bool:
     """Tell whether two people accept the same request, which needs two people."""
     return one.request in shared and one.verb == other.verb == ACCEPT and one.member != other.member
-
-
-def _queued_decision(row: Sequence[object]) -> QueuedDecision:
-    return QueuedDecision(**dict(zip(QueuedDecision.__struct_fields__, row, strict=True)))  # type: ignore[arg-type]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..domain.turns import KEPT_TURNS, TurnEnd, TurnRow
+from ..domain.turns import KEPT_TURNS, TurnRow
+from .sql import decode_row
 from .store import Store
 from .writer import Writer
 
@@ -34,31 +35,7 @@ def write_turn_end(write: Writer, turn: TurnRow) -> None:
 def read_turns(store: Store, limit: int) -> list[TurnRow]:
     """Return the last turns, the newest first."""
     rows = store.reads.rows(f"SELECT {_COLUMNS} FROM turns ORDER BY id DESC LIMIT ?", (limit,))
-    return [_decode(*row) for row in rows]
-
-
-def _decode(
-    ident: int,
-    started_at: int,
-    interval_s: int | None,
-    ended_at: int | None,
-    end: str | None,
-    problem: str | None,
-    *counts: int,
-) -> TurnRow:
-    repos, news, done, deferred = counts
-    return TurnRow(
-        id=ident,
-        started_at=started_at,
-        interval_s=interval_s,
-        ended_at=ended_at,
-        end=None if end is None else TurnEnd(end),
-        problem=problem,
-        repos=repos,
-        news=news,
-        done=done,
-        deferred=deferred,
-    )
+    return [decode_row(row, TurnRow) for row in rows]
 
 
 def delete_stop(write: Writer) -> None:
