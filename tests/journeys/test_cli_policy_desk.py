@@ -187,6 +187,15 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
     doc = at.run("explain", f"ada-l@{DATASET}", "--json").json
     jsonschema.validate(doc, SCHEMAS["explain"])
     assert (doc["came"]["run"], doc["came"]["rule"], doc["at_end"]) == (applied["run"], "known", "reset")
+    opinion = ["action", "rule", "reason", "until", "at_end", "queue", "reviewers", "needs", "missing", "possible"]
+    assert list(doc["verdict"]) == [*opinion, "policy", "digest", "says"]
+    (policy,) = (each for each in doc["policies"] if each["policy"] == "voices")
+    assert list(policy["opinion"]) == opinion
+    conditions = [each for rule in policy["tried"] for each in rule["because"]]
+    facts = [fact for each in conditions for fact in each["facts"].values()]
+    assert list(policy["tried"][0]) == ["rule", "then", "matched", "because", "differ"]
+    assert list(conditions[0]) == ["expr", "value", "note", "facts", "parts"]
+    assert list(facts[0]) == ["value", "trust", "source", "as_of", "why", "note"]
 
     at.run("accept", f"bob99@{DATASET}")
     shown = at.run("explain", f"bob99@{DATASET}").out

@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, tzinfo
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from ..application.record_builders import terms_record
 from ..application.targets import RequestTarget
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import ORIGIN_PHRASES
@@ -18,12 +17,12 @@ from ..domain.grants import last_day
 from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
-from ..domain.timestamps import format_day, from_ms, ms_to_iso, to_iso
+from ..domain.timestamps import format_day, from_ms
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
 from .hand_ends import describe_end
-from .output import Row, format_age, format_end
+from .output import format_age, format_end
 from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
 from .targets import read_targets
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.request_state import RequestState
     from ..domain.rows import RepoRow, RequestRow
-    from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, RuleTrace, Verdict, WaitEnd
+    from ..policy.model import Verdict
 
 
 @command(
@@ -61,6 +60,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
+    from ..application.explanation_records import explanation_record
     from ..application.last_transition import last_transition
     from ..application.policy_bundle import load_policies
 
@@ -78,9 +78,10 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     transition = last_transition(workspace.store, evaluation.row)
     now, zone = workspace.clock.now(), workspace.zone
     says = _describe_rule(found, evaluation.verdict)
-    doc = _document(evaluation, transition, says, now, zone)
-    run.out.document(
-        doc, lambda: _lines(evaluation, transition, says, now, zone), quiet=[str(evaluation.verdict.action)]
+    why = _explain_in_words(evaluation, now, zone)
+    record = explanation_record(evaluation, transition, why, says, now, zone)
+    run.out.record(
+        record, lambda: _lines(evaluation, transition, says, now, zone), quiet=[str(evaluation.verdict.action)]
     )
     return 0
 
@@ -258,115 +259,3 @@ def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undeci
 
 def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:
     return str(verdict.action), verdict.policy, verdict.rule
-
-
-def _document(evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo) -> Row:
-    row, verdict = evaluation.row, evaluation.verdict
-    recorded = row.state.verdict
-    return {
-        "schema_version": 1,
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "request_id": row.state.hub_request,
-        "user_id": row.person.identity.user_id,
-        "user": row.person.identity.username,
-        "status": row.state.status,
-        "asked_at": ms_to_iso(row.state.asked_at),
-        "attempt": row.state.attempt,
-        "came": None if transition is None else _transition_row(transition),
-        "until": ms_to_iso(row.state.ends_at),
-        "at_end": row.state.at_end,
-        "is_judged": evaluation.is_judged,
-        "is_stored": evaluation.is_stored,
-        "why": _explain_in_words(evaluation, now, zone),
-        "verdict": {**_verdict_row(verdict), "policy": verdict.policy, "digest": verdict.digest, "says": says or None},
-        "ledger": None
-        if recorded is None
-        else dict(zip(("action", "policy", "rule", "digest"), recorded, strict=True)),
-        "by_hand": terms_record(verdict.by_hand, now, zone),
-        "wait": None if verdict.wait_end is None else _wait_row(verdict.wait_end),
-        "policies": [_policy_row(each) for each in _all_opinions(verdict)],
-    }
-
-
-def _wait_row(end: WaitEnd) -> Row:
-    return {
-        "ends_at": to_iso(end.at),
-        "then": str(end.action),
-        "counts_from": to_iso(end.counts_from),
-        "is_reminded": end.is_reminded,
-        "lacks_reminder": end.lacks_reminder,
-    }
-
-
-def _transition_row(transition: LastTransition) -> Row:
-    return {
-        "at": ms_to_iso(transition.at),
-        "actor": transition.actor,
-        "by": transition.hub_user,
-        "run": transition.run_id,
-        "rule": transition.rule,
-    }
-
-
-def _all_opinions(verdict: Verdict) -> list[Opinion | Abstention]:
-    return [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
-
-
-def _verdict_row(verdict: Verdict | Opinion) -> dict[str, object]:
-    return {
-        "action": str(verdict.action),
-        "rule": verdict.rule,
-        "reason": verdict.reason,
-        "until": None if verdict.until is None else str(verdict.until),
-        "at_end": None if verdict.at_end is None else str(verdict.at_end),
-        "queue": verdict.queue,
-        "reviewers": verdict.reviewers,
-        "needs": list(verdict.needs),
-        "missing": list(verdict.missing),
-        "possible": [str(each) for each in verdict.possible],
-    }
-
-
-def _policy_row(each: Opinion | Abstention) -> Row:
-    from ..policy.model import Opinion
-
-    opinion = _verdict_row(each) if isinstance(each, Opinion) else None
-    return {
-        "policy": each.policy,
-        "digest": each.digest,
-        "mode": str(each.mode),
-        "opinion": opinion,
-        "tried": [_rule_row(one) for one in each.rule_traces],
-    }
-
-
-def _rule_row(tried: RuleTrace) -> Row:
-    return {
-        "rule": tried.rule,
-        "then": str(tried.then),
-        "matched": tried.matched,
-        "because": [_condition_row(each) for each in tried.conditions],
-        "differ": [[{"expr": flip.expr, "value": flip.value} for flip in flips] for flips in tried.ways_to_match],
-    }
-
-
-def _condition_row(because: ConditionTrace) -> dict[str, Any]:
-    return {
-        "expr": because.expr,
-        "value": because.value,
-        "note": because.note or None,
-        "facts": {name: _fact_row(fact) for name, fact in because.facts.items()},
-        "parts": [_condition_row(each) for each in because.parts],
-    }
-
-
-def _fact_row(fact: Fact) -> Row:
-    return {
-        "value": fact.json_value(),
-        "trust": str(fact.trust),
-        "source": fact.source,
-        "as_of": to_iso(fact.as_of),
-        "why": None if fact.why is None else str(fact.why),
-        "note": fact.note or None,
-    }

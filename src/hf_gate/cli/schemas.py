@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.explanation_records import ExplanationRecord
 from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview_records import OverviewRecord
@@ -29,7 +30,6 @@ from ..application.records import (
     RequestRecord,
     RunRecord,
     ShownRequest,
-    TermsRecord,
     keys_of,
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
@@ -156,41 +156,6 @@ _POLICY_TEST: Final = _object(
     want=_object(then=_MAYBE, rule=_MAYBE),
     got=_object(then=_TEXT, rule=_TEXT),
     why=_array(_TEXT),
-)
-
-_TERMS: Final[dict[str, object]] = {
-    "action": {"enum": ["accept", "human", "wait", "reset", "reject"]},
-    "rule": _TEXT,
-    "reason": _MAYBE,
-    "until": _MAYBE,
-    "at_end": _MAYBE,
-    "queue": _MAYBE,
-    "reviewers": _COUNT,
-    "needs": _array(_TEXT),
-    "missing": _array(_TEXT),
-    "possible": _array(_TEXT),
-}
-_FACT: Final = _object(
-    value={"description": "null if the fact is unknown"},
-    trust={"enum": ["claimed", "account", "verified", "yours"]},
-    source=_TEXT,
-    as_of=_MAYBE_TIME,
-    why=_MAYBE,
-    note=_MAYBE,
-)
-_CONDITION: Final = _object(
-    expr=_TEXT,
-    value={"type": ["boolean", "null"], "description": "null: unknown, or the evaluation failed"},
-    note=_MAYBE,
-    facts=_map(_FACT),
-    parts={"type": "array", "description": "its sub-expressions, with the same schema"},
-)
-_RULE: Final = _object(
-    rule=_TEXT,
-    then=_TEXT,
-    matched=_MAYBE_BOOL,
-    because=_array(_CONDITION),
-    differ=_array(_array(_object(expr=_TEXT, value=_BOOL))),
 )
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
@@ -339,29 +304,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         repos=_array(_object(where=_TEXT, repo=_TEXT, repo_type=_REPO_TYPE, count=_COUNT)),
     ),
     "policy-compare": _document(**_fields(ComparisonRecord)),
-    "explain": _document(
-        repo=_TEXT,
-        repo_type=_REPO_TYPE,
-        request_id=_MAYBE,
-        user_id=_MAYBE,
-        user=_MAYBE,
-        status=_TEXT,
-        asked_at=_TIME,
-        attempt=_COUNT,
-        came=_maybe(_object(at=_TIME, actor=_TEXT, by=_MAYBE, run=_MAYBE, rule=_MAYBE)),
-        until=_MAYBE_TIME,
-        at_end=_MAYBE,
-        is_judged=_BOOL,
-        is_stored=_BOOL,
-        why=_TEXT,
-        verdict=_object(**_TERMS, policy=_MAYBE, digest=_MAYBE, says=_MAYBE),
-        ledger=_maybe(_object(action=_TEXT, policy=_MAYBE, rule=_TEXT, digest=_MAYBE)),
-        by_hand=_record(TermsRecord),
-        wait=_maybe(_object(ends_at=_TIME, then=_TEXT, counts_from=_TIME, is_reminded=_BOOL, lacks_reminder=_BOOL)),
-        policies=_array(
-            _object(policy=_TEXT, digest=_TEXT, mode=_MODE, opinion=_maybe(_object(**_TERMS)), tried=_array(_RULE))
-        ),
-    ),
+    "explain": _document(**_fields(ExplanationRecord)),
     "ask": _document(
         repo=_TEXT,
         repo_type=_REPO_TYPE,

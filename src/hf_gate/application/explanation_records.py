@@ -1,0 +1,259 @@
+"""The records of an explanation: the verdict on one request, and every rule, condition and fact behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING, Annotated, Any
+
+from msgspec import Meta
+
+from ..domain.ids import RepoType
+from ..domain.timestamps import ms_to_iso, to_iso
+from ..policy.model import Action, Opinion, PolicyMode, Trust
+from .record_builders import terms_record
+from .records import Count, Record, TermsRecord, Time
+
+if TYPE_CHECKING:
+    from ..policy.model import Abstention, ConditionTrace, Fact, RuleTrace, Verdict, WaitEnd
+    from .evaluation import Evaluation
+    from .last_transition import LastTransition
+
+
+class OpinionRecord(Record, frozen=True, kw_only=True):
+    """What one policy says about a request."""
+
+    action: Action
+    rule: str
+    reason: str | None
+    until: str | None
+    at_end: str | None
+    queue: str | None
+    reviewers: Count
+    needs: Annotated[Sequence[str], Meta(description="facts that are read for the next turn")]
+    missing: Annotated[Sequence[str], Meta(description="facts that are not known")]
+    possible: Annotated[Sequence[str], Meta(description="the actions that these facts can lead to")]
+
+
+class FinalVerdictRecord(OpinionRecord, frozen=True, kw_only=True):
+    """The verdict of all policies."""
+
+    policy: str | None
+    digest: str | None
+    says: Annotated[str | None, Meta(description="the deciding rule in words")]
+
+
+class LedgerVerdictRecord(Record, frozen=True, kw_only=True):
+    """The verdict that was recorded last."""
+
+    action: str
+    policy: str | None
+    rule: str
+    digest: str | None
+
+
+class TransitionRecord(Record, frozen=True, kw_only=True):
+    """The change that gave the request its status."""
+
+    at: Time
+    actor: str
+    by: Annotated[str | None, Meta(description="the account, of a change on the Hub")]
+    run: str | None
+    rule: str | None
+
+
+class WaitRecord(Record, frozen=True, kw_only=True):
+    """When a request on hold is decided otherwise."""
+
+    ends_at: Time
+    then: str
+    counts_from: Time
+    is_reminded: Annotated[bool, Meta(description="whether the time counts from a reminder")]
+    lacks_reminder: Annotated[bool, Meta(description="whether a person decides, because no reminder was accepted")]
+
+
+class FactRecord(Record, frozen=True, kw_only=True):
+    """One fact that a condition used."""
+
+    value: Annotated[Any, Meta(description="null if the fact is unknown")]
+    trust: Trust
+    source: str
+    as_of: Time | None
+    why: str | None
+    note: str | None
+
+
+class ConditionRecord(Record, frozen=True, kw_only=True):
+    """One evaluated expression."""
+
+    expr: str
+    value: Annotated[bool | None, Meta(description="null: unknown, or the evaluation failed")]
+    note: str | None
+    facts: Mapping[str, FactRecord]
+    parts: Annotated[Sequence[Any], Meta(description="its sub-expressions, with the same schema")]
+
+
+class FlipRecord(Record, frozen=True, kw_only=True):
+    """The value that an expression must have for a rule to match."""
+
+    expr: str
+    value: bool
+
+
+class EvaluatedRuleRecord(Record, frozen=True, kw_only=True):
+    """One rule that was tried."""
+
+    rule: str
+    then: str
+    matched: Annotated[bool | None, Meta(description="null: unknown")]
+    because: Sequence[ConditionRecord]
+    differ: Annotated[Sequence[Sequence[FlipRecord]], Meta(description="each is a way to match; the smallest first")]
+
+
+class EvaluatedPolicyRecord(Record, frozen=True, kw_only=True):
+    """One policy with the rules that were tried."""
+
+    policy: str
+    digest: str
+    mode: PolicyMode
+    opinion: Annotated[OpinionRecord | None, Meta(description="null: no rule matched")]
+    tried: Sequence[EvaluatedRuleRecord]
+
+
+class ExplanationRecord(Record, frozen=True, kw_only=True):
+    """The verdict on one request, and everything behind it."""
+
+    repo: str
+    repo_type: RepoType
+    request_id: str | None
+    user_id: str | None
+    user: str | None
+    status: str
+    asked_at: Time
+    attempt: Count
+    came: TransitionRecord | None
+    until: Time | None
+    at_end: str | None
+    is_judged: Annotated[bool, Meta(description="false: explained as if the request were pending")]
+    is_stored: bool
+    why: str
+    verdict: FinalVerdictRecord
+    ledger: LedgerVerdictRecord | None
+    by_hand: TermsRecord
+    wait: WaitRecord | None
+    policies: Sequence[EvaluatedPolicyRecord]
+
+
+# ---- builders ----------------------------------------------------------------------------------------------------------
+
+
+def explanation_record(
+    evaluation: Evaluation, transition: LastTransition | None, why: str, says: str, now: datetime, zone: tzinfo
+) -> ExplanationRecord:
+    """Return the record of an explanation. `why` is the verdict in one sentence, `says` the deciding rule in words."""
+    row, verdict = evaluation.row, evaluation.verdict
+    state, known = row.state, row.person.identity
+    parts: list[Opinion | Abstention] = [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
+    return ExplanationRecord(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        request_id=state.hub_request,
+        user_id=known.user_id,
+        user=known.username,
+        status=state.status,
+        asked_at=ms_to_iso(state.asked_at),
+        attempt=state.attempt,
+        came=None if transition is None else _transition_record(transition),
+        until=ms_to_iso(state.ends_at),
+        at_end=state.at_end,
+        is_judged=evaluation.is_judged,
+        is_stored=evaluation.is_stored,
+        why=why,
+        verdict=FinalVerdictRecord(
+            **_opinion_fields(verdict), policy=verdict.policy, digest=verdict.digest, says=says or None
+        ),
+        ledger=None if state.verdict is None else _ledger_record(*state.verdict),
+        by_hand=terms_record(verdict.by_hand, now, zone),
+        wait=None if verdict.wait_end is None else _wait_record(verdict.wait_end),
+        policies=[_policy_record(each) for each in parts],
+    )
+
+
+def _opinion_fields(verdict: Verdict | Opinion) -> dict[str, Any]:
+    return {
+        "action": verdict.action,
+        "rule": verdict.rule,
+        "reason": verdict.reason,
+        "until": None if verdict.until is None else str(verdict.until),
+        "at_end": None if verdict.at_end is None else str(verdict.at_end),
+        "queue": verdict.queue,
+        "reviewers": verdict.reviewers,
+        "needs": verdict.needs,
+        "missing": verdict.missing,
+        "possible": [str(each) for each in verdict.possible],
+    }
+
+
+def _transition_record(transition: LastTransition) -> TransitionRecord:
+    return TransitionRecord(
+        at=ms_to_iso(transition.at),
+        actor=transition.actor,
+        by=transition.hub_user,
+        run=transition.run_id,
+        rule=transition.rule,
+    )
+
+
+def _ledger_record(action: str, policy: str | None, rule: str, digest: str | None) -> LedgerVerdictRecord:
+    return LedgerVerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
+
+
+def _wait_record(end: WaitEnd) -> WaitRecord:
+    return WaitRecord(
+        ends_at=to_iso(end.at),
+        then=str(end.action),
+        counts_from=to_iso(end.counts_from),
+        is_reminded=end.is_reminded,
+        lacks_reminder=end.lacks_reminder,
+    )
+
+
+def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
+    return EvaluatedPolicyRecord(
+        policy=each.policy,
+        digest=each.digest,
+        mode=each.mode,
+        opinion=OpinionRecord(**_opinion_fields(each)) if isinstance(each, Opinion) else None,
+        tried=[_rule_record(trace) for trace in each.rule_traces],
+    )
+
+
+def _rule_record(trace: RuleTrace) -> EvaluatedRuleRecord:
+    return EvaluatedRuleRecord(
+        rule=trace.rule,
+        then=str(trace.then),
+        matched=trace.matched,
+        because=[_condition_record(each) for each in trace.conditions],
+        differ=[[FlipRecord(expr=flip.expr, value=flip.value) for flip in flips] for flips in trace.ways_to_match],
+    )
+
+
+def _condition_record(trace: ConditionTrace) -> ConditionRecord:
+    return ConditionRecord(
+        expr=trace.expr,
+        value=trace.value,
+        note=trace.note or None,
+        facts={name: _fact_record(fact) for name, fact in trace.facts.items()},
+        parts=[_condition_record(each) for each in trace.parts],
+    )
+
+
+def _fact_record(fact: Fact) -> FactRecord:
+    return FactRecord(
+        value=fact.json_value(),
+        trust=fact.trust,
+        source=fact.source,
+        as_of=to_iso(fact.as_of),
+        why=None if fact.why is None else str(fact.why),
+        note=fact.note or None,
+    )
