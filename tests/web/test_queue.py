@@ -55,6 +55,17 @@ def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> 
     assert len(found) > 150
 
 
+def test_every_row_of_a_request_names_its_id_for_scripts(room: Room) -> None:
+    room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena, keys = room.visitor(), all_keys(room, "status:pending")
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    for path in ("/queue", "/queue?by=person", "/selection"):
+        assert sorted(re.findall(r'data-request-id="([0-9a-f]{24})"', lena.get(path).body)) == sorted(keys), path
+    page = lena.get(f"/people/{room.row('ada').person.pseudonym}").body
+    [key] = re.findall(r'<tr role="row" data-request-id="([0-9a-f]{24})"', page)
+    assert key in keys
+
+
 def test_every_row_says_who_what_and_why(room: Room) -> None:
     people = [{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}, {"username": "bob"}]
     room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
