@@ -191,6 +191,7 @@ def test_several_changes_need_a_yes_where_nobody_can_be_asked(fresh: LocalHub) -
     before = fresh.journal()
     ended = Console(fresh).run("accept", MODEL, *NAMES)
     assert (ended.code, "--yes" in ended.hint) == (6, True)
+    assert f"cannot ask for confirmation of {len(NAMES)} changes here; nothing was sent." in ended.error
     assert fresh.journal() == before
 
 

@@ -191,7 +191,7 @@ def test_an_end_is_removed_and_given_back_by_adoption(console: Console) -> None:
     found = console.run("ls", DATASET, "--query", "ends:none", "--json")  # people who wait have no end of access
     assert [row["user"] for row in found.json] == ["person-0"], found.err
     refused = console.run("expire", "adopt")
-    assert (refused.code, "need confirmation" in refused.err) == (6, True)
+    assert (refused.code, "confirmation of 1 change here" in refused.err) == (6, True)
     done = console.run("expire", "adopt", "--yes", "--json")
     assert (done.json["changed"], done.json["left"]) == (1, {})
     assert end_of(console, "person-0") == "2090-01-02"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import is_confirmed
-from ..domain.display_text import make_visible, to_json
+from ..domain.display_text import make_visible, pluralize, to_json
 from ..domain.members import Member, MemberRole, RunAuthor
 from ..domain.rows import count_pending
 from ..errors import Guarded, NotAllowed
@@ -137,7 +137,7 @@ def _require_confirmation(
     if not may_ask:
         flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(
-            f"{count}changes need confirmation, but hf-gate cannot ask here; nothing was sent.",
+            f"hf-gate cannot ask for confirmation of {pluralize(count, 'change')} here; nothing was sent.",
             hint=f"Add {flags}{hint}.",
         )
     show()
