@@ -11,12 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.application.runs import create_run
 from hf_gate.application.sync_schedule import minimum_pause
 from hf_gate.bootstrap import utc_now
 from hf_gate.cli.run import budget_warning
+from hf_gate.cli.schemas import schema_of
 from hf_gate.domain.events import GrantDated, LedgerEntry, canonical_json
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
@@ -65,6 +67,23 @@ def test_a_turn_tells_scripts_the_same(console: Console) -> None:
         {"verb": "reset", "policy": "voices", "rule": "say-more", "count": 1},
     ]
     assert console.run("run", "--once", "--json").json["done"] == []
+
+
+def test_plans_and_turns_follow_their_schemas(console: Console) -> None:
+    planned = console.run("plan", "--out", "plan.json", "--json").json
+    turn = console.run("run", "--once", "--json").json
+    documents = {
+        "plan": [planned, json.loads(Path("plan.json").read_text())],
+        "run": [turn, console.run("run", "--once", "--json").json],
+        "undo": [console.run("undo", "--json").json],
+        "runs-retry": [console.run("runs", "retry", turn["run"], "--json").json],
+    }
+    assert len(planned["changes"]) == 2
+    for name, found in documents.items():
+        schema = schema_of(name)
+        for document in found:
+            jsonschema.validate(document, schema)
+            assert set(document) == set(schema["properties"]), name  # type: ignore[call-overload]
 
 
 def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fresh: LocalHub, tmp_path: Path) -> None:

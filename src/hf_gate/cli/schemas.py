@@ -37,6 +37,7 @@ from ..application.undelivered import UndeliveredRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.notices import DeliveryKind, OutgoingMessage
 from ..domain.outcomes import OutcomeKind
+from ..plan.model import Plan
 
 Schema = Mapping[str, object]
 
@@ -205,6 +206,20 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "people": _array(_record(PersonRecord)),
     "plans": _array(_record(PlanRecord)),
     "changes": _array(_record(ChangeRecord)),
+    "plan": _record(Plan),
+    "run": _document(
+        synced=_array(
+            _object(repo=_TEXT, repo_type=_REPO_TYPE, kind=_TEXT, read=_COUNT, news=_COUNT, complete=_MAYBE_BOOL)
+        ),
+        **dict.fromkeys(("failed", "refused"), _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, why=_TEXT))),
+        **dict.fromkeys(("stopped", "unattended_stopped_by", "run"), _MAYBE),
+        **dict.fromkeys(("profiles", "evaluated", "planned"), _COUNT),
+        **dict.fromkeys(("counts", "deferred", "ends", "held", "saved", "summary"), _map(_COUNT)),
+        clock_skew_s={"type": ["integer", "null"]},
+        resumed=_array(_record(RunRecord)),
+        halted=_array(_object(run=_TEXT, state=_TEXT, count=_COUNT)),
+        done=_array(_object(verb=_TEXT, policy=_MAYBE, rule=_TEXT, count=_COUNT)),
+    ),
     "policies": _array(_record(PolicyRecord)),
     "sync": _document(**_SYNC_RESULTS),
     "status": _document(
@@ -361,6 +376,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",
+    **dict.fromkeys(("undo", "runs-retry"), "plan"),
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
     "table-diff": "table-import",
     "repos-form": "form-check",
