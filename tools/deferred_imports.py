@@ -49,6 +49,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.deputies": "reads absences; loads the store",
     "hf_gate.application.erasure": "loads the store",
     "hf_gate.application.person_export": "loads the store",
+    "hf_gate.application.reminders": "loads the engine of policies and the store",
     "hf_gate.application.retention": "loads the store",
     "hf_gate.application.evaluation": "evaluates policies; loads CEL",
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",

@@ -19,6 +19,7 @@ from hf_gate.application.letters import (
     send_letters,
     store_subscription,
 )
+from hf_gate.application.reminders import describe_wait
 from hf_gate.application.runs import check_plan_in_workspace
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo, parse_repo
@@ -26,7 +27,7 @@ from hf_gate.domain.letters import LetterState
 from hf_gate.domain.notices import DeliveryKind
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded
-from hf_gate.policy.why import RecordedTraces, describe_wait_end, explain_verdict_in_words
+from hf_gate.policy.why import RecordedTraces, explain_verdict_in_words
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
@@ -112,7 +113,7 @@ def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
     assert end is not None
     zone = desk.workspace.zone
     sentence = explain_verdict_in_words(found.verdict, RecordedTraces(), desk.now, zone)
-    return str(sentence), describe_wait_end(end, desk.now, zone)
+    return str(sentence), describe_wait(store, row, end, desk.now, zone)
 
 
 def list_accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
@@ -207,9 +208,20 @@ def test_turning_reminders_on_removes_nobody_who_waited_before(make: Make) -> No
     desk.wait(days=5)
     take_turn(desk)
     assert [action(desk, number) for number in (1, 2, 3)] == ["wait", "wait", "reset"]
+    desk.turn_reminders(on=True)
+    desk.evaluate()
+    assert why(desk)[1] == (
+        "Reminders begin with the next turn, and people who asked before get none."
+        " From 2026-03-11 11:00 CET on, a person decides."
+    )
     turn_reminders(desk, on=True)
     assert take_turn(desk).to == [], "they asked before reminders were on"
     assert [action(desk, number) for number in (1, 2, 3)] == ["wait", "wait", "human"]
+    began = "Reminders began 2026-03-06 13:00 CET, and people who asked before get none."
+    assert [why(desk, number)[1] for number in (1, 3)] == [
+        f"{began} From 2026-03-11 11:00 CET on, a person decides.",
+        f"{began} So a person decides.",
+    ]
     desk.wait(days=50)
     assert take_turn(desk).to == []
     assert [action(desk, number) for number in (1, 2, 3)] == ["human", "human", "human"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import jsonschema  # type: ignore[import-untyped]
@@ -114,6 +115,11 @@ def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Consol
     ask(console, "cy", "wait")
     run_once(console)
     assert [to for to, _ in subjects(mailbox)] == [("cy@example.org",)]
+    told = {name: explain(console, name) for name in ("bob", "cy")}
+    assert re.search(
+        r"^Reminders began .* UTC, and people who asked before get none\. From .* UTC on, a", told["bob"], re.MULTILINE
+    )
+    assert ("Reminders began" in told["cy"], "counted from the reminder" in told["cy"]) == (False, True)
     console.hub.clock.advance("11d")
     run_once(console)
     assert (status(console, "bob"), status(console, "cy")) == (("pending", "human"), ("pending", "wait"))

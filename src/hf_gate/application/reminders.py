@@ -1,9 +1,9 @@
-"""Reads from the policies when a wait ends if its reminder is sent now, and until when a reminder counts."""
+"""Tells when a wait ends: from the policies if its reminder is sent now, and in words for a request on hold."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 from ..domain.ids import Repo
@@ -12,8 +12,11 @@ from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
 from ..errors import UsageError
 from ..policy.literals import matches_any
-from ..policy.model import Action, Policy, PolicyMode, Rule
+from ..policy.model import Action, Policy, PolicyMode, Rule, WaitEnd
+from ..policy.why import describe_wait_end, format_minute
 from ..sources.workspace_folder import read_folder
+from ..store.letters import reminders_since
+from ..store.store import Store
 from .workspace import Workspace
 
 
@@ -57,3 +60,13 @@ def find_wait_rule(policies: Sequence[Policy], repo: Repo, rule_id: str | None) 
                 if rule.id == rule_id and rule.then is Action.WAIT:
                     return rule
     return None
+
+
+def describe_wait(store: Store, row: RequestRow, end: WaitEnd, now: datetime, zone: tzinfo) -> str:
+    """Return when the wait of a request is over, what it counts from, and that somebody who asked too early gets no reminder."""
+    since = reminders_since(store)
+    if not end.lacks_reminder or (since is not None and row.state.asked_at >= since):
+        return describe_wait_end(end, now, zone)
+    began = "begin with the next turn" if since is None else f"began {format_minute(from_ms(since), zone)}"
+    follows = "So a person decides." if end.at <= now else f"From {format_minute(end.at, zone)} on, a person decides."
+    return f"Reminders {began}, and people who asked before get none. {follows}"

@@ -81,7 +81,9 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     why = _explain_in_words(evaluation, now, zone)
     record = explanation_record(evaluation, transition, why, says, now, zone)
     run.out.record(
-        record, lambda: _lines(evaluation, transition, says, now, zone), quiet=[str(evaluation.verdict.action)]
+        record,
+        lambda: _lines(workspace, evaluation, transition, says, now),
+        quiet=[str(evaluation.verdict.action)],
     )
     return 0
 
@@ -187,12 +189,13 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 
 
 def _lines(
-    evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime, zone: tzinfo
+    workspace: Workspace, evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime
 ) -> Iterator[str]:
+    from ..application.reminders import describe_wait
     from ..policy.explain import explain_verdict
-    from ..policy.why import RecordedTraces, describe_wait_end, explain_shadow_in_words
+    from ..policy.why import RecordedTraces, explain_shadow_in_words
 
-    row = evaluation.row
+    row, zone = evaluation.row, workspace.zone
     asked = from_ms(row.state.asked_at)
     yield f"{row.person_name} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
     if transition is not None and row.state.status != Status.PENDING:
@@ -202,8 +205,8 @@ def _lines(
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield _explain_in_words(evaluation, now, zone)
-    if evaluation.verdict.wait_end is not None:
-        yield describe_wait_end(evaluation.verdict.wait_end, now, zone)
+    if (end := evaluation.verdict.wait_end) is not None:
+        yield describe_wait(workspace.store, row, end, now, zone)
     for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
         yield f"In shadow mode, `{shadow}`: {sentence}"
     summary, *lines = explain_verdict(evaluation.verdict, now, zone)

@@ -218,7 +218,7 @@ _AFTER_WAIT: Final[Mapping[Action, str]] = MappingProxyType({
 
 def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:
     """Return when a wait is over, what it counts from, and what follows, as one or two sentences."""
-    at, start = (f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}" for moment in (end.at, end.counts_from))
+    at, start = (format_minute(moment, zone) for moment in (end.at, end.counts_from))
     if end.lacks_reminder:
         if end.at <= now:
             return f"No reminder was accepted before {at}, so a person decides."
@@ -227,6 +227,11 @@ def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:
     follows = _AFTER_WAIT.get(end.action, "a person decides")
     lead = "The wait ended" if end.at <= now else "The wait ends"
     return f"{lead} {at}, counted from {source} {start}. Then {follows}."
+
+
+def format_minute(moment: datetime, zone: tzinfo) -> str:
+    """Return a time to the minute with its zone."""
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 # ---- what decided ----------------------------------------------------------------------------------------------------

@@ -77,8 +77,7 @@ class LetterRow(msgspec.Struct, frozen=True, kw_only=True):
 
 def store_subscription(store: Store, config: LetterConfig, now: int) -> None:
     """Store which kinds are on, and since when. Letters of kinds that are off now are dropped."""
-    text = store.setting(SETTING)
-    before = LetterSubscription({}) if text is None else msgspec.json.decode(text, type=LetterSubscription)
+    before = _read_subscription(store)
     after = LetterSubscription(
         {kind.value: before.since.get(kind, now) for kind in config.kinds}, tuple(sorted(config.needs))
     )
@@ -89,6 +88,16 @@ def store_subscription(store: Store, config: LetterConfig, now: int) -> None:
         for kind in before.since.keys() - after.since.keys():
             sql = "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE state = 'due' AND kind = ?"
             write.db.run(sql, (now, "letters of this kind were turned off", kind))
+
+
+def reminders_since(store: Store) -> int | None:
+    """Return since when people who ask are reminded (ms); None before a turn found reminders in hf-gate.yaml."""
+    return _read_subscription(store).since.get(LetterKind.REMINDER)
+
+
+def _read_subscription(store: Store) -> LetterSubscription:
+    text = store.setting(SETTING)
+    return LetterSubscription({}) if text is None else msgspec.json.decode(text, type=LetterSubscription)
 
 
 def tidy(store: Store, now: int) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
 from ..application.evaluation import Evaluation, evaluate_request
+from ..application.reminders import describe_wait
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
@@ -16,7 +17,6 @@ from ..policy.model import Policy
 from ..policy.why import (
     RecordedTraces,
     WhySentence,
-    describe_wait_end,
     explain_shadow_in_words,
     explain_verdict_in_words,
 )
@@ -55,7 +55,9 @@ def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanat
         explain_verdict_in_words(verdict, traces, context.now, zone, status),
         build_checklist(verdict, traces),
         tuple(explain_shadow_in_words(verdict, traces)),
-        "" if verdict.wait_end is None else describe_wait_end(verdict.wait_end, context.now, zone),
+        ""
+        if (end := verdict.wait_end) is None
+        else describe_wait(context.workspace.store, row, end, context.now, zone),
     )
 
 
