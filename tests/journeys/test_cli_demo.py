@@ -21,6 +21,7 @@ import pytest
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
 from tests.journeys.console import MODEL, PROGRAM, Console, Ended, fill
+from tests.journeys.store_desk import own_files
 
 
 def _run(*args: str, **env: str) -> Ended:
@@ -35,12 +36,7 @@ def test_the_demo_by_itself_needs_no_token_checks_its_story_and_leaves_nothing(p
     assert ended.code == 0, ended.err
     assert sum(line.startswith("  ✓") for line in ended.out.splitlines()) == 12
     assert "✗" not in ended.out
-    assert _left_behind(private_home) == []
-
-
-def _left_behind(home: Path) -> list[Path]:
-    """The files and folders of hf-gate below a home folder."""
-    return sorted(path for path in home.rglob("*") if "hf-gate" in path.parts)
+    assert own_files(private_home) == []
 
 
 def test_the_demo_in_json_fits_its_schema() -> None:
@@ -96,7 +92,7 @@ def test_a_demo_serves_its_profile_until_it_ends_and_leaves_nothing(which: int, 
         assert _run("--profile", "demo", "ui", "link", "--json").code == 0
         child.send_signal(which)
         assert child.wait(20) == 0
-        assert _left_behind(private_home) == []
+        assert own_files(private_home) == []
         with pytest.raises(ConnectionRefusedError):
             _asked(link.netloc, "/healthz")
     ended = _run("--profile", "demo", "ls")

@@ -1,0 +1,173 @@
+"""store backup, restore and disarm: a copy is put back restricted, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.domain.letters import LetterState
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
+from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.store.letters import list_letters
+from hf_gate.store.members import Members
+from hf_gate.store.opening import open_store
+from hf_gate.store.sessions import Sessions
+from hf_gate.testing import LocalHub
+from tests.contract.store_kit import new_schema
+
+from .console import MODEL, Console, fill, status_of
+from .store_desk import console, database, execute, mode, place
+
+__all__ = ["console", "place"]
+
+
+def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console, place: Path) -> None:
+    ended = console.run("store", "backup", "copy.db", "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["store-backup"])
+    assert mode(place / "copy.db") == 0o600
+    assert [path.name for path in place.glob("copy*")] == ["copy.db"]
+    before = (place / "copy.db").read_bytes()
+    (place / "link.db").symlink_to(place / "elsewhere.db")
+    for name in ("copy.db", "link.db", "desk.db-wal"):
+        assert console.run("store", "backup", name).code == 2
+    assert (place / "copy.db").read_bytes() == before
+    assert not (place / "elsewhere.db").exists()
+
+
+def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_before_a_full_reading(
+    console: Console, place: Path
+) -> None:
+    _invite(console.hub, place / "desk.db", "mara")
+    with database(place / "desk.db") as db:
+        db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 'link', 'Firefox on Linux', 1, 1)")
+        db.execute(
+            "INSERT INTO tray (id, request_id, version, verb, actor, batch, made_at, leaves_at)"
+            " VALUES (1, 2, 'x', 'accept', 'mara', 'b', 1, 2)"
+        )
+    assert console.run("store", "backup", "copy.db").code == 0
+    assert console.run("accept", f"bob@{MODEL}").code == 0
+    assert console.run("store", "restore", "copy.db").code == 6
+    ended = console.run("store", "restore", "copy.db", "--yes", "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["store-restore"])
+    assert Path(ended.json["replaced"]).is_file()
+    with database(place / "desk.db") as db:
+        assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
+        assert db.execute("SELECT link FROM members").fetchall() == [(None,)]
+        assert db.execute("SELECT leaves_at FROM tray").fetchall() == [(None,)]
+    refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
+    assert refused.code == 6
+    assert refused.hint == f"Hint: Sync the repo first: hf-gate sync {MODEL} --full"
+    assert status_of(console.hub, "ada-l") == "accepted"
+    assert console.run("sync", MODEL).code == 0, "the first reading is a full one"
+    assert console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.").code == 0
+    assert console.run("store", "check").code == 0
+
+
+@pytest.mark.parametrize(
+    ("harm", "code"),
+    [
+        (lambda path: path.write_bytes(b"not a store at all"), 1),
+        (lambda path: path.write_bytes(path.read_bytes()[:9000]), 1),
+        (lambda path: execute(path, "UPDATE alembic_version SET version_num = '9999'"), 1),
+        (lambda path: execute(path, "UPDATE about SET value = 'https://hub.example' WHERE key = 'endpoint'"), 2),
+        (lambda path: execute(path, "CREATE TRIGGER t AFTER DELETE ON sessions BEGIN SELECT 1; END"), 1),
+        (lambda path: execute(path, "CREATE VIEW v AS SELECT 1"), 1),
+        (lambda path: execute(path, "CREATE TABLE more (a CHECK (a > 1))"), 1),
+        ("rewritten", 1),
+    ],
+    ids=["no store", "cut off", "newer", "another Hub", "a trigger", "a view", "a table", "a rewritten ledger"],
+)
+def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
+    console: Console, place: Path, harm: Callable[[Path], object] | str, code: int
+) -> None:
+    assert console.run("store", "backup", "copy.db").code == 0
+    (_rewrite if isinstance(harm, str) else harm)(place / "copy.db")
+    ended = console.run("store", "restore", "copy.db", "--yes")
+    assert ended.code == code, ended.err
+    assert not list(place.glob("desk.db.*restor*"))
+    assert console.run("store", "check").code == 0
+    assert console.run("accept", f"bob@{MODEL}").code == 0
+
+
+def _invite(hub: LocalHub, path: Path, name: str) -> None:
+    with open_store(path, endpoint=hub.url, world=get_world_id(hub.url)) as store:
+        Members(store).invite(Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
+
+
+def _rewrite(path: Path) -> None:
+    with database(path) as db:
+        for sql in ("DROP TRIGGER ledger_no_update", "UPDATE ledger SET actor = 'nobody' WHERE id = 2"):
+            db.execute(sql)
+        db.execute(
+            "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger"
+            " BEGIN SELECT RAISE(ABORT, 'the ledger is only added to'); END"
+        )
+
+
+def test_a_damaged_store_is_replaced_by_its_backup(console: Console, place: Path) -> None:
+    assert console.run("store", "backup", "copy.db").code == 0
+    (place / "desk.db").write_bytes(b"SQLite format 3\0" + b"?" * 9000)
+    assert console.run("store", "restore", "copy.db", "--yes").code == 0
+    assert console.run("store", "check").code == 0
+    assert (place / "desk.db.before-restore").read_bytes().startswith(b"SQLite format 3\0?")
+
+
+def test_what_is_no_file_is_no_backup(console: Console, place: Path) -> None:
+    assert console.run("store", "restore", "/dev/zero", "--yes").code == 1
+    assert console.run("store", "restore", str(place), "--yes").code != 0
+    missing = console.run("store", "restore", "nowhere.db", "--yes")
+    assert missing.code == 2
+    assert missing.error == "Error: there is no file nowhere.db; nothing was restored."
+    assert "hf-gate store backup" in missing.hint
+    assert console.run("store", "check").code == 0
+
+
+# ---- PostgreSQL ---------------------------------------------------------------------------------------------------------
+
+
+def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
+    fresh: LocalHub, place: Path, postgres_uri: str
+) -> None:
+    fill(fresh, ["ada-l"])
+    server = new_schema(postgres_uri)
+    desk = f"version: 1\nstore: {server}\nrepos: [{MODEL}]\n"
+    (place / "hf-gate.yaml").write_text(desk)
+    console = Console(fresh)
+    assert console.run("sync", MODEL).code == 0
+    for args, tool in ((["backup", "x.db"], "pg_dump"), (["restore", "x.db", "--yes"], "pg_restore")):
+        ended = console.run("store", *args)
+        assert ended.code == 2
+        assert tool in ended.hint
+    assert console.run("store", "check").code == 0
+    assert console.run("store", "export", "out").code == 0
+    assert len((place / "out" / "requests.jsonl").read_text().splitlines()) == 1
+    with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
+        Members(store).invite(Member(name="mara", role=MemberRole.REVIEWER), "a secret", "lena", 1)
+        new = NewSession(member="mara", method=SignInMethod.LINK, browser="", began_at=1)
+        assert Sessions(store).open_by_link("s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
+        with store.writing() as write:
+            write.db.run(
+                "INSERT INTO letters (id, kind, request_id, person_id, key, state, made_at, next_at, attempts)"
+                " SELECT 'l_1', 'received', id, person_id, '', 'due', 1, 1, 0 FROM requests"
+            )
+    assert console.run("store", "disarm").code == 6
+    ended = console.run("store", "disarm", "--yes", "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["store-disarm"])
+    with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
+        assert Sessions(store).session_member("s", 1) is None
+        assert Sessions(store).check_link("a secret", "d", 1)[1] is LinkState.INVALID
+        assert [one.state for one in list_letters(store, list(LetterState), 5)] == [LetterState.UNKNOWN]
+    refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
+    assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")
+    assert console.run("store", "check").code == 0
+    name = console.run("store", "remove").hint.rpartition(" ")[2]
+    assert console.run("store", "remove", "--yes", "--name", name).code == 0
+    assert console.run("sync", MODEL).code == 0, "there was no store any more, and a new one is made"

@@ -1,0 +1,125 @@
+"""store remove: what hf-gate made goes, and nothing else is touched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+
+from hf_gate.cli.schemas import SCHEMAS
+from hf_gate.testing import LocalHub
+
+from .console import MODEL, PROGRAM, Console, fill, status_of
+from .store_desk import console, database, own_files, place
+from .terminal import Terminal
+
+__all__ = ["console", "place"]
+
+
+def test_without_a_workspace_removing_leaves_nothing_of_ours(fresh: LocalHub, place: Path) -> None:
+    fill(fresh, ["ada-l"])
+    console = Console(fresh)
+    console.run("accept", f"ada-l@{MODEL}")
+    assert own_files(Path.home())
+    name = fresh.url.removeprefix("http://")
+    ended = console.run("store", "remove", "--yes", "--name", name, "--json")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.json, SCHEMAS["store-remove"])
+    assert own_files(Path.home()) == []
+    assert list(place.iterdir()) == []
+    assert status_of(fresh, "ada-l") == "accepted"
+    assert console.run("store", "remove", "--yes", "--name", name).code == 0, "a second time there is nothing"
+
+
+def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, place: Path) -> None:
+    (place / "desk.db.bak").write_text("mine")
+    ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "eeg")
+    assert ended.code == 0, ended.err
+    stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "heads.json"}
+    assert {path.name for path in place.iterdir()} == stays
+    for name in ("hf-gate.yaml", "policies/starter.yaml", "desk.db.bak"):
+        assert f"Kept, because it is your file: {place / name}" in ended.out
+    assert json.loads((place / "heads.json").read_text())["heads"]
+    assert own_files(Path.home()) == []
+
+
+@pytest.mark.parametrize("flags", [[], ["--yes"], ["--yes", "--name", "another"], ["--name", "eeg"]])
+def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, flags: list[str]) -> None:
+    ended = console.run("store", "remove", *flags)
+    assert ended.code == 6
+    assert "--yes --name eeg" in ended.hint
+    assert ("--name another is not the name of this store" in ended.error) == ("another" in flags)
+    assert (place / "desk.db").exists()
+
+
+def test_on_a_terminal_a_checkpoint_is_offered_and_the_name_is_typed(console: Console, place: Path) -> None:
+    for typed, code in (("another", 6), ("eeg", 0)):
+        with Terminal([*PROGRAM, "store", "remove"], console.environment()) as terminal:
+            terminal.until("File for a checkpoint")
+            terminal.press("heads.json\r" if code == 0 else "\r")
+            terminal.until("Type eeg to continue")
+            terminal.press(f"{typed}\r")
+            assert terminal.end() == code
+    assert json.loads((place / "heads.json").read_text())["heads"]
+    assert not list(place.glob("desk.db*"))
+
+
+def test_nothing_is_removed_while_a_process_has_the_store_open(console: Console, place: Path) -> None:
+    with database(place / "desk.db") as reader:
+        reader.execute("SELECT count(*) FROM requests").fetchone()
+        ended = console.run("store", "remove", "--yes", "--name", "eeg")
+    assert ended.code == 75, ended.err
+    assert (place / "desk.db").exists()
+    assert console.run("store", "check").code == 0
+
+
+def test_nothing_is_removed_while_a_change_is_unsettled(console: Console, place: Path) -> None:
+    with database(place / "desk.db") as db:
+        db.execute("UPDATE changes SET state = 'open'")
+    ended = console.run("store", "remove", "--yes", "--name", "eeg")
+    assert ended.code == 6
+    assert "1 change may have been sent" in ended.error
+    assert (place / "desk.db").exists()
+
+
+def test_a_damaged_store_is_removed_only_when_that_is_said(console: Console, place: Path) -> None:
+    (place / "desk.db").write_bytes(b"SQLite format 3\0" + b"?" * 9000)
+    assert console.run("store", "remove", "--yes", "--name", "eeg").code == 1
+    assert console.run("store", "remove", "--yes", "--name", "eeg", "--damaged").code == 0
+    assert not list(place.glob("desk.db*"))
+
+
+def test_links_in_the_way_are_removed_and_what_they_point_to_stays(
+    console: Console, place: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (place / "desk.db.restoring").symlink_to(target)
+    (place / "desk.db.before-0005").symlink_to(target)
+    assert console.run("store", "remove", "--yes", "--name", "eeg").code == 0
+    assert target.read_text() == "mine"
+    assert not list(place.glob("desk.db*"))
+
+
+def test_a_workspace_called_all_is_one_store_like_any_other(
+    console: Console, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = place.rename(place.with_name("all"))
+    monkeypatch.chdir(folder)
+    ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "all")
+    assert ended.code == 0, ended.err
+    assert json.loads((folder / "heads.json").read_text())["heads"]
+
+
+def test_every_store_of_a_user_goes_at_once_also_of_hubs_that_are_gone(place: Path) -> None:
+    with LocalHub(requests=0) as one, LocalHub(requests=0) as two:
+        for hub in (one, two):
+            fill(hub, ["ada-l"])
+            assert Console(hub).run("accept", f"ada-l@{MODEL}").code == 0
+    ended = Console(one).run("store", "remove", "--all-hubs", "--yes", "--name", "all", "--json")
+    assert ended.code == 0, ended.err
+    assert len(ended.json["stores"]) == 2
+    assert own_files(Path.home()) == []
+    assert list(place.iterdir()) == []
