@@ -27,7 +27,7 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.store import Store
 from hf_gate.web.app import build_app
-from hf_gate.web.connections import BoundedConnection
+from hf_gate.web.server import BoundedConnection
 
 from . import store as filling
 from .desk_fixture import empty_tray, open_desk

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.domain.lifecycle import Status
-from hf_gate.localhub import request_lists
+from hf_gate.localhub import handlers_lists
+from hf_gate.localhub.handlers_lists import ListQuery, read_page
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
-from hf_gate.localhub.request_lists import ListQuery, read_page
 from hf_gate.localhub.world import World
 from tests.contract.local_hub_kit import ACCESS, PENDING, LocalHubKit
 
@@ -133,11 +133,11 @@ def test_a_search_finds_the_same_by_name_and_by_looking_at_everybody() -> None:
     for prefix in ("a", "a0", "b00011", "zz", "j000"):
         for status in (PENDING, Status.ACCEPTED):
             for wanted in (ListQuery(1000, prefix=prefix), ListQuery(7, (1400, ""), prefix=prefix, after_ms=1100)):
-                every = (row for row in request_lists.read_all_rows(world, kit.gated) if row.status is status)
+                every = (row for row in handlers_lists.read_all_rows(world, kit.gated) if row.status is status)
                 fit = [
                     r
                     for r in every
-                    if request_lists._is_match(r, wanted) and sort_key(r) < (wanted.after_row or (9e9, ""))
+                    if handlers_lists._is_match(r, wanted) and sort_key(r) < (wanted.after_row or (9e9, ""))
                 ]
                 assert read_page(world, kit.gated, status, wanted).rows == fit[: wanted.limit]
 

@@ -39,8 +39,8 @@ from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
-from hf_gate.web.connections import BoundedConnection
 from hf_gate.web.security import SecurityMiddleware
+from hf_gate.web.server import BoundedConnection
 from hf_gate.web.sign_in import Authenticator
 
 HOST = "127.0.0.1:7860"

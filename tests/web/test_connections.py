@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from hf_gate.testing import LocalHub
-from hf_gate.web.connections import BoundedConnection
+from hf_gate.web.server import BoundedConnection
 from tests.web.kit import Program, Room, a_program, served, write_desk
 
 HALF = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n"

@@ -21,7 +21,7 @@ from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.sessions import MAX_DEVICES, MAX_SESSIONS, Sessions
 from hf_gate.store.store import Store
-from hf_gate.web.browser_names import name_browser
+from hf_gate.web.sign_in import name_browser
 from hf_gate.web.terminal import Terminal
 from tests.contract.store_kit import ENDPOINT, place, store
 from tests.web.kit import Room, Visitor, text_of

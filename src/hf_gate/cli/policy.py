@@ -33,9 +33,9 @@ policy = GateGroup(
         "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
         "explain": CommandEntry("explain:explain", "Explain the verdict of a request."),
         "new": CommandEntry("policy_files:policy_new", "Create a policy from a shipped example."),
-        "compare": CommandEntry("policy_compare:policy_compare", "Compare a policy with decisions by people."),
+        "compare": CommandEntry("policy_versions:policy_compare", "Compare a policy with decisions by people."),
         "promote": CommandEntry(
-            "policy_promote:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True
+            "policy_versions:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True
         ),
     },
     help="Policies: create, check, test and describe the policies of the workspace.",

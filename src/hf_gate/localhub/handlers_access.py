@@ -10,9 +10,9 @@ import msgspec
 from ..domain.lifecycle import Status
 from ..protocol.endpoints import MAX_BATCH_SIZE
 from .context import NO_RIGHT, BodyValidator, CallContext, get_json_type
+from .handlers_lists import find_request
 from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
-from .request_lists import find_request
 from .world import ALLOWED_MOVES, World, find_account
 
 NOT_FOUND = "No access request found matching your criteria"

@@ -23,12 +23,11 @@ from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, 
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .access_end import end_day
 from .app_state import AppState
-from .client_networks import find_network
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
 from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from .hub_sign_in_pages import HubSignInPages
-from .member_limits import MemberLimits, Turn
+from .member_limits import MemberLimits, Turn, find_network
 from .missing_pages import MissingPage, describe_missing
 from .request_context import ENVIRONMENT, NotFound, Refused, RequestContext, local_path, parse_fields, parse_form
 from .routes import COMPARE_PATH, ROUTES, Route

@@ -1,4 +1,4 @@
-"""Limits the concurrent requests of each member, so that one member cannot block the others."""
+"""Limits the concurrent requests of each member or network, so that one cannot block the others."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 from weakref import WeakValueDictionary
+
+from starlette.requests import Request
 
 MAX_RUNNING: Final = 2  # requests of a member that run at the same time; there are six threads
 MAX_OPEN: Final = 24  # requests of a member that run or wait; a browser opens six connections
@@ -50,3 +53,26 @@ class MemberLimits:
                 yield turn
         finally:
             turns.count -= 1
+
+
+# ---- networks --------------------------------------------------------------------------------------------------------
+
+
+_IPV6_PREFIX: Final = 64  # bits that one household or server has
+
+
+def find_network(request: Request, *, is_proxied: bool) -> str | None:
+    """Return the address of a client, or its IPv6 network; None if only the proxy knows it.
+
+    A proxy adds the address that it sees as the last one of `X-Forwarded-For`. Clients can write those before it.
+    """
+    text = "" if request.client is None else request.client.host
+    if is_proxied:
+        text = ",".join(request.headers.getlist("x-forwarded-for")).rpartition(",")[2].strip()
+    try:
+        address = ip_address(text.strip("[]").partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or ip_network((address, _IPV6_PREFIX), strict=False))
+    return str(address)

@@ -20,7 +20,6 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from . import private_host
 from .app_state import AppState
-from .browser_names import name_browser
 from .request_context import ENVIRONMENT
 
 _MAX_WRONG_LINKS: Final = 10  # a minute, from all clients together; a link has 256 bits
@@ -346,3 +345,27 @@ def _is_background_request(request: Request) -> bool:
 def _now() -> int:
     """Return the time for sessions: the system clock, even if the desk follows a local Hub's clock."""
     return to_ms(bootstrap.utc_now())
+
+
+# ---- browsers --------------------------------------------------------------------------------------------------------
+
+
+_BROWSERS: Final = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+_SYSTEMS: Final = (
+    ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
+    ("Macintosh", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
+_LONGEST: Final = 1000  # characters that are read
+
+
+def name_browser(user_agent: str) -> str:
+    """Return a label such as `Firefox on Linux`; `another program` if the header names no known browser."""
+    text = user_agent[:_LONGEST]
+    browser = next((name for word, name in _BROWSERS if word in text), None)
+    system = next((name for word, name in _SYSTEMS if word in text), None)
+    if browser is None:
+        return "another program"
+    return browser if system is None else f"{browser} on {system}"
