@@ -9,16 +9,15 @@ import click
 
 from ..domain.display_text import pluralize
 from ..domain.members import Member, MemberRole
-from ..errors import RequestNotFound, Stale, UsageError
+from ..errors import Stale, UsageError
 from .framework import command, repo_type_option
-from .targets import read_targets
+from .targets import find_stored_request, read_targets
 from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..application.targets import RequestTarget
-    from ..application.workspace import Workspace
     from ..domain.rows import RequestRow
     from .framework import Run
 
@@ -80,7 +79,7 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         me = member_at_terminal(run)
         member = find_assignee(workspace, to, me)
         former = None if instead_of is None else find_assignee(workspace, instead_of, me)
-        rows = [_find_request(workspace, target) for target in targets]
+        rows = [find_stored_request(workspace, target) for target in targets]
         assignees = read_assignees(workspace, workspace.now())
         if member is not None:
             may_replace = {None, member.id, None if former is None else former.id}
@@ -98,7 +97,6 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         )
     name = None if member is None else member.name
     document = {
-        "schema_version": 1,
         "assigned_to": name,
         "assigned": len(result.assigned),
         "already": len(result.already),
@@ -126,15 +124,3 @@ def _refuse_taken(row: RequestRow, name: str) -> None:
         f"the request of {row.person_name} at {row.repo} is assigned to {whose}. Nothing was assigned.",
         hint=f"To take it over: --instead-of {name}" if name else "Free it first: hf-gate unassign",
     )
-
-
-def _find_request(workspace: Workspace, target: RequestTarget) -> RequestRow:
-    """Return the stored request of a target."""
-    from ..application.evaluation import latest_request
-
-    known = target.target
-    key = known.request_id or known.user_id or known.username or ""
-    row = latest_request(workspace.store.find_by_identity(target.repo, key))
-    if row is None:
-        raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
-    return row

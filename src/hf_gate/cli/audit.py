@@ -215,7 +215,6 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
     else:
         result = verify_ledger(open_workspace(run).store, known, with_tables=fold)
     doc = {
-        "schema_version": 1,
         "ok": result.ok,
         "chains": len(result.chains),
         "entries": result.entries,
@@ -294,7 +293,6 @@ def _entry_to_dict(entry: SealedEntry) -> dict[str, Any]:
     link = entry.link
     private = None if entry.private is None else json.loads(entry.private)
     return {
-        "schema_version": 1,
         **asdict(audit_record(link, private)),
         "private": private,
         "commitment": None if link.commitment is None else link.commitment.hex(),

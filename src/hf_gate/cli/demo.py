@@ -63,7 +63,7 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
                 links = dict(desk or {})
                 if run.out.format in {Format.JSON, Format.JSONL}:
                     about = {"url": story.url, "desk_url": links.get("url"), "login_url": links.get("login_url")}
-                    run.out.document({"schema_version": 1, "ok": True, **about, "steps": story.steps}, lambda: ())
+                    run.out.document({"ok": True, **about, "steps": story.steps}, lambda: ())
                 if not script:
                     _serve_until_interrupted(story, child, links["login_url"], repos[0], opens=not no_open)
     return 0

@@ -54,7 +54,6 @@ def doctor(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     findings = list(_run_checks(run, repos, repo_type))
     bad = [finding for finding in findings if finding.ok is False]
     doc = {
-        "schema_version": 1,
         "ok": not bad,
         "checks": [{"check": f.check, "ok": f.ok, "detail": f.detail, "hint": f.hint} for f in findings],
     }

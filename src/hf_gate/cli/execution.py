@@ -25,7 +25,7 @@ from .progress import Progress
 from .workspace import actor_of, make_executor, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection
 
     from ..application.decision_sender import DecisionSender
     from ..application.decisions import DecisionTarget
@@ -289,7 +289,6 @@ def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: s
     """Return the document that decision commands and runs print with --json."""
     count = Counter(outcome.outcome for outcome in outcomes)
     return {
-        "schema_version": 1,
         "run": run_id,
         "planned": planned,
         **{kind.value: count[kind] for kind in OutcomeKind},

@@ -132,7 +132,6 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
             words = f"Moved {pluralize(len(moves), 'end')} to an earlier time."
     kinds = {} if is_open else count_kinds(moves)
     document = {
-        "schema_version": 1,
         "confirmed": 0 if is_open else len(moves),
         "agreed": len(moves) if is_open else 0,
         "kinds": kinds,

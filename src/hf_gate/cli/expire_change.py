@@ -12,10 +12,10 @@ from ..domain.display_text import pluralize
 from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import RequestNotFound, UsageError
+from ..errors import UsageError
 from .confirmation import authorize_run, confirm_ends
 from .framework import command
-from .targets import read_targets
+from .targets import find_stored_request, read_targets
 from .workspace import actor_of, announce, open_with_policies, open_workspace
 
 if TYPE_CHECKING:
@@ -52,14 +52,12 @@ def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: boo
     A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
     `keep_while` stay. An end that you choose no longer follows the date in a table.
     """
-    from ..application.end_changes import check_has_access, renew_by_rules, renew_until
+    from ..application.end_changes import renew_by_rules, renew_until
 
     workspace, bundle = open_with_policies(run)
     now, zone = workspace.clock.now(), bundle.zone
     written = None if until is None else parse_end(until, now, zone, has_workspace=True)
     rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
-    for row in rows:
-        check_has_access(row)
     if written is not None:
         changes = [renew_until(workspace.store, row, written, now, zone) for row in rows]
     else:
@@ -76,12 +74,10 @@ def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: boo
 @_MAX
 def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int | None) -> int:
     """Remove the end of access, with its conditions. The access then lasts until somebody ends it."""
-    from ..application.end_changes import check_has_access, drop_end
+    from ..application.end_changes import drop_end
 
     workspace, bundle = open_with_policies(run)
     rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
-    for row in rows:
-        check_has_access(row)
     changes = [drop_end(row) for row in rows]
     now = workspace.clock.now()
     return _apply(run, workspace, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
@@ -125,17 +121,14 @@ def expire_adopt(
 
 
 def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
-    from ..application.evaluation import latest_request
+    from ..application.end_changes import check_has_access
 
     rows = []
     for target in targets:
         _check_governed(bundle, target.repo)
-        known = target.target
-        key = known.request_id or known.user_id or known.username or ""
-        row = latest_request(workspace.store.find_by_identity(target.repo, key))
-        if row is None:
-            raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
-        rows.append(row)
+        rows.append(find_stored_request(workspace, target))
+    for row in rows:
+        check_has_access(row)
     return rows
 
 
@@ -188,7 +181,6 @@ def _apply(
         record_end_changes(workspace.store, changes, actor_of(run), to_ms(now))
     known = workspace.store.requests([change.row.id for change in changes])
     document = {
-        "schema_version": 1,
         "changed": len(changes),
         "ends": [grant_end_record(row, now) for row in known.values()],
         "left": dict(left or {}),
@@ -232,20 +224,14 @@ def expire_no_renew(run: Run, targets: tuple[str, ...], undo: bool) -> int:
             for row in rows:
                 write.append(row.repo, [renewal_entry(row, actor, at, is_blocked=not undo)])
     words = "may be renewed again" if undo else "will not be renewed"
-    document = {"schema_version": 1, "changed": len(rows), "is_final": not undo}
+    document = {"changed": len(rows), "is_final": not undo}
     run.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {words}."])
     return 0
 
 
 def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
     """Return the stored request of a target. Raises an error unless its access ends."""
-    from ..application.evaluation import latest_request
-
-    known = target.target
-    key = known.request_id or known.user_id or known.username or ""
-    row = latest_request(workspace.store.find_by_identity(target.repo, key))
-    if row is None:
-        raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
+    row = find_stored_request(workspace, target)
     if row.state.status != Status.ACCEPTED or row.state.ends_at is None:
         raise UsageError(
             f"the access of {target} has no end; nothing was changed.",

@@ -25,7 +25,7 @@ from .hand_ends import describe_end
 from .output import format_age, format_end
 from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
-from .targets import read_targets
+from .targets import find_latest_request, read_targets
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _find_target(
 
 def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
     """Return the stored request, else the request on the Hub."""
-    from ..application.evaluation import latest_request, unstored_row
+    from ..application.evaluation import unstored_row
 
     if not isinstance(target, RequestTarget):
         return target
@@ -119,9 +119,7 @@ def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow
             f"{target.repo} is not a repo of this workspace, so no policy of the workspace applies to it.",
             hint=f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}.",
         )
-    known = target.target
-    key = known.request_id or known.user_id or known.username or ""
-    return latest_request(workspace.store.find_by_identity(target.repo, key)) or unstored_row(find_request(run, target))
+    return find_latest_request(workspace, target) or unstored_row(find_request(run, target))
 
 
 # ---- the verdict ------------------------------------------------------------------------------------------------------

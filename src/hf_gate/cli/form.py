@@ -66,7 +66,6 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
             run.out.line(line)
         return 1 if errors else 0
     doc = {
-        "schema_version": 1,
         "repo": where.id if where else None,
         "repo_type": where.type.value if where else None,
         "gated": mode,

@@ -110,7 +110,7 @@ def _print_start(run: Run, line: dict[str, object], *, prints_advice: bool) -> N
     elif run.out.format in {Format.JSON, Format.JSONL}:
         sys.stdout.write(json.dumps(line) + "\n")
     else:
-        run.out.document(line, lambda: (), quiet=[str(line["url"])])
+        run.out.print_object(line, lambda: (), quiet=[str(line["url"])])
     sys.stdout.flush()
     if prints_advice and not run.out.is_human:
         run.out.say(f"In another terminal: {_export_line(line)}", "dim")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from ..domain.display_text import join_words, make_visible, pluralize
 from ..domain.letters import LetterState
@@ -86,11 +85,10 @@ def letters_preview(run: Run) -> int:
     samples = list_samples(workspace)
     due, problems = list_due(workspace, _PREVIEWED), list_open(workspace, _PREVIEWED)
     document = {
-        "schema_version": 1,
         "sends": bool(config.kinds) and config.mail is not None,
-        "samples": [msgspec.structs.asdict(one) for one in samples],
-        "due": [msgspec.structs.asdict(one) for one in due],
-        "problems": [msgspec.structs.asdict(one) for one in problems],
+        "samples": samples,
+        "due": due,
+        "problems": problems,
     }
     run.out.document(
         document,
@@ -180,7 +178,7 @@ def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
         wanted = "due, unknown or failed" if state is LetterState.SENT else "failed or unknown"
         run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")
     run.out.document(
-        {"schema_version": 1, "state": state.value, "letters": done.ids, "reminders": done.reminders},
+        {"state": state.value, "letters": done.ids, "reminders": done.reminders},
         lambda: [
             f"{pluralize(len(done.ids), 'letter')} marked as {state}.",
             *([_REMINDED.format(pluralize(done.reminders, "reminder"))] if done.reminders else []),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.notices import DeliveryKind, MessageState, NoticeEvent, NoticeItem
@@ -62,7 +61,7 @@ def notify_test(run: Run, names: tuple[str, ...]) -> int:
     ]
     is_good = all(done.kind is DeliveryKind.DELIVERED for done in results.values())
     run.out.document(
-        {"schema_version": 1, "ok": is_good, "results": rows},
+        {"ok": is_good, "results": rows},
         lambda: [
             f"{name}: {done.kind}{f' ({done.problem})' if done.problem else ''}" for name, done in results.items()
         ],
@@ -81,14 +80,9 @@ def notify_ls(run: Run) -> int:
     lanes = [destination_record(one, count) for one, count in list_lanes(workspace)]
     now = workspace.now()
     messages = [message_record(*each) for each in list_messages(workspace.store, _LISTED, to_ms(now))]
-    document = {
-        "schema_version": 1,
-        "destinations": [msgspec.structs.asdict(lane) for lane in lanes],
-        "messages": [msgspec.structs.asdict(one) for one in messages],
-    }
-    run.out.document(
-        document, lambda: _lines(lanes, messages, now), quiet=[one.id for one in messages if one.state == "dead"]
-    )
+    document = {"destinations": lanes, "messages": messages}
+    dead = [one.id for one in messages if one.state == "dead"]
+    run.out.document(document, lambda: _lines(lanes, messages, now), quiet=dead)
     return 0
 
 
@@ -127,7 +121,7 @@ def notify_retry(run: Run, idents: tuple[str, ...], is_all: bool) -> int:
     if left := sorted(set(idents) - set(done)):
         run.out.warn(f"{join_words(left, 'and')}: no dead letter of a destination in hf-gate.yaml.")
     run.out.document(
-        {"schema_version": 1, "queued": done},
+        {"queued": done},
         lambda: [f"{pluralize(len(done), 'message')} queued again."],
         quiet=done,
     )

@@ -167,7 +167,11 @@ class Output:
         sys.stdout.write(make_visible(text, one_line=True) + "\n")
 
     def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
-        """Print one object as JSON, `key TAB value`, a CSV row, the human `lines`, or its `quiet` names."""
+        """Print one object with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet` names."""
+        self.print_object({"schema_version": 1, **doc}, lines, quiet=quiet)
+
+    def print_object(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
+        """Print one object as `document` does, without a version."""
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
@@ -182,10 +186,10 @@ class Output:
                 self.line(text)
 
     def record(self, record: Record, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
-        """Print one record, as `document` does, with the version of the schema."""
+        """Print one record, as `document` does."""
         import msgspec
 
-        self.document({"schema_version": 1, **msgspec.structs.asdict(record)}, lines, quiet=quiet)
+        self.document(msgspec.structs.asdict(record), lines, quiet=quiet)
 
     def records(
         self,

@@ -67,7 +67,6 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     found = read_policies(run, files, counts_matches=True)
     counts = found.counts()
     doc = {
-        "schema_version": 1,
         "ok": not found.has_errors,
         "errors": counts["error"],
         "warnings": counts["warning"],
@@ -139,7 +138,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     warnings = [each for each in found.problems if not each.is_error]
     if run.out.is_human:
         print_problems(run, found, warnings)
-    doc = {"schema_version": 1, "warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
+    doc = {"warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
     counted = pluralize(len(found.checked), "policy", "policies")
     run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_positions(warnings))
     return 0
@@ -160,7 +159,6 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in found.without_errors()]
     failed = [each for _, _, some in results for each in some if not each.has_passed]
     doc = {
-        "schema_version": 1,
         "ok": not failed,
         "passed": sum(len(some) for _, _, some in results) - len(failed),
         "failed": len(failed),
@@ -227,7 +225,6 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
         else ["No policy applies to this repo: a person decides each request."]
     )
     doc = {
-        "schema_version": 1,
         "repo": where.id,
         "repo_type": where.type.value,
         "policies": [

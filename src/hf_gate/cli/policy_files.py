@@ -255,7 +255,7 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     write_private_file(path, text.encode())
     written = relative_name(found.folder, str(path.relative_to(found.folder)))
     missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
-    doc = {"schema_version": 1, "policy": name, "like": like, "file": written, "missing": missing}
+    doc = {"policy": name, "like": like, "file": written, "missing": missing}
     run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
     return 0
 

@@ -210,7 +210,6 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         author = RunAuthor(account=account.id if account else None)
         promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()), author)
     doc = {
-        "schema_version": 1,
         "policy": policy.name,
         "digest": policy.digest,
         "promoted": not is_known,

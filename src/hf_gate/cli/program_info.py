@@ -28,7 +28,7 @@ from .token_rights import HELP_TOPIC
 def version(run: Run) -> int:
     """Print the version of hf-gate."""
     python = ".".join(map(str, sys.version_info[:3]))
-    doc = {"schema_version": 1, "version": __version__, "python": python}
+    doc = {"version": __version__, "python": python}
     run.out.document(doc, lambda: [f"hf-gate {__version__}"], quiet=[__version__])
     return 0
 
@@ -52,7 +52,7 @@ def config_path(run: Run, *, name: str | None) -> int:
     if name is not None and run.out.is_human:
         run.out.line(found[name])
         return 0
-    doc = {"schema_version": 1, **(found if name is None else {name: found[name]})}
+    doc = found if name is None else {name: found[name]}
     shown = list(found.items())
     run.out.document(
         doc, lambda: [f"{key:12} {path}" for key, path in shown], quiet=[found[name]] if name else list(found.values())

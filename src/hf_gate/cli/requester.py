@@ -84,7 +84,7 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
 
 
 def _print_status(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:
-    doc: Row = {"schema_version": 1, "repo": repo.id, "repo_type": repo.type.value, "status": status}
+    doc: Row = {"repo": repo.id, "repo_type": repo.type.value, "status": status}
     lines = [f"{repo}: {status}; {_MEANING.get(status, '')}".rstrip("; ")]
     return run.out.write_results(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
 

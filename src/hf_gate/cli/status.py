@@ -7,7 +7,6 @@ from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 import click
-import msgspec
 
 from ..application.hold_reasons import add_holds, format_holds
 from ..application.record_builders import health_record, repo_status_record, run_record
@@ -22,8 +21,6 @@ from .output import clock_advice, format_age
 from .workspace import describe_refusal, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..application.health import Health
     from ..application.unknown_conditions import UnknownConditions
     from ..application.workspace import Workspace
@@ -31,7 +28,6 @@ if TYPE_CHECKING:
     from ..domain.approvals import ApprovalAlarm
     from ..domain.rows import RequestRow
     from ..policy.tables import Table
-    from .framework import Run
 
 
 _SAME: Final = 60  # characters by which a problem is recognized in another line
@@ -106,7 +102,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         "held_ends": held_ends,
         "unknown_conditions": [_unknown_record(one) for one in unknown],
         "approvals_missing": [_alarm_record(one, row) for one, row in alarms],
-        "undelivered": [msgspec.structs.asdict(one) for one in undelivered],
+        "undelivered": undelivered,
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
     alarm = describe_alarms(row.repo for _, row in alarms)
@@ -164,7 +160,6 @@ def _document(
     from ..application.workspace_status import format_answered_line
 
     return {
-        "schema_version": 1,
         "endpoint": workspace.store.endpoint,
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": to_iso(found.at),

@@ -43,7 +43,7 @@ def stop(run: Run) -> int:
     said = "All unattended work is stopped." if is_changed else "All unattended work was stopped already."
     ends = f" {pluralize(due, 'grant')} due to end stay until unattended work starts again." if due else ""
     run.out.document(
-        {"schema_version": 1, "stopped": True, "changed": is_changed},
+        {"stopped": True, "changed": is_changed},
         lambda: [f"{said}{ends} To start it again: hf-gate start"],
     )
     return 0
@@ -62,7 +62,7 @@ def start(run: Run) -> int:
         _check_starter(run, workspace)
         is_changed = start_unattended(workspace.store, actor_of(run), to_ms(workspace.now()))
     said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
-    run.out.document({"schema_version": 1, "stopped": False, "changed": is_changed}, lambda: [said])
+    run.out.document({"stopped": False, "changed": is_changed}, lambda: [said])
     return 0
 
 

@@ -108,7 +108,6 @@ def store_check(run: Run, *, repair: bool) -> int:
         findings.append(str(problem))
     findings = list(dict.fromkeys(findings))
     doc = {
-        "schema_version": 1,
         "store": _display_store(run),
         "ok": not findings,
         "entries": entries,
@@ -156,7 +155,7 @@ def store_export(run: Run, *, folder: Path) -> int:
     from ..application.store_maintenance import export_store
 
     lines = export_store(open_store(run), folder, _owned_content(run.location))
-    doc = {"schema_version": 1, "folder": str(folder.absolute()), "files": lines}
+    doc = {"folder": str(folder.absolute()), "files": lines}
     run.out.document(doc, lambda: _describe_export(folder, lines), quiet=[str(folder)])
     return 0
 
@@ -199,7 +198,7 @@ def store_backup(run: Run, *, file: Path) -> int:
     path = _require_file(run, "pg_dump --format=custom --file=FILE, and pg_restore to restore it")
     open_store(run)  # raises an error if the file is not a store of this Hub
     size = write_backup(path, file)
-    doc = {"schema_version": 1, "store": str(path), "file": str(file.absolute()), "bytes": size}
+    doc = {"store": str(path), "file": str(file.absolute()), "bytes": size}
     run.out.document(doc, lambda: [f"Copied to {file} ({size:,} bytes). It contains personal data."], quiet=[str(file)])
     return 0
 
@@ -243,7 +242,6 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
     )
     repos = [str(row.repo) for row in open_store(run).store.repos()]
     doc = {
-        "schema_version": 1,
         "store": str(path),
         "file": str(file.absolute()),
         "replaced": None if replaced is None else str(replaced),
@@ -270,7 +268,7 @@ def store_disarm(run: Run, *, yes: bool) -> int:
     workspace = open_workspace(run, writes=True)
     disarm_store(workspace, local_user())
     repos = [str(row.repo) for row in workspace.store.repos()]
-    doc = {"schema_version": 1, "store": _display_store(run), "repos": repos}
+    doc = {"store": _display_store(run), "repos": repos}
     run.out.document(doc, lambda: _describe_disarmed(repos), quiet=repos)
     return 0
 
@@ -325,7 +323,7 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
         if not yes and not click.confirm(f"Delete the personal data of {pluralize(total, 'request')}?", err=True):
             raise Guarded("not confirmed; nothing was deleted.")
         counts = retention.apply_retention(workspace, actor_of(run), _NO_LIMIT)
-    doc = {"schema_version": 1, "deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
+    doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
     run.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))
     return 0
 

@@ -60,7 +60,6 @@ def store_remove(
     removed = _remove(run, removal, check)
     stays = _find_kept_files(run, removal)
     doc = {
-        "schema_version": 1,
         "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
         "removed": [str(path) for path in removed],
         "stays": [str(path) for path in stays],

@@ -96,7 +96,6 @@ class SyncCommand:
     def document(self) -> dict[str, object]:
         """Return the document of `sync`."""
         return {
-            "schema_version": 1,
             "repos": [_sync_row(synced, due) for synced, due in self.done],
             "failed": [
                 {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in self.failed

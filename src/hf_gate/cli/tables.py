@@ -272,7 +272,6 @@ def print_draft(
     """Print the rows and the people that a draft changes."""
     diff = diff_rows(draft.before, draft.after)
     doc = {
-        "schema_version": 1,
         "table": draft.own.name,
         "written": is_written,
         "added": len(diff.added),

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ..application.decisions import Choice, DecisionTarget
     from ..application.inputs import ReasonTemplate
     from ..application.workspace import Workspace
-    from ..domain.ids import Repo
     from ..domain.rows import RequestRow
     from ..hub.client import Hub
     from .framework import Run
@@ -246,6 +245,26 @@ def _matching_requests(workspace: Workspace, user: str, glob: str, verb: str) ->
 
 def _typed_id(repo: Repo) -> str:
     return f"{repo.type.value}:{repo.id}"
+
+
+# ---- stored requests ---------------------------------------------------------------------------------------------------
+
+
+def find_latest_request(workspace: Workspace, target: RequestTarget) -> RequestRow | None:
+    """Return the latest stored request of a target, if there is one."""
+    from ..application.evaluation import latest_request
+
+    known = target.target
+    key = known.request_id or known.user_id or known.username or ""
+    return latest_request(workspace.store.find_by_identity(target.repo, key))
+
+
+def find_stored_request(workspace: Workspace, target: RequestTarget) -> RequestRow:
+    """Return the latest stored request of a target; raise RequestNotFound without one."""
+    row = find_latest_request(workspace, target)
+    if row is None:
+        raise RequestNotFound(f"there is no request of {target} in the store.", hint="Read it: hf-gate sync")
+    return row
 
 
 # ---- suggestions -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..web.server import Server
-    from .framework import Run
 
 
 _MAX_HOLD = 3600.0
@@ -191,9 +190,8 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
             "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DATE"
         )
     answer = send_command(desk, call)
-    document = {"schema_version": 1, **answer}
     run.out.document(
-        document, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]
+        answer, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]
     )
     return 0
 
@@ -312,7 +310,7 @@ def prove(run: Run, link: str | None, *, yes: bool) -> int:
         raise NotAllowed("no token was found, so the account cannot be proven.", hint=NO_TOKEN_HINT)
     _confirm(run, target.origin, yes=yes)
     answer = send_proof(target, token.reveal())
-    run.out.document({"schema_version": 1, **answer}, lambda: _lines(answer), quiet=[answer["link"]])
+    run.out.document(answer, lambda: _lines(answer), quiet=[answer["link"]])
     return 0
 
 
