@@ -21,7 +21,7 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.policy.model import Facts
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.web.draft_pool import DraftFailed, DraftPool, DraftProcess, DraftStopped
-from hf_gate.web.draft_worker import Draft
+from hf_gate.web.draft_worker import Draft, EvaluateRequests
 from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
 
 
@@ -52,7 +52,7 @@ def test_a_draft_that_needs_too_much_memory_is_stopped(asked: Room) -> None:
     large = Draft(f"# {'x' * (256 << 20)}", "house.yaml", config, {}, UTC)
     drafts.memory = 128 << 20
     with drafts.acquire("mia") as process, pytest.raises(DraftStopped, match="needed too much memory"):
-        process.check(large)
+        process.perform(large)
     drafts.memory = 512 << 20
     assert "needed too much memory" not in asked.visitor().post("/policies/house", {"src": POLICY}).body
 
@@ -80,9 +80,9 @@ def test_a_fault_of_ours_in_a_draft_is_not_told_as_too_much_memory_or_time(
     broken = cast("Facts", None)
     with asked.app_state.drafts.acquire("mia") as process:
         with pytest.raises(DraftFailed, match="the log has the traceback"):
-            process.evaluate([broken], asked.app_state.now())
+            process.perform(EvaluateRequests([broken], asked.app_state.now()))
         assert "draft_worker.py" in caplog.text
-        assert process.evaluate([], asked.app_state.now()) == ()
+        assert process.perform(EvaluateRequests([], asked.app_state.now())) == ()
 
 
 @pytest.mark.parametrize(

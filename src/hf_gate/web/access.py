@@ -13,7 +13,7 @@ from ..domain.ids import Repo
 from ..errors import UsageError
 from .exports import export_response
 from .people import person_url
-from .request_context import RequestContext
+from .request_context import RequestContext, parse_number
 
 _ROWS: Final = 100  # on one page
 
@@ -32,7 +32,9 @@ def page(context: RequestContext) -> Response:
     rows, following = [], None
     if view is not None:
         certainty, store = view.certainties[0], context.workspace.store
-        found_rows, cursor = read_access_page(store, certainty, limit=_ROWS, before=_read_cursor(context))
+        found_rows, cursor = read_access_page(
+            store, certainty, limit=_ROWS, before=parse_number(context.query_value("before"))
+        )
         rows = [(row, person_url(past.row.person)) for row, past in found_rows]
         following = None if cursor is None else _href("/access", repo, as_of, before=str(cursor))
     return context.render(
@@ -75,11 +77,6 @@ def _read_view(context: RequestContext, repos: list[Repo], as_of: str) -> PastVi
     zone = context.workspace.zone
     at = parse_moment(as_of, context.now, zone) if as_of else context.now
     return read_past_view(context.workspace.store, repos, at.astimezone(zone))
-
-
-def _read_cursor(context: RequestContext) -> int | None:
-    text = context.query_value("before")
-    return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
 def _href(path: str, repo: Repo | None, as_of: str, **more: str) -> str:

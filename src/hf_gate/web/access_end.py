@@ -14,13 +14,11 @@ from ..application.grant_ends import require_right_clock
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
 from ..application.terms_reader import describe_terms_problem
-from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
-from . import formatting
 from .request_context import Refused, RequestContext
 from .request_lines import RequestLine, request_key
 
@@ -78,25 +76,13 @@ def list_accept_choices(context: RequestContext, line: RequestLine) -> EndChoice
 
 def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> EndChoices:
     """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
-    zone, today = context.workspace.zone, context.now.astimezone(context.workspace.zone).date()
-    presets = [
-        EndChoice(
-            written, label, formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now)
-        )
-        for written, label in PRESETS
-    ]
+    today = context.now.astimezone(context.workspace.zone).date()
+    presets = [EndChoice(written, label, context.format_end(written)) for written, label in PRESETS]
     first, last = today + timedelta(days=1), today + timedelta(days=3650)
     until = None if row is None else row.state.ends_at
-    current = "" if until is None else formatting.format_last_day(from_ms(until), zone, context.now)
+    current = "" if until is None else context.format_last_day(from_ms(until))
     problem = "" if context.has_workspace else NO_WORKSPACE
     return EndChoices(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
-
-
-def end_day(context: RequestContext, written: str) -> str:
-    """Return the last day of access if an acceptance with this end was sent now."""
-    return formatting.format_last_day(
-        parse_grant_end(written, context.now, context.workspace.zone), context.workspace.zone, context.now
-    )
 
 
 # ---- changing an end ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,6 @@ from ..domain.network_hosts import is_loopback_host
 from ..domain.timestamps import format_span
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
-from .access_end import end_day
 from .app_state import AppState
 from .draft_pool import DraftBusy
 from .exports import EscapedJSON
@@ -37,7 +36,6 @@ from .terminal import Terminal
 
 ENVIRONMENT.globals |= {
     "make_strip": tray.make_strip,
-    "end_day": end_day,
     "time_until": lambda context, at: format_span(at - context.now),
     "list_first_steps": first_steps.list_first_steps,
     "unattended_banner": unattended.make_banner,

@@ -166,11 +166,9 @@ def describe_changed(changed: int, assigned: int, member: Member | None) -> str:
 
 def leave(context: RequestContext) -> Response:
     """Store that the member is away, and who stands in."""
-    membership, values = (
-        context.app_state.membership,
-        (context.form_value("deputy")[:100], context.form_value("until")[:40]),
-    )
-    set_deputy(membership, context.member, *values, by=context.member.name, now=context.now)
+    deputy, until = context.form_value("deputy")[:100], context.form_value("until")[:40]
+    membership, me = context.app_state.membership, context.member
+    set_deputy(membership, me, deputy, until, by=me.name, now=context.now)
     return context.redirect_back("/settings#h-a")
 
 

@@ -28,9 +28,9 @@ from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
-from .audit_entries import KIND_LABELS, EntryLine, entry_lines, parse_number
+from .audit_entries import KIND_LABELS, EntryLine, entry_lines
 from .exports import export_response, file_response
-from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
+from .request_context import Refused, RequestContext, parse_number, require_all_repos, sees_all_repos
 
 PAGE_SIZE: Final = 50
 _CHUNK: Final = 200  # entries read at once for grouping
@@ -67,7 +67,7 @@ class AuditQuery:
 def parse_audit_query(context: RequestContext) -> AuditQuery:
     """Parse the filters, limited to the repos that the member can see."""
     words = {key: context.query_value(key).strip()[:200] for key in ("repo", "kind", "actor", "person", "request")}
-    mine = [row.repo for row in context.app_state.membership.repos(context.member)]
+    mine = [row.repo for row in context.list_visible_repos().rows]
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
     with_desk, problem = sees_all_repos(context), ""
@@ -94,7 +94,7 @@ def _repos_named(context: RequestContext, text: str) -> list[Repo]:
         repo = parse_repo(text)
     except HfGateError:
         return []
-    return [row.repo for row in context.app_state.membership.repos(context.member) if row.repo == repo]
+    return [row.repo for row in context.list_visible_repos().rows if row.repo == repo]
 
 
 def _requests_of(context: RequestContext, text: str) -> list[int]:
@@ -134,7 +134,7 @@ def page(context: RequestContext) -> Response:
         is_cut=found.is_cut,
         is_first=not context.query_value("before"),
         kinds=[(kind, KIND_LABELS[kind]) for kind in KINDS],
-        repos=[str(row.repo) for row in context.app_state.membership.repos(context.member)],
+        repos=[str(row.repo) for row in context.list_visible_repos().rows],
         views=[
             (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
         ],

@@ -15,10 +15,11 @@ from ..application.ledger_entries import body_of_entry, name_of_entry, read_entr
 from ..domain.events import EventKind, decode_event
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
+from ..domain.lifecycle import VERB_FOR_STATUS
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
 from .people import person_url
-from .request_context import NotFound, RequestContext, sees_all_repos
+from .request_context import NotFound, RequestContext, parse_number, sees_all_repos
 from .request_lines import request_key
 
 KIND_LABELS: Final[Mapping[str, str]] = {
@@ -58,7 +59,6 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.APPROVAL_ALARM_CLOSED: "alarm acknowledged",
 }
 """The labels of the kinds of entries."""
-_VERBS: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +115,7 @@ def _verb(link: LedgerLink) -> str:
     except ValueError:
         return ""
     after = getattr(event, "after", None)
-    return _VERBS.get(after, "") if isinstance(after, str) else ""
-
-
-def parse_number(text: str) -> int | None:
-    """Parse a number in an address; None if it is not one."""
-    return int(text) if text.isdecimal() and len(text) < 16 else None
+    return VERB_FOR_STATUS.get(after, "") if isinstance(after, str) else ""
 
 
 # ---- the page of an entry ------------------------------------------------------------------------------------------------

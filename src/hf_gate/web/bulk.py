@@ -159,7 +159,7 @@ def _own_selection(context: RequestContext) -> str:
 
 def _confirmation_for(context: RequestContext, weighed: SelectionSummary, grants: int) -> Confirmation:
     """Return the confirmation that the decision needs, together with so many grants."""
-    waiting = count_pending(context.app_state.membership.repos(context.member))
+    waiting = count_pending(context.list_visible_repos().rows)
     removed = 0 if weighed.verb == "accept" else weighed.by_status[Status.ACCEPTED]
     return required_confirmation({weighed.verb: weighed.count + grants - removed, "remove": removed}, waiting)
 

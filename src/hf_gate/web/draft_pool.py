@@ -7,28 +7,13 @@ import logging
 import multiprocessing
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Final, NamedTuple, cast
 
 from ..errors import UsageError
-from ..policy.card_changes import CardChanges, ChangedText
-from ..policy.explain import ExplanationLine
-from ..policy.model import Facts
 from . import draft_worker
-from .draft_worker import (
-    Answers,
-    ChangeCards,
-    CompareRequests,
-    Draft,
-    DraftReport,
-    EvaluateRequests,
-    ExplainRequest,
-    Verdicts,
-    WorkerFault,
-    WorkerTask,
-)
+from .draft_worker import Draft, DraftReport, T, WorkerFault, WorkerTask
 
 _log = logging.getLogger("hf_gate.web")
 _MAX_DRAFTS: Final = 20  # drafts that one process checks in turn
@@ -111,7 +96,7 @@ class DraftPool:
     def _check_file(self, draft: Draft) -> DraftReport | DraftStopped:
         try:
             with self.acquire("") as process:
-                return process.check(draft)
+                return process.perform(draft)
         except DraftStopped as stopped:
             return stopped
 
@@ -171,33 +156,14 @@ class DraftProcess:
         self._drafts += 1
         self._until = time.monotonic() + self._seconds
 
-    def check(self, draft: Draft) -> DraftReport:
-        """Check a draft. The other methods use the draft that was checked last."""
-        return cast("DraftReport", self._call_worker(draft))
-
-    def change_cards(self, text: str, file: str, changes: CardChanges) -> ChangedText:
-        """Return the text after what a person entered on its cards."""
-        return cast("ChangedText", self._call_worker(ChangeCards(text, file, changes)))
-
-    def evaluate(self, facts: Sequence[Facts], now: datetime) -> Verdicts:
-        """Return the verdict of each request."""
-        return cast("Verdicts", self._call_worker(EvaluateRequests(facts, now)))
-
-    def compare(self, facts: Sequence[Facts], moments: Sequence[datetime]) -> Answers:
-        """Return what the policy says on each request, each at its own time."""
-        return cast("Answers", self._call_worker(CompareRequests(facts, moments)))
-
-    def explain(self, facts: Facts, now: datetime) -> tuple[ExplanationLine, ...]:
-        """Return the verdict of one request with all reasons."""
-        return cast("tuple[ExplanationLine, ...]", self._call_worker(ExplainRequest(facts, now)))
-
-    def _call_worker(self, task: WorkerTask) -> object:
+    def perform(self, task: WorkerTask[T]) -> T:
+        """Return the answer to a task."""
         try:
             self._pipe.send(task)
         except OSError:
             self._is_stopped = True
             raise DraftStopped("The draft needed too much memory or time and was stopped.") from None
-        return self._receive()
+        return cast("T", self._receive())
 
     def _receive(self) -> object:
         if not self._pipe.poll(max(0.0, self._until - time.monotonic())):

@@ -23,6 +23,7 @@ from ..policy.tables import Table
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_tables
 from .draft_pool import DraftProcess
+from .draft_worker import EvaluateRequests, ExplainRequest
 from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
 from .queue_query import run_query
 from .request_context import NotFound, RequestContext
@@ -167,7 +168,7 @@ class DraftTrial:
                 visible_repos=self.context.repo_ids,
             )
         )
-        verdicts = self._process.evaluate([resolve_facts(case.facts) for case in cases], now)
+        verdicts = self._process.perform(EvaluateRequests([resolve_facts(case.facts) for case in cases], now))
         return {case.row.id: VerdictSummary(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
 
     def explain(self, who: str) -> ExplainedRequest:
@@ -183,7 +184,7 @@ class DraftTrial:
         )
         if case is None:
             raise RequestNotFound("The answers of this request are no longer stored.", hint="")
-        why = self._process.explain(resolve_facts(case.facts), self.context.now)
+        why = self._process.perform(ExplainRequest(resolve_facts(case.facts), self.context.now))
         return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime, tzinfo
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Generic, TypeVar
 
 from ..application.evaluation import fill_templates
 from ..application.policy_comparison import PolicyAnswer, answer_of
@@ -27,6 +27,7 @@ from ..policy.policy_parser import parse_policy
 from ..policy.policy_tests import PolicyTestResult, run_policy_tests
 from ..policy.workspace_config import WorkspaceConfig
 
+T = TypeVar("T")
 READY: Final = "ready"
 MAX_IDLE: Final = 60.0  # seconds without a task after which the process ends
 MAX_REQUESTS: Final = 100  # requests that a draft is tried on
@@ -35,9 +36,18 @@ _MAX_WORK: Final = 50_000_000  # cost of all requests together, as `policy.expre
 # ---- messages ------------------------------------------------------------------------------------------------------------
 
 
+class WorkerTask(Generic[T]):
+    """What a process is asked for; `T` is the type of its answer."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A task: check this text of a policy against the workspace's config and the forms of repos."""
+class Draft(WorkerTask["DraftReport"]):
+    """Check this text of a policy against the workspace's config and the forms of repos.
+
+    The other tasks use the draft that was checked last.
+    """
 
     text: str
     file: str
@@ -66,8 +76,8 @@ class DraftReport:
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeCards:
-    """A task: apply what a person entered on the cards of a policy to its text."""
+class ChangeCards(WorkerTask[ChangedText]):
+    """Apply what a person entered on the cards of a policy to its text."""
 
     text: str
     file: str
@@ -75,30 +85,24 @@ class ChangeCards:
 
 
 @dataclass(frozen=True, slots=True)
-class EvaluateRequests:
-    """A task: return the verdict of each of these requests."""
+class EvaluateRequests(WorkerTask[tuple[tuple[str, str], ...]]):
+    """Return the verdict of each of these requests: its action and rule."""
 
     facts: Sequence[Facts]
     now: datetime
 
 
-Answers: TypeAlias = "tuple[PolicyAnswer, ...]"
-
-Verdicts: TypeAlias = "tuple[tuple[str, str], ...]"
-"""The action and the rule for each request."""
-
-
 @dataclass(frozen=True, slots=True)
-class CompareRequests:
-    """A task: return what the policy says on each of these requests, each at its own time."""
+class CompareRequests(WorkerTask[tuple[PolicyAnswer, ...]]):
+    """Return what the policy says on each of these requests, each at its own time."""
 
     facts: Sequence[Facts]
     moments: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class ExplainRequest:
-    """A task: return the verdict of one pending request with all reasons."""
+class ExplainRequest(WorkerTask[tuple[ExplanationLine, ...]]):
+    """Return the verdict of one pending request with all reasons."""
 
     facts: Facts
     now: datetime
@@ -109,10 +113,6 @@ class WorkerFault:
     """A failure of hf-gate. `where`: the stack without the message, because the message may quote a request."""
 
     where: str
-
-
-WorkerTask: TypeAlias = "Draft | ChangeCards | EvaluateRequests | CompareRequests | ExplainRequest"
-WorkerReply: TypeAlias = "WorkerFault | DraftReport | ChangedText | Verdicts | Answers | tuple[ExplanationLine, ...]"
 
 
 # ---- the process -----------------------------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ class _Worker:
     def __init__(self) -> None:
         self._evaluator = Evaluator(())
 
-    def answer(self, ask: WorkerTask) -> WorkerReply:
+    def answer(self, ask: WorkerTask[Any]) -> object:
         match ask:
             case Draft():
                 return self._check(ask)
@@ -166,6 +166,8 @@ class _Worker:
             case ExplainRequest():
                 verdict = self._evaluator.evaluate_with_traces(ask.facts, now=ask.now)
                 return () if verdict is None else explain_verdict(verdict, ask.now)
+            case _:
+                raise TypeError(f"there is no task {type(ask).__name__}")
 
     def _check(self, draft: Draft) -> DraftReport:
         parsed = parse_policy(draft.text, draft.file)

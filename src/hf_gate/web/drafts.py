@@ -153,7 +153,7 @@ def can_see_policy(context: RequestContext, policy: Policy | None) -> bool:
 
 def visible_policy_repos(context: RequestContext, policy: Policy) -> list[Repo]:
     """Return the repos that the policy applies to and the visitor may see."""
-    rows = context.app_state.membership.repos(context.member)
+    rows = context.list_visible_repos().rows
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
@@ -163,7 +163,7 @@ def check_draft(
     """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
     source, today = SourceText(text, file), context.now.astimezone(folder.zone).date()
     try:
-        report = process.check(
+        report = process.perform(
             Draft(text, file, _visible_config(context, folder), _visible_forms(context), folder.zone, today)
         )
     except DraftStopped as stopped:
@@ -175,9 +175,7 @@ def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> Workspa
     """Return the config to check a draft against; for a member of some repos it names only those."""
     if context.member.repos is None:
         return folder.config
-    return replace(
-        folder.config, repos=tuple(str(row.repo) for row in context.app_state.membership.repos(context.member))
-    )
+    return replace(folder.config, repos=tuple(str(row.repo) for row in context.list_visible_repos().rows))
 
 
 def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
@@ -234,11 +232,7 @@ def _check_file_text(
 
 def _visible_forms(context: RequestContext) -> dict[str, GateForm]:
     """Return the forms of the repos that the visitor sees, to find misspelt labels."""
-    return {
-        str(row.repo): form_from_json(row.form_card)
-        for row in context.app_state.membership.repos(context.member)
-        if row.form_card
-    }
+    return {str(row.repo): form_from_json(row.form_card) for row in context.list_visible_repos().rows if row.form_card}
 
 
 def visible_tables(context: RequestContext, folder: WorkspaceFolder) -> dict[str, TableSpec]:

@@ -117,7 +117,7 @@ def _page(
         result=result,
         text=text,
         repo=repo,
-        repos=[row.repo for row in context.app_state.membership.repos(context.member)],
+        repos=[row.repo for row in context.list_visible_repos().rows],
         most=MAX_ENTRIES,
         wrong=wrong,
     )
@@ -125,7 +125,7 @@ def _page(
 
 def _find_repo(context: RequestContext, text: str) -> Repo | None:
     """Return the visible repo with this name, or the only visible one; else None."""
-    repos = [row.repo for row in context.app_state.membership.repos(context.member)]
+    repos = [row.repo for row in context.list_visible_repos().rows]
     return next((repo for repo in repos if str(repo) == text), repos[0] if len(repos) == 1 else None)
 
 

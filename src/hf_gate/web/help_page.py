@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from ..domain.query import KEYS, VIEWER_KEYS
 from .request_context import RequestContext
@@ -20,10 +20,7 @@ def page(context: RequestContext) -> Response:
 def set_theme(context: RequestContext) -> Response:
     """Store light or dark in a cookie; any other value follows the system."""
     wanted = context.form_value("theme")
-    answer, is_https = (
-        RedirectResponse(context.return_url or "/queue", 303),
-        context.app_state.is_https,
-    )
+    answer, is_https = context.redirect_back(), context.app_state.is_https
     if wanted in {"light", "dark"}:
         answer.set_cookie(
             "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"

@@ -43,18 +43,11 @@ def metrics_response(app_state: AppState, member: Member | None) -> Response:
 
 def list_families(app_state: AppState, member: Member | None) -> Iterator[MetricFamily]:
     """Yield the metrics in the order of the output."""
-    rows = [
-        row
-        for row in app_state.workspace.store.repos()
-        if member is None or app_state.membership.can_see(member, row.repo)
-    ]
-    rows = [
-        row
-        for row in rows
-        if member is not None
-        or app_state.workspace.location.folder is None
-        or app_state.workspace.location.config.includes(row.repo)
-    ]
+    rows, location = app_state.workspace.store.repos(), app_state.workspace.location
+    if member is not None:
+        rows = [row for row in rows if app_state.membership.can_see(member, row.repo)]
+    elif location.folder is not None:
+        rows = [row for row in rows if location.config.includes(row.repo)]
     yield MetricFamily("build_info", "The version that serves this.", [MetricSample(1, {"version": __version__})])
     yield MetricFamily("requests", "Current requests by repo, status and verdict.", _request_counts(app_state, rows))
     yield MetricFamily(
@@ -68,14 +61,10 @@ def list_families(app_state: AppState, member: Member | None) -> Iterator[Metric
         "1 if the last full sync proved the lists complete.",
         [MetricSample(int(bool(row.is_complete)), _repo_label(row.repo)) for row in rows if row.full_at is not None],
     )
-    yield MetricFamily(
-        "reader_ok",
-        "0 if the last sync failed.",
-        [MetricSample(int(app_state.sync_status.problem is None))],
-    )
-    yield MetricFamily(
-        "policies_ok", "0 if a file of the workspace has an error.", [MetricSample(int(_has_no_fault(app_state)))]
-    )
+    reads = app_state.sync_status.problem is None
+    yield MetricFamily("reader_ok", "0 if the last sync failed.", [MetricSample(int(reads))])
+    has_policies = location.folder is None or app_state.policies.current is not None
+    yield MetricFamily("policies_ok", "0 if a file of the workspace has an error.", [MetricSample(int(has_policies))])
     yield from _turn_metrics(app_state)
     if member is None or member.repos is None:
         yield from _notice_metrics(app_state)
@@ -162,10 +151,6 @@ def _sync_ages(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricS
         for kind, at in (("quick", row.quick_at), ("full", row.full_at)):
             if at is not None:
                 yield MetricSample(max(0, now - at) / 1000, {**_repo_label(row.repo), "kind": kind})
-
-
-def _has_no_fault(app_state: AppState) -> bool:
-    return app_state.workspace.location.folder is None or app_state.policies.current is not None
 
 
 def _tray_states(app_state: AppState) -> Iterator[MetricSample]:

@@ -61,6 +61,14 @@ def find_by_name(context: RequestContext, text: str) -> list[PersonRow]:
     return list(found.values())
 
 
+def find_one_person(context: RequestContext) -> PersonRow:
+    """Return the person of the address; NotFound if there is none, or more than one."""
+    people = find_by_name(context, context.params["id"])
+    if len(people) != 1:
+        raise NotFound
+    return people[0]
+
+
 def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
     """Return a person's attempts at visible repos, by repo and time."""
     found = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
@@ -200,7 +208,7 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
         identity=None if context.is_masked else identity,
         made=None if context.is_masked or not identity.user_id else id_time(identity.user_id),
         places=places,
-        never=len(context.app_state.membership.repos(context.member)) - len(places),
+        never=len(context.list_visible_repos().rows) - len(places),
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(request_key(row), row) for row in with_answers],
         asked=compare_answers(context, with_answers),
@@ -251,16 +259,14 @@ def _export_person(context: RequestContext, name: str, kind: str) -> Response:
 
 def decide(context: RequestContext) -> Response:
     """Decide the ticked requests: a single mild decision is queued, any other goes to the confirmation page."""
-    people = find_by_name(context, context.params["id"])
-    if len(people) != 1:
-        raise NotFound
+    person = find_one_person(context)
     verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
-    seen = _read_ticked(context, people[0])
+    seen = _read_ticked(context, person)
     if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
         _queue_decision(context, verb, seen)  # like the button of a queue row: the tray can be undone
-        return context.redirect_back(person_url(people[0]))
+        return context.redirect_back(person_url(person))
     ident = new_id("b")
     context.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
     return redirect_to_bulk(context, ident, verb)

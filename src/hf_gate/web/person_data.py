@@ -12,7 +12,7 @@ from ..application.store_maintenance import file_of_store, files_of
 from ..domain.rows import PersonRow
 from ..errors import HfGateError
 from .exports import file_response
-from .people import find_by_name
+from .people import find_one_person
 from .plan import forget_recent_plans
 from .request_context import NotFound, Refused, RequestContext, require_all_repos
 
@@ -73,10 +73,7 @@ def export_file(context: RequestContext) -> Response:
 
 def _find_person(context: RequestContext) -> PersonRow:
     require_all_repos(context, _NEEDS_ALL_REPOS)
-    people = find_by_name(context, context.params["id"])
-    if len(people) != 1:
-        raise NotFound
-    return people[0]
+    return find_one_person(context)
 
 
 def _url(context: RequestContext) -> str:

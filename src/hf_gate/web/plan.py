@@ -34,7 +34,7 @@ from .app_state import AppState
 from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, group_changes, visible_repos
 from .exports import export_response, file_response
 from .plan_maker import store_plan
-from .request_context import NotFound, Refused, RequestContext
+from .request_context import NotFound, Refused, RequestContext, parse_number
 from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
@@ -120,7 +120,7 @@ def _describe_skew(skew: int) -> str:
 
 def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
     groups = group_changes(context, view.changes)
-    chosen, after = context.query_value("group"), _parse_position(context.query_value("after"))
+    chosen, after = context.query_value("group"), parse_number(context.query_value("after")) or 0
     lines, following = _list_lines(context, view, chosen, after) if chosen else ([], None)
     apply_state = _apply_state(context, view)
     chosen_group = next((group for group in groups if group.key == chosen), None)
@@ -157,10 +157,6 @@ def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status
 def _group_url(view: VisiblePlan, group: str, after: int = 0) -> str:
     query = {"group": group} | ({"after": str(after)} if after else {})
     return f"/plans/{view.plan.digest}?{urlencode(query)}"
-
-
-def _parse_position(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 12 else 0
 
 
 def _list_lines(
@@ -384,7 +380,7 @@ def _approve(context: RequestContext, view: VisiblePlan) -> Response:
 
 def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
     """Make a new plan without the ticked changes; the original stays unchanged."""
-    out = {_parse_position(text) for text in context.form.get("n", [])} - {0}
+    out = {parse_number(text) for text in context.form.get("n", [])} - {None, 0}
     rest = [change for n, change in view.changes if n not in out]
     if not out or len(rest) == len(view.changes):
         return _page(context, view, wrong="No change was ticked, so none was left out.", status=422)

@@ -30,6 +30,7 @@ from ..sources.workspace_folder import WorkspaceFolder
 from .audit import count_entries
 from .draft_pool import DraftProcess, DraftStopped
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
+from .draft_worker import ChangeCards
 from .drafts import (
     PolicyText,
     add_test_results,
@@ -223,7 +224,7 @@ def _check_posted(
     typed = posted.text
     if posted.changes is not None:
         try:
-            changed = process.change_cards(typed, file, posted.changes)
+            changed = process.perform(ChangeCards(typed, file, posted.changes))
         except DraftStopped as stopped:
             shown.notes.append(str(stopped))
         else:

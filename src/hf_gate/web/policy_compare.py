@@ -29,6 +29,7 @@ from ..policy.model import Action, Facts
 from ..policy.rule_phrases import has_constant
 from .draft_pool import DraftProcess
 from .draft_trial import DraftTrial, offline_sources, resolve_facts
+from .draft_worker import CompareRequests
 from .drafts import PolicyText, check_draft, list_policy_texts, read_workspace_folder
 from .policies import is_text_hidden
 from .request_context import NotFound, RequestContext
@@ -117,7 +118,7 @@ def _compare(process: DraftProcess, context: RequestContext, trial: DraftTrial) 
     decisions = select_decisions(store, current.keys(), selection, max_searched=_MAX_SEARCHED)
 
     def evaluate(facts: Sequence[Facts], moments: Sequence[datetime]) -> Sequence[PolicyAnswer]:
-        return process.compare([resolve_facts(each) for each in facts], moments)
+        return process.perform(CompareRequests([resolve_facts(each) for each in facts], moments))
 
     decided = islice(reader.read_decided(decisions), trial.max_requests)
     comparison = compare_decisions(trial.policy, decided, evaluate)

@@ -120,7 +120,7 @@ def find_repo(context: RequestContext) -> RepoRow:
 
 def page(context: RequestContext) -> Response:
     """Show the repos that the member can see, the longest wait first."""
-    lines = sorted((repo_line(context, row) for row in context.app_state.membership.repos(context.member)), key=_by_age)
+    lines = sorted((repo_line(context, row) for row in context.list_visible_repos().rows), key=_by_age)
     return context.render(
         "repos.html",
         title="Repos",
@@ -148,7 +148,7 @@ def export(context: RequestContext) -> Response:
     """Return the same rows as a file."""
     rows = [
         repo_record(row, _oldest_pending(context, row), [each.name for each in list_policies(context, row.repo)])
-        for row in context.app_state.membership.repos(context.member)
+        for row in context.list_visible_repos().rows
     ]
     return export_response("repos", context.params["kind"], RepoRecord, rows)
 

@@ -16,6 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
 from ..domain.display_text import make_visible
+from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import label_verdict
@@ -155,6 +156,10 @@ class RequestContext:
         """Format the last full day before an end, in the desk's zone."""
         return formatting.format_last_day(end, self.workspace.zone, self.now)
 
+    def format_end(self, written: str) -> str:
+        """Format the last day of access if an acceptance with this end was sent now."""
+        return self.format_last_day(parse_grant_end(written, self.now, self.workspace.zone))
+
     # ---- responses ---------------------------------------------------------------------------------------------------
 
     def render(
@@ -199,6 +204,11 @@ def parse_fields(text: str) -> dict[str, list[str]]:
         return parse_qs(text, keep_blank_values=True, max_num_fields=20_000)
     except ValueError:
         return {}
+
+
+def parse_number(text: str) -> int | None:
+    """Parse a number in an address; None if it is not one."""
+    return int(text) if text.isdecimal() and len(text) < 16 else None
 
 
 PageHandler = Callable[[RequestContext], Response]

@@ -14,10 +14,9 @@ from ..application.approvals import as_approver
 from ..application.assignments import Assignee, read_assignees
 from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from ..domain.forms import collapse_whitespace, form_from_json
-from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
-from ..domain.lifecycle import MOVES, Status
+from ..domain.lifecycle import MOVES, VERB_FOR_STATUS, Status
 from ..domain.members import Member
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
@@ -42,7 +41,6 @@ _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
 """The text and the explanation of each chip. They contain no text of people."""
 
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
-_VERB_BEHIND: Final = {"accepted": "accept", "rejected": "reject", "reset": "reset", "pending": "cancel"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +156,7 @@ class RequestLine:
     @property
     def mark(self) -> str:
         """The verb that leads to the current status."""
-        return _VERB_BEHIND.get(self.status, "human")
+        return VERB_FOR_STATUS.get(self.status, "human")
 
     def answers_to(self, *roles: Role) -> list[AnswerLine]:
         """Return the answers to questions with these roles."""
@@ -227,18 +225,12 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
         terms = known.get(line.row.id) or read[line.row.id]
         end = end_of_terms(terms)
         line.terms, line.version = terms, version_with_terms(line.row, terms)
-        line.accept_until = "" if end is None or end.written is None else _last_day(context, end.written)
+        line.accept_until = "" if end is None or end.written is None else context.format_end(end.written)
 
 
 def version_with_terms(row: RequestRow, terms: HandTerms | None) -> str:
     """Return the version that is sent back with a decision: of the request, and of the terms of an acceptance."""
     return row.version.token if terms is None else f"{row.version.token}.{terms.token}"
-
-
-def _last_day(context: RequestContext, written: str) -> str:
-    """Return the last day of access if an acceptance with this end was sent now."""
-    zone = context.workspace.zone
-    return formatting.format_last_day(parse_grant_end(written, context.now, zone), zone, context.now)
 
 
 def _line(

@@ -28,7 +28,7 @@ from ..protocol.pacing import Outlook
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
 from .plan_maker import store_plan
-from .request_context import NotFound, Refused, RequestContext
+from .request_context import NotFound, Refused, RequestContext, parse_number
 from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob, run_state
 
 PAGE_SIZE: Final = 50
@@ -182,7 +182,7 @@ def page(context: RequestContext) -> Response:
 
 def _page(context: RequestContext, view: RunView, *, wrong: str = "", status: int = 200) -> Response:
     asked = context.query_value("outcome") or _default_filter(view)
-    after = int(text) if (text := context.query_value("after")).isdecimal() and len(text) < 12 else 0
+    after = parse_number(context.query_value("after")) or 0
     rows = context.workspace.plans_and_runs.read_page(
         view.run.id, states=_states(asked), repos=view.repos, after=after, limit=PAGE_SIZE + 1
     )

@@ -28,7 +28,7 @@ from ..domain.rows import (
     SelectionBucket,
     SelectionScope,
 )
-from .access_end import EndChoices, end_day, list_end_choices
+from .access_end import EndChoices, list_end_choices
 from .queue_query import queue_url
 from .request_context import RequestContext, local_path
 from .request_lines import RequestLine, list_answers, request_lines
@@ -140,7 +140,7 @@ _NOT_SHOWN: Final = {
 def page(context: RequestContext) -> Response:
     """Show the selected requests that can be decided, and how many others are selected and why they are not shown."""
     selections = context.workspace.selections
-    repos = [row.id for row in context.app_state.membership.repos(context.member)]
+    repos = [row.id for row in context.list_visible_repos().rows]
     scope = SelectionScope(context.selection_name, STATUSES, repos, ())
     buckets = selections.count_buckets(scope)
     count = sum(one.n for one in buckets if not one.why)
@@ -302,7 +302,7 @@ def summarize_ends(context: RequestContext, terms: Mapping[HandTerms, int], gran
 def _day_of(context: RequestContext, terms: HandTerms) -> str:
     """Return the last day by these terms; "" without a date."""
     end = end_of_terms(terms)
-    return "" if end is None or end.written is None else end_day(context, end.written)
+    return "" if end is None or end.written is None else context.format_end(end.written)
 
 
 def read_terms(context: RequestContext, rows: Sequence[RequestRow]) -> Mapping[int, HandTerms]:

@@ -61,7 +61,7 @@ _MAX_REPOS: Final = 12  # repos shown by name
 def _visible_repos(context: RequestContext) -> list[tuple[Repo, str]]:
     """Return the repos that the member can see, and what the member can do there."""
     may = "see" if context.is_masked else "see and decide"
-    return [(row.repo, may) for row in context.app_state.membership.repos(context.member)]
+    return [(row.repo, may) for row in context.list_visible_repos().rows]
 
 
 class SessionLine(NamedTuple):

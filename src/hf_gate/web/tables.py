@@ -25,7 +25,7 @@ from ..errors import HfGateError
 from ..policy.tables import TableRow
 from .drafts import can_see_policy, visible_tables
 from .exports import export_response
-from .request_context import NotFound, Refused, RequestContext
+from .request_context import NotFound, Refused, RequestContext, parse_number
 
 PAGE_SIZE: Final = 100
 MAX_QUERY: Final = 200
@@ -133,8 +133,7 @@ def render_table(
     """Show the rows of one table. `wrong` says why nothing was written."""
     text = _search_text(context)
     found = [] if context.is_masked else find_rows(own, text)
-    after = context.query_value("after")
-    start = int(after) if after.isdecimal() and len(after) < 10 else 0
+    start = parse_number(context.query_value("after")) or 0
     shown = [row for row in found if row.line > start][: PAGE_SIZE + 1]
     bindings = context.workspace.store.bindings(own.name)
     is_writable = can_write(context, desk) and own.spec.file is not None

@@ -20,7 +20,6 @@ from ..domain.rows import RequestRow
 from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
-from .access_end import end_day
 from .bulk import redirect_to_bulk
 from .queue_query import limit_to_visible_repos
 from .reason_texts import read_reason
@@ -172,7 +171,7 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
 
 def _describe_end(context: RequestContext, line: RequestLine) -> str:
     return (
-        f" until {end_day(context, line.decision.until)}" if line.decision is not None and line.decision.until else ""
+        f" until {context.format_end(line.decision.until)}" if line.decision is not None and line.decision.until else ""
     )
 
 
