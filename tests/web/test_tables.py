@@ -13,8 +13,7 @@ import pytest
 
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.table_edits import MAX_UPLOAD
-from hf_gate.web.tables import PAGE_SIZE
+from hf_gate.web.tables import MAX_UPLOAD, PAGE_SIZE
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_forms import TYPE, encode
 from tests.web.test_plans import ended, made

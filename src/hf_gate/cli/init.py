@@ -13,9 +13,10 @@ import click
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
-from ..errors import HfGateError, NotAllowed, UsageError
+from ..errors import NotAllowed, UsageError
 from ..private_files import write_private_file
 from .framework import Run, command, repo_type_option
+from .repos import read_form
 from .sync import SyncCommand
 from .token_rights import owners_of, read_rights, rights_warnings, summarize_rights
 from .workspace import open_workspace
@@ -44,7 +45,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
         )
     reviewed, skipped = _split_reviewable(run, found, is_named=bool(repos))
     rights = _report_rights(run, reviewed)
-    _write_files(folder, reviewed, [form for repo in reviewed if (form := _read_form(run, repo)) is not None])
+    _write_files(folder, reviewed, [form for repo in reviewed if (form := read_form(run, repo)) is not None])
     run.move_to(folder)
     sync = SyncCommand(run, open_workspace(run, writes=True), full=True)
     for repo in reviewed:
@@ -113,13 +114,6 @@ def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
     for line in rights_warnings(rights, repos, set(repos).__contains__):
         run.out.warn(line)
     return rights
-
-
-def _read_form(run: Run, repo: Repo) -> GateForm | None:
-    try:
-        return run.hub.gate_form(repo)
-    except HfGateError:
-        return None  # the starter policy then uses no field of the form
 
 
 def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm]) -> None:

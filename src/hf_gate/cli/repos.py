@@ -61,7 +61,7 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     where = parse_repo_argument(repo, repo_type)
     announce(run)
     gate = run.hub.gate(where)
-    form, counts = _read_form(run, where), _read_counts(run, where)
+    form, counts = read_form(run, where), _read_counts(run, where)
     record = replace(
         gate_record(gate),
         counts=counts,
@@ -72,11 +72,12 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     return 0
 
 
-def _read_form(run: Run, repo: Repo) -> GateForm | None:
+def read_form(run: Run, repo: Repo) -> GateForm | None:
+    """Return the gate form of a repo; None if its card cannot be read."""
     try:
         return run.hub.gate_form(repo)
     except HfGateError:
-        return None  # even if the card is unreadable, the rest is shown
+        return None
 
 
 def _read_counts(run: Run, repo: Repo) -> dict[str, int] | None:

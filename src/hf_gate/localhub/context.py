@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from ..domain.ids import Repo
+from ..domain.requests import utf16_units
 from ..protocol.endpoints import RecognizedCall
 from .http_messages import HttpError, HttpRequest
 from .records import HubRepo, HubToken
@@ -93,11 +94,6 @@ def get_json_type(value: object) -> str:
     return next((name for of, name in _KINDS if isinstance(value, of)), "null")
 
 
-def get_utf16_length(text: str) -> int:
-    """Return the length of a text in UTF-16 units, as JavaScript counts it."""
-    return len(text) + sum(c > "\uffff" for c in text)
-
-
 class BodyValidator:
     """Reads the parts of one JSON object and collects problems until `raise_problems`."""
 
@@ -136,7 +132,7 @@ class BodyValidator:
         if not isinstance(value, str):
             self.add_problem(f"Invalid input: expected string, received {self._describe_type(key)}", key)
             return None
-        if most is not None and get_utf16_length(value) > most:
+        if most is not None and utf16_units(value) > most:
             self.add_problem(f"Too big: expected string to have <={most} characters", key)
         return value
 
