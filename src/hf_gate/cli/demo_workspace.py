@@ -42,12 +42,8 @@ def serve_desk(story: Story, folder: Path) -> Iterator[Mapping[str, Any]]:
     """Serve the desk on a free port; yield the first document that `hf-gate ui --json` prints."""
     _allow_sign_in(story, folder)
     words = ("ui", "--no-open", "--json", "--port", "0")
-    hint, env, quiet = (
-        "`hf-gate --profile demo ui` shows the reason.",
-        _hub_variables(story, folder),
-        subprocess.DEVNULL,
-    )
-    with start_command(words, hint=hint, cwd=folder, env=env, err=quiet) as (_, start):
+    hint, env = "`hf-gate --profile demo ui` shows the reason.", _hub_variables(story, folder)
+    with start_command(words, hint=hint, cwd=folder, env=env, err=subprocess.DEVNULL) as (_, start):
         yield start
 
 

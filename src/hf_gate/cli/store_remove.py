@@ -158,12 +158,8 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
     from .. import bootstrap
     from ..application import store_maintenance
 
-    tell = waiting_notice(run)
-    wait, who, paths = (
-        bootstrap.store_wait(run.settings),
-        store_maintenance.this_process(click.get_current_context().command_path),
-        run.settings.paths,
-    )
+    tell, wait, paths = waiting_notice(run), bootstrap.store_wait(run.settings), run.settings.paths
+    who = store_maintenance.this_process(click.get_current_context().command_path)
     removed: list[Path] = []
     for path in removal.paths:
         if store_maintenance.files_of(path):

@@ -260,10 +260,8 @@ class _ReportLine(Struct, frozen=True, gc=False):
 def build_report(context: CallContext) -> HttpResponse:
     """Return the complete report. It is encoded in parts of 1,000 rows, so that a million rows need little memory."""
     _, hub_repo = context.require_reviewer(can_decide=False)
-    rows, words = (
-        read_all_rows(context.world, hub_repo, context.request.view, context.now_ms),
-        {status: status.value for status in STATUSES},
-    )
+    rows = read_all_rows(context.world, hub_repo, context.request.view, context.now_ms)
+    words = {status: status.value for status in STATUSES}
     parts = (rows[at : at + 1000] for at in range(0, len(rows), 1000))
     lines = (_encode([_build_report_line(hub_repo, row, words[row.status]) for row in part])[1:-1] for part in parts)
     name = f"user-access-report-{hub_repo.repo.namespace}-{hub_repo.repo.name}.json"
@@ -273,10 +271,8 @@ def build_report(context: CallContext) -> HttpResponse:
 
 def _build_report_line(hub_repo: HubRepo, row: StoredRequest, status: str) -> _ReportLine:
     account, granter = row.account, row.granter
-    is_hidden, mailed = (
-        hub_repo.hide_usernames,
-        row.has_email and not hub_repo.hide_emails and not hub_repo.hide_usernames,
-    )
+    is_hidden = hub_repo.hide_usernames
+    mailed = row.has_email and not hub_repo.hide_emails and not is_hidden
     return _ReportLine(
         UNSET if is_hidden else account.fullname,
         UNSET if is_hidden else account.username,

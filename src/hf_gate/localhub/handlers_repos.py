@@ -98,10 +98,14 @@ def list_repos(context: CallContext) -> HttpResponse:
         for g in context.world.repos.values()
         if g.repo.type is of and _is_match(g, params) and context.world.can_see(token, g)
     ]
-    answer = json_response([_describe(g, g.head, keys) for g in found[start : start + limit]])
-    return (
-        answer.with_headers(Link=build_next_link(context, str(start + limit))) if start + limit < len(found) else answer
-    )
+    lines = [_describe(g, g.head, keys) for g in found[start : start + limit]]
+    return _page_response(context, lines, start + limit, len(found))
+
+
+def _page_response(context: CallContext, lines: list[dict[str, object]], end: int, total: int) -> HttpResponse:
+    """Return one page of a list, with a link to the next one unless it is the last."""
+    answer = json_response(lines)
+    return answer.with_headers(Link=build_next_link(context, str(end))) if end < total else answer
 
 
 def _is_match(hub_repo: HubRepo, params: dict[str, str]) -> bool:
@@ -233,24 +237,14 @@ def list_members(context: CallContext) -> HttpResponse:
     if org is None:
         raise HttpError(404, "This organization does not exist")
     params = context.request.params
-    limit, start = (
-        parse_number(params.get("limit"), "limit", 10, 10000, 500),
-        parse_number(params.get("cursor"), "cursor", 0, 1 << 40, 0),
-    )
+    limit = parse_number(params.get("limit"), "limit", 10, 10000, 500)
+    start = parse_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
+    email, search = params.get("email"), params.get("search", "").lower()
     people = [context.world.accounts[hub_id] for hub_id in org.roles]
-    people = [
-        a
-        for a in people
-        if params.get("email") in {None, a.email} and params.get("search", "").lower() in a.username.lower()
-    ]
+    people = [a for a in people if email in {None, a.email} and search in a.username.lower()]
     is_member = caller.account.id in org.roles
     lines = [_describe_member(a, org.roles[a.id] if is_member else None) for a in people[start : start + limit]]
-    answer = json_response(lines)
-    return (
-        answer.with_headers(Link=build_next_link(context, str(start + limit)))
-        if start + limit < len(people)
-        else answer
-    )
+    return _page_response(context, lines, start + limit, len(people))
 
 
 def _describe_member(account: HubAccount, role: str | None) -> dict[str, object]:

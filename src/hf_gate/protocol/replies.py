@@ -6,7 +6,7 @@ The decisions use codes, not text.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..domain.accounts import DECIDE_PERMISSION, READ_PERMISSION
 from ..domain.ids import Repo
@@ -137,6 +137,6 @@ def is_outcome_unknown(answer: Answer) -> bool:
     return answer.status >= 500 or answer.status == 408
 
 
-def is_ok(answer: Answer) -> bool:
+def is_ok(answer: Answer) -> TypeGuard[Reply]:
     """Return whether the answer is a success (2xx)."""
     return isinstance(answer, Reply) and 200 <= answer.status < 300

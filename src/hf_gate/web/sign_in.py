@@ -220,11 +220,8 @@ class Authenticator:
         began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
         browser = name_browser(request.headers.get("user-agent", ""))
         new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
-        sessions, session, link_at = (
-            self.app_state.workspace.sessions,
-            self._session_of(cookie) or "",
-            self._link_time(),
-        )
+        sessions, link_at = self.app_state.workspace.sessions, self._link_time()
+        session = self._session_of(cookie) or ""
         device = self._device_of(request) or secrets.token_urlsafe(32)
         if method is SignInMethod.LINK:
             state = sessions.open_by_link(session, new, link, device, at=at, link_at=link_at)

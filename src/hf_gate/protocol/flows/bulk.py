@@ -185,6 +185,12 @@ def _emit_outcome(run: _BulkRun, key: _Group, decision: Decision, result: Outcom
     yield EmitValue(result)
 
 
+def _emit_unknown(run: _BulkRun, key: _Group, decisions: Sequence[Decision]) -> Flow[None]:
+    """Emit for decisions that they may or may not have worked."""
+    for decision in decisions:
+        yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
+
+
 def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[None]:
     left = list(batch)
     for round_ in range(1, SETTLE_ROUNDS + 1):
@@ -202,13 +208,12 @@ def _send_batch(run: _BulkRun, key: _Group, batch: Sequence[Decision]) -> Flow[N
         left = yield from _settle_batch(run, key, left, answer)
         if not left:
             return
-    for decision in left:
-        yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
+    yield from _emit_unknown(run, key, left)
 
 
 def _parse_rows(answer: Answer, people: Sequence[Mapping[str, str]]) -> list[dict[str, object]] | None:
     """Return the result rows of a batch in the order of the decisions sent; None for any other answer."""
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         return None
     try:
         rows = read_array(answer.body)
@@ -245,8 +250,7 @@ def _handle_batch_refusal(
     """Handle a refusal of a complete batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
     error = build_error(answer, run.repo)
     if resent:  # an earlier attempt may have worked, so a later refusal does not prove that nothing happened
-        for decision in batch:
-            yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
+        yield from _emit_unknown(run, key, batch)
         raise error
     if isinstance(answer, Reply) and answer.status in (404, 405) and error.code is None:
         run.has_batch = False
@@ -265,8 +269,7 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
     try:
         found = yield from find_requests(run.repo, [d.target for d in left], order_statuses(key[0]), run.context)
     except HubError:
-        for decision in left:
-            yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
+        yield from _emit_unknown(run, key, left)
         raise
     again: list[Decision] = []
     for index, decision in enumerate(left):
@@ -280,7 +283,7 @@ def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: 
         elif (current is None and not found.complete) or (
             request is not None and current is not None and current.describe_changes_since(request)
         ):
-            yield from _emit_outcome(run, key, decision, build_unknown_outcome(run.repo, decision.target))
+            yield from _emit_unknown(run, key, [decision])
         else:
             again.append(decision)
     return again

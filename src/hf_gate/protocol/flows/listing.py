@@ -254,7 +254,7 @@ def _compare_with_report(pages: _Pagination) -> Flow[None]:
         return
     answer = yield from send_call(endpoints.build_report_call(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
     try:
-        if not is_ok(answer) or not isinstance(answer, Reply):
+        if not is_ok(answer):
             raise build_error(answer, pages.repo)
         total = sum(isinstance(row, dict) and row.get("status") == pages.status for row in read_array(answer.body))
     except (HubError, UnreadableBody) as problem:

@@ -235,7 +235,7 @@ def _has_current_name(target: Target, context: FlowContext) -> Flow[bool]:
     if target.user_id is None or target.username is None:
         return target.request_id is None
     answer = yield from send_call(endpoints.build_profile_call(target.username), context)
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         return False
     try:
         return (read_profile(answer.body).person.id or "").lower() == target.user_id.lower()

@@ -59,7 +59,7 @@ def set_gate(repo: Repo, values: Mapping[str, Any], context: FlowContext) -> Flo
         if values.keys() == {"gated"} and current.mode == values["gated"]:
             return current
         raise OutcomeUnknown(f"{repo}: the settings were sent, but the answer was lost.", hint=_LOOK_HINT)
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         raise build_error(answer, repo)
     return Gate(repo, values["gated"]) if "gated" in values else (yield from fetch_gate(repo, context))
 
@@ -83,7 +83,7 @@ def fetch_card(repo: Repo, context: FlowContext) -> Flow[str]:
         answer = yield from send_call(send, context)
     if isinstance(answer, Reply) and answer.status == 404 and answer.headers.get("x-error-code") == "EntryNotFound":
         return ""
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         raise build_error(answer, repo)
     return answer.body.decode("utf-8", "replace")
 
@@ -156,7 +156,7 @@ def fetch_profile(user: str, context: FlowContext) -> Flow[Profile]:
     answer = yield from send_call(endpoints.build_profile_call(user), context)
     if isinstance(answer, Reply) and answer.status == 404:
         raise PersonNotFound(f"no account named {user} on the Hub.", status=404)
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         raise build_error(answer, None)
     try:
         return read_profile(answer.body)

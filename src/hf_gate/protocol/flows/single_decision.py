@@ -148,7 +148,7 @@ def _try_find(repo: Repo, target: Target, to: Status, context: FlowContext) -> F
 
 def is_done(answer: Answer) -> bool:
     """Return whether the Hub confirmed a write: a 2xx with a JSON object."""
-    if not is_ok(answer) or not isinstance(answer, Reply):
+    if not is_ok(answer):
         return False
     try:
         return isinstance(load_json(answer.body), dict)
