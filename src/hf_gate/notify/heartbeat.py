@@ -7,8 +7,8 @@ from typing import Final
 
 import httpx2
 
-from .private_calls import hide_address, open_client
-from .webhook import TIMEOUT_S, check_web_address
+from .private_calls import TIMEOUT_S, send_call
+from .webhook import check_web_address
 
 KEY: Final = "heartbeat_url"
 """The key in hf-gate.yaml."""
@@ -24,7 +24,7 @@ def call_heartbeat(address: str) -> str | None:
     """
     url = check_web_address(address, KEY)
     try:
-        status = asyncio.run(_call(url))
+        status = asyncio.run(send_call("GET", url, {"user-agent": "hf-gate"}))
     except TimeoutError:
         return f"no answer within {TIMEOUT_S:.0f} seconds"
     except _BAD_ADDRESSES:  # their text repeats the address
@@ -34,13 +34,3 @@ def call_heartbeat(address: str) -> str | None:
     except ExceptionGroup:  # of the attempts to connect to each address of a name
         return "the service could not be reached"
     return None if 200 <= status < 300 else f"it answered {status}"
-
-
-async def _call(url: str) -> int:
-    with hide_address():
-        async with (
-            asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
-            open_client(url, TIMEOUT_S) as client,
-            client.stream("GET", url, headers={"user-agent": "hf-gate"}) as answer,
-        ):
-            return int(answer.status_code)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 from email.message import EmailMessage
-from email.policy import SMTP as MAIL_POLICY
-from email.utils import format_datetime
 from pathlib import Path
 
 from ..domain.letters import LetterText
 from ..domain.notices import Delivery, MailServer
 from .secret_references import read_secret
-from .smtp import send_mail
+from .smtp import make_mail, send_mail
 
 
 class LetterChannel:
@@ -32,10 +30,6 @@ def open_letter_channel(server: MailServer, folder: Path) -> LetterChannel:
 
 
 def _compose(server: MailServer, ident: str, to: str, text: LetterText, sent_at: datetime) -> EmailMessage:
-    mail = EmailMessage(policy=MAIL_POLICY)
-    mail["From"], mail["To"], mail["Subject"] = server.sender, to, text.subject
-    mail["Date"] = format_datetime(sent_at)
-    mail["Message-ID"] = f"<{ident}@{server.sender.rpartition('@')[2]}>"
-    mail["Auto-Submitted"] = "auto-generated"
+    mail = make_mail(server, ident, [to], text.subject, sent_at)
     mail.set_content(f"{text.body}\n", cte=None if text.body.isascii() else "base64")
     return mail

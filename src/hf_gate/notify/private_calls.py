@@ -1,9 +1,10 @@
-"""Opens clients for calls to secret addresses: no log names the address, and no proxy gets a call to this machine."""
+"""Calls secret addresses: no log names the address, and no proxy gets a call to this machine."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
@@ -14,6 +15,7 @@ import httpx2
 
 from ..domain.network_hosts import is_loopback_host
 
+TIMEOUT_S: Final = 10.0
 _LOGS: Final = ("httpx2", "httpcore2.http11", "httpcore2.proxy", "urllib3.connectionpool")  # they log addresses
 _is_private: ContextVar[bool] = ContextVar("is_private", default=False)
 
@@ -36,11 +38,17 @@ def hide_address() -> Iterator[None]:
         _is_private.reset(token)
 
 
-def open_client(address: str, timeout: float) -> httpx2.AsyncClient:
-    """Return a client for one address. It follows no redirect."""
-    is_local = is_loopback_host(urlsplit(address).hostname or "")
-    transport = httpx2.AsyncHTTPTransport() if is_local else None  # with a transport, no proxy is used
-    return httpx2.AsyncClient(timeout=timeout, follow_redirects=False, transport=transport)
+async def send_call(method: str, address: str, headers: Mapping[str, str], content: bytes | None = None) -> int:
+    """Call a secret address once; return the status of the answer. Redirects are not followed."""
+    with hide_address():
+        is_local = is_loopback_host(urlsplit(address).hostname or "")
+        transport = httpx2.AsyncHTTPTransport() if is_local else None  # with a transport, no proxy is used
+        async with (
+            asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
+            httpx2.AsyncClient(timeout=TIMEOUT_S, follow_redirects=False, transport=transport) as client,
+            client.stream(method, address, headers=headers, content=content) as answer,
+        ):
+            return int(answer.status_code)
 
 
 def is_proxied_here(scheme: str, host: str) -> bool:

@@ -105,12 +105,18 @@ def _connect(server: MailServer, password: str | None, deadline_s: float) -> Ite
             connection.close()
 
 
-def _compose(message: OutgoingMessage, sent_at: datetime, server: MailServer, to: Sequence[str]) -> EmailMessage:
+def make_mail(server: MailServer, ident: str, to: Sequence[str], subject: str, sent_at: datetime) -> EmailMessage:
+    """Return a mail with its headers and without text."""
     mail = EmailMessage(policy=MAIL_POLICY)
-    mail["From"], mail["To"], mail["Subject"] = server.sender, ", ".join(to), message.subject
+    mail["From"], mail["To"], mail["Subject"] = server.sender, ", ".join(to), subject
     mail["Date"] = format_datetime(sent_at)
-    mail["Message-ID"] = f"<{message.id}@{server.sender.rpartition('@')[2]}>"
+    mail["Message-ID"] = f"<{ident}@{server.sender.rpartition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
+    return mail
+
+
+def _compose(message: OutgoingMessage, sent_at: datetime, server: MailServer, to: Sequence[str]) -> EmailMessage:
+    mail = make_mail(server, message.id, to, message.subject, sent_at)
     mail["X-HF-Gate-Sequence"] = str(message.sequence)
     workspace = f", workspace {message.workspace}" if message.workspace else ""
     mail.set_content("\n".join([*message.lines, "", f"{message.hub}{workspace}, {message.made_at}", ""]))

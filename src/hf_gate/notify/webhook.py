@@ -16,9 +16,8 @@ import msgspec
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
 from ..errors import UsageError
-from .private_calls import hide_address, open_client
+from .private_calls import TIMEOUT_S, send_call
 
-TIMEOUT_S: Final = 10.0
 SIGNATURE_HEADER: Final = "x-hf-gate-signature"
 TIMESTAMP_HEADER: Final = "x-hf-gate-timestamp"
 _LONGEST: Final = 2000  # characters of an address
@@ -70,7 +69,7 @@ class Webhook:
             SIGNATURE_HEADER: sign(self._key, timestamp, body),
         }
         try:
-            status = asyncio.run(_post(self._address, headers, body))
+            status = asyncio.run(send_call("POST", self._address, headers, body))
         except (TimeoutError, httpx2.TimeoutException):
             return Delivery(DeliveryKind.UNKNOWN, f"no answer within {TIMEOUT_S:.0f} seconds")
         except (httpx2.ConnectError, ExceptionGroup):
@@ -89,13 +88,3 @@ def _classify(status: int) -> Delivery:
     if status in _PASSING or status >= 500:
         return Delivery(DeliveryKind.FAILED, words)
     return Delivery(DeliveryKind.REFUSED, words)
-
-
-async def _post(url: str, headers: dict[str, str], body: bytes) -> int:
-    with hide_address():
-        async with (
-            asyncio.timeout(TIMEOUT_S),  # of the whole call, because a server can send its headers one byte at a time
-            open_client(url, TIMEOUT_S) as client,
-            client.stream("POST", url, headers=headers, content=body) as answer,
-        ):
-            return int(answer.status_code)
