@@ -6,6 +6,9 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
 
 from .form_lint import card_problems, field_problems, is_error, order_problems
 from .frontmatter import find_front_matter
@@ -20,14 +23,9 @@ _TYPES = f"one of {', '.join(KNOWN_TYPES)}"
 _SPEC_KEYS = ("type", "options", "required", "optional", "label", "description")
 _IN_THE_BROWSER = "In the browser, every question must be answered."
 _UNDOCUMENTED = {
-    "required": (
-        f"`required` is not documented. {_IN_THE_BROWSER}",
-        "Remove it. Say in the label if the answer can be empty.",
-    ),
-    "optional": (
-        f"`optional` is not documented. {_IN_THE_BROWSER}",
-        "Remove it. Say in the label if the answer can be empty.",
-    ),
+    key: (f"`{key}` is not documented. {_IN_THE_BROWSER}", "Remove it. Say in the label if the answer can be empty.")
+    for key in ("required", "optional")
+} | {
     "label": ("`label` is not documented. People see the field's key.", "Write what people should see as the key."),
     "description": (
         "`description` of a field is not documented.",
@@ -112,25 +110,10 @@ def collapse_whitespace(text: str) -> str:
 
 def form_to_json(form: GateForm) -> dict[str, object]:
     """Return the object that `form check --json` prints for a form."""
-    return {
-        "fields": [
-            {
-                "label": item.label,
-                "type": item.type,
-                "role": item.role.value,
-                "options": [{"label": option.label, "value": option.value} for option in item.options],
-                "required": item.required,
-                "known": item.known,
-            }
-            for item in form.fields
-        ],
-        "prompt": form.prompt,
-        "heading": form.heading,
-        "description": form.description,
-        "button": form.button,
-        "eu_disallowed": form.eu_disallowed,
-        "fingerprint": form.fingerprint,
-        "prompt_fingerprint": form.prompt_fingerprint,
+    shown: dict[str, Any] = msgspec.to_builtins(form)
+    del shown["written_as"]
+    return shown | {
+        "fields": [each | {"options": list(each["options"])} for each in shown["fields"]],
         "problems": [
             {
                 "line": each.line,
@@ -147,23 +130,7 @@ def form_to_json(form: GateForm) -> dict[str, object]:
 
 def form_from_json(document: str) -> GateForm:
     """Return the form stored as the JSON of `form_to_json`, without the problems of the card."""
-    data = json.loads(document)
-    fields = tuple(
-        Field(
-            each["label"],
-            each["type"],
-            Role(each["role"]),
-            tuple(Option(option["label"], option["value"]) for option in each["options"]),
-            each["required"],
-            each["known"],
-        )
-        for each in data["fields"]
-    )
-    texts = {
-        key: data[key]
-        for key in ("prompt", "heading", "description", "button", "eu_disallowed", "fingerprint", "prompt_fingerprint")
-    }
-    return GateForm(fields, **texts)
+    return msgspec.convert(json.loads(document) | {"problems": ()}, GateForm)
 
 
 @dataclass(slots=True)
