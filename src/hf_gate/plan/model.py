@@ -191,7 +191,10 @@ def _age_key(change: Change) -> tuple[str, tuple[str, str, str, str]]:
 
 def digest_of(plan: Plan) -> str:
     """Return the SHA-256 of the plan's canonical JSON without the digest."""
-    document = msgspec.to_builtins(plan)
+    return _digest_of_document(msgspec.to_builtins(plan))
+
+
+def _digest_of_document(document: dict[str, Any]) -> str:
     del document["plan"]["digest"]
     return hashlib.sha256(canonical_json(document)).hexdigest()
 
@@ -234,8 +237,7 @@ def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
         plan, raw = _DECODER.decode(document), msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    del raw["plan"]["digest"]
-    return plan if hashlib.sha256(canonical_json(raw)).hexdigest() == digest else None
+    return plan if _digest_of_document(raw) == digest else None
 
 
 def _find_faults(plan: Plan) -> Iterator[str]:
@@ -291,8 +293,8 @@ def _is_moment(text: str) -> bool:
 
 def _check_digest(plan: Plan, raw: dict[str, Any], source: str) -> None:
     """Check that the content, including unknown keys, matches the digest."""
-    expected = raw["plan"].pop("digest")
-    if hashlib.sha256(canonical_json(raw)).hexdigest() != expected or digest_of(plan) != expected:
+    expected = raw["plan"]["digest"]
+    if not digest_of(plan) == _digest_of_document(raw) == expected:
         raise Guarded(
             f"{source} was changed after the plan was made; nothing was sent.",
             hint="Do not edit a plan: change the policy and make a new plan with `hf-gate plan --out`.",

@@ -47,9 +47,7 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     if effects := describe_effects(plan.changes, plan.summary):
         yield f"{effects}."
     lines = [
-        ("×", f"{act}, with access", len(changes), _count_by_rule(changes))
-        if is_in
-        else (_SIGNS[act], act, len(changes), _count_by_rule(changes))
+        (_sign_of(changes[0]), f"{act}, with access" if is_in else act, len(changes), _count_by_rule(changes))
         for (is_in, act), changes in _group_by_action(plan.changes).items()
     ]
     lines += [
@@ -65,6 +63,10 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     if plan.changes and limits:
         yield "Limits     " + " · ".join(limits)
     yield _summary_line(plan, calls)
+
+
+def _sign_of(change: Change) -> str:
+    return "×" if change.verb == "remove" else _SIGNS[change.action]
 
 
 def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
@@ -106,8 +108,7 @@ def _render_rules(plan: Plan, policies: Sequence[Policy]) -> Iterator[str]:
     if said:
         yield "Rules"
     for change, sentence in said[:_RULES]:
-        sign = "×" if change.verb == "remove" else _SIGNS[change.action]
-        yield f"  {sign} {make_visible(f'{change.rule_label}: {sentence}', one_line=True)}"
+        yield f"  {_sign_of(change)} {make_visible(f'{change.rule_label}: {sentence}', one_line=True)}"
     if len(said) > _RULES:
         yield f"    {len(said) - _RULES} more rules"
 
@@ -120,8 +121,7 @@ def _render_examples(plan: Plan) -> Iterator[str]:
     if firsts:
         yield "Examples"
     for change in list(firsts.values())[:_EXAMPLES]:
-        sign = "×" if change.verb == "remove" else _SIGNS[change.action]
-        yield f"  {sign} {_describe_person(change)}  {change.rule}{_describe_reasons(change)}"
+        yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{_describe_reasons(change)}"
         if change.reason:
             yield f'      "{make_visible(change.reason, one_line=True)}"'
 
@@ -165,7 +165,7 @@ def summarize_changes(changes: Iterable[Change]) -> str:
 def render_changes(changes: Iterable[Change]) -> Iterator[str]:
     """Render one line for each change: action, person, repo and rule."""
     for change in changes:
-        yield f"  {'×' if change.verb == 'remove' else _SIGNS[change.action]} {change.action} {_describe_person(change)}  {change.rule}"
+        yield f"  {_sign_of(change)} {change.action} {_describe_person(change)}  {change.rule}"
 
 
 def _summary_line(plan: Plan, calls: int | None) -> str:
