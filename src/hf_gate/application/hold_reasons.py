@@ -14,12 +14,11 @@ from ..domain.rows import QueueCount
 from ..errors import HfGateError
 from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, Rule
-from ..policy.policy_digest import lets_in
+from ..policy.policy_digest import lets_in, tables_in
 from ..sources.workspace_folder import read_folder
 from .workspace import Workspace
 from .workspace_status import WorkspaceStatus
 
-_TABLE: Final = re.compile(r"\btables\.([a-z][a-z0-9_]*)")
 _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
 
 
@@ -70,4 +69,4 @@ def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
 def _tables_of(policy: Policy, rule: Rule) -> set[str]:
     sources = [text for text in (rule.when, rule.unless) if text]
     sources += [policy.let[name] for text in tuple(sources) for name in lets_in(text, policy.let)]
-    return {name for text in sources for name in _TABLE.findall(text)}
+    return tables_in(sources)

@@ -118,21 +118,23 @@ def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Stor
 
 
 def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
-    """Return the tables of a workspace, also if a policy has an error; None without a folder."""
+    """Return the tables of a workspace, also if a policy has an error.
+
+    Return None without a folder, or if its files cannot be read, because that is reported elsewhere.
+    """
     if workspace.location.folder is None:
         return None
-    folder = read_folder(workspace.location.folder)
-    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-    return load_tables(folder, policies, workspace.store, workspace.now())
+    try:
+        folder = read_folder(workspace.location.folder)
+        policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
+        return load_tables(folder, policies, workspace.store, workspace.now())
+    except HfGateError:
+        return None
 
 
 def find_refused_tables(workspace: Workspace) -> list[Table]:
-    """Return the tables whose files are refused; none if the files cannot be read, because that is reported elsewhere."""
-    try:
-        tables = read_declared_tables(workspace)
-    except HfGateError:
-        return []
-    return [table for _, table in sorted((tables or {}).items()) if table.file_problem]
+    """Return the tables whose files are refused; none if the files cannot be read."""
+    return [table for _, table in sorted((read_declared_tables(workspace) or {}).items()) if table.file_problem]
 
 
 def policies_digest(policies: Iterable[Policy], *, has_reminders: bool) -> str:

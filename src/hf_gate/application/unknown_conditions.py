@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Final
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.ids import Repo
-from ..errors import HfGateError
 from ..policy.fact_table import fact_types
 from ..policy.grant_conditions import TermsEvaluator
+from ..policy.policy_digest import tables_in
 from ..store.grant_terms import count_grants_by_terms, read_shapes
 from ..store.store import Store
 from .policy_bundle import read_declared_tables
 from .workspace import Workspace
-
-_TABLE: Final = re.compile(r"\btables\.([a-z][a-z0-9_]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +50,13 @@ def list_unknown_conditions(
         found = lost.get(terms.shape.digest)
         if found is not None and is_governed(repo):
             grants[repo] += count
-            names[repo].update({name for text in found for name in _TABLE.findall(text)} - set(tables))
+            names[repo].update(tables_in(found) - set(tables))
     return [UnknownConditions(repo, count, tuple(sorted(names[repo]))) for repo, count in sorted(grants.items())]
 
 
 def find_unknown_conditions(workspace: Workspace) -> list[UnknownConditions]:
-    """Return the same for a workspace; nothing if its files cannot be read, because that is reported elsewhere."""
-    try:
-        tables = read_declared_tables(workspace)
-    except HfGateError:
-        return []
+    """Return the same for a workspace; nothing if its files cannot be read."""
+    tables = read_declared_tables(workspace)
     return (
         [] if tables is None else list_unknown_conditions(workspace.store, tables, workspace.location.config.includes)
     )

@@ -16,6 +16,7 @@ from .strict_yaml import (
     ScalarSource,
     SourceText,
     YamlDocument,
+    escape_scalar,
     items_of,
     pair_of,
     plain_or_quoted,
@@ -102,7 +103,7 @@ def replace_scalar(
         closing = 0 if scalar.style == "plain" else 1
         end = scalar.end - closing if stop == len(node.text) else scalar.index(stop)
         start = scalar.start + closing if offset == 0 else end if offset == stop else scalar.index(offset)
-        edit = TextEdit(start, end, _escape(new, scalar.style))
+        edit = TextEdit(start, end, escape_scalar(new, scalar.style))
     before, after = layout.document.root, read_yaml(edit.apply(layout.text), source.name).root
     if before is None or after is None or _plain(after) != _plain(before, {id(node): wanted}):
         raise CardError("This value cannot be written here; edit it as text.")
@@ -110,12 +111,6 @@ def replace_scalar(
 
 
 _UNWRITABLE: Final = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ufeff\ud800-\udfff]")
-
-
-def _escape(text: str, style: str) -> str:
-    if style == "'":
-        return text.replace("'", "''")
-    return text.replace("\\", "\\\\").replace('"', '\\"') if style == '"' else text
 
 
 def move_rule(layout: RuleLayout, index: int, to: int) -> TextEdit | None:

@@ -20,7 +20,8 @@ from .fact_conditions import IS_TRUE, FactCondition, parse_fact_condition
 from .fact_table import CelType, find_declaration
 from .model import Action
 from .phrases import describe_condition, is_single_name, name_fact
-from .rule_phrases import describe_when
+from .reasons import SUGGESTED_REASONS
+from .rule_phrases import ACTION_WORDS, describe_when
 from .strict_yaml import pairs_of, value_of
 
 MAX_CARDS: Final = 200
@@ -140,10 +141,6 @@ def _none() -> tuple[Scalar, str, int, int | None]:
 
 # ---- one card --------------------------------------------------------------------------------------------------------
 
-ACTION_WORDS: Final[Mapping[Action, str]] = {
-    Action.ACCEPT: "Accept", Action.HUMAN: "Needs review", Action.WAIT: "On hold", Action.RESET: "Send back",
-    Action.REJECT: "Reject",
-}  # fmt: skip
 _ACTIONS: Final = tuple((action.value, words) for action, words in ACTION_WORDS.items())
 _ENDS: Final = tuple((one.value, ACTION_WORDS[one]) for one in (Action.RESET, Action.REJECT, Action.HUMAN))
 _TERMS: Final[Mapping[str, tuple[str, FieldKind, tuple[tuple[str, str], ...]]]] = {
@@ -349,11 +346,6 @@ NEW_CONDITIONS: Final[Mapping[str, str]] = {
 }  # fmt: skip
 """The conditions that a new card offers, with their words."""
 
-_NEW_REASONS: Final = {
-    Action.RESET: "Please complete your answers, then ask again.",
-    Action.REJECT: "Your request does not meet the terms of this repository.",
-}
-
 
 def new_rule(read: PolicyCards, then: str, condition: str) -> list[tuple[str, str]]:
     """Return the keys and values of a new rule, with an id that no other rule has. Raises CardError."""
@@ -362,8 +354,8 @@ def new_rule(read: PolicyCards, then: str, condition: str) -> list[tuple[str, st
     taken = {card.rule for card in read.cards}
     name = next(f"{then}-{number}" for number in range(1, len(taken) + 2) if f"{then}-{number}" not in taken)
     pairs = [("id", name), *([("when", condition)] if condition else []), ("then", then)]
-    if Action(then) in _NEW_REASONS:
-        pairs.append(("reason", _NEW_REASONS[Action(then)]))
+    if Action(then) in SUGGESTED_REASONS:
+        pairs.append(("reason", SUGGESTED_REASONS[Action(then)]))
     if Action(then) is Action.WAIT:
         pairs += [("at_most", "7d"), ("after", "human")]
     return pairs

@@ -44,8 +44,6 @@ class ExpressionNode:
     value: Constant = None
     children: tuple[ExpressionNode, ...] = ()
     type: str = ""  # bool, int, uint, double, string, bytes, null, list, map, timestamp, duration, dyn, other
-    is_test: bool = False  # `has(x.y)`
-    is_method: bool = False
     variable: str = ""  # of a loop
     id: int = 0  # the node's number in the message
 
@@ -131,10 +129,7 @@ class _TreeDecoder:
     def decode_select(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         fields = dict(_decode_fields(body))
         below = (self.decode(_as_bytes(fields[1])),)
-        is_test = bool(fields.get(3, 0))
-        return ExpressionNode(
-            NodeKind.SELECT, at, raw, name=_as_text(fields.get(2, b"")), children=below, type=of_type, is_test=is_test
-        )
+        return ExpressionNode(NodeKind.SELECT, at, raw, name=_as_text(fields.get(2, b"")), children=below, type=of_type)
 
     def decode_call(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         name, target, arguments = "", list[ExpressionNode](), list[ExpressionNode]()
@@ -146,7 +141,7 @@ class _TreeDecoder:
             elif field == 3:
                 arguments.append(self.decode(_as_bytes(value)))
         below = (*target, *arguments)
-        return ExpressionNode(NodeKind.CALL, at, raw, name=name, children=below, type=of_type, is_method=bool(target))
+        return ExpressionNode(NodeKind.CALL, at, raw, name=name, children=below, type=of_type)
 
     def decode_list(self, at: int, raw: bytes, of_type: str, body: bytes) -> ExpressionNode:
         below = tuple(self.decode(_as_bytes(value)) for field, value in _decode_fields(body) if field == 1)

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 from ..domain.display_text import make_visible
 from .cel_tree import Constant, ExpressionNode, NodeKind
 from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, describe_type, null_problem
-from .expression_tokens import TokenizedSource
+from .expression_tokens import MIRRORED, TEXT_METHODS, TokenizedSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,17 +71,15 @@ def _label_of(node: ExpressionNode) -> str | None:
 
 
 _OPS = {"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=", "@in": "in"}
-_TURNED = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
-_METHODS = ("startsWith", "endsWith", "contains", "matches")
 
 
 def _comparison_of(node: ExpressionNode, words: TokenizedSource, declared: Container[str]) -> Comparison | None:
     if node.kind is not NodeKind.CALL or len(node.children) != 2:
         return None
-    op = _OPS.get(node.name, node.name if node.name in _METHODS else "")
+    op = _OPS.get(node.name, node.name if node.name in TEXT_METHODS else "")
     left, right = node.children
-    if op in _TURNED and left.kind is NodeKind.CONST:
-        left, right, op = right, left, _TURNED[op]
+    if op in MIRRORED and left.kind is NodeKind.CONST:
+        left, right, op = right, left, MIRRORED[op]
     if not op or left.kind is not NodeKind.NAME or left.name not in declared:
         return None
     literals = right.children if op == "in" and right.kind is NodeKind.LIST else (right,)

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from ..domain.display_text import make_visible
-from .expression_tokens import SourceToken, TokenizedSource
+from .expression_tokens import MIRRORED, SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):
@@ -126,7 +126,7 @@ def _check_sign(source: str, token: SourceToken) -> ExpressionProblem | None:
         return ExpressionProblem("foreign-sign", message, token.start, 1, '"')
     if token.kind == "sign" and token.text in _SIGNS:
         new, message = _SIGNS[token.text]
-        return ExpressionProblem("foreign-sign", message, token.start, token.end - token.start, new)
+        return ExpressionProblem("foreign-sign", message, *token.span, new)
     if token.kind == "sign" and token.text in ('"', "'"):
         return ExpressionProblem("open-text", "this quotation mark is never closed", token.start, 1)
     return None
@@ -215,17 +215,14 @@ def _too_deep_problem(words: TokenizedSource) -> ExpressionProblem:
 
 def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
     if offset >= words.tokens[-1].end:
-        last = words.tokens[-1]
-        return ExpressionProblem(
-            "syntax", "the expression ends too early; complete it", last.start, last.end - last.start
-        )
+        return ExpressionProblem("syntax", "the expression ends too early; complete it", *words.tokens[-1].span)
     token = words.tokens[words.index_at(offset)]
     what = f"unexpected `{make_visible(token.text, one_line=True)[:40]}`"
     if token.kind in ("name", "text", "number") and token.start > 0:
         what += "; is an operator (`&&`, `||`, `==`) or a comma missing before it?"
     if token.text in ("days", "day", "d", "weeks", "hours"):
         what = f"unexpected `{token.text}`: the facts `*_days` count whole days, so write the number alone"
-    return ExpressionProblem("syntax", what, token.start, token.end - token.start)
+    return ExpressionProblem("syntax", what, *token.span)
 
 
 def _offset_of(source: str, line: int, column: int) -> int | None:
@@ -281,13 +278,12 @@ def _is_near_table(name: str, near: str | None) -> bool:
 def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int]:
     index = words.index_at(offset)
     if words.is_sign(index, "("):
-        index -= 1
-        return words.tokens[index].start, words.tokens[index].end - words.tokens[index].start
+        return words.tokens[index - 1].span
     parts = name.count(".")
     if words.is_sign(index, "."):
         first, last = max(index - 1 - 2 * (parts - 1), 0), min(index + 1, len(words.tokens) - 1)
         return words.tokens[first].start, words.tokens[last].end - words.tokens[first].start
-    return words.tokens[index].start, words.tokens[index].end - words.tokens[index].start
+    return words.tokens[index].span
 
 
 # ---- types ---------------------------------------------------------------------------------------------------------------
@@ -319,16 +315,16 @@ def _overload_problem(function: str, types: list[str], offset: int, words: Token
     token = words.tokens[index]
     sign = function.strip("_@")
     if "null_type" in types:
-        return null_problem(token.start, token.end - token.start)
+        return null_problem(*token.span)
     if sign in ("&&", "||", "!", "?_:"):
         wrong = next((each for each in types if each != "bool"), types[0])
         message = f"`{token.text}` joins conditions, but this is {describe_type(wrong)}: compare it with a value first"
-        return ExpressionProblem("type", message, token.start, token.end - token.start)
+        return ExpressionProblem("type", message, *token.span)
     for problem in _suggest_literals(sign, types, index, words):
         return problem
     shown = " and ".join(describe_type(each) for each in types)
     what = f"`{sign}`" if not function.startswith("_[") else "`[...]`"
-    return ExpressionProblem("type", f"{what} does not work with {shown}", token.start, token.end - token.start)
+    return ExpressionProblem("type", f"{what} does not work with {shown}", *token.span)
 
 
 def null_problem(start: int, length: int) -> ExpressionProblem:
@@ -350,28 +346,16 @@ def _suggest_literals(sign: str, types: list[str], index: int, words: TokenizedS
         if not 0 <= position < len(words.tokens):
             continue
         token = words.tokens[position]
-        fix = _repair_literal(token, wrong, other, sign if position > index else _mirror(sign))
+        fix = _repair_literal(token, wrong, other, sign if position > index else MIRRORED.get(sign, sign))
         if fix is not None:
             new, message = fix
-            yield ExpressionProblem("type", message, token.start, token.end - token.start, new)
-    if types[0] == "string" and types[1].startswith("list") and sign in ("==", "!="):
-        token = words.tokens[index]
-        if sign == "==":
-            yield ExpressionProblem(
-                "type", "use `in` to look up a text in a list", token.start, token.end - token.start, "in"
-            )
+            yield ExpressionProblem("type", message, *token.span, new)
+    at = words.tokens[index].span
+    if types[0] == "string" and types[1].startswith("list") and sign == "==":
+        yield ExpressionProblem("type", "use `in` to look up a text in a list", *at, "in")
     if types == ["google.protobuf.Duration", "int"]:
-        token = words.tokens[index]
-        yield ExpressionProblem(
-            "type",
-            'compare a duration with a duration, as in `duration("720h")`; the facts `*_days` are whole numbers',
-            token.start,
-            token.end - token.start,
-        )
-
-
-def _mirror(sign: str) -> str:
-    return {"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(sign, sign)
+        message = 'compare a duration with a duration, as in `duration("720h")`; the facts `*_days` are whole numbers'
+        yield ExpressionProblem("type", message, *at)
 
 
 def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tuple[str, str] | None:

@@ -6,7 +6,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Final
 
+MIRRORED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+"""The signs of comparisons, each with the sign that says the same when the sides are exchanged."""
+TEXT_METHODS: Final = ("startsWith", "endsWith", "contains", "matches")
 _TOKEN = re.compile(
     r"""
     (?P<space> [ \t\r\n\f]+ | //[^\n]* )
@@ -30,6 +34,11 @@ class SourceToken:
     text: str
     start: int
     end: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The offset and the length."""
+        return self.start, self.end - self.start
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from .expression_tokens import SourceToken, is_wrapped, negated_tokens, tokenize
+from .expression_tokens import MIRRORED, TEXT_METHODS, SourceToken, is_wrapped, negated_tokens, tokenize
 from .fact_table import CelType, find_declaration
 
 Literal: TypeAlias = "bool | int | str | datetime"
@@ -29,8 +29,6 @@ MAX_TEXT: Final = 4096  # the most characters of an expression
 OPPOSITES: Mapping[str, str] = MappingProxyType(
     {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 )
-_TURNED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
-_METHODS: Final = ("startsWith", "endsWith", "contains", "matches")
 _MAPS: Final = re.compile(r"(form|tables\.[^.]+\.row)\.([A-Za-z_]\w*)\Z")
 
 
@@ -118,15 +116,15 @@ def _as_condition(operand: _Operand) -> FactCondition:
 
 
 def _combine(left: _Operand, op: str, right: _Operand) -> FactCondition:
-    if op in _TURNED and isinstance(right, _Subject):
-        left, right, op = right, left, _TURNED[op]
+    if op in MIRRORED and isinstance(right, _Subject):
+        left, right, op = right, left, MIRRORED[op]
     if op == "in" and isinstance(right, _Subject):
         return _make_membership_test(left, right)
     if not isinstance(left, _Subject):
         raise _NoFactConditionError
     if op == "in" and isinstance(right, tuple) and right:
         values = right
-    elif op in _TURNED and not isinstance(right, _Subject | FactCondition | tuple):
+    elif op in MIRRORED and not isinstance(right, _Subject | FactCondition | tuple):
         values = (right,)
     else:
         raise _NoFactConditionError
@@ -295,7 +293,7 @@ class _TokenReader:
         self.take("(")
         value = self._read_literal()
         self.take(")")
-        if name not in _METHODS or subject.type is not CelType.STRING or not isinstance(value, str):
+        if name not in TEXT_METHODS or subject.type is not CelType.STRING or not isinstance(value, str):
             raise _NoFactConditionError
         return subject.test(name, value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from ..domain.grants import Duration
@@ -57,6 +57,11 @@ def lets_in(source: str, let: Mapping[str, str]) -> list[str]:
                 found.append(name)
                 todo.append(let[name])
     return found
+
+
+def tables_in(sources: Iterable[str]) -> set[str]:
+    """Return the names of the tables in expressions."""
+    return {name for source in sources for name in re.findall(r"\btables\.([a-z][a-z0-9_]*)", source)}
 
 
 def _table_document(table: TableSpec) -> dict[str, object]:

@@ -5,9 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from ..domain.requests import REASON_LIMIT, utf16_units
+from .model import Action
 from .strict_yaml import suggest
+
+SUGGESTED_REASONS: Final = {
+    Action.RESET: "Please complete your answers, then ask again.",
+    Action.REJECT: "Your request does not meet the terms of this repository.",
+}
+"""What a new rule tells people until somebody writes a better reason."""
 
 PLACEHOLDERS = ("repo", "user", "rule")
 LONGEST_USER = 42  # characters of the longest username on the Hub

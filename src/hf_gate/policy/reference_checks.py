@@ -220,12 +220,16 @@ def check_labels(expression: Expression, source: str, forms: Mapping[str, GateFo
             yield ExpressionFault("label_not_everywhere", words, *at, None, hint, is_error=False)
 
 
+def _hint_label(near: str | None, labels: Sequence[str]) -> str:
+    return f"Did you mean {near!r}?" if near else f"The labels are {', '.join(map(repr, labels[:8]))}."
+
+
 def _unknown_label(label: str, at: tuple[int, int], forms: Mapping[str, GateForm]) -> ExpressionFault:
     labels = sorted({field.label for form in forms.values() for field in form.fields})
     near = suggest(label, labels) or next((each for each in labels if each.lower() == label.lower()), None)
     near = near or _nearest_folded(label, labels)
     repos = ", ".join(list(forms)[:3])
-    hint = f"Did you mean {near!r}?" if near else f"The labels are {', '.join(repr(each) for each in labels[:8])}."
+    hint = _hint_label(near, labels)
     words = f"no form of {repos} has the label {label[:60]!r}."
     return ExpressionFault("unknown_label", words, *at, near and f'"{_escape(near)}"', hint)
 
@@ -270,14 +274,7 @@ def check_roles(
             reported.add((rule, role))
             words = f"rule {rule}: the form of {without_role[0]} has no `{role}` field, so the answer is always missing there."
             hint = f"Name the field: `roles: {{{role}: Label}}`, or remove the repo from `applies_to`."
-            yield PolicyProblem(
-                "no_such_answer",
-                words,
-                policy.source,
-                position_of(node),
-                is_error=False,
-                hint=hint,
-            )
+            yield PolicyProblem("no_such_answer", words, policy.source, position_of(node), is_error=False, hint=hint)
 
 
 def _roles_of(form: GateForm, policy: Policy) -> frozenset[str]:
@@ -292,6 +289,6 @@ def _check_role_labels(read: YamlDocument, policy: Policy, forms: Mapping[str, G
         if not forms or label in labels or pair is None or not isinstance(pair[1], Scalar):
             continue
         near = suggest(label, labels) or _nearest_folded(label, labels)
-        hint = f"Did you mean {near!r}?" if near else f"The labels are {', '.join(repr(each) for each in labels[:8])}."
+        hint = _hint_label(near, labels)
         words = f"roles: no covered form has the label {label[:60]!r}."
         yield read.source.problem_at(pair[1], "unknown_label", words, near, hint)

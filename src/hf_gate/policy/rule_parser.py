@@ -11,7 +11,7 @@ from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, FactEnd, Rule, SourcePosition, Until
 from .node_reader import KnownKeys, NodeReader
-from .reasons import find_reason_faults
+from .reasons import SUGGESTED_REASONS, find_reason_faults
 from .strict_yaml import ScalarSource, position_of, value_of
 
 ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
@@ -58,8 +58,6 @@ _PLANNED_KEYS = {
     "audit": "`audit` is not supported yet; send a share of requests to people with a separate rule.",
 }
 _FACT_PATTERN = re.compile(r"\s*(?:[a-z_]+(?:\.[A-Za-z0-9_]+)+|now)\s*\Z")  # the form of fact names
-_DEFAULT_REASON = "Please complete your answers, then ask again."
-_DEFAULT_REFUSAL = "Your request does not meet the terms of this repository."
 
 
 def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
@@ -202,8 +200,8 @@ def _require_reason(reader: NodeReader, keys: KnownKeys, node: Mapping, action: 
         )
     elif "reason" not in keys and "reason_template" not in keys:
         words = f"`{action}` needs a `reason` for the person (at most 200 characters)."
-        text = _DEFAULT_REFUSAL if action == "reject" else _DEFAULT_REASON
-        reader.add_missing_key(node, keys["then"][1], "no_reason", words, f"reason: {text}")
+        added = f"reason: {SUGGESTED_REASONS[Action(action)]}"
+        reader.add_missing_key(node, keys["then"][1], "no_reason", words, added)
 
 
 # ---- single keys -----------------------------------------------------------------------------------------------------

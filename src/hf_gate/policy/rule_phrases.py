@@ -14,7 +14,7 @@ from .phrases import describe_expression, quote_expression
 from .policy_digest import normalize_expression
 
 MAX_PARTS: Final = 12  # the most tests of one condition in words; longer conditions are shown as code
-_VERBS: Final = {
+ACTION_WORDS: Final[Mapping[Action, str]] = {
     Action.ACCEPT: "Accept", Action.HUMAN: "Needs review", Action.WAIT: "On hold", Action.RESET: "Send back",
     Action.REJECT: "Reject",
 }  # fmt: skip
@@ -58,7 +58,7 @@ def describe_rule(rule: Rule, lets: Mapping[str, str], *, is_first: bool = False
     conditions = describe_rule_conditions(rule, lets)
     if not conditions:
         return _CATCH_ALL[rule.then].format("everybody" if is_first else "everybody else").capitalize()
-    return f"{_VERBS[rule.then]} when {join_words(conditions, 'and')}."
+    return f"{ACTION_WORDS[rule.then]} when {join_words(conditions, 'and')}."
 
 
 def describe_rule_of(policies: Iterable[Policy], name: str | None, digest: str | None, rule: str) -> str:

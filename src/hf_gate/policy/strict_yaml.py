@@ -202,6 +202,13 @@ def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProb
     return None
 
 
+def escape_scalar(text: str, style: str) -> str:
+    """Return a text as it is written in a scalar of this style."""
+    if style == "'":
+        return text.replace("'", "''")
+    return text.replace("\\", "\\\\").replace('"', '\\"') if style == '"' else text
+
+
 def _unescape(text: str) -> str:
     return text.replace('\\"', '"') if text.startswith('"') and '\\"' in text else text
 
@@ -266,7 +273,7 @@ class ScalarSource:
         if fix is not None:
             text = self.node.text
             new = fix if whole else text[:offset] + fix + text[offset + (length or 0) :]
-            written = self._escape_piece(fix) if not whole else None
+            written = None if whole or "\n" in fix else escape_scalar(fix, self.style)
             if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
                 start, end, written = self.start, self.end, self._quote_whole(new)
             fix = written
@@ -279,13 +286,6 @@ class ScalarSource:
             if self.style == "plain"
             else quote_scalar(text) + ("\n" if self.style == "block" else "")
         )
-
-    def _escape_piece(self, text: str) -> str | None:
-        if "\n" in text:
-            return None
-        if self.style == "'":
-            return text.replace("'", "''")
-        return text.replace("\\", "\\\\").replace('"', '\\"') if self.style == '"' else text
 
     def _align(self) -> tuple[list[int], int]:
         raw, at, text = self.source.text, self.start, self.node.text

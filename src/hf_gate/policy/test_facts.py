@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from ..domain.yaml_parser import Scalar
 from .fact_table import CelType, find_declaration
+from .literals import InvalidLiteralError
 from .model import Fact, Facts, FactValue, Policy, PolicyProblem, PolicyTest, Trust, UnknownReason
 from .reference_checks import suggest_value
 from .strict_yaml import YamlDocument, nodes_of_tests, pair_of, suggest, value_of
@@ -16,12 +17,8 @@ NOT_STATED = "the test does not state it"
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d{1,6})?)?)?(?:Z|[+-]\d{2}:\d{2})?\Z")
 
 
-class FactValueError(ValueError):
+class FactValueError(InvalidLiteralError):
     """A value that a fact cannot have; `fix` is the value that was probably meant."""
-
-    def __init__(self, message: str, fix: str | None = None) -> None:
-        super().__init__(message)
-        self.fix = fix
 
 
 def build_test_facts(test: PolicyTest, known: Mapping[str, CelType]) -> Facts:

@@ -21,11 +21,11 @@ from ..domain.display_text import clip_line
 from ..domain.lifecycle import Status
 from ..domain.rows import VerdictCount
 from ..errors import HfGateError
-from ..policy.cards import ACTION_WORDS, NEW_CONDITIONS
+from ..policy.cards import NEW_CONDITIONS
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
 from ..policy.policy_checker import check_unique_names
-from ..policy.rule_phrases import has_constant
+from ..policy.rule_phrases import ACTION_WORDS, has_constant
 from ..sources.workspace_folder import WorkspaceFolder
 from .audit import count_entries
 from .draft_pool import DraftProcess, DraftStopped
