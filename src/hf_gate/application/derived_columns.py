@@ -11,7 +11,8 @@ import msgspec
 from ..domain.batches import split_into_batches
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
-from ..domain.rows import DerivedRow, LedgerRow
+from ..domain.rows import DerivedRow
+from ..store.ledger import iterate_entries_about
 from ..store.requests import read_derived_columns
 from ..store.store import Store
 
@@ -84,11 +85,8 @@ def find_differing_columns(
 
 
 def _read_reasons(store: Store, request: int) -> LastReasons:
-    reasons, before, entries = LastReasons(), None, list[LedgerRow]()
-    while page := store.entries(request=request, before=before):
-        entries += page
-        before = page[-1].id
-    for row in reversed(entries):
+    reasons = LastReasons()
+    for row in reversed(list(iterate_entries_about(store, request))):
         private = None if row.private is None else canonical_json(row.private)
         reasons.add(request, row.link.kind, row.link.body, private)
     return reasons

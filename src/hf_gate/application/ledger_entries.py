@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 from ..domain.event_descriptions import describe_event
 from ..domain.events import AnyEvent, EventKind, RequestAssigned, decode_event
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
-from ..domain.rows import LedgerRow, RequestRow
+from ..domain.rows import RequestRow
 from ..domain.timestamps import ms_to_iso
+from ..store.ledger import iterate_entries_about
 from ..store.store import Store
 from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
@@ -42,15 +43,10 @@ def read_entries_about(
     store: Store, requests: Iterable[int], keep: Callable[[LedgerLink], bool] = lambda _: True
 ) -> Iterator[LedgerLink]:
     """Yield the entries about these requests (row ids) that `keep` accepts, newest first."""
-    merged = heapq.merge(*(_read_pages_about(store, each) for each in requests), key=lambda row: row.id, reverse=True)
+    merged = heapq.merge(
+        *(iterate_entries_about(store, each) for each in requests), key=lambda row: row.id, reverse=True
+    )
     return filter(keep, (row.link for row in merged))
-
-
-def _read_pages_about(store: Store, request: int) -> Iterator[LedgerRow]:
-    before = None
-    while page := store.entries(request=request, limit=_CHUNK, before=before):
-        yield from page
-        before = page[-1].id
 
 
 def _read_backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:

@@ -18,6 +18,7 @@ from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import find_same_account, read_full_identity
+from ..store.ledger import iterate_entries_about
 from ..store.letters import LetterRow
 from ..store.person_data import join_person_data, read_person_data
 from .assignments import pair_with_details
@@ -35,8 +36,6 @@ from .record_builders import change_record, person_record
 from .records import ChangeRecord
 from .request_record_builders import exported_request
 from .workspace import Workspace
-
-_CHUNK = 200
 
 
 def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] = ()) -> PersonExportRecord:
@@ -74,12 +73,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
 
 
 def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[PersonEntryRecord]:
-    found = []
-    for row in attempts:
-        before = None
-        while page := workspace.store.entries(request=row.id, limit=_CHUNK, before=before):
-            found += [_entry(str(row.repo), each) for each in page]
-            before = page[-1].id
+    found = [_entry(str(row.repo), each) for row in attempts for each in iterate_entries_about(workspace.store, row.id)]
     return sorted(found, key=lambda entry: (entry.at, entry.id))
 
 

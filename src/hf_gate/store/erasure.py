@@ -238,11 +238,6 @@ class ErasureObstacles(NamedTuple):
     unsent: int  # decisions in the tray
     accesses: Sequence[Repo]  # repos where the person has access
 
-    @property
-    def any(self) -> bool:
-        """Whether there is any obstacle."""
-        return bool(self.unsettled or self.runs or self.unsent or self.accesses)
-
 
 class StoredParts(NamedTuple):
     """How much the store holds about a person."""

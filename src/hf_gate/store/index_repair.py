@@ -38,13 +38,8 @@ def _repair(db: Sqlite) -> bool:
     check_revision(revision, db.at, REVISIONS)
     if not find_index_faults(db):
         return False
-    db.begin()
-    try:
+    with db.transaction():
         SearchIndex(db).rebuild()
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise
     db.run("VACUUM")
     db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
     return True

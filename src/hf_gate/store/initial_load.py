@@ -61,13 +61,8 @@ def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
     if db.setting(_MARKER) is None:
         return
-    db.begin()
-    try:
+    with db.transaction():
         for statement in creation_statements(is_sqlite=db.is_sqlite):
             if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES:
                 db.run(statement)
         db.run("DELETE FROM settings WHERE key = ?", (_MARKER,))
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise

@@ -107,8 +107,7 @@ class ChainWriter:
 
 def read_chain_names(db: Database) -> dict[int, str]:
     """Return the name of each repo's chain by the repo's number."""
-    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-    known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo_of(kind, space, name)) for ident, kind, space, name in rows}
+    known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo) for ident, repo in read_repos_by_number(db).items()}
     lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
 
@@ -129,9 +128,7 @@ def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
 
 def iterate_chain(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
     """Iterate over the stored entries of a chain, starting at number `first`."""
-    for page in _iterate_chain_pages(db, f"SELECT {_LINK} FROM ledger l", chain, first):
-        for seq, at, kind, actor, request, body, commitment, digest in page:
-            yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+    return (link for link, _ in iterate_chain_with_runs(db, chain, first))
 
 
 def iterate_chain_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
@@ -222,6 +219,14 @@ def search_entries(
     if len(found) > limit:
         return TimelinePage(rows, rows[-1].id)
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
+
+
+def iterate_entries_about(store: Store, request: int) -> Iterator[LedgerRow]:
+    """Iterate over the entries about a request, newest first."""
+    before = None
+    while page := store.entries(request=request, before=before):
+        yield from page
+        before = page[-1].id
 
 
 def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:

@@ -7,10 +7,10 @@ import json
 from typing import Final
 
 from ..domain.events import canonical_json
-from ..domain.members import Member, MemberOrigin, MemberRole
-from .sql import Database, Row
+from ..domain.members import Member, MemberOrigin
+from .sql import Database, Row, decode_row
 
-_COLUMNS: Final = "id, name, role, repos, link, made_at, account, user_id, proven_at, link_until, origin"
+_COLUMNS: Final = "name, role, repos, link, made_at, id, account, user_id, proven_at, link_until, origin"
 
 
 def read_members(db: Database) -> list[Member]:
@@ -35,7 +35,7 @@ def seal_of(member: Member, link: str | None) -> str:
 def read_seals(db: Database) -> dict[str, str]:
     """Return the seal of each member's row by the member's id."""
     rows = db.rows(f"SELECT {_COLUMNS} FROM members")
-    return {row[0]: seal_of(_member(row), row[4]) for row in rows}
+    return {row[5]: seal_of(_member(row), row[3]) for row in rows}
 
 
 def write_member(db: Database, member: Member, link: str | None) -> None:
@@ -50,25 +50,13 @@ def write_member(db: Database, member: Member, link: str | None) -> None:
     )
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
-        member.id, member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
-        member.made_at, member.account, member.user_id, member.proven_at,
+        member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
+        member.made_at, member.id, member.account, member.user_id, member.proven_at,
         member.link_until, member.origin.value,
     )  # fmt: skip
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 
 def _member(row: Row) -> Member:
-    ident, name, role, repos, link, made_at, account, user_id, proven_at, link_until, origin = row
-    return Member(
-        name=name,
-        role=MemberRole(role),
-        repos=None if repos is None else tuple(json.loads(repos)),
-        has_link=link is not None,
-        made_at=made_at,
-        id=ident,
-        account=account,
-        user_id=user_id,
-        proven_at=proven_at,
-        link_until=link_until,
-        origin=MemberOrigin(origin),
-    )
+    repos = None if row[2] is None else json.loads(row[2])
+    return decode_row(row, Member, repos=repos, has_link=row[3] is not None)

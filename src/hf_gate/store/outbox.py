@@ -35,7 +35,7 @@ from ..domain.notices import (
 )
 from ..domain.timestamps import DAY_MS, HOUR_MS
 from .notice_queue import Subscription, insert_message, queue, read_subscriptions
-from .sql import Database, Row
+from .sql import Database, Row, decode_row
 from .store import Store
 from .writer import Writer
 
@@ -50,12 +50,8 @@ KEPT_MS: Final = 7 * DAY_MS
 
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 _CHECKED_AT: Final = "notices checked at"  # a setting: when the conditions of each event were last compared, as JSON
-_COLUMNS: Final = (
-    "id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at, outcome,"
-    " problem, accepted"
-)
+_COLUMNS: Final = ", ".join(OutboxRow.__struct_fields__)
 _OPEN: Final = "state IN ('waiting', 'sending')"
-_Items: Final = tuple[NoticeItem, ...]
 
 
 # ---- destinations ------------------------------------------------------------------------------------------------------
@@ -315,12 +311,5 @@ def find_failed_heads(store: Store) -> dict[str, tuple[int, str | None]]:
 
 
 def _decode(row: Row) -> OutboxRow:
-    (ident, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts, tried_at, ended_at,
-     outcome, problem, accepted) = row  # fmt: skip
-    return OutboxRow(
-        id=ident, destination=destination, sequence=sequence, state=MessageState(state),
-        items=msgspec.json.decode(items, type=_Items), is_alarm=bool(is_alarm), made_at=made_at, queued_at=queued_at,
-        next_at=next_at, attempts=attempts, tried_at=tried_at, ended_at=ended_at,
-        outcome=None if outcome is None else DeliveryKind(outcome), problem=problem,
-        accepted=msgspec.json.decode(accepted, type=tuple[str, ...]),
-    )  # fmt: skip
+    items, accepted = msgspec.json.decode(row[4]), msgspec.json.decode(row[14])
+    return decode_row(row, OutboxRow, items=items, is_alarm=bool(row[5]), accepted=accepted)

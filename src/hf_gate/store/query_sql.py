@@ -62,6 +62,13 @@ class _ConditionBuilder:
         sql = f"{column} {among}"
         self.result.add(f"({sql}) IS NOT TRUE" if is_not else sql, value)
 
+    def add_verdicts(self, fitting: list[int], *, is_not: bool) -> None:
+        """Add a condition on the number of the verdict; a request without a verdict does not have these."""
+        if is_not:
+            self.add_in("r.verdict_id", fitting, is_not=True)
+        else:
+            self.result.verdicts = _intersect(self.result.verdicts, fitting)
+
     def add_any(self, parts: Iterable[tuple[str, Sequence[object]]], *, is_not: bool) -> None:
         several = list(parts)
         sql = " OR ".join(f"({sql})" for sql, _ in several)
@@ -118,10 +125,7 @@ def _verdict_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
             for ident, value in builder.db.rows(f"SELECT id, {column} FROM verdicts")
             if _matches_any(term.patterns, value)
         ]
-        if term.is_not:
-            builder.add_in("r.verdict_id", fitting, is_not=True)
-        else:
-            builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
+        builder.add_verdicts(fitting, is_not=term.is_not)
 
     return condition
 
@@ -131,10 +135,7 @@ def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
     rows = builder.db.rows("SELECT id, shadow FROM verdicts")
     said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
     fitting = [ident for ident, actions in said.items() if any(_matches_any(term.patterns, one) for one in actions)]
-    if term.is_not:
-        builder.add_in("r.verdict_id", fitting, is_not=True)
-    else:
-        builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
+    builder.add_verdicts(fitting, is_not=term.is_not)
 
 
 def _class_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:

@@ -134,14 +134,9 @@ def _drop_tables(db: Postgres) -> None:
     from .schema import metadata
 
     names = [table.name for table in metadata.sorted_tables]
-    db.begin()
-    try:
+    with db.transaction():
         db.run(f"DROP TABLE IF EXISTS {', '.join([*names, 'alembic_version'])}")
         db.run(f"DROP FUNCTION IF EXISTS {', '.join(_FUNCTIONS)}")
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise
 
 
 def count_unsettled(store: Path) -> int:

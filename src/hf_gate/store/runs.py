@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
 from ..domain.events import EventKind
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
-from ..domain.runs import FINISHED, ChangeState, RunKind, RunState
+from ..domain.runs import FINISHED, ChangeState
 from ..errors import Guarded
-from .sql import Database, Row
+from .sql import Database, Row, decode_row
 from .state_columns import repo_of
 
-_NAMES = (
-    "id", "kind", "actor", "state", "made_at", "plan", "total", "counts", "member", "account", "verbs", "is_free",
-)  # fmt: skip
+_NAMES = RunRow.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
 _UPSERT = (
     f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[1:])}"
 )
-_counts = msgspec.json.Decoder(dict[str, int]).decode
 
 
 def write_run(db: Database, row: RunRow) -> None:
@@ -84,14 +81,8 @@ def read_runs_of(db: Database, member: str) -> list[RunRow]:
 
 
 def _run(row: Row) -> RunRow:
-    values: Mapping[str, object] = dict(zip(_NAMES, row, strict=True)) | {
-        "kind": RunKind(row[1]),
-        "state": RunState(row[3]),
-        "counts": _counts(row[7]),
-        "verbs": _counts(row[10]),
-        "is_free": bool(row[11]),
-    }
-    return RunRow(**values)  # type: ignore[arg-type]
+    counts, verbs = msgspec.json.decode(row[7]), msgspec.json.decode(row[10])
+    return decode_row(row, RunRow, counts=counts, verbs=verbs, is_free=bool(row[11]))
 
 
 SELECT_CHANGES = (

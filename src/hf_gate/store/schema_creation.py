@@ -31,8 +31,7 @@ def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
     """Create an empty store, completely or not at all."""
     if isinstance(db, Sqlite):
         db.rows("PRAGMA journal_mode = WAL")
-    db.begin()
-    try:
+    with db.transaction():
         for statement in creation_statements(is_sqlite=db.is_sqlite):
             db.run(statement)
         db.run("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
@@ -41,7 +40,3 @@ def create_schema(db: Database, about: Mapping[str, str], head: str) -> None:
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", list(about.items()))
         secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
         db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (ERASURE_KEY, secret))
-        db.commit()
-    except BaseException:
-        db.rollback()
-        raise

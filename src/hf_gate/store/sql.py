@@ -41,6 +41,26 @@ class DatabaseConnection(ABC):
     @abstractmethod
     def rows(self, sql: str, values: Values = ()) -> list[Row]: ...
 
+    @abstractmethod
+    def begin(self) -> None: ...
+
+    @abstractmethod
+    def commit(self) -> None: ...
+
+    @abstractmethod
+    def rollback(self) -> None: ...
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what the block writes, or roll all of it back after an error."""
+        self.begin()
+        try:
+            yield
+            self.commit()
+        except BaseException:
+            self.rollback()
+            raise
+
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)
         return found[0] if found else None
@@ -321,9 +341,9 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
     raise problem
 
 
-def decode_row(row: Row, kind: type[T]) -> T:
-    """Return a struct with the values of a row, which has them in the order of its fields."""
-    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)), kind)
+def decode_row(row: Row, kind: type[T], **parsed: object) -> T:
+    """Return a struct with the values of a row in the order of its fields; `parsed` replaces values to decode."""
+    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)) | parsed, kind)
 
 
 @lru_cache(maxsize=512)
