@@ -86,7 +86,7 @@ class RepoPolicies:
         return any(name.startswith(_HISTORY) for name in self.reader.wanted)
 
 
-def compile_policies(policies: Iterable[Policy], tables: Mapping[str, Table]) -> dict[str, CompiledPolicy]:
+def compile_policies(policies: Iterable[Policy], tables: Iterable[str]) -> dict[str, CompiledPolicy]:
     """Compile each policy once, keyed by name; repos share the result."""
     declared = fact_types(tables=tables)
     return {policy.name: compile_policy(policy, declared) for policy in policies}

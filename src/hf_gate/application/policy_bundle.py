@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, tzinfo
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from pathlib import Path
+from typing import Final, Generic, TypeVar
 
 from ..domain.events import canonical_json
 from ..domain.forms import form_from_json
@@ -16,6 +18,7 @@ from ..errors import HfGateError, UsageError
 from ..policy.evaluator import CompiledPolicy
 from ..policy.form_facts import QualityCache
 from ..policy.model import Policy
+from ..policy.policy_parser import ParsedPolicy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import (
@@ -29,6 +32,8 @@ from ..store.store import Store
 from .evaluation import CurrentVerdicts, RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .table_store import read_row_counts, use_versions
 from .workspace import Workspace
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +103,47 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     if location.folder is None:
         raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(location.folder)
-    forms = {str(row.repo): form_from_json(row.form_card) for row in store.repos() if row.form_card}
-    policies, problems = folder.check(forms)
+    cards = tuple((str(row.repo), row.form_card) for row in store.repos() if row.form_card)
+    files = tuple((name, _Identity(parsed)) for name, parsed in folder.files.items())
+    policies = _check_policies(_Identity(folder.config), files, cards)
+    tables = load_tables(folder, policies, store, workspace.now())
+    digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
+    return PolicyBundle(folder, policies, _compile_policies(_Identity(policies), frozenset(tables)), tables, digest)
+
+
+class _Identity(Generic[T]):
+    """A value as the key of a cache: it equals only itself. The cache keeps it, so no other value gets its id."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value: Final = value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Identity) and self.value is other.value
+
+
+@lru_cache(maxsize=4)
+def _check_policies(
+    config: _Identity[WorkspaceConfig],
+    files: tuple[tuple[str, _Identity[ParsedPolicy]], ...],
+    cards: tuple[tuple[str, str], ...],
+) -> tuple[Policy, ...]:
+    """Check policies with the gate forms of the repos, and fill in the templates. Decisions check them again and again."""
+    folder = WorkspaceFolder(Path(), config.value, UTC, {name: parsed.value for name, parsed in files})
+    policies, problems = folder.check({repo: form_from_json(card) for repo, card in cards})
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
-    policies = tuple(fill_templates(policy, folder.config.templates) for policy in policies)
-    tables = load_tables(folder, policies, store, workspace.now())
-    digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)
-    return PolicyBundle(folder, policies, compile_policies(policies, tables), tables, digest)
+    return tuple(fill_templates(policy, config.value.templates) for policy in policies)
+
+
+@lru_cache(maxsize=4)
+def _compile_policies(policies: _Identity[tuple[Policy, ...]], tables: frozenset[str]) -> Mapping[str, CompiledPolicy]:
+    return compile_policies(policies.value, sorted(tables))
 
 
 def load_tables(folder: WorkspaceFolder, policies: Iterable[Policy], store: Store, now: datetime) -> dict[str, Table]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
@@ -15,7 +16,7 @@ from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.policy_checker import check_policy, check_unique_names
 from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
-from ..policy.workspace_config import WorkspaceConfig, parse_config
+from ..policy.workspace_config import ParsedConfig, WorkspaceConfig, parse_config
 from .table_files import inline_table, is_own_file, load_table
 
 CONFIG_NAME: Final = "hf-gate.yaml"
@@ -41,13 +42,20 @@ class WorkspaceFolder:
         return tuple(one.policy for one in each if one.policy is not None), problems
 
 
+@lru_cache(maxsize=8)
+def _parse_config(text: str) -> ParsedConfig:
+    return parse_config(text, CONFIG_NAME, list_zones=available_timezones)
+
+
+_parse_policy: Final = lru_cache(maxsize=32)(parse_policy)
+
+
 def read_folder(path: Path) -> WorkspaceFolder:
-    """Read hf-gate.yaml and the policies.
+    """Read hf-gate.yaml and the policies. Texts that did not change are not parsed again.
 
     Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems.
     """
-    text = _read_text(path / CONFIG_NAME)
-    parsed = parse_config(text, CONFIG_NAME, list_zones=available_timezones)
+    parsed = _parse_config(_read_text(path / CONFIG_NAME))
     if parsed.config is None:
         raise UsageError("\n".join(format_problem(problem) for problem in parsed.problems if problem.is_error))
     desk = parsed.config
@@ -56,7 +64,7 @@ def read_folder(path: Path) -> WorkspaceFolder:
         for file in sorted(path.glob(glob)):
             name = file.relative_to(path).as_posix() if file.is_relative_to(path) else str(file)
             if name not in files and file.is_file():
-                files[name] = parse_policy(_read_text(file), name)
+                files[name] = _parse_policy(_read_text(file), name)
     return WorkspaceFolder(path, desk, ZoneInfo(desk.timezone), files)
 
 
