@@ -8,15 +8,38 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Page
 
 _SCRIPT: Final[str] = Axe().axe_script
-_FIRST_ROWS: Final = 8
-_LATER_ROWS: Final = f"#rows > :nth-child(n+{_FIRST_ROWS + 1}), tbody > tr:nth-child(n+{_FIRST_ROWS + 1})"
-_RUN: Final = """later => axe.run(
-    later ? {exclude: [[later]]} : document, {resultTypes: ["violations"]}).then(found => found.violations)"""
+_OF_A_SHAPE: Final = 2
+_MARK_ALIKE: Final = """most => {
+  const shape = (element) => {
+    const names = [...element.attributes].map(({name, value}) => name + (value === "" ? "-" : ""));
+    const within = [...element.children].map(shape).join();
+    const text = [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+    return `${element.localName}.${element.getAttribute("class")}[${names}]${text ? "t" : ""}(${within})`;
+  };
+  const seen = new Map();
+  for (const row of document.querySelectorAll("#rows > *, tbody > tr, main ul > li")) {
+    const key = row.parentElement.localName + shape(row), count = (seen.get(key) ?? 0) + 1;
+    seen.set(key, count);
+    if (count > most) row.dataset.axeAlike = "";
+  }
+}"""
+_ALIKE: Final = "[data-axe-alike]"
+_COLOURS: Final = ("color-contrast", "link-in-text-block")
+"""The rules whose result depends on colours alone, if what is shown and where it stands does not change."""
+_RUN: Final = """([alike, rules]) => axe.run(
+    document.querySelector(alike) ? {exclude: [[alike]]} : document,
+    {resultTypes: ["violations"], ...(rules ? {runOnly: rules} : {})}).then(found => found.violations)"""
 
 
-def violations(page: Page, *, has_all_rows: bool = True) -> list[dict[str, Any]]:
-    """The violations on a page. `has_all_rows=False`: of a long table only the first rows, for one more look at a page."""
+def violations(page: Page, *, has_all_rows: bool = True, is_recoloured: bool = False) -> list[dict[str, Any]]:
+    """The violations on a page.
+
+    With `has_all_rows=False`, of the rows of a list that have the same elements, classes and attributes, only the first two
+    count. With `is_recoloured`, the page was looked at before, and only its colours have changed.
+    """
     if not page.evaluate("'axe' in window"):
         page.evaluate(_SCRIPT)
-    found: list[dict[str, Any]] = page.evaluate(_RUN, None if has_all_rows else _LATER_ROWS)
+    if not has_all_rows:
+        page.evaluate(_MARK_ALIKE, _OF_A_SHAPE)
+    found: list[dict[str, Any]] = page.evaluate(_RUN, [_ALIKE, list(_COLOURS) if is_recoloured else None])
     return found

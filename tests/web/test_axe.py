@@ -150,7 +150,7 @@ def _looked_at(
     browser: Browser, desk: Desk, width: int, also: tuple[int, Literal["active"] | None] | None = None, **more: Any
 ) -> list[tuple[str, str, str]]:
     """Each page in light and dark, and once more as `also` says. With `also`, each width takes every second page in light
-    and the others in dark, the wide one the other way round; and the later rows of a long table count once a route.
+    and the others in dark, the wide one the other way round; and of rows that are alike two count.
     """
     still = {
         "reduced_motion": "reduce",
@@ -159,12 +159,11 @@ def _looked_at(
     context = browser.new_context(viewport={"width": width, "height": 900}, **still)
     page, found = context.new_page(), []
     page.goto(f"{desk.url}/sign-in?t={desk.room.door.make_link()}")
-    visits = ((path, path == paths[0]) for paths in desk.pages.values() for path in paths)
-    for number, (path, is_first) in enumerate(visits):
+    for number, path in enumerate(path for paths in desk.pages.values() for path in paths):
         _go(page, desk, path)
         for scheme in SCHEMES if also is None else (SCHEMES[(number + (width > 1000)) % 2],):
             page.emulate_media(color_scheme=scheme)
-            told = violations(page, has_all_rows=is_first or also is None)
+            told = violations(page, has_all_rows=also is None)
             found += [(f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
         if _overflows(page, width):
             found.append((path, "scrolls sideways", str(page.evaluate("document.documentElement.scrollWidth"))))
@@ -178,14 +177,18 @@ def _look_again(
     page: Page, path: str, width: int, other: int, forced: Literal["active"] | None
 ) -> list[tuple[str, str, str]]:
     """The page as it stands, at another width or with forced colours; then as it was before."""
-    page.set_viewport_size({"width": other, "height": 900})
-    page.emulate_media(forced_colors=forced)
-    told = violations(page, has_all_rows=False)
+    if other != width:
+        page.set_viewport_size({"width": other, "height": 900})
+    if forced:
+        page.emulate_media(forced_colors=forced)
+    told = violations(page, has_all_rows=False, is_recoloured=other == width)
     found = [(f"{path} {other} {forced}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
-    if _overflows(page, other):
-        found.append((f"{path} {other}", "scrolls sideways", ""))
-    page.emulate_media(forced_colors="none")
-    page.set_viewport_size({"width": width, "height": 900})
+    if other != width:
+        if _overflows(page, other):
+            found.append((f"{path} {other}", "scrolls sideways", ""))
+        page.set_viewport_size({"width": width, "height": 900})
+    if forced:
+        page.emulate_media(forced_colors="none")
     return found
 
 
