@@ -277,6 +277,7 @@ def test_a_run_that_nobody_carries_is_paused_at_once_and_the_loop_leaves_its_peo
     console: Console, cut_off: str
 ) -> None:
     paused = console.run("runs", "pause", cut_off)
+    assert f", workspace {Path.cwd()}\n" in paused.err
     assert paused.out == f"Run {cut_off} has paused. To continue: hf-gate runs resume {cut_off}\n"
     turn = console.run("run", "--once").out
     assert f"2 are held, because run {cut_off} was paused. To continue: hf-gate runs resume {cut_off}" in turn

@@ -174,7 +174,9 @@ def test_a_second_start_gives_another_link_to_the_first(program: Program, folder
 
 
 def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
-    told = _json(_run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json"))
+    invited = _run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json")
+    assert f"as lena-brandt, workspace {folder}\n" in invited.stderr
+    told = _json(invited)
     assert told["role"] == "viewer"
     assert _get(told["link"])[0] == 200, "a page with a button"
     cookie = _press(told["link"])

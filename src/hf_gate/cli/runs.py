@@ -19,7 +19,7 @@ from .confirmation import resume_run
 from .execution import describe_done, done_changes, execute_run, print_run
 from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
 from .output import FIRST_ROWS, Column
-from .workspace import actor_of, load_policies_for, make_executor, open_for_runs, open_workspace
+from .workspace import actor_of, announce, load_policies_for, make_executor, open_for_runs, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -105,6 +105,7 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
     from .. import bootstrap
     from ..application.runs import is_over
 
+    announce(run, writes=True, works_offline=True)
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
         if is_over(known):

@@ -11,7 +11,7 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError, NotAllowed, RepoNotFound, StoreBusy
 from .framework import Run, command
 from .token_rights import DECIDE_HINT, check_decide_right, read_rights
-from .workspace import actor_of, local_user, no_store_error, open_workspace, select_repos
+from .workspace import actor_of, announce, local_user, no_store_error, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -31,6 +31,7 @@ def stop(run: Run) -> int:
 
     if not bootstrap.has_store(run.settings, run.location):
         raise no_store_error()
+    announce(run, writes=True, works_offline=True)
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         now = to_ms(workspace.now())
         is_changed = stop_unattended(workspace.store, _actor(run), now)

@@ -16,7 +16,7 @@ from ..errors import NO_TOKEN_HINT, Guarded, NotAllowed, UsageError
 from ..hub.credentials import resolve_token
 from .framework import Run, command
 from .output import Format
-from .workspace import actor_of, open_workspace, select_repos
+from .workspace import actor_of, announce, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -189,6 +189,7 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
         raise UsageError(
             "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DATE"
         )
+    announce(run, writes=True, works_offline=True)
     answer = send_command(desk, call)
     run.out.document(
         answer, lambda: _answer_lines(answer), quiet=[str(answer.get("link") or answer.get("login_url") or "")]

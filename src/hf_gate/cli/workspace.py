@@ -104,8 +104,11 @@ def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
     return list(dict.fromkeys(gate.repo for owner in owners_of(run) for gate in run.hub.gated_repos(owner)))
 
 
-def announce(run: Run, *, writes: bool = False) -> None:
-    """Print the Hub, account and workspace on stderr, before a write or if they are not the default."""
+def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> None:
+    """Print the Hub, account and workspace on stderr, before a write or if they are not the default.
+
+    Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub.
+    """
     from .. import bootstrap
 
     has_folder, settings = run.location.folder is not None, run.settings
@@ -115,7 +118,7 @@ def announce(run: Run, *, writes: bool = False) -> None:
     try:
         account = run.account
     except (HubUnavailable, NotAllowed, Offline) as problem:
-        if writes:
+        if writes and not works_offline:
             raise
         account = None  # the store can still be read, and a call to the Hub reports the error
         is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(settings)
