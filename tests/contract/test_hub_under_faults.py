@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from hf_gate import Decision, Hub
+from hf_gate import AsyncHub, Decision, Hub
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
@@ -237,3 +238,24 @@ def test_a_wait_longer_than_max_wait_raises_and_nothing_is_sent() -> None:
                 hub.grant_access(repo, "ada")
         assert raised.value.exit_code == 75
         assert local.stats()["calls"].get("POST grant", 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        ("fail_before:status=502", r"the Hub answers with errors, or not at all; the next attempt would be in \d+ s"),
+        ("limit_bare", r"the rate limit would delay this by \d+ s"),
+    ],
+)
+def test_a_wait_longer_than_max_wait_says_what_it_waits_for(fault: str, words: str) -> None:
+    with LocalHub(requests=10, repos=1, faults=[fault]) as local:
+        url, token, repo = local.url, local.tokens["owner"], local.repos[0]["repo"]
+        with Hub(token, url, max_wait=2) as hub, pytest.raises(HubUnavailable, match=words):
+            list(hub.list_pending(repo))
+
+        async def read() -> None:
+            async with AsyncHub(token, url, max_wait=2) as hub:
+                assert [each async for each in hub.list_pending(repo)] == []
+
+        with pytest.raises(HubUnavailable, match=words):
+            asyncio.run(read())

@@ -128,11 +128,7 @@ class AsyncDriver:
                     return None
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
-                    return NoReply(
-                        FailureReason.WAIT_TOO_LONG,
-                        False,
-                        f"the rate limit would delay this by {waited + wait:.0f} s",
-                    )
+                    return self.budget.refuse_wait(self.clock.now(), send, waited + wait)
                 await queue.wait(max(self.clock.to_real_seconds(wait), 0.0005), is_new=is_new)
                 is_new = False
             return NoReply(FailureReason.NOT_SENT, False, "the client was closed", self.clock.now())

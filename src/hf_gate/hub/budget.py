@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 from weakref import WeakSet, WeakValueDictionary
 
-from ..protocol.messages import Answer, HubCall, Reply
-from ..protocol.pacing import Outlook, Pacer
+from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from ..protocol.pacing import Outlook, Pacer, WaitReason
 
 _log = logging.getLogger("hf_gate")
 _log.addHandler(logging.NullHandler())  # logs nothing unless the application configures logging
@@ -102,6 +102,14 @@ class CallBudget:
         """Return the state of the rate limits for progress displays."""
         with self._lock:
             return self._pacer.outlook(now)
+
+    def refuse_wait(self, now: float, send: HubCall, seconds: float) -> NoReply:
+        """Return the answer to a call that is not sent because it would wait too long; it says why."""
+        with self._lock:
+            reason = self._pacer.outlook(now, send.bucket).waiting_why
+        is_down = reason is WaitReason.UNAVAILABLE
+        why = f"{reason}; the next attempt would be in" if is_down else "the rate limit would delay this by"
+        return NoReply(FailureReason.WAIT_TOO_LONG, False, f"{why} {seconds:.0f} s")
 
     def jitter(self) -> float:
         """Return a random share between 0 and 1."""

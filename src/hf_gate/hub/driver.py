@@ -143,11 +143,7 @@ class Driver:
                     return None
                 waited = self.clock.now() - start
                 if limit is not None and waited + wait > limit:
-                    return NoReply(
-                        FailureReason.WAIT_TOO_LONG,
-                        False,
-                        f"the rate limit would delay this by {waited + wait:.0f} s",
-                    )
+                    return self.budget.refuse_wait(self.clock.now(), send, waited + wait)
                 left = max(min(stop_signal.until, self._stop_signal.until) - time.monotonic(), 0.0)
                 self.budget.wait_for_answer(
                     min(self.clock.to_real_seconds(wait), left), lambda: self._is_forbidden(send, stop_signal)
