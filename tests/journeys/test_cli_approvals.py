@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -61,6 +62,37 @@ def test_the_first_acceptance_is_deferred_and_the_second_is_sent(fresh: LocalHub
     assert "accepted; can download now" in second.out
     assert status_of(fresh, "ada-l") == "accepted"
     assert owner.run("show", f"ada-l@{MODEL}", "--json").json["approvals"] is None
+
+
+def test_the_list_marks_a_request_that_has_one_of_two_approvals(fresh: LocalHub, desk: Path) -> None:
+    owner = Console(fresh)
+    assert owner.run("sync", "--full").code == 0
+    assert "APPROVALS" not in owner.run("ls", MODEL).out
+    assert owner.run("accept", f"ada-l@{MODEL}").code == 0
+    head, *lines = owner.run("ls", MODEL).out.splitlines()
+    at = head.index("APPROVALS")
+    marks = {line.split()[1]: line[at : at + 9].strip() for line in lines}
+    assert marks == {"ada-l": "1 of 2", "bob99": "-"}
+    listed = owner.run("ls", MODEL, "--json").json
+    jsonschema.validate(listed, SCHEMAS["ls"])
+    shown = owner.run("show", f"ada-l@{MODEL}", "--json").json["approvals"]
+    assert {row["user"]: row["approvals"] for row in listed} == {"ada-l": shown, "bob99": None}
+    assert [one["by"] for one in shown["given"]] == ["lena-brandt"]
+    cells = {
+        row["user"]: row["approvals"]
+        for row in csv.DictReader(owner.run("ls", MODEL, "--format", "csv").out.split("\n"))
+    }
+    assert (json.loads(cells["ada-l"]), cells["bob99"]) == (shown, "")
+    assert owner.run("ls", MODEL, "--live", "--json").json[0]["approvals"] is None
+    policy = desk / "policies" / "lantern.yaml"
+    policy.write_text(POLICY.replace("then: accept", "then: human"))
+    assert "APPROVALS" not in owner.run("ls", MODEL).out, "the approval was for another rule"
+    policy.write_text("rules: [")
+    assert [row["approvals"] for row in owner.run("ls", MODEL, "--json").json] == [None, None], "nobody knows"
+    policy.write_text(POLICY)
+    assert Console(fresh, "admin").run("accept", f"ada-l@{MODEL}").code == 0
+    listed = owner.run("ls", MODEL, "--status", "all", "--json").json
+    assert [row["approvals"] for row in listed] == [None, None]
 
 
 @pytest.mark.usefixtures("desk")

@@ -65,7 +65,7 @@ def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
 
 REQUEST_KEYS = (
     "repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at", "reviewed_at",
-    "answers", "quality", "verdict", "grant", "assigned_to", "deputy",
+    "answers", "quality", "verdict", "grant", "assigned_to", "deputy", "approvals",
 )  # fmt: skip
 
 

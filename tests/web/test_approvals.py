@@ -55,6 +55,10 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     assert "1 decision failed" not in words(mia.get("/queue"))
     assert "Approve (2 of 2)" in words(page)
     assert "<b>the</b>" not in page.body
+    approvals = {one["user"]: one["approvals"] for one in lena.get("/queue.json").json}
+    assert ([one["by"] for one in approvals["ada"]["given"]], approvals["ada"]["needed"]) == (["mia"], 2)
+    assert approvals["bo"] is None
+    assert {one["user"]: one["approvals"] for one in lena.get("/api/v1/requests").json["requests"]} == approvals
     accept(room, lena)
     room.leave()
     assert status(room) == "accepted"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
@@ -15,7 +16,7 @@ from ..domain.query import Query
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, ms_to_iso
 from ..store.approvals import find_approved
-from .approval_needs import BundleReader, read_needs
+from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .approvals import ApprovalBook
 from .records import ApprovalRecord, ApprovalsRecord
 from .workspace import Workspace
@@ -80,7 +81,7 @@ def read_approval_status(
     book = ApprovalBook(workspace.store, workspace.store.reads)
     return {
         row.id: _status_of(book, row, need, stored, me)
-        for row, need, stored in _iterate_doubles(workspace, book, rows, read_bundle)
+        for row, need, stored in _iterate_doubles(workspace, book, rows, read_needs(workspace, read_bundle))
     }
 
 
@@ -91,8 +92,39 @@ def read_approvals_record(workspace: Workspace, row: RequestRow) -> ApprovalsRec
     status = read_approval_status(workspace, [row], Approver("", None, None)).get(row.id)
     if status is None:
         return None
-    given = [ApprovalRecord(by=one.actor, at=ms_to_iso(one.at)) for one in status.given]
-    return ApprovalsRecord(needed=status.needed, given=given)
+    return _record_of(status.needed, status.given)
+
+
+class ApprovalsReader:
+    """Reads the approvals of requests in a list. Only those that somebody approved are looked at: the others are many.
+
+    Policies are read at most once, and only if a listed request was approved.
+    """
+
+    def __init__(self, workspace: Workspace, read_bundle: BundleReader | None = None) -> None:
+        self._workspace, self._read_bundle = workspace, read_bundle
+        self._approved = frozenset(find_approved(workspace.store.reads))
+
+    @cached_property
+    def _needs(self) -> ReviewerNeeds:
+        return read_needs(self._workspace, self._read_bundle)
+
+    def read_records(self, rows: Iterable[RequestRow]) -> dict[int, ApprovalsRecord]:
+        """Return the approvals that count now, of pending requests with at least one."""
+        found = [row for row in rows if row.id in self._approved and row.state.status == Status.PENDING]
+        if not found:
+            return {}
+        book = ApprovalBook(self._workspace.store, self._workspace.store.reads)
+        counted = {
+            row.id: (need.count, book.select_counted(row, need, stored))
+            for row, need, stored in _iterate_doubles(self._workspace, book, found, self._needs)
+            if not need.problem
+        }
+        return {ident: _record_of(needed, given) for ident, (needed, given) in counted.items() if given}
+
+
+def _record_of(needed: int, given: Iterable[Approval | ApprovalLine]) -> ApprovalsRecord:
+    return ApprovalsRecord(needed=needed, given=[ApprovalRecord(by=one.actor, at=ms_to_iso(one.at)) for one in given])
 
 
 def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:
@@ -119,17 +151,19 @@ def has_half_approved(
 def _find_half_approved(
     workspace: Workspace, rows: Collection[RequestRow], read_bundle: BundleReader | None
 ) -> Iterator[int]:
-    book = ApprovalBook(workspace.store, workspace.store.reads)
-    for row, need, stored in _iterate_doubles(workspace, book, rows, read_bundle) if rows else ():
+    if not rows:
+        return
+    book, needs = ApprovalBook(workspace.store, workspace.store.reads), read_needs(workspace, read_bundle)
+    for row, need, stored in _iterate_doubles(workspace, book, rows, needs):
         if 0 < len(book.select_counted(row, need, stored)) < need.count:
             yield row.id
 
 
 def _iterate_doubles(
-    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], read_bundle: BundleReader | None
+    workspace: Workspace, book: ApprovalBook, rows: Iterable[RequestRow], needs: ReviewerNeeds
 ) -> Iterator[tuple[RequestRow, ReviewerNeed, Sequence[Approval]]]:
     """Yield the requests that need two people, each with its need and its stored approvals."""
-    needs, now = read_needs(workspace, read_bundle), workspace.now()
+    now = workspace.now()
     for repo, here in group_by_repo(rows).items():
         wanted = needs.compute(repo, here, now)
         stored = book.list_stored(wanted)

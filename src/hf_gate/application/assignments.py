@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from ..domain.batches import split_into_batches
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole
@@ -15,6 +16,8 @@ from ..domain.timestamps import from_ms, to_ms
 from ..errors import Stale, UsageError
 from ..store.absences import find_deputies, read_absences
 from ..store.assignments import AssignmentResult, may_be_assigned, write_assignments
+from .approval_needs import BundleReader
+from .approval_status import ApprovalsReader
 from .approvals import read_deciders
 from .grant_records import pair_with_grants
 from .request_record_builders import RowDetails
@@ -23,6 +26,7 @@ from .workspace import Workspace
 MAX_ASSIGNED: Final = 1000  # requests assigned at once
 NOBODY: Final = "nobody"
 _ME: Final = "me"
+_CHUNK: Final = 500  # requests whose details are read together
 
 
 class Assignee(NamedTuple):
@@ -62,13 +66,19 @@ def find_assignee_id(workspace: Workspace, name: str | None, now: datetime) -> s
 
 
 def pair_with_details(
-    workspace: Workspace, rows: Iterable[RequestRow], now: datetime
+    workspace: Workspace, rows: Iterable[RequestRow], now: datetime, read_bundle: BundleReader | None = None
 ) -> Iterator[tuple[RequestRow, RowDetails]]:
-    """Iterate over requests with the access that each gives now, and the member who should decide it."""
-    assignees = read_assignees(workspace, now)
-    for row, grant in pair_with_grants(workspace.store, rows):
-        one = assignees.get(row.state.assigned or "")
-        yield row, RowDetails(grant) if one is None else RowDetails(grant, one.name, one.deputy)
+    """Iterate over requests with the access that each gives now, the member who should decide it, and its approvals.
+
+    `read_bundle` returns policies that are already compiled.
+    """
+    assignees, approvals = read_assignees(workspace, now), ApprovalsReader(workspace, read_bundle)
+    for chunk in split_into_batches(rows, _CHUNK):
+        approved = approvals.read_records(chunk)
+        for row, grant in pair_with_grants(workspace.store, chunk):
+            one = assignees.get(row.state.assigned or "")
+            name, deputy = (None, None) if one is None else (one.name, one.deputy)
+            yield row, RowDetails(grant, name, deputy, approved.get(row.id))
 
 
 def list_assignable(workspace: Workspace, row: RequestRow | None = None) -> list[Member]:

@@ -66,6 +66,20 @@ class GrantRecord(Record, frozen=True, kw_only=True):
     agreement: Annotated[str | None, Meta(description="the signed row that the last verdict names")]
 
 
+class ApprovalRecord(Record, frozen=True, kw_only=True):
+    """One approval of a request that needs several people."""
+
+    by: str
+    at: Time
+
+
+class ApprovalsRecord(Record, frozen=True, kw_only=True):
+    """The approvals of a pending request that needs several people."""
+
+    needed: Count
+    given: Annotated[list[ApprovalRecord], Meta(description="those that count now")]
+
+
 class RequestRecord(Record, frozen=True, kw_only=True):
     """One access request."""
 
@@ -85,6 +99,12 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
     assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]
     deputy: Annotated[str | None, Meta(description="the member who stands in while that one is away")]
+    approvals: Annotated[
+        ApprovalsRecord | None,
+        Meta(
+            description="null if one person can accept, without a store, of the past, and in lists before the first approval"
+        ),
+    ]
 
 
 class TermsRecord(Record, frozen=True, kw_only=True):
@@ -126,26 +146,11 @@ class HistoryRecord(Record, frozen=True, kw_only=True):
     text: str
 
 
-class ApprovalRecord(Record, frozen=True, kw_only=True):
-    """One approval of a request that needs several people."""
-
-    by: str
-    at: Time
-
-
-class ApprovalsRecord(Record, frozen=True, kw_only=True):
-    """The approvals of a pending request that needs several people."""
-
-    needed: Count
-    given: Annotated[list[ApprovalRecord], Meta(description="those that count now")]
-
-
 class ShownRequest(RequestRecord, frozen=True, kw_only=True):
     """One request with the account and the history of its requester."""
 
     granted_by: str | None
     account: AccountRecord | None
-    approvals: Annotated[ApprovalsRecord | None, Meta(description="null if one person can accept, or without a store")]
     history: Annotated[list[HistoryRecord] | None, Meta(description="the oldest first; null without a store")]
 
 

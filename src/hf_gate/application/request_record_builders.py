@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ..domain.ids import Person
 from ..domain.requests import AccessRequest
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
-from .records import TICKS, AttemptRecord, ExportedRequest, GrantRecord, RequestRecord, VerdictRecord, extend_record
+from .records import (
+    TICKS,
+    ApprovalsRecord,
+    AttemptRecord,
+    ExportedRequest,
+    GrantRecord,
+    RequestRecord,
+    VerdictRecord,
+    extend_record,
+)
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
@@ -19,11 +28,12 @@ if TYPE_CHECKING:
 
 
 class RowDetails(NamedTuple):
-    """What is known of a stored request beside its row: its access, and who should decide it."""
+    """What is known of a stored request beside its row: its access, who should decide it, and who approved it."""
 
     grant: GrantRecord | None = None
     assigned_to: str | None = None
     deputy: str | None = None
+    approvals: ApprovalsRecord | None = None
 
 
 NO_DETAILS: Final = RowDetails()
@@ -115,6 +125,7 @@ def _build_record(
         grant=details.grant,
         assigned_to=details.assigned_to,
         deputy=details.deputy,
+        approvals=details.approvals,
     )
 
 

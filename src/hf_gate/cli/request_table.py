@@ -53,6 +53,8 @@ def ls_columns(
         columns.append(Column("STATUS", lambda row: row.status))
     if any(row.assigned_to for row in rows):
         columns.append(Column("ASSIGNED", describe_assignee, is_flexible=True, min_width=8, drop_rank=4))
+    if any(row.approvals for row in rows):
+        columns.append(Column("APPROVALS", _approvals_cell))
     if any(row.verdict for row in rows):
         columns.append(
             Column("VERDICT", lambda row: verdict_cell(row, now), is_flexible=True, min_width=10, drop_rank=5)
@@ -83,6 +85,12 @@ def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
 def describe_assignee(row: RequestRecord) -> str:
     """Return the member who should decide a request, and who stands in."""
     return f"{row.assigned_to or '-'}{f' ({row.deputy} stands in)' if row.deputy else ''}"
+
+
+def _approvals_cell(row: RequestRecord) -> str:
+    """Return how many of the needed approvals a request has; `-` before the first."""
+    found = row.approvals
+    return "-" if found is None else f"{len(found.given)} of {found.needed}"
 
 
 def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:

@@ -66,19 +66,10 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
         ShownRequest,
         granted_by=request.granted_by.username if request.granted_by else None,
         account=None if profile is None else account_record(profile, request.person.created_at),
-        approvals=_read_approvals(workspace, attempts, request.status),
         history=None if workspace is None else _read_history(workspace, attempts),
     )
     run.out.record(shown, lambda: _lines(request, shown, run.now()), quiet=[target_argument(shown)])
     return 0
-
-
-def _read_approvals(workspace: Workspace | None, attempts: Sequence[RequestRow], status: str) -> ApprovalsRecord | None:
-    if workspace is None or not attempts or status != Status.PENDING:
-        return None
-    from ..application.approval_status import read_approvals_record
-
-    return read_approvals_record(workspace, attempts[-1])
 
 
 def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
@@ -130,6 +121,7 @@ def _current_request(
     run: Run, workspace: Workspace | None, request_target: RequestTarget, attempts: Sequence[RequestRow]
 ) -> tuple[RequestRecord, AccessRequest]:
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
+    from ..application.approval_status import read_approvals_record
     from ..application.assignments import pair_with_details
     from ..application.policy_bundle import read_current_verdicts
 
@@ -137,12 +129,15 @@ def _current_request(
     details = NO_DETAILS
     if workspace is not None and attempts:
         details = next(one for _, one in pair_with_details(workspace, attempts[-1:], workspace.now()))
+        details = details._replace(approvals=read_approvals_record(workspace, attempts[-1]))  # also before the first
     try:
         request = find_request(run, request_target)
     except RequestNotFound:
         if not attempts or attempts[-1].request is None:
             raise
         return stored_request(attempts[-1], verdicts, details), attempts[-1].request
+    if request.status != Status.PENDING:
+        details = details._replace(approvals=None)
     return request_record(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 

@@ -348,7 +348,8 @@ def export(context: RequestContext) -> Response:
 def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iterator[RequestRecord]:
     """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
-    with_quality, pairs = context.params.get("kind") != "csv", pair_with_details(context.workspace, rows, context.now)
+    with_quality = context.params.get("kind") != "csv"
+    pairs = pair_with_details(context.workspace, rows, context.now, lambda: context.app_state.policies.current)
     return (stored_request(row, verdicts, details, with_quality=with_quality) for row, details in pairs)
 
 
