@@ -203,7 +203,7 @@ class PartEvaluation:
     """Collects the results of one part of a list."""
 
     def __init__(self, store: Store, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
-        self.approved = frozenset(find_fully_approved(store.reads, policy_set.repo, MAX_CHANGES))
+        self.approved = frozenset(find_fully_approved(store, policy_set.repo, MAX_CHANGES))
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
         self._times = EvaluationTimes(policy_set, now)
         self._hasher = LookupHasher(store, policy_set.tables)

@@ -17,7 +17,7 @@ from . import events as e
 from .display_text import pluralize
 from .ids import Repo
 from .lifecycle import Status
-from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso, to_ms
+from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso
 
 
 class NoticeEvent(StrEnum):
@@ -394,8 +394,3 @@ def subject_of(items: Sequence[NoticeItem]) -> str:
     alarms = {item.event for item in items if item.event.is_alarm and item.facts.get("state") != "over"}
     alarm = next((event for event in _SUBJECTS if event in alarms), None)
     return "hf-gate: digest" if alarm is None else f"hf-gate: {_SUBJECTS[alarm]}, and more"
-
-
-def next_digest_ms(after: int, at: time, zone: tzinfo) -> int:
-    """Return `next_digest` in ms."""
-    return to_ms(next_digest(from_ms(after), at, zone))

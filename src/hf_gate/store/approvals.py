@@ -65,12 +65,11 @@ def find_approved(db: Database) -> list[int]:
     return [row[0] for row in db.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]
 
 
-def find_fully_approved(db: Database, repo: Repo, most: int) -> list[int]:
+def find_fully_approved(store: Store, repo: Repo, most: int) -> list[int]:
     """Return the requests of a repo whose current version has at least two approvals, whether they count or not."""
-    where = "o.type = ? AND o.namespace = ? AND o.name = ? AND r.is_current"
-    sql = f"{_APPROVED} JOIN repos o ON o.id = r.repo_id WHERE {where} GROUP BY a.request_id HAVING count(*) > 1"
-    values = (repo.type.value, repo.namespace, repo.name, most)
-    return [row[0] for row in db.rows(f"{sql} ORDER BY a.request_id LIMIT ?", values)]
+    sql = f"{_APPROVED} WHERE r.repo_id = ? AND r.is_current GROUP BY a.request_id HAVING count(*) > 1"
+    rows = store.reads.rows(f"{sql} ORDER BY a.request_id LIMIT ?", (store.repo_id(repo), most))
+    return [row[0] for row in rows]
 
 
 def _approval_of(row: Row) -> Approval:
@@ -84,9 +83,9 @@ def _approval_of(row: Row) -> Approval:
 
 def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
     """Return how many pending requests of a repo a person should have decided by now; at most `most`."""
-    where = f"{IS_OVERDUE} AND r.is_current AND o.type = ? AND o.namespace = ? AND o.name = ?"
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r JOIN repos o ON o.id = r.repo_id WHERE {where} LIMIT ?) AS late"
-    return store.reads.count(sql, (now, repo.type.value, repo.namespace, repo.name, most))
+    where = f"{IS_OVERDUE} AND r.is_current AND r.repo_id = ?"
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r WHERE {where} LIMIT ?) AS late"
+    return store.reads.count(sql, (now, store.repo_id(repo), most))
 
 
 # ---- authors of policy versions --------------------------------------------------------------------------------------

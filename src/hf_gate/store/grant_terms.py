@@ -76,11 +76,11 @@ def count_grants_by_terms(store: Store) -> Iterator[tuple[Repo, GrantTerms, int]
 def iterate_grants_with_terms(store: Store, repo: Repo) -> Iterator[list[RequestRow]]:
     """Iterate over the current requests of a repo whose ends can move, in pages, ordered by number."""
     sql = (
-        "SELECT r.id FROM requests r JOIN repos o ON o.id = r.repo_id WHERE o.type = ? AND o.namespace = ? AND o.name = ?"
-        f" AND r.terms IS NOT NULL AND r.is_current AND r.id > ? ORDER BY r.id LIMIT {_PAGE}"
+        "SELECT id FROM requests WHERE repo_id = ? AND terms IS NOT NULL AND is_current AND id > ?"
+        f" ORDER BY id LIMIT {_PAGE}"
     )
-    last = 0
-    while found := [ident for (ident,) in store.reads.rows(sql, (repo.type.value, repo.namespace, repo.name, last))]:
+    repo_id, last = store.repo_id(repo), 0
+    while found := [ident for (ident,) in store.reads.rows(sql, (repo_id, last))]:
         rows = store.requests(found)
         yield [rows[ident] for ident in found if ident in rows]
         last = found[-1]

@@ -30,10 +30,10 @@ from ..domain.notices import (
     NoticeItem,
     NoticeMode,
     OutboxRow,
-    next_digest_ms,
+    next_digest,
     retry_wait,
 )
-from ..domain.timestamps import DAY_MS, HOUR_MS
+from ..domain.timestamps import DAY_MS, HOUR_MS, from_ms
 from .notice_queue import Subscription, insert_message, queue, read_subscriptions
 from .sql import Database, Row, decode_row
 from .store import Store
@@ -119,7 +119,8 @@ def close_digests(store: Store, now: int) -> None:
 
 
 def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
-    return next_digest_ms(min(first_at, now), time.fromisoformat(one.digest_at), ZoneInfo(one.zone)) <= now
+    at, zone = time.fromisoformat(one.digest_at), ZoneInfo(one.zone)
+    return next_digest(from_ms(min(first_at, now)), at, zone) <= from_ms(now)
 
 
 # ---- conditions --------------------------------------------------------------------------------------------------------

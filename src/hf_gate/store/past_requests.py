@@ -31,10 +31,8 @@ _FIRST_SEEN: Final = EventKind.REQUEST_SEEN.value
 
 def read_first_time(store: Store, repo: Repo) -> int | None:
     """Return the time (ms) of the first entry about a repo; None without entries."""
-    sql = (
-        "SELECT l.at FROM ledger l JOIN repos o ON o.id = l.repo_id WHERE o.type = ? AND o.namespace = ? AND o.name = ?"
-    )
-    found = store.reads.row(f"{sql} ORDER BY l.seq LIMIT 1", (repo.type.value, repo.namespace, repo.name))
+    sql = "SELECT at FROM ledger WHERE repo_id = ? ORDER BY seq LIMIT 1"
+    found = store.reads.row(sql, (store.repo_id(repo),))
     return None if found is None else int(found[0])
 
 

@@ -82,10 +82,11 @@ class Store(StoreConnections):
 
     def repo(self, repo: Repo) -> RepoRow | None:
         """Return a repo, or None if the store does not know it."""
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         return None if ident is None else repos.read_repo(self.reads, ident)
 
-    def _repo_id(self, repo: Repo) -> int | None:
+    def repo_id(self, repo: Repo) -> int | None:
+        """Return the number of a repo, or None; no row has None as its repo."""
         where = (repo.type.value, repo.namespace, repo.name)
         found = self.reads.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
         return None if found is None else int(found[0])
@@ -94,7 +95,7 @@ class Store(StoreConnections):
 
     def latest_attempts(self, repo: Repo, seen: Sequence[AccessRequest]) -> Sequence[KnownRequest | None]:
         """Return the stored latest attempt for each of these records, in their order; None if unknown."""
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         return [None] * len(seen) if ident is None else self._attempt_reader(ident).read_latest(seen)
 
     def match_records(
@@ -102,7 +103,7 @@ class Store(StoreConnections):
     ) -> Sequence[tuple[KnownRequest | None, AccessRequest]]:
         """Return each record with its stored latest attempt. Records of erased people lose their personal data."""
         records, rows = strip_erased(self.reads, seen)
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         if ident is None:
             return [(None, one) for one in records]
         reader = self._attempt_reader(ident)
@@ -115,7 +116,7 @@ class Store(StoreConnections):
 
     def attempts_not_in(self, repo: Repo, seen: Collection[int]) -> Iterator[KnownRequest]:
         """Iterate over the current requests whose numbers are not in `seen`, except withdrawn ones."""
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         return iter(()) if ident is None else self._attempt_reader(ident).iterate_missing(seen)
 
     def _attempt_reader(self, repo_id: int) -> LatestAttemptReader:
@@ -135,7 +136,7 @@ class Store(StoreConnections):
 
         `part` is the range between two split points.
         """
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         if ident is None:
             return
         where, select = (
@@ -157,7 +158,7 @@ class Store(StoreConnections):
 
     def split_points(self, repo: Repo, status: str, size: int) -> Sequence[ListPosition]:
         """Return the positions that split this list into parts of about `size` requests."""
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         return [] if ident is None else find_split_points(self.reads, ident, status, size)
 
     def request(self, ident: int) -> RequestRow | None:
@@ -199,7 +200,7 @@ class Store(StoreConnections):
 
     def _read_requests(self, where: str, values: list[object], repo: Repo | None) -> list[RequestRow]:
         if repo is not None:
-            ident = self._repo_id(repo)
+            ident = self.repo_id(repo)
             if ident is None:
                 return []
             where, values = f"{where} AND r.repo_id = ?", [*values, ident]
@@ -257,7 +258,7 @@ class Store(StoreConnections):
         self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
     ) -> Mapping[int, HistoryRow]:
         """Return the past decisions about each person, in this repo and elsewhere (all other repos, or those in `within`)."""
-        ident = self._repo_id(repo)
+        ident = self.repo_id(repo)
         here, elsewhere = read_history(self.reads, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
         was = {row[0]: row[1:] for row in here}
@@ -292,7 +293,7 @@ class Store(StoreConnections):
         self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
     ) -> Sequence[ChangeRow]:
         """Return the changes of a run in the order of the plan, for one repo or for all repos."""
-        ident = None if repo is None else self._repo_id(repo) or -1
+        ident = None if repo is None else self.repo_id(repo) or -1
         return runs.read_changes(self.reads, run, states, limit, ident)
 
     def plan(self, digest: str) -> bytes | None:
