@@ -7,15 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application import setting_keys
+from hf_gate.cli.schemas import schema_of
 from hf_gate.config import Flags, read_settings
 from hf_gate.testing import LocalHub
 from tests.web.kit import Program, a_program, write_desk
@@ -197,6 +200,31 @@ def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, fo
     assert _run(folder, local, "ui", "revoke", "nobody").returncode == 2
 
 
+def test_each_answer_of_a_running_desk_follows_its_schema(program: Program, folder: Path, local: LocalHub) -> None:
+    assert _get(program.login_url)[0] == 303
+    day = f"{bootstrap.utc_now() + timedelta(days=9):%Y-%m-%d}"
+    calls = [
+        ("invite", "noor"),
+        ("invite", "wim"),
+        ("away", "noor", "--deputy", "wim", "--until", day),
+        ("absences",),
+        ("members",),
+        ("back", "noor"),
+        ("link",),
+        ("sessions",),
+        ("revoke", "noor"),
+        ("revoke", "wim"),
+    ]
+    found = {}
+    for what, *more in calls:
+        found[what] = _json(_run(folder, local, "ui", what, *more, "--json"))
+        jsonschema.validate(found[what], schema_of(f"ui-{what}"))
+    ended = _json(_run(folder, local, "ui", "end", found["sessions"]["sessions"][0]["id"], "--json"))
+    jsonschema.validate(ended, schema_of("ui-end"))
+    jsonschema.validate(_json(_run(folder, local, "ui", "--no-open", "--json")), schema_of("ui"))
+    assert [one["absence"]["until"] for one in found["members"]["members"] if one["absence"]] == [day]
+
+
 def test_a_member_proves_their_account_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
     if "noor" not in local.tokens:
         local.add_people([{"username": "noor"}])
@@ -210,6 +238,7 @@ def test_a_member_proves_their_account_from_the_terminal(program: Program, folde
     unasked = _run(folder, local, *as_noor, "ui", "prove", link)
     assert (unasked.returncode, "Add --yes" in unasked.stderr) == (6, True)
     done = _json(_run(folder, local, *as_noor, "ui", "prove", link, "--yes", "--json"))
+    jsonschema.validate(done, schema_of("ui-prove"))
     assert done["account"] == "noor"
     assert (_get(told["link"])[0], _get(f"{program.url}/queue", cookie)[0], _get(done["link"])[0]) == (401, 401, 200)
     (noor,) = [one for one in _json(_run(folder, local, "ui", "members", "--json"))["members"] if one["name"] == "noor"]

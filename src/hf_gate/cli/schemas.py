@@ -35,6 +35,7 @@ from ..application.records import (
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
 from ..application.undelivered import UndeliveredRecord
 from ..domain.lifecycle import STATUSES
+from ..domain.members import MemberRole
 from ..domain.notices import DeliveryKind, OutgoingMessage
 from ..domain.outcomes import OutcomeKind
 from ..plan.model import Plan
@@ -129,6 +130,8 @@ _SYNC_RESULTS: Final[dict[str, object]] = {
     "failed": _array(_object(repo=_TEXT, repo_type=_REPO_TYPE, why=_TEXT)),
 }
 _MODE: Final[Schema] = {"enum": ["shadow", "enforce"]}
+_ROLE: Final[Schema] = {"enum": list(MemberRole)}
+_ABSENCE: Final = ("until", "deputy", "stands_in")
 _TABLE: Final = _object(
     table=_TEXT,
     file=_MAYBE,
@@ -346,6 +349,31 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         ),
         control=_TEXT,
     ),
+    "ui": _object(url=_TEXT, login_url=_TEXT, pid=_COUNT),
+    "ui-link": _document(login_url=_TEXT),
+    "ui-invite": _document(name=_TEXT, role=_ROLE, link=_TEXT, account=_MAYBE, account_id=_MAYBE),
+    "ui-prove": _document(name=_TEXT, role=_ROLE, account=_TEXT, link=_TEXT),
+    "ui-revoke": _document(name=_TEXT),
+    "ui-members": _document(
+        members=_array(
+            _object(
+                name=_TEXT,
+                role=_ROLE,
+                repos=_array(_TEXT),
+                link=_BOOL,
+                link_state=_TEXT,
+                account=_MAYBE,
+                proven=_BOOL,
+                absence=_maybe(_object(name=_TEXT, **dict.fromkeys(_ABSENCE, _TEXT))),
+            )
+        )
+    ),
+    "ui-sessions": _document(
+        sessions=_array(_object(id=_TEXT, member=_TEXT, method=_TEXT, browser=_TEXT, began_at=_TIME, seen_at=_TIME))
+    ),
+    "ui-end": _document(session=_TEXT),
+    "ui-absences": _document(absences=_array(_object(name=_TEXT, **dict.fromkeys(_ABSENCE, _TEXT)))),
+    "ui-away": _document(name=_TEXT, **dict.fromkeys(_ABSENCE, _MAYBE)),
     "version": _document(version=_TEXT, python=_TEXT),
     "config-path": {
         "type": "object",
@@ -381,6 +409,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "table-diff": "table-import",
     "repos-form": "form-check",
     "unassign": "assign",
+    "ui-back": "ui-away",
 }
 
 
