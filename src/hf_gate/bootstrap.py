@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from .domain.requests import AccessRequest
     from .hub.client import Hub
     from .sources.domain_lists import DomainLists
-    from .store.store import Store
 
 _STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk finish sooner
 _ACCOUNT_MAX_AGE: Final = 24 * 3600  # seconds; the account of a token never changes, but its organisations may
@@ -108,11 +107,8 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     cached = _read_json(settings.paths.accounts)
     if (found := _cached_account(cached.get(key), moment)) is not None:
         return found
-    try:
-        account = hub().whoami()
-    except (NotAllowed, HubUnavailable, Offline):
-        raise
-    except HfGateError:  # hf-gate also works with a Hub that has no whoami
+    account = _ask_account(hub())
+    if account is None:
         return None
     entry = {
         "name": account.name,
@@ -124,6 +120,16 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     with suppress(OSError):  # without a writable cache, each command makes one additional call
         write_private_file(settings.paths.accounts, json.dumps({**_drop_expired(cached, moment), key: entry}).encode())
     return account
+
+
+def _ask_account(hub: Hub) -> Account | None:
+    """Ask for the account of the Hub's token; None if the Hub has no `whoami`, without which hf-gate works too."""
+    try:
+        return hub.whoami()
+    except (NotAllowed, HubUnavailable, Offline):
+        raise
+    except HfGateError:
+        return None
 
 
 def read_account(settings: Settings, token: str) -> Account:
@@ -202,45 +208,6 @@ def store_url(settings: Settings, location: WorkspaceLocation) -> str:
         return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
     scheme, mark, path = location.config.store.partition("sqlite:///")
     return f"{scheme}{mark}{location.folder / Path(path).expanduser()}" if mark else location.config.store
-
-
-def open_store(
-    settings: Settings,
-    location: WorkspaceLocation,
-    *,
-    read_only: bool = False,
-    lends: bool = False,
-    waits: bool = True,
-    command: str = "",
-    on_wait: Callable[[str, float], None] = lambda _, __: None,
-) -> Store:
-    """Open the store of a workspace, or this user's store for one Hub. Create it if there is none, unless `read_only`.
-
-    `lends`: other processes may write while this one does not (see `Store.hold_write_lock`). With `waits` false,
-    StoreBusy is raised at once if another process holds the store. Other processes see `command` as the name of the
-    holder. `on_wait`: see `store.write_lock`.
-    """
-    from .store.opening import WAIT_S
-    from .store.opening import open_store as open_store_at
-
-    lists = lru_cache(1)(_load_lists)
-    endpoint, url = endpoint_of(settings), store_url(settings, location)
-    if location.folder is None and not read_only:
-        make_private_folder(settings.paths.stores)
-    return open_store_at(
-        url,
-        endpoint=endpoint,
-        world=get_world_id(endpoint, _probe_limit(settings)),
-        read_only=read_only,
-        lends=lends,
-        wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # a page must not wait long
-        on_wait=on_wait,
-        host=gethostname(),
-        command=command,
-        country_of=_make_country_lookup(lists),
-        load_classifier=partial(_load_classifier, lists),
-        erasures=None if location.folder is None or url.startswith("sqlite:") else location.folder / "erasures.jsonl",
-    )
 
 
 def store_wait(settings: Settings) -> float:
@@ -332,14 +299,7 @@ class Connection:
 
         Use this where an account counts as a person, because each user can write into the cache.
         """
-        if not has_token(self.settings):
-            return None
-        try:
-            return self.hub.whoami()
-        except (NotAllowed, HubUnavailable, Offline):
-            raise
-        except HfGateError:  # the Hub has no whoami
-            return None
+        return _ask_account(self.hub) if has_token(self.settings) else None
 
     @cached_property
     def clock(self) -> HubClock:
@@ -367,12 +327,32 @@ def open_workspace(
     command: str = "",
     on_wait: Callable[[str, float], None] = lambda _, __: None,
 ) -> Workspace:
-    """Open the workspace of a location; see `open_store` for the options. The caller closes it."""
-    from .application.workspace import Workspace
+    """Open the workspace of a location, or this user's store for one Hub. The caller closes it.
 
-    settings = connection.settings
+    Creates the store if there is none, unless `read_only`. `lends`: other processes may write while this one does not
+    (see `Store.hold_write_lock`). With `waits` false, StoreBusy is raised at once if another process holds the store.
+    Other processes see `command` as the name of the holder. `on_wait`: see `store.write_lock`.
+    """
+    from .application.workspace import Workspace
+    from .store.opening import WAIT_S, open_store
+
+    settings, lists = connection.settings, lru_cache(1)(_load_lists)
+    endpoint, url = endpoint_of(settings), store_url(settings, location)
+    if location.folder is None and not read_only:
+        make_private_folder(settings.paths.stores)
     store = open_store(
-        settings, location, read_only=read_only, lends=lends, waits=waits, command=command, on_wait=on_wait
+        url,
+        endpoint=endpoint,
+        world=get_world_id(endpoint, _probe_limit(settings)),
+        read_only=read_only,
+        lends=lends,
+        wait=min(store_wait(settings), WAIT_S if lends else math.inf) if waits else 0.0,  # a page must not wait long
+        on_wait=on_wait,
+        host=gethostname(),
+        command=command,
+        country_of=_make_country_lookup(lists),
+        load_classifier=partial(_load_classifier, lists),
+        erasures=None if location.folder is None or url.startswith("sqlite:") else location.folder / "erasures.jsonl",
     )
     reopen = partial(reopen_workspace, settings)
     return Workspace(settings, location, store, clock=connection.clock, open_hub=lambda: connection.hub, reopen=reopen)

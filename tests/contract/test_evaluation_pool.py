@@ -19,7 +19,7 @@ from hf_gate.application.planning import propose_plan
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.sync import sync_repo
 from hf_gate.application.sync_schedule import SyncKind
-from hf_gate.bootstrap import Connection, open_store, open_workspace, read_location
+from hf_gate.bootstrap import Connection, open_workspace, read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain.ids import parse_repo
 from hf_gate.errors import Guarded
@@ -59,10 +59,10 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with LocalHub(requests=600, repos=2, seed=3) as local, Hub(local.tokens["owner"], local.url) as hub:
         paths = Paths(folder / "c", folder / "d", folder / "s", folder / "k")
         settings = Settings(paths, endpoint=local.url, workspace=folder)
-        with open_store(settings, read_location(settings)) as store:
+        with open_workspace(Connection(settings), read_location(settings)) as workspace:
             for line in local.repos:
                 repo = parse_repo(line["repo"], line["repo_type"])
-                sync_repo(hub, store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
+                sync_repo(hub, workspace.store, HubClock(hub.endpoint, lambda: hub), repo, SyncKind.FULL, actor="lena")
         yield settings
 
 

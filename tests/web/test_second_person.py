@@ -255,9 +255,9 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         assert (refused.returncode, "Ask noor to open the plan and agree." in refused.stderr) == (6, True), (
             refused.stderr
         )
-    with bootstrap.open_store(
-        full.app_state.workspace.settings, full.app_state.workspace.location
-    ) as full.app_state.workspace.store:
+    connection = bootstrap.Connection(full.app_state.workspace.settings)
+    with bootstrap.open_workspace(connection, full.app_state.workspace.location) as opened:
+        full.app_state.workspace.store = opened.store
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)
     resumed = [sys.executable, "-m", "hf_gate", "runs", "resume", "r_old"]

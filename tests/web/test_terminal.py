@@ -119,8 +119,9 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
     settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder)), {}, folder)
     with a_program(folder, local, "600s") as program:
         cookie = _get(program.login_url)[1]
-        with bootstrap.open_store(settings, bootstrap.read_location(settings)) as store:
-            row = store.find_by_identity(None, "cyd")[0]
+        connection = bootstrap.Connection(settings)
+        with bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as writing:
+            row = writing.store.find_by_identity(None, "cyd")[0]
             values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token}
             status, page = _post(f"{program.url}/tray", cookie, values)
             assert status == 503

@@ -81,14 +81,6 @@ def _get_clock(app: HubState, _: HttpRequest) -> dict[str, object]:
     return {"now": app.clock.now(), "rate": app.clock.rate}
 
 
-def _get_outbox(app: HubState, _: HttpRequest) -> list[dict[str, str | None]]:
-    return app.world.outbox
-
-
-def _get_repos(app: HubState, _: HttpRequest) -> list[dict[str, object]]:
-    return app.describe_repos()
-
-
 def _get_faults(app: HubState, _: HttpRequest) -> list[str]:
     return [fault.spec for fault in app.faults.active]
 
@@ -229,8 +221,8 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("GET", "journal"): _get_journal,
     ("GET", "stats"): _get_stats,
     ("GET", "clock"): _get_clock,
-    ("GET", "outbox"): _get_outbox,
-    ("GET", "repos"): _get_repos,
+    ("GET", "outbox"): lambda app, _: app.world.outbox,
+    ("GET", "repos"): lambda app, _: app.describe_repos(),
     ("GET", "faults"): _get_faults,
     ("POST", "faults"): _set_faults,
     ("POST", "clock"): _advance_clock,

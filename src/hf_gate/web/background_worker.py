@@ -74,14 +74,8 @@ class BackgroundWorker:
                     self._recover()
                     recovered_at = time.monotonic()
                 self._send_due()
-            except HfGateError as problem:
-                self.app_state.tray_service.problem = str(problem)
-            except OSError as problem:
-                _log.warning("sending from the tray failed: %s", problem.strerror)
-                self.app_state.tray_service.problem = f"this machine: {problem.strerror}"
-            except Exception:  # noqa: BLE001 - without the thread nothing would be sent any more
-                _log.exception("sending from the tray failed")
-                self.app_state.tray_service.problem = "hf-gate failed; the log has the traceback"
+            except Exception as problem:  # noqa: BLE001 - without the thread nothing would be sent any more
+                self.app_state.tray_service.problem = _describe_failure("sending from the tray", problem)
             self.app_state.wake.wait(_TICK)
             self.app_state.wake.clear()
 
@@ -126,14 +120,8 @@ class BackgroundWorker:
             self.app_state.sync_status.is_syncing = True
             try:
                 pause = self._next_pause(pause, found=self._sync_repos())
-            except HfGateError as problem:
-                self.app_state.sync_status.problem = str(problem)
-            except OSError as problem:  # for example no free file descriptor
-                _log.warning("the sync failed: %s", problem.strerror)
-                self.app_state.sync_status.problem = f"this machine: {problem.strerror}"
-            except Exception:  # noqa: BLE001 - without the thread nothing would be synced any more
-                _log.exception("the sync failed")
-                self.app_state.sync_status.problem = "hf-gate failed; the log has the traceback"
+            except Exception as problem:  # noqa: BLE001 - without the thread nothing would be synced any more
+                self.app_state.sync_status.problem = _describe_failure("the sync", problem)
             self.app_state.sync_status.is_syncing = False
             self.app_state.sync_status.next_at = self.app_state.now() + timedelta(seconds=pause)
             if self._sync_requested.wait(pause):
@@ -156,21 +144,10 @@ class BackgroundWorker:
                 return found
             try:
                 with app_state.workspace.store.hold_write_lock():
-                    due = choose_sync(
-                        app_state.workspace.store.repo(repo),
-                        to_ms(app_state.now()),
-                        read_last_full_sync(app_state.workspace.store, repo),
-                    )
-                    found |= bool(
-                        sync_repo(
-                            app_state.workspace.hub,
-                            app_state.workspace.store,
-                            app_state.workspace.clock,
-                            repo,
-                            due.kind,
-                            actor=app_state.owner,
-                        ).change_count
-                    )
+                    workspace, store = app_state.workspace, app_state.workspace.store
+                    due = choose_sync(store.repo(repo), to_ms(app_state.now()), read_last_full_sync(store, repo))
+                    synced = sync_repo(workspace.hub, store, workspace.clock, repo, due.kind, actor=app_state.owner)
+                    found |= bool(synced.change_count)
             except HfGateError as trouble:
                 problem = f"{repo}: {trouble}"
         app_state.sync_status.problem = problem
@@ -198,6 +175,17 @@ class BackgroundWorker:
                 sources=workspace.sources,
                 change_filter=RecordOnly(),
             )
+
+
+def _describe_failure(what: str, problem: Exception) -> str:
+    """Return what a page says about a failure in a thread; the log has what it does not say."""
+    if isinstance(problem, HfGateError):
+        return str(problem)
+    if isinstance(problem, OSError):  # for example no free file descriptor
+        _log.warning("%s failed: %s", what, problem.strerror)
+        return f"this machine: {problem.strerror}"
+    _log.error("%s failed", what, exc_info=problem)
+    return "hf-gate failed; the log has the traceback"
 
 
 def _fingerprint_config(workspace: Workspace) -> tuple[int, int] | None:
