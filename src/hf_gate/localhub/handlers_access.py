@@ -129,7 +129,7 @@ def grant(context: CallContext) -> HttpResponse:
             context.now_ms,
             context.now_ms,
             caller.account,
-            mailed=False,
+            has_email=False,
         )
         context.world.add_request(hub_repo, row, context.now_ms, "grant", caller.name)
     elif (row.status, Status.ACCEPTED) not in ALLOWED_MOVES["grant"]:

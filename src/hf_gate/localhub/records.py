@@ -7,32 +7,25 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, NamedTuple
 
+from msgspec import Struct
 from sortedcontainers import SortedKeyList
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 
 
-class HubAccount:
+class HubAccount(Struct, array_like=True, eq=False):
     """A user or an organisation. The first 8 digits of `id` are the time of creation in seconds."""
 
-    __slots__ = ("counts", "email", "fullname", "id", "is_pro", "kind", "orgs", "username", "verified_orgs")
-
-    def __init__(
-        self,
-        hub_id: str,
-        username: str,
-        fullname: str = "",
-        email: str | None = None,
-        *,
-        kind: str = "user",
-        is_pro: bool = False,
-        verified_orgs: tuple[str, ...] = (),
-        orgs: tuple[tuple[str, str, str], ...] = (),
-        counts: tuple[int, int, int] = (0, 0, 0),
-    ) -> None:
-        self.id, self.username, self.fullname, self.email, self.kind = hub_id, username, fullname, email, kind
-        self.is_pro, self.verified_orgs, self.orgs, self.counts = is_pro, verified_orgs, orgs, counts
+    id: str
+    username: str
+    fullname: str = ""
+    email: str | None = None
+    kind: str = "user"
+    is_pro: bool = False
+    verified_orgs: tuple[str, ...] = ()
+    orgs: tuple[tuple[str, str, str], ...] = ()
+    counts: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def created_ms(self) -> int:
@@ -68,31 +61,18 @@ class Commit(NamedTuple):
     files: dict[str, bytes]
 
 
+@dataclass(slots=True, eq=False)
 class StoredRequest:
-    """One access request. `mailed` is False for a request made by a grant; `answers` is JSON as in lists."""
+    """One access request. `has_email` is False for a request made by a grant; `answers` is JSON as in lists."""
 
-    __slots__ = ("account", "answers", "asked_ms", "granter", "has_email", "id", "reviewed_ms", "status")
-
-    def __init__(
-        self,
-        request_id: str,
-        account: HubAccount,
-        status: Status,
-        asked_ms: int,
-        reviewed_ms: int | None = None,
-        granter: HubAccount | None = None,
-        *,
-        mailed: bool = True,
-        answers: bytes | None = None,
-    ) -> None:
-        self.id, self.account, self.status, self.asked_ms = request_id, account, status, asked_ms
-        self.reviewed_ms, self.granter, self.has_email, self.answers = reviewed_ms, granter, mailed, answers
-
-    def copy(self) -> StoredRequest:
-        return StoredRequest(
-            self.id, self.account, self.status, self.asked_ms, self.reviewed_ms, self.granter,
-            mailed=self.has_email, answers=self.answers,
-        )  # fmt: skip
+    id: str
+    account: HubAccount
+    status: Status
+    asked_ms: int
+    reviewed_ms: int | None = None
+    granter: HubAccount | None = None
+    has_email: bool = True
+    answers: bytes | None = None
 
 
 # Lists are sorted by the time of the request, then by id, and read from the end: newest first.

@@ -140,7 +140,7 @@ def _load_requests(
         of_repo[generated.repo_index].append(
             StoredRequest(
                 generated.request_id, people[generated.person_index], status, generated.asked_ms, generated.reviewed_ms, granter,
-                mailed=not generated.is_granted, answers=answers,
+                has_email=not generated.is_granted, answers=answers,
             )
         )  # fmt: skip
     for hub_repo, requests in zip(gates, of_repo, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from ..domain.ids import Repo, RepoType, is_id
@@ -202,7 +203,7 @@ class World:
 
     def ask_again(self, hub_repo: HubRepo, old: StoredRequest, new: StoredRequest, now_ms: int, token: str) -> None:
         """Replace a reset request with a new one: same id, new time, no review."""
-        self._remember(hub_repo, old, old.copy(), now_ms)
+        self._remember(hub_repo, old, replace(old), now_ms)
         hub_repo.lists[old.status].remove(old)
         hub_repo.people[new.account.id] = hub_repo.requests[new.id] = new
         hub_repo.lists[new.status].add(new)
@@ -212,7 +213,7 @@ class World:
 
     def withdraw_request(self, hub_repo: HubRepo, row: StoredRequest, now_ms: int, route: str, token: str) -> None:
         """Delete a request that the requester withdraws."""
-        self._remember(hub_repo, row, row.copy(), now_ms)
+        self._remember(hub_repo, row, replace(row), now_ms)
         hub_repo.lists[row.status].remove(row)
         del hub_repo.people[row.account.id], hub_repo.requests[row.id]
         self._log_move(hub_repo, row, row.status, None, now_ms, route, token)
@@ -228,7 +229,7 @@ class World:
         reason: str | None = None,
     ) -> None:
         """Set the status as a reviewer does. The time of the request stays; returning to pending removes the review."""
-        self._remember(hub_repo, row, row.copy(), now_ms)
+        self._remember(hub_repo, row, replace(row), now_ms)
         before = row.status
         hub_repo.lists[row.status].remove(row)
         row.status = after

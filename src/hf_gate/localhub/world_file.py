@@ -17,18 +17,6 @@ VERSION = 1
 WORLD_FILE, ORACLE_FILE = "world.json", "oracle.jsonl"
 
 
-class _SavedAccount(Struct, array_like=True):
-    id: str
-    username: str
-    fullname: str
-    email: str | None
-    kind: str
-    is_pro: bool
-    verified_orgs: tuple[str, ...]
-    orgs: tuple[tuple[str, str, str], ...]
-    counts: tuple[int, int, int]
-
-
 class _SavedToken(Struct):
     name: str
     secret: str
@@ -83,7 +71,7 @@ class SavedWorld(Struct):
     seed: int
     world_id: str
     made: int
-    accounts: list[_SavedAccount]
+    accounts: list[HubAccount]
     orgs: dict[str, dict[str, str]]
     tokens: list[_SavedToken]
     revoked: list[str]
@@ -126,10 +114,7 @@ def _to_saved_world(world: World, now_ms: int) -> SavedWorld:
         world.seed,
         world.world_id,
         world.id_counter,
-        [
-            _SavedAccount(a.id, a.username, a.fullname, a.email, a.kind, a.is_pro, a.verified_orgs, a.orgs, a.counts)
-            for a in world.accounts.values()
-        ],
+        list(world.accounts.values()),
         {org.account.id: org.roles for org in world.orgs.values()},
         [
             _SavedToken(
@@ -173,13 +158,9 @@ def _to_saved_repo(hub_repo: HubRepo) -> _SavedRepo:
 def _from_saved_world(saved: SavedWorld) -> World:
     world = World(saved.seed, saved.world_id)
     world.id_counter, world.outbox, world.revoked = saved.made, saved.outbox, set(saved.revoked)
-    for a in saved.accounts:
-        account = HubAccount(
-            a.id, a.username, a.fullname, a.email,
-            kind=a.kind, is_pro=a.is_pro, verified_orgs=a.verified_orgs, orgs=a.orgs, counts=a.counts,
-        )  # fmt: skip
-        if a.id in saved.orgs:
-            world.add_org(account).roles.update(saved.orgs[a.id])
+    for account in saved.accounts:
+        if account.id in saved.orgs:
+            world.add_org(account).roles.update(saved.orgs[account.id])
         else:
             world.add_account(account)
     for t in saved.tokens:
@@ -215,7 +196,7 @@ def _restore_repo(world: World, saved: _SavedRepo) -> None:
     rows = [
         StoredRequest(
             r.id, people[r.account], r.status, r.asked_ms, r.reviewed_ms, people[r.granter] if r.granter else None,
-            mailed=r.mailed, answers=None if r.answers == b"null" else bytes(r.answers),
+            has_email=r.mailed, answers=None if r.answers == b"null" else bytes(r.answers),
         )
         for r in saved.rows
     ]  # fmt: skip
