@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
@@ -187,9 +187,7 @@ def build_whoami_call() -> HubCall:
 def build_next_call(first: HubCall, path: str) -> HubCall:
     """Build the call for a next page: like `first`, but with another path and bulk priority."""
     lane = Lane.BULK_READ if first.lane is Lane.READ else first.lane
-    return HubCall(
-        first.endpoint, first.method, path, None, lane, first.bucket, first.is_change, first.max_bytes, first.accept
-    )
+    return replace(first, path=path, body=None, lane=lane, within=None)
 
 
 def _build_reason(status: str, reason: str | None) -> dict[str, str]:
