@@ -24,6 +24,7 @@ START_PATH: Final = frozenset(
 DEFERRED_ON_START_PATH: Final[Mapping[str, str]] = {
     "difflib": "suggests a command after a typing error",
     "hf_gate.config": "settings, which --help does not need",
+    "hf_gate.hub.credentials": "names the source of a refused token",
     "msgspec": "encodes output",
     "tomllib": "parses a settings file, which most users do not have",
     "traceback": "prints the trace when HF_GATE_DEBUG is set",

@@ -15,7 +15,6 @@ import click
 from click.core import ParameterSource
 
 from ..errors import NotAllowed, UsageError
-from ..hub.credentials import name_token_source
 from .output import FIRST_ROWS, Format, Output, resolve_format
 
 if TYPE_CHECKING:
@@ -238,6 +237,7 @@ class GateCommand(click.Command):
 def explain_refused_token(run: Run, problem: NotAllowed) -> None:
     """Name where the token comes from, and say of a 401 whether a token was sent: the Hub's answer is the same."""
     from .. import bootstrap
+    from ..hub.credentials import name_token_source
 
     problem.hint = name_token_source(problem.hint, run.settings.token_from)
     if problem.status != HTTPStatus.UNAUTHORIZED:
