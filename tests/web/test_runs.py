@@ -130,6 +130,18 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
         assert "done 4" in words(lena.get(run))
 
 
+def test_a_run_whose_token_is_refused_says_that_the_desk_needs_another(asked: Room) -> None:
+    lena = asked.visitor()
+    place = made(asked, lena)
+    with Hub("hf_local_nobody", asked.local.url) as stranger:
+        asked.app_state.workspace.hub = stranger
+        run = lena.post(place, {"do": "apply"}).headers["location"]
+        ended(asked, run)
+        said = words(lena.get(run))
+    assert "(401). Replace the token of the desk. This call needs repo.content.read" in said
+    assert "HF_TOKEN" not in said
+
+
 # ---- again, and back -----------------------------------------------------------------------------------------------------
 
 

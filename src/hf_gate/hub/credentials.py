@@ -63,7 +63,8 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
 def name_token_source(hint: str, token_from: str | None) -> str:
     """Return a hint in which the advice to set a token names where this process gets its token.
 
-    `token_from` is the option or the profile with the token; None means that `huggingface_hub` finds it.
+    `token_from` is the option or the profile with the token, or the process that has it. None means that
+    `huggingface_hub` finds it.
     """
     if token_from is not None:
         advice = f"Replace the token of {token_from}"

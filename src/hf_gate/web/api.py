@@ -29,6 +29,7 @@ from ..domain.members import Member, MemberRole
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError
+from ..hub.credentials import name_token_source
 from .exports import EscapedJSON
 from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
@@ -333,7 +334,7 @@ class _Api:
         except Refused as problem:
             return _error(problem.status, str(problem), problem.hint)
         except HfGateError as problem:
-            return _error(self._desk.status_of(problem), str(problem), problem.hint or "")
+            return _error(self._desk.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
 
 
 def _error(status: int, error: str, hint: str) -> Response:

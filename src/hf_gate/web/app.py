@@ -20,6 +20,7 @@ from ..domain.members import Member
 from ..domain.network_hosts import is_loopback_host
 from ..domain.timestamps import format_span
 from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, Stale, StoreUnavailable, UsageError
+from ..hub.credentials import name_token_source
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .app_state import AppState
 from .draft_pool import DraftBusy
@@ -317,7 +318,7 @@ class DeskApp:
         except Refused as problem:
             return _error_page(context, str(problem), problem.hint, problem.status)
         except HfGateError as problem:
-            return _error_page(context, str(problem), problem.hint or "", status_of(problem))
+            return _error_page(context, str(problem), name_token_source(problem.hint, "the desk"), status_of(problem))
         except Exception:  # noqa: BLE001 - show an error page; the log has the traceback
             _log.exception("no page for %s %s", route.method, route.path)
             return _error_page(

@@ -10,6 +10,7 @@ from ..application.records import PlanRecord
 from ..domain.members import MemberRole
 from ..domain.rows import PlanRow
 from ..domain.timestamps import from_ms, ms_to_iso
+from ..hub.credentials import name_token_source
 from ..plan.words import describe_counts, describe_effects
 from .app_state import AppState
 from .exports import export_response
@@ -47,7 +48,7 @@ def page(context: RequestContext) -> Response:
         may_make=context.member.role.covers(MemberRole.ADMIN) and context.workspace.location.folder is not None,
         is_making=maker.is_busy,
         problem=None if problem is None else str(problem),
-        hint="" if problem is None else problem.hint,
+        hint="" if problem is None else name_token_source(problem.hint, "the desk"),
     )
 
 

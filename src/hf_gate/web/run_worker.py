@@ -26,6 +26,7 @@ from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunState
 from ..errors import HfGateError
+from ..hub.credentials import name_token_source
 
 if TYPE_CHECKING:
     from .app_state import AppState
@@ -128,7 +129,7 @@ class RunWorker:
                 ):  # other processes must not take this run for an interrupted one
                     self._execute(job)
             except HfGateError as problem:
-                job.problem, job.hint = str(problem), problem.hint or ""
+                job.problem, job.hint = str(problem), name_token_source(problem.hint, "the desk")
             except Exception:  # noqa: BLE001 - without the thread no further run would be executed
                 _log.exception("run %s failed", job.run)
                 job.problem, job.hint = "hf-gate failed; the log has the traceback.", "Please report it."
