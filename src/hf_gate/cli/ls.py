@@ -266,7 +266,7 @@ def _finish(run: Run, reader: _ListingReader, shown: int | None, *, allow_incomp
     for listing, completeness in doubts:
         out.warn(f"the list of {listing.repo} is not proved complete: {completeness.why}.")
         for record in listing.quarantined[:3]:
-            out.warn(f"unreadable record: {record}")
+            out.warn(f"unreadable record ({record.reason}): {record.raw}")
     return 0 if allow_incomplete or not doubts else 5
 
 
