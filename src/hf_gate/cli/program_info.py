@@ -139,7 +139,7 @@ Data goes to stdout, messages to stderr. --format is one of:
   agent   values separated by tabs, full times; text of requesters is in columns named untrusted_
   json    one document (--json); missing values are null, times are ISO 8601 with milliseconds and Z
   jsonl   one object per line, as `hf-gate accept -` reads it
-  csv     one row per record, one column per answer; no cell is a formula
+  csv     one row per record, one column per answer (not its quality); no cell is a formula
   quiet   only ids or names (-q)
 `hf-gate schema NAME` prints the JSON Schema of each document.
 
