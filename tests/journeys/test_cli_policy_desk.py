@@ -329,6 +329,16 @@ def test_new_writes_nothing_in_a_dry_run_and_takes_no_name_that_leaves_the_folde
         assert at.run("policy", "new", name, "--like", "class").code == 2
 
 
+def test_new_writes_no_policy_with_a_table_of_a_name_that_the_workspace_has(at: Desk) -> None:
+    workspace = at.folder / "hf-gate.yaml"
+    workspace.write_text(workspace.read_text("utf-8") + 'tables: {partners: ["@example.org"]}\n', "utf-8")
+    refused = at.run("policy", "new", "first", "--like", "academic")
+    assert (refused.code, "hf-gate.yaml also defines table `partners`" in refused.error) == (2, True)
+    assert not (at.folder / "policies" / "first.yaml").exists()
+    assert at.run("policy", "new", "first", "--like", "academic", "--dry-run").code == 0
+    assert at.run("policy", "new", "first", "--like", "consumer").code == 0
+
+
 # ---- what check knows once the repos were read ----------------------------------------------------------------------------
 
 

@@ -24,7 +24,7 @@ from .policy_tables import CheckedTable, check_tables, relative_name
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
-    from ..policy.model import Policy, PolicyProblem
+    from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_parser import ParsedPolicy
     from ..policy.strict_yaml import SourceText
@@ -249,12 +249,19 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     if dry_run:
         sys.stdout.write(text)
         return 0
+    tables = _tables(text)
+    own = {table.name for table in found.config.tables}
+    if taken := sorted(table.name for table in tables if table.name in own):
+        raise UsageError(
+            f"hf-gate.yaml also defines table `{taken[0]}`, and names must be unique; nothing was written.",
+            hint="Use --dry-run to print the policy, and remove its table if yours has the same meaning.",
+        )
     path = _new_path(found.folder, found.config, name)
     if os.path.lexists(path):
         raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
     write_private_file(path, text.encode())
     written = relative_name(found.folder, str(path.relative_to(found.folder)))
-    missing = [file for file in _table_files(text) if not (found.folder / file).exists()]
+    missing = [table.file for table in tables if table.file and not (found.folder / table.file).exists()]
     doc = {"policy": name, "like": like, "file": written, "missing": missing}
     run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
     return 0
@@ -267,11 +274,11 @@ def _lines(path: str, missing: list[str]) -> Iterator[str]:
     yield "Next: review the file, then hf-gate policy check"
 
 
-def _table_files(text: str) -> list[str]:
+def _tables(text: str) -> Sequence[TableSpec]:
     from ..policy.policy_parser import parse_policy
 
     policy = parse_policy(text).policy
-    return [table.file for table in policy.tables if table.file] if policy else []
+    return policy.tables if policy else ()
 
 
 def _example_text(like: str, name: str, config: WorkspaceConfig) -> str:
