@@ -5,6 +5,7 @@ Nothing here patches code. The environment is set before anything of ours is imp
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import shutil
@@ -226,6 +227,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[:] = [item for item in items if not item.get_closest_marker("torture")]
 
 
+def pytest_collection_finish() -> None:
+    """What is loaded now stays: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PROFILE != "dev":
         from tests.house.test_gauges import gauges
@@ -263,7 +270,8 @@ def postgres_uri() -> Iterator[str]:
                 get_server(folder, cleanup_mode="delete")
                 break
         server = get_server(folder, cleanup_mode="delete")
-    for setting in ("fsync", "full_page_writes"):  # no test cuts this server's power
+    # No test cuts this server's power. Stores of tests are small: nothing is compiled for them, or analysed meanwhile.
+    for setting in ("fsync", "full_page_writes", "jit", "autovacuum"):
         server.psql(f"ALTER SYSTEM SET {setting} = off")
     server.psql("SELECT pg_reload_conf()")
     yield server.get_uri()

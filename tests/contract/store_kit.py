@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
+from hf_gate.domain.erasure import SECRET_BYTES
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
 from hf_gate.domain.request_version import RequestVersion, content_digest
@@ -21,6 +25,7 @@ from hf_gate.policy.request_classifier import AnswerClassifier
 from hf_gate.protocol.codec import read_page
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.rule_versions import read_rules_version
+from hf_gate.store.erased import ERASURE_KEY
 from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.sql import Postgres, Sqlite
@@ -30,6 +35,9 @@ ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
 MED = Repo(RepoType.MODEL, "acme", "med-7b")
 _schemas = itertools.count(1)
+_databases: deque[str] = deque()
+_KEPT = 16
+"""More than one test has at a time."""
 
 
 def read_selected(store: Store, pick: str) -> dict[int, RequestVersion]:
@@ -40,7 +48,7 @@ def read_selected(store: Store, pick: str) -> dict[int, RequestVersion]:
 
 
 def new_schema(uri: str) -> str:
-    """The URL of an empty place on a server."""
+    """The URL of an empty place on a server. If it may contain an empty store, `new_store` costs a third."""
     name = f"store_{next(_schemas)}"
     with psycopg.connect(uri, autocommit=True) as connection:
         connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
@@ -48,9 +56,55 @@ def new_schema(uri: str) -> str:
     return f"{uri}{'&' if '?' in uri else '?'}options=-csearch_path%3D{name}"
 
 
+def new_store(uri: str, endpoint: str = ENDPOINT) -> str:
+    """The URL of a database with an empty store of this Hub: a copy of one that this process makes once.
+
+    Databases that nobody is connected to are dropped after a while: the more tables a server has, the slower it gets.
+    """
+    name, template = f"store_{next(_schemas)}", _make_template(uri)
+    with psycopg.connect(uri, autocommit=True) as connection:
+        while len(_databases) > _KEPT:
+            old = _databases.popleft()
+            try:
+                connection.execute(f"DROP DATABASE IF EXISTS {old}".encode())
+            except psycopg.errors.ObjectInUse:
+                _databases.append(old)
+                break
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+    _databases.append(name)
+    url = _in_database(uri, name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        key = os.urandom(SECRET_BYTES).hex()  # each store has its own
+        connection.execute("UPDATE settings SET value = %s WHERE key = %s", (key, ERASURE_KEY))
+        if endpoint != ENDPOINT:
+            connection.execute("UPDATE about SET value = %s WHERE key = 'endpoint'", (endpoint,))
+    return url
+
+
+@cache
+def _make_template(uri: str) -> str:
+    name = "store_template"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    open_store(_in_database(uri, name), endpoint=ENDPOINT).close()
+    return name
+
+
+def _in_database(uri: str, name: str) -> str:
+    return urlsplit(uri)._replace(path=f"/{name}").geturl()
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Where an empty store can be made: each test runs on both databases."""
+    """Where a store can be opened that is empty or does not exist yet: each test runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
+    return new_store(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where no store exists yet, for tests of how one is made: each test runs on both databases."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
     return new_schema(request.getfixturevalue("postgres_uri"))

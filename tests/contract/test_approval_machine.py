@@ -39,7 +39,8 @@ from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.contract.store_kit import new_schema, place
+from tests.contract.store_kit import empty_place as place
+from tests.contract.store_kit import new_store
 from tests.contract.test_approvals import DOUBLE
 from tests.torture.books import OURS
 from tests.torture.failing import Failing, Killed
@@ -286,7 +287,7 @@ def test_on_sqlite() -> None:
 
 def test_on_postgresql(postgres_uri: str) -> None:
     class OnServer(ApprovalMachine):
-        make_place = staticmethod(lambda _: new_schema(postgres_uri))
+        make_place = staticmethod(lambda _: new_store(postgres_uri, ORIGIN))
 
     run_state_machine_as_test(OnServer, settings=_settings(max(5, settings().max_examples // 10)))
 

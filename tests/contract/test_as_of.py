@@ -27,7 +27,7 @@ from hf_gate.store.past_requests import find_moment, iterate_past_requests, read
 from hf_gate.store.store import Store
 
 from .desk_kit import Desk, a_desk
-from .store_kit import EEG, MED, new_schema, place, record, store, take
+from .store_kit import EEG, MED, new_store, place, record, store, take
 from .test_store_machine import StoreMachine
 
 __all__ = ["place", "store"]
@@ -108,7 +108,7 @@ def test_every_moment_folds_into_the_rows_of_that_moment_on_postgresql(postgres_
     class OnServer(PastMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.place = new_schema(postgres_uri)
+            self.place = new_store(postgres_uri)
 
     run_state_machine_as_test(OnServer, settings=_settings(max(4, settings().max_examples // 25)))
 

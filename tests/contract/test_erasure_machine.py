@@ -35,7 +35,7 @@ from hf_gate.store.erasure import delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_schema, record, take
+from tests.contract.store_kit import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, take
 from tests.contract.traces import traces_in_files, traces_on_server
 
 _people = st.integers(0, 4)
@@ -375,6 +375,6 @@ def test_on_postgresql(postgres_uri: str) -> None:
         def __init__(self) -> None:
             super().__init__()
             self.folder = Path(tempfile.mkdtemp(prefix="erasure-"))
-            self.server = new_schema(postgres_uri)
+            self.server = new_store(postgres_uri)
 
     run_state_machine_as_test(OnServer, settings=_settings(settings().max_examples // 10))

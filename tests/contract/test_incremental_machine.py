@@ -18,7 +18,7 @@ from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
 from tests.contract.evaluation_kit import CARD, START, TERMS, Evaluated, machine_settings
-from tests.contract.store_kit import EEG, MED, hub_id, new_schema
+from tests.contract.store_kit import EEG, MED, hub_id, new_store
 
 _repos = st.sampled_from([EEG, MED])
 _people = st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True)
@@ -65,7 +65,7 @@ class _Machine(RuleBasedStateMachine):
     def begin(self, rules: list[str]) -> None:
         self.folder = tempfile.TemporaryDirectory()
         where = Path(self.folder.name)
-        place = new_schema(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
+        place = new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
         self.desk = Evaluated(place, where / "desk")
         self.rows: list[tuple[str, str, str]] = []
         self.write_policy(rules, "[pending, accepted]", "enforce")

@@ -39,7 +39,7 @@ from hf_gate.store.store import Store
 from .letter_kit import ENDINGS, KilledError, Post
 from .notice_kit import open_mailbox
 from .store_kit import EEG as REPO
-from .store_kit import ENDPOINT, country_of, load_classifier, new_schema, place, record, store, take
+from .store_kit import ENDPOINT, country_of, load_classifier, new_store, place, record, store, take
 
 __all__ = ["place", "store"]
 
@@ -346,7 +346,7 @@ def test_whatever_happens_no_letter_arrives_twice(kind: str, request: pytest.Fix
     uri = request.getfixturevalue("postgres_uri") if kind == "postgresql" else None
 
     def make_place(folder: Path) -> str:
-        return f"sqlite:///{folder / 'desk.db'}" if uri is None else new_schema(uri)
+        return f"sqlite:///{folder / 'desk.db'}" if uri is None else new_store(uri)
 
     machine = type("LetterMachine", (LetterMachine,), {"make_place": staticmethod(make_place)})
     effort = settings() if kind == "sqlite" else settings(max_examples=max(5, settings().max_examples // 5))

@@ -45,7 +45,7 @@ from hf_gate.store.store import Store
 
 from .notice_kit import EVERYTHING, T0, tell, turn_on
 from .store_kit import EEG as REPO
-from .store_kit import ENDPOINT, new_schema, place, record, store, take
+from .store_kit import ENDPOINT, new_store, place, record, store, take
 
 __all__ = ["place", "store"]
 
@@ -432,7 +432,7 @@ def test_whatever_happens_each_notice_arrives_in_order(kind: str, request: pytes
     uri = request.getfixturevalue("postgres_uri") if kind == "postgresql" else ""
 
     def make_place(folder: Path) -> str:
-        return new_schema(uri) if uri else f"sqlite:///{folder / 'desk.db'}"
+        return new_store(uri) if uri else f"sqlite:///{folder / 'desk.db'}"
 
     machine = type("PlacedOutbox", (OutboxMachine,), {"make_place": staticmethod(make_place)})
     effort = settings() if kind == "sqlite" else settings(max_examples=max(5, settings().max_examples // 5))

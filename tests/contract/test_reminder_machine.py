@@ -21,7 +21,7 @@ from hf_gate.store.opening import open_store
 
 from .evaluation_kit import START
 from .letter_kit import ENDINGS, KilledError, Post
-from .store_kit import EEG, ENDPOINT, new_schema
+from .store_kit import EEG, ENDPOINT, new_store
 from .test_reminders import SPAN, TODAY, make_desk, turn_reminders
 
 
@@ -34,7 +34,7 @@ class ReminderMachine(RuleBasedStateMachine):
     def begin(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         where = Path(self.folder.name)
-        self.place = new_schema(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
+        self.place = new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
         self.desk = make_desk(self.place, where / "desk")
         self.is_on, self.people, self.post = True, 0, Post()
         self.surely: dict[int, datetime] = {}  # when a reminder was accepted, by person

@@ -29,7 +29,7 @@ from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
-from tests.contract.store_kit import EEG, ENDPOINT, MED, new_schema, record, take
+from tests.contract.store_kit import EEG, ENDPOINT, MED, new_store, record, take
 
 _repos = st.sampled_from([EEG, MED])
 _statuses = st.sampled_from([status.value for status in STATUSES])
@@ -218,7 +218,7 @@ def test_on_postgresql(postgres_uri: str) -> None:
     class OnServer(StoreMachine):
         def __init__(self) -> None:
             super().__init__()
-            self.place = new_schema(postgres_uri)
+            self.place = new_store(postgres_uri)
 
     # A server answers each query several times slower than a file does.
     run_state_machine_as_test(OnServer, settings=_settings(max(10, settings().max_examples // 10)))

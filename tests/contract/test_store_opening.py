@@ -20,7 +20,8 @@ from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, S
 from hf_gate.store.opening import open_store, parse_path
 from hf_gate.store.store import Store
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
-from tests.contract.store_kit import EEG, ENDPOINT, mode_of, place, record, store, take
+from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, store, take
+from tests.contract.store_kit import empty_place as place
 
 __all__ = ["place", "store"]
 

@@ -34,7 +34,7 @@ from tests.contract.store_kit import (
     country_of,
     hub_id,
     load_classifier,
-    new_schema,
+    new_store,
     read,
     record,
     seen_of,
@@ -124,7 +124,7 @@ def filled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     if request.param == "sqlite":
         place = f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
     else:
-        place = new_schema(request.getfixturevalue("postgres_uri"))
+        place = new_store(request.getfixturevalue("postgres_uri"))
     with open_store(place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier) as store:
         _fill(store)
         yield store
@@ -427,7 +427,7 @@ def test_a_new_name_is_found_and_the_old_one_no_more(place_of_two: Sequence[Stor
 @pytest.fixture
 def place_of_two(tmp_path_factory: pytest.TempPathFactory, postgres_uri: str) -> Iterator[Sequence[Store]]:
     """An empty store of each kind."""
-    places = [f"sqlite:///{tmp_path_factory.mktemp('two') / 'desk.db'}", new_schema(postgres_uri)]
+    places = [f"sqlite:///{tmp_path_factory.mktemp('two') / 'desk.db'}", new_store(postgres_uri)]
     stores = [open_store(place, endpoint=ENDPOINT) for place in places]
     yield stores
     for store in stores:

@@ -23,11 +23,11 @@ from tests.contract.store_kit import (
     ENDPOINT,
     label_revision,
     mode_of,
-    place,
     record,
     shapes_with,
     take,
 )
+from tests.contract.store_kit import empty_place as place
 
 __all__ = ["place"]
 
