@@ -16,7 +16,6 @@ from pathlib import Path
 from socket import gethostname
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from .application.workspace import CONFIG_FILE, WorkspaceLocation
 from .config import Flags, Settings, read_settings
@@ -29,6 +28,7 @@ from .hub.local_hub_headers import PROBE_S, get_world_id
 from .locks import ProcessLock, is_held
 from .policy.countries import country_code
 from .private_files import make_private_folder, write_private_file
+from .sources.time_zones import TimeZones
 
 if TYPE_CHECKING:
     from .application.workspace import Workspace
@@ -194,7 +194,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
         text = file.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not text in UTF-8.") from None
-    parsed = parse_config(text, CONFIG_FILE, list_zones=available_timezones)
+    parsed = parse_config(text, CONFIG_FILE, list_zones=TimeZones)
     if parsed.config is None:
         fault = next(each for each in parsed.problems if each.is_error)
         at = f"{file}:{fault.position.line}:{fault.position.column}"
@@ -366,7 +366,7 @@ def reopen_workspace(settings: Settings) -> Workspace:
 def name_of_local_zone() -> str:
     """Return the IANA name of this machine's time zone; UTC if it has none."""
     link = os.environ.get("TZ", "").lstrip(":") or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
-    return link if link in available_timezones() else "UTC"
+    return link if link in TimeZones() else "UTC"
 
 
 # ---- announcements ---------------------------------------------------------------------------------------------------

@@ -12,13 +12,14 @@ from datetime import UTC
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import click
 
 from ..domain.display_text import clip_line, display_width, make_visible, pluralize
 from ..errors import HfGateError, UsageError
 from ..private_files import write_private_file
+from ..sources.time_zones import TimeZones
 from .framework import Run, command
 from .policy_tables import CheckedTable, check_tables, relative_name
 
@@ -149,7 +150,7 @@ def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, Source
 
     name = relative_name(folder, CONFIG_NAME)
     text = _read_text(folder / CONFIG_NAME, follows_links=False)
-    parsed = parse_config(text, name, list_zones=available_timezones)
+    parsed = parse_config(text, name, list_zones=TimeZones)
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from ..domain.forms import GateForm
 from ..errors import UsageError
@@ -18,6 +18,7 @@ from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from ..policy.workspace_config import ParsedConfig, WorkspaceConfig, parse_config
 from .table_files import inline_table, is_own_file, load_table
+from .time_zones import TimeZones
 
 CONFIG_NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20
@@ -44,7 +45,7 @@ class WorkspaceFolder:
 
 @lru_cache(maxsize=8)
 def _parse_config(text: str) -> ParsedConfig:
-    return parse_config(text, CONFIG_NAME, list_zones=available_timezones)
+    return parse_config(text, CONFIG_NAME, list_zones=TimeZones)
 
 
 _parse_policy: Final = lru_cache(maxsize=32)(parse_policy)
