@@ -133,7 +133,7 @@ def _check_workspace(run: Run) -> Finding:
         return Finding(
             "workspace",
             None,
-            f"{run.location.title}: git tracks {shown}, which contain people's names and answers",
+            f"{run.location.title}: git tracks {shown}, with people's names and answers",
             "Run `git rm --cached` on these files and commit. Earlier versions stay in the history.",
         )
     return Finding(
