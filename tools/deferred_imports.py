@@ -124,6 +124,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policy.workspace_config": "parses hf-gate.yaml; loads the YAML parser",
     "hf_gate.sources.domain_lists": "lists of mail domains",
     "hf_gate.sources.fact_sources": "lists and tables",
+    "hf_gate.sources.policy_files": "writes policy and table files; loads CEL",
     "hf_gate.sources.rule_versions": "reads versions of installed lists",
     "hf_gate.sources.table_files": "tables; loads the policy parser",
     "hf_gate.sources.workspace_folder": "reads a workspace's files; loads CEL",

@@ -35,9 +35,14 @@ def test_without_a_workspace_removing_leaves_nothing_of_ours(fresh: LocalHub, pl
 
 def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, place: Path) -> None:
     (place / "desk.db.bak").write_text("mine")
+    config, rows = place / "hf-gate.yaml", place / "friends.csv"
+    config.write_text(config.read_text() + "tables: {friends: {file: friends.csv, key: email}}\n")
+    rows.write_text("email\nada@example.org\n")
+    assert console.run("table", "add", "friends", "email=bob@example.org").code == 0, "leaves the lock of saved files"
+    assert (place / ".hf-gate-policies.lock").exists()
     ended = console.run("store", "remove", "--checkpoint", "heads.json", "--yes", "--name", "eeg")
     assert ended.code == 0, ended.err
-    stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "heads.json"}
+    stays = {".gitignore", "hf-gate.yaml", "policies", "desk.db.bak", "heads.json", "friends.csv"}
     assert {path.name for path in place.iterdir()} == stays
     for name in ("hf-gate.yaml", "policies/starter.yaml", "desk.db.bak"):
         assert f"Kept, because it is your file: {place / name}" in ended.out

@@ -9,6 +9,7 @@ from typing import Final
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..domain.roles import Role
+from ..sources.policy_files import LOCK_NAME
 
 _LONG_QUEUE: Final = 20  # pending requests; from this number on, policies are worth writing
 GITIGNORE: Final = (
@@ -18,7 +19,7 @@ GITIGNORE: Final = (
     "plan*.json",
     "secrets/",
     "erasures.jsonl",
-    ".hf-gate-policies.lock",
+    LOCK_NAME,
 )
 """Files that must not be committed: those with names and answers of people, and the lock of saved policies."""
 

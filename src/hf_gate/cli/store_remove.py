@@ -157,6 +157,7 @@ def _confirm(run: Run, removal: _Removal, *, yes: bool, name: str | None) -> Non
 def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path]:
     from .. import bootstrap
     from ..application import store_maintenance
+    from ..sources.policy_files import LOCK_NAME
 
     tell, wait, paths = waiting_notice(run), bootstrap.store_wait(run.settings), run.settings.paths
     who = store_maintenance.this_process(click.get_current_context().command_path)
@@ -169,8 +170,9 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
         store_maintenance.remove_tables(
             url, who, wait=wait, check=lambda count: check_settled(count, removal.name), on_wait=tell
         )
-    removed += store_maintenance.remove_traces(paths.state, [paths.accounts])
     folder = run.location.folder
+    locks = [] if folder is None or removal.is_all_hubs else [folder / LOCK_NAME]
+    removed += store_maintenance.remove_traces(paths.state, [paths.accounts, *locks])
     beside = [path.parent for path in removal.paths if folder is not None and path.parent != folder]
     ours = [paths.stores, paths.data, paths.state / "ui", paths.profiles, paths.state, paths.cache]
     return removed + store_maintenance.remove_empty_folders([*beside, *ours])
