@@ -110,15 +110,11 @@ def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     account = _ask_account(hub())
     if account is None:
         return None
-    entry = {
-        "name": account.name,
-        "id": account.id,
-        "orgs": list(account.orgs),
-        "role": account.token_role,
-        "at": moment,
-    }
+    names = {"name": account.name, "id": account.id, "orgs": list(account.orgs)}
+    entry = {**names, "role": account.token_role, "at": moment}
     with suppress(OSError):  # without a writable cache, each command makes one additional call
-        write_private_file(settings.paths.accounts, json.dumps({**_drop_expired(cached, moment), key: entry}).encode())
+        fresh = {known: one for known, one in cached.items() if _is_fresh(one, moment)}
+        write_private_file(settings.paths.accounts, json.dumps({**fresh, key: entry}).encode())
     return account
 
 
@@ -154,10 +150,6 @@ def _cached_account(entry: object, moment: float) -> Account | None:
 def _is_fresh(entry: object, moment: float) -> bool:
     at = entry.get("at") if isinstance(entry, dict) else None
     return isinstance(at, int | float) and 0 <= moment - at < _ACCOUNT_MAX_AGE
-
-
-def _drop_expired(cached: dict[str, object], moment: float) -> dict[str, object]:
-    return {key: entry for key, entry in cached.items() if _is_fresh(entry, moment)}
 
 
 def _read_json(path: Path) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -55,7 +55,7 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
         os.environ.pop(name, None)  # the local Hub is on this machine, so offline mode must not block it
     with _temporary_folder(run) as folder, _serve_hub(requests, seed, port) as (child, first):
         story = Story(run, first["url"], first["tokens"])
-        repos = [_parse_repo_line(line) for line in first["repos"]]
+        repos = [parse_repo(line["repo"], line["repo_type"]) for line in first["repos"]]
         with bootstrap.publish_profile(run.settings, "demo", story.url, story.tokens["owner"], folder):
             _play_decisions(story, repos)
             play_workspace(story, repos, folder)
@@ -94,25 +94,11 @@ def _serve_until_interrupted(story: Story, hub: subprocess.Popen[str], link: str
         story.run.out.say("The demo has ended; its data is deleted.")
 
 
-def _parse_repo_line(line: Mapping[str, str]) -> Repo:
-    return parse_repo(line["repo"], line["repo_type"])
-
-
 @contextmanager
 def _serve_hub(requests: int, seed: int, port: int) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """Run a local Hub in a child process; yield the process and the first line that it prints."""
-    words = [
-        "hub",
-        "serve",
-        "--json",
-        "--no-advice",
-        "--requests",
-        str(requests),
-        "--seed",
-        str(seed),
-        "--port",
-        str(port),
-    ]
+    options = ("--requests", str(requests), "--seed", str(seed), "--port", str(port))
+    words = ["hub", "serve", "--json", "--no-advice", *options]
     with start_command(words, hint="`hf-gate hub serve` shows the reason.") as (child, first):
         yield child, first
 

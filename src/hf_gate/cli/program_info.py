@@ -198,10 +198,6 @@ def _options_text() -> str:
     return formatter.getvalue()
 
 
-def _token_text() -> str:
-    return HELP_TOPIC
-
-
 TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "exit-codes": ("meaning of each exit code", lambda: _EXIT_CODES),
     "environment": ("variables and the configuration file", lambda: _ENVIRONMENT),
@@ -209,7 +205,7 @@ TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
     "targets": ("how to write repos and people", lambda: _TARGETS),
     "queries": ("how to filter requests in the store", _queries_text),
     "policies": ("from the starter policy to rules that decide", lambda: _POLICIES),
-    "token": ("which token you need and what it can do", _token_text),
+    "token": ("which token you need and what it can do", lambda: HELP_TOPIC),
     "options": ("options of every command", _options_text),
 }
 

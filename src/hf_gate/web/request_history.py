@@ -196,12 +196,8 @@ def similar_part(context: RequestContext) -> Response:
         raise NotFound
     line = request_lines(context, [row])[0]
     template = "parts/similar.html" if context.is_part else "similar.html"
-    return context.render(template, title=f"Like {line.who}'s request", line=line, groups=find_similar(context, line))
-
-
-def find_similar(context: RequestContext, line: RequestLine) -> list[SimilarRequests]:
-    """Return requests with the same e-mail domain, and with the same answer."""
-    return [_find_by_domain(context, line.row), _find_by_words(context, line)]
+    groups = [_find_by_domain(context, row), _find_by_words(context, line)]
+    return context.render(template, title=f"Like {line.who}'s request", line=line, groups=groups)
 
 
 def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -210,20 +210,17 @@ def live(context: RequestContext) -> Response:
 
 def _live_values(context: RequestContext, view: RunView) -> dict[str, Any]:
     left = format_time_left(view.time_left)
+    end = None if view.time_left is None else context.now + view.time_left[1]
     return {
         "view": view,
         "title": _title(view),
         "plan": view.run.plan,
         "made_at": from_ms(view.run.made_at),
         "left": left,
-        "ends_about": "" if view.time_left is None else f"{_format_clock(context, context.now + view.time_left[1])}",
+        "ends_about": "" if end is None else f"{end.astimezone(context.workspace.zone):%H:%M}",
         "now_doing": _describe_activity(view),
         "spoken": f"{view.share} percent. {_describe_activity(view)}.",
     }
-
-
-def _format_clock(context: RequestContext, moment: datetime) -> str:
-    return f"{moment.astimezone(context.workspace.zone):%H:%M}"
 
 
 def _title(view: RunView) -> str:
