@@ -7,6 +7,7 @@
     │   ├── InvalidStatus                     not pending, accepted, rejected or reset
     │   ├── InvalidTarget                     not a person or request, or more than one
     │   ├── ReasonTooLong                     over 200 UTF-16 units
+    │   ├── EndNeeded                         the rules do not know the end of an acceptance
     │   ├── InsecureEndpoint                  a token would be sent unencrypted
     │   ├── InvalidQuery                      not a search query for requests
     │   │   └── QueryTooLarge                 more characters, terms or values than allowed
