@@ -163,7 +163,7 @@ def _looked_at(
         _go(page, desk, path)
         for scheme in SCHEMES if also is None else (SCHEMES[(number + (width > 1000)) % 2],):
             page.emulate_media(color_scheme=scheme)
-            told = violations(page, has_all_rows=also is None)
+            told = violations(page)
             found += [(f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
         if _overflows(page, width):
             found.append((path, "scrolls sideways", str(page.evaluate("document.documentElement.scrollWidth"))))
@@ -181,7 +181,7 @@ def _look_again(
         page.set_viewport_size({"width": other, "height": 900})
     if forced:
         page.emulate_media(forced_colors=forced)
-    told = violations(page, has_all_rows=False, is_recoloured=other == width)
+    told = violations(page, is_recoloured=other == width)
     found = [(f"{path} {other} {forced}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
     if other != width:
         if _overflows(page, other):
