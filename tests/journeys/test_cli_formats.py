@@ -176,6 +176,11 @@ def test_agents_get_tabs_whole_times_and_a_warning_about_what_strangers_wrote(ho
     assert "untrusted_answers" in header.split("\t")
     assert "untrusted_fullname" in header.split("\t")
     assert len(header.split("\t")) == len(row.split("\t"))
+    user = row.split("\t")[header.split("\t").index("user")]
+    shown = Console(hostile).run("show", f"{user}@{MODEL}", "--format", "agent").out
+    marked = {line.partition("\t")[0] for line in shown.splitlines()}
+    assert {"untrusted_fullname", "untrusted_answers"} < marked
+    assert marked.isdisjoint({"fullname", "answers"})
     assert Console(hostile).run("ls", MODEL, "--limit", "1", stdin="").out.startswith("AGE")
     by_itself = Console(hostile).run("ls", MODEL, env={"AI_AGENT": "some-agent"})
     assert by_itself.out.startswith("repo\t")

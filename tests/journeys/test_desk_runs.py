@@ -86,6 +86,12 @@ def test_plans_and_turns_follow_their_schemas(console: Console) -> None:
             assert set(document) == set(schema["properties"]), name  # type: ignore[call-overload]
 
 
+def test_for_agents_the_values_of_facts_are_marked_as_text_of_requesters(console: Console) -> None:
+    for args in (("plan",), ("explain", f"bob@{DATASET}")):
+        shown = console.run(*args, "--format", "agent").out
+        assert ('"untrusted_facts"' in shown, '"facts"' in shown) == (True, False), args
+
+
 def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fresh: LocalHub, tmp_path: Path) -> None:
     fill(fresh, ["cyd"], DATASET, {"Purpose": "test"})
     place = tmp_path / "hf-gate.yaml"

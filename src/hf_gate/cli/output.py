@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 Row = Mapping[str, object]
 FIRST_ROWS = 30
+_FROM_REQUESTERS = frozenset({"fullname", "answers", "facts", "private"})  # keys with text of requesters
 _STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -175,7 +176,7 @@ class Output:
         if self.format in {Format.JSON, Format.JSONL}:
             sys.stdout.write(to_json(doc) + "\n")
         elif self.format is Format.AGENT:
-            for key, value in _builtin(doc).items():
+            for key, value in _mark_untrusted(_builtin(doc)).items():
                 sys.stdout.write(f"{key}\t{to_one_line(value)}\n")
         elif self.format is Format.CSV:
             from ..application.record_files import csv_document
@@ -260,9 +261,22 @@ def _tsv(keys: Sequence[str], rows: Iterable[Record]) -> Iterator[str]:
 
     Columns with text of requesters get the prefix untrusted_, so that agents do not obey the text.
     """
-    yield "\t".join(f"untrusted_{key}" if key in {"fullname", "answers"} else key for key in keys) + "\n"
+    yield "\t".join(map(_agent_key, keys)) + "\n"
     for row in rows:
         yield "\t".join(map(to_one_line, _builtin(row).values())) + "\n"
+
+
+def _agent_key(key: str) -> str:
+    return f"untrusted_{key}" if key in _FROM_REQUESTERS else key
+
+
+def _mark_untrusted(value: Any) -> Any:  # noqa: ANN401 - any part of a document
+    """Rename the keys with text of requesters, at any depth of a document, as `_tsv` names its columns."""
+    if isinstance(value, dict):
+        return {
+            _agent_key(key): each if key in _FROM_REQUESTERS else _mark_untrusted(each) for key, each in value.items()
+        }
+    return [_mark_untrusted(each) for each in value] if isinstance(value, list) else value
 
 
 def _builtin(value: object) -> dict[str, object]:

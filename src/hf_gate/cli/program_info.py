@@ -136,7 +136,7 @@ Data goes to stdout, messages to stderr. --format is one of:
   auto    human; agent if AI_AGENT or AGENT is set and stdout is not a terminal
   human   tables and sentences; 30 rows by default (--all, --limit N); a narrow terminal shows fewer columns
           (--no-truncate shows everything)
-  agent   values separated by tabs, full times; text of requesters is in columns named untrusted_
+  agent   values separated by tabs, full times; text of requesters is in columns and keys named untrusted_
   json    one document (--json); missing values are null, times are ISO 8601 with milliseconds and Z
   jsonl   one object per line, as `hf-gate accept -` reads it
   csv     one row per record, one column per answer (not its quality); no cell is a formula
