@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.web.kit import Room, a_room, chromium
 
+_FLAGS = ("--no-sandbox", "--disable-gpu", "--js-flags=--no-opt --no-maglev --no-flush-bytecode")
+"""Each page runs its scripts once or twice: to optimise them takes longer than to run them as they are."""
+
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Room]:
@@ -32,6 +35,6 @@ def browser() -> Iterator[Browser]:
     if path is None:
         pytest.skip("there is no Chromium here and none can be installed: the pages are not looked at in a browser")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        started = playwright.chromium.launch(executable_path=path, args=_FLAGS)
         yield started
         started.close()
