@@ -37,6 +37,9 @@ def mark_children() -> None:
 def ended() -> list[Leftover]:
     """Ends the processes that are left, after a moment in which they may end by themselves; returns whom that took."""
     left = _left()
+    if not left:
+        threading.Event().wait(0.1)  # a process that has just been started has no environment yet
+        left = _left()
     for _ in range(_PATIENCE):
         if not left:
             break

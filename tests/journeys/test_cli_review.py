@@ -201,8 +201,9 @@ def test_arrows_and_other_keys_decide_nothing(three: LocalHub) -> None:
     with _open(three, "review", MODEL) as terminal:
         terminal.until("Request 1 of 3")
         terminal.press("\x1b[A")
-        terminal.press("y\n")
-        terminal.until("Request 1 of 3")
+        terminal.until("'esc' does nothing here.")
+        terminal.press("y\ny")
+        terminal.until("'y' does nothing here.")
         terminal.press("q")
         assert terminal.end() == 0
         assert "3 left" in terminal.display
