@@ -92,7 +92,7 @@ def test_a_language_is_chosen_by_hand(asked: Room) -> None:
     japanese = [(one.text, one.name) for one in list_ready_texts("reset", "ja")]
     assert _offered(page) == japanese
     assert _chosen(page) == [japanese[0][0]]
-    assert f"The Hub mails ada this text: {japanese[0][0]}" in _words(page)
+    assert f"The Hub e-mails ada this text: {japanese[0][0]}" in _words(page)
     assert _offered(lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=xx").body) == RESET
 
 
@@ -166,7 +166,7 @@ def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(aske
 
 def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: Room) -> None:
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reset").body)
-    assert f"The Hub mails ada this text: {RESET[0][0]} They can ask again." in page
+    assert f"The Hub e-mails ada this text: {RESET[0][0]} They can ask again." in page
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reject").body)
     assert f"The Hub shows ada this text: {REJECT[0][0]} They cannot ask again. Only you can send it back" in page
 

@@ -98,7 +98,7 @@ def test_a_reset_has_no_end(asked: Room) -> None:
     [
         ("accept", "Files already downloaded stay downloaded."),
         ("reject", "They may have read the reason"),
-        ("reset", "That mail cannot be undone"),
+        ("reset", "That e-mail cannot be undone"),
     ],
 )
 def test_what_was_sent_is_led_back_with_a_warning(asked: Room, verb: str, warning: str) -> None:

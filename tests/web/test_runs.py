@@ -195,7 +195,7 @@ def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> 
     assert "Undo" in said
     assert "downloads cannot be undone" in said
     assert "mail cannot be undone" in said
-    assert "current policies would plan the same again" in said
+    assert "current policies would plan the same changes again" in said
     assert all(asked.row(name).state.status != "pending" for name in ("ada", "bob"))
     ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert all(asked.row(name).state.status == "pending" for name in ("ada", "bob", "cyd", "dee"))

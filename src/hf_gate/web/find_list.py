@@ -197,7 +197,7 @@ def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
 def _parse_grant(context: RequestContext, text: str) -> Grant:
     text, _, seal = text.rpartition(":")
     if not hmac.compare_digest(seal.encode("utf-8", "surrogatepass"), _seal(context, text).encode()):
-        raise Refused("Nothing was granted: this list is not the one that was found.", hint="Paste the list again.")
+        raise Refused("Nothing was granted: the list is not the one that was looked up.", hint="Paste the list again.")
     place, _, rest = text.partition(":")
     user_id, _, name = rest.partition(":")
     try:

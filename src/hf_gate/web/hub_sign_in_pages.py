@@ -32,7 +32,7 @@ _STATE: Final = re.compile(r"([0-9]{1,12})\.[A-Za-z0-9_-]{16}\.[A-Za-z0-9_-]{43}
 
 @dataclass
 class SignInAttempts:
-    """Makes and recognizes attempts. They are valid for 10 minutes, for one answer, and in this process only.
+    """Makes and recognises attempts. They are valid for 10 minutes, for one answer, and in this process only.
 
     The browser keeps a cookie with random bits. State, nonce and verifier are keyed hashes of it, so another browser
     cannot use them, and strangers who begin many sign-ins cannot end those of others. Several sign-ins of one browser

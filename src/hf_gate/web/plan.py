@@ -314,7 +314,7 @@ def _check_confirmation(context: RequestContext, view: VisiblePlan) -> Response 
     count = len(view.changes)
     typed = context.form_value("count").strip()
     if apply_state.confirmation is Confirmation.TYPED and not is_confirmed(typed, count):
-        said = f"You typed {typed[:12]}; it is {count:,}." if typed else f"Type {count} to confirm."
+        said = f"You typed {typed[:12]}, but the number is {count:,}." if typed else f"Type {count} to confirm."
         return _page(context, view, wrong=said, status=422)
     return None
 

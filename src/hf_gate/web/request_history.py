@@ -117,7 +117,7 @@ def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object]
 _STAYS: Final = {
     "accepted": "Files already downloaded stay downloaded.",
     "rejected": "They may have read the reason already.",
-    "reset": "The Hub has mailed them that they may ask again. That mail cannot be undone.",
+    "reset": "The Hub has told them by e-mail that they may ask again. That e-mail cannot be undone.",
     "pending": "",
 }
 _THEN: Final = {

@@ -33,7 +33,7 @@ TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": 
 _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
     ChipKind.NEW_ACCOUNT: ("new account {n} d", "Age of the account in days: {n}"),
     ChipKind.THROW_AWAY_MAIL: ("throw-away address", "The account's address belongs to a service for throw-away mail"),
-    ChipKind.OTHER_FORM_MAIL: ("form e-mail differs", "Another e-mail address than the account's"),
+    ChipKind.OTHER_FORM_MAIL: ("form e-mail differs", "Different from the account's e-mail address"),
     ChipKind.SAME_TEXT: ("same text × {n}", "{n} requests of this repo have the same long answer"),
     ChipKind.ASKED_BEFORE: ("asked before", "Earlier requests: {n}"),
     ChipKind.ADDRESSES_SOFTWARE: ("text addresses software", "An answer has instructions for a program"),

@@ -37,7 +37,7 @@ ATTENTION_STATES: Final = (
 )  # fmt: skip
 """The states of changes that the page lists under "Needs attention"."""
 MEANING: Final = {
-    "done": "as planned", "already": "was so before", "stale": "changed meanwhile; skipped",
+    "done": "as planned", "already": "already in this state", "stale": "changed meanwhile; skipped",
     "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
     "open": "not sent, or outcome unknown",
 }  # fmt: skip
@@ -363,7 +363,9 @@ def _undo(context: RequestContext, view: RunView) -> Response:
     if not made.changes:
         return _page(context, view, wrong=f"There is nothing to undo. {' '.join(notes)}".strip(), status=409)
     if any(change.policy for change in _changes_with_outcome(context, view)):
-        notes.append("The current policies would plan the same again. First change the rule, or write mode: shadow.")
+        notes.append(
+            "The current policies would plan the same changes again. First change the rule, or write mode: shadow."
+        )
     return _redirect_to_plan(store_plan(context.app_state, made, context.member, "undo", of=view.run.id, notes=notes))
 
 

@@ -264,7 +264,7 @@ def _typed_cells(context: RequestContext, own: OwnTable) -> dict[str, str]:
     columns = writable_columns(own)
     texts = {name: context.form_value(f"{_COLUMN}{number}") for number, name in enumerate(columns)}
     if any(texts.values()) and context.form_value("head") != digest_of_columns(columns):
-        raise Stale(f"Table {own.name} has other columns since you opened it.", hint="Open the table again.")
+        raise Stale(f"The columns of table {own.name} changed since you opened it.", hint="Open the table again.")
     return texts
 
 
@@ -332,7 +332,7 @@ def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> R
     """Select the requests whose access rests on the rows that would go, and open the page that ends this access."""
     grants = find_grants(context.workspace, view.draft)
     if not grants:
-        raise Stale("No access depends on these rows any more.", hint="Show the effect again.")
+        raise Stale("No access depends on these rows now.", hint="Show the effect again.")
     pick, ids = new_id("b"), [grant.request.id for grant in grants]
     context.workspace.selections.add(pick, context.member.id, ids, to_ms(context.now))
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
