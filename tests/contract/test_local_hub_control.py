@@ -113,8 +113,8 @@ WHEN = "2026-01-02T03:04:05.678Z"
         ([{"username": "mia"}, {"username": "MIA"}], "'MIA' appears twice in this call"),
         ([{"username": "mia"}, {"username": "b/c"}], "'b/c' is not a username"),
         ([{"username": "mia"}, {"username": "max", "created_at": "once"}], "'once' is not a time"),
-        ([{"username": "mia"}, {"username": "max", "email": 7}], "email must be a text"),
-        ([{"username": "mia"}, {"username": "max", "fullname": ["Max"]}], "fullname must be a text"),
+        ([{"username": "mia"}, {"username": "max", "email": 7}], "email must be text"),
+        ([{"username": "mia"}, {"username": "max", "fullname": ["Max"]}], "fullname must be text"),
         ([{"username": "mia"}, "max"], "send an object"),
         ([{"username": "mia"}, {"username": "ada-admin"}], "the username 'ada-admin' is taken"),
     ],
@@ -131,8 +131,8 @@ def test_all_people_of_a_call_are_added_or_none(hf_local_hub: LocalHub, lines: l
         ({"user": "Mia"}, "mia asks for .* twice in this call"),
         ({"user": "nobody"}, "there is no person 'nobody'"),
         ({"user": "max", "asked_at": "then"}, "'then' is not a time"),
-        ({"user": "max", "answers": {"Purpose": True}}, "answers must be an object that maps labels to texts"),
-        ({"user": "max", "answers": ["sleep"]}, "answers must be an object that maps labels to texts"),
+        ({"user": "max", "answers": {"Purpose": True}}, "answers must be an object that maps labels to text"),
+        ({"user": "max", "answers": ["sleep"]}, "answers must be an object that maps labels to text"),
         ({"user": "max", "repo": "no/where"}, "there is no model no/where here"),
     ],
 )
@@ -196,7 +196,7 @@ def test_requests_stay_with_a_renamed_person(hf_local_hub: LocalHub) -> None:
         ("nobody", "x", "there is no person 'nobody'"),
         ("mia", "max", "the username 'max' is taken"),
         ("mia", "../x", "'../x' is not a username"),
-        ("mia", "", "must be a non-empty text"),
+        ("mia", "", "must be non-empty text"),
     ],
 )
 def test_an_invalid_rename_changes_nothing(hf_local_hub: LocalHub, user: str, to: str, words: str) -> None:

@@ -308,10 +308,10 @@ def test_a_chat_service_whose_answer_never_ends_is_given_up(pause_s: float) -> N
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("nonsense", "does not hold an address of a service"),
+        ("nonsense", "is not the address of a service"),
         ("json://chat.example.org/9a1b-secret", "without TLS"),
         ("mailto://user:9a1b-secret@example.org", "without TLS"),
-        ("j" * 3000, "does not hold an address of a service"),
+        ("j" * 3000, "is not the address of a service"),
     ],
 )
 def test_an_address_of_no_service_or_without_tls_is_refused_without_its_text(address: str, why: str) -> None:

@@ -211,13 +211,13 @@ def test_turning_reminders_on_removes_nobody_who_waited_before(make: Make) -> No
     desk.turn_reminders(on=True)
     desk.evaluate()
     assert why(desk)[1] == (
-        "Reminders begin with the next turn, and people who asked before get none."
+        "Reminders begin with the next turn. People who asked earlier get none."
         " From 2026-03-11 11:00 CET on, a person decides."
     )
     turn_reminders(desk, on=True)
     assert take_turn(desk).to == [], "they asked before reminders were on"
     assert [action(desk, number) for number in (1, 2, 3)] == ["wait", "wait", "human"]
-    began = "Reminders began 2026-03-06 13:00 CET, and people who asked before get none."
+    began = "Reminders began 2026-03-06 13:00 CET. People who asked earlier get none."
     assert [why(desk, number)[1] for number in (1, 3)] == [
         f"{began} From 2026-03-11 11:00 CET on, a person decides.",
         f"{began} So a person decides.",

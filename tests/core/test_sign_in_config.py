@@ -34,7 +34,7 @@ def test_organisations_give_roles() -> None:
         (f"{CLIENT}  roles: {{acme: owner}}\n", "`owner` is not a role: write viewer, reviewer, admin."),
         (f"{CLIENT}  roles: {{acme: {{owner: admin}}}}\n", "roles of acme has no key `owner`."),
         (f"{CLIENT}  roles: {{'a/b': admin}}\n", "That is not the name of an organisation on the Hub."),
-        (f"{CLIENT}  roles: {{acme: admin, ACME: viewer}}\n", "`ACME` is there twice."),
+        (f"{CLIENT}  roles: {{acme: admin, ACME: viewer}}\n", "`ACME` is named twice."),
     ],
 )
 def test_a_mistake_is_one_line(text: str, words: str) -> None:

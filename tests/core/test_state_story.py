@@ -72,7 +72,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (e.RenewalBlocked(is_blocked=True), None, "access is not to be renewed"),
     (e.RenewalBlocked(is_blocked=False), None, "access may be renewed again"),
     (e.GrantNoticed(until=0, step="30d"), None, "notice 30d before access ends 1970-01-01 00:00 UTC"),
-    (e.ReminderAccepted(rule="signed", letter="l_1"), None, "reminder of rule signed taken by the mail server"),
+    (e.ReminderAccepted(rule="signed", letter="l_1"), None, "reminder of rule signed accepted by the mail server"),
     (e.ReminderAccepted(rule="signed", letter="l_1", how="hand"), None, "reminder of rule signed sent by hand"),
     (e.NoteWritten(), {"note": "met in Basel"}, 'note "met in Basel"'),
     (e.RunResumed(run="r", changes=1), None, "run r resumed: 1 change left"),
@@ -121,7 +121,7 @@ CASES: list[tuple[e.AnyEvent, dict[str, Any] | None, str]] = [
     (
         e.PrivatePartsDeleted(cause="retention", entries=((7, 7),)),
         None,
-        "personal data of 1 entry deleted: the time to keep it is over",
+        "personal data of 1 entry deleted: its retention period is over",
     ),
     (e.AccountProven(member="m_1", account="42"), None, "member m_1 proved that they own Hub account 42"),
     (

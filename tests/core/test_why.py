@@ -34,7 +34,7 @@ from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.rule_phrases import describe_rule
 from hf_gate.policy.why import (
     NO_POLICY,
-    NO_RULE_FITS,
+    NO_RULE_MATCHES,
     ONLY_SHADOW,
     LazyTraces,
     RecordedTraces,
@@ -100,7 +100,7 @@ STARTER = policy_of(PURPOSE, ACADEMIC, REST)
         ({"person__account_days": 12}, "Needs you: account only 12 days old."),
         ({"answers__purpose__quality": "thin"}, "Needs you: too little written about use."),
         ({"answers__purpose__quality": "empty"}, "Would send back: nothing written about use."),
-        ({"email__academic": False, "person__account_days": 12}, "Needs you: no rule fits."),
+        ({"email__academic": False, "person__account_days": 12}, "Needs you: no rule matches."),
         ({"email__academic": UnknownReason.UNAVAILABLE}, "Needs you: university address not known."),
         ({"email__academic": UnknownReason.NOT_YET}, "On hold: university address not read yet."),
     ],
@@ -112,7 +112,7 @@ def test_the_sentence_names_what_decided(changes: dict[str, FactValue | UnknownR
 def test_a_policy_without_a_matching_rule_names_the_nearest_accept_rule() -> None:
     silent = policy_of(ACADEMIC)
     assert sentence(silent, email__academic=False) == "Needs you: no university address."
-    assert sentence(silent, email__academic=False, person__account_days=1) == "Needs you: no rule fits."
+    assert sentence(silent, email__academic=False, person__account_days=1) == "Needs you: no rule matches."
     assert sentence() == "Needs you: no policy covers this repo."
 
 
@@ -128,7 +128,7 @@ def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> 
 
 def test_accept_rules_below_the_deciding_rule_are_not_named() -> None:
     below = policy_of(Rule("all", Action.HUMAN), Rule("academic", Action.ACCEPT, when="email.free"))
-    assert sentence(below) == "Needs you: no rule fits."
+    assert sentence(below) == "Needs you: no rule matches."
 
 
 def test_each_alternative_that_would_have_been_enough_is_named() -> None:
@@ -261,7 +261,7 @@ def test_each_piece_of_a_sentence_is_true(drawn: Drawn, some: dict[str, Fact], h
     verdict = evaluator.evaluate_with_traces(some, now=NOW)
     assert verdict is not None
     found = explain_verdict_in_words(verdict, RecordedTraces(), NOW, UTC)
-    general = {NO_RULE_FITS, NO_POLICY, ONLY_SHADOW, "the rule is for everybody", "the rule is for everybody else"}
+    general = {NO_RULE_MATCHES, NO_POLICY, ONLY_SHADOW, "the rule is for everybody", "the rule is for everybody else"}
     if found.text in general or found.text.startswith(("the rule requires", "access would have ended")):
         return
     pieces = found.text.rpartition(" and ")[0] if found.text.endswith(" more") else found.text
@@ -302,7 +302,7 @@ def test_a_condition_is_named_only_if_all_others_of_its_rule_hold(some: dict[str
     if holds.count(False) == 1:
         assert names[text] == holds.index(False)
     elif holds.count(False) > 1:
-        assert text == NO_RULE_FITS
+        assert text == NO_RULE_MATCHES
 
 
 def test_the_longest_wait_is_a_duration() -> None:

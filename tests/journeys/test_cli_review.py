@@ -54,7 +54,7 @@ def test_the_question_mark_explains_each_key_by_what_it_does_to_the_person(three
         assert "? help" in terminal.until("q quit")
         terminal.press("?")
         shown = terminal.until("A decision is not sent while")
-        assert "Send back (reset): no access, but they can ask again. The Hub mails them your reason." in shown
+        assert "Send back (reset): no access, but they can ask again. The Hub e-mails them your reason." in shown
         assert "Reject: no access, and they cannot ask again." in shown
         terminal.press("x")
         assert "'x' does nothing here." in terminal.until("does nothing")

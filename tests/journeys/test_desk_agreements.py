@@ -98,7 +98,7 @@ def test_an_import_accepts_whom_it_means_and_lists_what_fits_nobody_both_ways(de
     assert found == {
         "chen.wei@clinic.example.org": [("chen-w", "e-mail differs, same name and domain")],
         "dora@lab.example.org": [("dora-k", "e-mail differs, same name and domain")],
-        "mail@eve.example.org": [("eve-x", "same address but for a +tag")],
+        "mail@eve.example.org": [("eve-x", "same address except for a +tag")],
         "stranger@else.example.org": [],
     }
     waiting = {each["user"]: [one["line"] for one in each["proposals"]] for each in ended.json["without_row"]}
@@ -124,7 +124,7 @@ def test_a_person_confirms_whom_a_row_means(desk: Desk) -> None:
     both = ("chen.wei@clinic.example.org,2099-01-01,,,2", "stranger@else.example.org,2099-01-01,,,2")
     text = desk.run("table", "import", "agreements", desk.signed(*both, header=HEAD), "--dry-run").out
     assert "line 2, chen.wei@clinic.example.org: perhaps chen-w (e-mail differs, same name and domain)" in text
-    assert "line 3, stranger@else.example.org: nobody who asked is similar" in text
+    assert "line 3, stranger@else.example.org: no similar requester" in text
     assert "hf-gate table import agreements FILE --confirm LINE=USER" in text
     file = desk.signed(both[0], header=HEAD)
     assert desk.run("table", "import", "agreements", file, "--confirm", "2=chen-w", "--yes").code == 0

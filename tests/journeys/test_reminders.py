@@ -84,7 +84,7 @@ def test_the_mail_server_starts_the_time_after_which_a_rule_sends_people_back(
     run_once(desk_with_reminders)
     assert status(desk_with_reminders, "bob")[0] == "reset"
     entries = run("audit", "ls", "--limit", "50", "--json").out
-    assert "reminder of rule agreement taken by the mail server" in entries
+    assert "reminder of rule agreement accepted by the mail server" in entries
     assert run("audit", "verify").code == 0
     assert run("store", "check").code == 0
     assert len(mailbox.mails) == 1
@@ -117,7 +117,7 @@ def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Consol
     assert [to for to, _ in subjects(mailbox)] == [("cy@example.org",)]
     told = {name: explain(console, name) for name in ("bob", "cy")}
     assert re.search(
-        r"^Reminders began .* UTC, and people who asked before get none\. From .* UTC on, a", told["bob"], re.MULTILINE
+        r"^Reminders began .* UTC\. People who asked earlier get none\. From .* UTC on, a", told["bob"], re.MULTILINE
     )
     assert ("Reminders began" in told["cy"], "counted from the reminder" in told["cy"]) == (False, True)
     console.hub.clock.advance("11d")
@@ -144,7 +144,7 @@ def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbo
     console.hub.clock.advance("5d")
     done = console.run("letters", "mark-sent", row["id"])
     assert done.code == 0
-    assert "1 reminder among them: `at_most` counts from now" in done.out
+    assert "This includes 1 reminder: `at_most` counts from now" in done.out
     console.hub.clock.advance("29d")
     run_once(console)
     assert status(console, "bob") == ("pending", "wait")

@@ -94,8 +94,8 @@ def _describe_missing(names: Collection[str]) -> str:
     policies = f"the policy {min(names)}" if len(names) == 1 else f"the policies {', '.join(sorted(names))}"
     them = "it asks" if len(names) == 1 else "they ask"
     return (
-        f"{policies} cannot be found, and {them} for two people; put the file back, "
-        "or, to end the rule, put it back with `mode: shadow`"
+        f"{policies} cannot be found, and {them} for two people; put the file back "
+        "(with `mode: shadow` if you want to end the rule)"
     )
 
 

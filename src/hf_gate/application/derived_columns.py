@@ -94,5 +94,5 @@ def _read_reasons(store: Store, request: int) -> LastReasons:
 
 def _describe_fault(number: int, row: DerivedRow, reasons: LastReasons) -> str:
     if row.domain != row.mail_domain:
-        return "has another e-mail domain than its person"
-    return "" if reasons.matches(number, row.reason) else "has another last reason than its entries"
+        return "has a different e-mail domain from its person"
+    return "" if reasons.matches(number, row.reason) else "has a different last reason from its entries"

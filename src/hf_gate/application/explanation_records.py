@@ -57,7 +57,7 @@ class TransitionRecord(Record, frozen=True, kw_only=True):
 
     at: Time
     actor: str
-    by: Annotated[str | None, Meta(description="the account, of a change on the Hub")]
+    by: Annotated[str | None, Meta(description="the account that made a change on the Hub")]
     run: str | None
     rule: str | None
 
@@ -107,7 +107,7 @@ class EvaluatedRuleRecord(Record, frozen=True, kw_only=True):
     then: str
     matched: Annotated[bool | None, Meta(description="null: unknown")]
     because: Sequence[ConditionRecord]
-    differ: Annotated[Sequence[Sequence[FlipRecord]], Meta(description="each is a way to match; the smallest first")]
+    differ: Annotated[Sequence[Sequence[FlipRecord]], Meta(description="each is a way to match; smallest first")]
 
 
 class EvaluatedPolicyRecord(Record, frozen=True, kw_only=True):

@@ -69,9 +69,12 @@ class LetterRecord(Record, frozen=True, kw_only=True):
     problem: str | None
     subject: Annotated[str | None, Meta(description="null unless the letter is due")]
     text: Annotated[str | None, Meta(description="null unless the letter is due")]
-    wait_ends_at: Annotated[Time | None, Meta(description="when the wait ends if this reminder is sent now; else null")]
+    wait_ends_at: Annotated[
+        Time | None, Meta(description="when the wait ends if this reminder is sent now; null for other letters")
+    ]
     counts_until: Annotated[
-        Time | None, Meta(description="a reminder that is accepted later does not count; else null")
+        Time | None,
+        Meta(description="a reminder that is accepted after this time does not count; null for other letters"),
     ]
 
 
@@ -150,7 +153,7 @@ def _write(workspace: Workspace, case: LetterCase) -> _WrittenLetter | Delivery:
     claimed_at = workspace.now()
     row = workspace.store.request(case.request)
     if row is None or case.email is None:
-        return Delivery(DeliveryKind.REFUSED, "the request is not in the store any more")
+        return Delivery(DeliveryKind.REFUSED, "the request is no longer in the store")
     try:
         times = read_reminder_times(workspace, [case], {row.id: row}, claimed_at).get(case.id)
     except HfGateError:

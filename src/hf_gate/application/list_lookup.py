@@ -63,7 +63,7 @@ class FoundEntry:
 
 @dataclass(frozen=True, slots=True)
 class ListScope:
-    """Where people are sought: visible repos, one of them if `repo` is given. `is_own` recognizes the member's account."""
+    """Where people are sought: visible repos, one of them if `repo` is given. `is_own` recognises the member's account."""
 
     can_see: Callable[[Repo], bool]
     is_own: Callable[[str | None, str | None], bool]

@@ -27,7 +27,7 @@ class ShownPastRequest(PastRequestRecord, frozen=True, kw_only=True):
     rule: str | None
     agreement: str | None
     form: Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
-    history: Annotated[list[HistoryRecord], Meta(description="the oldest first")]
+    history: Annotated[list[HistoryRecord], Meta(description="oldest first")]
 
 
 class AccessRecord(Record, frozen=True, kw_only=True):
@@ -101,5 +101,5 @@ class ComparisonRecord(Record, frozen=True, kw_only=True):
     unknown: Annotated[Count, Meta(description="facts of that time that are not kept would change the verdict")]
     erased: Annotated[Count, Meta(description="left out, because the personal data was deleted")]
     matrix: list[ComparisonCell]
-    disagreements: Annotated[list[ComparedDecision], Meta(description="the newest first")]
+    disagreements: Annotated[list[ComparedDecision], Meta(description="newest first")]
     unknowns: list[ComparedDecision]

@@ -98,11 +98,11 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
     assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]
-    deputy: Annotated[str | None, Meta(description="the member who stands in while that one is away")]
+    deputy: Annotated[str | None, Meta(description="the member who stands in while the assigned member is away")]
     approvals: Annotated[
         ApprovalsRecord | None,
         Meta(
-            description="null if one person can accept, without a store, of the past, and in lists before the first approval"
+            description="null if one person can accept, without a store, for the past, and in lists before the first approval"
         ),
     ]
 
@@ -151,7 +151,7 @@ class ShownRequest(RequestRecord, frozen=True, kw_only=True):
 
     granted_by: str | None
     account: AccountRecord | None
-    history: Annotated[list[HistoryRecord] | None, Meta(description="the oldest first; null without a store")]
+    history: Annotated[list[HistoryRecord] | None, Meta(description="oldest first; null without a store")]
 
 
 class ExportedRequest(AttemptRecord, frozen=True, kw_only=True):

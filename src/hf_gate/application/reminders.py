@@ -69,4 +69,4 @@ def describe_wait(store: Store, row: RequestRow, end: WaitEnd, now: datetime, zo
         return describe_wait_end(end, now, zone)
     began = "begin with the next turn" if since is None else f"began {format_minute(from_ms(since), zone)}"
     follows = "So a person decides." if end.at <= now else f"From {format_minute(end.at, zone)} on, a person decides."
-    return f"Reminders {began}, and people who asked before get none. {follows}"
+    return f"Reminders {began}. People who asked earlier get none. {follows}"

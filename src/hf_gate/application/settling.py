@@ -79,7 +79,7 @@ def settle_without_sending(item: RunItem, current: AccessRequest | None, *, comp
         return _settle_without_row(item, current, complete=complete)
     if current is None:
         if complete:
-            return SettledItem(item, OutcomeKind.GONE, "it is in no list any more")
+            return SettledItem(item, OutcomeKind.GONE, "it is no longer in any list")
         return SettledItem(item, OutcomeKind.DEFERRED, NOT_FOUND, is_unsent=True)
     if is_other_attempt(item, current):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt")
@@ -135,7 +135,7 @@ def settle_by_read(item: RunItem, current: AccessRequest | None, *, complete: bo
     """
     change = item.change
     if current is None and item.row is not None:
-        return SettledItem(item, OutcomeKind.GONE, "it is in no list any more", "read") if complete else None
+        return SettledItem(item, OutcomeKind.GONE, "it is no longer in any list", "read") if complete else None
     if current is not None and is_other_attempt(item, current):
         return SettledItem(item, OutcomeKind.STALE, "there is a new attempt", "read") if complete else None
     if _has_planned_status(current, change):

@@ -1,4 +1,4 @@
-"""Recognizes the organisations that give roles by their ids, because another organisation can take a name that became free."""
+"""Recognises the organisations that give roles by their ids, because another organisation can take a name that became free."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ TABLES: Final[Mapping[str, str]] = {
     "approvals": "approvals of requests that two people must approve",
     "approval_alarms": "acceptances outside hf-gate that lacked approvals",
     "notice_destinations": "where notices to the staff go",
-    "outbox": "notices that wait, died or were delivered lately; they name requests by number",
+    "outbox": "notices that are waiting, undeliverable or recently delivered; they name requests by number",
     "notice_lines": "lines of the next digest of notices",
     "notice_conditions": "problems that a notice reported and that may still last, such as a failing turn",
     "letters": "letters to applicants and their outcomes, without texts and addresses",

@@ -142,7 +142,7 @@ class _People:
         wanted = _without_tag(row.email)
         found = [ident for ident, (address, _) in self._mails.items() if _without_tag(address) == wanted]
         people = {person.id: person for person in self._by_key.values()}
-        return [(1, ident, Proposal(people[ident], "same address but for a +tag")) for ident in found]
+        return [(1, ident, Proposal(people[ident], "same address except for a +tag")) for ident in found]
 
 
 def _without_tag(address: str) -> str:

@@ -44,7 +44,7 @@ def _target_options(function: Callable[..., object]) -> Callable[..., object]:
 )
 @_target_options
 @click.option("--to", metavar="MEMBER", required=True, help="A member who may decide there; also `me` and `nobody`.")
-@click.option("--instead-of", metavar="MEMBER", help="Also reassign what is assigned to this member now.")
+@click.option("--instead-of", metavar="MEMBER", help="Also reassign requests that this member has now.")
 def assign(
     run: Run,
     *,
@@ -57,7 +57,7 @@ def assign(
 ) -> int:
     """Assign pending requests to the member who should decide them. Nothing is sent to the Hub.
 
-    Others can still decide. A request that is assigned to somebody else stays so, unless --instead-of names that member.
+    Others can still decide. A request that is assigned to somebody else keeps that member, unless --instead-of names that member.
     """
     return _assign(run, read_targets(targets, file, repo, repo_type), to, instead_of)
 
@@ -101,7 +101,7 @@ def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str
         "assigned": len(result.assigned),
         "already": len(result.already),
     }
-    already = f"; {len(result.already):,} already assigned so" if result.already else ""
+    already = f"; {len(result.already):,} already had this assignment" if result.already else ""
     words = f"{pluralize(len(result.assigned), 'request')} assigned to {name or 'nobody'}{already}."
     assignee = None if member is None else assignees.get(member.id)
     if assignee is not None and assignee.deputy is not None:

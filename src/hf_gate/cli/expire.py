@@ -47,10 +47,10 @@ _NO_LIMIT: Final = "36500d"
     "ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json", "hf-gate expire ls --without-end")
 )
 @click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time, e.g. 30d.")
-@click.option("--without-end", is_flag=True, help="People whose access has no end, those who asked first at the top.")
+@click.option("--without-end", is_flag=True, help="Only people whose access has no end, oldest request first.")
 @limit_options
 def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
-    """List grants that end, the earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
+    """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
     from ..application.end_changes import iterate_accepted
 
     workspace = open_workspace(run)

@@ -41,9 +41,7 @@ _MAX = click.option("--max-changes", type=click.IntRange(1), help="With --yes: m
     "renew", examples=("hf-gate expire renew ada-l@acme/med-7b --until 1y", "hf-gate expire renew ada-l@acme/med-7b")
 )
 @_TARGETS
-@click.option(
-    "--until", metavar="END", help="The new end: 1y or 2028-11-30, counted from now. Without it: by the policies."
-)
+@click.option("--until", metavar="END", help="The new end: 1y (from now) or 2028-11-30. Default: as the policies say.")
 @_YES
 @_MAX
 def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: bool, max_changes: int | None) -> int:
@@ -85,7 +83,11 @@ def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int 
 
 @command("adopt", examples=("hf-gate expire adopt", "hf-gate expire adopt acme/med-7b --from-acceptance"))
 @click.argument("repos", nargs=-1, metavar="[REPO...]")
-@click.option("--with-end", is_flag=True, help="Also people whose access has an end, by the policies as they are now.")
+@click.option(
+    "--with-end",
+    is_flag=True,
+    help="Include people whose access has an end; they get the end that the policies set now.",
+)
 @click.option("--from-acceptance", is_flag=True, help="Count durations from the acceptance, not from now.")
 @_YES
 @_MAX

@@ -383,7 +383,7 @@ def limit_options(function: Callable[..., object]) -> Callable[..., object]:
 
 def full_evaluation_option(function: Callable[..., object]) -> Callable[..., object]:
     """Add `--full-evaluation`."""
-    about = "Evaluate every request again, also those for which nothing changed."
+    about = "Evaluate every request again, even if nothing changed for it."
     return click.option("--full-evaluation", is_flag=True, help=about)(function)
 
 

@@ -67,7 +67,7 @@ def serve(
     \b
       export HF_ENDPOINT=http://127.0.0.1:8123 HF_TOKEN=hf_local_owner_7
 
-    HF_ENDPOINT selects the Hub, also for hf and huggingface_hub. HF_TOKEN selects the account: hf_local_HOLDER_SEED, where
+    HF_ENDPOINT selects the Hub; hf and huggingface_hub use it too. HF_TOKEN selects the account: hf_local_HOLDER_SEED, where
     HOLDER is owner, admin, writer, reader or stranger.
     """  # noqa: D301 - click needs the backspace character
     from ..localhub import server

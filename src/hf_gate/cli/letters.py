@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _LISTED: Final = 10_000
 _PREVIEWED: Final = 50
-_REMINDED: Final = "{} among them: `at_most` counts from now, unless the wait has ended already."
+_REMINDED: Final = "This includes {}: `at_most` counts from now, unless the wait has already ended."
 
 
 class LetterGroup(GateGroup):
@@ -70,7 +70,8 @@ def letters_ls(run: Run) -> int:
     run.out.records(LetterRecord, rows, columns, name=lambda row: row.id, empty="No letter is due.")
     if count := len(list_open(workspace, _LISTED)):
         run.out.warn(
-            f"{pluralize(count, 'letter')} failed or with an unknown outcome. To list them: hf-gate letters preview"
+            f"{pluralize(count, 'letter')} failed or {'has' if count == 1 else 'have'} an unknown outcome. "
+            "To list them: hf-gate letters preview"
         )
     return 0
 
@@ -149,7 +150,7 @@ def _text_lines(subject: str, text: str) -> Iterator[str]:
 def letters_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
     """Record letters that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send them.
 
-    A wait counts from the moment at which you mark its reminder.
+    A wait counts from the moment when you mark its reminder as sent.
     """
     return _mark(run, idents, LetterState.SENT)
 
@@ -176,7 +177,7 @@ def _mark(run: Run, idents: Sequence[str], state: LetterState) -> int:
         done = mark_letters(workspace, idents, state, actor_of(run))
     if left := sorted(set(idents) - set(done.ids)):
         wanted = "due, unknown or failed" if state is LetterState.SENT else "failed or unknown"
-        run.out.warn(f"{join_words(left[:5], 'and')}: not a letter that is {wanted}.")
+        run.out.warn(f"not marked: {join_words(left[:5], 'and')}. Only letters that are {wanted} can be marked.")
     run.out.document(
         {"state": state.value, "letters": done.ids, "reminders": done.reminders},
         lambda: [

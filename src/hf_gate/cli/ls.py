@@ -80,7 +80,7 @@ def ls(
     as_of: str | None,
     allow_incomplete: bool,
 ) -> int:
-    """List access requests of REPOs; by default, of the workspace's repos, else of all gated repos of the account.
+    """List access requests of REPOs. Default: the workspace's repos or, without one, all gated repos of the account.
 
     Repos with a full sync are listed from the store, and the output says how old the data is. Other repos, and all
     repos with --live, are read from the Hub. `hf-gate help queries` explains --query. VERDICT is the result of the

@@ -119,7 +119,7 @@ def notify_retry(run: Run, idents: tuple[str, ...], is_all: bool) -> int:
     with open_workspace(run, needs_folder=True, writes=True, lends=True) as workspace:
         done = requeue(workspace, None if is_all else list(idents), to_ms(workspace.now()))
     if left := sorted(set(idents) - set(done)):
-        run.out.warn(f"{join_words(left, 'and')}: no dead letter of a destination in hf-gate.yaml.")
+        run.out.warn(f"not queued: {join_words(left, 'and')}. No destination in hf-gate.yaml has such a dead letter.")
     run.out.document(
         {"queued": done},
         lambda: [f"{pluralize(len(done), 'message')} queued again."],

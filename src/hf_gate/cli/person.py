@@ -206,7 +206,7 @@ _PAGE: Final = 200
 @click.option("--query", "-Q", default="", metavar="QUERY", help="Only people with a request that matches.")
 @limit_options
 def person_ls(run: Run, *, query: str, limit: int | None) -> int:
-    """List people with the status of each matching request; the most recent requesters first.
+    """List people with the status of each matching request; most recent requesters first.
 
     Reads the store. `hf-gate help queries` explains --query. Each request of a hidden account counts as one person.
     """

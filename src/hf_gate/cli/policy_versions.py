@@ -54,7 +54,7 @@ _SHOWN: Final = 20  # disagreements and unknown decisions that text names
 def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None, query: str | None) -> int:
     """Compare decisions by people with what POLICY (a name, or a file) says, based on the facts of that time.
 
-    Records, answers, history and account age are those of the decision. A table counts only if the last verdict before
+    Records, answers, history and account age are those at the time of the decision. A table counts only if the last verdict before
     the decision read the same rows. What was not kept is unknown; such decisions are listed separately. The rate counts the
     decisions that the policy would make by itself. Changes by policies and ends of access are not decisions by people.
     """

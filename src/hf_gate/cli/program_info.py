@@ -162,7 +162,7 @@ what it would do and changes nothing. To let a rule decide:
   hf-gate policy show REPO          show its rules as sentences
   hf-gate plan                      show what it would decide
   hf-gate explain USER@REPO         explain the verdict of one request
-  edit policies/starter.yaml        replace `mode: shadow` by `mode: enforce`
+  edit policies/starter.yaml        replace `mode: shadow` with `mode: enforce`
   hf-gate policy check              find problems, and show what each accept rule requires
   hf-gate plan --out plan.json      save the changes in a file
   hf-gate apply plan.json           apply them, once

@@ -40,7 +40,7 @@ _KEYS: Final = "a accept   e end   s send back   r reject   n note   space skip 
 _HELP: Final = (
     "a      Accept: they can download at once. The Hub is not known to notify them.",
     "e      Accept with an end that you choose: 1y, 2027-06-30, or none.",
-    "s      Send back (reset): no access, but they can ask again. The Hub mails them your reason.",
+    "s      Send back (reset): no access, but they can ask again. The Hub e-mails them your reason.",
     "r      Reject: no access, and they cannot ask again. The Hub shows them your reason.",
     "n      Note for the audit log. They never see it.",
     "space  Skip: the request stays pending.",

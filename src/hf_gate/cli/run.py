@@ -79,7 +79,7 @@ def run_(
     change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
     """
     if once == (every is not None):
-        raise UsageError("--once or --every TIME is required, not both.", hint="For example: hf-gate run --every auto")
+        raise UsageError("give either --once or --every TIME.", hint="For example: hf-gate run --every auto")
     pause = None if every in {None, "auto"} else parse_seconds(str(every), "--every")
     if reserve is not None:
         run.flags["reserve"] = reserve
@@ -365,11 +365,15 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
     if note := held_ends_note(done.ends.held_count):
         yield f"  {note}"
     if done.ends.undecided:
-        yield f"  {pluralize(len(done.ends.undecided), 'end')} wait, because a condition of `keep_while` is unknown now."
+        yield f"  {_count_waiting(len(done.ends.undecided))}, because a condition of `keep_while` is unknown now."
     if done.closed:
-        yield f"  {pluralize(done.closed, 'end')} wait for the hours of `guards.end_hours` in hf-gate.yaml."
+        yield f"  {_count_waiting(done.closed)} for the hours of `guards.end_hours` in hf-gate.yaml."
     if late := lateness_of(done.plan.changes if done.plan else ()):
         yield f"  {late}"
+
+
+def _count_waiting(count: int) -> str:
+    return f"{pluralize(count, 'end')} {'waits' if count == 1 else 'wait'}"
 
 
 def lateness_of(changes: Iterable[Change]) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..policy.tables import Table
 
 
-_SAME: Final = 60  # characters by which a problem is recognized in another line
+_SAME: Final = 60  # characters by which a problem is recognised in another line
 _UNKNOWN: Final[Mapping[str, object]] = {
     "ok": None,
     "account": None,
@@ -207,7 +207,7 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
     for budget in found.budgets:
         if budget.is_used_up:
             yield (
-                f"STUCK: the guard {budget.name}: {budget.rate} is used up ({budget.used:,}); "
+                f"STUCK: the guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}); "
                 "`run` defers further changes of this kind."
             )
     for policy, count in found.held_counts.items():

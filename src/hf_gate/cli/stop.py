@@ -23,7 +23,7 @@ _STILL_STOPPED: Final = "unattended work stays stopped"
 def stop(run: Run) -> int:
     """Stop everything that works unattended: policies, and the ends of grants. People can still decide.
 
-    A running `hf-gate run` stops after the current batch. Its loop goes on and syncs, but changes nothing until
+    A running `hf-gate run` stops after the current batch. Its loop continues to sync, but changes nothing until
     `hf-gate start`. Grants do not end meanwhile; they end when unattended work starts again.
     """
     from .. import bootstrap
@@ -41,7 +41,7 @@ def stop(run: Run) -> int:
         bootstrap.open_workspace(run.connection, run.location, waits=False, command="hf-gate stop") as workspace,
     ):
         record_stop(workspace.store)
-    said = "All unattended work is stopped." if is_changed else "All unattended work was stopped already."
+    said = "All unattended work is stopped." if is_changed else "All unattended work was already stopped."
     ends = f" {pluralize(due, 'grant')} due to end stay until unattended work starts again." if due else ""
     run.out.document(
         {"stopped": True, "changed": is_changed},
@@ -54,7 +54,7 @@ def stop(run: Run) -> int:
 def start(run: Run) -> int:
     """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does.
 
-    Only the owner of the desk and admins of all its repos may. If no desk was ever opened here, your token must be able
+    Only the owner of the desk and admins of all its repos can do this. If no desk was ever opened here, your token must be able
     to decide at every repo of the workspace.
     """
     from ..application.unattended import start_unattended

@@ -94,11 +94,11 @@ def _print_import(run: Run, found: TableImport, effects: Sequence[TableEffectRec
 
 def _match_lines(table: str, matches: ImportMatchesRecord) -> Iterator[str]:
     """Return whom the rows mean, and the proposals, as lines of text."""
-    yield f"  rows that match somebody who asked: {matches.matched:,}; that match nobody: {len(matches.unmatched):,}"
+    yield f"  rows that match a requester: {matches.matched:,}; rows that match nobody: {len(matches.unmatched):,}"
     rows = sorted(matches.unmatched, key=lambda row: not row.proposals)
     for row in rows[:_MAX_NAMED]:
         names = [f"perhaps {one.user or one.user_id} ({one.why})" for one in row.proposals]
-        yield f"    line {row.line}, {row.who}: {', or '.join(names) or 'nobody who asked is similar'}"
+        yield f"    line {row.line}, {row.who}: {', or '.join(names) or 'no similar requester'}"
     if len(rows) > _MAX_NAMED:
         yield f"    and {len(rows) - _MAX_NAMED:,} more"
     if rows and rows[0].proposals:

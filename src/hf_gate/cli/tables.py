@@ -152,7 +152,7 @@ def _other_cells(cells: Mapping[str, str]) -> str:
 def table_add(run: Run, *, name: str, cells: tuple[str, ...], replaces: bool, dry_run: bool) -> int:
     """Add one row to a table's file, or change one. The rest of the file stays as it is.
 
-    A new row counts from the next plan or turn of `hf-gate run`, also for people on hold.
+    A new row counts from the next plan or turn of `hf-gate run`, even for people on hold.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own = find_own_table(workspace, name)
@@ -178,7 +178,7 @@ def _parse_cells(cells: Sequence[str]) -> dict[str, str]:
 @click.option("--end-access", is_flag=True, help="First end the access that depends on the rows (send back).")
 @click.option("--reason", help="With --end-access: the text for these people, at most 200 characters.")
 @click.option(
-    "--keep-hash", is_flag=True, help="Leave their access; keep the digests of row and file in the audit log."
+    "--keep-hash", is_flag=True, help="Keep their access, and keep the digests of row and file in the audit log."
 )
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_remove(
@@ -187,7 +187,7 @@ def table_remove(
     """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
 
     This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
-    `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what follows.
+    `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what happens to it.
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
     own = find_own_table(workspace, name)

@@ -78,7 +78,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
     help="With invite: the role.",
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
-@click.option("--account", metavar="USER", help="With invite: the member's Hub account, if it has another name.")
+@click.option("--account", metavar="USER", help="With invite: the member's Hub account, if its name differs.")
 @click.option("--deputy", metavar="NAME", help="With away: the member who stands in.")
 @click.option("--until", metavar="DATE", help="With away: the last day of the absence, such as 2027-01-31.")
 @click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")

@@ -1,7 +1,7 @@
-"""Recognizes erased people by keyed hashes and texts that name them, and strips records of personal data.
+"""Recognises erased people by keyed hashes and texts that name them, and strips records of personal data.
 
 A hash stays after the erasure, so that a sync does not store the same request again with its names and answers. A later
-request has another time, so it is not recognized and counts as new data.
+request has another time, so it is not recognised and counts as new data.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _hash(secret: bytes, *parts: str) -> bytes:
 
 
 class NamePattern:
-    """Recognizes texts that contain one of these names, ignoring case, the form of accents, and how words are separated.
+    """Recognises texts that contain one of these names, ignoring case, the form of accents, and how words are separated.
 
     Names of fewer than 4 characters occur within other words, so they count only as whole words. Scripts without spaces
     between words are the exception.

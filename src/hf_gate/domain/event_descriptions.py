@@ -66,7 +66,7 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: 
             )
         case e.PrivatePartsDeleted():
             count = sum(last - first + 1 for first, last in event.entries)
-            why = f"{event.person} was erased" if event.person else "the time to keep it is over"
+            why = f"{event.person} was erased" if event.person else "its retention period is over"
             return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
             return _describe_end(event, format_time)
@@ -75,7 +75,7 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: 
         case e.GrantNoticed():
             return f"notice {event.step} before access ends {format_time(event.until)}"
         case e.ReminderAccepted():
-            by_whom = "sent by hand" if event.how == "hand" else "taken by the mail server"
+            by_whom = "sent by hand" if event.how == "hand" else "accepted by the mail server"
             return f"reminder of rule {event.rule} {by_whom}"
         case _:
             return ""

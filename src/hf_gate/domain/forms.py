@@ -238,7 +238,7 @@ class _GateFormParser:
             label = collapse_whitespace(key.text)
             self._check_label(label, key)
             if not label:
-                self._report(key, "label_empty", "This field has no label.", "Write what is asked for.")
+                self._report(key, "label_empty", "This field has no label.", "Write the question as the label.")
             item = self._parse_field(label, key, spec)
             self.problems += field_problems(key, spec, item.type, [(each.label, each.value) for each in item.options])
             yield item

@@ -1,4 +1,4 @@
-"""Patterns that recognize the role of a form field from its folded label, in many languages."""
+"""Patterns that recognise the role of a form field from its folded label, in many languages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The roles of form fields, recognized by label and type."""
+"""The roles of form fields, recognised by label and type."""
 
 from __future__ import annotations
 

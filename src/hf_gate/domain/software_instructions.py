@@ -1,4 +1,4 @@
-"""Recognizes text that is addressed to a program or a language model.
+"""Recognises text that is addressed to a program or a language model.
 
 Such text is pointed out to reviewers and changes no verdict.
 """

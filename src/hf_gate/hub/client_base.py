@@ -75,7 +75,7 @@ class HubBase(ABC, Generic[L]):
 
     @abstractmethod
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> L:
-        """List the requests of a status, lazily and each once, in the Hub's order (usually the newest first)."""
+        """List the requests of a status, lazily and each once, in the Hub's order (usually newest first)."""
 
     def list_pending(self, repo: str | Repo, *, repo_type: str | None = None) -> L:
         """List the requests that wait for a review."""

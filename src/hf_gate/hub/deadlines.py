@@ -72,7 +72,7 @@ class _DeadlineStream(httpcore2.NetworkStream):
             except httpcore2.ReadTimeout:
                 if time.monotonic() >= silent_by:
                     raise
-        raise httpcore2.ReadTimeout("the time limit of the call is over")
+        raise httpcore2.ReadTimeout("the time limit of the call was reached")
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._inner.write(buffer, _min_timeout(timeout, self._deadline.seconds_left()))

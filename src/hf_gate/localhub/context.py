@@ -21,7 +21,7 @@ NO_PAGE = "Sorry, we can't find the page you are looking for."
 
 
 class CallContext:
-    """The input of a handler: the world, the request and the recognized call."""
+    """The input of a handler: the world, the request and the recognised call."""
 
     def __init__(self, world: World, request: HttpRequest, call: RecognizedCall) -> None:
         self.world, self.request, self.call = world, request, call

@@ -185,7 +185,7 @@ def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]
 def _parse_answers(line: Mapping[str, Any]) -> dict[str, str]:
     answers = line.get("answers") or {}
     if not isinstance(answers, dict) or not all(isinstance(value, str) for value in answers.values()):
-        raise HttpError(400, "answers must be an object that maps labels to texts")
+        raise HttpError(400, "answers must be an object that maps labels to text")
     return answers
 
 
@@ -269,7 +269,7 @@ def _expect_list(value: object) -> list[Any]:
 
 def _expect_text(value: object) -> str:
     if not isinstance(value, str) or not value:
-        raise HttpError(400, f"{value!r} must be a non-empty text")
+        raise HttpError(400, f"{value!r} must be non-empty text")
     return value
 
 
@@ -277,7 +277,7 @@ def _get_text(line: Mapping[str, Any], key: str) -> str:
     """Return the text of a key; empty if the key is missing."""
     value = line.get(key)
     if value is not None and not isinstance(value, str):
-        raise HttpError(400, f"{key} must be a text")
+        raise HttpError(400, f"{key} must be text")
     return value or ""
 
 

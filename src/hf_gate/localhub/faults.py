@@ -364,7 +364,7 @@ FAULT_KINDS: dict[str, FaultKind] = {
         _bad_sign_in,
         frozenset({"openid-configuration", "openid-token", "openid-userinfo"}),
         {"how": "nonce"},
-        "the sign-in provider errs, or another one answers: " + ", ".join(SIGN_IN_FAULTS),
+        "the sign-in provider answers incorrectly, or another one answers: " + ", ".join(SIGN_IN_FAULTS),
     ),
     "drop_user": FaultKind(_drop_user, _LISTS, {"every": 1}, "every n-th row is without its user"),
 }

@@ -84,18 +84,19 @@ def open_service(name: str, address: str) -> Any:  # noqa: ANN401 - an object of
         service = apprise.Apprise.instantiate(address, asset=apprise.AppriseAsset(http_redirects=False))
     if service is None:
         raise UsageError(
-            f"apprise of {name} does not hold an address of a service.", hint="See the list of services of apprise."
+            f"`apprise` of destination {name} is not the address of a service.",
+            hint="See the list of services of apprise.",
         )
     secure = service.secure_protocol or ()
     is_secure = service.schema in ((secure,) if isinstance(secure, str) else secure)
     if not is_secure and not is_loopback_host(service.host or ""):
         raise UsageError(
-            f"apprise of {name} holds an address without TLS.",
+            f"`apprise` of destination {name} is an address without TLS.",
             hint="Use the service's form with TLS, such as jsons://.",
         )
     if is_proxied_here("https" if is_secure else "http", service.host or ""):
         raise UsageError(
-            f"apprise of {name} is on this machine, but the environment names a proxy for it.",
+            f"`apprise` of destination {name} is on this machine, but the environment names a proxy for it.",
             hint="Set NO_PROXY=localhost,127.0.0.1 for this process.",
         )
     service.redirects = False  # also if the address asks for them

@@ -49,7 +49,7 @@ class MailConnection(smtplib.SMTP):
     def getreply(self) -> tuple[int, bytes]:
         """Read one answer."""
         if self.is_over:
-            raise smtplib.SMTPServerDisconnected("the time is over")
+            raise smtplib.SMTPServerDisconnected("the time limit was reached")
         if self.file is None and self.sock is not None:
             self.file = _ReplyReader(self.sock.makefile("rb"))
         return super().getreply()

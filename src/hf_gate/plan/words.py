@@ -24,7 +24,7 @@ _ORIGINS: Final = {
     ChangeOrigin.DIRECT: "A person decided.",
     ChangeOrigin.GRANT: "A person gives access without a request.",
     ChangeOrigin.UNDO: "Goes back to the status before a run.",
-    ChangeOrigin.UNTIL: "The date has come at which the access ends.",
+    ChangeOrigin.UNTIL: "The access has reached its end date.",
 }
 
 

@@ -244,7 +244,7 @@ def _check(layout: RuleLayout, *indexes: int) -> None:
     if not layout.blocks:
         raise CardError("These rules are not in a list with one rule below the other; edit them as text.")
     if not all(0 <= index < len(layout.blocks) for index in indexes):
-        raise CardError("There is no such rule any more.")
+        raise CardError("This rule no longer exists.")
 
 
 def _verify_edit(layout: RuleLayout, edit: TextEdit, rules: Sequence[Node | Plain]) -> TextEdit:

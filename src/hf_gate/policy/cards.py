@@ -122,7 +122,7 @@ def change_value(read: PolicyCards, number: int, key: str, value: str) -> TextEd
     card = read.cards[number] if 0 <= number < len(read.cards) else None
     found = None if card is None else next((each for each in card.fields if each.key == key), None)
     if found is None:
-        raise CardError("There is no such value any more.")
+        raise CardError("This value no longer exists.")
     if value == found.value:
         return None
     allowed = {choice for choice, _ in found.choices}

@@ -205,7 +205,7 @@ def parse_hours(text: str) -> Hours:
     suggestion = None
     if (like := _LIKE_HOURS.match(text.strip())) and int(like[1]) < 24 and int(like[3]) <= 24:
         suggestion = f"{int(like[1]):02}:{like[2] or '00'}-{int(like[3]):02}:{like[4] or '00'}"
-    raise InvalidLiteralError(f"`{text[:40]}` are no hours: write 08:00-18:00.", suggestion)
+    raise InvalidLiteralError(f"`{text[:40]}` is not a range of hours: write 08:00-18:00.", suggestion)
 
 
 # ---- repo globs ------------------------------------------------------------------------------------------------------

@@ -175,12 +175,12 @@ class NodeReader:
         """Report a list or a map in place of a text. The usual cause is a leading bracket or brace."""
         line = self.source.line(node.line)[node.column - 1 :].rstrip()
         inline = line[:1] in "[{"
-        words = f"{what} must be a text; in YAML a leading bracket or brace begins a list or a map."
+        words = f"{what} must be text; in YAML a leading bracket or brace begins a list or a map."
         if inline and isinstance(node, Sequence | Mapping) and _is_closed(line):
             fix = quote_scalar(line)
             self.add_yaml_fix(node, "not_text", f"{words} Write `{fix}`.", fix, length=len(line))
         else:
-            self.add_problem(node, "not_text", f"{what} must be a text, not a list or a map.")
+            self.add_problem(node, "not_text", f"{what} must be text, not a list or a map.")
 
     def read_items(self, node: Node, what: str, example: str) -> list[Node]:
         """Read the items of a list that is not empty."""

@@ -22,7 +22,7 @@ def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[
             words = f"{lead} `needs` for this rule. Nobody is reminded, and a person decides after `at_most`."
             yield _warning(policy, rule, "no_reminder_text", words, f"Add `needs: {{{rule.id}: Send ... to ...}}`.")
         elif letters.mail is None:
-            words = f"{lead} `smtp`. Only reminders that you mark as sent count; else a person decides after `at_most`."
+            words = f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after `at_most`."
             hint = "Add `smtp` to `letters`, or see hf-gate letters mark-sent --help."
             yield _warning(policy, rule, "no_reminder_server", words, hint)
 

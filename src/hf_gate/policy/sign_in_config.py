@@ -49,7 +49,7 @@ def _read_roles(reader: NodeReader, node: Node) -> dict[str, Map[str, MemberRole
         if not isinstance(key, Scalar) or not _ORG.fullmatch(key.text):
             reader.add_problem(key, "bad_organisation", "That is not the name of an organisation on the Hub.")
         elif key.text.lower() in found:
-            reader.add_problem(key, "doubled_organisation", f"`{key.text}` is there twice.")
+            reader.add_problem(key, "doubled_organisation", f"`{key.text}` is named twice.")
         elif isinstance(value, Mapping):
             by_role = reader.read_keys(value, f"roles of {key.text}", (*ORG_ROLES, ANY_ROLE)) or KnownKeys(reader)
             roles = {each: role for each, (_, at) in by_role.items() if (role := _read_role(reader, at)) is not None}

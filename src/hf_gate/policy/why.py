@@ -38,7 +38,7 @@ from .phrases import (
 )
 
 MAX_NAMED: Final = 3  # the most conditions in a sentence
-NO_RULE_FITS: Final = "no rule fits"
+NO_RULE_MATCHES: Final = "no rule matches"
 NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
 NO_REMINDER: Final = "no reminder reached this person; you decide"
@@ -134,7 +134,7 @@ def explain_verdict_in_words(
     silent = [each for each in verdict.abstentions if each.mode is PolicyMode.ENFORCE]
     if not silent:
         return WhySentence(lead, ONLY_SHADOW if verdict.shadow or verdict.abstentions else NO_POLICY)
-    return WhySentence(lead, _describe_obstacle(silent, traces) or NO_RULE_FITS)
+    return WhySentence(lead, _describe_obstacle(silent, traces) or NO_RULE_MATCHES)
 
 
 def explain_opinion_in_words(opinion: Opinion, traces: TraceSource) -> WhySentence:
@@ -175,7 +175,7 @@ def _describe_cause(opinion: Opinion, traces: TraceSource) -> str:
         return _join_named(map(describe_leaf, leaves))
     if opinion.action not in (Action.HUMAN, Action.WAIT):
         return "the rule is for everybody else" if opinion.rule_index else "the rule is for everybody"
-    return _describe_obstacle((opinion,), traces) or NO_RULE_FITS
+    return _describe_obstacle((opinion,), traces) or NO_RULE_MATCHES
 
 
 def _describe_obstacle(parts: Iterable[Opinion | Abstention], traces: TraceSource) -> str | None:

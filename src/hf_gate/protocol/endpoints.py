@@ -1,4 +1,4 @@
-"""Lists the Hub's endpoints: builds each call for the client, and recognizes each call for the local Hub."""
+"""Lists the Hub's endpoints: builds each call for the client, and recognises each call for the local Hub."""
 
 from __future__ import annotations
 

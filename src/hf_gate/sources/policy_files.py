@@ -23,7 +23,7 @@ _FOLDER: Final = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
 
 
 def digest_of_file(content: bytes) -> str:
-    """Return the digest by which a save recognizes the file that its author saw."""
+    """Return the digest by which a save recognises the file that its author saw."""
     return hashlib.sha256(content).hexdigest()
 
 

@@ -110,7 +110,7 @@ class Eraser:
     # ---- parts -------------------------------------------------------------------------------------------------------
 
     def _register(self, people: Sequence[StoredIdentity], requests: Sequence[int]) -> None:
-        """Store the hashes by which a sync recognizes these requests."""
+        """Store the hashes by which a sync recognises these requests."""
         secret, by_id = read_secret(self._db), {one.id: one for one in people}
         among, value = self._db.in_clause(requests)
         sql = f"SELECT id, person_id, asked_at, hub_request FROM requests WHERE id {among}"

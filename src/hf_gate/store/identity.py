@@ -33,7 +33,7 @@ class StoredIdentity:
 
     @cached_property
     def pattern(self) -> NamePattern:
-        """Recognizes texts that name the person."""
+        """Recognises texts that name the person."""
         return NamePattern([word for word in (self.user_id, self.username, self.fullname, self.email) if word]
                            + [word for _, word in self.former])  # fmt: skip
 

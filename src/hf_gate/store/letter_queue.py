@@ -1,4 +1,4 @@
-"""Queues letters to applicants in the transaction of what they tell. Nobody who asked before letters were on gets one."""
+"""Queues letters to applicants in the transaction of the event that they report. Nobody who asked before letters were on gets one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Queues notices in the transaction of what they tell: messages to send at once, and lines of the next digest."""
+"""Queues notices in the transaction of the event that they report: messages to send at once, and lines of the next digest."""
 
 from __future__ import annotations
 

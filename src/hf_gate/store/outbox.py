@@ -98,7 +98,7 @@ def _turn_off(db: Database, name: str, at: int) -> None:
     """Stop a destination. Its open messages become dead letters, which can be sent if it is named again."""
     db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
     sql = f"UPDATE outbox SET state = 'dead', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND {_OPEN}"
-    db.run(sql, (at, "hf-gate.yaml does not name this destination any more", name))
+    db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
     db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
 
 

@@ -80,7 +80,7 @@ class _Search:
     def result(self, *, complete: bool) -> Found:
         """Return what was found.
 
-        The result is complete only if each missing target could have been recognized in every row.
+        The result is complete only if each missing target could have been recognised in every row.
         """
         missing = [self.targets[index] for index in self.missing]
         hidden = any(
