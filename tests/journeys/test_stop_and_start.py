@@ -42,6 +42,16 @@ def test_after_a_stop_nothing_is_decided_until_an_admin_starts_it(console: Conso
     assert "was not stopped" in console.run("start").out
 
 
+def test_while_the_hub_fails_a_stop_asks_only_once_who_you_are(console: Console) -> None:
+    console.hub.set_faults(["fail_before:status=503:on=whoami"])
+    asked = console.hub.stats()["calls"]["GET whoami"]
+    stopped = Console(console.hub, "admin").run("stop", "--max-wait", "0s")
+    assert stopped.code == 0, stopped.err
+    assert ", not signed in, workspace " in stopped.err
+    assert console.hub.stats()["calls"]["GET whoami"] == asked + 1
+    assert check(console) == (1, "stopped")
+
+
 @pytest.mark.parametrize(
     ("holder", "code"),
     [("owner", 0), ("admin", 0), ("writer", 0), ("fine_decide", 4), ("fine_look", 4), ("reader", 4), ("stranger", 4)],

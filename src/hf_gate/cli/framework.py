@@ -124,6 +124,12 @@ class Run:
         self.connection.settings = replace(self.settings, workspace=folder)
         self._location = None
 
+    def limit_wait(self, seconds: float) -> None:
+        """Let calls to the Hub wait at most so long, even if the settings allow more."""
+        longest = self.settings.max_wait
+        limit = seconds if longest is None else min(longest, seconds)
+        self.connection.settings = replace(self.settings, max_wait=limit)
+
     def now(self) -> datetime:
         """Return the current time; with HF_GATE_CLOCK=hub, the time of the local Hub."""
         return self.connection.clock.now()

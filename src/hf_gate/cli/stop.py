@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import Status
 from ..domain.timestamps import to_ms
-from ..errors import HfGateError, NotAllowed, RepoNotFound, StoreBusy
+from ..errors import NotAllowed, RepoNotFound, StoreBusy
 from .framework import Run, command
 from .token_rights import DECIDE_HINT, check_decide_right, read_rights
-from .workspace import actor_of, announce, local_user, no_store_error, open_workspace, select_repos
+from .workspace import actor_of, announce, no_store_error, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -34,7 +34,7 @@ def stop(run: Run) -> int:
     announce(run, writes=True, works_offline=True)
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         now = to_ms(workspace.now())
-        is_changed = stop_unattended(workspace.store, _actor(run), now)
+        is_changed = stop_unattended(workspace.store, actor_of(run), now)
         due = workspace.store.count_due(now)
     with (
         suppress(StoreBusy),  # the process that holds the store records the stop
@@ -99,11 +99,3 @@ def _check_decides_everywhere(run: Run) -> None:
         except (NotAllowed, RepoNotFound) as problem:
             hint = f"Remove {repo} from hf-gate.yaml if it is gone. {DECIDE_HINT}"
             raise NotAllowed(f"you cannot decide at {repo}; {_STILL_STOPPED}.", hint=hint) from problem
-
-
-def _actor(run: Run) -> str:
-    """Return the actor. A stop must also work while the Hub does not answer or refuses the token."""
-    try:
-        return actor_of(run)
-    except HfGateError:
-        return local_user()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import getpass
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from ..domain.ids import Repo, parse_repo
 from ..domain.runs import RunKind
-from ..errors import HubUnavailable, NotAllowed, Offline, UsageError
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .framework import Run
 from .token_rights import owners_of
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from ..domain.rows import RunRow
     from ..plan.model import Plan
     from ..policy.tables import Table
+
+_SHORT_WAIT_S: Final = 3.0  # for the Hub's answer, by commands that work without it
 
 
 def local_user() -> str:
@@ -107,7 +109,8 @@ def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
 def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> None:
     """Print the Hub, account and workspace on stderr, before a write or if they are not the default.
 
-    Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub.
+    Raises the Hub's error if the account is unknown before a write, unless the command also works without the Hub: then
+    it waits for the Hub for a few seconds only, and the actor is the local user.
     """
     from .. import bootstrap
 
@@ -115,10 +118,14 @@ def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> 
     if run.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
         return
     run.is_announced, is_refused = True, False
+    if works_offline:
+        run.limit_wait(_SHORT_WAIT_S)
     try:
         account = run.account
-    except (HubUnavailable, NotAllowed, Offline) as problem:
-        if writes and not works_offline:
+    except HfGateError as problem:
+        if works_offline:
+            run.connection.account = None  # so that nothing asks again, and waits again
+        elif writes or not isinstance(problem, HubUnavailable | NotAllowed | Offline):
             raise
         account = None  # the store can still be read, and a call to the Hub reports the error
         is_refused = isinstance(problem, NotAllowed) and bootstrap.has_token(settings)
