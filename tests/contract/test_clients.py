@@ -9,14 +9,14 @@ import os
 import threading
 import traceback
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import ClassVar, cast
+from typing import ClassVar, cast, get_type_hints
 
 import huggingface_hub
 import pytest
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
 import hf_gate
-from hf_gate import AsyncHub, Decision, Hub, NotAllowed
+from hf_gate import AsyncHub, Decision, Hub, NotAllowed, Outcome
 from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,
@@ -46,6 +46,17 @@ def test_both_clients_have_the_same_names_and_parameters() -> None:
     assert ours.keys() == theirs.keys()
     for name, signature in ours.items():
         assert list(signature.parameters) == list(theirs[name].parameters), name
+
+
+@pytest.mark.parametrize("client", [Hub, AsyncHub])
+def test_help_describes_each_method_of_a_client_and_what_it_returns(client: type) -> None:
+    for name in public(client):
+        member = getattr(client, name)
+        assert inspect.getdoc(member), name
+        shown = inspect.signature(member).return_annotation
+        assert inspect.get_annotations(member)["return"] == shown, name
+        assert "Operation" not in shown, name
+    assert get_type_hints(client.accept)["return"] is Outcome  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", ["list_pending_access_requests", "list_accepted_access_requests", "list_rejected_access_requests", "accept_access_request", "reject_access_request", "cancel_access_request", "grant_access"])  # fmt: skip

@@ -60,6 +60,7 @@ class AsyncHub(HubBase[AsyncListing]):
         await self.close()
 
     async def close(self) -> None:
+        """Close connections. Open listings end."""
         await self._driver.close()
 
     def list(self, repo: str | Repo, status: str, *, repo_type: str | None = None) -> AsyncListing:
@@ -95,6 +96,7 @@ class AsyncHub(HubBase[AsyncListing]):
         *,
         repo_type: str | None = None,
     ) -> AsyncIterator[Outcome]:
+        """Send any number of decisions in batches of 100, as `Hub.decide_many` does; they can come from an async iterator."""
         target, flow = self._start(repo, repo_type, bulk.decide_many)
         return self._run_changing(target, flow, decisions)
 
@@ -113,9 +115,11 @@ class AsyncHub(HubBase[AsyncListing]):
         return self._driver.run(flow, source, before_change=read_open_listings)
 
     def gated_repos(self, owner: str) -> AsyncIterator[Gate]:
+        """Yield the gated models, then the gated datasets of a person or organisation."""
         check_online()
         return self._driver.run(repos.list_gated_repos(owner, self._new_context()))
 
     def org_members(self, org: str) -> AsyncIterator[Person]:
+        """Yield the members of an organisation, as `Hub.org_members` does."""
         check_online()
         return self._driver.run(repos.list_org_members(org, self._new_context()))

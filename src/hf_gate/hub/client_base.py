@@ -199,7 +199,8 @@ def last_outcome(outcomes: list[Any]) -> Any:
 
 
 def show_result(call: Callable[..., Any], make: Callable[..., Operation[Any]]) -> None:
-    """Let `help` show the result of an operation as what a call returns."""
+    """Let `help` and annotations show the result of an operation as what a call returns."""
     shown = signature(make)
     result = str(shown.return_annotation).removeprefix("Operation[").removesuffix("]")
+    call.__annotations__ = make.__annotations__ | {"return": result}
     call.__signature__ = shown.replace(return_annotation=result)  # type: ignore[attr-defined]
