@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from ..domain.events import canonical_json
 from ..domain.members import Member, MemberOrigin
-from .sql import Database, Row, decode_row
+from .sql import Database, decode_row
 
 _COLUMNS: Final = "name, role, repos, link, made_at, id, account, user_id, proven_at, link_until, origin"
 
@@ -34,8 +35,8 @@ def seal_of(member: Member, link: str | None) -> str:
 
 def read_seals(db: Database) -> dict[str, str]:
     """Return the seal of each member's row by the member's id."""
-    rows = db.rows(f"SELECT {_COLUMNS} FROM members")
-    return {row[5]: seal_of(_member(row), row[3]) for row in rows}
+    rows = db.rows(f"SELECT link, {_COLUMNS} FROM members")
+    return {(member := _member(row)).id: seal_of(member, link) for link, *row in rows}
 
 
 def write_member(db: Database, member: Member, link: str | None) -> None:
@@ -57,6 +58,10 @@ def write_member(db: Database, member: Member, link: str | None) -> None:
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 
-def _member(row: Row) -> Member:
-    repos = None if row[2] is None else json.loads(row[2])
-    return decode_row(row, Member, repos=repos, has_link=row[3] is not None)
+def _member(row: Sequence[Any]) -> Member:
+    return decode_row(
+        row,
+        Member,
+        repos=lambda text: None if text is None else json.loads(text),
+        has_link=lambda link: link is not None,
+    )

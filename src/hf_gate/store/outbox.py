@@ -312,5 +312,4 @@ def find_failed_heads(store: Store) -> dict[str, tuple[int, str | None]]:
 
 
 def _decode(row: Row) -> OutboxRow:
-    items, accepted = msgspec.json.decode(row[4]), msgspec.json.decode(row[14])
-    return decode_row(row, OutboxRow, items=items, is_alarm=bool(row[5]), accepted=accepted)
+    return decode_row(row, OutboxRow, items=msgspec.json.decode, is_alarm=bool, accepted=msgspec.json.decode)

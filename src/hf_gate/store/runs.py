@@ -81,8 +81,7 @@ def read_runs_of(db: Database, member: str) -> list[RunRow]:
 
 
 def _run(row: Row) -> RunRow:
-    counts, verbs = msgspec.json.decode(row[7]), msgspec.json.decode(row[10])
-    return decode_row(row, RunRow, counts=counts, verbs=verbs, is_free=bool(row[11]))
+    return decode_row(row, RunRow, counts=msgspec.json.decode, verbs=msgspec.json.decode, is_free=bool)
 
 
 SELECT_CHANGES = (

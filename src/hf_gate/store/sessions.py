@@ -99,7 +99,8 @@ class Sessions:
         rows = self._store.reads.rows(
             f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
         )
-        return [decode_row(row, Session) for row in rows if member in {None, row[1]}]
+        found = [decode_row(row, Session) for row in rows]
+        return [one for one in found if member in {None, one.member}]
 
     def count_devices(self, link_at: int) -> dict[str, int]:
         """Return the number of devices on which the personal link works, by member id."""

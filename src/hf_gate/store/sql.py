@@ -7,7 +7,7 @@ import re
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
@@ -341,9 +341,10 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
     raise problem
 
 
-def decode_row(row: Row, kind: type[T], **parsed: object) -> T:
-    """Return a struct with the values of a row in the order of its fields; `parsed` replaces values to decode."""
-    return msgspec.convert(dict(zip(kind.__struct_fields__, row, strict=True)) | parsed, kind)
+def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], object]) -> T:
+    """Return a struct with the values of a row in the order of its fields; a parser decodes the value of its field."""
+    values = dict(zip(kind.__struct_fields__, row, strict=True))
+    return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
 
 
 @lru_cache(maxsize=512)
