@@ -15,8 +15,7 @@ from hf_gate.application.evaluated_parts import evaluate_part
 from hf_gate.application.planning import propose_plan
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.query_parser import parse_query
-from hf_gate.web.queue_counts import describe_term
-from hf_gate.web.queue_query import merge_search
+from hf_gate.web.queue_query import describe_term, merge_search
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
 
 

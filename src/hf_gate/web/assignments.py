@@ -1,4 +1,4 @@
-"""Assigns requests to members, one on its page or the selected ones in the queue; and the absences of members."""
+"""Assigns one request or the selected ones to members, and stores which members are away, with their deputies."""
 
 from __future__ import annotations
 

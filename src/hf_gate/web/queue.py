@@ -33,7 +33,6 @@ from .queue_by_person import PersonRequests
 from .queue_counts import (
     MAX_COUNTED,
     Counters,
-    build_chips,
     build_facets,
     count_matching,
     count_pending_by_verdict,
@@ -45,6 +44,7 @@ from .queue_counts import (
 from .queue_query import (
     PENDING,
     QueueQuery,
+    build_chips,
     has_half_approved_request,
     has_matches,
     merge_search,

@@ -1,4 +1,4 @@
-"""The context of one HTTP request: the member, the form and the query, and the responses of a page; parses forms."""
+"""The context of one HTTP request: the member, the parsed form and query, and the responses of a page."""
 
 from __future__ import annotations
 
