@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RepositoryNotFoundError
 
 import hf_gate
-from hf_gate import AsyncHub, Decision, Hub, NotAllowed, Outcome
+from hf_gate import AsyncHub, Decision, Hub, NotAllowed, Outcome, OutcomeKind
 from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,
@@ -57,6 +57,47 @@ def test_help_describes_each_method_of_a_client_and_what_it_returns(client: type
         assert inspect.get_annotations(member)["return"] == shown, name
         assert "Operation" not in shown, name
     assert get_type_hints(client.accept)["return"] is Outcome  # type: ignore[attr-defined]
+
+
+def test_each_method_of_the_async_client_performs_the_operation_of_the_blocking_one(world: World) -> None:
+    world.ask("ada", "bob", Purpose="to learn")
+    repo, tokens, url = world.repo, world.local.tokens, world.local.url
+
+    async def decide(hub: AsyncHub) -> list[str | None]:
+        for change in (
+            hub.accept(repo, "ada"),
+            hub.cancel(repo, "ada"),
+            hub.reject(repo, "ada", reason="no"),
+            hub.reset(repo, "bob", reason="more"),
+            hub.grant_access(repo, "cem"),
+            hub.revoke_access(repo, "cem", how="reject"),
+        ):
+            assert (await change).kind is OutcomeKind.DONE
+        return [world.status(name) for name in ("ada", "bob", "cem")]
+
+    async def ask() -> list[object]:
+        async with AsyncHub(tokens["stranger"], url) as hub:
+            states = [await hub.check_access(repo), await hub.ask_access(repo, {"Purpose": "to see"})]
+            return [*states, (await hub.withdraw(repo)).kind, await hub.check_access(repo)]
+
+    async def read(hub: AsyncHub) -> list[object]:
+        head, one = await hub.head(repo, "rejected"), await hub.find(repo, "bob")
+        several = await hub.find_many(repo, ["ada", "bob"])
+        assert {each.username for each in head.requests} == {"ada", "cem"}
+        assert [one and one.username, *(each.username for each in several.requests.values())] == ["bob", "ada", "bob"]
+        mine = [await hub.set_gate(repo, "auto"), await hub.gate(repo), await hub.gate_form(repo)]
+        return [*mine, await hub.access_report(repo), await hub.profile("ada"), await hub.whoami()]
+
+    async def script() -> tuple[list[str | None], list[object], list[object]]:
+        async with AsyncHub(tokens["owner"], url) as hub:
+            return await decide(hub), await ask(), await read(hub)
+
+    statuses, states, found = asyncio.run(script())
+    assert statuses == ["rejected", "reset", "rejected"]
+    assert states == ["ask", "pending", OutcomeKind.DONE, "ask"]
+    hub, gate = world.owner, world.owner.gate(repo)
+    others = [hub.gate_form(repo), hub.access_report(repo), hub.profile("ada"), hub.whoami()]
+    assert found == [gate, gate, *others]
 
 
 @pytest.mark.parametrize("name", ["list_pending_access_requests", "list_accepted_access_requests", "list_rejected_access_requests", "accept_access_request", "reject_access_request", "cancel_access_request", "grant_access"])  # fmt: skip

@@ -1,4 +1,4 @@
-"""What the blocking and the async client share: how they are made, their operations, and the arguments of these."""
+"""What the blocking and the async client share: how they are made, what an operation is, and checks of arguments."""
 
 from __future__ import annotations
 

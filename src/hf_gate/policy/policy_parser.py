@@ -274,9 +274,8 @@ def _read_expectation(reader: NodeReader, node: Node) -> tuple[str | None, str |
         if keys is not None:
             reader.add_problem(node, "empty", "want needs `then` or `rule`.")
         return None, None
-    return keys.read_value("then", NodeReader.read_choice, tuple(ACTIONS), ACTION_SYNONYMS), keys.read_value(
-        "rule", NodeReader.read_id
-    )
+    then = keys.read_value("then", NodeReader.read_choice, tuple(ACTIONS), ACTION_SYNONYMS)
+    return then, keys.read_value("rule", NodeReader.read_id)
 
 
 def _read_facts(reader: NodeReader, node: Node) -> dict[str, object]:
