@@ -67,6 +67,13 @@ def test_every_part_of_the_page_has_cases_and_no_figure_belongs_to_two() -> None
     assert {case.part for case in CASES.values()} == set(report.PARTS)
 
 
+@pytest.mark.parametrize("part", report.PARTS)
+def test_the_stored_page_has_a_row_for_every_figure(part: str) -> None:
+    text = report.PAGE.read_text("utf-8").partition(f"<!-- {part} -->")[2].partition(f"<!-- end {part} -->")[0]
+    rows = sum(line.startswith("| ") for line in text.splitlines()) - 2  # without the head of the table
+    assert rows == sum(len(case.keys) for case in CASES.values() if case.part == part), "run: make bench"
+
+
 @pytest.mark.parametrize(
     ("people", "began", "least"),
     [
