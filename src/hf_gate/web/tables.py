@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from starlette.responses import RedirectResponse, Response
 
-from ..application.agreements import check_no_grant_rests, find_grants, hashes_to_keep
+from ..application.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
 from ..application.own_tables import (
     OwnTable,
+    RowDiff,
     TableDraft,
     columns_of,
     diff_rows,
@@ -239,12 +240,12 @@ def import_rows(context: RequestContext) -> Response:
     return _change(context, _draft_import)
 
 
-def _change(context: RequestContext, make: Any) -> Response:  # noqa: ANN401 - one of the two functions below
+def _change(context: RequestContext, make: Callable[[RequestContext, OwnTable], DraftView]) -> Response:
     desk = read_visible_tables(context)
     own = desk.find(context.params["name"])
     check_may_write(context, desk)
     try:
-        view: DraftView = make(context, own)
+        view = make(context, own)
         if context.form_value("do") == "end":
             return _select_grants(context, own, view)
         if context.form_value("do") == "write":
@@ -338,7 +339,7 @@ def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> R
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
 
 
-def _check_grants(draft: TableDraft, grants: Any) -> None:  # noqa: ANN401 - the result of `find_grants`
+def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
     try:
         check_no_grant_rests(draft.own.name, grants)
     except Guarded as problem:
@@ -372,7 +373,8 @@ def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Respons
     )
 
 
-def _groups(diff: Any) -> Any:  # noqa: ANN401 - a RowDiff
+def _groups(diff: RowDiff) -> tuple[tuple[str, str, Sequence[TableRow]], ...]:
+    """Return the rows of a difference with their signs and words."""
     return (
         ("+", "added", diff.added),
         ("~", "changed", [new for _, new in diff.changed]),
