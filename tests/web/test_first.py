@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 from datetime import timedelta
@@ -80,6 +81,24 @@ def test_what_each_role_may_do_is_what_the_ways_say() -> None:
     least = {f"{way.method} {way.path}": way.role for way in ROUTES}
     assert [(text, least.get(way)) for text, _, way in PERMISSIONS] == [(text, role) for text, role, _ in PERMISSIONS]
     assert {role for _, role, _ in PERMISSIONS} == set(MemberRole)
+
+
+def test_a_viewer_gets_no_rows_as_a_file_and_no_page_offers_one(crowded: Room) -> None:
+    vic, rob = crowded.viewer(), crowded.reviewer()
+    kinds = [way.path for way in ROUTES if way.path.endswith(".{kind}") and way.method == "GET"]
+    assert {way.path for way in ROUTES if way.path in kinds and way.role is MemberRole.VIEWER} == {"/overview.{kind}"}
+    for path in ("/queue", "/repos", "/policies", "/tables", "/audit", "/plans", "/people", "/access"):
+        for kind in ("json", "jsonl", "csv"):
+            assert vic.get(f"{path}.{kind}").status == 404
+        offered = re.compile(r'href="([^"]*\.(?:json|jsonl|csv)\b[^"]*)"')
+        assert not offered.findall(vic.get(path).body), path
+        files = [html.unescape(link) for link in offered.findall(rob.get(path).body)]
+        assert all(rob.get(file).status == 200 for file in files), (path, files)
+    audit = vic.get("/audit").body
+    assert "/audit/verify" in audit
+    assert "/audit/export" not in audit
+    assert "/audit/checkpoint" not in audit
+    assert vic.get("/audit/export").status == 404
 
 
 def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:

@@ -121,16 +121,6 @@ def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Room
     assert rob.get("/tables/nothing.csv").status == rob.get("/tables/dua.exe").status == 404
 
 
-def test_a_viewer_gets_the_rows_of_a_table_without_people(room: Room) -> None:
-    rows = room.viewer().get("/tables/dua.json?q=ada").json
-    assert [(row["line"], row["state"]) for row in rows] == [(3, "valid"), (4, "valid")]
-    hidden = {"user_id", "username", "email", "domain", "account", "row"}
-    assert {row[key] for row in rows for key in hidden} == {None}
-    sheet = room.viewer().get("/tables/dua.csv").body
-    assert "ethz" not in sheet
-    assert "post" not in sheet
-
-
 def test_a_file_of_rows_starts_no_formula(room: Room) -> None:
     cells = "=HYPERLINK(1)", "\t@SUM(A1)", "-1+2", f"+{EVIL}"
     lines = "".join(f'p{n}@x.example.org,"{cell}"\n' for n, cell in enumerate(cells))

@@ -151,24 +151,20 @@ def table_record(own: OwnTable) -> TableRecord:
     )
 
 
-def table_row_record(
-    row: TableRow, now: datetime, bindings: Mapping[str, str], *, is_masked: bool = False
-) -> TableRowRecord:
-    """Return the record of one row. `bindings` are the accounts of usernames. A masked record names nobody."""
+def table_row_record(row: TableRow, now: datetime, bindings: Mapping[str, str]) -> TableRowRecord:
+    """Return the record of one row. `bindings` are the accounts of usernames."""
     account = bindings.get(row.username or "") or None
-    domain = None if row.domain is None else f"@{row.domain}"
-    shown = (None,) * 5 if is_masked else (row.user_id, row.username, row.email, domain, account)
     return TableRowRecord(
         line=row.line,
-        user_id=shown[0],
-        username=shown[1],
-        email=shown[2],
-        domain=shown[3],
+        user_id=row.user_id,
+        username=row.username,
+        email=row.email,
+        domain=None if row.domain is None else f"@{row.domain}",
         starts=None if row.starts is None else to_iso(row.starts),
         expires=None if row.expires is None else to_iso(row.expires),
         state=_state_of_row(row, now, is_bound=account is not None),
-        account=shown[4],
-        row=None if is_masked else dict(row.columns),
+        account=account,
+        row=dict(row.columns),
     )
 
 
