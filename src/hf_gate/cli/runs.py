@@ -77,7 +77,7 @@ def show(run: Run, ident: str) -> int:
 
 @command(
     "pause",
-    examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --workspace ~/workspaces/eeg"),
+    examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --json"),
 )
 @click.argument("ident", metavar="RUN")
 def pause(run: Run, ident: str) -> int:
@@ -90,7 +90,7 @@ def pause(run: Run, ident: str) -> int:
 
 @command(
     "stop",
-    examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --workspace ~/workspaces/eeg"),
+    examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --json"),
 )
 @click.argument("ident", metavar="RUN")
 def stop(run: Run, ident: str) -> int:
@@ -114,21 +114,25 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
                 if known.kind is RunKind.AUTO
                 else ""
             )
-            run.out.say(f"Run {known.id} has already {known.state}.{more}")
-            return 0
+            return _print_halt(run, known, None, f"Run {known.id} has already {known.state}.{more}")
         workspace.store.request_stop(known.id, word)
     try:
         command = f"hf-gate runs {word}"
         with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
-            message = _halt(workspace, known.id, word)
+            known, message = _halt(workspace, known.id, word)
     except StoreBusy:  # the process that writes may be executing this run
         message = f"Run {known.id} will {word} after the current batch."
-    run.out.line(message)
+    return _print_halt(run, known, word, message)
+
+
+def _print_halt(run: Run, known: RunRow, requested: str | None, message: str) -> int:
+    """Print the run with what was requested of it; None if the run was already over."""
+    run.out.document({**msgspec.structs.asdict(run_record(known)), "requested": requested}, lambda: [message])
     return 0
 
 
-def _halt(workspace: Workspace, ident: str, word: str) -> str:
-    """Halt a run that no process executes; return the message to print."""
+def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
+    """Halt a run that no process executes; return it and the message to print."""
     from ..application.run_executor import STATE_AFTER_REQUEST, halt_run
     from ..application.runs import is_over
 
@@ -137,12 +141,10 @@ def _halt(workspace: Workspace, ident: str, word: str) -> str:
         known = halt_run(store, known, word, to_ms(workspace.now()))
     resume_command = f"hf-gate runs resume {ident}"
     if store.changes(ident, UNSETTLED, 1):
-        return (
-            f"Run {ident} has {known.state}. Some changes have an unknown outcome: {resume_command} settles them first."
-        )
-    return f"Run {ident} has {known.state}." + (
-        f" To continue: {resume_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
-    )
+        more = f" Some changes have an unknown outcome: {resume_command} settles them first."
+    else:
+        more = f" To continue: {resume_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
+    return known, f"Run {ident} has {known.state}.{more}"
 
 
 @command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))

@@ -201,6 +201,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         **_SYNC_RESULTS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
     ),
     "runs-ls": _array(_record(RunRecord)),
+    "runs-pause": _document(**_fields(RunRecord), requested={"enum": ["pause", "stop", None]}),
     "expire-ls": _array(_record(GrantEndRecord)),
     "expire-change": _document(changed=_COUNT, ends=_array(_record(GrantEndRecord)), left=_map(_COUNT)),
     "expire-no-renew": _document(changed=_COUNT, is_final=_BOOL),
@@ -405,6 +406,7 @@ ALIASES: Final[Mapping[str, str]] = {
     "person-ls": "people",
     "withdraw": "ask",
     **dict.fromkeys(("undo", "runs-retry"), "plan"),
+    "runs-stop": "runs-pause",
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
     "table-diff": "table-import",
     "repos-form": "form-check",
