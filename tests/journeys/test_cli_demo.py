@@ -37,6 +37,7 @@ def test_the_demo_by_itself_needs_no_token_checks_its_story_and_leaves_nothing(p
     assert sum(line.startswith("  ✓") for line in ended.out.splitlines()) == 12
     assert "✗" not in ended.out
     assert own_files(private_home) == []
+    assert not (private_home / ".local").exists(), "folders that the demo made for its state are gone too"
 
 
 def test_the_demo_in_json_fits_its_schema() -> None:

@@ -74,12 +74,13 @@ def _temporary_folder(run: Run) -> Iterator[Path]:
     """Yield a folder for the workspace. At the end, delete it, and those folders of this user that the demo left empty."""
     from ..application.store_maintenance import remove_empty_folders
 
+    state, profiles = run.settings.paths.state, run.settings.paths.profiles
+    missing = [folder for folder in state.parents if not folder.exists()]
     try:
         with TemporaryDirectory(prefix="hf-gate-demo-") as folder:
             yield Path(folder)
     finally:
-        state, profiles = run.settings.paths.state, run.settings.paths.profiles
-        remove_empty_folders([state / "ui", profiles, state])
+        remove_empty_folders([state / "ui", profiles, state, *missing])
 
 
 def _serve_until_interrupted(story: Story, hub: subprocess.Popen[str], link: str, repo: Repo, *, opens: bool) -> None:
