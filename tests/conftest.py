@@ -53,6 +53,8 @@ _FOREIGN_NAMES = frozenset({
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE",
     "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "NETRC",
     "COLAB_RELEASE_TAG", "SPACE_ID", "PYTHONWARNINGS",
+    # Many containers set it. The tests start hundreds of programs, and each would compile the sources anew.
+    "PYTHONDONTWRITEBYTECODE",
 })  # fmt: skip
 _KEPT = frozenset({"HF_GATE_TEST_PROFILE", "HF_GATE_TEST_SESSION"})
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from hf_gate.domain.answer_quality import Quality, rate_answer
+from hf_gate.domain.answer_quality import rate_answer
+from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.roles import Role
 
 DATA = Path(__file__).resolve().parents[1] / "tests" / "core" / "data"

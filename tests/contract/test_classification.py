@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hf_gate.application.request_chips import Chip, ChipKind, read_chips
-from hf_gate.domain.answer_quality import Quality
+from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.classification import QUALITIES
 from hf_gate.domain.forms import form_to_json, parse_gate_form
 from hf_gate.domain.ids import id_time

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import Quality, rate_answer
+from hf_gate.domain.answer_quality import rate_answer
+from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.case_folding import fold_for_search
 from hf_gate.domain.classification import MailKind
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, VerdictReached

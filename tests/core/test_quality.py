@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import Quality, rate_answer
+from hf_gate.domain.answer_quality import rate_answer
+from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.roles import Role
 from tools.quality_table import SETS, build_table, rate_answers
 

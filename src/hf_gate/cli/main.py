@@ -82,7 +82,7 @@ COMMANDS: dict[str, CommandEntry] = {
         "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.",
         _HELP,
     ),
-    "version": CommandEntry("program_info:version", "Print the version.", _HELP),
+    "version": CommandEntry("version:version", "Print the version.", _HELP),
 }
 
 root = GateGroup(

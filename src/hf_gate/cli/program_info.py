@@ -1,4 +1,4 @@
-"""Commands about the program itself: version, help topics, completion scripts, schemas, file paths."""
+"""Commands about the program itself: help topics, completion scripts, schemas, file paths."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from .. import __version__
 from ..config import resolve_paths
 from ..domain.query import KEYS
 from ..errors import UsageError
@@ -21,16 +20,7 @@ from .framework import COMMON, CommandEntry, GateGroup, Run, command
 from .main import COMPLETE_VARIABLE, root
 from .token_rights import HELP_TOPIC
 
-# ---- version, config path, completion, schema -------------------------------------------------------------------------
-
-
-@command("version", examples=("hf-gate version", "hf-gate version --json"))
-def version(run: Run) -> int:
-    """Print the version of hf-gate."""
-    python = ".".join(map(str, sys.version_info[:3]))
-    doc = {"version": __version__, "python": python}
-    run.out.document(doc, lambda: [f"hf-gate {__version__}"], quiet=[__version__])
-    return 0
+# ---- config path, completion, schema ----------------------------------------------------------------------------------
 
 
 config = GateGroup(

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Collection
-from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final
 
 from . import answer_word_lists as words
+from .answer_ratings import AnswerRating, Quality
 from .answer_text import (
     AnswerText,
     fold_answer,
@@ -25,20 +25,6 @@ from .roles import Role, role_of
 from .thin_answers import THIN, is_email_like
 
 
-class Quality(StrEnum):
-    """The quality of an answer.
-
-    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: a refusal to answer,
-    random keys, the label, or the person's own name. THIN: real words that do not answer the question. GOOD: the rest.
-    """
-
-    MISSING = "missing"
-    EMPTY = "empty"
-    JUNK = "junk"
-    THIN = "thin"
-    GOOD = "good"
-
-
 def rate_answer(answer: str | None, label: str = "", role: Role | None = None, names: Collection[str] = ()) -> Quality:
     """Return the quality of one text answer. `names` are the username and the full name of the person.
 
@@ -48,13 +34,6 @@ def rate_answer(answer: str | None, label: str = "", role: Role | None = None, n
         return Quality.MISSING
     kind = role_of(label) if role is None else role
     return rate_with_names(rate_without_names(answer, label, kind), answer, label, kind, names)
-
-
-class AnswerRating(NamedTuple):
-    """The quality of an answer, whoever gave it. `words` is its number of words; 0 if a name cannot lower the quality."""
-
-    quality: Quality
-    words: int
 
 
 def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:

@@ -39,12 +39,12 @@ def role_of(label: str, field_type: str = "text") -> Role:
     if field_type == "checkbox":
         return Role.CONSENT if _is_agreement(text) else Role.OTHER
     if field_type == "date_picker":
-        return Role.BIRTH_DATE if _BIRTH_DATE.search(text) else Role.OTHER
-    if ASKS_FOR_YES.search(text) and _is_agreement(text):
+        return Role.BIRTH_DATE if re.search(_BIRTH_DATE, text) else Role.OTHER
+    if re.search(ASKS_FOR_YES, text) and _is_agreement(text):
         return Role.CONSENT
-    if MARKETING.search(text):
+    if re.search(MARKETING, text):
         return Role.OTHER
-    return next((role for role, pattern in _TEXT_ROLES if pattern.search(text)), Role.OTHER)
+    return next((role for role, pattern in _TEXT_ROLES if re.search(pattern, text)), Role.OTHER)
 
 
 def _normalize_label(label: str) -> str:
@@ -53,8 +53,8 @@ def _normalize_label(label: str) -> str:
 
 
 def _is_agreement(text: str) -> bool:
-    if WARNING.search(text) or (MARKETING.search(text) and not TERMS.search(text)):
+    if re.search(WARNING, text) or (re.search(MARKETING, text) and not re.search(TERMS, text)):
         return False
-    if AGREES.search(text):
+    if re.search(AGREES, text):
         return True
-    return bool(ATTESTS.search(text)) and not FACT.search(text)
+    return bool(re.search(ATTESTS, text)) and not re.search(FACT, text)

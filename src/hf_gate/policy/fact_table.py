@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from ..domain.answer_quality import Quality
+from ..domain.answer_ratings import Quality
 from ..domain.lifecycle import Status
 from ..domain.roles import Role
 from .model import Trust

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ..domain.answer_quality import AnswerRating, Quality, rate_answer, rate_with_names, rate_without_names
+from ..domain.answer_ratings import AnswerRating, Quality
 from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.roles import Role, role_of
 from .email_addresses import parse_address
@@ -89,6 +89,8 @@ class QualityCache:
 
     def rate(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
         """Return the quality as `rate_answer` does."""
+        from ..domain.answer_quality import rate_with_names, rate_without_names
+
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:
@@ -103,18 +105,25 @@ def best_answer(
     answers: Mapping[str, str], labels: Sequence[str], role: Role, names: Sequence[str], memo: QualityCache | None
 ) -> tuple[Quality, str | None]:
     """Return the quality and text of the best answer to the fields of a role; of equally good answers, the first."""
+    rate = _rate_alone if memo is None else memo.rate
     best: tuple[Quality, str | None] = (Quality.MISSING, None)
     for label in labels:
         text = answers[label]
         if role is Role.CONSENT and text.strip().lower() in TICKED | _NOT_TICKED:
             found = Quality.GOOD if is_ticked(text) else Quality.EMPTY
         else:
-            found = memo.rate(text, label, role, names) if memo is not None else rate_answer(text, label, role, names)
+            found = rate(text, label, role, names)
         if best[1] is None or _RANK[found] > _RANK[best[0]]:
             best = (found, text)
         if found is Quality.GOOD:
             break
     return best
+
+
+def _rate_alone(answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
+    from ..domain.answer_quality import rate_answer
+
+    return rate_answer(answer, label, role, names)
 
 
 def is_ticked(answer: str) -> bool:

@@ -18,7 +18,7 @@ from ..application.records import RequestRecord
 from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
-from ..domain.answer_quality import Quality
+from ..domain.answer_ratings import Quality
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
 from ..domain.rows import (

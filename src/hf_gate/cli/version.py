@@ -1,0 +1,17 @@
+"""version: prints the version. It is a module of its own, because it imports only what every command needs."""
+
+from __future__ import annotations
+
+import sys
+
+from .. import __version__
+from .framework import Run, command
+
+
+@command("version", examples=("hf-gate version", "hf-gate version --json"))
+def version(run: Run) -> int:
+    """Print the version of hf-gate."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    doc = {"version": __version__, "python": python}
+    run.out.document(doc, lambda: [f"hf-gate {__version__}"], quiet=[__version__])
+    return 0

@@ -1,0 +1,27 @@
+"""The five qualities of an answer; `answer_quality` rates answers with word lists that take time to load."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Quality(StrEnum):
+    """The quality of an answer.
+
+    MISSING: the form had no such field. EMPTY: only white space and invisible characters. JUNK: a refusal to answer,
+    random keys, the label, or the person's own name. THIN: real words that do not answer the question. GOOD: the rest.
+    """
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    JUNK = "junk"
+    THIN = "thin"
+    GOOD = "good"
+
+
+class AnswerRating(NamedTuple):
+    """The quality of an answer, whoever gave it. `words` is its number of words; 0 if a name cannot lower the quality."""
+
+    quality: Quality
+    words: int
