@@ -126,7 +126,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.sources.fact_sources": "lists and tables",
     "hf_gate.sources.policy_files": "writes policy and table files; loads CEL",
     "hf_gate.sources.rule_versions": "reads versions of installed lists",
-    "hf_gate.sources.table_files": "tables; loads the policy parser",
     "hf_gate.sources.workspace_folder": "reads a workspace's files; loads CEL",
     "hf_gate.store.ledger": "the entries of the audit log; loads events and SQL",
     "hf_gate.store.members": "a facet of the store that few commands need",

@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import Hub, bootstrap
 from hf_gate.application.policy_saves import PolicySave, save_policy
-from hf_gate.cli.policy_files import EXAMPLES
+from hf_gate.cli.policy import EXAMPLES
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.config import Flags, read_settings
 from hf_gate.policy.policy_parser import parse_policy

@@ -1,8 +1,13 @@
-"""policy check, lint, test and show: find problems in policies, run their tests, and describe their rules."""
+"""policy check, lint, test, show and new: find problems in policies, run their tests, describe and create them."""
 
 from __future__ import annotations
 
+import importlib.resources
+import os
+import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,17 +17,19 @@ from ..application.record_builders import policy_record, problem_record
 from ..domain.display_text import make_visible, pluralize
 from ..domain.ids import Repo, RepoType
 from ..errors import UsageError
+from ..private_files import write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import Row
 from .policy_files import Policies, print_errors, print_problems, read_policies, summarize
-from .policy_tables import accept_table
+from .policy_tables import accept_table, relative_name
 from .targets import parse_repo_argument
 
 if TYPE_CHECKING:
     from ..policy.accept_requirements import AcceptRequirement
-    from ..policy.model import Policy, PolicyProblem
+    from ..policy.model import Policy, PolicyProblem, TableSpec
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
+    from ..policy.workspace_config import WorkspaceConfig
 
 policy = GateGroup(
     "policy",
@@ -32,7 +39,7 @@ policy = GateGroup(
         "lint": CommandEntry("policy:policy_lint", "Find what is valid but probably a mistake."),
         "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
         "explain": CommandEntry("explain:explain", "Explain the verdict of a request."),
-        "new": CommandEntry("policy_files:policy_new", "Create a policy from a shipped example."),
+        "new": CommandEntry("policy:policy_new", "Create a policy from a shipped example."),
         "compare": CommandEntry("policy_versions:policy_compare", "Compare a policy with decisions by people."),
         "promote": CommandEntry(
             "policy_versions:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True
@@ -255,3 +262,82 @@ def _check_repo_included(found: Policies, where: Repo) -> None:
         else f"Repos of the workspace: {', '.join(config.repos[:5]) or 'none'}."
     )
     raise UsageError(f"{where} is not a repo of this workspace.", hint=hint)
+
+
+# ---- new ---------------------------------------------------------------------------------------------------------------
+
+
+EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
+
+
+@command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
+@click.argument("name")
+@click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to copy.")
+@click.option("--dry-run", is_flag=True, help="Print the policy; write nothing.")
+def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
+    """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
+
+    consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
+    medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains tests.
+    """
+    found = read_policies(run, needs_workspace=True)
+    if found.folder is None or found.config is None:
+        return print_errors(run, found)
+    if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
+        raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
+    if any(policy.name == name for _, _, policy in found.without_errors()):
+        raise UsageError(f"there is already a policy {name}.", hint="Choose another name.")
+    text = _example_text(like, name, found.config)
+    if dry_run:
+        sys.stdout.write(text)
+        return 0
+    tables = _tables(text)
+    own = {table.name for table in found.config.tables}
+    if taken := sorted(table.name for table in tables if table.name in own):
+        raise UsageError(
+            f"hf-gate.yaml also defines table `{taken[0]}`, and names must be unique; nothing was written.",
+            hint="Use --dry-run to print the policy, and remove its table if yours has the same meaning.",
+        )
+    path = _new_path(found.folder, found.config, name)
+    if os.path.lexists(path):
+        raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
+    write_private_file(path, text.encode())
+    written = relative_name(found.folder, str(path.relative_to(found.folder)))
+    missing = [table.file for table in tables if table.file and not (found.folder / table.file).exists()]
+    doc = {"policy": name, "like": like, "file": written, "missing": missing}
+    run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
+    return 0
+
+
+def _lines(path: str, missing: list[str]) -> Iterator[str]:
+    yield f"Wrote {path} in shadow mode: it changes nothing."
+    for file in missing:
+        yield f"The policy uses a table that does not exist yet: {file}. Create it as the top of the policy file describes."
+    yield "Next: review the file, then hf-gate policy check"
+
+
+def _tables(text: str) -> Sequence[TableSpec]:
+    from ..policy.policy_parser import parse_policy
+
+    policy = parse_policy(text).policy
+    return policy.tables if policy else ()
+
+
+def _example_text(like: str, name: str, config: WorkspaceConfig) -> str:
+    """Return the example with the new name and the repos of the workspace."""
+    text = importlib.resources.files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
+    repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in config.repos)
+    text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
+    return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
+
+
+def _new_path(folder: Path, config: WorkspaceConfig, name: str) -> Path:
+    """Return the path of a new file that the workspace's `policies` globs match."""
+    for glob in config.policies:
+        base, _, last = glob.rpartition("/")
+        if "*" not in base and last in ("*.yaml", "*.yml", "*"):
+            return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
+    raise UsageError(
+        f"the workspace reads only {', '.join(config.policies)}, which matches no new file.",
+        hint="Use --dry-run to print the policy instead.",
+    )

@@ -1,31 +1,25 @@
-"""Reads and checks the policies of a command, prints their problems with the marked lines, and creates new ones."""
+"""Reads and checks the policies of a command, and prints their problems with the marked lines."""
 
 from __future__ import annotations
 
-import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
 
-import click
-
 from ..domain.display_text import clip_line, display_width, make_visible, pluralize
 from ..errors import HfGateError, UsageError
-from ..private_files import write_private_file
 from ..sources.time_zones import TimeZones
-from .framework import Run, command
+from .framework import Run
 from .policy_tables import CheckedTable, check_tables, relative_name
 
 if TYPE_CHECKING:
     from ..domain.forms import GateForm
-    from ..policy.model import Policy, PolicyProblem, TableSpec
+    from ..policy.model import Policy, PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_parser import ParsedPolicy
     from ..policy.strict_yaml import SourceText
@@ -146,10 +140,10 @@ def _check_needs(found: Policies, config: WorkspaceConfig) -> tuple[PolicyProble
 def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
     from ..policy.strict_yaml import SourceText
     from ..policy.workspace_config import parse_config
-    from ..sources.workspace_folder import CONFIG_NAME
+    from ..sources.workspace_folder import CONFIG_NAME, read_text
 
     name = relative_name(folder, CONFIG_NAME)
-    text = _read_text(folder / CONFIG_NAME, follows_links=False)
+    text = read_text(folder / CONFIG_NAME)
     parsed = parse_config(text, name, list_zones=TimeZones)
     return parsed.config, {name: SourceText(text, name)}, parsed.problems
 
@@ -164,29 +158,14 @@ def _policies_of_folder(folder: Path) -> dict[str, ParsedPolicy]:
 
 def _parse_file(name: str) -> ParsedPolicy:
     from ..policy.policy_parser import parse_policy
+    from ..sources.workspace_folder import read_text
 
-    text = sys.stdin.buffer.read().decode("utf-8-sig", "replace") if name == "-" else _read_text(Path(name))
+    text = (
+        sys.stdin.buffer.read().decode("utf-8-sig", "replace")
+        if name == "-"
+        else read_text(Path(name), follows_links=True)
+    )
     return parse_policy(text, "stdin" if name == "-" else name)
-
-
-def _read_text(path: Path, *, follows_links: bool = True) -> str:
-    """Read a file. `follows_links` follows links, because the user named the file."""
-    from ..sources.table_files import is_own_file
-    from ..sources.workspace_folder import MAX_BYTES
-
-    try:
-        if not (follows_links or is_own_file(path)):
-            raise UsageError(
-                f"{path.name} is not a regular file, or links to a file of another type.",
-                hint="Replace it with the file itself.",
-            )
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except OSError as problem:
-        raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
-    if len(raw) > MAX_BYTES:
-        raise UsageError(f"{path} is larger than {MAX_BYTES >> 20} MiB, so it is not a policy.")
-    return raw.decode("utf-8-sig", "replace")
 
 
 # ---- check policies ----------------------------------------------------------------------------------------------------
@@ -221,85 +200,6 @@ def _stored_forms(run: Run) -> dict[str, GateForm]:
         return {}
     with workspace:
         return {str(row.repo): form_from_json(row.form_card) for row in workspace.store.repos() if row.form_card}
-
-
-# ---- new policies ----------------------------------------------------------------------------------------------------
-
-
-EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
-
-
-@command("new", examples=("hf-gate policy new eeg --like academic", "hf-gate policy new course --like class --dry-run"))
-@click.argument("name")
-@click.option("--like", type=click.Choice(EXAMPLES), required=True, help="The example to copy.")
-@click.option("--dry-run", is_flag=True, help="Print the policy; write nothing.")
-def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
-    """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
-
-    consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
-    medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains tests.
-    """
-    found = read_policies(run, needs_workspace=True)
-    if found.folder is None or found.config is None:
-        return print_errors(run, found)
-    if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
-        raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
-    if any(policy.name == name for _, _, policy in found.without_errors()):
-        raise UsageError(f"there is already a policy {name}.", hint="Choose another name.")
-    text = _example_text(like, name, found.config)
-    if dry_run:
-        sys.stdout.write(text)
-        return 0
-    tables = _tables(text)
-    own = {table.name for table in found.config.tables}
-    if taken := sorted(table.name for table in tables if table.name in own):
-        raise UsageError(
-            f"hf-gate.yaml also defines table `{taken[0]}`, and names must be unique; nothing was written.",
-            hint="Use --dry-run to print the policy, and remove its table if yours has the same meaning.",
-        )
-    path = _new_path(found.folder, found.config, name)
-    if os.path.lexists(path):
-        raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
-    write_private_file(path, text.encode())
-    written = relative_name(found.folder, str(path.relative_to(found.folder)))
-    missing = [table.file for table in tables if table.file and not (found.folder / table.file).exists()]
-    doc = {"policy": name, "like": like, "file": written, "missing": missing}
-    run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
-    return 0
-
-
-def _lines(path: str, missing: list[str]) -> Iterator[str]:
-    yield f"Wrote {path} in shadow mode: it changes nothing."
-    for file in missing:
-        yield f"The policy uses a table that does not exist yet: {file}. Create it as the top of the policy file describes."
-    yield "Next: review the file, then hf-gate policy check"
-
-
-def _tables(text: str) -> Sequence[TableSpec]:
-    from ..policy.policy_parser import parse_policy
-
-    policy = parse_policy(text).policy
-    return policy.tables if policy else ()
-
-
-def _example_text(like: str, name: str, config: WorkspaceConfig) -> str:
-    """Return the example with the new name and the repos of the workspace."""
-    text = files("hf_gate").joinpath("examples", f"{like}.yaml").read_text("utf-8")
-    repos = ", ".join(f'"{glob}"' if re.search(r"[*?]", glob[:1]) else glob for glob in config.repos)
-    text = re.sub(r"(?m)^policy: .*$", f"policy: {name}", text, count=1)
-    return re.sub(r"(?m)^applies_to: .*$", f"applies_to: [{repos}]", text, count=1)
-
-
-def _new_path(folder: Path, config: WorkspaceConfig, name: str) -> Path:
-    """Return the path of a new file that the workspace's `policies` globs match."""
-    for glob in config.policies:
-        base, _, last = glob.rpartition("/")
-        if "*" not in base and last in ("*.yaml", "*.yml", "*"):
-            return folder / base / f"{name}{'.yml' if last == '*.yml' else '.yaml'}"
-    raise UsageError(
-        f"the workspace reads only {', '.join(config.policies)}, which matches no new file.",
-        hint="Use --dry-run to print the policy instead.",
-    )
 
 
 # ---- problems --------------------------------------------------------------------------------------------------------

@@ -56,7 +56,7 @@ def read_folder(path: Path) -> WorkspaceFolder:
 
     Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems.
     """
-    parsed = _parse_config(_read_text(path / CONFIG_NAME))
+    parsed = _parse_config(read_text(path / CONFIG_NAME))
     if parsed.config is None:
         raise UsageError("\n".join(format_problem(problem) for problem in parsed.problems if problem.is_error))
     desk = parsed.config
@@ -65,7 +65,7 @@ def read_folder(path: Path) -> WorkspaceFolder:
         for file in sorted(path.glob(glob)):
             name = file.relative_to(path).as_posix() if file.is_relative_to(path) else str(file)
             if name not in files and file.is_file():
-                files[name] = _parse_policy(_read_text(file), name)
+                files[name] = _parse_policy(read_text(file), name)
     return WorkspaceFolder(path, desk, ZoneInfo(desk.timezone), files)
 
 
@@ -102,15 +102,18 @@ def _load(folder: WorkspaceFolder, spec: TableSpec, now: datetime, previous: int
     return load_table(folder.path / spec.file, spec.name, spec.key, zone=folder.zone, previous_rows=previous, now=now)
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path, *, follows_links: bool = False) -> str:
+    """Read a file of a workspace. Raises UsageError if it cannot be read, is too large or, unless it may be, is a link."""
     try:
-        if not is_own_file(path):
+        if not (follows_links or is_own_file(path)):
             raise UsageError(
                 f"{path.name} is not a regular file, or links to a file of another type.",
                 hint="Replace it with the file itself.",
             )
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.")
-        return path.read_bytes().decode("utf-8-sig", "replace")
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None
+    if len(raw) > MAX_BYTES:
+        raise UsageError(f"{path.name} is larger than {MAX_BYTES >> 20} MiB.")
+    return raw.decode("utf-8-sig", "replace")
