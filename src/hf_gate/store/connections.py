@@ -105,7 +105,6 @@ class StoreConnections:
                 writer.finish()
                 db.commit()
             except BaseException:
-                writer.stop()
                 self._memory.clear()
                 db.rollback()
                 raise

@@ -91,15 +91,18 @@ class ChainWriter:
         )
         return ident
 
-    def flush(self) -> None:
-        """Write the entries and the new head of the chain."""
-        if not self._rows:
-            return
+    def write_rows(self) -> None:
+        """Write the entries so far."""
         self._db.insert_many(_INSERT_ENTRY, self._rows)
         self._db.insert_many("INSERT INTO private (id, person_id, data) VALUES (?, ?, ?)", self._private)
-        self._db.run(_UPSERT_HEAD, (self._repo_id, self._seq, self._head))
-        self._memory.heads[self._repo_id] = (self._seq, self._head)
         self._rows, self._private = [], []
+
+    def flush(self) -> None:
+        """Write the remaining entries and the new head of the chain."""
+        self.write_rows()
+        if self._seq != self._memory.chain_head(self._repo_id)[0]:
+            self._db.run(_UPSERT_HEAD, (self._repo_id, self._seq, self._head))
+            self._memory.heads[self._repo_id] = (self._seq, self._head)
 
 
 # ---- chains and entries ----------------------------------------------------------------------------------------------

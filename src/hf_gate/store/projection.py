@@ -231,10 +231,18 @@ class Projection:
         """Set the owner's tables that contained the request when it was evaluated."""
         self._hits[ident] = frozenset(names)
 
-    def flush(self) -> None:
-        """Write changed rows and counts."""
+    def count_new(self) -> int:
+        """Return the number of new requests that are not written yet."""
+        return len(self._new)
+
+    def write_rows(self) -> None:
+        """Write changed and new rows."""
         self._write_changed()  # written first, so that the old attempt ends before the new one starts
         self._write_new()
+
+    def flush(self) -> None:
+        """Write changed and new rows, and counts."""
+        self.write_rows()
         counts = [(*key, n) for key, n in _sum_up(self._counts).items() if n]
         self._db.run_many(
             "INSERT INTO counters (repo_id, kind, name, n) VALUES (?, ?, ?, ?)"

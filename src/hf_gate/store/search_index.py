@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from ..errors import StoreDamaged
 from . import search_text
@@ -19,9 +16,6 @@ from .search_text import EMPTY_TEXT, SearchText, find_dense_runs, replace_names,
 from .sql import Database
 
 _BATCH: Final = 5_000  # texts in memory while the index is rebuilt
-_PART: Final = 2_000  # texts that a thread of SQLite indexes while Python prepares the next ones
-_INSERT_PART: Final = "INSERT INTO grams (rowid, text) SELECT CAST(key AS INTEGER), value FROM json_each(?)"
-_INSERT_TEXT: Final = "INSERT INTO texts (id, text) VALUES (?, ?)"
 _VERSION: Final = "search index"
 """The setting with the version of the code that indexed all texts; missing if several versions did."""
 
@@ -40,21 +34,14 @@ class SearchIndex:
         self._db = db
         self._new: dict[int, SearchText] = {}
         self._changed: dict[int, SearchText] = {}
-        self._parts: list[tuple[dict[int, SearchText], Future[int]]] = []
-        self._thread: ThreadPoolExecutor | None = None
         self._has_emptied = False
         self._must_rebuild = False
         self._is_version_noted = False
 
     def add(self, ident: int, text: SearchText) -> None:
-        """Add the text of a new request. Parts of many texts are indexed at once, in a thread.
-
-        Each part is one statement, so that the thread needs Python's lock only between parts. The numbers of new requests
-        ascend.
-        """
+        """Add the text of a new request."""
+        self._note_version()  # now, because this statement would later wait for rows that a thread inserts
         self._new[ident] = text
-        if self._db.is_sqlite and len(self._new) >= _PART:
-            self._index_part()
 
     def replace(self, ident: int, text: SearchText) -> None:
         """Replace the text of a request."""
@@ -62,7 +49,6 @@ class SearchIndex:
 
     def flush(self, people: Collection[StoredPerson] = ()) -> None:
         """Write the pending texts, and update all texts of these people with their new names."""
-        self._write_parts()
         if people:
             self._replace_names({one.id: one for one in people})
         if self._changed:
@@ -72,31 +58,10 @@ class SearchIndex:
             self._db.insert_many("INSERT INTO texts (id, text, extra) VALUES (?, ?, ?)", rows)
         elif rows:
             self._note_version()
-            self._db.insert_many(_INSERT_TEXT, [row[:2] for row in rows])
+            self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
             if not self._must_rebuild:
                 self._insert_grams((ident, text + more) for ident, text, more in rows)
         self._new, self._changed = {}, {}
-
-    def _index_part(self) -> None:
-        self._note_version()
-        part, self._new = self._new, {}
-        document = msgspec.json.encode({ident: text + more for ident, (text, more) in part.items()}).decode()
-        if self._thread is None:
-            self._thread = ThreadPoolExecutor(1, "hf-gate-index")
-        self._parts.append((part, self._thread.submit(self._db.run, _INSERT_PART, (document,))))
-
-    def _write_parts(self) -> None:
-        """Write the texts of the parts, whose requests are stored by now."""
-        for part, indexed in self._parts:
-            indexed.result()
-            self._db.insert_many(_INSERT_TEXT, [(ident, text) for ident, (text, _) in part.items()])
-        self._parts = []
-
-    def stop(self) -> None:
-        """End the thread. Parts that it has not started are dropped, because the transaction is about to be rolled back."""
-        if self._thread is not None:
-            self._thread.shutdown(cancel_futures=True)
-            self._thread = None
 
     def _replace_names(self, people: dict[int, StoredPerson]) -> None:
         among, value = self._db.in_clause(people)
@@ -123,7 +88,6 @@ class SearchIndex:
         if self._has_emptied and (self._must_rebuild or not self._is_of_this_version() or not self._merge()):
             self.rebuild()
         self._has_emptied = self._must_rebuild = False
-        self.stop()
 
     def _merge(self) -> bool:
         """Merge the index into one part; return False if it is damaged."""
@@ -153,12 +117,13 @@ class SearchIndex:
 
     def _note_version(self) -> None:
         """Store the version before the first text is indexed, and delete another one before a text is added to it."""
-        if self._is_version_noted or self._is_of_this_version():
-            self._is_version_noted = True
+        if self._is_version_noted or not self._db.is_sqlite:
+            return
+        self._is_version_noted = True
+        if self._is_of_this_version():
             return
         is_first = self._db.row("SELECT 1 FROM texts LIMIT 1") is None
         self._write_version(read_index_version() if is_first else None)
-        self._is_version_noted = True
 
     def _write_version(self, version: str | None) -> None:
         self._db.run("DELETE FROM settings WHERE key = ?", (_VERSION,))

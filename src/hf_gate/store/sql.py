@@ -8,8 +8,10 @@ import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
@@ -30,6 +32,8 @@ BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
 _FETCH: Final = 1000  # rows read at once by `stream`
+_THREAD_FROM: Final = 500  # rows that SQLite inserts in a thread
+_STATEMENT_ROWS: Final = 512  # rows of one statement of that thread
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
@@ -81,6 +85,8 @@ class Sqlite(DatabaseConnection):
 
     Another thread may close it at any time: `close` waits for the statement in progress, because `sqlite3` crashes the
     process if a connection is closed under a running statement.
+
+    Many rows are inserted in a thread, while Python prepares the next ones. Every other statement waits for them.
     """
 
     is_sqlite = True
@@ -90,6 +96,8 @@ class Sqlite(DatabaseConnection):
         self.at = str(path)
         self.frequent = set[Frequent]()
         self._in_use = threading.RLock()
+        self._inserter: ThreadPoolExecutor | None = None
+        self._inserts: list[Future[None]] = []
         with _translate_errors(self.at):
             self.raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=400)
             try:
@@ -107,6 +115,7 @@ class Sqlite(DatabaseConnection):
             self.raw.execute(f"PRAGMA {word}")
 
     def rows(self, sql: str, values: Values = ()) -> list[Row]:
+        self._wait_for_inserts()
         try:
             with self._in_use:
                 return self.raw.execute(sql, values).fetchall()
@@ -115,6 +124,7 @@ class Sqlite(DatabaseConnection):
 
     def stream(self, sql: str) -> Iterator[dict[str, Any]]:
         """Iterate over rows as dicts by column name, never all in memory."""
+        self._wait_for_inserts()
         with self._in_use, _translate_errors(self.at):
             cursor = self.raw.execute(sql)
             names = [about[0] for about in cursor.description]
@@ -126,6 +136,7 @@ class Sqlite(DatabaseConnection):
             return cursor.fetchmany(_FETCH)
 
     def run(self, sql: str, values: Values = ()) -> int:
+        self._wait_for_inserts()
         try:
             with self._in_use:
                 return self.raw.execute(sql, values).rowcount
@@ -138,10 +149,47 @@ class Sqlite(DatabaseConnection):
         return None if found is None else int(found[0])
 
     def run_many(self, sql: str, rows: Iterable[Values]) -> None:
+        if not (many := list(rows)):
+            return
+        self._wait_for_inserts()
         with self._in_use, _translate_errors(self.at):
-            self.raw.executemany(sql, rows)
+            self.raw.executemany(sql, many)
 
-    insert_many = run_many
+    def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
+        """Insert rows by `INSERT INTO table (columns) VALUES ...`. Call this within a transaction.
+
+        500 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the error.
+        """
+        many = list(rows)
+        if len(many) < _THREAD_FROM:
+            self.run_many(sql, many)
+            return
+        if self._inserter is None:
+            self._inserter = ThreadPoolExecutor(1, "hf-gate-insert")
+        self._inserts.append(self._inserter.submit(self._insert, sql, many))
+
+    def _insert(self, sql: str, rows: Sequence[Values]) -> None:
+        """Insert rows by statements with many rows each, so that the thread seldom waits for Python's lock."""
+        size, start = _STATEMENT_ROWS, 0
+        while start < len(rows):
+            while size > len(rows) - start:
+                size //= 2
+            values = list(chain.from_iterable(rows[start : start + size]))
+            with self._in_use, _translate_errors(self.at):
+                self.raw.execute(_repeat_row(sql, size), values)
+            start += size
+
+    def _wait_for_inserts(self) -> None:
+        """Wait until the thread has inserted all rows; raise its error."""
+        for insert in self._inserts:
+            insert.result()
+        self._inserts.clear()
+
+    def _end_inserts(self) -> None:
+        """End the thread; rows that it has not inserted are dropped."""
+        if self._inserter is not None:
+            self._inserter.shutdown(cancel_futures=True)
+        self._inserter, self._inserts = None, []
 
     def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
         """Return numbers for new rows of a table.
@@ -169,9 +217,11 @@ class Sqlite(DatabaseConnection):
 
     def commit(self) -> None:
         self.run("COMMIT")
+        self._end_inserts()
 
     def rollback(self) -> None:
         """End the transaction, if one is open. A closed connection has none."""
+        self._end_inserts()
         with self._in_use, suppress(sqlite3.ProgrammingError):
             if self.raw.in_transaction:
                 self.run("ROLLBACK")
@@ -345,6 +395,13 @@ def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], obj
     """Return a struct with the values of a row in the order of its fields; a parser decodes the value of its field."""
     values = dict(zip(kind.__struct_fields__, row, strict=True))
     return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
+
+
+@lru_cache(maxsize=256)
+def _repeat_row(sql: str, times: int) -> str:
+    """Return an INSERT statement of one row as a statement of several rows."""
+    head, _, row = sql.partition(" VALUES ")
+    return f"{head} VALUES {', '.join([row] * times)}"
 
 
 @lru_cache(maxsize=512)

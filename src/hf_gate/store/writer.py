@@ -38,6 +38,7 @@ _REPO_COLUMNS: Final = frozenset(
     {"gated", "form_card", "quick_at", "full_at", "is_complete", "problem", "counted_at", "refused_at", "refused_why",
      "tried_at", "tried_complete", "tried_counts"}
 )  # fmt: skip
+_PART: Final = 2000  # new requests that are written while the next ones are prepared
 _LEARN_FROM: Final = 50  # fewest records that a dictionary is built from
 
 
@@ -119,6 +120,8 @@ class Writer:
                 if (one.raw, one.content) != (one.known.raw, one.known.content):
                     quiet.append((one.raw, *one.content, ident))
             idents.append(ident)
+            if self._rows.count_new() >= _PART:
+                self._write_rows(log)
         self._db.run_many("UPDATE requests SET raw = ?, answers = ?, identity = ? WHERE id = ?", quiet)
         self._flush(log)
         return idents
@@ -212,9 +215,12 @@ class Writer:
         self._letters.flush()
         self._index.finish()
 
-    def stop(self) -> None:
-        """End what runs in other threads, before a rollback."""
-        self._index.stop()
+    def _write_rows(self, log: ChainWriter) -> None:
+        """Write the rows so far, in the order in which they refer to each other."""
+        self._people.flush()
+        self._rows.write_rows()
+        log.write_rows()
+        self._index.flush()
 
     def _flush(self, log: ChainWriter) -> None:
         self._people.flush()
