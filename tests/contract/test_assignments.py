@@ -7,14 +7,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.as_of import read_past_view
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import OWNER_SETTING, Member, MemberRole
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.request_state import RequestState, apply_event
-from hf_gate.domain.timestamps import from_ms
-from hf_gate.store.absences import write_absence
 from hf_gate.store.assignments import AssignmentResult, write_assignments
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
@@ -84,44 +81,6 @@ def test_a_decision_or_a_new_attempt_ends_an_assignment(store: Store) -> None:
     assert write_assignments(store, {ident: None}, mia, by="mia", at=7) == AssignmentResult([], [], [ident])
     (again,) = take(store, REPO, [record(1, day=9, request=77)], at=8)
     assert _found(store, "assigned:none status:pending") == [again]
-
-
-def _as_of(store: Store, at: int) -> list[tuple[str | None, str | None]]:
-    view = read_past_view(store, [REPO], from_ms(at))
-    return [(one.assigned_to, one.deputy) for one in view.records(None)]
-
-
-def test_an_earlier_moment_says_who_had_a_request_and_who_stood_in(store: Store) -> None:
-    (ident,) = take(store, REPO, [record(1)], at=10)
-    mia, kim = _member(store, "mia"), _member(store, "kim")
-    write_assignments(store, {ident: None}, mia, by="kim", at=20)
-    with store.writing() as write:
-        write_absence(write, mia.id, kim.id, 60, by="mia", at=30)
-    with store.writing() as write:
-        write_absence(write, mia.id, None, None, by="mia", at=40)
-    with store.writing() as write:
-        write_absence(write, mia.id, kim.id, 60, by="mia", at=45)
-    Members(store).revoke(kim, "owner", 50)
-    write_assignments(store, {ident: mia.id}, None, by="mia", at=70)
-    write_assignments(store, {ident: None}, mia, by="mia", at=80)
-    Members(store).revoke(mia, "owner", 90)
-    found = {at: _as_of(store, at)[0] for at in (10, 19, 20, 30, 40, 45, 49, 50, 61, 70, 80, 90)}
-    gone, deputy = "mia (removed)", "kim (removed)"
-    assert found == {
-        10: (None, None),
-        19: (None, None),
-        20: (gone, None),
-        30: (gone, deputy),
-        40: (gone, None),
-        45: (gone, deputy),
-        49: (gone, deputy),
-        50: (gone, None),
-        61: (gone, None),
-        70: (None, None),
-        80: (gone, None),
-        90: (None, None),
-    }
-    assert _as_of(store, 49) == [(gone, deputy)]
 
 
 _EVENTS = st.one_of(

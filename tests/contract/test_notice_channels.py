@@ -17,10 +17,8 @@ from hf_gate.domain.notices import (
     MailServer,
     NamedRequest,
     NoticeEvent,
-    NoticeItem,
     OutgoingItem,
     OutgoingMessage,
-    describe_assigned,
 )
 from hf_gate.errors import UsageError
 from hf_gate.notify.apprise_channel import AppriseChannel, to_plain_text
@@ -46,32 +44,12 @@ def message(text: str = "2 new requests at acme/med.", subject: str = "hf-gate: 
     )  # fmt: skip
 
 
-def test_the_text_of_a_message_names_requests_with_the_members_they_are_assigned_to() -> None:
+def test_the_text_of_a_message_names_requests() -> None:
     told = message()
-    named = (
-        NamedRequest(user="ada-l", user_id="u1", assigned_to="mia"),
-        NamedRequest(user=None, user_id=None, assigned_to=None),
-    )
+    named = (NamedRequest(user="ada-l", user_id="u1"), NamedRequest(user=None, user_id=None))
     item = replace(told.items[0], requests=named, count=3)
-    names = "(ada-l assigned to mia, an erased person, ...)"
+    names = "(ada-l, an erased person, ...)"
     assert replace(told, items=(item,)).lines == [f"2 new requests at acme/med. {names}"]
-
-
-@pytest.mark.parametrize(
-    ("count", "named", "assigned", "words"),
-    [
-        (1, 1, 1, ", assigned"),
-        (1, 1, 0, ", not assigned"),
-        (2, 2, 0, ", none of them assigned"),
-        (2, 2, 2, ", 2 of them assigned"),
-        (25, 20, 3, ", 3 of the first 20 assigned"),
-    ],
-)
-def test_a_line_says_how_many_of_its_first_requests_are_assigned(
-    count: int, named: int, assigned: int, words: str
-) -> None:
-    item = NoticeItem(event=NoticeEvent.NEW_REQUESTS, count=count, requests=tuple(range(named)))
-    assert describe_assigned(item, assigned) == words
 
 
 @pytest.fixture

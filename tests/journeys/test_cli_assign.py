@@ -70,7 +70,8 @@ def test_requests_are_assigned_listed_and_freed(fresh: LocalHub, desk: Console) 
     free = desk.run("ls", "--query", "assigned:none", "--format", "jsonl").out
     again = desk.run("assign", "-", "--to", "mia", "--json", stdin=free)
     assert again.json == {"schema_version": 1, "assigned_to": "mia", "assigned": 2, "already": 0}
-    assert desk.run("unassign", _target(fresh, "ada-l")).code == 0
+    freed = desk.run("assign", _target(fresh, "ada-l"), "--to", "nobody")
+    assert (freed.code, freed.out) == (0, "1 request assigned to nobody.\n")
     assert _read_assignees(desk) == {"ada-l": None, "bob99": "mia", "kim": "mia"}
     assert desk.run("audit", "verify").code == 0
 
@@ -85,13 +86,14 @@ def test_a_member_who_is_away_is_named_with_the_deputy(fresh: LocalHub, desk: Co
     assert desk.run("assign", _target(fresh, "bob99"), "--to", "kim").out == "1 request assigned to kim.\n"
 
 
-def test_what_is_assigned_to_another_member_is_taken_over_on_purpose(fresh: LocalHub, desk: Console) -> None:
+def test_what_is_assigned_to_another_member_is_freed_first(fresh: LocalHub, desk: Console) -> None:
     target = _target(fresh, "ada-l")
     assert desk.run("assign", target, "--to", "mia").code == 0
     refused = desk.run("assign", target, "--to", "kim")
     assert (refused.code, "is assigned to mia. Nothing was assigned." in refused.err) == (2, True), refused.err
-    assert "--instead-of mia" in refused.err
-    assert desk.run("assign", target, "--to", "kim", "--instead-of", "mia").code == 0
+    assert "hf-gate assign TARGET --to nobody" in refused.err
+    assert desk.run("assign", target, "--to", "nobody").code == 0
+    assert desk.run("assign", target, "--to", "kim").code == 0
     assert _read_assignees(desk, "--query", "assigned:kim") == {"ada-l": "kim"}
 
 
@@ -122,7 +124,7 @@ def test_only_pending_requests_are_assigned_and_a_decision_ends_it(fresh: LocalH
     assert (refused.code, "Only pending requests can be assigned" in refused.err) == (2, True)
 
 
-def test_an_earlier_day_shows_to_whom_a_request_was_assigned(
+def test_the_history_of_an_earlier_day_shows_to_whom_a_request_was_assigned(
     fresh: LocalHub, desk: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
@@ -132,11 +134,9 @@ def test_an_earlier_day_shows_to_whom_a_request_was_assigned(
     fresh.clock.advance("1h")
     then = datetime.fromtimestamp(fresh.clock.now(), UTC).isoformat(timespec="milliseconds")
     fresh.clock.advance("24h")
-    assert desk.run("assign", target, "--to", "kim", "--instead-of", "mia").code == 0
+    assert desk.run("assign", target, "--to", "nobody").code == 0
+    assert desk.run("assign", target, "--to", "kim").code == 0
     past = desk.run("ls", repo, "--as-of", then, "--json")
-    assert {row["user"]: row["assigned_to"] for row in past.json}["ada-l"] == "mia", past.err
-    assert "mia" in desk.run("ls", repo, "--as-of", then).out
-    shown = desk.run("show", target, "--as-of", then).out
-    assert "assigned  to mia" in shown
-    assert "assigned to mia" in shown.partition("history")[2]
+    assert {row["user"]: row["assigned_to"] for row in past.json}["ada-l"] is None, past.err
+    assert "assigned to mia" in desk.run("show", target, "--as-of", then).out.partition("history")[2]
     assert "assigned  to kim" in desk.run("show", target).out

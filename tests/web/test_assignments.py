@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -225,31 +224,6 @@ def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Room, h
     assert desk.row("eve").state.assigned is None
     assert _found(mia, "assigned:none") == 3
     assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
-
-
-def _call(visitor: Visitor, to: str | None, requests: list[dict[str, Any]]) -> Answer:
-    document = {"to": to, "requests": requests}
-    headers = {"content-type": "application/json"}
-    return visitor.ask("POST", "/api/v1/assignments", json.dumps(document).encode(), headers)
-
-
-def test_the_api_assigns_what_the_caller_saw(desk: Room) -> None:
-    mia = desk.reviewer("mia")
-    desk.reviewer("kim")
-    rows = [
-        {"id": one["id"], "assigned_to": one["assigned_to"]} for one in mia.get("/api/v1/requests").json["requests"]
-    ]
-    assert _call(mia, "kim", rows[:2]).json == {"schema_version": 1, "assigned": 2, "already": 0, "lost": []}
-    late = _call(mia, "mia", rows).json
-    assert (late["assigned"], sorted(late["lost"])) == (1, sorted(row["id"] for row in rows[:2]))
-    seen = [{**row, "assigned_to": "kim"} for row in rows[:2]]
-    assert _call(mia, None, seen).json["assigned"] == 2
-    assert _call(mia, None, seen).json == {"schema_version": 1, "assigned": 0, "already": 2, "lost": []}
-    assert _call(mia, "nemo", rows).status == 422
-    assert _call(mia, "kim", []).status == 422
-    assert _call(mia, "kim", [{"id": rows[0]["id"]}]).status == 422, "what was seen is needed"
-    assert _call(desk.viewer(), "mia", rows).status == 403
-    assert _call(desk.reviewer("far", "other/*"), "far", rows).status == 404
 
 
 def test_a_new_attempt_is_assigned_to_nobody(desk: Room) -> None:

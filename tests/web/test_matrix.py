@@ -25,7 +25,7 @@ OPEN: Final = frozenset({
 })  # fmt: skip
 """In front of the sign-in; what each of them gives a stranger is tested where it is made."""
 API: Final[Mapping[tuple[str, str], MemberRole]] = {
-    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER, ("POST", "/api/v1/assignments"): REVIEWER,
+    ("GET", "/api/v1/requests"): REVIEWER, ("GET", "/api/v1/requests/{id}"): REVIEWER, ("POST", "/api/v1/decisions"): REVIEWER,
     ("GET", "/api/v1/tray"): REVIEWER, ("POST", "/api/v1/tray/undo"): REVIEWER, ("POST", "/api/v1/tray/send"): REVIEWER,
     ("GET", "/api/openapi.json"): VIEWER,
 }  # fmt: skip
@@ -151,8 +151,6 @@ def _call(halves: Halves, who: str, method: str, path: str, side: str = "own") -
     key = halves.ids["/requests/{id}"][side]["id"]
     if path.startswith("/api/"):
         body: dict[str, object] = {"verb": "accept", "requests": [{"id": key, "version": "seen"}]}
-        if path.endswith("/assignments"):
-            body = {"to": None, "requests": [{"id": key, "assigned_to": None}]}
         return visitor.ask("POST", place, json.dumps(body).encode(), {"content-type": "application/json"})
     sent = {"verb": "reset", "do": "nothing", "note": "x", "count": "x", "src": "version: 1", "reason": "x"}
     return visitor.post(place, sent | {"key": key, "version": "seen"})

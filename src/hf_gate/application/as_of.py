@@ -37,11 +37,10 @@ from .approvals import read_member_names
 from .evaluation import CurrentVerdicts
 from .grant_records import build_grant_record
 from .ledger_entries import history_records
-from .past_assignees import PastAssignees
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest
 from .ports import HubPort
 from .records import extend_record, keys_of
-from .request_record_builders import stored_attempt
+from .request_record_builders import RowDetails, stored_attempt
 from .sync import RowIdSet
 
 MAX_MEMBERS: Final = 10_000  # members of one organisation that are listed
@@ -160,9 +159,8 @@ class PastView:
 
     def records(self, statuses: Collection[str] | None, *, oldest_first: bool = False) -> Iterator[PastRequestRecord]:
         """Yield the same requests as records."""
-        assignees = PastAssignees(self.store, to_ms(self.at))
         for certainty, past in self.requests(statuses, oldest_first=oldest_first):
-            yield _past_record(self.store, certainty, past, assignees)
+            yield past_request_record(self.store, certainty, past)
 
     def access(self) -> Iterator[AccessRecord]:
         """Yield the people who had access by an accepted request."""
@@ -269,18 +267,12 @@ def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[
 
 
 def past_request_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> PastRequestRecord:
-    """Return the record of a request as it was."""
-    return _past_record(store, certainty, past, PastAssignees(store, certainty.moment.at))
-
-
-def _past_record(
-    store: Store, certainty: SyncCertainty, past: PastRequest, assignees: PastAssignees
-) -> PastRequestRecord:
+    """Return the record of a request as it was, without the member it was assigned to."""
     state, origin = past.row.state, past.grant
     terms = {} if state.terms is None else read_terms(store, [state.terms])
     grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
     return extend_record(
-        stored_attempt(past.row, _ANY_VERDICT, assignees.build_details(state, grant)),
+        stored_attempt(past.row, _ANY_VERDICT, RowDetails(grant)),
         PastRequestRecord,
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),

@@ -58,13 +58,6 @@ def read_assignees(workspace: Workspace, now: datetime) -> dict[str, Assignee]:
     return found
 
 
-def find_assignee_id(workspace: Workspace, name: str | None, now: datetime) -> str | None:
-    """Return the id of the assignee of this name, for `seen` of `assign_requests`; an unknown name gives "", nobody's id."""
-    if name is None:
-        return None
-    return next((one.id for one in read_assignees(workspace, now).values() if one.name == name), "")
-
-
 def pair_with_details(
     workspace: Workspace, rows: Iterable[RequestRow], now: datetime, read_bundle: BundleReader | None = None
 ) -> Iterator[tuple[RequestRow, RowDetails]]:

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec.structs import replace
 
 from ..domain.display_text import make_visible
 from ..domain.ids import parse_repo
-from ..domain.lifecycle import Status
 from ..domain.notices import (
-    PENDING_EVENTS,
     ChannelKind,
     Delivery,
     DeliveryKind,
@@ -31,7 +29,6 @@ from ..domain.notices import (
     OutboxRow,
     OutgoingItem,
     OutgoingMessage,
-    describe_assigned,
     describe_item,
     subject_of,
 )
@@ -40,7 +37,6 @@ from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import outbox
 from ..store.store import Store
-from .approvals import read_deciders
 from .ports import ChannelPort, ClockPort
 from .workspace import Workspace, WorkspaceLocation, new_id
 
@@ -183,7 +179,7 @@ def send_directly(
     event: str | None = None,
 ) -> Delivery:
     """Send items past the outbox: a test, or an alarm while the store cannot be written."""
-    message = _build_message(new_id("n"), 0, items, _NOTHING, hub, to_iso(now), workspace_name)
+    message = _build_message(new_id("n"), 0, items, None, hub, to_iso(now), workspace_name)
     if event is not None:
         message = replace(message, event=event)
     return _send(_open(open_channel, destination), message, now, ())
@@ -194,50 +190,24 @@ def send_directly(
 
 def render(store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None) -> OutgoingMessage:
     """Return a stored message as receivers see it. Names are read only for destinations that may have them."""
-    numbers = [
-        number
-        for item in row.items
-        if destination.has_personal or item.event in PENDING_EVENTS
-        for number in item.requests
-    ]
-    members = {one.id: one.name for one in read_deciders(store)} if numbers else {}
-    rows = store.requests(numbers)
-    known = _KnownRequests(
-        {ident: _name_request(found, members) for ident, found in rows.items()},
-        frozenset(ident for ident, found in rows.items() if found.state.status == Status.PENDING),
-        has_names=destination.has_personal,
-        is_team=len(members) > 1,
-    )
+    named = None
+    if destination.has_personal:
+        rows = store.requests([number for item in row.items for number in item.requests])
+        named = {ident: _name_request(found) for ident, found in rows.items()}
     made_at = ms_to_iso(row.made_at)
-    return _build_message(row.id, row.sequence, row.items, known, store.endpoint, made_at, workspace_name)
+    return _build_message(row.id, row.sequence, row.items, named, store.endpoint, made_at, workspace_name)
 
 
-class _KnownRequests(NamedTuple):
-    """The requests of a message as they are now, by number; `is_team`: there are members to assign them to."""
-
-    named: Mapping[int, NamedRequest]
-    pending: frozenset[int]
-    has_names: bool
-    is_team: bool
-
-
-_NOTHING: Final = _KnownRequests({}, frozenset(), has_names=False, is_team=False)
-
-
-def _name_request(row: RequestRow, members: Mapping[str, str]) -> NamedRequest:
-    who, assignee = row.person.identity, members.get(row.state.assigned or "")
-    return NamedRequest(
-        user=None if who.username is None else _clean(who.username)[:100],
-        user_id=who.user_id,
-        assigned_to=None if assignee is None else _clean(assignee)[:100],
-    )
+def _name_request(row: RequestRow) -> NamedRequest:
+    who = row.person.identity
+    return NamedRequest(user=None if who.username is None else _clean(who.username)[:100], user_id=who.user_id)
 
 
 def _build_message(
     ident: str,
     sequence: int,
     items: Sequence[NoticeItem],
-    known: _KnownRequests,
+    named: Mapping[int, NamedRequest] | None,
     hub: str,
     made_at: str,
     workspace_name: str | None,
@@ -253,28 +223,24 @@ def _build_message(
         hub=hub,
         workspace=workspace_name,
         subject=subject_of(items),
-        items=tuple(_build_item(item, known) for item in items),
+        items=tuple(_build_item(item, named) for item in items),
     )
 
 
-def _build_item(item: NoticeItem, known: _KnownRequests) -> OutgoingItem:
-    """Return a line of a message. In a team, it says how many requests are assigned while at least one is pending."""
+def _build_item(item: NoticeItem, named: Mapping[int, NamedRequest] | None) -> OutgoingItem:
+    """Return a line of a message. `named` are requests by number; None if the receiver may have no names."""
     repo = None if item.repo is None else parse_repo(item.repo)
-    erased = NamedRequest(user=None, user_id=None, assigned_to=None)
-    named = [known.named.get(one, erased) for one in item.requests]
-    is_counted = bool(named) and item.event in PENDING_EVENTS
-    assigned = sum(one.assigned_to is not None for one in named) if is_counted else None
-    is_told = known.is_team and not known.pending.isdisjoint(item.requests)
-    words = "" if assigned is None or not is_told else describe_assigned(item, assigned)
+    erased = NamedRequest(user=None, user_id=None)
     return OutgoingItem(
         event=item.event,
-        text=_clean(describe_item(item, words))[:_SPOKEN],
+        text=_clean(describe_item(item))[:_SPOKEN],
         repo=None if repo is None else repo.id,
         repo_type=None if repo is None else repo.type.value,
         count=item.count,
         facts={key: _clean(value)[:_SPOKEN] if isinstance(value, str) else value for key, value in item.facts.items()},
-        requests=tuple(named) if known.has_names and named else None,
-        assigned=assigned,
+        requests=tuple(named.get(one, erased) for one in item.requests)
+        if named is not None and item.requests
+        else None,
     )
 
 

@@ -1,8 +1,7 @@
-"""assign and unassign: say which member should decide pending requests."""
+"""assign: says which member should decide pending requests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -15,22 +14,8 @@ from .targets import find_stored_request, read_targets
 from .workspace import actor_of, open_workspace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from ..application.targets import RequestTarget
     from ..domain.rows import RequestRow
     from .framework import Run
-
-
-def _target_options(function: Callable[..., object]) -> Callable[..., object]:
-    for option in reversed((
-        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
-        click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
-        click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets."),
-        repo_type_option,
-    )):  # fmt: skip
-        function = option(function)
-    return function
 
 
 @command(
@@ -38,56 +23,35 @@ def _target_options(function: Callable[..., object]) -> Callable[..., object]:
     examples=(
         "hf-gate assign ada-l@datasets/acme/eeg --to mia",
         "hf-gate assign datasets/acme/eeg ada-l bob99 --to me",
-        "hf-gate assign ada-l@datasets/acme/eeg --to kim --instead-of mia",
+        "hf-gate assign ada-l@datasets/acme/eeg --to nobody",
         "hf-gate ls --query assigned:none --format jsonl | hf-gate assign - --to mia",
     ),
 )
-@_target_options
+@click.argument("targets", nargs=-1, metavar="[TARGET]...")
+@click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin.")
+@click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets.")
+@repo_type_option
 @click.option("--to", metavar="MEMBER", required=True, help="A member who may decide there; also `me` and `nobody`.")
-@click.option("--instead-of", metavar="MEMBER", help="Also reassign requests that this member has now.")
 def assign(
-    run: Run,
-    *,
-    targets: tuple[str, ...],
-    file: str | None,
-    repo: str | None,
-    repo_type: str | None,
-    to: str,
-    instead_of: str | None,
+    run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None, to: str
 ) -> int:
     """Assign pending requests to the member who should decide them. Nothing is sent to the Hub.
 
-    Others can still decide. A request that is assigned to somebody else keeps that member, unless --instead-of names that member.
+    Others can still decide. A request that is assigned to somebody else keeps that member: first assign it to nobody.
     """
-    return _assign(run, read_targets(targets, file, repo, repo_type), to, instead_of)
-
-
-@command(
-    "unassign",
-    examples=("hf-gate unassign ada-l@datasets/acme/eeg", "hf-gate unassign datasets/acme/eeg ada-l bob99"),
-)
-@_target_options
-def unassign(run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None) -> int:
-    """Remove assignments of pending requests, which return to the queue of their rule. The same as `assign --to nobody`."""
-    return _assign(run, read_targets(targets, file, repo, repo_type), "nobody", None)
-
-
-def _assign(run: Run, targets: Sequence[RequestTarget], to: str, instead_of: str | None) -> int:
     from ..application.assignments import assign_requests, find_assignee, read_assignees
 
+    found = read_targets(targets, file, repo, repo_type)
     with open_workspace(run, writes=True, lends=True) as workspace:
         me = member_at_terminal(run)
         member = find_assignee(workspace, to, me)
-        former = None if instead_of is None else find_assignee(workspace, instead_of, me)
-        rows = [find_stored_request(workspace, target) for target in targets]
+        rows = [find_stored_request(workspace, target) for target in found]
         assignees = read_assignees(workspace, workspace.now())
         if member is not None:
-            may_replace = {None, member.id, None if former is None else former.id}
-            taken = next((row for row in rows if row.state.assigned not in may_replace), None)
+            taken = next((row for row in rows if row.state.assigned not in {None, member.id}), None)
             if taken is not None:
-                _refuse_taken(
-                    taken, assignees[taken.state.assigned or ""].name if taken.state.assigned in assignees else ""
-                )
+                former = assignees.get(taken.state.assigned or "")
+                _refuse_taken(taken, "an unknown member" if former is None else former.name)
         seen = {row.id: row.state.assigned for row in rows}
         result = assign_requests(workspace, rows, seen, member, by=me, now=workspace.now())
     if result.changed:
@@ -119,8 +83,7 @@ def member_at_terminal(run: Run) -> Member:
 
 
 def _refuse_taken(row: RequestRow, name: str) -> None:
-    whose = name or "an unknown member"
     raise UsageError(
-        f"the request of {row.person_name} at {row.repo} is assigned to {whose}. Nothing was assigned.",
-        hint=f"To take it over: --instead-of {name}" if name else "Free it first: hf-gate unassign",
+        f"the request of {row.person_name} at {row.repo} is assigned to {name}. Nothing was assigned.",
+        hint="Free it first: hf-gate assign TARGET --to nobody",
     )

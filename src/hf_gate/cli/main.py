@@ -46,7 +46,6 @@ COMMANDS: dict[str, CommandEntry] = {
     ),
     "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", _DECIDE, has_effect=True),
     "assign": CommandEntry("assign:assign", "Assign requests to the member who should decide them.", _DECIDE),
-    "unassign": CommandEntry("assign:unassign", "Remove assignments.", _DECIDE),
     "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _WORKSPACE),
     "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
     "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),

@@ -410,7 +410,6 @@ ALIASES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
     "table-diff": "table-import",
     "repos-form": "form-check",
-    "unassign": "assign",
     "ui-back": "ui-away",
 }
 

@@ -102,8 +102,6 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
         yield f"{shown.request_id or '-'}: {shown.status}; its personal data was erased"
     else:
         yield from request_lines(request, at, None, terminal_width(sys.stdout))
-    if shown.assigned_to:
-        yield f"  assigned  to {describe_assignee(shown)}"
     if shown.verdict:
         yield f"  verdict   {verdict_cell(shown)}"
     if shown.by or shown.since:

@@ -166,10 +166,6 @@ def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> Notice
             return None
 
 
-PENDING_EVENTS: Final = frozenset({NoticeEvent.NEW_REQUESTS, *STANDING})
-"""Events about pending requests. Their lines say how many of the requests are assigned."""
-
-
 class Condition(NamedTuple):
     """A state that lasts, such as a failing turn. It is told when it begins and once a day, and alarms also when it ends.
 
@@ -271,18 +267,14 @@ class LaneCount(NamedTuple):
 
 
 class NamedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request as a message names it, and the member whom it is assigned to now. Erased people have no name and no id."""
+    """A request as a message names it. Erased people have no name and no id."""
 
     user: str | None
     user_id: str | None
-    assigned_to: str | None
 
 
 class OutgoingItem(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of a message as receivers see it. `requests` is null unless the destination may have personal data.
-
-    `assigned` counts the requests that are assigned now, among the first ones of the line; null for other events.
-    """
+    """One line of a message as receivers see it. `requests` is null unless the destination may have personal data."""
 
     event: NoticeEvent
     text: str
@@ -291,7 +283,6 @@ class OutgoingItem(msgspec.Struct, frozen=True, kw_only=True):
     count: int
     facts: Mapping[str, str | int]
     requests: tuple[NamedRequest, ...] | None = None
-    assigned: int | None = None
 
 
 class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
@@ -315,40 +306,26 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _with_names(item: OutgoingItem) -> str:
-    names = [_name(one) for one in item.requests or ()]
+    names = [one.user or one.user_id or "an erased person" for one in item.requests or ()]
     more = ", ..." if names and item.count > len(names) else ""
     return f"{item.text} ({', '.join(names)}{more})" if names else item.text
 
 
-def _name(request: NamedRequest) -> str:
-    who = request.user or request.user_id or "an erased person"
-    return f"{who} assigned to {request.assigned_to}" if request.assigned_to else who
-
-
-def describe_assigned(item: NoticeItem, assigned: int) -> str:
-    """Return how many requests of an item are assigned: `, 2 of them assigned`."""
-    named = len(item.requests)
-    if item.count == named == 1:
-        return f", {'assigned' if assigned else 'not assigned'}"
-    them = "them" if named == item.count else f"the first {named}"
-    return f", {f'{assigned:,}' if assigned else 'none'} of {them} assigned"
-
-
-def describe_item(item: NoticeItem, assigned: str = "") -> str:
-    """Return a sentence about an item, with the next step. It names no person. `assigned`: from `describe_assigned`."""
+def describe_item(item: NoticeItem) -> str:
+    """Return a sentence about an item, with the next step. It names no person."""
     where, facts = item.repo or "the workspace", item.facts
     is_or_are = "is" if item.count == 1 else "are"
     match item.event:
         case NoticeEvent.NEW_REQUESTS:
-            return f"{pluralize(item.count, 'new request')} at {where}{assigned}."
+            return f"{pluralize(item.count, 'new request')} at {where}."
         case NoticeEvent.AGEING:
             count = pluralize(item.count, "request")
-            return f"{count} at {where} {is_or_are} older than {facts.get('days', 0)} days{assigned}."
+            return f"{count} at {where} {is_or_are} older than {facts.get('days', 0)} days."
         case NoticeEvent.SECOND_APPROVAL:
             verb = "needs" if item.count == 1 else "need"
             return f"{pluralize(item.count, 'request')} at {where} {verb} a second approval."
         case NoticeEvent.OVERDUE:
-            words = f"{pluralize(item.count, 'request')} at {where} {is_or_are} past the due date{assigned}"
+            words = f"{pluralize(item.count, 'request')} at {where} {is_or_are} past the due date"
             return f"{words}: hf-gate ls {where} --query due:over"
         case NoticeEvent.RUN_RESULT:
             counts = [f"{number:,} {kind}" for kind, number in facts.items() if isinstance(number, int)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..domain import events as e
-from ..domain.events import EventKind, LedgerEntry
+from ..domain.events import LedgerEntry
 from .sql import Database
 from .writer import Writer
 
@@ -23,27 +23,6 @@ def read_absences(db: Database, at: int) -> list[Absence]:
     """Return the absences that have not ended."""
     rows = db.rows("SELECT member, deputy, until FROM absences WHERE until >= ? ORDER BY member", (at,))
     return [Absence(*row) for row in rows]
-
-
-def read_past_absences(db: Database, at: int) -> list[Absence]:
-    """Return the absences at a moment (ms), from the ledger. A deputy who was removed by then does not stand in."""
-    kinds = (EventKind.DEPUTY_NAMED, EventKind.MEMBER_INVITED, EventKind.ACCOUNT_PROVEN, EventKind.MEMBER_REVOKED)
-    sql = "SELECT body FROM ledger WHERE repo_id = 0 AND at <= ? AND kind IN (?, ?, ?, ?) ORDER BY seq"
-    away: dict[str, Absence] = {}
-    removed: set[str] = set()
-    for (body,) in db.rows(sql, (at, *(kind.value for kind in kinds))):
-        match e.decode_event(body.encode()):
-            case e.DeputyNamed(member=member, deputy=str(deputy), until=int(until)):
-                away[member] = Absence(member, deputy, until)
-            case e.DeputyNamed(member=member):
-                away.pop(member, None)
-            case e.MemberRevoked(member=member):
-                removed.add(member)
-            case e.MemberInvited(member=member) | e.AccountProven(member=member):
-                removed.discard(member)
-            case _:
-                pass
-    return [one for _, one in sorted(away.items()) if one.until >= at and one.deputy not in removed]
 
 
 def find_deputies(absences: Iterable[Absence]) -> dict[str, str]:

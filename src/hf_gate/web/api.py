@@ -13,10 +13,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ..application.assignments import (
-    NOBODY,
-    assign_requests,
-    find_assignee,
-    find_assignee_id,
     pair_with_details,
 )
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
@@ -104,29 +100,6 @@ class DecisionsOut(Record, frozen=True, kw_only=True):
     lost: list[str]
 
 
-class AssignedRef(_Strict):
-    """A request, and the name of the member it was assigned to when it was looked at."""
-
-    id: str = Field(max_length=64)
-    assigned_to: str | None = Field(max_length=100)
-
-
-class AssignmentsIn(_Strict):
-    """An assignment of some pending requests. `to`: the name of a member, or null for nobody."""
-
-    to: str | None = Field(max_length=100)
-    requests: list[AssignedRef] = Field(min_length=1, max_length=MAX_REQUESTS)
-
-
-class AssignmentsOut(Record, frozen=True, kw_only=True):
-    """The result of an assignment. `lost`: requests that somebody else assigned or decided meanwhile."""
-
-    schema_version: int = 1
-    assigned: int
-    already: int
-    lost: list[str]
-
-
 class QueuedDecisionOut(Record, frozen=True, kw_only=True):
     """One decision in the tray."""
 
@@ -161,7 +134,7 @@ class ErrorOut(Record, frozen=True, kw_only=True):
     hint: str
 
 
-_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, AssignmentsOut, TrayOut, CountOut, ErrorOut)
+_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, TrayOut, CountOut, ErrorOut)
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -183,7 +156,6 @@ def add_api(app: FastAPI, desk: DeskApp) -> None:
         ("GET", "/requests", api.requests, RequestsOut, "List the requests that match a query."),
         ("GET", "/requests/{id}", api.request, ApiRequest, "Show one request."),
         ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
-        ("POST", "/assignments", api.assign, AssignmentsOut, "Assign requests to a member."),
         ("GET", "/tray", api.tray, TrayOut, "List your unsent decisions."),
         ("POST", "/tray/undo", api.undo, CountOut, "Undo all your unsent decisions."),
         ("POST", "/tray/send", api.send, CountOut, "Send all your unsent decisions now."),
@@ -247,19 +219,6 @@ class _Api:
             out = {row.id for row in changed} | {item.request for item in taken.conflicts}
             lost = [key for key, row in rows.items() if row.id in out]
             return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
-
-        return await self._handle(request, MemberRole.REVIEWER, work)
-
-    async def assign(self, request: Request, assignment: AssignmentsIn) -> Response:
-        def work(context: RequestContext) -> Record:
-            workspace, now = context.workspace, context.now
-            rows = {one.id: context.find_request(one.id) for one in assignment.requests}
-            seen = {rows[one.id].id: find_assignee_id(workspace, one.assigned_to, now) for one in assignment.requests}
-            member = find_assignee(workspace, assignment.to or NOBODY, context.member)
-            distinct = list({row.id: row for row in rows.values()}.values())
-            result = assign_requests(workspace, distinct, seen, member, by=context.member, now=now)
-            lost = [key for key, row in rows.items() if row.id in result.changed]
-            return AssignmentsOut(assigned=len(result.assigned), already=len(result.already), lost=lost)
 
         return await self._handle(request, MemberRole.REVIEWER, work)
 
