@@ -259,6 +259,8 @@ def test_a_private_part_that_unfolds_without_end_is_refused_before_it_does() -> 
 def test_a_dictionary_that_unfolds_without_end_is_refused_before_it_does(dictionary: bytes) -> None:
     with pytest.raises(zlib.error):
         Packer(lambda _: dictionary).unpack(b"\0\1" + bytes(1000))
+    with pytest.raises(zlib.error):
+        list(Packer(lambda _: dictionary).unpack_all([b"\0\1" + bytes(1000)]))
 
 
 def test_a_database_of_another_program_is_never_counted_as_a_store(tmp_path: Path) -> None:

@@ -410,6 +410,23 @@ def test_whatever_is_private_comes_back_from_its_phrases(value: object) -> None:
     assert (packer := Packer(lambda _: LEARNT)).unpack(packer.pack(1, private)) == private
 
 
+PACKED = st.one_of(
+    st.none(),
+    st.lists(st.sampled_from([0, 1, 30, 31, 65])).map(lambda data: b"\0\1" + bytes(data)),  # damaged
+    st.text(max_size=40).map(lambda text: Packer(lambda _: LEARNT).pack(1, canonical_json({"record": text}))),
+    st.text(max_size=40).map(lambda text: Packer(lambda _: LEARNT).pack(0, canonical_json({"note": text}))),
+)
+
+
+@given(st.lists(PACKED, max_size=12), st.integers(0, 300))
+def test_private_parts_that_are_unpacked_together_are_those_unpacked_alone(
+    packed: list[bytes | None], more: int
+) -> None:
+    packer = Packer(lambda _: LEARNT)
+    packed = [*packed, *[packer.pack(1, b'{"record":"%d"}' % n) for n in range(more)]]
+    assert list(packer.unpack_all(packed)) == [None if one is None else packer.unpack(one) for one in packed]
+
+
 def test_a_dictionary_shortens_records_by_half_and_holds_no_value_of_any() -> None:
     answers = {"What for?": "to listen 1843", "I agree": "on"}
     made = [record(n, name="ada", fullname="Ada Lovelace", email="ada@example.org", answers=answers) for n in range(60)]

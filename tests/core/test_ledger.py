@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hf_gate.domain.ledger import (
     GENESIS,
@@ -72,7 +73,7 @@ Touch = Callable[[list[LedgerLink], random.Random], list[LedgerLink]]
 
 
 def _with(links: list[LedgerLink], index: int, **columns: object) -> list[LedgerLink]:
-    return [*links[:index], replace(links[index], **columns), *links[index + 1 :]]  # type: ignore[arg-type]
+    return [*links[:index], replace(links[index], **columns), *links[index + 1 :]]
 
 
 def one_column(links: list[LedgerLink], rng: random.Random) -> list[LedgerLink]:
@@ -188,5 +189,5 @@ def test_the_digest_of_a_checkpoint_covers_its_time_and_every_head() -> None:
     links = chain(3)
     whole = checkpoint_of(links)
     assert whole.digest == checkpoint_of(links).digest
-    assert whole.digest != replace(whole, at=whole.at + 1).digest
-    assert whole.digest != replace(whole, heads={**whole.heads, "desk": (1, "00")}).digest
+    assert whole.digest != dataclasses.replace(whole, at=whole.at + 1).digest
+    assert whole.digest != dataclasses.replace(whole, heads={**whole.heads, "desk": (1, "00")}).digest

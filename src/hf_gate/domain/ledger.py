@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from .events import canonical_json
 from .ids import Repo, RepoType
 
@@ -15,8 +17,7 @@ WORKSPACE_CHAIN: Final = "desk"
 """The chain of entries that do not belong to a single repo: promotions, approvals, ends of runs."""
 
 
-@dataclass(frozen=True, slots=True)
-class LedgerLink:
+class LedgerLink(msgspec.Struct, frozen=True, gc=False):
     """The public columns of one entry, as stored."""
 
     chain: str  # `models/ns/name`, `datasets/ns/name`, or `desk`

@@ -159,9 +159,11 @@ def iterate_chain_with_private_parts(
         " LEFT JOIN people p ON p.id = coalesce(x.person_id, r.person_id)"
     )
     for page in _iterate_chain_pages(db, select, chain, first):
-        for seq, at, kind, actor, request, body, commitment, digest, salt, data in page:
-            link = LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
-            yield link, salt, None if data is None else packer.unpack(data)
+        parts = packer.unpack_all([row[-1] for row in page])
+        for (seq, at, kind, actor, request, body, commitment, digest, salt, _), private in zip(
+            page, parts, strict=True
+        ):
+            yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), salt, private
 
 
 def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> Iterator[list[Row]]:

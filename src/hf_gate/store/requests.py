@@ -63,7 +63,7 @@ class RowDecoder:
         return self._repos[key]
 
     def _records(self, packed: Sequence[bytes | None], repos: Sequence[Repo]) -> Sequence[AccessRequest | None]:
-        raw = [None if one is None else decode_record(self._packer.unpack(one)) for one in packed]
+        raw = [None if part is None else decode_record(part) for part in self._packer.unpack_all(packed)]
         if raw and None not in raw and repos[0] == repos[-1] and len(set(repos)) == 1:
             page = read_page(b"[" + b",".join(raw) + b"]", repos[0], 0.0)  # type: ignore[arg-type]
             if len(page.rows) == len(raw):
