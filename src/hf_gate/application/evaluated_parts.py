@@ -255,7 +255,8 @@ class PartEvaluation:
         if verdict is None or row.request is None:
             self._add_result(row, EvaluationOutcome.IGNORE, None, facts)
             return
-        outcome, next_at = EvaluationOutcome.STAY, self._times.next_evaluation(facts)
+        outcome = EvaluationOutcome.STAY
+        next_at = self._times.next_evaluation(facts) if self.buffer.should_record else None  # only results have it
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
             self._add_result(row, EvaluationOutcome.IGNORE, next_at, facts)
             return  # an accepted request that needs no review stays accepted

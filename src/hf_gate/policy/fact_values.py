@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias, TypeVar
 import msgspec
 
 from ..domain.accounts import Profile
+from ..domain.answer_ratings import Quality
 from ..domain.requests import AccessRequest
 from ..domain.roles import Role
 from ..domain.timestamps import to_iso
@@ -122,7 +123,7 @@ class FactInputs:
     """The inputs for the facts of one request; values that several facts need are computed once, when first used."""
 
     __slots__ = (
-        "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "reminders", "request", "tables",
+        "_best_answers", "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "reminders", "request", "tables",
     )  # fmt: skip
 
     def __init__(
@@ -144,6 +145,7 @@ class FactInputs:
         self.countries, self.memo, self.reminders = countries, memo, reminders
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
+        self._best_answers: dict[Role, tuple[Quality, str | None]] = {}
 
     @property
     def layout(self) -> AnswerLayout:
@@ -163,6 +165,16 @@ class FactInputs:
 
     def labels_of(self, role: str) -> tuple[str, ...]:
         return self.layout.by_role.get(role, ())
+
+    def best_answer(self, role: Role) -> tuple[Quality, str | None]:
+        """Return the quality and text of the best answer to the fields of a role."""
+        found = self._best_answers.get(role)
+        if found is None:
+            person = self.request.person
+            names = tuple(name for name in (person.username, person.fullname) if name)
+            found = best_answer(self.request.answers, self.labels_of(role.value), role, names, self.memo)
+            self._best_answers[role] = found
+        return found
 
 
 def clean_text(text: str) -> str:
@@ -271,19 +283,13 @@ def answer_getters(role: str) -> dict[str, Getter]:
     """Return the getters of `answers.ROLE.*` for one role, by the last part of the name."""
     kind = Role(role)
 
-    def best(at: FactInputs) -> tuple[str, str | None]:
-        person = at.request.person
-        names = tuple(name for name in (person.username, person.fullname) if name)
-        found, text = best_answer(at.request.answers, at.labels_of(role), kind, names, at.memo)
-        return found.value, text
-
     def text(at: FactInputs) -> str | UnknownValue:
-        found = best(at)[1]
+        found = at.best_answer(kind)[1]
         return _NO_FIELD if found is None else clean_text(found)
 
     return {
-        "present": lambda at: best(at)[0] not in {"missing", "empty"},
-        "quality": lambda at: best(at)[0],
+        "present": lambda at: at.best_answer(kind)[0] not in {Quality.MISSING, Quality.EMPTY},
+        "quality": lambda at: at.best_answer(kind)[0].value,
         "text": text,
     }
 
