@@ -6,9 +6,11 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.resources import files
+
+from msgspec.structs import replace
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType

@@ -8,10 +8,10 @@ import sys
 import textwrap
 import zlib
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.application.restore_checks import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import product
 from typing import TypeAlias, TypeVar
 
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import CompiledPolicy, compile_policy

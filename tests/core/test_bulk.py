@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.outcomes import OutcomeKind

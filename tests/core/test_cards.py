@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hf_gate.domain.display_text import make_visible
 from hf_gate.policy.card_changes import CardChanges, ChangedText, apply_changes

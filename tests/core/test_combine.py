@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import permutations, product
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.domain.grants import Duration
 from hf_gate.domain.lifecycle import Status

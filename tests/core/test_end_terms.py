@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import Duration, GrantTerms, fix_terms

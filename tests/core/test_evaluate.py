@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import Evaluator, compile_policy
@@ -37,7 +37,7 @@ LETS = {"institutional": "email.academic || tables.partners"}
 
 def policy(*rules: Rule, name: str = "eeg", **keys: object) -> Policy:
     plain = Policy(name, ("datasets/acme/eeg",), rules, mode=PolicyMode.ENFORCE, let=LETS, digest=name.ljust(64, "0"))
-    return replace(plain, **keys)  # type: ignore[arg-type]
+    return replace(plain, **keys)
 
 
 def facts(**values: FactValue | UnknownReason) -> dict[str, Fact]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given
+from msgspec.structs import replace
 
 from hf_gate.domain.grants import Duration
 from hf_gate.domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_of_terms

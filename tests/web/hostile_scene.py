@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum, auto
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote, urlencode
+
+from msgspec.structs import replace
 
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import LedgerEntry, StatusMoved
@@ -146,7 +149,7 @@ class Scene:
         app_state = self.room.app_state
         app_state.sync_status.problem = payload(Field.PULSE_PROBLEM, turn)
         app_state.policies.problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
-        desk = replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
+        desk = dataclasses.replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
         app_state.workspace.location = replace(app_state.workspace.location, config=desk)
 
     def pages(self, turn: int) -> dict[str, list[str]]:

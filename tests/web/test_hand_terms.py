@@ -6,12 +6,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.application.planning import make_plan

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from ..domain.approvals import ONE_PERSON, ReviewerNeed
 from ..domain.events import canonical_json
@@ -23,8 +24,7 @@ from .policy_saves import PolicyHold
 from .workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyNeeds:
+class PolicyNeeds(Struct, frozen=True):
     """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
 
     With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where

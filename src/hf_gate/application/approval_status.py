@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
 from ..domain.batches import split_into_batches
@@ -26,8 +29,7 @@ _CHANGED: Final = "the request or the rule changed"
 _NOT_ABLE: Final = "no member who may decide here has proven the account"
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalLine:
+class ApprovalLine(Struct, frozen=True):
     """One approval as shown: who, when (ms), and the note."""
 
     actor: str
@@ -42,8 +44,7 @@ class ApprovalLine:
         return from_ms(self.at)
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalStatus:
+class ApprovalStatus(Struct, frozen=True):
     """The approvals of a request that count now. `problem`: why the person's own approval would not count."""
 
     needed: int
@@ -132,7 +133,7 @@ def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleRea
     if not any(term.key == "approval" for term in query.terms):
         return query
     rows = workspace.store.requests(find_approved(workspace.store.reads)).values()
-    return replace(query, half_approved=frozenset(_find_half_approved(workspace, rows, read_bundle)))
+    return dataclasses.replace(query, half_approved=frozenset(_find_half_approved(workspace, rows, read_bundle)))
 
 
 def has_half_approved(

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.approvals import (
@@ -192,8 +193,7 @@ class ApprovalGate:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class GivenApproval:
+class GivenApproval(Struct, frozen=True):
     """An approval to record: of which version of a request, under which rules, by whose proven account."""
 
     row: RequestRow

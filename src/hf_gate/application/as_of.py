@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Final, Literal
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain.display_text import clip_line, pluralize
 from ..domain.event_descriptions import describe_agreements
@@ -70,8 +70,7 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
 # ---- certainty -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class SyncCertainty:
+class SyncCertainty(Struct, frozen=True):
     """How certain the state of a repo at a moment is. Times are in ms.
 
     `proved_at` is the last full sync up to the moment that was proved complete; `confirmed_at` is the first one after it.
@@ -140,8 +139,7 @@ def read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
 # ---- records ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PastView:
+class PastView(Struct, frozen=True):
     """The repos of a report at one moment. `unknown` are the repos whose ledger begins later."""
 
     store: Store

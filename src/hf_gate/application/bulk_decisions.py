@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, end_of_terms
@@ -20,8 +20,7 @@ from ..store.store import Store
 from .runs import make_direct_change
 
 
-@dataclass(frozen=True, slots=True)
-class BulkEnds:
+class BulkEnds(Struct, frozen=True):
     """The ends of acceptances: by the `shown` terms, and where these are not known as the person chose.
 
     If `for_all`, the chosen end is for all of them. `read` reads the terms of requests as they are now.
@@ -62,8 +61,7 @@ class EndAssigner:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class BulkDecision:
+class BulkDecision(Struct, frozen=True):
     """One decision about many requests. `total` is the number of requests that the person confirmed."""
 
     run_id: str

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import tzinfo
 from functools import partial
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
@@ -64,8 +66,7 @@ class DecisionHub(HubPort, Protocol):
     ) -> Outcome: ...
 
 
-@dataclass(slots=True)
-class DecisionSender:
+class DecisionSender(Struct):
     """Sends decisions as one actor.
 
     `progress` receives the number of settled changes, `notify` receives messages before sending. `choose_ends` returns the

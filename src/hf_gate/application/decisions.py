@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
@@ -34,8 +34,7 @@ UNSENT_KINDS: Final = frozenset({OutcomeKind.OPEN, OutcomeKind.REFUSED})
 _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionTarget:
+class DecisionTarget(Struct, frozen=True):
     """The person whom the caller names, the reason that this person receives, and the end of their access."""
 
     repo: Repo
@@ -44,8 +43,7 @@ class DecisionTarget:
     end: GrantEnd | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The decision for all targets. `is_grant` includes people who never asked.
 
     `until` is an end for all of them, written as in rules, also for people who have access already.
@@ -57,8 +55,7 @@ class Choice:
     until: str | None = None
 
 
-@dataclass(slots=True)
-class DecisionResult:
+class DecisionResult(Struct):
     """The outcomes in the order of the targets, and the error that ended the run early.
 
     `run` is None if no run was stored.
@@ -69,8 +66,7 @@ class DecisionResult:
     stopped_by: BaseException | None = None
 
 
-@dataclass(slots=True)
-class PendingDecision:
+class PendingDecision(Struct):
     """One target with its stored request, and its outcome if no call is needed. `n` counts from 1."""
 
     n: int

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.grants import end_of_day
 from ..domain.members import Member, MemberRole
@@ -20,8 +21,7 @@ MAX_ABSENCE: Final = timedelta(days=366)
 NOBODY: Final = "nobody"
 
 
-@dataclass(frozen=True, slots=True)
-class AbsenceLine:
+class AbsenceLine(Struct, frozen=True):
     """A member who is away through a day. `deputy` was named; `stands_in` does so: somebody else if the deputy is away."""
 
     name: str

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
@@ -40,8 +40,7 @@ _WHY_LEFT: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class EndChange:
+class EndChange(Struct, frozen=True):
     """The new end of one person's access. `terms` must be stored with it."""
 
     row: RequestRow
@@ -151,8 +150,7 @@ def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, a
 # ---- people from before ------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Adoption:
+class Adoption(Struct):
     """The ends for people from before, and how many people stay without one, by reason."""
 
     changes: list[EndChange] = field(default_factory=list)

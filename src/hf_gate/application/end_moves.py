@@ -6,11 +6,12 @@ Unknown facts move no end and end no access.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.grants import GrantCondition, GrantTerms, first_lapse, is_fact_name, parse_grant_end, read_duration
@@ -35,8 +36,7 @@ class MoveKind(StrEnum):
 _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
-@dataclass(frozen=True, slots=True)
-class EndMove:
+class EndMove(Struct, frozen=True):
     """One grant whose end moves, and how."""
 
     row: RequestRow

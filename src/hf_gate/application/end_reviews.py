@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
+
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
@@ -46,8 +47,7 @@ from .workspace import Workspace
 _NOW = "now"
 
 
-@dataclass(slots=True)
-class EndReview:
+class EndReview(Struct):
     """The ends that must move, the notices that are due, and the grants whose condition is unknown now (row ids).
 
     `reviewed` counts the grants that were reviewed.
@@ -128,8 +128,7 @@ class ChangedEnds:
                     write_list(write, reviews.repo_id, END_LIST, now)
 
 
-@dataclass(slots=True)
-class ReviewList:
+class ReviewList(Struct):
     """The reviews of one repo: the stored basis and the current one, and the results to store."""
 
     repo_id: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.rows import PersonRow
@@ -20,8 +21,7 @@ from .store_maintenance import file_of_store, files_of
 from .workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class ErasurePreview:
+class ErasurePreview(Struct, frozen=True):
     """What an erasure would delete, and what stays."""
 
     person: PersonRow

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
@@ -68,8 +69,7 @@ class RecordOnly:
         return ()
 
 
-@dataclass(slots=True)
-class PlanBuffer:
+class PlanBuffer(Struct):
     """Keeps the oldest `limit` changes and counts the others as `dropped`.
 
     Once the buffer is full, there is no room for changes of requests newer than `newest` (ms). If the plan is for an

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from itertools import islice
 from typing import Final, Protocol, TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from ..domain.batches import split_into_batches
 from ..domain.forms import GateForm, form_from_json
@@ -62,8 +62,7 @@ class SourcesPort(Protocol):
     def account(self, username: str) -> str | None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class RepoPolicies:
+class RepoPolicies(Struct, frozen=True):
     """The compiled policies of one repo. `reader` reads exactly the facts that the policies use."""
 
     repo: Repo
@@ -238,8 +237,7 @@ def labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
 # ---- facts -------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationInput:
+class EvaluationInput(Struct, frozen=True):
     """One request with its facts. `tables` names the tables that list it, `agreements` the signed rows among them."""
 
     row: RequestRow
@@ -331,8 +329,7 @@ def make_history(attempt: int, past: HistoryRow, read_at: int | None) -> Decisio
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Evaluation:
+class Evaluation(Struct, frozen=True):
     """The verdict on one request.
 
     If no policy evaluates the status (`is_judged` false), the request is evaluated as if pending.

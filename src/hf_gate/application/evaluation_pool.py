@@ -11,11 +11,11 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Self
 
 import msgspec
+from msgspec import Struct
 
 from ..domain.rows import ListRange
 from ..errors import Guarded
@@ -92,8 +92,7 @@ class EvaluationPool:
             yield from _unpack(waiting.popleft().result())
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
+class _Task(Struct, frozen=True):
     """A part of a list, to be evaluated as of one moment."""
 
     repo: str

@@ -13,9 +13,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
+
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.ids import Repo
@@ -37,8 +38,7 @@ CONFIRM_COMMAND: Final = "hf-gate expire confirm"
 _ACTOR: Final = "policy"
 
 
-@dataclass(slots=True)
-class EndRefresh:
+class EndRefresh(Struct):
     """What a turn did with the ends: moves by kind, recorded notices, and moves that wait for a confirmation."""
 
     counts: Mapping[str, int] = field(default_factory=dict)

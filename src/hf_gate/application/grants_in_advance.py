@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
@@ -22,8 +22,7 @@ from ..plan.changes import make_change_without_request
 from ..store.store import Store
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(Struct, frozen=True):
     """A person who never asked and gets access to a repo."""
 
     repo: Repo

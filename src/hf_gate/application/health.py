@@ -10,6 +10,8 @@ from functools import cache, cached_property
 from itertools import takewhile
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from ..domain.display_text import pluralize
 from ..domain.events import EventKind, PolicyPromoted, VerdictReached, decode_event
 from ..domain.ids import Repo
@@ -48,8 +50,7 @@ _READ_TURNS: Final = 5
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(Struct, frozen=True):
     """The health of unattended work in one sentence, with the next step if there is one.
 
     `last` is the last turn that ended, `running` one that has begun since. `stuck` has a sentence for each problem that a

@@ -6,9 +6,10 @@ Each function returns the value or raises a `UsageError` with the next step. At 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from ..domain.events import KINDS
 from ..domain.grants import parse_grant_end
@@ -84,8 +85,7 @@ def is_confirmed(text: str, count: int) -> bool:
 # ---- reason templates --------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonTemplate:
+class ReasonTemplate(Struct, frozen=True):
     """A reason template of the workspace in one language. `name` is for example `more` or `more:de`."""
 
     name: str

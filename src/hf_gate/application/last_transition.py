@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.outcomes import OutcomeKind
@@ -14,8 +16,7 @@ from ..store.store import Store
 _ENTRIES: Final = 200
 
 
-@dataclass(frozen=True, slots=True)
-class LastTransition:
+class LastTransition(Struct, frozen=True):
     """The change that gave a request its status.
 
     For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id` and `rule` belong to our own

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate, takewhile
 from typing import Final, NamedTuple
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
@@ -45,8 +46,7 @@ class SealedEntry(NamedTuple):
     private: bytes | None = None
 
 
-@dataclass(slots=True)
-class LedgerReport:
+class LedgerReport(Struct):
     """The result of a verification.
 
     `broken` lists breaks in the order of discovery; `private` counts the checked seals.
@@ -289,8 +289,7 @@ def _find_differing_members(
         yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited but does not exist")
 
 
-@dataclass(frozen=True, slots=True)
-class _RecordedMember:
+class _RecordedMember(Struct, frozen=True):
     """A member as recorded by the events.
 
     `account` is the proven account, `seal` the digest of name, account and link.

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from math import ceil
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
-from msgspec import Meta
+from msgspec import Meta, Struct, field
 
 from ..domain.ids import Repo
 from ..domain.letter_texts import LETTER_TEXTS
@@ -86,8 +85,7 @@ class SampleRecord(Record, frozen=True, kw_only=True):
     text: str
 
 
-@dataclass(slots=True)
-class SendResult:
+class SendResult(Struct):
     """What one call of `send_letters` did: letters by outcome, and the last problem."""
 
     counts: Counter[DeliveryKind] = field(default_factory=Counter)
@@ -140,8 +138,7 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
     return result
 
 
-@dataclass(frozen=True, slots=True)
-class _WrittenLetter:
+class _WrittenLetter(Struct, frozen=True):
     """A letter that may be sent now."""
 
     to: str

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
+from msgspec import Struct
+
 from ..domain.accounts import Profile
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -50,8 +52,7 @@ _STATE_OF: Final[Mapping[str, EntryState]] = {
 _MOST_RELEVANT: Final = (EntryState.WAITING, EntryState.ACCEPTED, EntryState.REJECTED, EntryState.SENT_BACK)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundEntry:
+class FoundEntry(Struct, frozen=True):
     """An entry with the person's requests that decide its state, or the person who never asked."""
 
     entry: ListEntry
@@ -61,8 +62,7 @@ class FoundEntry:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ListScope:
+class ListScope(Struct, frozen=True):
     """Where people are sought: visible repos, one of them if `repo` is given. `is_own` recognises the member's account."""
 
     can_see: Callable[[Repo], bool]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.accounts import Account
@@ -47,8 +47,7 @@ LIMIT_WINDOW: Final = timedelta(hours=24)
 _SENT: Final = (ChangeState.DONE, *UNSETTLED)
 
 
-@dataclass(frozen=True, slots=True)
-class Team:
+class Team(Struct, frozen=True):
     """The acting member, the other admins and all members.
 
     `shared_until` is 24 hours after the last removal of an admin.
@@ -85,8 +84,7 @@ class Team:
         return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalNeed:
+class ApprovalNeed(Struct, frozen=True):
     """Whether changes need two people (`is_large`), whether two have agreed (`is_met`), and `why` two are needed."""
 
     team: Team

@@ -9,10 +9,10 @@ Guarantees:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..domain.display_text import make_visible
@@ -47,8 +47,7 @@ _SPOKEN: Final = 500  # characters of a line
 OpenChannel = Callable[[Destination], ChannelPort]
 
 
-@dataclass(slots=True)
-class DrainResult:
+class DrainResult(Struct):
     """What one call sent. `next_at` (ms) is when the next message is due; None without any."""
 
     counts: dict[DeliveryKind, int] = field(default_factory=dict)

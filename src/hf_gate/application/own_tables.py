@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.display_text import make_visible
@@ -31,8 +32,7 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _CHANGED_HINT: Final = "Run the command again to work on the file as it is now."
 
 
-@dataclass(frozen=True, slots=True)
-class OwnTable:
+class OwnTable(Struct, frozen=True):
     """One table of the workspace. `table` is what policies see; `policies` are those that use or define it."""
 
     folder: WorkspaceFolder
@@ -84,8 +84,7 @@ class OwnTable:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class TableDraft:
+class TableDraft(Struct, frozen=True):
     """A checked new content of a table's file. `base` is the digest of the content that it was made from."""
 
     own: OwnTable
@@ -307,8 +306,7 @@ def save_draft(
 # ---- differences -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class RowDiff:
+class RowDiff(Struct, frozen=True):
     """How two versions of a table differ, row by row. `changed` has the old and the new row."""
 
     added: tuple[TableRow, ...]

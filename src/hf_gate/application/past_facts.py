@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -28,8 +28,7 @@ from .table_store import read_history
 _TABLE_CHANGED: Final = "the table as it was then is not kept"
 
 
-@dataclass(frozen=True, slots=True)
-class DecidedRequest:
+class DecidedRequest(Struct, frozen=True):
     """A request just before a person decided it, with the facts of that time."""
 
     decision: PersonDecision

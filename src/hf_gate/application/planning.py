@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..domain.ids import Repo
@@ -30,8 +30,7 @@ from .table_store import bind_tables
 from .workspace import Workspace
 
 
-@dataclass(slots=True)
-class PlanProposal:
+class PlanProposal(Struct):
     """A plan, the people whose unread profiles can change a verdict, and how many requests were evaluated."""
 
     plan: Plan
@@ -108,8 +107,7 @@ SUMMARY_KEYS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class PlanResult:
+class PlanResult(Struct, frozen=True):
     """A plan, and how many profiles were read and requests evaluated for it.
 
     `skew` is how many seconds the clock is off if no grant ends for that reason. `ends` says how ends moved before.

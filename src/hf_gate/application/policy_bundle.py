@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, Generic, TypeVar
+
+from msgspec import Struct, field
 
 from ..domain.events import canonical_json
 from ..domain.forms import form_from_json
@@ -36,8 +37,7 @@ from .workspace import Workspace
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyBundle:
+class PolicyBundle(Struct, frozen=True):
     """Compiled policies with their tables. The bundle is immutable; changed files are loaded into a new one."""
 
     folder: WorkspaceFolder

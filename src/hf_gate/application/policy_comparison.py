@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain.batches import split_into_batches
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
@@ -45,8 +47,7 @@ EvaluateFacts = Callable[[Sequence[Facts], Sequence[datetime]], Sequence[PolicyA
 """Evaluates a policy on the facts of requests, each at its own time."""
 
 
-@dataclass(slots=True)
-class PolicyComparison:
+class PolicyComparison(Struct):
     """What people decided beside what a policy says. `compared` has each decision with the policy's answer.
 
     `erased_count` decisions are left out, because personal data was deleted.

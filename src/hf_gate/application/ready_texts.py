@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 LANGUAGES: Final[Mapping[str, str]] = {
     "en": "English",
@@ -18,8 +19,7 @@ LANGUAGES: Final[Mapping[str, str]] = {
 """Each language in its own name, by the code that `--lang` takes."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReadyText:
+class ReadyText(Struct, frozen=True):
     """A text for one cause. `name` is used on the command line, `title` in lists, `texts` has every language."""
 
     name: str

@@ -10,11 +10,12 @@ A process that dies leaves started changes behind; the next executor settles the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import tzinfo
 from typing import Final, TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
@@ -27,8 +28,7 @@ from ..store.store import Store
 NOT_FOUND: Final = "it was not found, and the lists could not be read completely"
 
 
-@dataclass(frozen=True, slots=True)
-class RunItem:
+class RunItem(Struct, frozen=True):
     """One change of a run with its stored request.
 
     `row` is None if the Hub showed no request when the change was planned.
@@ -59,8 +59,7 @@ class RunItem:
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
 
 
-@dataclass(slots=True)
-class SettledItem:
+class SettledItem(Struct):
     """The outcome of one change, to be stored."""
 
     item: RunItem

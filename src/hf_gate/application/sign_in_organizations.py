@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from ..domain.sign_in import HubIdentity, RoleMap
 from ..store.store import Store

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
@@ -43,8 +43,7 @@ LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 OnRead = Callable[[int], None]
 
 
-@dataclass(frozen=True, slots=True)
-class SyncResult:
+class SyncResult(Struct, frozen=True):
     """The result of one sync. `doubts` says why the sync may have missed requests; a quick sync proves nothing."""
 
     repo: Repo

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -20,8 +21,7 @@ MAX_COMPARED: Final = 50_000  # the most requests that are compared to show an e
 UNKNOWN: Final = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class TableEffect:
+class TableEffect(Struct, frozen=True):
     """One request whose person the two versions list differently: valid, expired, missing or unknown."""
 
     row: RequestRow

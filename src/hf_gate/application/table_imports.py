@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..errors import UsageError
 from ..sources.table_edits import Cells
@@ -13,8 +14,7 @@ from .table_matches import ImportMatches, confirm_rows, match_rows
 from .workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class TableImport:
+class TableImport(Struct, frozen=True):
     """A drafted import, and whom its rows mean. `bound` are usernames with the accounts that a person confirmed."""
 
     draft: TableDraft

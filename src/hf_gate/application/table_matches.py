@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from ..domain.answer_text import fold_words
 from ..domain.display_text import make_visible
@@ -35,8 +36,7 @@ class Proposal(NamedTuple):
     why: str
 
 
-@dataclass(slots=True)
-class ImportMatches:
+class ImportMatches(Struct):
     """The rows by line that mean somebody who asked, and those that mean nobody, with proposals.
 
     `without_row` are the people who wait and whom no row of the import means; `rows_of` has the lines proposed for them.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.lifecycle import STATUSES, Status
@@ -26,8 +27,7 @@ SPELLINGS: Final = (
 _USERNAME: Final = "A username is the name in the address of their profile page, without @."
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTarget:
+class RequestTarget(Struct, frozen=True):
     """The request of one person at one repo."""
 
     repo: Repo

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
 from ..domain.ids import Repo, group_by_repo
@@ -19,8 +20,7 @@ NO_POLICIES: Final = HandTerms(TermsKind.UNKNOWN, missing=("the policies, which 
 NO_RECORD: Final = HandTerms(TermsKind.UNKNOWN, missing=("the request, which was not read",))
 
 
-@dataclass(frozen=True, slots=True)
-class TermsReader:
+class TermsReader(Struct, frozen=True):
     """Reads terms. `policies_of` returns the policies of a repo, and raises an error if they cannot be read."""
 
     workspace: Workspace

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
 
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, end_of_terms
@@ -36,8 +37,7 @@ RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried
 _ENDED_STATES: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionRequest:
+class DecisionRequest(Struct, frozen=True):
     """A decision about requests, each with the version that the person saw.
 
     `until` is the end that the person chose for an acceptance, as written in rules, or `none`. Without it, each acceptance
@@ -53,8 +53,7 @@ class DecisionRequest:
     note: str | None = None  # for the team, with an acceptance
 
 
-@dataclass(frozen=True, slots=True)
-class QueueResult:
+class QueueResult(Struct, frozen=True):
     """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown.
 
     The acceptances in `retermed` would end at another time than was shown. Those in `uncounted` need two people, and
@@ -69,8 +68,7 @@ class QueueResult:
     uncounted: list[RequestRow] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class TrayService:
+class TrayService(Struct):
     """Queues decisions and sends them when they are due. `problem` says why the last decisions were not sent.
 
     `lock` is held from the check of one person's limit until the decisions are queued.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
@@ -40,8 +41,7 @@ from .workspace import Workspace
 _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
 
 
-@dataclass(slots=True)
-class TurnResult:
+class TurnResult(Struct):
     """The result of one turn. `held_counts` are the changes of policy versions that may not act yet, by repo.
 
     `halted` counts changes that wait because a person paused or stopped a run. `resumed` has unfinished runs of earlier
@@ -101,8 +101,7 @@ class TurnResult:
 ExecutorFactory: TypeAlias = Callable[[RunRow], RunExecutor]
 
 
-@dataclass(frozen=True, slots=True)
-class TurnContext:
+class TurnContext(Struct, frozen=True):
     """The dependencies of a turn.
 
     `make_executor` returns an executor for a run; `evaluate` evaluates one list of a repo.

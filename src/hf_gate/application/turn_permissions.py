@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
@@ -141,8 +141,7 @@ def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
     }
 
 
-@dataclass(slots=True)
-class HaltedChanges:
+class HaltedChanges(Struct):
     """The changes and policies that wait because a run was halted."""
 
     run: RunRow

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.ids import Repo
@@ -17,8 +18,7 @@ from .policy_bundle import read_declared_tables
 from .workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class UnknownConditions:
+class UnknownConditions(Struct, frozen=True):
     """Grants at one repo whose end nothing moves any more. `tables` are the undeclared tables that they read."""
 
     repo: Repo

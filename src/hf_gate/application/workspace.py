@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from datetime import datetime, tzinfo
@@ -36,8 +37,7 @@ def new_id(letter: str = "r") -> str:
     return f"{letter}_" + "".join(secrets.choice(_ALPHABET) for _ in range(12))
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceLocation:
+class WorkspaceLocation(Struct, frozen=True):
     """The folder and configuration of a workspace.
 
     If `folder` is None, there is no workspace, only this user's store for one Hub.

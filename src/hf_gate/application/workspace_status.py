@@ -6,9 +6,10 @@ The status contains only counts and times and names no person, so it can be show
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
+
+from msgspec import Struct, field
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -27,8 +28,7 @@ MAX_OVERDUE: Final = 10_000
 _MAX_READ: Final = 20_000  # the most requests read to find the oldest complete one
 
 
-@dataclass(frozen=True, slots=True)
-class RepoStatus:
+class RepoStatus(Struct, frozen=True):
     """The status of one repo. All complete requests made before `answered_before` have an answer; None if unknown."""
 
     row: RepoRow
@@ -44,8 +44,7 @@ class RepoStatus:
         return self.row.repo
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetUse:
+class BudgetUse(Struct, frozen=True):
     """A rate limit of unattended runs, with the changes made in the last period."""
 
     name: str
@@ -58,8 +57,7 @@ class BudgetUse:
         return self.used >= self.rate.limit
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceStatus:
+class WorkspaceStatus(Struct, frozen=True):
     """The status of the workspace at one moment."""
 
     at: datetime

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import click
+from msgspec.structs import replace
 
 from ..application.inputs import ReasonTemplate, parse_end, parse_note
 from ..application.reason_texts import find_reason_text

@@ -8,11 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from ..errors import HfGateError
 from ..localhub.openid_client import CLIENT_ID, CLIENT_SECRET
@@ -180,8 +181,7 @@ def _verify_audit_log(desk: _DemoWorkspace) -> None:
 # ---- story -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class Story:
+class Story(Struct):
     """The steps of the demo so far."""
 
     run: Run

@@ -8,13 +8,14 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Final
 
 import click
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .. import __version__
 from ..domain.accounts import TokenRights
@@ -32,8 +33,7 @@ _TRIED: Final = 3  # the most owners; the token is tried at one repo of each
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(Struct, frozen=True):
     """The result of one check. `ok` is None for a note that blocks nothing."""
 
     check: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..application.record_builders import outcome_of_change, outcome_record
@@ -40,8 +40,7 @@ if TYPE_CHECKING:
 NO_CHANGES: Final[Mapping[str, int]] = {}
 
 
-@dataclass(slots=True)
-class CommandResult:
+class CommandResult(Struct):
     """The outcomes of a decision command, its run, and the error that stopped it early."""
 
     outcomes: list[Outcome] = field(default_factory=list)

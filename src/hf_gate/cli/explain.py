@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import click
+from msgspec.structs import replace
 
 from ..application.targets import RequestTarget
 from ..domain.display_text import make_visible

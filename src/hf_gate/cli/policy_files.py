@@ -5,11 +5,13 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain.display_text import clip_line, display_width, make_visible, pluralize
 from ..errors import HfGateError, UsageError
@@ -26,8 +28,7 @@ if TYPE_CHECKING:
     from ..policy.workspace_config import WorkspaceConfig
 
 
-@dataclass(frozen=True, slots=True)
-class Policies:
+class Policies(Struct, frozen=True):
     """The policies that were read. File names are relative to the working directory.
 
     `problems` includes the problems of hf-gate.yaml and of the tables.

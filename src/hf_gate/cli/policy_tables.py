@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from ..domain.display_text import make_visible, pluralize
 from ..domain.timestamps import to_iso, to_ms
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 _MAX_PROBLEMS: Final = 10  # the most problems of one table that are printed
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedTable:
+class CheckedTable(Struct, frozen=True):
     """One table.
 
     `pending` requests were compared with it, and `matches` of them are listed; both are None without a store.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec import Struct, field
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
 from ..application.ready_texts import LANGUAGES
@@ -52,8 +52,7 @@ _HELP: Final = (
 _MAX_TEMPLATES: Final = 9  # templates that have a number key
 
 
-@dataclass(frozen=True, slots=True)
-class UnsentDecision:
+class UnsentDecision(Struct, frozen=True):
     """A decision that is not sent yet, and its index in the list."""
 
     request: AccessRequest
@@ -64,8 +63,7 @@ class UnsentDecision:
     terms: str | None = None  # the terms that were shown; None: the reviewer chose the end
 
 
-@dataclass(slots=True)
-class ReviewSession:
+class ReviewSession(Struct):
     """The state of a review: the list, the index in it, the unsent decision, and the outcomes so far."""
 
     requests: list[AccessRequest]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
@@ -26,8 +27,7 @@ if TYPE_CHECKING:
 PAGE: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class ListingQuery:
+class ListingQuery(Struct, frozen=True):
     """The arguments of `ls`. A status in the query overrides `statuses`."""
 
     repos: Sequence[Repo]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from msgspec import Struct
 
 from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize, to_json
@@ -18,8 +18,7 @@ from .store import check_no_desk, open_store, store_path
 from .workspace import waiting_notice
 
 
-@dataclass(frozen=True, slots=True)
-class _Removal:
+class _Removal(Struct, frozen=True):
     """The stores to remove: files, or with `url` a store on a server. `name` is what the user must type."""
 
     name: str

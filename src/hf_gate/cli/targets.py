@@ -6,10 +6,11 @@ import difflib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
 
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
 from ..domain.hand_terms import NO_END_WORD
@@ -117,8 +118,7 @@ def _is_repo(word: str, repo_type: str | None) -> bool:
         return False
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionCommand:
+class DecisionCommand(Struct, frozen=True):
     """A decision command: its targets, and the options that apply to all of them."""
 
     verb: str

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Literal
 
+from msgspec import Struct
+
 from .ids import Person, Repo, RepoType
 
 READ_PERMISSION: Final = "repo.access.read"  # lists requests
@@ -38,8 +40,7 @@ class Profile:
     raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class TokenScope:
+class TokenScope(Struct, frozen=True):
     """The permissions of a fine-grained token for one entity. `kind` is the Hub's word: user, org, model, dataset, ..."""
 
     kind: str

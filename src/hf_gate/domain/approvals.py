@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from .request_version import RequestVersion
 
@@ -46,8 +46,7 @@ class ApprovalAlarm(NamedTuple):
     needed: int
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewerNeed:
+class ReviewerNeed(Struct, frozen=True):
     """The number of people who must approve a request before it is accepted, and the rules that say so.
 
     `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies cannot

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
+from msgspec import Struct, field
 
 from .form_lint import card_problems, field_problems, is_error, order_problems
 from .frontmatter import find_front_matter
@@ -34,16 +35,14 @@ _UNDOCUMENTED = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(Struct, frozen=True):
     """One choice of a select. In an option without a value, the text is both label and value."""
 
     label: str
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(Struct, frozen=True):
     """One question. `label` is the key of its answer with white space folded; `type` is as written in the card.
 
     `required` is the card's value. The Hub probably ignores it: in the browser, every input is required. `known` is
@@ -133,8 +132,7 @@ def form_from_json(document: str) -> GateForm:
     return msgspec.convert(json.loads(document) | {"problems": ()}, GateForm)
 
 
-@dataclass(slots=True)
-class _GateFormParser:
+class _GateFormParser(Struct):
     """Parses the top level of one front matter, and collects problems."""
 
     root: Mapping

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from .timestamps import to_iso
 
@@ -76,8 +76,7 @@ def fix_terms(terms: GrantTerms, accepted_at: datetime, zone: tzinfo) -> GrantTe
     return msgspec.structs.replace(terms, until=until)
 
 
-@dataclass(frozen=True, slots=True)
-class Duration:
+class Duration(Struct, frozen=True):
     """A length of time: `30d`, `12w`, `6mo` or `1y`. Months and years are calendar months."""
 
     days: int = 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -31,8 +30,7 @@ class LedgerLink(msgspec.Struct, frozen=True, gc=False):
     hash: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class ChainBreak:
+class ChainBreak(Struct, frozen=True):
     """A place where a chain is broken, and why."""
 
     chain: str
@@ -40,8 +38,7 @@ class ChainBreak:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(Struct, frozen=True):
     """The heads of all chains at one time.
 
     A later comparison reveals whether earlier entries were removed or rewritten.

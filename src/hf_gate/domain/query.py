@@ -15,6 +15,8 @@ from datetime import date, timedelta
 from functools import cached_property
 from typing import Final, TypeAlias
 
+from msgspec import Struct
+
 from .case_folding import fold_for_search
 from .classification import QUALITIES, MailKind
 from .lifecycle import STATUSES, WITHDRAWN
@@ -76,8 +78,7 @@ def _contains_in_order(parts: Iterable[str], text: str, at: int, end: int) -> bo
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Age:
+class Age(Struct, frozen=True):
     """An age compared with a span. `seconds` counts a month as 30 days and a year as 365."""
 
     sign: str
@@ -93,8 +94,7 @@ class Age:
         return f"{self.sign}{self.number}{self.unit}"
 
 
-@dataclass(frozen=True, slots=True)
-class Day:
+class Day(Struct, frozen=True):
     """A time compared with a day: `>` means after the day, `>=` from its start on, no sign within the day."""
 
     sign: str

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from ..errors import InvalidTarget, ReasonTooLong, UsageError
 from .ids import Person, Repo, is_id
@@ -80,8 +81,7 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return version_of_record(earlier).difference(version_of_record(self))
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """The person a decision is about: what the caller knows, and the request that this was read from, if any."""
 
     username: str | None = None

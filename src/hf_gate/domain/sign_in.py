@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from .members import ROLES, MemberRole
 
@@ -27,8 +28,7 @@ class SignInFailed(Exception):
         self.hint, self.status = hint, status
 
 
-@dataclass(frozen=True, slots=True)
-class HubIdentity:
+class HubIdentity(Struct, frozen=True):
     """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case.
 
     `org_ids`: their ids, by the same names. `restricted`: organisations that do not let it in now, for example until it passes their own sign-in.

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from msgspec import Struct
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import (
@@ -27,8 +27,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A mistake at a place in a text, and its fix. Line and column count from 1; `code` never changes."""
 
     line: int
@@ -43,8 +42,7 @@ class Problem:
         return f"{self.message.removesuffix('.')}: {self.fix[0].lower()}{self.fix[1:]}" if self.fix else self.message
 
 
-@dataclass(frozen=True, slots=True)
-class Scalar:
+class Scalar(Struct, frozen=True):
     """A text as written in the file. `is_plain` distinguishes `true` from `"true"`."""
 
     line: int
@@ -53,8 +51,7 @@ class Scalar:
     is_plain: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
+class Sequence(Struct, frozen=True):
     """A list, `- a` or `[a]`."""
 
     line: int
@@ -62,8 +59,7 @@ class Sequence:
     items: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Mapping:
+class Mapping(Struct, frozen=True):
     """Keys with values in the order of the text. A key can be any node and can occur twice."""
 
     line: int
@@ -71,8 +67,7 @@ class Mapping:
     pairs: tuple[tuple[Node, Node], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Alias:
+class Alias(Struct, frozen=True):
     """An alias such as `*name`; it is never resolved."""
 
     line: int
@@ -88,8 +83,7 @@ def problem_at(node: Node, code: str, message: str, fix: str) -> Problem:
     return Problem(node.line, node.column, code, message, fix)
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """How much of a text is read. A longer or deeper text is rejected."""
 
     size: int = 256 * 1024  # bytes of UTF-8
@@ -102,8 +96,7 @@ LIMITS = Limits()
 _SHORTER = "Shorten the text, or put quotes around words that begin with !, & or *."
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedYaml:
+class ParsedYaml(Struct, frozen=True):
     """The first document of a text. `root` is None if there is none or if it could not be read to its end."""
 
     root: Node | None

@@ -8,8 +8,9 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calls import Flow, T

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from msgspec import Struct
 
 from .. import __version__
 from ..domain.ids import Person, Repo, parse_repo
@@ -36,8 +37,7 @@ TargetRef = str | Person | AccessRequest | Target
 UNSET: Any = object()
 
 
-@dataclass(frozen=True, slots=True)
-class Operation(Generic[T]):
+class Operation(Struct, Generic[T], frozen=True):
     """One call of a client, before it runs. `changed`: the repo whose requests it may change."""
 
     flow: Flow[T]

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from ..errors import HubError, OutcomeUnknown
 from ..protocol.flows.calls import Flow, T

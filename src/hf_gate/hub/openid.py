@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 import msgspec
+from msgspec import Struct
 
 from ..domain.display_text import make_visible
 from ..domain.ids import is_id
@@ -34,8 +35,7 @@ _T = TypeVar("_T")
 _WRONG: Final = "Try again. If this repeats, an admin must check the provider."
 
 
-@dataclass(frozen=True, slots=True)
-class SignInAttempt:
+class SignInAttempt(Struct, frozen=True):
     """The values that tie an answer of the provider to one sign-in of one browser."""
 
     state: str
@@ -177,8 +177,7 @@ class OpenIdClient:
             raise SignInFailed(f"the id token is not valid: {problem}.", hint=_WRONG) from None
 
 
-@dataclass(frozen=True, slots=True)
-class _Calls:
+class _Calls(Struct, frozen=True):
     """The calls of one sign-in, which share a deadline."""
 
     client: httpx2.Client

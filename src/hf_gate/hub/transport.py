@@ -7,13 +7,13 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import httpx2
+from msgspec import Struct
 
 from ..errors import UsageError
 from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
@@ -32,8 +32,7 @@ _LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepal
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
-@dataclass(frozen=True, slots=True)
-class HubConnection:
+class HubConnection(Struct, frozen=True):
     """Origin, credentials and limits of calls.
 
     `timeout` is in seconds of silence; a whole call may take six times as long.

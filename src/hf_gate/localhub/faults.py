@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..protocol.endpoints import ENDPOINTS, RecognizedCall
 from .handlers_openid import SIGN_IN_FAULTS
@@ -25,8 +27,7 @@ _SIGN_IN_PAGE = (
 )
 
 
-@dataclass(slots=True)
-class FaultPlan:
+class FaultPlan(Struct):
     """What the faults do to one call. The server carries out delays (real seconds), cuts and speed limits."""
 
     request: HttpRequest
@@ -181,15 +182,17 @@ def _empty_200(_: ActiveFault, plan: FaultPlan) -> None:
 
 
 def _lag(fault: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=replace(plan.request.view, lag_ms=int(fault.values["s"] * 1000)))
+    plan.request = dataclasses.replace(
+        plan.request, view=replace(plan.request.view, lag_ms=int(fault.values["s"] * 1000))
+    )
 
 
 def _shuffle(_: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=replace(plan.request.view, is_shuffled=True))
+    plan.request = dataclasses.replace(plan.request, view=replace(plan.request.view, is_shuffled=True))
 
 
 def _bad_sign_in(fault: ActiveFault, plan: FaultPlan) -> None:
-    plan.request = replace(plan.request, view=replace(plan.request.view, sign_in=fault.values["how"]))
+    plan.request = dataclasses.replace(plan.request, view=replace(plan.request.view, sign_in=fault.values["how"]))
 
 
 def _dup_rows(fault: ActiveFault, plan: FaultPlan) -> None:

@@ -6,12 +6,14 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache
 from urllib.parse import parse_qsl
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.timestamps import DAY_MS
 
@@ -25,8 +27,7 @@ EXPOSED = (
 _encode = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True)
-class ReadView:
+class ReadView(Struct, frozen=True):
     """How a fault distorts the lists: shuffled, or as they were some milliseconds ago; and a sign-in."""
 
     is_shuffled: bool = False
@@ -66,12 +67,11 @@ class HttpRequest:
         return secret.strip() if kind.lower() == "bearer" else None
 
 
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
+class HttpResponse(Struct, frozen=True):
     """One response. The server adds `content-length`."""
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
 
     def with_headers(self, **headers: str) -> HttpResponse:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Final, NamedTuple
 
-from msgspec import Struct
+from msgspec import Struct, field
 from sortedcontainers import SortedKeyList
 
 from ..domain.ids import Repo
@@ -36,8 +35,7 @@ class HubAccount(Struct, array_like=True, eq=False):
         return f"/avatars/{self.id[::-1]}{self.id[:8]}.svg"
 
 
-@dataclass(frozen=True, slots=True)
-class HubToken:
+class HubToken(Struct, frozen=True):
     """An access token with its account and role (write, read or fineGrained); `permissions` apply to fineGrained.
 
     `repos` limits the permissions to repos by id; None means all repos of the account and its organisations.
@@ -61,8 +59,7 @@ class Commit(NamedTuple):
     files: dict[str, bytes]
 
 
-@dataclass(slots=True, eq=False)
-class StoredRequest:
+class StoredRequest(Struct, eq=False):
     """One access request. `has_email` is False for a request made by a grant; `answers` is JSON as in lists."""
 
     id: str
@@ -91,8 +88,7 @@ def newest_first(
     return rows.irange_key(max_key=below, inclusive=(True, False), reverse=True)
 
 
-@dataclass(slots=True)
-class HubRepo:
+class HubRepo(Struct):
     """A repo with its gate settings, commits and requests."""
 
     repo: Repo

@@ -5,8 +5,9 @@ from __future__ import annotations
 from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from ..domain.ids import Repo, RepoType, is_id
 from ..domain.lifecycle import MOVES, STATUSES, Status

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.events import VerdictReached
 from ..domain.grants import GrantTerms
@@ -28,8 +29,7 @@ _END_REASONS: Final = {  # a rejected person cannot request access again
 }
 
 
-@dataclass(frozen=True, slots=True)
-class PlanSubject:
+class PlanSubject(Struct, frozen=True):
     """A request to plan for: its record, its stored state and its row id."""
 
     request: AccessRequest

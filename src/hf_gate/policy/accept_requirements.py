@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from .constant_conditions import collect_lets
 from .expressions import Expression, bind_facts
@@ -20,8 +21,7 @@ _UNCLAIMED = ("request.", "now")  # the Hub or the clock sets these facts, so th
 _SHOWN = 3  # the most words of a claim shown in a message
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptRequirement:
+class AcceptRequirement(Struct, frozen=True):
     """The easiest way to satisfy an accept rule. `trust` is None if there is nothing to satisfy.
 
     A rule without a condition requires whatever the rules above it let through. `words` are the texts that a claim must
@@ -61,8 +61,7 @@ def _describe_trust(trust: Trust, facts: Iterable[str]) -> str:
     return f"{_TRUST_WORDS[trust]} ({', '.join(facts)})"
 
 
-@dataclass(frozen=True, slots=True)
-class _Requirement:
+class _Requirement(Struct, frozen=True):
     """What one outcome of a condition requires. A `level` of -1 requires nothing."""
 
     level: int = -1

@@ -6,9 +6,10 @@ They apply whatever the verdict is: a steward may accept a person whom the rules
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
 from .expressions import BoundFacts, Expression
@@ -31,8 +32,7 @@ AcceptMatch: TypeAlias = tuple[int | None, tuple[str, ...]]
 NO_ACCEPT: Final[AcceptMatch] = (None, ())
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptRules:
+class AcceptRules(Struct, frozen=True):
     """The accept rules of a policy, in order, with their conditions alone and merged."""
 
     indexes: tuple[int, ...]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct, field
 
 from ..domain.display_text import clip_line, make_visible
 from .card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
@@ -26,8 +27,7 @@ class CardMove(StrEnum):
     ADD = "add"
 
 
-@dataclass(frozen=True, slots=True)
-class CardChanges:
+class CardChanges(Struct, frozen=True):
     """What a person entered. `values`: what each field holds, by card number and key, whether changed or not.
 
     `number`: the card that is moved or removed. `then` and `condition`: the new card.
@@ -40,8 +40,7 @@ class CardChanges:
     condition: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ChangedText:
+class ChangedText(Struct, frozen=True):
     """A text after changes. `problems`: what was left unchanged, and why. `rule`: the rule that changed last."""
 
     text: str

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, TypeAlias
+
+from msgspec import Struct
 
 from ..domain.yaml_parser import Alias, Mapping, Node, Scalar
 from .strict_yaml import (
@@ -32,8 +33,7 @@ class CardError(ValueError):
     """An edit that cards cannot make; the text can be edited instead."""
 
 
-@dataclass(frozen=True, slots=True)
-class TextEdit:
+class TextEdit(Struct, frozen=True):
     """A piece of a text and what replaces it. `start` and `end` are indexes of characters."""
 
     start: int
@@ -48,16 +48,14 @@ class TextEdit:
         return TextEdit(self.start, self.start + len(self.new), text[self.start : self.end])
 
 
-@dataclass(frozen=True, slots=True)
-class RuleBlock:
+class RuleBlock(Struct, frozen=True):
     """The lines of one rule, from its first comment line to its last character, without the last line end."""
 
     start: int
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class RuleLayout:
+class RuleLayout(Struct, frozen=True):
     """Where the rules of a policy stand. `blocks` is empty if they are not a list of lines, such as `rules: [...]`."""
 
     document: YamlDocument

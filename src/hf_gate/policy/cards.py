@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from msgspec import Struct
+
 from ..domain.display_text import clip_line
 from ..domain.yaml_parser import Mapping as YamlMapping
 from ..domain.yaml_parser import Node, Scalar
@@ -64,8 +66,7 @@ class CardField:
         return CardField, (self.key, self.kind, self.label, self.value, self.choices, self.unit)
 
 
-@dataclass(frozen=True, slots=True)
-class CardPart:
+class CardPart(Struct, frozen=True):
     """A condition of a card, in words. `fields` change it; without fields it is edited as text."""
 
     words: str
@@ -73,8 +74,7 @@ class CardPart:
     fields: tuple[CardField, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Card:
+class Card(Struct, frozen=True):
     """A rule as a sentence. `is_text` marks a rule that can only be edited as text. `line` counts from 1."""
 
     number: int
@@ -97,8 +97,7 @@ class Card:
         yield from self.terms
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyCards:
+class PolicyCards(Struct, frozen=True):
     """The cards of a policy. `can_move` is false if its rules are not written one below the other."""
 
     layout: RuleLayout

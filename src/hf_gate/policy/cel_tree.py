@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 Constant: TypeAlias = "bool | int | float | str | bytes | None"
 _Raw: TypeAlias = "int | bytes"
@@ -28,8 +30,7 @@ class NodeKind(StrEnum):
     LOOP = "loop"  # the expansion of `all`, `exists`, `exists_one`, `map` and `filter`
 
 
-@dataclass(frozen=True, slots=True)
-class ExpressionNode:
+class ExpressionNode(Struct, frozen=True):
     """One node.
 
     `name` is the name of a fact, variable, field, function, message or loop accumulator; `at` is the node's offset.
@@ -54,8 +55,7 @@ class ExpressionNode:
             yield from child.walk()
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedExpression:
+class CheckedExpression(Struct, frozen=True):
     """A decoded message: the tree, and what is needed to encode one of its branches."""
 
     root: ExpressionNode
@@ -99,8 +99,7 @@ def decode_checked_expression(serialized: bytes) -> CheckedExpression:
     return CheckedExpression(root, _as_bytes(outer[1]), _annotations_by_node(fields))
 
 
-@dataclass(frozen=True, slots=True)
-class _TreeDecoder:
+class _TreeDecoder(Struct, frozen=True):
     types: dict[int, str]
     positions: dict[int, int]
 

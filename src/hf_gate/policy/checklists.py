@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.display_text import clip_line, join_words
 from .fact_conditions import parse_fact_condition
@@ -17,8 +18,7 @@ MAX_EXPRESSION: Final = 160  # the most columns of an expression
 MAX_WORDS: Final = 4  # the most tests of one item in words; longer items are shown as code
 
 
-@dataclass(frozen=True, slots=True)
-class ChecklistItem:
+class ChecklistItem(Struct, frozen=True):
     """One condition of a rule. `holds` says whether it is met; None if unknown.
 
     `words` say what is needed. `found` says what the request has instead, or gives details; it may be empty. `expression`
@@ -31,8 +31,7 @@ class ChecklistItem:
     found: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Checklist:
+class Checklist(Struct, frozen=True):
     """The conditions of one rule. `is_deciding` is false for an accept rule that did not match."""
 
     policy: str

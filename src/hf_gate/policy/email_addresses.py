@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from functools import lru_cache
 
 import idna
+from msgspec import Struct
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]{1,64}\Z")
@@ -16,8 +16,7 @@ _MAX_ADDRESS = 320
 _UPPER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
 
-@dataclass(frozen=True, slots=True)
-class EmailAddress:
+class EmailAddress(Struct, frozen=True):
     """An e-mail address. `domain` is in its DNS form (`xn--...`), so look-alike domains differ."""
 
     local: str

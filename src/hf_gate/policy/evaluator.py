@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, tzinfo
 from typing import TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
@@ -57,8 +59,7 @@ _Results: TypeAlias = tuple[_Branches, AcceptMatch | None]
 """The branches of a policy, and its accept rule for decisions by hand (None if the policy sets no terms for them)."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPolicy:
+class CompiledPolicy(Struct, frozen=True):
     """A policy with its compiled expressions; `conditions` are in the order of the rules."""
 
     policy: Policy

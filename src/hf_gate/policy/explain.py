@@ -6,9 +6,10 @@ Hostile text is made visible and short here, so callers can print the lines unch
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from enum import StrEnum
+
+from msgspec import Struct
 
 from ..domain.display_text import clip_line
 from ..domain.grants import last_day
@@ -42,8 +43,7 @@ class LineMark(StrEnum):
     PLAIN = " "
 
 
-@dataclass(frozen=True, slots=True)
-class ExplanationLine:
+class ExplanationLine(Struct, frozen=True):
     """One line of an explanation; the verdict has `depth` 0."""
 
     depth: int

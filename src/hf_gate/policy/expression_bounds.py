@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 from typing import Final
+
+from msgspec import Struct
 
 from .cel_tree import ExpressionNode, NodeKind
 from .expression_problems import ExpressionProblem
@@ -33,16 +34,14 @@ _ROUNDS: Final = 10_000  # the engine stops after this many iterations
 _SCALAR: Final = 64  # code points of a number, timestamp or duration as text
 
 
-@dataclass(frozen=True, slots=True)
-class ValueSize:
+class ValueSize(Struct, frozen=True):
     """The size of a value: the code points of its largest text, and the items of its lists and maps, including nested ones."""
 
     text: int = _SCALAR
     items: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ExpressionBounds:
+class ExpressionBounds(Struct, frozen=True):
     """The bounds of one expression.
 
     `unfolded` counts nodes after expanding `let` names, with `?:` conditions counted twice.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterator
-from dataclasses import dataclass
 from typing import Final, Protocol
+
+from msgspec import Struct
 
 from ..domain.display_text import make_visible
 from .cel_tree import Constant, ExpressionNode, NodeKind
@@ -13,8 +14,7 @@ from .expression_problems import FUNCTIONS, MACROS, ExpressionProblem, describe_
 from .expression_tokens import MIRRORED, TEXT_METHODS, TokenizedSource
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+class Comparison(Struct, frozen=True):
     """A fact compared with literals, normalised to `fact op value`; `op` may be `in` or a method."""
 
     fact: str
@@ -24,8 +24,7 @@ class Comparison:
     length: int
 
 
-@dataclass(frozen=True, slots=True)
-class NamesUsed:
+class NamesUsed(Struct, frozen=True):
     """The names used in a branch. `lets` are in the order of their first use."""
 
     facts: frozenset[str]

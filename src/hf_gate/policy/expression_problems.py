@@ -6,7 +6,8 @@ import difflib
 import math
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..domain.display_text import make_visible
 from .expression_tokens import MIRRORED, SourceToken, TokenizedSource
@@ -160,8 +161,7 @@ _TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class NameSuggestions:
+class NameSuggestions(Struct, frozen=True):
     """Suggests declared names for a wrong name."""
 
     declared: Collection[str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct
 
 MIRRORED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 """The signs of comparisons, each with the sign that says the same when the sides are exchanged."""
@@ -26,8 +27,7 @@ _TOKEN = re.compile(
 _PAIRS = {"(": ")", "[": "]", "{": "}"}
 
 
-@dataclass(frozen=True, slots=True)
-class SourceToken:
+class SourceToken(Struct, frozen=True):
     """One token; `start` and `end` are code point offsets in the source."""
 
     kind: str  # text, number, name, sign
@@ -41,8 +41,7 @@ class SourceToken:
         return self.start, self.end - self.start
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizedSource:
+class TokenizedSource(Struct, frozen=True):
     """The tokens of a source without spaces and comments, with matching brackets."""
 
     source: str

@@ -8,13 +8,13 @@ the engine's messages.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
 from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs, but no py.typed
+from msgspec import Struct, field
 
 from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
 from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
@@ -38,8 +38,7 @@ Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, 
 _TRUE, _FALSE = TruthValue(True), TruthValue(False)
 
 
-@dataclass(slots=True)
-class BoundFacts:
+class BoundFacts(Struct):
     """The known facts of one request in the engine's form, built once for all expressions."""
 
     values: dict[str, object]
@@ -139,8 +138,7 @@ def _build_environment(names: tuple[tuple[str, str], ...]) -> cel.Env:
 _EMPTY_ENV = cel.NewEnv()
 
 
-@dataclass(frozen=True, slots=True)
-class _CelBranchEvaluator:
+class _CelBranchEvaluator(Struct, frozen=True):
     """Evaluates branches without facts while a policy is checked."""
 
     env: cel.Env
@@ -191,8 +189,7 @@ class IntegerProgram:
 # ---- one expression ------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _ExpressionContext:
+class _ExpressionContext(Struct, frozen=True):
     """The data shared by an expression and its branches."""
 
     env: cel.Env

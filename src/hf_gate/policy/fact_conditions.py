@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from .expression_tokens import MIRRORED, TEXT_METHODS, SourceToken, is_wrapped, negated_tokens, tokenize
 from .fact_table import CelType, find_declaration
@@ -32,8 +34,7 @@ OPPOSITES: Mapping[str, str] = MappingProxyType(
 _MAPS: Final = re.compile(r"(form|tables\.[^.]+\.row)\.([A-Za-z_]\w*)\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class FactCondition:
+class FactCondition(Struct, frozen=True):
     """A test of one fact: `fact op values`, or its opposite if `is_negated`.
 
     `key` is a form label or a table column. `has_size` compares the length of a text or list. `op` is a comparison,
@@ -71,8 +72,7 @@ class _NoFactConditionError(Exception):
     """The tokens are not a test of one fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Subject:
+class _Subject(Struct, frozen=True):
     """A fact, one text of a map fact, or the size of either."""
 
     fact: str

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.answer_ratings import Quality
 from ..domain.lifecycle import Status
@@ -25,8 +26,7 @@ class CelType(StrEnum):
     MAP = "map"
 
 
-@dataclass(frozen=True, slots=True)
-class FactDeclaration:
+class FactDeclaration(Struct, frozen=True):
     """The declaration of a fact. `name` contains ROLE or NAME in place of a form role or a table.
 
     `unknown_when` says when the fact is unknown ("" for never). `values` lists all values if there are few.

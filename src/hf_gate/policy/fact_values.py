@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain.accounts import Profile
 from ..domain.answer_ratings import Quality
@@ -21,8 +21,7 @@ from .form_facts import AnswerLayout, FormRoles, QualityCache, best_answer, cont
 from .model import FactValue, UnknownReason
 
 
-@dataclass(frozen=True, slots=True)
-class EmailFacts:
+class EmailFacts(Struct, frozen=True):
     """An e-mail address classified by the domain lists.
 
     `domain` is None if the text is not one valid address; the other fields then mean nothing. `registrable` is None if
@@ -38,8 +37,7 @@ class EmailFacts:
     versions: Mapping[str, str] = field(default_factory=dict)  # the version of each list, such as `academic`: `2026-10`
 
 
-@dataclass(frozen=True, slots=True)
-class ProfileFact:
+class ProfileFact(Struct, frozen=True):
     """A profile and when it was read, or the reason why there is none."""
 
     profile: Profile | None = None
@@ -48,8 +46,7 @@ class ProfileFact:
     note: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class TableHit:
+class TableHit(Struct, frozen=True):
     """The result of a table lookup for one person. If `why` is set, it is unknown whether the person is listed."""
 
     state: str = "missing"  # valid, expired, missing
@@ -63,8 +60,7 @@ class TableHit:
     changes_at: datetime | None = None  # when a row of the person starts or expires next
 
 
-@dataclass(frozen=True, slots=True)
-class DecisionHistory:
+class DecisionHistory(Struct, frozen=True):
     """Earlier decisions about one person. Unless `is_complete` (after a full sync), only `attempt` is reliable."""
 
     attempt: int = 1

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+
+from msgspec import Struct, field
 
 from ..domain.answer_ratings import AnswerRating, Quality
 from ..domain.forms import GateForm, collapse_whitespace
@@ -18,8 +19,7 @@ _NOT_TICKED = frozenset({"", "off", "false", "no", "0", "unchecked"})
 _RANK = {Quality.EMPTY: 0, Quality.JUNK: 1, Quality.THIN: 2, Quality.GOOD: 3}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class FormRoles:
+class FormRoles(Struct, frozen=True, eq=False):
     """The role of each field of a form. If `is_known` is false, the card has not been read and the boxes are unknown.
 
     Labels are folded; `overrides` are the roles set by a policy.
@@ -50,8 +50,7 @@ def _override_role(label: str, guess: Role, stated: Mapping[str, str]) -> Role:
     return Role.OTHER if guess.value in stated else guess
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLayout:
+class AnswerLayout(Struct, frozen=True):
     """Which labels belong to which role, for requests with the same labels. Labels are as sent by the Hub."""
 
     folded: tuple[tuple[str, str], ...]  # (label as sent, folded label)

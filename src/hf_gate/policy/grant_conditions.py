@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from ..domain.grants import GrantCondition, GrantTerms, is_fact_name
 from .expression_problems import ExpressionProblem
@@ -14,8 +15,7 @@ from .facts import RequestFacts
 from .model import Facts
 
 
-@dataclass(frozen=True, slots=True)
-class _CompiledCondition:
+class _CompiledCondition(Struct, frozen=True):
     expression: Expression
     lets: Mapping[str, Expression]
     facts: frozenset[str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import MAXYEAR, date, time
 from functools import lru_cache
+
+from msgspec import Struct
 
 from ..domain.grants import Duration, read_duration
 from ..domain.ids import Repo, parse_repo
@@ -136,8 +137,7 @@ _PERIODS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
+class Rate(Struct, frozen=True):
     """At most `limit` in any period of `seconds`."""
 
     limit: int
@@ -177,8 +177,7 @@ _HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)\Z", re
 _LIKE_HOURS = re.compile(r"(\d{1,2})(?::?(\d{2}))?\s*(?:-|–|to|until)\s*(\d{1,2})(?::?(\d{2}))?\Z", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(Struct, frozen=True):
     """The hours from `start` to `end` of each day; they may pass midnight."""
 
     start: time

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain.grants import Duration, GrantCondition
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
@@ -84,16 +84,14 @@ Facts: TypeAlias = Mapping[str, Fact]
 """Facts by dotted name: `email.academic`, `answers.purpose.quality`, `tables.dua.state`, `form`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourcePosition:
+class SourcePosition(Struct, frozen=True):
     """A line and a column in a policy file, counted from 1."""
 
     line: int = 1
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class FactEnd:
+class FactEnd(Struct, frozen=True):
     """An end that follows a fact, such as `tables.dua.expires`. `at` is its value for a person; None if unknown."""
 
     name: str
@@ -107,8 +105,7 @@ Until: TypeAlias = Duration | date | FactEnd
 """When access ends: a duration after acceptance, the end of a day in the workspace's time zone, or the value of a fact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One rule of a policy. `when` and `unless` are CEL sources; None means always for `when` and never for `unless`."""
 
     id: str
@@ -136,8 +133,7 @@ class Rule:
     )  # the position of each key: `when`, `then`, ...
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyTest:
+class PolicyTest(Struct, frozen=True):
     """One entry of `tests:`: the facts and the expected verdict. If `then` or `rule` is None, it is not checked."""
 
     name: str
@@ -154,8 +150,7 @@ class Roster(StrEnum):
     AUTHORITATIVE = "authoritative"
 
 
-@dataclass(frozen=True, slots=True)
-class TableSpec:
+class TableSpec(Struct, frozen=True):
     """A table declared in YAML: a file (`file`, `key`) or inline rows (`rows`)."""
 
     name: str
@@ -167,8 +162,7 @@ class TableSpec:
     position: SourcePosition = SourcePosition()
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(Struct, frozen=True):
     """One policy file. `digest` covers its meaning: comments and layout do not change it."""
 
     name: str
@@ -189,8 +183,7 @@ class Policy:
         return self.mode is PolicyMode.ENFORCE and any(rule.reviewers > 1 for rule in self.rules)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyProblem:
+class PolicyProblem(Struct, frozen=True):
     """A problem in a policy or in hf-gate.yaml. `code` is stable; `fix` replaces the marked text."""
 
     code: str
@@ -206,8 +199,7 @@ class PolicyProblem:
 # ---- results of an evaluation ------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionTrace:
+class ConditionTrace(Struct, frozen=True):
     """One evaluated expression and the facts it used. A `value` of None means unknown or failed (see `note`)."""
 
     expr: str
@@ -218,16 +210,14 @@ class ConditionTrace:
     op: str = ""  # `&&`, `||`, `!` or `?:`; "" for a single test and for the name of a `let`
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionFlip:
+class ConditionFlip(Struct, frozen=True):
     """One expression that must evaluate to `value` for the rule to match."""
 
     expr: str
     value: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RuleTrace:
+class RuleTrace(Struct, frozen=True):
     """One evaluated rule; `matched` is None if the result is unknown.
 
     A rule matches if all `conditions` are true (`unless` is negated). Each of `ways_to_match` is a set of flips that
@@ -243,8 +233,7 @@ class RuleTrace:
     says: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Opinion:
+class Opinion(Struct, frozen=True):
     """The opinion of one policy on one request."""
 
     policy: str
@@ -274,8 +263,7 @@ class Opinion:
     can_abstain: bool = False  # whether it is also possible that no rule matches
 
 
-@dataclass(frozen=True, slots=True)
-class Abstention:
+class Abstention(Struct, frozen=True):
     """A policy without an opinion on a request, because no rule matched."""
 
     policy: str
@@ -284,8 +272,7 @@ class Abstention:
     rule_traces: tuple[RuleTrace, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WaitEnd:
+class WaitEnd(Struct, frozen=True):
     """When the time of a `wait` is over, what follows, and what the time counts from."""
 
     at: datetime
@@ -295,8 +282,7 @@ class WaitEnd:
     lacks_reminder: bool = False  # no reminder was accepted in time, so a person decides
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The verdict of all policies on one request. `shadow` opinions are reported but do not count.
 
     The rule is `none` if no policy had an opinion.
@@ -335,8 +321,7 @@ class Verdict:
 # ---- three values ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class TruthValue:
+class TruthValue(Struct, frozen=True):
     """True, False or unknown (None). A value is unknown because of the facts in `missing`, an `error`, or both."""
 
     value: bool | None

@@ -7,9 +7,11 @@ action is the opinion. Without any opinion, a request needs review.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, tzinfo
 from types import MappingProxyType
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain.grants import Duration, GrantCondition, GrantTerms, end_of_day
 from ..domain.lifecycle import Status
@@ -32,8 +34,7 @@ from .model import (
 from .policy_digest import lets_in
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationTime:
+class EvaluationTime(Struct, frozen=True):
     """The time of an evaluation, the start of the request's wait (None if unknown), and the time zone.
 
     `ends` has the known values of the facts that `until` names; `kept` has the rules whose `keep_while` is true, as
@@ -48,8 +49,7 @@ class EvaluationTime:
     reminders: Mapping[str, datetime] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(Struct, frozen=True):
     """A rule that may decide. `pending` facts can still be fetched; `unavailable` facts and errors cannot."""
 
     rule_index: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import date
+
+from msgspec import Struct, field
 
 from ..domain.forms import GateForm
 from ..domain.yaml_parser import Scalar
@@ -27,8 +28,7 @@ from .workspace_config import WorkspaceConfig
 _MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedPolicy:
+class CheckedPolicy(Struct, frozen=True):
     """A policy with its compiled expressions. `policy` is None if any problem is an error.
 
     `conditions` are keyed by rule id and key (`when`, `unless`, `keep_while`); `repos` are the covered repos with a known form.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from ..domain.lifecycle import Status
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.lifecycle import Status
 from .evaluator import Evaluator, compile_policy
@@ -16,8 +18,7 @@ MAX_TRACED_PARTS = 50_000  # the most parts of conditions whose values all expla
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyTestResult:
+class PolicyTestResult(Struct, frozen=True):
     """The result of one test. For a failed test, `message` is one line, and `why` lists the rules that were tried."""
 
     __test__ = False  # pytest must not collect it

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.requests import REASON_LIMIT, utf16_units
 from .model import Action
@@ -36,8 +37,7 @@ _SYNONYMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonFault:
+class ReasonFault(Struct, frozen=True):
     """A problem in a reason; `offset` and `length` refer to the text."""
 
     code: str

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.yaml_parser import Scalar
@@ -44,8 +45,7 @@ _SYNONYMS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ExpressionFault:
+class ExpressionFault(Struct, frozen=True):
     """A problem in a piece of an expression; `offset` and `length` refer to the expression's source."""
 
     code: str

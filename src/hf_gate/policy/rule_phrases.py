@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.display_text import join_words
 from .expression_tokens import SourceToken, find_tokens_outside_brackets, is_wrapped, negated_tokens, tokenize
@@ -24,8 +25,7 @@ _CATCH_ALL: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionTree:
+class ConditionTree(Struct, frozen=True):
     """A condition as `&&`, `||` and `!` of other conditions; `op` is "" for a single test, whose text is `source`."""
 
     source: str

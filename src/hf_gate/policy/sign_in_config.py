@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from ..domain.members import ROLES, MemberRole
 from ..domain.sign_in import ANY_ROLE, ORG_ROLES, RoleMap
@@ -16,8 +17,7 @@ SIGN_IN_KEYS = ("client_id", "client_secret", "roles")
 _ORG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
-@dataclass(frozen=True, slots=True)
-class SignInConfig:
+class SignInConfig(Struct, frozen=True):
     """How people sign in with the Hub. `client_id` and `client_secret` are references: `env:NAME` or `file:PATH`."""
 
     client_id: str | None = None

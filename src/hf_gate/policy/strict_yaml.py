@@ -10,9 +10,11 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as Map
-from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import lru_cache
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain import yaml_parser
 from ..domain.yaml_parser import Limits, Mapping, Node, Scalar, Sequence
@@ -115,8 +117,7 @@ def _reads_back(text: str) -> bool:
 # ---- reading ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class YamlDocument:
+class YamlDocument(Struct, frozen=True):
     """A parsed YAML file. `root` is None if the file is empty or has problems."""
 
     source: SourceText

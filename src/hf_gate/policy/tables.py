@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.ids import Person
 from .email_addresses import parent_domains
@@ -30,8 +34,7 @@ _UNBOUND = "the username is not bound to an account yet"
 _NO_ACCOUNT_THEN = "the account did not exist when the table was first read; add its user_id or e-mail to the row"
 
 
-@dataclass(frozen=True, slots=True)
-class TableRow:
+class TableRow(Struct, frozen=True):
     """One row. `domain` is `mit.edu` or `*.mit.edu`.
 
     `date_problem` says why the date is invalid; the row is then unknown.
@@ -44,7 +47,7 @@ class TableRow:
     domain: str | None = None
     starts: datetime | None = None
     expires: datetime | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = msgspec.field(default_factory=dict)
     date_problem: str = ""
 
     def value_of_key(self, key: str) -> str | None:
@@ -70,8 +73,7 @@ class TableRow:
         return (*dates, self.date_problem, sorted(self.columns.items()))
 
 
-@dataclass(frozen=True, slots=True)
-class TableProblem:
+class TableProblem(Struct, frozen=True):
     """A problem in a table file. `line` counts from 1; 0 means the whole file."""
 
     line: int

@@ -7,10 +7,11 @@ rule from matching. It never names a condition that has another value.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from types import MappingProxyType
 from typing import Final, Protocol
+
+from msgspec import Struct, field
 
 from ..domain.lifecycle import Status
 from .evaluator import Evaluator
@@ -52,8 +53,7 @@ _LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType({
 })  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class WhySentence:
+class WhySentence(Struct, frozen=True):
     """The reason for a verdict. `lead` names the verdict (`Needs you`), `text` its cause, without a full stop."""
 
     lead: str
@@ -95,8 +95,7 @@ class RecordedTraces:
                 yield one
 
 
-@dataclass(frozen=True, slots=True)
-class LazyTraces:
+class LazyTraces(Struct, frozen=True):
     """Traces only the rules that a sentence names, because tracing all rules of fifty requests would take too long."""
 
     evaluator: Evaluator

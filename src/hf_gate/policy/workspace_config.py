@@ -8,6 +8,8 @@ from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import time
 
+from msgspec import Struct
+
 from ..domain.ids import Repo
 from ..domain.letters import LetterConfig
 from ..domain.members import MEMBER_NAME
@@ -57,8 +59,7 @@ _STORE = re.compile(r"(sqlite:///\S+|postgresql(?:\+psycopg)?://\S+)\Z")
 _ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50, 3600), Rate(25, 86_400)
 
 
-@dataclass(frozen=True, slots=True)
-class RunGuards:
+class RunGuards(Struct, frozen=True):
     """The rate limits of `run`, the hours in which it ends access, and the usernames that it never removes.
 
     `ends` None means no limit. Ends of grants do not count towards `remove`.
@@ -118,8 +119,7 @@ class WorkspaceConfig:
         return matches_any(self.repos, repo)
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedConfig:
+class ParsedConfig(Struct, frozen=True):
     """The result of parsing. `config` is None if any problem is an error."""
 
     config: WorkspaceConfig | None

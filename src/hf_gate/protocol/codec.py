@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec import Struct
 
 from ..domain.accounts import Account, Profile, TokenRights, TokenScope
 from ..domain.ids import Person, Repo
@@ -50,8 +51,7 @@ class Quarantined:
     raw: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPage:
+class RequestPage(Struct, frozen=True):
     """One page of a list: the requests in the Hub's order, and the records that could not be read."""
 
     rows: tuple[AccessRequest, ...]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlencode
+
+from msgspec import Struct
 
 from ..domain.ids import Repo, RepoType
 from .messages import MIB, HubCall, Lane
@@ -68,8 +70,7 @@ _BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in reverse
 _PLACEHOLDERS = {"T": "(?P<T>models|datasets)", "W": "(?P<W>datasets/)?", "path": "(?P<path>.+)"}
 
 
-@dataclass(frozen=True, slots=True)
-class RecognizedCall:
+class RecognizedCall(Struct, frozen=True):
     """A call to the local Hub: its endpoint and the decoded parts of its path."""
 
     endpoint: Endpoint

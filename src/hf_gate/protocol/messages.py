@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+import msgspec
+from msgspec import Struct
+
 MIB = 1 << 20
 
 
@@ -53,8 +56,7 @@ class HubCall:
     within: float | None = field(default=None, compare=False)  # calls are compared without their time limit
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """A complete answer. Header names are in lower case; `received_at` is epoch seconds by the driver's clock.
 
     `elapsed` counts seconds since the flow asked for the call, including the wait for the rate limit. `endpoint` is set
@@ -62,15 +64,14 @@ class Reply:
     """
 
     status: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = msgspec.field(default_factory=dict)
     body: bytes = b""
     received_at: float = 0.0
     elapsed: float = 0.0
     endpoint: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class NoReply:
+class NoReply(Struct, frozen=True):
     """A call without a usable answer. `is_sent` is False only if nothing can have reached the Hub."""
 
     reason: FailureReason
@@ -83,22 +84,19 @@ class NoReply:
 Answer = Reply | NoReply
 
 
-@dataclass(frozen=True, slots=True)
-class StartCall:
+class StartCall(Struct, frozen=True):
     """Start a call without waiting for it; the driver answers with a ticket for `AwaitCall`."""
 
     call: HubCall
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitCall:
+class AwaitCall(Struct, frozen=True):
     """Wait for a started call; the driver answers with its `Answer`."""
 
     ticket: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True):
     """Wait for `seconds`, or with `jitter` for a random share of them."""
 
     seconds: float
@@ -106,22 +104,19 @@ class Pause:
     has_jitter: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class AwaitSlot:
+class AwaitSlot(Struct, frozen=True):
     """Wait until this call could be sent, but do not send it; the driver answers with the time by its clock."""
 
     call: HubCall
 
 
-@dataclass(frozen=True, slots=True)
-class TakeItems:
+class TakeItems(Struct, frozen=True):
     """Take at most `limit` items from the caller's iterable; the driver answers with a tuple, empty at the end."""
 
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
-class EmitValue:
+class EmitValue(Struct, frozen=True):
     """Pass a value to the caller."""
 
     value: Any

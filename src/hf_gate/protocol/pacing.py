@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct, field
 
 from .messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
 from .ratelimit_headers import MAX_WAIT_S, AnnouncedLimit, parse_retry_after, read_limits
@@ -65,8 +67,7 @@ class Outlook:
     waiting_why: WaitReason
 
 
-@dataclass(slots=True)
-class LimitWindow:
+class LimitWindow(Struct):
     """One announced limit. `announced_end` is the earliest announced end (received + t); `reset_at` adds a margin."""
 
     quota: int | None = None
@@ -121,8 +122,7 @@ class LimitWindow:
         return False
 
 
-@dataclass(slots=True)
-class Ceiling:
+class Ceiling(Struct):
     """An unannounced limit, learned from refusals.
 
     The rate grows slowly, is cut by a refusal, and spaces calls evenly.
@@ -170,8 +170,7 @@ class Ceiling:
         return sum(at > now - span for at in self.success_times) / max(1.0, min(span, now - self.success_times[0]))
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(Struct):
     """Calls with shared limits. A generation starts with one call alone; each success allows more in parallel."""
 
     names: set[str] = field(default_factory=set)  # the limits that its answers announced

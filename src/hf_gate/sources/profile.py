@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from ..domain.accounts import Profile
 from ..domain.ids import Person
@@ -28,8 +28,7 @@ class ProfilePort(Protocol):
     def profile(self, user: str) -> Profile: ...
 
 
-@dataclass(frozen=True, slots=True)
-class FetchedProfiles:
+class FetchedProfiles(Struct, frozen=True):
     """The profiles that were read, keyed by `profile_key`.
 
     `left` counts the people whose profiles were not read; `stopped` says why.

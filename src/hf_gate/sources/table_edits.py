@@ -7,8 +7,9 @@ import io
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from ..domain.display_text import csv_cell
 from ..domain.ids import is_id
@@ -31,8 +32,7 @@ _NOT_UNICODE: Final = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are not UTF-8 arrive as these."""
 
 
-@dataclass(frozen=True, slots=True)
-class RowEdits:
+class RowEdits(Struct, frozen=True):
     """What changes in a file: new rows, new values of rows by their first line, and the lines of rows that go."""
 
     added: Sequence[Cells] = ()

@@ -8,10 +8,12 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, tzinfo
 from pathlib import Path, PurePath
 from urllib.parse import urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.grants import FAR_END, end_of_day
 from ..domain.ids import is_id
@@ -196,8 +198,7 @@ def _find_duplicates(rows: Iterable[TableRow], key: Sequence[str]) -> Iterator[T
 # ---- rows ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _TableRecord:
+class _TableRecord(Struct, frozen=True):
     """Converts one record to a row, and adds its problems to `problems`."""
 
     cells: Mapping[str, str]

@@ -10,8 +10,10 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.ids import is_id
 from ..policy.tables import KEYS, TableProblem
@@ -32,8 +34,7 @@ _COMMENT: Final = re.compile(r"#(?:[ \t#]|[\r\n]|\Z)")
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedFile:
+class ParsedFile(Struct, frozen=True):
     """The header, the records with their line numbers, and the problems of a file."""
 
     header: tuple[str, ...] = ()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain.forms import GateForm
 from ..errors import UsageError
@@ -24,8 +26,7 @@ CONFIG_NAME: Final = "hf-gate.yaml"
 MAX_BYTES: Final = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class WorkspaceFolder:
+class WorkspaceFolder(Struct, frozen=True):
     """The parsed files of a workspace. `files` are the policies by path within the folder."""
 
     path: Path

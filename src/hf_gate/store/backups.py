@@ -8,11 +8,12 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
+
+from msgspec import Struct
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from .copies import PARTIAL, record_copy, repeat_in_copy, repeat_in_new_copy
@@ -140,8 +141,7 @@ def _system_errors(path: Path) -> Iterator[None]:
 # ---- restore ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Struct, frozen=True):
     """A backup and the store that it replaces.
 
     `settings` are written to the restored store. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain.events import AnyEvent, EventKind, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
@@ -254,8 +254,7 @@ def count_entries(store: Store, kind: EventKind, actor: str, since: int) -> int:
     return store.reads.count(sql, (top - MAX_LOOK_BACK, kind, actor, since))
 
 
-@dataclass(slots=True)
-class _Where:
+class _Where(Struct):
     """Conditions on entries. `floor` is where the next page continues if the matching entries do not fill a page."""
 
     parts: list[str] = field(default_factory=list)

@@ -6,11 +6,12 @@ import os
 import stat
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
+
+from msgspec import Struct
 
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
@@ -27,8 +28,7 @@ WAIT_S: Final = 5.0
 _MAX_CHECK_S: Final = 0.3  # enough for about 100 MB
 
 
-@dataclass(frozen=True, slots=True)
-class _OpenOptions:
+class _OpenOptions(Struct, frozen=True):
     """The arguments of `open_store`."""
 
     endpoint: str

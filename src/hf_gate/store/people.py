@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from ..domain.case_folding import fold_for_search
 from ..domain.erasure import ErasedRequest
@@ -22,8 +23,7 @@ _SALT_BYTES = 16
 _COLUMNS = "id, pseudonym, salt, user_id, username, fullname, email"
 
 
-@dataclass(slots=True)
-class StoredPerson:
+class StoredPerson(Struct):
     """A row of `people` as it will be written."""
 
     id: int

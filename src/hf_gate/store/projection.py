@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from ..domain.activity import Activity
 from ..domain.classification import Classification
@@ -37,8 +38,7 @@ _Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | 
 LOOKUP_COLUMNS: Final = ("lookup_user", "lookup_email", "lookup_name")
 
 
-@dataclass(slots=True)
-class LoadedRequest:
+class LoadedRequest(Struct):
     """A row that is being changed: its state as read, its current state, and other changed columns."""
 
     id: int

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeAlias
+
+from msgspec import Struct
 
 from ..domain.ids import Repo
 from .state_columns import repo_of
@@ -18,8 +19,7 @@ GrantEnd: TypeAlias = tuple[int, int]
 """The number of a request and the end of its grant (ms). With another end, the value differs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(Struct, frozen=True):
     """The content of a run that a person paused or stopped: policy versions at repos, and grants that had ended."""
 
     versions: frozenset[VersionAtRepo]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, time, tzinfo
 from functools import cached_property
 from typing import Final, TypeAlias
+
+from msgspec import Struct, field
 
 from ..domain.case_folding import fold_for_search
 from ..domain.lifecycle import Status
@@ -34,8 +36,7 @@ class Candidate:
         return parts_of(self.text)
 
 
-@dataclass(slots=True)
-class Conditions:
+class Conditions(Struct):
     """The conditions of a query.
 
     A matching row satisfies the SQL and all `checks`, and its text contains all `needles`. `statuses`, `repos` and

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
@@ -49,8 +50,7 @@ _BY_LIST: Final = frozenset({"status", "repo", "rule", "verdict", "shadow", "que
 """Keys with so few distinct values that patterns are compared with these values instead of with rows."""
 
 
-@dataclass(slots=True)
-class _ConditionBuilder:
+class _ConditionBuilder(Struct):
     result: Conditions
     db: Database
     now: int

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Revisions:
+
+class Revisions(Struct, frozen=True):
     """The names of all revisions in order, and the folder with a file for each. The last revision is current.
 
     The first revision is the baseline. Stores with lower numbers were made by pre-releases and are refused.

@@ -6,8 +6,9 @@ import base64
 import hashlib
 import heapq
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.query import Query
 from ..errors import QueryTooLarge, UsageError
@@ -34,8 +35,7 @@ Key = tuple[int, int]
 """The asked_at and id of a request: the position where a page ends."""
 
 
-@dataclass(frozen=True, slots=True)
-class PageRequest:
+class PageRequest(Struct, frozen=True):
     """A page of a query. `after` is the key of the row before the page."""
 
     limit: int

@@ -7,9 +7,10 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from ..errors import StoreBusy, StoreUnavailable
 from ..locks import ProcessLock
@@ -40,8 +41,7 @@ class Lock(Protocol):
     def release(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Holder:
+class Holder(Struct, frozen=True):
     """The process that holds the lock, as shown to others. `command` is for example `hf-gate run`, without arguments."""
 
     pid: int

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from ..application.decisions import renewal_entry
@@ -29,8 +30,7 @@ AFTERWARDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class EndChoice:
+class EndChoice(Struct, frozen=True):
     """One choice: as written in rules, its label, and the last day of access."""
 
     written: str
@@ -38,8 +38,7 @@ class EndChoice:
     day: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndChoices:
+class EndChoices(Struct, frozen=True):
     """The choices of a form. `first` and `last` limit the calendar; `problem` says why there is no choice."""
 
     presets: list[EndChoice]

@@ -9,11 +9,11 @@ import json
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap
@@ -63,8 +63,7 @@ def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str
 # ---- the terminal's side -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ProofLink:
+class ProofLink(Struct, frozen=True):
     """The target of a proof: the desk's origin and the one-time code from its settings page."""
 
     origin: str

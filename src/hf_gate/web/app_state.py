@@ -12,6 +12,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Final
 
+from msgspec import Struct
+
 from .. import bootstrap
 from ..application.list_lookup import ProfileLookup
 from ..application.members import Membership
@@ -68,8 +70,7 @@ LEASE: Final = 300.0  # seconds after opening, when a page that stays open no lo
 _MOST: Final = 2_000
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRequest:
+class OpenRequest(Struct, frozen=True):
     """A request that a member has open. Times are of the monotonic clock."""
 
     member: str
@@ -124,8 +125,7 @@ _IN_USE: Final = 180.0  # seconds
 _RESERVED_CALLS: Final = 50  # of the Hub's limit, kept for syncs and decisions while names are looked up
 
 
-@dataclass(slots=True)
-class SyncStatus:
+class SyncStatus(Struct):
     """The state of the last sync. The background worker writes it, and every page shows it."""
 
     synced_at: datetime | None = None

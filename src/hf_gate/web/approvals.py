@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from starlette.responses import Response
 
 from ..application.approval_alarms import close_alarm, describe_alarms, list_open_alarms
@@ -49,8 +49,7 @@ def find_alarm(context: RequestContext, row: RequestRow) -> ApprovalAlarm | None
 # ---- acceptances of a selection --------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class ApprovalSummary:
+class ApprovalSummary(Struct):
     """How many acceptances only get an approval, by their number (`1 of 2`), and how many none, with the reason.
 
     All others get access. With `is_unread`, some may need two people, but there are too many to evaluate for a page.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from starlette.responses import Response
 
 from ..application.assignments import (
@@ -30,8 +30,7 @@ from .request_lines import RequestLine, request_key, request_lines
 _MAX_KEYS: Final = 500  # rows of one page
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentChoice:
+class AssignmentChoice(Struct, frozen=True):
     """The form that asks to whom one request (`line`), or the selected ones, should be assigned."""
 
     url: str

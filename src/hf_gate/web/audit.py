@@ -6,13 +6,13 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Final
 from urllib.parse import urlencode
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_event_kind
@@ -50,8 +50,7 @@ VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 # ---- the query ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class AuditQuery:
+class AuditQuery(Struct, frozen=True):
     """The filters as written (`values`) and as parsed (`filter`), and the problem with them."""
 
     values: Mapping[str, str]
@@ -146,8 +145,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class AuditPage:
+class AuditPage(Struct, frozen=True):
     """The entries of one page in groups. `next`: the next page has the entries before this one."""
 
     groups: list[list[LedgerRow]]
@@ -155,8 +153,7 @@ class AuditPage:
     is_cut: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class EntryGroup:
+class EntryGroup(Struct, frozen=True):
     """Similar entries as one row. `lines`: the newest; `since`: time of the oldest; `href` lists each entry."""
 
     lines: list[EntryLine]
@@ -251,8 +248,7 @@ def last_proof(workspace: Workspace) -> StoredProof | None:
     return _proofs.get(workspace)
 
 
-@dataclass(frozen=True, slots=True)
-class StoredProof:
+class StoredProof(Struct, frozen=True):
     """The result of a proof. `head`: the number of entries at that time; `took`: seconds."""
 
     result: LedgerReport

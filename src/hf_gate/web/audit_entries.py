@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.ledger_entries import body_of_entry, name_of_entry, read_entry, text_of_entry
@@ -61,8 +61,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
 """The labels of the kinds of entries."""
 
 
-@dataclass(frozen=True, slots=True)
-class EntryLine:
+class EntryLine(Struct, frozen=True):
     """One entry as a row. `who` and `about`: the person and the address of the request, as the member may see them."""
 
     name: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
 from ..application.bulk_decisions import BulkDecision, BulkEnds, EndAssigner, create_bulk_run
@@ -170,8 +171,7 @@ def page(context: RequestContext) -> Response:
     return _page(context, _own_selection(context), context.query_value("verb"), typed)
 
 
-@dataclass(frozen=True, slots=True)
-class TypedForm:
+class TypedForm(Struct, frozen=True):
     """What a member typed and ticked on the page. `grants`: ticked people who never asked; `offered`: all of them."""
 
     after: str = ""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
 import msgspec
+from msgspec import Struct, field
 
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
@@ -29,8 +29,7 @@ OPEN_STATES: Final = ("planned", "started", OutcomeKind.OPEN.value, "unsent")
 _NOT_YET: Final = {"planned": "not sent", "started": "sent or about to be sent; read back before anything else is sent"}
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeLine:
+class ChangeLine(Struct, frozen=True):
     """A row. `key` is the request's name in addresses; `outcome` is None in a plan."""
 
     n: int
@@ -108,16 +107,14 @@ MAX_GROUPS: Final = 12  # groups with examples
 VERB_ORDER: Final = ("accept", "reset", "reject", "cancel", "remove")
 
 
-@dataclass(frozen=True, slots=True)
-class PlanExample:
+class PlanExample(Struct, frozen=True):
     """One change of a group, with the most informative answers that the person gave."""
 
     line: ChangeLine
     answers: Sequence[AnswerLine]
 
 
-@dataclass(slots=True)
-class PlanGroup:
+class PlanGroup(Struct):
     """The changes of one rule and verb. `key` is the group's name in addresses."""
 
     verb: str

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from msgspec import structs
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
 from ..domain.ids import Repo, parse_repo
@@ -40,8 +41,7 @@ def offline_sources() -> FactSources:
     return FactSources(None)
 
 
-@dataclass(slots=True)
-class TrialResult:
+class TrialResult(Struct):
     """The result of a trial: how often each rule decided, and the requests where the desk decides differently.
 
     `by_action` counts pairs of actions: the draft's, and the desk's now (None: no verdict). `examples` are by rule.
@@ -69,8 +69,7 @@ class TrialResult:
         return sum(n for (_, name), n in self.by_rule.items() if name == rule)
 
 
-@dataclass(frozen=True, slots=True)
-class ExplainedRequest:
+class ExplainedRequest(Struct, frozen=True):
     """One request with the explanation of its verdict."""
 
     line: RequestLine
@@ -101,7 +100,7 @@ class DraftTrial:
         read_already = {} if bundle is None else bundle.tables
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
-        without = replace(folder, config=replace(folder.config, tables=()))
+        without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
         found = read_tables(without, [others], now=self.context.now, previous={})
         return found | {name: read_already[name] for name in same}
 

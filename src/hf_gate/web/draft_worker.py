@@ -7,9 +7,12 @@ import signal
 import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from typing import Any, Final, Generic, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..application.evaluation import fill_templates
 from ..application.policy_comparison import PolicyAnswer, answer_of
@@ -57,8 +60,7 @@ class Draft(WorkerTask["DraftReport"]):
     today: date | None = None  # in the zone; past dates are errors only if it is given
 
 
-@dataclass(frozen=True, slots=True)
-class DraftReport:
+class DraftReport(Struct, frozen=True):
     """The result of a check. `usable`: the policy if it has no errors; `facts`: the facts that it names.
 
     `max_requests`: the number of requests to try it on. `cards`: its rules as sentences, in order.
@@ -108,8 +110,7 @@ class ExplainRequest(WorkerTask[tuple[ExplanationLine, ...]]):
     now: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerFault:
+class WorkerFault(Struct, frozen=True):
     """A failure of hf-gate. `where`: the stack without the message, because the message may quote a request."""
 
     where: str

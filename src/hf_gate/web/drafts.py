@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from pathlib import PurePath
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo
@@ -29,8 +32,7 @@ from .request_context import RequestContext
 # ---- the text of a policy ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class MarkedProblem:
+class MarkedProblem(Struct, frozen=True):
     """A problem with its line of text, split around the marked place."""
 
     problem: PolicyProblem
@@ -45,8 +47,7 @@ class MarkedProblem:
         return f"{place.line}:{place.column}:{self.problem.code}"
 
 
-@dataclass(frozen=True, slots=True)
-class PolicyText:
+class PolicyText(Struct, frozen=True):
     """The text of a policy with its problems. `policy` is set even if it has errors.
 
     `report` holds the results of its tests and rules, if they were run. `checked` of a draft has no expressions.
@@ -175,7 +176,7 @@ def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> Workspa
     """Return the config to check a draft against; for a member of some repos it names only those."""
     if context.member.repos is None:
         return folder.config
-    return replace(folder.config, repos=tuple(str(row.repo) for row in context.list_visible_repos().rows))
+    return dataclasses.replace(folder.config, repos=tuple(str(row.repo) for row in context.list_visible_repos().rows))
 
 
 def visible_targets(context: RequestContext, policy: Policy) -> list[str]:

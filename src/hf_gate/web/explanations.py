@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import quote, urlencode
+
+from msgspec import Struct
 
 from ..application.evaluation import Evaluation, evaluate_request
 from ..application.reminders import describe_wait
@@ -26,8 +27,7 @@ from .request_context import RequestContext
 from .request_lines import RequestLine
 
 
-@dataclass(frozen=True, slots=True)
-class RequestExplanation:
+class RequestExplanation(Struct, frozen=True):
     """Why a request has its verdict. Empty for viewers, and where no policy can be evaluated.
 
     `action` is the verdict. `shadow` has the name and the sentence of each policy in shadow mode.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.grants_in_advance import Grant, create_grant_run
@@ -33,8 +33,7 @@ PHRASES: Final = {
 """The states in the order of the page, in words."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListLine:
+class ListLine(Struct, frozen=True):
     """One entry as a row. `grant`: the value of its tick box if access can be granted; `is_sure`: it is ticked at first."""
 
     text: str
@@ -89,8 +88,7 @@ def find(context: RequestContext) -> Response:
     return _page(context, result, text=text, repo=repo)
 
 
-@dataclass(frozen=True, slots=True)
-class ListResult:
+class ListResult(Struct, frozen=True):
     """What was found: lines, counts by phrase, requests that wait, and people who can be granted access."""
 
     pick: str = ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from .. import bootstrap
@@ -16,8 +17,7 @@ from ..policy.model import PolicyMode
 from .request_context import RequestContext
 
 
-@dataclass(frozen=True, slots=True)
-class FirstStep:
+class FirstStep(Struct, frozen=True):
     """One step. `command` does it in a terminal; `href` is the page where it is done or shown."""
 
     title: str
@@ -39,8 +39,7 @@ class FirstStep:
         return {"ok": "✓", "now": "▸", "later": "○"}[self.state]
 
 
-@dataclass(frozen=True, slots=True)
-class FirstSteps:
+class FirstSteps(Struct, frozen=True):
     """All five steps."""
 
     steps: Sequence[FirstStep]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.end_moves import EndMove, MoveKind
@@ -35,8 +35,7 @@ _WHY: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HeldEnd:
+class HeldEnd(Struct, frozen=True):
     """One end that would move to an earlier time."""
 
     href: str
@@ -86,8 +85,7 @@ def _read_team(context: RequestContext) -> Team:
     return context.app_state.membership.read_team(context.member)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldAgreement:
+class HeldAgreement(Struct, frozen=True):
     """Whether two people must agree to the ends (`why_two`), who has, and what the member can do."""
 
     why_two: str = ""

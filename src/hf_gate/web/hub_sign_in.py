@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct, field
 
 from .. import bootstrap
 from ..application.workspace import Workspace
@@ -22,8 +23,7 @@ CALLBACK_PATH: Final = "/sign-in/hub/callback"
 CONNECT_PATH: Final = "/sign-in/hub/connect"
 
 
-@dataclass(frozen=True, slots=True)
-class HubSignIn:
+class HubSignIn(Struct, frozen=True):
     """Whether members can sign in with the Hub. `problem` says why not; `origin` is where browsers come back to."""
 
     client: OpenIdClient | None = None

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
+from msgspec import Struct, field
 
 MAX_CHARACTERS: Final = 20_000  # characters parsed; the Hub's prompts are far shorter
 _MAX_DEPTH: Final = 20  # deeper nodes are shown on this level
@@ -24,8 +24,7 @@ _PARSER: Final = MarkdownIt("commonmark", {"html": False}).enable(
 )  # no tables: a few characters can make very many cells
 
 
-@dataclass(slots=True)
-class Node:
+class Node(Struct):
     """One element. `kind` is one of a fixed set; `href` is an http(s) address, or empty if a link is not allowed."""
 
     kind: str

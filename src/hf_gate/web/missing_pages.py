@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.display_text import clip_line
 from ..domain.ids import is_id
@@ -29,8 +30,7 @@ _SEARCHED: Final = frozenset({"requests", "people", "repos"})  # kinds whose nam
 _PARTS: Final = {"repos": 3, "audit": 4}  # of a path that make a name; else one
 
 
-@dataclass(frozen=True, slots=True)
-class MissingPage:
+class MissingPage(Struct, frozen=True):
     """What was sought: `message` and `hint` in words, `search` to begin a search with, and the page to go back to."""
 
     message: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
 
+from msgspec import Struct
 from msgspec.structs import asdict
 from starlette.responses import Response
 
@@ -117,8 +117,7 @@ _LABEL_EVERY: Final = 4  # weeks
 _STEPS: Final = (1, 2, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(Struct, frozen=True):
     """One value a week with the class that colours it. None: hidden from this reader, drawn as nothing."""
 
     name: str
@@ -126,8 +125,7 @@ class Series:
     values: Sequence[int | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(Struct, frozen=True):
     """One rectangle, in units of the view box."""
 
     css: str
@@ -137,16 +135,14 @@ class Bar:
     height: float
 
 
-@dataclass(frozen=True, slots=True)
-class AxisLabel:
+class AxisLabel(Struct, frozen=True):
     """A text at a position of one axis."""
 
     at: float
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(Struct, frozen=True):
     """Everything that a template needs to draw a chart. `lines`: class and points of each line."""
 
     series: Sequence[Series]

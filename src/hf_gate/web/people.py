@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from typing import Final
 from urllib.parse import quote, urlencode
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from .. import bootstrap
@@ -89,8 +89,7 @@ def _display_name(context: RequestContext, row: RequestRow) -> str:
 # ---- the list ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PersonSummary:
+class PersonSummary(Struct, frozen=True):
     """One person of the list with their current requests."""
 
     person: PersonRow
@@ -145,8 +144,7 @@ def _summarize_person(context: RequestContext, person: PersonRow) -> PersonSumma
 # ---- one person ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PersonAtRepo:
+class PersonAtRepo(Struct, frozen=True):
     """A person at one repo: their latest attempt, and the transition to its current status."""
 
     line: RequestLine
@@ -178,8 +176,7 @@ class PersonAtRepo:
         return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
 
 
-@dataclass(frozen=True, slots=True)
-class PersonEvent:
+class PersonEvent(Struct, frozen=True):
     """One entry of the history with its repo."""
 
     repo: Repo

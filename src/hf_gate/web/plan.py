@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
@@ -73,8 +73,7 @@ def forget_recent_plans() -> None:
     _recent_plans.clear()
 
 
-@dataclass(slots=True)
-class VisiblePlan:
+class VisiblePlan(Struct):
     """A plan with the changes that the member can see, numbered as in the plan."""
 
     row: PlanRow
@@ -197,8 +196,7 @@ def export(context: RequestContext) -> Response:
 # ---- confirmation -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class ApplyState:
+class ApplyState(Struct, frozen=True):
     """Whether and how the member can apply a plan. `refusal`: why they cannot."""
 
     confirmation: Confirmation

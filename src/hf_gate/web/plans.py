@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from msgspec import Struct, field
 from starlette.responses import RedirectResponse, Response
 
 from ..application.records import PlanRecord
@@ -21,8 +20,7 @@ from .run_worker import run_state
 ENVIRONMENT.filters["from_ms"] = from_ms
 
 
-@dataclass(frozen=True, slots=True)
-class PlanOrRun:
+class PlanOrRun(Struct, frozen=True):
     """A plan or run as a row of the list."""
 
     ident: str

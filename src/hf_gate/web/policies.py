@@ -6,11 +6,12 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 from typing import Final
 from weakref import WeakKeyDictionary
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from ..application.evaluation import fill_templates
@@ -118,8 +119,7 @@ def export(context: RequestContext) -> Response:
 # ---- one policy --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(slots=True)
-class PolicyCounts:
+class PolicyCounts(Struct):
     """Stored verdicts of a policy on pending requests, by rule; in shadow mode also compared with the desk's."""
 
     by_rule: Counter[str] = field(default_factory=Counter)
@@ -240,8 +240,7 @@ def _check_posted(
     return check_draft(process, context, mended, file, folder)
 
 
-@dataclass(slots=True)
-class _Shown:
+class _Shown(Struct):
     """How a policy is shown. `rule`: the card that is marked. `is_file`: the text is that of the file."""
 
     tab: Tab = Tab.CARDS
@@ -393,8 +392,7 @@ def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _CachedCounts:
+class _CachedCounts(Struct, frozen=True):
     """Cached counts for a number of ledger entries; a slow count is not repeated soon."""
 
     entries: int

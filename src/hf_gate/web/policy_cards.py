@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
 
 from ..domain.display_text import make_visible
 from ..domain.lifecycle import Status
@@ -39,8 +40,7 @@ class Tab(StrEnum):
 # ---- the form ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PostedDraft:
+class PostedDraft(Struct, frozen=True):
     """What the form of a policy sent. `text`: the exact text that the changes apply to."""
 
     text: str
@@ -105,8 +105,7 @@ def _read_changes(context: RequestContext) -> CardChanges | None:
 # ---- the list ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class CardLine:
+class CardLine(Struct, frozen=True):
     """A card with how many pending requests its rule decides (None: not known), and up to three of them."""
 
     card: Card

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.past_facts import DecidedRequest, PastFactReader, without_form
@@ -39,8 +39,7 @@ _POLICY: Final = (*(action.value for action in Action), UNKNOWN)
 _MAX_SEARCHED: Final = 200_000  # entries of the ledger that are searched for decisions
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedLine:
+class ComparedLine(Struct, frozen=True):
     """One decision on the page. `says` is the sentence of the rule, or empty if the member may not read it."""
 
     href: str
@@ -55,8 +54,7 @@ class ComparedLine:
     missing: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedCell:
+class ComparedCell(Struct, frozen=True):
     """One cell of the matrix with its decisions."""
 
     people: str

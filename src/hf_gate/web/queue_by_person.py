@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct
 
 from ..application.request_chips import MAX_CHIPS, ChipKind
 from ..domain.lifecycle import Status
@@ -23,8 +24,7 @@ MAX_SHOWN: Final = 8  # requests of a person in one row; the person's page shows
 _EXPORT_PAGE_SIZE: Final = 500  # people
 
 
-@dataclass(frozen=True, slots=True)
-class PersonRequests:
+class PersonRequests(Struct, frozen=True):
     """One person with the requests that match the query, oldest first."""
 
     lines: Sequence[RequestLine]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, TypeAlias
+
+from msgspec import Struct, field
 
 from ..domain.case_folding import fold_for_search
 from ..domain.classification import MailKind
@@ -39,8 +40,7 @@ class _Table(NamedTuple):
 _CELLS: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(Struct, frozen=True):
     """Numbers of requests by repo, status, verdict and rule (`cells`), and by repo, status and one of the `classes`."""
 
     cells: Sequence[QueueCount]

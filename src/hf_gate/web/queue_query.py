@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 from urllib.parse import urlencode
+
+from msgspec import Struct
 
 from ..application.approval_status import has_half_approved, resolve_approvals
 from ..domain.query import VIEWER_KEYS, Age, Day, Pattern, Query, Term, Value, is_open_to_viewers
@@ -19,8 +21,7 @@ PENDING: Final = "status:pending"
 _MAX_ENDS: Final = 40  # places where the valid part of a query is searched to end
 
 
-@dataclass(frozen=True, slots=True)
-class QueueQuery:
+class QueueQuery(Struct, frozen=True):
     """A query as written and as parsed. `problem` names the first invalid or forbidden term; `query` omits it.
 
     `rest` is the text that `query` omits.

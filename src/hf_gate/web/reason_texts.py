@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Final
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from ..application.inputs import ReasonTemplate, texts_by_language
@@ -27,8 +28,7 @@ _MAX_PREVIEW: Final = 2000  # characters of a text that is shown before it is ch
 _RECENT: Final = 20  # decisions of a member that are searched for the text used last
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonChoice:
+class ReasonChoice(Struct, frozen=True):
     """A text to choose. `is_chosen`: it is chosen when the form opens. `is_last`: the member used it last."""
 
     title: str
@@ -37,8 +37,7 @@ class ReasonChoice:
     is_last: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReasonPreview:
+class ReasonPreview(Struct, frozen=True):
     """What a person will read, and what they can do next. `who`: their name, or words such as `each person`."""
 
     verb: str
@@ -141,8 +140,7 @@ def preview_part(context: RequestContext) -> Response:
 # ---- the sheet -------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Sheet:
+class Sheet(Struct, frozen=True):
     """The form of a reset, rejection or cancellation, shown before it goes into the tray."""
 
     verb: str

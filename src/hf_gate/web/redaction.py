@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.ids import Repo
 from ..policy.literals import glob_matches
@@ -28,8 +29,7 @@ def redact_verdict(verdict: Verdict) -> Verdict:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class RedactedTraces:
+class RedactedTraces(Struct, frozen=True):
     """The traces of another source, without what rules saw of other repos."""
 
     source: TraceSource

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.record_builders import repo_record
@@ -43,8 +43,7 @@ WRITE_ONLY: Final = (
 """Settings of a gate that the API can write but not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class FormProblem:
+class FormProblem(Struct, frozen=True):
     """A problem of the card at a line and column."""
 
     line: int
@@ -53,8 +52,7 @@ class FormProblem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class RepoLine:
+class RepoLine(Struct, frozen=True):
     """One repo as a row. `form` None: the card was never read."""
 
     row: RepoRow

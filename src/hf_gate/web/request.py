@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.decisions import note_entry
@@ -34,8 +34,7 @@ from .request_lines import RequestLine, request_key, request_lines
 MAX_POSITION: Final = 1000  # later positions are not counted
 
 
-@dataclass(frozen=True, slots=True)
-class RequestPlace:
+class RequestPlace(Struct, frozen=True):
     """The place of a request in a queue. `number` is None if the request is not in it, or far from its start.
 
     `total` is the number of requests as text. `before` and `after` are addresses of pages.
@@ -251,8 +250,7 @@ class RequesterFact(NamedTuple):
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class RequesterSummary:
+class RequesterSummary(Struct, frozen=True):
     """What is known of a person: `address`, `account` and `earlier` are one line together. Empty for viewers."""
 
     address: str | None

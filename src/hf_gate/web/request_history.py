@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.approvals import read_member_names
@@ -29,8 +29,7 @@ from .request_lines import AnswerLine, RequestLine, list_answers, possible_verbs
 _MAX_ENTRIES = 200  # entries of one attempt
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryEntry:
+class HistoryEntry(Struct, frozen=True):
     """One entry of the history. `is_outside`: the change was not made by this desk."""
 
     at: str
@@ -81,8 +80,7 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
     return told
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryPart:
+class HistoryPart(Struct, frozen=True):
     """Entries of the history in a row. Verdicts of policies are folded: they say what rules meant, not what was done."""
 
     entries: Sequence[HistoryEntry]
@@ -129,8 +127,7 @@ _THEN: Final = {
 _WITHOUT: Final = {"accepted": "; their access ends", "rejected": "", "reset": "", "pending": ""}
 
 
-@dataclass(frozen=True, slots=True)
-class Reversal:
+class Reversal(Struct, frozen=True):
     """The verb that reverses a decision. `what` was done `ago` by `actor`; `stays`: effects that cannot be undone."""
 
     verb: str
@@ -178,8 +175,7 @@ MIN_LENGTH: Final = 24  # characters; shorter answers are often equal by chance
 _MAX_LENGTH: Final = 400  # characters; longer answers are not compared
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarRequests:
+class SimilarRequests(Struct, frozen=True):
     """Requests that share a property. `href`: all of them in the queue; if None, `note` says why none is shown."""
 
     title: str
@@ -249,8 +245,7 @@ _CONSTANT_ROLES: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.NAME, R
 """Questions that a person should answer the same everywhere."""
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionRow:
+class QuestionRow(Struct, frozen=True):
     """One question with its answer in each attempt. `different`: the number of answers if they should be the same."""
 
     label: str
@@ -258,8 +253,7 @@ class QuestionRow:
     different: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptChanges:
+class AttemptChanges(Struct, frozen=True):
     """What a person answers differently than in the attempt before. Each of `questions` has two answers."""
 
     attempt: int  # the number of the attempt before

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..application.approval_status import ApprovalStatus, read_approval_status
 from ..application.approvals import as_approver
@@ -43,8 +45,7 @@ _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerLine:
+class AnswerLine(Struct, frozen=True):
     """One question with its answer. `role`: what the question asks for. The text of a box is `ticked` or `not ticked`."""
 
     label: str
@@ -62,8 +63,7 @@ class ChipLabel(NamedTuple):
     title: str
 
 
-@dataclass(slots=True)
-class RequestLine:
+class RequestLine(Struct):
     """One row. `key` is the request's name in addresses; `version` is sent back with each decision."""
 
     row: RequestRow

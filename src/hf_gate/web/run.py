@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
+from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
@@ -46,8 +46,7 @@ _OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run
 _SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
 
 
-@dataclass(frozen=True, slots=True)
-class RunView:
+class RunView(Struct, frozen=True):
     """A run at one moment. `state`: running, waiting (queued), pausing, stopping, or the stored state."""
 
     run: RunRow

@@ -12,9 +12,9 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -37,8 +37,7 @@ _MAX_JOBS: Final = 100  # ended runs whose errors are kept
 PAUSE, STOP = "pause", "stop"
 
 
-@dataclass(slots=True)
-class RunJob:
+class RunJob(Struct):
     """A run in this process. Times are monotonic; `revision` grows with every change that a page can show."""
 
     run: str

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct, field
 from starlette.responses import Response
 
 from ..application.bulk_decisions import BulkEnds
@@ -46,8 +46,7 @@ _WHY_EXCLUDED: Final = {
 }
 
 
-@dataclass(slots=True)
-class SelectionSummary:
+class SelectionSummary(Struct):
     """A selection and a verb: how many requests the verb applies to, and how many are excluded and why."""
 
     verb: str
@@ -160,8 +159,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SelectionPage:
+class SelectionPage(Struct, frozen=True):
     """One page of rows. `after`: the cursor of this page; `next`: that of the next page, empty at the end.
 
     `people`: the number of distinct people in the whole selection; None if it is too large to count.
@@ -236,8 +234,7 @@ def is_row_number(text: str) -> bool:
 _MAX_NAMED: Final = 6  # different terms that are listed
 
 
-@dataclass(frozen=True, slots=True)
-class EndCount:
+class EndCount(Struct, frozen=True):
     """So many acceptances end on this day; `problem`: why the end is not known.
 
     Without both, they have no end; with only a rule, they end when its condition turns false.
@@ -249,8 +246,7 @@ class EndCount:
     problem: str
 
 
-@dataclass(frozen=True, slots=True)
-class EndSummary:
+class EndSummary(Struct, frozen=True):
     """The ends of the acceptances of a page. `grants`: people who never asked, of whom a person must choose the end."""
 
     terms: Mapping[HandTerms, int]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from .. import bootstrap
@@ -193,8 +193,7 @@ def revoke(context: RequestContext) -> Response:
 _SHOWN: Final = 50
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeSection:
+class NoticeSection(Struct, frozen=True):
     """What the settings page shows about notices: each message with its next attempt in words."""
 
     destinations: Sequence[DestinationRecord]

@@ -10,6 +10,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -37,8 +38,7 @@ _LINK_PROBLEMS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class OneTimeLink:
+class OneTimeLink(Struct, frozen=True):
     """A link that signs a member in once. `until` is monotonic; `began_at` and `parent` are those of the session behind it."""
 
     member: str  # id

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from msgspec import Struct, field
+from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
 from ..application.agreements import GrantOnRow, check_no_grant_rests, find_grants, hashes_to_keep
@@ -55,8 +56,7 @@ MAX_QUERY: Final = 200
 MAX_COLUMNS: Final = 30  # other columns that are shown or can be filled in
 
 
-@dataclass(frozen=True, slots=True)
-class TablesOfDesk:
+class TablesOfDesk(Struct, frozen=True):
     """The tables that the member may see, and whether the owner lets the desk write them."""
 
     tables: Sequence[OwnTable]
@@ -217,8 +217,7 @@ _COLUMN: Final = "col."
 _CONFIRM: Final = "means."
 
 
-@dataclass(frozen=True, slots=True)
-class DraftView:
+class DraftView(Struct, frozen=True):
     """A drafted change. `repeats` are the fields that send it again to be written."""
 
     draft: TableDraft

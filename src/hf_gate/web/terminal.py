@@ -7,12 +7,12 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from msgspec.structs import asdict
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.inputs import parse_note, parse_reason
@@ -32,8 +32,7 @@ _MAX_SENT = 20
 _MAX_NAMED = 8  # decisions listed in the strip
 
 
-@dataclass(frozen=True, slots=True)
-class TrayStrip:
+class TrayStrip(Struct, frozen=True):
     """The strip with the unsent decisions.
 
     `seconds_left`: until the first is sent; None if all are on hold. `is_spread`: they are sent at different times.
@@ -95,8 +94,7 @@ def page(context: RequestContext) -> Response:
     return context.render("parts/updated-rows.html", lines=request_lines(context, rows), is_poll=True)
 
 
-@dataclass(frozen=True, slots=True)
-class SentDecision:
+class SentDecision(Struct, frozen=True):
     """A decision that was sent. `reversal`: how to reverse it, if the request has not changed since."""
 
     item: QueuedDecision
@@ -280,8 +278,7 @@ _VERBS: Final = ("accept", "reset", "reject")
 _MAX_COUNT: Final = 99
 
 
-@dataclass(frozen=True, slots=True)
-class AlikeOffer:
+class AlikeOffer(Struct, frozen=True):
     """Requests with the same text as the last ones decided. `key`: the name of one of these in addresses."""
 
     verb: str

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.health import Health, read_health
@@ -16,8 +16,7 @@ from ..errors import StoreBusy
 from .request_context import RequestContext, require_all_repos, sees_all_repos
 
 
-@dataclass(frozen=True, slots=True)
-class Banner:
+class Banner(Struct, frozen=True):
     """What is wrong with unattended work. `can_start`: the member may start it again."""
 
     state: str
@@ -26,8 +25,7 @@ class Banner:
     can_start: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class HealthLine:
+class HealthLine(Struct, frozen=True):
     """The health of unattended work as a member may see it."""
 
     sentence: str

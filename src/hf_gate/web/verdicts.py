@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
 from typing import Final
+
+from msgspec import Struct
 
 from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
 from ..domain.hand_terms import HandTerms
@@ -21,8 +22,7 @@ from .redaction import RedactedTraces
 _MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
 
 
-@dataclass(frozen=True, slots=True)
-class VerdictSummary:
+class VerdictSummary(Struct, frozen=True):
     """The verdict on a request. `shadow`: action, policy and rule of a policy in shadow mode."""
 
     action: str

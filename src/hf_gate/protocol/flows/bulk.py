@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ...domain.ids import Repo
 from ...domain.lifecycle import Status
@@ -38,8 +41,7 @@ MAX_AGE_S = 10.0  # a request read longer ago is read again before its decision 
 _Group = tuple[Status, str | None]
 
 
-@dataclass(slots=True)
-class _BulkRun:
+class _BulkRun(Struct):
     """The state of one run: the recorded and the waiting decisions, and whether the Hub has the batch endpoint."""
 
     repo: Repo
@@ -139,7 +141,7 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
         if moved is not None:
             yield EmitValue(moved)
         else:  # from here on, the decision refers to the request as just read
-            run.enqueue(replace(decision, target=replace(decision.target, request=current)))
+            run.enqueue(dataclasses.replace(decision, target=replace(decision.target, request=current)))
 
 
 def _send_batches(run: _BulkRun, key: _Group, *, least: int) -> Flow[None]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ...errors import ForeignOrigin, HubError
 from ..codec import UnreadableBody, same_origin_path
@@ -19,8 +22,7 @@ _MIN_TRY_S = 0.1  # with less time left, there is no further attempt
 _REDIRECTS = frozenset({301, 302, 307, 308})
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """When to give up on a call.
 
     `max_wait` limits a call with all attempts and waits; without it, `max_tries` applies.
@@ -43,8 +45,7 @@ class RetryPolicy:
         return failures >= (3 if is_unreachable else self.max_tries)
 
 
-@dataclass(slots=True)
-class FlowContext:
+class FlowContext(Struct):
     """What a flow needs to know: the Hub's origin, when to give up, and when the operation started."""
 
     origin: str
@@ -63,7 +64,7 @@ def send_call(
     limit = within if within is not None else context.retry_policy.max_wait
     failures, left = 0, math.inf if limit is None else limit
     while True:
-        capped = send if limit is None else replace(send, within=left)
+        capped = send if limit is None else dataclasses.replace(send, within=left)
         answer: Answer = first if first is not None else (yield capped)
         first, left = None, left - answer.elapsed
         if isinstance(answer, Reply) and answer.status == 429:

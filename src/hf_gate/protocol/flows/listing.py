@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from urllib.parse import urlsplit
+
+from msgspec import Struct, field
 
 from ...domain.completeness import NO_RESET_LIST, PROVED, Completeness
 from ...domain.display_text import pluralize
@@ -36,8 +38,7 @@ _MAX_EMPTY_PAGES = 20
 _MS = timedelta(milliseconds=1)
 
 
-@dataclass(slots=True)
-class _Pagination:
+class _Pagination(Struct):
     """The state of reading one list: what was seen so far, and each reason to doubt that the listing is complete."""
 
     repo: Repo
