@@ -281,6 +281,11 @@ class Connection:
         """The Hub client; `close` closes it."""
         return self._closing.enter_context(open_hub(self.settings))
 
+    @property
+    def is_hub_open(self) -> bool:
+        """Whether the Hub client was loaded."""
+        return "hub" in vars(self)
+
     @cached_property
     def account(self) -> Account | None:
         """The account of the token, cached by the token's hash; None without a token."""
@@ -347,7 +352,15 @@ def open_workspace(
         erasures=None if location.folder is None or url.startswith("sqlite:") else location.folder / "erasures.jsonl",
     )
     reopen = partial(reopen_workspace, settings)
-    return Workspace(settings, location, store, clock=connection.clock, open_hub=lambda: connection.hub, reopen=reopen)
+    return Workspace(
+        settings,
+        location,
+        store,
+        clock=connection.clock,
+        open_hub=lambda: connection.hub,
+        is_hub_open=lambda: connection.is_hub_open,
+        reopen=reopen,
+    )
 
 
 def reopen_workspace(settings: Settings) -> Workspace:

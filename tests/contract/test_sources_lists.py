@@ -100,6 +100,7 @@ def test_each_list_tells_its_version_and_size() -> None:
     mail = LISTS.email("a@mit.edu")
     assert mail is not None
     assert mail.versions["academic"] == found["academic"].version
+    assert LISTS.version_names() == {name: each.version for name, each in found.items()}
 
 
 def test_the_labelled_set_is_judged_as_well_as_the_documentation_says() -> None:

@@ -16,6 +16,7 @@ from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Person, Repo, RepoType
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.roles import Role
+from hf_gate.policy.countries import country_key
 from hf_gate.policy.fact_table import ANSWER_ROLES, FACTS, CelType, fact_types, find_declaration
 from hf_gate.policy.fact_values import DecisionHistory, EmailFacts, ProfileFact, TableHit
 from hf_gate.policy.facts import FactReader
@@ -364,6 +365,11 @@ def test_without_a_box_or_without_the_card_nobody_can_say_that_all_are_ticked() 
 )  # fmt: skip
 def test_a_country_is_exactly_one_or_unknown(text: str, code: str | None) -> None:
     assert value("answers.country.code", asking(answers={"Country": text})) == code
+
+
+@given(st.text(st.characters(max_codepoint=127)))
+def test_the_short_way_for_plain_letters_finds_the_same_name_of_a_country(text: str) -> None:
+    assert country_key(text) == country_key(text + "\N{COMBINING ACUTE ACCENT}")
 
 
 def test_two_country_fields_that_differ_name_no_country() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from hf_gate.application.evaluation import CurrentVerdicts
+from hf_gate.application.current_verdicts import CurrentVerdicts
 from hf_gate.application.request_record_builders import NO_DETAILS, stored_request
 from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo

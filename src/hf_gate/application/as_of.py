@@ -34,7 +34,7 @@ from ..store.past_requests import (
 )
 from ..store.store import Store
 from .approvals import read_member_names
-from .evaluation import CurrentVerdicts
+from .current_verdicts import CurrentVerdicts
 from .grant_records import build_grant_record
 from .ledger_entries import history_records
 from .past_records import AccessRecord, PastRequestRecord, ShownPastRequest

@@ -26,7 +26,7 @@ from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from ..policy.facts import FactReader
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from ..policy.literals import matches_any
-from ..policy.model import Facts, Policy, PolicyMode, Verdict
+from ..policy.model import Facts, Policy, Verdict
 from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
 from ..store.store import Store
@@ -148,34 +148,6 @@ def policies_for_terms(
     used = {name.split(".")[1] for name in reader.wanted if name.startswith("tables.")}
     known = {name: table for name, table in tables.items() if name in used}
     return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
-
-
-class CurrentVerdicts:
-    """Selects the recorded verdicts that still apply: the verdicts of policies that still evaluate the request.
-
-    If `policies` is None, the policies cannot be read now, and every recorded verdict applies.
-    """
-
-    def __init__(self, policies: Iterable[Policy] | None) -> None:
-        self._policies = None if policies is None else tuple(policies)
-        self._modes: dict[tuple[Repo, str], dict[str, PolicyMode]] = {}
-
-    def verdict_of(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
-        """Return action, policy, rule and digest; None if no policy evaluates the request now."""
-        verdict = row.state.verdict
-        if verdict is None or self._policies is None:
-            return verdict
-        key = (row.repo, row.state.status)
-        modes = self._modes.get(key)
-        if modes is None:
-            modes = self._modes[key] = self._modes_at(*key)
-        name = verdict[1]  # None: no enforced policy had an opinion
-        return verdict if modes and (name is None or modes.get(name) is PolicyMode.ENFORCE) else None
-
-    def _modes_at(self, repo: Repo, status: str) -> dict[str, PolicyMode]:
-        """Return the modes of the policies that evaluate requests of a status at a repo, by policy name."""
-        here = [each for each in self._policies or () if matches_any(each.applies_to, repo)]
-        return {policy.name: policy.mode for policy in here if status in policy.judges}
 
 
 def count_table_matches(

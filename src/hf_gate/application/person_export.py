@@ -22,8 +22,8 @@ from ..store.ledger import iterate_entries_about
 from ..store.letters import LetterRow
 from ..store.person_data import join_person_data, read_person_data
 from .assignments import pair_with_details
+from .current_verdicts import CurrentVerdicts
 from .erasure_places import find_places
-from .evaluation import CurrentVerdicts
 from .person_records import (
     BindingRecord,
     DecisionRecord,

@@ -145,8 +145,8 @@ def make_plan(
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None
     ends = refresh_ends(workspace, bundle, now, is_full=is_full) if is_now and skew is None else EndRefresh()
-    if is_now and is_clock_off(workspace.hub.skew):  # it may have been measured only now
-        skew = workspace.hub.skew
+    if is_now and is_clock_off(measured := workspace.measured_skew):  # maybe only now
+        skew = measured
 
     def propose_once() -> PlanProposal:
         return propose_plan(
@@ -194,7 +194,8 @@ def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:
 
 def _excessive_skew(workspace: Workspace, now: datetime) -> float | None:
     """Return how many seconds the Hub's clock is ahead if that is too much to end grants by our clock; else None."""
-    hub = workspace.hub
-    due = None if hub.skew is not None else next(iter(workspace.store.iterate_due(to_ms(now))), None)
-    skew = hub.skew if due is None else fetch_skew(hub, due.repo)
+    skew = workspace.measured_skew
+    due = None if skew is not None else next(iter(workspace.store.iterate_due(to_ms(now))), None)
+    if due is not None:
+        skew = fetch_skew(workspace.hub, due.repo)
     return skew if is_clock_off(skew) else None

@@ -12,13 +12,14 @@ from typing import Final, Generic, TypeVar
 from msgspec import Struct, field
 
 from ..domain.events import canonical_json
-from ..domain.forms import form_from_json
+from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from ..errors import HfGateError, UsageError
 from ..policy.evaluator import CompiledPolicy
 from ..policy.form_facts import QualityCache
-from ..policy.model import Policy
+from ..policy.model import Policy, PolicyProblem
+from ..policy.policy_checker import check_policy, check_unique_names
 from ..policy.policy_parser import ParsedPolicy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
@@ -30,7 +31,7 @@ from ..sources.workspace_folder import (
     read_tables,
 )
 from ..store.store import Store
-from .evaluation import CurrentVerdicts, RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
+from .evaluation import RepoPolicies, SourcesPort, compile_policies, fill_templates, policies_of_repo
 from .table_store import read_row_counts, use_versions
 from .workspace import Workspace
 
@@ -84,19 +85,6 @@ class PolicyBundle(Struct, frozen=True):
         return self.config.includes(repo)
 
 
-def read_current_verdicts(folder: Path | None) -> CurrentVerdicts:
-    """Return the recorded verdicts that still apply under the policy files of a folder, without compiling them.
-
-    If a file cannot be read, every recorded verdict applies.
-    """
-    try:
-        parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
-    except HfGateError:
-        return CurrentVerdicts(None)
-    is_readable = folder is not None and None not in parsed
-    return CurrentVerdicts([policy for policy in parsed if policy is not None] if is_readable else None)
-
-
 def load_policies(workspace: Workspace) -> PolicyBundle:
     """Read policies and tables. Raises UsageError with the first error in a policy file."""
     location, store = workspace.location, workspace.store
@@ -134,11 +122,23 @@ def _check_policies(
 ) -> tuple[Policy, ...]:
     """Check policies with the gate forms of the repos, and fill in the templates. Decisions check them again and again."""
     folder = WorkspaceFolder(Path(), config.value, UTC, {name: parsed.value for name, parsed in files})
-    policies, problems = folder.check({repo: form_from_json(card) for repo, card in cards})
+    policies, problems = _check_folder(folder, {repo: form_from_json(card) for repo, card in cards})
     if wrong := [format_problem(each) for each in problems if each.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
     return tuple(fill_templates(policy, config.value.templates) for policy in policies)
+
+
+def _check_folder(
+    folder: WorkspaceFolder, forms: Mapping[str, GateForm]
+) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
+    """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path.
+
+    Past dates are no errors here: a policy keeps working when its date has come, and people decide.
+    """
+    each = [check_policy(parsed, config=folder.config, forms=forms) for parsed in folder.files.values()]
+    problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
+    return tuple(one.policy for one in each if one.policy is not None), problems
 
 
 @lru_cache(maxsize=4)

@@ -11,7 +11,8 @@ from typing import Final
 from ..domain.rows import RepoRow
 from ..errors import HfGateError
 from . import setting_keys
-from .evaluation import CurrentVerdicts, RepoPolicies
+from .current_verdicts import CurrentVerdicts
+from .evaluation import RepoPolicies
 from .evaluation_pool import EvaluationPool
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import CONFIG_FILE, Workspace

@@ -23,7 +23,7 @@ from .records import (
 
 if TYPE_CHECKING:
     from ..domain.rows import RequestRow
-    from .evaluation import CurrentVerdicts
+    from .current_verdicts import CurrentVerdicts
     from .records import Quality
 
 

@@ -13,7 +13,7 @@ import msgspec
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..store.export import StoreReader
 from .assignments import pair_with_details
-from .evaluation import CurrentVerdicts
+from .current_verdicts import CurrentVerdicts
 from .ledger_files import checkpoint_to_dict, export_ledger
 from .request_record_builders import exported_request
 from .workspace import Workspace

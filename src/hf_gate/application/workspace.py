@@ -76,15 +76,21 @@ class Workspace:
         *,
         clock: ClockPort,
         open_hub: Callable[[], Hub],
+        is_hub_open: Callable[[], bool] = lambda: True,
         reopen: Callable[[], Workspace] | None = None,
     ) -> None:
         self.settings, self.location, self.store, self.clock = settings, location, store, clock
-        self.reopen, self._open_hub = reopen, open_hub
+        self.reopen, self._open_hub, self._is_hub_open = reopen, open_hub, is_hub_open
 
     @cached_property
     def hub(self) -> Hub:
         """The Hub client."""
         return self._open_hub()
+
+    @property
+    def measured_skew(self) -> float | None:
+        """Seconds that the Hub's clock is ahead, if a call has measured it; this does not load the Hub client."""
+        return self.hub.skew if self._is_hub_open() else None
 
     @cached_property
     def zone(self) -> tzinfo:

@@ -127,7 +127,7 @@ def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
 
 def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
     from ..application.assignments import pair_with_details
-    from ..application.policy_bundle import read_current_verdicts
+    from ..application.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
     pairs = pair_with_details(workspace, _attempts(workspace, user, repo), workspace.now())
@@ -167,7 +167,7 @@ def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iter
 
 def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
     from ..application.approvals import read_member_names
-    from ..application.policy_bundle import read_current_verdicts
+    from ..application.current_verdicts import read_current_verdicts
 
     who, names_by_id = attempts[-1].person, read_member_names(workspace.store)
     known = who.identity

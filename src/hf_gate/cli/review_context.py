@@ -142,7 +142,7 @@ class ReviewContext:
         """Return the recorded verdict if it still applies."""
         if self._workspace is None:
             return None
-        from ..application.policy_bundle import read_current_verdicts
+        from ..application.current_verdicts import read_current_verdicts
 
         return read_current_verdicts(self._workspace.location.folder).verdict_of(row)
 

@@ -121,7 +121,7 @@ def _current_request(
     """Return the request from the Hub with the stored verdict; if no list contains it, return the stored request."""
     from ..application.approval_status import read_approvals_record
     from ..application.assignments import pair_with_details
-    from ..application.policy_bundle import read_current_verdicts
+    from ..application.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
     details = NO_DETAILS

@@ -68,7 +68,7 @@ class StoreListing:
 
     def __init__(self, workspace: Workspace, repos: Sequence[RepoRow], arguments: ListingQuery, asker: str) -> None:
         from ..application.approval_status import resolve_approvals
-        from ..application.policy_bundle import read_current_verdicts
+        from ..application.current_verdicts import read_current_verdicts
 
         self.workspace, self.repos, self.arguments = workspace, repos, arguments
         own = parse_query(arguments.query)

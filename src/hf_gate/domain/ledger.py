@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-import msgspec
+from msgspec import Struct
 
 from .events import canonical_json
 from .ids import Repo, RepoType
@@ -16,7 +16,7 @@ WORKSPACE_CHAIN: Final = "desk"
 """The chain of entries that do not belong to a single repo: promotions, approvals, ends of runs."""
 
 
-class LedgerLink(msgspec.Struct, frozen=True, gc=False):
+class LedgerLink(Struct, frozen=True, gc=False):
     """The public columns of one entry, as stored."""
 
     chain: str  # `models/ns/name`, `datasets/ns/name`, or `desk`

@@ -34,6 +34,8 @@ _LIMIT = 200
 
 def country_key(text: str) -> str:
     """Normalise a country name: ignore case, accents, dots and a leading article."""
+    if text.isascii():
+        return " ".join(text.lower().translate(_LETTERS).split()).removeprefix("the ")
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).casefold()
     plain = "".join(char for char in plain if not unicodedata.combining(char) or ord(char) > 0x0370)
     plain = unicodedata.normalize("NFC", plain)
@@ -45,6 +47,9 @@ def _letter(char: str) -> str:
     if char in ".'\u2019`\u02bb":
         return ""
     return char if unicodedata.category(char)[0] in "LMN" else " "
+
+
+_LETTERS = {code: _letter(chr(code)) for code in range(128)}
 
 
 def country_code(text: str, names: Mapping[str, str]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import time
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -126,12 +127,13 @@ class ParsedConfig(Struct, frozen=True):
     problems: tuple[PolicyProblem, ...] = ()
 
 
+@lru_cache(maxsize=8)
 def parse_config(
     text: str, source: str = "hf-gate.yaml", *, list_zones: Callable[[], Collection[str]] = tuple
 ) -> ParsedConfig:
     """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if there are none, any name is accepted.
 
-    Never raises.
+    A text that did not change is not parsed again: commands read it for the store, and again with the policies. Never raises.
     """
     read = read_yaml(text, source)
     if read.problems:

@@ -98,12 +98,14 @@ class DomainLists:
     def versions(self) -> tuple[ListVersion, ...]:
         """Return each list with its version and size, for `doctor` and the ledger."""
         counts = _shipped_counts() | {"suffixes": _suffix_count(), "countries": len(self.countries)}
-        versions = {
-            **self._versions,
-            "countries": f"iso3166-{_package_version('iso3166')}+{_file_version(_read_file('countries'))}",
-        }
         own = {name: each.count for name, each in self._own.items()}
+        versions = self.version_names()
         return tuple(ListVersion(name, versions[name], counts[name] + own.get(name, 0)) for name in versions)
+
+    def version_names(self) -> Mapping[str, str]:
+        """Return the version of each list by its name. Counting what the lists contain would take 20 ms more."""
+        countries = f"iso3166-{_package_version('iso3166')}+{_file_version(_read_file('countries'))}"
+        return {**self._versions, "countries": countries}
 
     @cached_property
     def _versions(self) -> Mapping[str, str]:

@@ -39,7 +39,7 @@ class FactSources:
 
     def list_versions(self) -> Mapping[str, str]:
         """Return the version of each list, for the ledger."""
-        return {each.name: each.version for each in self._lists.versions()}
+        return self._lists.version_names()
 
     def profile(self, person: Person, stored: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
         """Return a stored profile, without a call to the Hub."""

@@ -12,13 +12,11 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ..domain.forms import GateForm
 from ..errors import UsageError
 from ..policy.model import Policy, PolicyProblem, TableSpec
-from ..policy.policy_checker import check_policy, check_unique_names
 from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
-from ..policy.workspace_config import ParsedConfig, WorkspaceConfig, parse_config
+from ..policy.workspace_config import WorkspaceConfig, parse_config
 from .table_files import inline_table, is_own_file, load_table
 from .time_zones import TimeZones
 
@@ -34,20 +32,6 @@ class WorkspaceFolder(Struct, frozen=True):
     zone: tzinfo
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
-    def check(self, forms: Mapping[str, GateForm]) -> tuple[tuple[Policy, ...], tuple[PolicyProblem, ...]]:
-        """Check all policies; return those without errors, and all problems. `forms` are keyed by repo path.
-
-        Past dates are no errors here: a policy keeps working when its date has come, and people decide.
-        """
-        each = [check_policy(parsed, config=self.config, forms=forms) for parsed in self.files.values()]
-        problems = (*(problem for one in each for problem in one.problems), *check_unique_names(each))
-        return tuple(one.policy for one in each if one.policy is not None), problems
-
-
-@lru_cache(maxsize=8)
-def _parse_config(text: str) -> ParsedConfig:
-    return parse_config(text, CONFIG_NAME, list_zones=TimeZones)
-
 
 _parse_policy: Final = lru_cache(maxsize=32)(parse_policy)
 
@@ -55,9 +39,9 @@ _parse_policy: Final = lru_cache(maxsize=32)(parse_policy)
 def read_folder(path: Path) -> WorkspaceFolder:
     """Read hf-gate.yaml and the policies. Texts that did not change are not parsed again.
 
-    Raises UsageError for an invalid hf-gate.yaml; `check` reports policy problems.
+    Raises UsageError for an invalid hf-gate.yaml; `load_policies` reports policy problems.
     """
-    parsed = _parse_config(read_text(path / CONFIG_NAME))
+    parsed = parse_config(read_text(path / CONFIG_NAME), CONFIG_NAME, list_zones=TimeZones)
     if parsed.config is None:
         raise UsageError("\n".join(format_problem(problem) for problem in parsed.problems if problem.is_error))
     desk = parsed.config

@@ -8,7 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
-from ..application.evaluation import CurrentVerdicts, RepoPolicies, build_inputs
+from ..application.current_verdicts import CurrentVerdicts
+from ..application.evaluation import RepoPolicies, build_inputs
 from ..domain.hand_terms import HandTerms
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
