@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         WrongRepoType,
     )
     from .hub.async_client import AsyncHub
+    from .hub.async_listing import AsyncListing
     from .hub.client import Hub
     from .hub.hf_functions import (
         accept_access_request,
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
         reset_access_request,
         revoke_access,
     )
-    from .hub.listing import AsyncListing, Listing
+    from .hub.listing import Listing
     from .protocol.codec import Quarantined
     from .protocol.flows.listing import Head
     from .protocol.flows.lookup import Found
@@ -141,7 +142,8 @@ _HOMES: Final = {name: "errors" for name in __all__ if name != "__version__"} | 
         "hub.async_client": ("AsyncHub",),
         "hub.client": ("Hub",),
         "hub.hf_functions": (name for name in __all__ if name.endswith(("_access_request", "_requests", "_access"))),
-        "hub.listing": ("AsyncListing", "Listing"),
+        "hub.async_listing": ("AsyncListing",),
+        "hub.listing": ("Listing",),
         "protocol.codec": ("Quarantined",),
         "protocol.flows.listing": ("Head",),
         "protocol.flows.lookup": ("Found",),

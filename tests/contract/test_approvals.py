@@ -11,6 +11,7 @@ import pytest
 
 from hf_gate.application import setting_keys
 from hf_gate.application.approval_alarms import close_alarm, list_open_alarms, raise_approval_alarms
+from hf_gate.application.approval_needs import SingleNeeds, read_needs
 from hf_gate.application.approvals import as_approver, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
@@ -211,6 +212,24 @@ def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: 
     use(scene, DOUBLE.replace("reviewers: 2", line))
     first = decide(scene, OWNER)
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+
+
+@pytest.mark.parametrize(
+    ("line", "can_ask"),
+    [
+        ("# reviewers: 2", False),
+        ("\t # for our reviewers", False),
+        ("reviewers: 2 # both", True),
+        ("# both\u0085reviewers: 2", True),
+        ("# both\u2028reviewers: 2", True),
+        ("# both\rreviewers: 2", True),
+    ],
+)
+def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_people(
+    scene: Scene, line: str, *, can_ask: bool
+) -> None:
+    desk_folder(scene.folder, f"version: [\n{line}\n")  # such a file would block every acceptance, if it could ask
+    assert isinstance(read_needs(scene.workspace), SingleNeeds) is not can_ask
 
 
 def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: Scene) -> None:

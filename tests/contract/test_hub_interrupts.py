@@ -16,11 +16,12 @@ import pytest
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed
 from hf_gate.errors import HfGateError, HubUnavailable, InsecureEndpoint, OutcomeUnknown
 from hf_gate.hub.async_driver import CallQueues
+from hf_gate.hub.async_transport import AsyncTransport
 from hf_gate.hub.budget import CallBudget
 from hf_gate.hub.clock import RealClock
 from hf_gate.hub.driver import Driver
 from hf_gate.hub.errors import to_huggingface_error
-from hf_gate.hub.transport import AsyncTransport, BlockingTransport, HubConnection
+from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.protocol.pacing import WaitReason
 

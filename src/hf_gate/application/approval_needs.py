@@ -108,6 +108,15 @@ def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
             continue
         except OSError:
             return True
-        if any(sign in content for sign in _SIGNS):
+        if any(sign in content for sign in _SIGNS) and any(sign in _without_comments(content) for sign in _SIGNS):
             return True
     return False
+
+
+def _without_comments(content: bytes) -> bytes:
+    """Return a file without lines that begin with `#`. No such line is part of a key, also not of one on several lines.
+
+    Text has at least the line ends of YAML, so a line that YAML reads is never taken for the rest of a comment.
+    """
+    lines = content.decode("utf-8", "replace").splitlines(keepends=True)
+    return "".join(line for line in lines if not line.lstrip().startswith("#")).encode()

@@ -36,8 +36,7 @@ from ..store.plans_and_runs import PlansAndRuns
 from ..store.runs import read_runs_since
 from ..store.store import Store
 from . import setting_keys
-from .approvals import ApprovalGate, read_deciders
-from .decision_sender import DecisionSender
+from .approvals import read_deciders
 from .runs import is_over
 from .workspace import Workspace
 
@@ -369,15 +368,6 @@ class Membership:
                 f"Nothing was decided. {need.why}",
                 hint=f"Select the requests and press {verb.capitalize()} to make a plan. {need.team.describe_next_step()}",
             )
-
-    def make_decision_sender(self, actor: str, member: str | None = None) -> DecisionSender:
-        """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
-        found, author, desk = self.find_by_id(member), RunAuthor(member=member), self.workspace
-        if found is not None:
-            is_free = self.read_team(found).is_alone
-            author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
-        gate = ApprovalGate(desk)
-        return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, gate, author=author)
 
 
 @lru_cache(8192)

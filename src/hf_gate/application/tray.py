@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, end_of_terms
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
-from ..domain.members import Member
+from ..domain.members import Member, RunAuthor
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target, target_of
 from ..domain.rows import ChangeRow, RequestRow
@@ -25,7 +25,8 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import ACCEPT, VERBS, QueuedDecision
 from ..errors import HfGateError, NotAllowed, UsageError
 from .approval_status import read_approval_status
-from .approvals import as_approver
+from .approvals import ApprovalGate, as_approver
+from .decision_sender import DecisionSender
 from .decisions import Choice, DecisionTarget
 from .members import Membership
 from .run_executor import RunExecutor
@@ -204,7 +205,7 @@ class TrayService(Struct):
         ]
         chosen = first.until if first.hand_terms is None else None
         try:
-            decided = self.membership.make_decision_sender(first.actor, first.member).decide(
+            decided = _make_decision_sender(self.membership, first.actor, first.member).decide(
                 targets, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
             )
         except HfGateError as problem:
@@ -268,7 +269,7 @@ class TrayService(Struct):
             self.workspace.tray.set_run([item.id for item in items], None)
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
-            direct = self.membership.make_decision_sender(run.actor, run.member)
+            direct = _make_decision_sender(self.membership, run.actor, run.member)
             RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone, direct.approvals).settle_and_keep(
                 run
             )
@@ -313,3 +314,13 @@ def _describe_difference(row: RequestRow | None) -> str:
     if row is None:
         return "it is no longer in the store"
     return f"it is {row.state.status} now" if row.state.status != Status.PENDING else "its answers changed"
+
+
+def _make_decision_sender(membership: Membership, actor: str, member: str | None = None) -> DecisionSender:
+    """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
+    found, author, desk = membership.find_by_id(member), RunAuthor(member=member), membership.workspace
+    if found is not None:
+        is_free = membership.read_team(found).is_alone
+        author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
+    gate = ApprovalGate(desk)
+    return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, gate, author=author)

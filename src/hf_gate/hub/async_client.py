@@ -17,6 +17,8 @@ from ..protocol.flows import bulk, repos
 from ..protocol.flows.calls import Flow, T
 from ..protocol.flows.listing import list_requests
 from .async_driver import AsyncDriver, Items
+from .async_listing import AsyncListing
+from .async_transport import AsyncTransport
 from .client import Hub, P
 from .client_base import (
     HubBase,
@@ -27,8 +29,7 @@ from .client_base import (
     show_result,
 )
 from .credentials import check_online
-from .listing import AsyncListing
-from .transport import AsyncTransport, HubConnection
+from .transport import HubConnection
 
 
 def make_async(method: Callable[Concatenate[Hub, P], T]) -> Callable[Concatenate[AsyncHub, P], Coroutine[Any, Any, T]]:

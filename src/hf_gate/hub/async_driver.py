@@ -26,10 +26,10 @@ from ..protocol.messages import (
     StartCall,
     TakeItems,
 )
+from .async_transport import AsyncTransport
 from .budget import CallBudget, seconds_left
 from .clock import Clock
 from .errors import to_huggingface_error
-from .transport import AsyncTransport
 
 Items = Iterable[Any] | AsyncIterable[Any]
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from ..domain.completeness import NOT_READ, Completeness
@@ -15,7 +14,7 @@ from ..domain.requests import AccessRequest
 from ..protocol.codec import Quarantined, RequestPage
 
 
-class _ListingState:
+class ListingState:
     """The common state of blocking and async listings."""
 
     repo: Repo
@@ -50,7 +49,7 @@ class _ListingState:
         self.quarantined.extend(page.quarantined)
 
 
-class Listing(_ListingState, Iterator[AccessRequest]):
+class Listing(ListingState, Iterator[AccessRequest]):
     """An iterator over requests that reads at most one page ahead.
 
     After the end, `completeness` says whether the listing is proved complete, and if not, why not. `quarantined`
@@ -103,54 +102,3 @@ class Listing(_ListingState, Iterator[AccessRequest]):
         with self._lock:
             self.is_open = False
             self._pages.close()
-
-
-class AsyncListing(_ListingState, AsyncIterator[AccessRequest]):
-    """An async iterator over requests; see `Listing`."""
-
-    def __init__(
-        self, repo: Repo, status: str, start: Callable[[Callable[[Any], None]], AsyncGenerator[RequestPage, None]]
-    ) -> None:
-        super().__init__(repo, status)
-        # Held while one page is read, never while the caller has a row. Reading a page runs no code of the caller, so
-        # this cannot deadlock with a write that the caller makes because of a row.
-        self._lock = asyncio.Lock()
-        self._pages = start(self._end)
-
-    async def __anext__(self) -> AccessRequest:
-        while not self._rows:
-            async with self._lock:
-                if not self._rows:  # another task may have read a page meanwhile
-                    await self._read_page()
-        return self._rows.popleft()
-
-    async def _read_page(self) -> None:
-        self.is_open = True
-        try:
-            self._add(await anext(self._pages))
-        except StopAsyncIteration:
-            self.is_open = False
-            raise
-        except BaseException as error:
-            self._fail(error)
-            raise
-
-    async def read_ahead(self) -> None:
-        """Read the rest of a started listing into memory."""
-        while self.is_open:
-            async with self._lock:
-                try:
-                    if self.is_open:
-                        await self._read_page()
-                except StopAsyncIteration:
-                    return
-
-    async def to_rows(self) -> list[dict[str, Cell]]:
-        """Read the rest and return flat dicts; see `Listing.to_rows`."""
-        return flat_rows([request async for request in self])
-
-    async def aclose(self) -> None:
-        """Stop reading."""
-        async with self._lock:
-            self.is_open = False
-            await self._pages.aclose()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import os
 import sys
@@ -19,7 +18,7 @@ from ..errors import UsageError
 from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from .clock import Clock
 from .credentials import Secret, is_loopback
-from .deadlines import Deadline, DeadlineTransport, tls_context
+from .deadlines import Deadline, DeadlineTransport
 
 _UNSENT = (
     httpx2.ConnectError,
@@ -28,7 +27,7 @@ _UNSENT = (
     httpx2.UnsupportedProtocol,
     httpx2.ProxyError,  # the proxy refused the tunnel, before any call
 )
-_LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
@@ -117,7 +116,7 @@ def find_proxy(origin: str) -> httpx2.Proxy | None:
     )
 
 
-def _reject_cookies() -> CookieJar:
+def reject_cookies() -> CookieJar:
     """Return a cookie jar that stores nothing, so that calls share no state."""
     return CookieJar(DefaultCookiePolicy(allowed_domains=()))
 
@@ -129,10 +128,10 @@ class BlockingTransport:
         self._connection, self._monotonic = connection, monotonic
         self._deadline = Deadline()
         self._client = httpx2.Client(
-            transport=DeadlineTransport(self._deadline, _LIMITS, find_proxy(connection.origin)),
+            transport=DeadlineTransport(self._deadline, LIMITS, find_proxy(connection.origin)),
             timeout=connection.build_timeouts(),
             follow_redirects=False,
-            cookies=_reject_cookies(),
+            cookies=reject_cookies(),
         )
 
     def exchange(
@@ -167,48 +166,3 @@ class BlockingTransport:
     def close(self) -> None:
         """Close all connections."""
         self._client.close()
-
-
-class AsyncTransport:
-    """Exchanges calls on one event loop."""
-
-    def __init__(self, connection: HubConnection) -> None:
-        self._connection = connection
-        self._client = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(
-                verify=tls_context(), limits=_LIMITS, proxy=find_proxy(connection.origin)
-            ),
-            timeout=connection.build_timeouts(),
-            follow_redirects=False,
-            cookies=_reject_cookies(),
-        )
-
-    async def exchange(self, send: HubCall, within: float = math.inf) -> Answer:
-        """Send one call and return its answer within `within` seconds; failures are answers too."""
-        limit = min(self._connection.max_call_s, within)
-        try:
-            async with asyncio.timeout(limit):
-                return await self._exchange(send)
-        except TimeoutError:
-            return self._connection.too_slow_reply(limit)
-
-    async def _exchange(self, send: HubCall) -> Answer:
-        connection = self._connection
-        url, headers = connection.origin + send.path, connection.build_headers(send)
-        try:
-            sent = connection.clock.now()
-            async with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
-                connection.clock.record_skew(response.headers, sent)
-                chunks, size = [], 0
-                async for chunk in response.aiter_bytes():
-                    size += len(chunk)
-                    chunks.append(chunk)
-                    if size > send.max_bytes:
-                        return connection.too_large_reply(send)
-                return connection.build_reply(response, b"".join(chunks))
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
-            return connection.failure_reply(problem)
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.aclose()
