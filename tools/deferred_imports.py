@@ -73,7 +73,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.turn_log": "runs turns; loads all of planning",
     "hf_gate.application.unattended": "loads the store",
     "hf_gate.application.inputs": "parses what people type; loads policies' literals",
-    "hf_gate.application.last_transition": "loads the store",
+    "hf_gate.application.ledger_entries": "loads the store",
     "hf_gate.application.ledger_files": "loads the events and the store's rows",
     "hf_gate.application.ledger_verification": "loads the events and their folds",
     "hf_gate.application.members": "loads runs and the store",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.evaluated_parts import AllowAll
-from hf_gate.application.evaluation_basis import compute_basis
-from hf_gate.application.evaluation_recorder import EvaluationRecorder
+from hf_gate.application.evaluation_times import compute_basis
+from hf_gate.application.plan_lists import EvaluationRecorder
 from hf_gate.domain import events as e
 from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
 from hf_gate.plan.model import Change

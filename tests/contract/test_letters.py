@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
-from hf_gate.application.ready_texts import LANGUAGES
+from hf_gate.application.reason_texts import LANGUAGES
 from hf_gate.application.unattended import start_unattended, stop_unattended
 from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths

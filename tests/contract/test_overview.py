@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from hf_gate.application.overview import mask_small_counts, read_overview
-from hf_gate.application.overview_records import OverviewRecord, WeekRecord
+from hf_gate.application.overview import OverviewRecord, WeekRecord, mask_small_counts, read_overview
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, StatusMoved, VerdictReached
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store

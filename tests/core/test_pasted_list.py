@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.pasted_list import MAX_ENTRIES, EntryKind, parse_pasted_list
+from hf_gate.application.list_lookup import MAX_ENTRIES, EntryKind, parse_pasted_list
 from hf_gate.errors import UsageError
 
 NAME, ADDRESS, ID, UNREADABLE = EntryKind.NAME, EntryKind.ADDRESS, EntryKind.ID, EntryKind.UNREADABLE

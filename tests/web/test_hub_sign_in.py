@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from msgspec.structs import replace as struct_replace
 
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.sign_in_organizations import forget_organizations
+from hf_gate.application.sign_in import forget_organizations
 from hf_gate.domain.members import Member, MemberOrigin, MemberRole
 from hf_gate.domain.sign_in import HubIdentity, find_role
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin

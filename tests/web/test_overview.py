@@ -9,7 +9,7 @@ from html import unescape
 from xml.etree import ElementTree as ET
 
 from hf_gate import Hub
-from hf_gate.application.overview_records import OverviewRecord
+from hf_gate.application.overview import OverviewRecord
 from hf_gate.application.records import keys_of
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import GrantDated, LedgerEntry

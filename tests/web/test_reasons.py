@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.ready_texts import LANGUAGES, READY_TEXTS
-from hf_gate.application.reason_texts import list_ready_texts
+from hf_gate.application.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
 from hf_gate.domain.requests import check_reason
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
 

@@ -12,7 +12,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from hf_gate.application.overview_records import OverviewRecord
+from hf_gate.application.overview import OverviewRecord
 from hf_gate.application.policy_records import PolicyRecord, ProblemRecord
 from hf_gate.application.record_files import SPREAD
 from hf_gate.application.records import (

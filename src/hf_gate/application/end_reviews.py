@@ -40,7 +40,7 @@ from ..store.grant_terms import (
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
 from .evaluated_tables import LookupHasher, note_tables
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
-from .evaluation_basis import compute_basis
+from .evaluation_times import compute_basis
 from .policy_bundle import PolicyBundle
 from .workspace import Workspace
 

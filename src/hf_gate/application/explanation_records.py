@@ -17,7 +17,7 @@ from .records import Count, Record, TermsRecord, Time
 if TYPE_CHECKING:
     from ..policy.model import Abstention, ConditionTrace, Fact, RuleTrace, Verdict, WaitEnd
     from .evaluation import Evaluation
-    from .last_transition import LastTransition
+    from .ledger_entries import LastTransition
 
 
 class OpinionRecord(Record, frozen=True, kw_only=True):

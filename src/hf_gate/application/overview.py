@@ -1,12 +1,13 @@
-"""The overview: how many requests wait and how long, who answered, which rules decide, what ends soon, what is unproved."""
+"""The overview and its records: how many requests wait and how long, who answered, which rules decide, and what ends soon."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
+from msgspec import Meta
 from msgspec.structs import asdict, replace
 
 from ..domain.activity import (
@@ -17,13 +18,82 @@ from ..domain.activity import (
     week_of,
     week_start,
 )
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.rows import RepoRow, WeeklyCount
 from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..store.store import Store
 from ..store.weekly import read_weekly_counts
-from .overview_records import EndsRecord, OverviewCell, OverviewRecord, RuleUseRecord, UnprovedRecord, WeekRecord
-from .records import Record
+from .records import Count, Record
+
+# ---- records ---------------------------------------------------------------------------------------------------------
+
+
+MaskedCount = Annotated[Count | None, Meta(description="null: fewer than 5, hidden from viewers")]
+
+
+class WeekRecord(Record, frozen=True, kw_only=True):
+    """What happened in one week."""
+
+    starts: Annotated[str, Meta(description="the Monday (UTC)")]
+    asked: MaskedCount
+    answered: MaskedCount
+    by_people: MaskedCount
+    by_rules: MaskedCount
+    outside: Annotated[Count | None, Meta(description="by another tool, or before the first sync")]
+
+
+class RuleUseRecord(Record, frozen=True, kw_only=True):
+    """How often a rule decided, and how often a person changed its decision."""
+
+    policy: str
+    rule: str
+    decided: MaskedCount
+    reversed: MaskedCount
+
+
+class EndsRecord(Record, frozen=True, kw_only=True):
+    """How many grants end in a week."""
+
+    starts: Annotated[str, Meta(description="the Monday (UTC)")]
+    ends: MaskedCount
+
+
+class UnprovedRecord(Record, frozen=True, kw_only=True):
+    """A repo whose lists are not proved to be complete."""
+
+    repo: str
+    repo_type: RepoType
+    why: str
+
+
+class OverviewRecord(Record, frozen=True, kw_only=True):
+    """Numbers of the last weeks, without personal data."""
+
+    as_of: Annotated[str, Meta(description="the day (UTC)")]
+    repos: Count
+    waiting: Count
+    oldest: Annotated[str | None, Meta(description="the day (UTC) on which the oldest of them asked")]
+    wait_median_s: Annotated[Count | None, Meta(description="of those who asked in these weeks; within 12 %")]
+    wait_p95_s: Annotated[Count | None, Meta(description="as wait_median_s")]
+    waits_ended: MaskedCount
+    waits_open: Annotated[Count | None, Meta(description="how many of them still wait; their wait so far counts")]
+    weeks: list[WeekRecord]
+    rules: list[RuleUseRecord]
+    ends: list[EndsRecord]
+    unproved: list[UnprovedRecord]
+
+
+class OverviewCell(Record, frozen=True, kw_only=True):
+    """One value of the overview, for CSV."""
+
+    part: Annotated[str, Meta(description="total, week, rule, end or unproved")]
+    key: Annotated[str, Meta(description="the Monday, policy/rule, or repo; empty for totals")]
+    name: str
+    value: str | int | None
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
 
 WEEKS: Final = 26
 ENDS_AHEAD: Final = timedelta(days=90)

@@ -17,7 +17,7 @@ from ..policy.tables import NO_ACCOUNT, TableRow
 from .own_tables import OwnTable, name_row
 from .records import Count, Record, Time
 from .table_effects import TableEffect
-from .table_matches import ImportMatches, Proposal
+from .table_imports import ImportMatches, Proposal
 
 MAX_LISTED: Final = 1_000
 State = Literal["valid", "expired", "later", "unknown"]

@@ -30,7 +30,7 @@ from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.evaluation import Evaluation, RepoPolicies
-    from ..application.last_transition import LastTransition
+    from ..application.ledger_entries import LastTransition
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
     from ..domain.request_state import RequestState
@@ -61,7 +61,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
     from ..application.explanation_records import explanation_record
-    from ..application.last_transition import last_transition
+    from ..application.ledger_entries import last_transition
     from ..application.policy_bundle import load_policies
 
     found = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)

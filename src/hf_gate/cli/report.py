@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.overview_records import OverviewCell, OverviewRecord
+from ..application.overview import OverviewCell, OverviewRecord
 from ..application.past_records import AccessRecord
 from ..application.record_files import csv_lines
 from ..domain.display_text import pluralize
@@ -23,7 +23,7 @@ from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.as_of import PastView
-    from ..application.overview_records import WeekRecord
+    from ..application.overview import WeekRecord
 
 
 report = GateGroup(

@@ -11,8 +11,7 @@ import click
 from msgspec import Struct, field
 
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
-from ..application.ready_texts import LANGUAGES
-from ..application.reason_texts import list_ready_texts
+from ..application.reason_texts import LANGUAGES, list_ready_texts
 from ..application.record_builders import outcome_record
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.hand_terms import GrantEnd, end_of_terms

@@ -10,9 +10,9 @@ import msgspec
 from ..application.explanation_records import ExplanationRecord
 from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
-from ..application.overview_records import OverviewRecord
+from ..application.overview import OverviewRecord
 from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
-from ..application.person_records import PersonExportRecord
+from ..application.person_export import PersonExportRecord
 from ..application.policy_records import PolicyRecord, ProblemRecord
 from ..application.records import (
     AttemptRecord,

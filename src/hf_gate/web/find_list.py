@@ -11,8 +11,16 @@ from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.grants_in_advance import Grant, create_grant_run
-from ..application.list_lookup import EntryState, FoundEntry, ListScope, count_states, find_list
-from ..application.pasted_list import MAX_ENTRIES, MAX_TEXT, parse_pasted_list
+from ..application.list_lookup import (
+    MAX_ENTRIES,
+    MAX_TEXT,
+    EntryState,
+    FoundEntry,
+    ListScope,
+    count_states,
+    find_list,
+    parse_pasted_list,
+)
 from ..application.targets import USERNAME
 from ..application.workspace import new_id
 from ..domain.hand_terms import NO_END_WORD, GrantEnd

@@ -10,8 +10,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 from starlette.responses import Response
 
-from ..application.overview import mask_small_counts, overview_cells, read_overview
-from ..application.overview_records import OverviewCell, OverviewRecord
+from ..application.overview import OverviewCell, OverviewRecord, mask_small_counts, overview_cells, read_overview
 from ..application.record_files import csv_lines
 from ..domain.display_text import to_json
 from .approvals import describe_open_alarms

@@ -14,7 +14,7 @@ from starlette.responses import RedirectResponse, Response
 from .. import bootstrap
 from ..application.assignments import pair_with_details
 from ..application.erasure import check_erasable, erase, preview_erasure
-from ..application.last_transition import LastTransition, last_transition
+from ..application.ledger_entries import LastTransition, last_transition
 from ..application.owner_files import list_owner_files
 from ..application.person_export import export_person, json_document, render_page
 from ..application.record_builders import person_record

@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from ..application.inputs import ReasonTemplate, texts_by_language
-from ..application.ready_texts import LANGUAGES
-from ..application.reason_texts import list_ready_texts, list_reason_texts
+from ..application.reason_texts import LANGUAGES, list_ready_texts, list_reason_texts
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERBS_WITH_REASON
 from ..domain.requests import check_reason

@@ -11,7 +11,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.approvals import read_member_names
-from ..application.last_transition import last_transition
+from ..application.ledger_entries import last_transition
 from ..domain.event_descriptions import describe_event
 from ..domain.events import ChangeSettled, ChangeStarted, EventKind, RequestAssigned, StatusMoved, decode_event
 from ..domain.forms import collapse_whitespace

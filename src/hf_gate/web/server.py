@@ -19,7 +19,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
-from ..application.sign_in_organizations import forget_organizations
+from ..application.sign_in import forget_organizations
 from ..domain.ids import Repo
 from ..domain.network_hosts import is_loopback_host
 from ..errors import UsageError
