@@ -73,8 +73,6 @@ class _Watched:
 
 
 class _WatchedRow(StoredRequest):
-    __slots__ = ()
-
     def __getattribute__(self, name: str) -> object:
         if name in {"asked_ms", "account"}:
             _Watched.looked_at += 1
