@@ -22,11 +22,11 @@ from hf_gate.localhub.generator import (
     PRESETS,
     GeneratedData,
     GeneratedRequest,
-    InventedAccount,
     encode_oracle_line,
     generate_data,
 )
 from hf_gate.localhub.hostile_texts import BY_KIND, HOSTILE, LONGEST
+from hf_gate.localhub.records import HubAccount
 from hf_gate.localhub.request_schedule import Timeline
 from hf_gate.localhub.text_pools import load_pools
 
@@ -103,7 +103,7 @@ def check_accounts(drawn: GeneratedData) -> None:
         assert re.fullmatch(r"[A-Za-z0-9][\w.-]{1,41}", account.username)
         assert account.email is None or _is_allowed(account.email), account.email
         assert len(account.fullname) <= 96
-        assert set(account.verified_orgs) <= {org.name for org in account.orgs}
+        assert set(account.verified_orgs) <= {name for _, name, _ in account.orgs}
 
 
 def check_rows(drawn: GeneratedData, rows: list[GeneratedRequest], now: int) -> None:
@@ -271,7 +271,7 @@ def test_people_ask_at_several_repos_and_some_have_two_accounts(
     assert _mailbox(one) == _mailbox(other)
 
 
-def _mailbox(account: InventedAccount) -> str:
+def _mailbox(account: HubAccount) -> str:
     local, _, domain = (account.email or "").lower().partition("@")
     return f"{local.partition('+')[0].replace('.', '')}@{domain}"
 
@@ -404,9 +404,8 @@ def test_nothing_of_the_truth_stands_in_what_goes_on_the_wire(
     consumer: tuple[GeneratedData, list[GeneratedRequest]],
 ) -> None:
     drawn, rows = consumer
-    assert {field.name for field in msgspec.structs.fields(InventedAccount)} == {
-        "id", "username", "fullname", "email", "is_pro", "verified_orgs", "orgs", "created_ms", "num_models", "num_datasets",
-        "num_followers", "country",
+    assert {field.name for field in msgspec.structs.fields(HubAccount)} == {
+        "id", "username", "fullname", "email", "kind", "is_pro", "verified_orgs", "orgs", "counts",
     }  # fmt: skip
     told = re.compile(r"hostile_kind|person_id|email_class|expected_role|\0missing")
     for row in rows:

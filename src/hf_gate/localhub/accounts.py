@@ -10,6 +10,7 @@ import msgspec
 
 from . import email_addresses
 from .hostile_texts import NAMES
+from .records import HubAccount
 from .text_pools import Country, Culture, Institution, Pools
 
 
@@ -112,32 +113,6 @@ def draw_username(rng: Random, name: InventedName, handles: dict[str, tuple[str,
 MAX_NAME: Final = 96
 
 
-class ProfileOrg(msgspec.Struct, frozen=True, gc=False):
-    id: str
-    name: str
-    fullname: str
-
-
-class InventedAccount(msgspec.Struct, frozen=True, gc=False):
-    """An account as the Hub knows it.
-
-    The first 8 digits of `id` are the time of creation in seconds; `country` is never sent.
-    """
-
-    id: str
-    username: str
-    fullname: str
-    email: str | None
-    is_pro: bool
-    verified_orgs: tuple[str, ...]
-    orgs: tuple[ProfileOrg, ...]
-    created_ms: int
-    num_models: int
-    num_datasets: int
-    num_followers: int
-    country: str
-
-
 class Persona(msgspec.Struct, frozen=True, gc=False):
     """The facts about an account's owner, used only for answers and the oracle.
 
@@ -178,7 +153,7 @@ class PersonGenerator:
     """Draws people from a seed; the same seed and the same calls give the same people."""
 
     def __init__(self, pools: Pools, rng: Random, preset: str, home: Institution | None = None) -> None:
-        self.accounts: list[InventedAccount] = []
+        self.accounts: list[HubAccount] = []
         self.personas: list[Persona] = []
         self._pools, self._rng, self._preset, self._home = pools, rng, preset, home
         self._seen: set[str] = set()
@@ -191,7 +166,7 @@ class PersonGenerator:
         for place in pools.places:
             for key in ((place.kind, place.country), (place.kind, "")):
                 self._places.setdefault(key, []).append(place)
-        self._orgs: dict[str, ProfileOrg] = {}
+        self._orgs: dict[str, tuple[str, str, str]] = {}  # id, name and full name
 
     def add_person(self, created_ms: int, *, course: tuple[Institution, str] | None = None) -> None:
         """Add a person; `course` is the university of a class and the text that the whole class sends."""
@@ -286,36 +261,31 @@ class PersonGenerator:
         self._seen.add(base.lower())
         return base
 
-    def _get_org(self, place: Institution) -> ProfileOrg:
+    def _get_org(self, place: Institution) -> tuple[str, str, str]:
         org = self._orgs.get(place.name)
         if org is None:
             second = 0x5F000000 + len(self._orgs) * 86_413
             identifier = f"{second:08x}{self._machines[0]}{len(self._orgs):06x}"
-            org = self._orgs[place.name] = ProfileOrg(identifier, place.staff[0].replace(".", "-"), place.name)
+            org = self._orgs[place.name] = (identifier, place.staff[0].replace(".", "-"), place.name)
         return org
 
     def _append_account(
         self, persona: Persona, username: str, fullname: str, email: str | None, created_ms: int
     ) -> None:
         r, index, human = self._rng.random, len(self.accounts), persona.kind != "bot"
-        orgs: tuple[ProfileOrg, ...] = (
-            (self._get_org(persona.institution),) if persona.institution is not None and r() < 0.07 else ()
-        )
-        verified = orgs and persona.mail in {"academic", "company"} and r() < 0.6
+        place = persona.institution
+        org = self._get_org(place) if place is not None and r() < 0.07 else None
+        is_verified = org is not None and persona.mail in {"academic", "company"} and r() < 0.6
         active = human and r() < 0.45
-        account = InventedAccount(
+        account = HubAccount(
             id=f"{created_ms // 1000:08x}{self._machines[index & 7]}{index * 7919 & 0xFFFFFF:06x}",
             username=username,
             fullname=fullname[:MAX_NAME],
             email=email,
             is_pro=human and r() < 0.04,
-            verified_orgs=(orgs[0].name,) if verified else (),
-            orgs=orgs,
-            created_ms=created_ms,
-            num_models=int(r() ** 4 * 60) if active else 0,
-            num_datasets=int(r() ** 5 * 25) if active else 0,
-            num_followers=int(r() ** 7 * 300) if active else 0,
-            country=persona.country.code,
+            verified_orgs=(org[1],) if org is not None and is_verified else (),
+            orgs=() if org is None else (org,),
+            counts=(int(r() ** 4 * 60), int(r() ** 5 * 25), int(r() ** 7 * 300)) if active else (0, 0, 0),
         )
         self.accounts.append(account)
         self.personas.append(persona)

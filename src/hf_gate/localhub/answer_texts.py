@@ -7,15 +7,16 @@ from random import Random
 from typing import Final, NamedTuple
 
 from ..domain.timestamps import DAY_MS
-from .accounts import InventedAccount, Persona
+from .accounts import Persona
 from .gates import DemoField, DemoGate
+from .records import HubAccount
 from .text_pools import Pools
 
 MISSING: Final = "\0missing"  # the answer is left out
 
 
 class Requester(NamedTuple):
-    account: InventedAccount
+    account: HubAccount
     persona: Persona
     asked_ms: int
 

@@ -14,11 +14,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain.timestamps import DAY_MS, HOUR_MS
-from .accounts import InventedAccount, Persona, PersonGenerator, ProfileOrg
+from .accounts import Persona, PersonGenerator
 from .answer_texts import Requester
 from .answers import FormFiller
 from .email_addresses import CLASSES
 from .gates import DemoGate, demo_gates
+from .records import HubAccount
 from .request_schedule import (
     BLOCK_SIZE,
     MINUTE,
@@ -35,9 +36,7 @@ __all__ = [
     "PRESETS",
     "GeneratedData",
     "GeneratedRequest",
-    "InventedAccount",
     "Persona",
-    "ProfileOrg",
     "encode_oracle_line",
     "generate_data",
 ]
@@ -166,7 +165,7 @@ class GeneratedData:
         self._roles = [{field.label: field.role for field in gate.fields} for gate in self.gates]
         self._machine, self._counter = f"{rng.getrandbits(40):010x}", rng.getrandbits(23)
         self._plans = RequestPlanner(crowd, rng, preset, now_ms, words).plan_repos(requests, self.gates)
-        self.accounts: list[InventedAccount] = crowd.accounts
+        self.accounts: list[HubAccount] = crowd.accounts
         self.personas: list[Persona] = crowd.personas
         self._blocks = split_into_blocks(self._plans)
         self._tied_times: dict[int, int] = {}

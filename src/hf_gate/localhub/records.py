@@ -14,7 +14,10 @@ from ..domain.lifecycle import STATUSES, Status
 
 
 class HubAccount(Struct, array_like=True, eq=False):
-    """A user or an organisation. The first 8 digits of `id` are the time of creation in seconds."""
+    """A user or an organisation. The first 8 digits of `id` are the time of creation in seconds.
+
+    `orgs` have id, name and full name; `counts` are those of models, datasets and followers.
+    """
 
     id: str
     username: str

@@ -57,21 +57,7 @@ def seed_world(
     first = frozenset(hub_repo.id for hub_repo in gates[:1])
     for name, permissions in REPO_TOKENS:
         _add_token(world, name, staff["owner"], "fineGrained", permissions, start_ms, first)
-    people = [
-        world.add_account(
-            HubAccount(
-                a.id,
-                a.username,
-                a.fullname,
-                a.email,
-                is_pro=a.is_pro,
-                verified_orgs=a.verified_orgs,
-                orgs=tuple((o.id, o.name, o.fullname) for o in a.orgs),
-                counts=(a.num_models, a.num_datasets, a.num_followers),
-            )
-        )
-        for a in generated_data.accounts
-    ]
+    people = [world.add_account(account) for account in generated_data.accounts]
     _load_requests(world, gates, people, generated_data.rows, staff["owner"])
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
     return world, generated_data
