@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from hf_gate.policy.evaluator import Evaluator
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression
-from hf_gate.policy.merged_conditions import merge_conditions
 from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from hf_gate.policy.opinions import NO_RULE
+from hf_gate.policy.rule_conditions import evaluate_condition
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, completed, facts, outcome, policies, trees, untold
 
 
@@ -63,18 +63,14 @@ def test_the_missing_facts_are_unknown_ones_and_enough(tree: Tree, known: dict[s
 
 
 @given(st.lists(st.tuples(st.none() | trees(), st.none() | trees()), min_size=1, max_size=40), facts())
-def test_many_conditions_in_one_program_find_the_rule_that_one_by_one_find(
+def test_many_conditions_that_share_their_facts_have_the_three_values_of_the_book(
     pairs: list[tuple[Tree | None, Tree | None]], known: dict[str, Fact]
 ) -> None:
-    conditions = [tuple(compiled(each) if each else None for each in pair) for pair in pairs]
-    merged = merge_conditions([(when, unless) for when, unless in conditions], DECLARED)
-    assert merged is not None
-    found = merged.first_match(bind_facts(known_values(known)))
-    values = [Tree("&&", (a or Tree("true"), Tree("!", (b or Tree("false"),)))).value(known) for a, b in pairs]
-    if found is not None:
-        assert not any(values[: found if found >= 0 else None])
-        assert None not in values[: found if found >= 0 else None]
-        assert found < 0 or values[found] is True
+    bound = bind_facts(known_values(known))
+    for when, unless in pairs:
+        condition = (compiled(when) if when else None, compiled(unless) if unless else None)
+        wanted = Tree("&&", (when or Tree("true"), Tree("!", (unless or Tree("false"),)))).value(known)
+        assert evaluate_condition(condition, bound).value is wanted
 
 
 # ---- one policy ----------------------------------------------------------------------------------------------------------

@@ -10,8 +10,8 @@ from hf_gate.policy.expression_checks import Comparison
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from hf_gate.policy.fact_table import fact_types
-from hf_gate.policy.merged_conditions import NO_MATCH, merge_conditions
 from hf_gate.policy.model import FactValue
+from hf_gate.policy.rule_conditions import evaluate_condition
 
 DECLARED = fact_types(tables=("dua", "partners"))
 
@@ -284,26 +284,27 @@ def test_a_let_says_in_which_one_a_mistake_is_and_no_later_one_is_known() -> Non
     assert caught.value.let == "a"
 
 
-# ---- merged ----------------------------------------------------------------------------------------------------------------
+# ---- conditions of rules -------------------------------------------------------------------------------------------------
 
 
-def test_merged_conditions_answer_the_first_that_holds() -> None:
-    sources = ["email.free // a comment", "email.academic ? tables.dua : false", "tables.partners"]
-    merged = merge_conditions([(compiled(each), None) for each in sources] + [(None, compiled("email.free"))], DECLARED)
-    assert merged is not None
-    no: dict[str, FactValue] = {"email.free": False, "email.academic": False, "tables.partners": False}
-    assert merged.first_match(bind_facts(no)) == 3
-    assert merged.first_match(bind_facts({**no, "email.academic": True, "tables.dua": True})) == 1
-    assert merged.first_match(bind_facts({"email.free": True})) == 0
-    assert merged.first_match(bind_facts({"email.free": False})) is None
-
-
-def test_forty_rules_are_merged_in_pieces() -> None:
-    merged = merge_conditions(
-        [(compiled(f"person.models == {n}"), compiled("email.free")) for n in range(40)], DECLARED
-    )
-    assert merged is not None
-    for n in (0, 14, 15, 39):
-        assert merged.first_match(bind_facts({"person.models": n, "email.free": False})) == n
-    assert merged.first_match(bind_facts({"person.models": 40, "email.free": False})) == NO_MATCH
-    assert merged.first_match(bind_facts({"person.models": 7, "email.free": True})) == NO_MATCH
+@pytest.mark.parametrize(
+    ("when", "unless", "facts", "value"),
+    [
+        (None, None, {}, True),
+        ("email.free // a comment", None, {"email.free": True}, True),
+        ("email.academic ? tables.dua : false", None, {"email.academic": True, "tables.dua": True}, True),
+        ("email.academic ? tables.dua : false", None, {"email.academic": False}, False),
+        (None, "email.free", {"email.free": False}, True),
+        (None, "email.free", {}, None),
+        ("person.models == 7", "email.free", {"person.models": 7, "email.free": False}, True),
+        ("person.models == 7", "email.free", {"person.models": 7, "email.free": True}, False),
+        ("person.models == 7", "email.free", {"person.models": 40}, False),
+        ("person.models == 7", "email.free", {"email.free": True}, False),
+        ("person.models == 7", "email.free", {"person.models": 7}, None),
+    ],
+)
+def test_a_rule_matches_when_its_condition_holds_and_its_exception_does_not(
+    when: str | None, unless: str | None, facts: dict[str, FactValue], value: bool | None
+) -> None:
+    condition = (compiled(when) if when else None, compiled(unless) if unless else None)
+    assert evaluate_condition(condition, bind_facts(facts)).value is value

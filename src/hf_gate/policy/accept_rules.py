@@ -5,16 +5,14 @@ They apply whatever the verdict is: a steward may accept a person whom the rules
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
-from .expressions import BoundFacts, Expression
-from .fact_table import CelType
-from .merged_conditions import NO_MATCH, Condition, MergedConditions, evaluate_condition, merge_conditions
+from .expressions import BoundFacts
 from .model import Action, FactEnd, Policy, Rule, Until
 from .opinions import (
     Branch,
@@ -25,6 +23,7 @@ from .opinions import (
     opinion_of_rule,
     terms_of,
 )
+from .rule_conditions import Condition, evaluate_condition
 
 AcceptMatch: TypeAlias = tuple[int | None, tuple[str, ...]]
 """The index of the accept rule that holds (None: no rule), and the facts that are missing if that is unknown."""
@@ -33,25 +32,18 @@ NO_ACCEPT: Final[AcceptMatch] = (None, ())
 
 
 class AcceptRules(Struct, frozen=True):
-    """The accept rules of a policy, in order, with their conditions alone and merged."""
+    """The accept rules of a policy, in order, with their conditions."""
 
     indexes: tuple[int, ...]
     conditions: tuple[Condition, ...]
-    merged: MergedConditions | None
 
 
-def compile_accept_rules(
-    policy: Policy,
-    conditions: Sequence[Condition],
-    declared: Mapping[str, CelType],
-    lets: Mapping[str, Expression],
-) -> AcceptRules | None:
+def find_accept_rules(policy: Policy, conditions: Sequence[Condition]) -> AcceptRules | None:
     """Return the accept rules of a policy; None if none of them limits the access."""
     indexes = tuple(index for index, rule in enumerate(policy.rules) if rule.then is Action.ACCEPT)
     if not any(has_terms(policy.rules[index]) for index in indexes):
         return None
-    own = tuple(conditions[index] for index in indexes)
-    return AcceptRules(indexes, own, merge_conditions(own, declared, lets))
+    return AcceptRules(indexes, tuple(conditions[index] for index in indexes))
 
 
 def has_terms(rule: Rule) -> bool:
@@ -65,9 +57,6 @@ def find_accept_match(
     """Return the first accept rule that holds. Rules before `matched` that are not `unknown` are certainly false."""
     if matched is not None and not unknown and matched.rule_index in rules.indexes:
         return matched.rule_index, ()
-    first = rules.merged.first_match(bound) if rules.merged else None
-    if first is not None:
-        return NO_ACCEPT if first == NO_MATCH else (rules.indexes[first], ())
     for index, condition in zip(rules.indexes, rules.conditions, strict=True):
         truth = evaluate_condition(condition, bound)
         if truth.value is None:

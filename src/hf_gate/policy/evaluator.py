@@ -1,7 +1,7 @@
 """Evaluates the policies of a repo on the facts of a request, and returns the verdict.
 
-`Evaluator.evaluate` runs many rules as one program and returns no traces; `evaluate_with_traces` evaluates each rule.
-Both give the same verdict: if a value is unknown or fails, `evaluate` evaluates the affected rule separately.
+`Evaluator.evaluate` returns no traces, and requests with equal results share one verdict. `evaluate_with_traces` gives
+the same verdict with the reasons.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from msgspec.structs import replace
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
-from .accept_rules import AcceptMatch, AcceptRules, compile_accept_rules, find_accept_match, terms_by_hand
+from .accept_rules import AcceptMatch, AcceptRules, find_accept_match, find_accept_rules, terms_by_hand
 from .expression_problems import ExpressionProblem
 from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from .fact_table import REMINDERS, CelType
 from .facts import RequestFacts
-from .merged_conditions import NO_MATCH, MergedConditions, evaluate_condition, merge_conditions
 from .model import (
     Abstention,
     Action,
@@ -47,6 +46,7 @@ from .opinions import (
     form_opinion,
     unknown_branch,
 )
+from .rule_conditions import evaluate_condition
 from .rule_traces import trace_conditions, trace_rule
 
 _ASKED_AT = "request.asked_at"
@@ -66,7 +66,6 @@ class CompiledPolicy(Struct, frozen=True):
     lets: Mapping[str, Expression]
     conditions: tuple[tuple[Expression | None, Expression | None], ...]
     facts: frozenset[str]
-    merged: MergedConditions | None
     keep: tuple[Expression | None, ...] = ()  # `keep_while` of each rule
     ends: frozenset[str] = frozenset()  # the facts that `until` names
     accept_rules: AcceptRules | None = None  # None if no accept rule limits the access
@@ -89,11 +88,7 @@ def compile_policy(policy: Policy, declared: Mapping[str, CelType]) -> CompiledP
     used = [each for pair in (*conditions, keep) for each in pair if each is not None]
     ends = frozenset(rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd))
     facts = ends.union(*(each.facts for each in (*used, *lets.values())))
-    merged, accepting = (
-        merge_conditions(conditions, declared, lets),
-        compile_accept_rules(policy, conditions, declared, lets),
-    )
-    return CompiledPolicy(policy, lets, conditions, facts, merged, keep, ends, accepting)
+    return CompiledPolicy(policy, lets, conditions, facts, keep, ends, find_accept_rules(policy, conditions))
 
 
 def _compile_condition(
@@ -127,23 +122,16 @@ def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTi
 
 
 def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts, moment: EvaluationTime) -> _Branches:
-    """Return the same branches as `_evaluate_rules`, but skip the rules that are certainly false."""
-    rules, merged = compiled.policy.rules, compiled.merged
-    certain = merged.first_match(bound) if merged else None
-    if certain is not None:
-        return (), None if certain == NO_MATCH else Branch(certain, current_action(rules[certain], moment))
-    unknown, index = list[Branch](), 0
-    while index < len(rules):
-        next_one = merged.first_possible_match(bound, index) if merged else None
-        if next_one == NO_MATCH:
-            break
-        index = index if next_one is None else next_one
-        truth, rule = evaluate_condition(compiled.conditions[index], bound), rules[index]
+    """Return the same branches as `_evaluate_rules`, without traces."""
+    unknown = list[Branch]()
+    for index, condition in enumerate(compiled.conditions):
+        truth = evaluate_condition(condition, bound)
+        if truth.value is False:
+            continue
+        rule = compiled.policy.rules[index]
         if truth.value is True:
             return tuple(unknown), Branch(index, current_action(rule, moment))
-        if truth.value is None:
-            unknown.append(unknown_branch(index, current_action(rule, moment), rule, truth, facts))
-        index += 1
+        unknown.append(unknown_branch(index, current_action(rule, moment), rule, truth, facts))
     return tuple(unknown), None
 
 

@@ -2,7 +2,7 @@
 
 This is the only module that imports the engine. The engine returns an error as a truthy value, so only a True of the type
 BOOL counts as true. Unknown facts are left out, never filled in. Missing facts are found in the checked tree, not in
-the engine's messages.
+the engine's messages. Common conditions are evaluated in Python; the engine is used where that gives no result.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from .expression_problems import (
 )
 from .expression_tokens import TokenizedSource, tokenize
 from .fact_table import CelType
-from .model import FactValue, TruthValue, combine_unknowns
+from .model import FALSE, TRUE, FactValue, TruthValue, combine_truths, combine_unknowns
+from .python_conditions import PythonFunction, compile_to_python, is_strict
 
 MAX_SOURCE = 4096  # bytes
 _FAILURES = (RuntimeError, ValueError, TypeError, OverflowError)  # a RuntimeError may also mean an exceeded budget
@@ -35,18 +36,22 @@ _NOTHING: Mapping[str, Expression] = MappingProxyType({})
 
 Value: TypeAlias = "FactValue | float | timedelta | list[object] | dict[object, object]"
 
-_TRUE, _FALSE = TruthValue(True), TruthValue(False)
-
 
 class BoundFacts(Struct):
-    """The known facts of one request in the engine's form, built once for all expressions."""
+    """The known facts of one request, built once for all expressions. The engine's form is made when it is needed."""
 
     values: dict[str, object]
-    engine: cel.Activation
+    needs_engine: bool = False  # nothing is evaluated in Python
     unknown_lets: dict[str, TruthValue] = field(default_factory=dict)  # by `let` name
-    truths: dict[Expression, TruthValue] = field(
-        default_factory=dict
-    )  # cached, because a trace evaluates each expression twice
+    truths: dict[Expression, TruthValue] = field(default_factory=dict)  # cached, because rules share expressions
+    activation: cel.Activation | None = None
+
+    @property
+    def engine(self) -> cel.Activation:
+        """The values in the engine's form."""
+        if self.activation is None:
+            self.activation = _make_activation(self.values)
+        return self.activation
 
 
 # ---- compiling -----------------------------------------------------------------------------------------------------------
@@ -163,29 +168,6 @@ def _error_of(make_program: Callable[[], cel.Expression]) -> str | None:
     return str(found.plain_value()) if found.type() == cel.Type.ERROR else None
 
 
-class IntegerProgram:
-    """A program that computes an integer from already checked conditions; used by `MergedConditions`."""
-
-    __slots__ = ("_program",)
-
-    def __init__(self, source: str, declared: Mapping[str, CelType], lets: Mapping[str, Expression] = _NOTHING) -> None:
-        """Compile the source. Raises ValueError if the engine rejects it."""
-        try:
-            self._program = _environment(declared, lets).compile(source)
-        except _FAILURES as error:
-            raise ValueError(str(error)) from error
-        if self._program.return_type() != cel.Type.INT:
-            raise ValueError("not an integer")
-
-    def run(self, bound: BoundFacts) -> int | None:
-        """Return the integer; None if a fact is unknown or the evaluation failed."""
-        try:
-            found = self._program.eval(bound.engine).value()
-        except _FAILURES:
-            return None
-        return found if found.__class__ is int else None
-
-
 # ---- one expression ------------------------------------------------------------------------------------------------------
 
 
@@ -212,20 +194,9 @@ class Expression:
     """
 
     __slots__ = (
-        "_node",
-        "_shared",
-        "comparisons",
-        "facts",
-        "labels",
-        "length",
-        "lets",
-        "offset",
-        "op",
-        "own_facts",
-        "parts",
-        "source",
-        "type",
-    )
+        "_in_python", "_is_strict", "_node", "_shared", "comparisons", "facts", "labels", "length", "lets", "offset", "op", "own_facts",
+        "parts", "source", "type",
+    )  # fmt: skip
 
     def __init__(
         self, node: ExpressionNode, shared: _ExpressionContext, source: str, of_type: str, span: tuple[int, int]
@@ -243,6 +214,8 @@ class Expression:
         self.comparisons: tuple[Comparison, ...] = found.comparisons
         self.op = _LOGIC.get(node.name, "") if node.kind is NodeKind.CALL and of_type == "bool" else ""
         self.parts: tuple[Expression, ...] = tuple(map(self._part, _flatten_operands(node, self.op))) if self.op else ()
+        self._in_python: PythonFunction | None = None  # compiled at the first evaluation
+        self._is_strict: bool | None = None
 
     def __repr__(self) -> str:
         return f"Expression({self.source!r})"
@@ -286,15 +259,19 @@ class Expression:
         return known
 
     def _evaluate(self, bound: BoundFacts) -> TruthValue:
-        found, error = self._run(self._node, bound)
+        found, error = self._run_in_python(bound), None
+        skips_engine = found is None and self._can_skip_engine(bound)
+        if found is None and not skips_engine:
+            found, error = self._run(self._node, bound)
         if found is True:
-            return _TRUE
+            return TRUE
         if found is False:
-            return _FALSE
+            return FALSE
         if self.op == "?:":
             return self._evaluate_ternary(bound)
         if self.op:
-            return combine_unknowns(part.evaluate(bound) for part in self.parts)
+            truths = [part.evaluate(bound) for part in self.parts]
+            return combine_truths(self.op, truths) if skips_engine else combine_unknowns(truths)
         return self._unknown_value(bound, error or "the result is neither true nor false")
 
     def _evaluate_ternary(self, bound: BoundFacts) -> TruthValue:
@@ -307,15 +284,38 @@ class Expression:
 
     def compute(self, bound: BoundFacts) -> tuple[Value | None, TruthValue]:
         """Return the value of a `let` of any type; None with the reason if it is unknown."""
+        if self.type == "bool":
+            truth = self.evaluate(bound)
+            return truth.value, truth
+        plain = self._run_in_python(bound)
+        if plain is not None:
+            return plain, TRUE
         try:
             found = self._program_of(self._node).eval(bound.engine)
-            plain = found.plain_value()
-            if plain is True or plain is False or found.type() != cel.Type.ERROR:
-                return plain, _TRUE
+            if found.type() != cel.Type.ERROR:
+                return found.plain_value(), TRUE
             error = str(found.plain_value())
         except _FAILURES as failure:
             error = str(failure)
-        return None, self.evaluate(bound) if self.op else self._unknown_value(bound, error)
+        return None, self._unknown_value(bound, error)
+
+    def _run_in_python(self, bound: BoundFacts) -> bool | int | str | None:
+        """Return the result without the engine; None if only the engine can tell it."""
+        if self._is_strict is None:
+            self._in_python, self._is_strict = compile_to_python(self._node), is_strict(self._node)
+        if self._in_python is None or bound.needs_engine:
+            return None
+        try:
+            found: bool | int | str = self._in_python(bound.values, None)
+        except (LookupError, TypeError):
+            return None
+        return found
+
+    def _can_skip_engine(self, bound: BoundFacts) -> bool:
+        """Tell whether the engine has nothing to add: parts decide logic, and an unknown name makes the rest unknown."""
+        if self._in_python is None or bound.needs_engine:
+            return False
+        return bool(self.op or (self._is_strict and not bound.values.keys() >= {*self.own_facts, *self.lets}))
 
     def _unknown_value(self, bound: BoundFacts, error: str) -> TruthValue:
         names = self._unknown_names(self._node, bound)
@@ -392,16 +392,18 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
 
     A `let` whose value is too large is unknown; otherwise each further `let` could double the value.
     """
-    values: dict[str, object] = {}
+    values, needs_engine = dict[str, object](), False
     for name, value in facts.items():
         values[name] = value if value.__class__ in _UNLIMITED_TYPES else truncate_fact(value)
+        if value.__class__ is int and value.bit_length() > 63:
+            needs_engine = True  # it refuses larger numbers
     if not lets:
-        return BoundFacts(values, _make_activation(values))
+        return BoundFacts(values, needs_engine)
     few = {name: values[name] for let in lets.values() for name in let.own_facts if name in values}
-    bound, stale, left = BoundFacts(few, _make_activation(few)), False, MAX_LETS
+    bound, stale, left = BoundFacts(few, needs_engine), False, MAX_LETS
     for name, let in lets.items():
         if stale and let.lets:
-            bound.engine, stale = _make_activation(few), False
+            bound.activation, stale = None, False
         found, truth = let.compute(bound)
         left -= text_length(found)
         if found is not None and (too_large := let_size_problem(found, left)):
@@ -411,7 +413,7 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
         else:
             few[name] = values[name] = found
             stale = True
-    bound.values, bound.engine = values, _make_activation(values)
+    bound.values, bound.activation = values, None
     bound.truths.clear()
     return bound
 
