@@ -97,7 +97,7 @@ def utc_now() -> datetime:
 def find_account(hub: Callable[[], Hub], settings: Settings) -> Account | None:
     """Return the account of the token, cached for a day by the token's hash; None without a token or a `whoami` answer.
 
-    `hub` is called only if no account is cached, because a Hub client takes a quarter of a second to load.
+    `hub` is called only if no account is cached, because a Hub client takes 50 ms to load.
     """
     token = resolve_token(settings.token)
     if token is None:

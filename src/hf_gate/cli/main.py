@@ -109,6 +109,8 @@ def _terminate(_signum: int, _frame: FrameType | None) -> None:
 
 def main() -> None:
     """Run the console script."""
+    # Modules and requests form few cycles, and looking for them takes a twelfth of a short command and of a long sync.
+    gc.set_threshold(100_000, *gc.get_threshold()[1:])
     signal.signal(signal.SIGTERM, _terminate)
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):

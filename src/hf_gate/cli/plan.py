@@ -26,7 +26,6 @@ from .workspace import (
     actor_of,
     open_for_runs,
     open_with_policies,
-    rare_garbage_collection,
 )
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ def plan(
 
     lasting = timedelta(seconds=parse_seconds(valid, "--valid"))
     workspace, bundle = open_with_policies(run)
-    with rare_garbage_collection(), EvaluationPool(workspace, bundle) as pool:
+    with EvaluationPool(workspace, bundle) as pool:
         found = make_plan(
             workspace,
             bundle,

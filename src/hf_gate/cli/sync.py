@@ -12,7 +12,7 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, Offline
 from .framework import Run, command, repo_type_option
 from .progress import Progress
-from .workspace import actor_of, open_workspace, rare_garbage_collection, select_repos
+from .workspace import actor_of, open_workspace, select_repos
 
 if TYPE_CHECKING:
     from ..application.sync import SyncResult
@@ -61,7 +61,7 @@ class SyncCommand:
 
         run, workspace, due = self.run, self.workspace, self._due(repo)
         try:
-            with Progress(run.out, f"{due.kind} sync of {repo}") as bar, rare_garbage_collection():
+            with Progress(run.out, f"{due.kind} sync of {repo}") as bar:
                 synced = read(
                     workspace.hub,
                     workspace.store,

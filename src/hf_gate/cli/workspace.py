@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -16,7 +14,7 @@ from .framework import Run
 from .token_rights import owners_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from ..application.policy_bundle import PolicyBundle
     from ..application.run_executor import RunExecutor
@@ -205,14 +203,3 @@ def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None]
         read_stop_request=read_stop_request,
         progress=tick,
     )
-
-
-@contextmanager
-def rare_garbage_collection() -> Iterator[None]:
-    """Run cyclic GC less often: requests form no cycles, and GC costs 8 % of a long sync."""
-    usual = gc.get_threshold()
-    gc.set_threshold(100_000, *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)

@@ -128,7 +128,9 @@ class BlockingTransport:
         self._connection, self._monotonic = connection, monotonic
         self._deadline = Deadline()
         self._client = httpx2.Client(
-            transport=DeadlineTransport(self._deadline, LIMITS, find_proxy(connection.origin)),
+            transport=DeadlineTransport(
+                self._deadline, LIMITS, find_proxy(connection.origin), with_tls=connection.origin.startswith("https:")
+            ),
             timeout=connection.build_timeouts(),
             follow_redirects=False,
             cookies=reject_cookies(),
