@@ -40,21 +40,21 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     """Return the rating that all people who give this answer share."""
     text = strip_invisible(answer)
     if not text:
-        return AnswerRating(Quality.EMPTY, 0)
+        return AnswerRating(Quality.EMPTY)
     given = _prepare_answer(text, label, role, ())
     has_fitting_form, is_thin = _FITS.get(role), THIN.get(role)
     if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
-        return AnswerRating(Quality.GOOD, 0)
+        return AnswerRating(Quality.GOOD)
     if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
-        return AnswerRating(Quality.JUNK, 0)
+        return AnswerRating(Quality.JUNK)
     found = Quality.THIN if is_thin is not None and is_thin(given) else Quality.GOOD
-    return AnswerRating(found, 0 if role in _NAMELESS else len(given.words))
+    return AnswerRating(found) if role in _NAMELESS else AnswerRating(found, len(given.words), len(given.joined_words))
 
 
 def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
     for name in names if found.words else ():
-        if name.isascii() and len(name) < 2 * found.words - 1:  # the name is too short to have so many words
+        if name.isascii() and len(name) < found.size:  # the name is too short to have these words
             continue
         if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)

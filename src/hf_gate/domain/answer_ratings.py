@@ -21,7 +21,12 @@ class Quality(StrEnum):
 
 
 class AnswerRating(NamedTuple):
-    """The quality of an answer, whoever gave it. `words` is its number of words; 0 if a name cannot lower the quality."""
+    """The quality of an answer, whoever gave it.
+
+    `words` is its number of words, and `size` the number of characters of these words and single spaces. Both are 0 if a
+    name cannot lower the quality.
+    """
 
     quality: Quality
-    words: int
+    words: int = 0
+    size: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import cached_property
 from typing import Final
 
 import msgspec
@@ -31,9 +32,15 @@ class LetterCollector:
         self._db = db
         self._found: dict[tuple[int, LetterKind, str], int] = {}  # request, kind and key; the time
 
+    @cached_property
+    def _subscription(self) -> LetterSubscription | None:
+        """The kinds that are on, read once in a transaction; None while letters are off."""
+        setting = self._db.setting(SETTING)
+        return None if setting is None else msgspec.json.decode(setting, type=LetterSubscription)
+
     def add_event(self, event: e.AnyEvent, at: int, request: int | None) -> None:
         """Add the letters that an entry of the ledger causes."""
-        if request is None:
+        if request is None or self._subscription is None:
             return
         for kind in _kinds_of(event):
             key = event.rule if isinstance(event, e.VerdictReached) else ""
@@ -43,13 +50,10 @@ class LetterCollector:
 
     def flush(self) -> None:
         """Write the collected letters of kinds that are on, to people who asked since then."""
-        if not self._found:
+        on = self._subscription if self._found else None
+        if on is None:
             return
         found, self._found = self._found, {}
-        setting = self._db.setting(SETTING)
-        if setting is None:
-            return
-        on = msgspec.json.decode(setting, type=LetterSubscription)
         wanted = {
             key: at
             for key, at in found.items()

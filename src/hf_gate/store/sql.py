@@ -32,8 +32,8 @@ BUSY_MS: Final = 5000
 _LAST: Final = 1 << 62
 _COPY_FROM: Final = 50  # rows
 _FETCH: Final = 1000  # rows read at once by `stream`
-_THREAD_FROM: Final = 500  # rows that SQLite inserts in a thread
-_STATEMENT_ROWS: Final = 512  # rows of one statement of that thread
+_THREAD_FROM: Final = 1000  # rows that SQLite inserts in a thread
+_STATEMENT_ROWS: Final = (1000, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)  # rows of a statement of that thread
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
@@ -158,7 +158,7 @@ class Sqlite(DatabaseConnection):
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
         """Insert rows by `INSERT INTO table (columns) VALUES ...`. Call this within a transaction.
 
-        500 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the error.
+        1,000 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the error.
         """
         many = list(rows)
         if len(many) < _THREAD_FROM:
@@ -169,11 +169,13 @@ class Sqlite(DatabaseConnection):
         self._inserts.append(self._inserter.submit(self._insert, sql, many))
 
     def _insert(self, sql: str, rows: Sequence[Values]) -> None:
-        """Insert rows by statements with many rows each, so that the thread seldom waits for Python's lock."""
-        size, start = _STATEMENT_ROWS, 0
+        """Insert rows by few statements, because the thread waits for Python's lock around each one.
+
+        Only some numbers of rows occur, because each prepared statement is large.
+        """
+        start = 0
         while start < len(rows):
-            while size > len(rows) - start:
-                size //= 2
+            size = next(size for size in _STATEMENT_ROWS if size <= len(rows) - start)
             values = list(chain.from_iterable(rows[start : start + size]))
             with self._in_use, _translate_errors(self.at):
                 self.raw.execute(_repeat_row(sql, size), values)
@@ -397,7 +399,7 @@ def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], obj
     return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _repeat_row(sql: str, times: int) -> str:
     """Return an INSERT statement of one row as a statement of several rows."""
     head, _, row = sql.partition(" VALUES ")
