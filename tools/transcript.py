@@ -62,7 +62,7 @@ def _run(commands: list[str]) -> list[str]:
     with example_world() as hub, tempfile.TemporaryDirectory() as home, ExitStack() as stack:
         folder = Path(home) / "desk"
         folder.mkdir()
-        reader = Reader(PAGE, hub, folder, stack)
+        reader = Reader(PAGE, hub, folder, stack, ["command", "hf-gate"])
         environment = reader.environment | {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
         begun = datetime.fromtimestamp(hub.clock.now(), UTC).date()
         done = subprocess.run(

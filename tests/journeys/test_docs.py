@@ -16,6 +16,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -27,9 +28,11 @@ from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 from tests.house.tree import ROOT
 from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, mismatch, steps
+from tests.program_server import serve_programs
 
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 180.0  # seconds until a program that goes on running must have said what the page shows
+_COMMAND = re.compile(r"hf-gate ([a-z]+)( [a-z]+)?")
 _SERVES = re.compile(r"hf-gate (hub serve\b|demo\b(?!.*--script))")  # runs until the page ends
 _READERS_TOOLS = ("bash", "jq", "curl")  # what a page may ask of its reader beside hf-gate
 _BASH = shutil.which("bash") or "bash"
@@ -105,11 +108,48 @@ def _request(repo: str, kind: str, name: str, purpose: str, days: int, now: floa
     return {"repo": repo, "repo_type": kind, "user": name, "answers": answers, "asked_at": asked}
 
 
-class Reader:
-    """Somebody who follows one page: a folder, a shell, a Hub, and the programs that they left running."""
+def _commands(text: str) -> list[str]:
+    """The commands in a text, with the second word of groups: `ls`, `audit verify`."""
+    context = click.Context(root)
+    found = ((name, root.get_command(context, name), second) for name, second in _COMMAND.findall(text))
+    return [name + second if isinstance(command, click.Group) else name for name, command, second in found]
 
-    def __init__(self, page: str, hub: LocalHub, folder: Path, stack: ExitStack) -> None:
+
+@cache
+def _first_steps() -> dict[str, tuple[str, int, str]]:
+    """Where each command comes first on the pages: page, line of the block, and what is typed."""
+    found: dict[str, tuple[str, int, str]] = {}
+    for page in PAGES:
+        for block in blocks(page):
+            for step in steps(block.text) if block.language == "console" and not block.mark else ():
+                for command in _commands(step.command):
+                    found.setdefault(command, (page, block.line, step.command))
+    return found
+
+
+def _is_started(block: Block, step: Step) -> bool:
+    """Whether the step starts programs: it is the first with a command, or leaves one running."""
+    firsts = [_first_steps().get(command) for command in _commands(step.command)]
+    return step.command.endswith("&") or (block.page, block.line, step.command) in firsts or None in firsts
+
+
+@pytest.fixture(scope="module")
+def forked_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that run hf-gate in a fork of a process that has loaded it."""
+    with serve_programs(tmp_path_factory.mktemp("programs")) as words:
+        yield words
+
+
+class Reader:
+    """Somebody who follows one page: a folder, a shell, a Hub, and the programs that they left running.
+
+    Where a command comes first on the pages, and where it is left running, it is started as a reader does; where it comes
+    again, it is run by `forked_program`.
+    """
+
+    def __init__(self, page: str, hub: LocalHub, folder: Path, stack: ExitStack, forked_program: list[str]) -> None:
         self.page, self.hub, self.folder, self._stack = page, hub, folder, stack
+        self._forked = f'hf-gate() {{ {shlex.join(forked_program)} "$@"; }}\n'
         programs = folder / "bin"
         programs.mkdir()
         for name, start in (("hf-gate", "-m hf_gate"), ("python", ""), ("pytest", "-m pytest -p no:cacheprovider")):
@@ -186,7 +226,7 @@ class Reader:
 
     def _run_steps(self, block: Block, todo: list[Step]) -> None:
         script = "".join(
-            f"{self._as_printed(step.command)}\ncode=$?; printf '{_MARKER}%s{_MARKER}' $code; (exit $code)\n"
+            f"{self._way(block, step)}{self._as_printed(step.command)}\ncode=$?; printf '{_MARKER}%s{_MARKER}' $code; (exit $code)\n"
             for step in todo
         )
         done = subprocess.run(
@@ -201,6 +241,11 @@ class Reader:
             )
             if re.fullmatch(r"export( \w+=\S+)+", step.command):  # later blocks are typed into the same shell
                 self.environment |= dict(re.findall(r" (\w+)=(\S+)", self._as_printed(step.command)))
+
+    def _way(self, block: Block, step: Step) -> str:
+        if not _commands(step.command):
+            return ""
+        return "unset -f hf-gate\n" if _is_started(block, step) else self._forked
 
     def _judge(self, block: Block, step: Step, printed: list[str], code: str, after: list[Step]) -> None:
         text = "\n".join(printed)
@@ -297,9 +342,9 @@ def _parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_every_block_of(page: str) -> None:
+def test_every_block_of(page: str, forked_program: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder, example_world() as hub, ExitStack() as stack:
-        reader = Reader(page, hub, Path(folder), stack)
+        reader = Reader(page, hub, Path(folder), stack, forked_program)
         for block in blocks(page):
             reader.follow(block)
 
@@ -379,9 +424,9 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
         _check_command("make dance", "here")
 
 
-def test_a_failing_command_is_found_out(tmp_path: Path) -> None:
+def test_a_failing_command_is_found_out(tmp_path: Path, forked_program: list[str]) -> None:
     with example_world() as hub, ExitStack() as stack:
-        reader = Reader("here", hub, tmp_path, stack)
+        reader = Reader("here", hub, tmp_path, stack, forked_program)
         with pytest.raises(AssertionError, match="ended with 2"):
             reader.follow(Block("here", 1, "console", "$ hf-gate ls nonsense"))
         reader.follow(Block("here", 1, "console", "$ hf-gate ls nonsense\n$ echo $?\n2"))

@@ -1,0 +1,134 @@
+"""Runs hf-gate for tests in forks of a process that has loaded its modules, because most of a command's time is imports.
+
+A fork is a process with its own folder, variables, streams and exit code. How the program starts is not tested by it:
+whoever uses this starts each command as a program of its own elsewhere.
+"""
+
+from __future__ import annotations
+
+import array
+import gc
+import importlib
+import io
+import os
+import pkgutil
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+CLIENT: Final = Path(__file__).with_name("program_client.py")
+_IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_exitcode")
+_LAYERS: Final = ("cli", "application", "policy", "plan", "hub")
+_NOT_LOADED: Final = frozenset({"hf_gate.cli.ui", "hf_gate.cli.demo", "hf_gate.cli.hub_serve"})
+
+
+@contextmanager
+def serve_programs(folder: Path) -> Iterator[list[str]]:
+    """Start a server; yield the words that stand for `hf-gate` in a command."""
+    if not _IS_POSSIBLE:
+        yield [sys.executable, "-m", "hf_gate"]
+        return
+    address = folder / "programs"
+    root = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "PYTHONWARNINGS": "error"}
+    words = [sys.executable, "-m", "tests.program_server", str(address)]
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as server:
+        assert server.stdout is not None
+        assert server.stdout.readline() == b"ready\n"
+        try:
+            yield [sys.executable, "-I", "-S", str(CLIENT), str(address)]
+        finally:
+            server.terminate()
+
+
+def _load() -> None:
+    for layer in _LAYERS:
+        package = importlib.import_module(f"hf_gate.{layer}")
+        for found in pkgutil.iter_modules(package.__path__, f"hf_gate.{layer}."):
+            if found.name not in _NOT_LOADED:
+                importlib.import_module(found.name)
+    gc.collect()
+    gc.freeze()
+
+
+def _serve(address: str) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(address)
+    listener.listen(64)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                client = listener.accept()[0]
+                pid, ended = _start(client, listener)
+                client.sendall(pid.to_bytes(8, "big"))
+                selector.register(ended, selectors.EVENT_READ, (client, pid))
+            else:
+                client, pid = key.data
+                selector.unregister(key.fileobj)
+                os.close(key.fd)
+                client.sendall(os.waitpid(pid, 0)[1].to_bytes(8, "big"))
+                client.close()
+
+
+def _start(client: socket.socket, listener: socket.socket) -> tuple[int, int]:
+    """Fork for a client; return the id of the process and a descriptor that is readable at its end."""
+    size, ancillary, _, _ = client.recvmsg(8, socket.CMSG_SPACE(3 * array.array("i").itemsize), socket.MSG_WAITALL)
+    streams = array.array("i", ancillary[0][2])
+    message = client.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
+    if (pid := os.fork()) == 0:
+        client.detach()
+        listener.detach()
+        _run(message, streams)
+    for number in streams:
+        os.close(number)
+    return pid, os.pidfd_open(pid)
+
+
+def _run(message: bytes, streams: array.array[int]) -> None:
+    """Become hf-gate, with what a client sent."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    folder, count, *rest = message.split(b"\0")
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+    os.closerange(3, 256)
+    os.chdir(folder)
+    os.environ.clear()
+    for line in rest[int(count) :]:
+        name, _, value = line.partition(b"=")
+        os.environb[name] = value
+    time.tzset()
+    sys.argv = ["hf-gate", *map(os.fsdecode, rest[: int(count)])]
+    sys.stdin, sys.stdout, sys.stderr = (_open_stream(number) for number in range(3))
+    from hf_gate.cli.main import main
+
+    main()
+
+
+def _open_stream(number: int) -> io.TextIOWrapper:
+    """Open a standard stream as Python does when it starts."""
+    is_raw = number > 0 and bool(os.environ.get("PYTHONUNBUFFERED"))
+    binary = open(number, "rb" if number == 0 else "wb", buffering=0 if is_raw else -1, closefd=False)  # noqa: SIM115
+    is_by_line = number == 2 or os.isatty(number)
+    return io.TextIOWrapper(
+        binary,
+        "utf-8",
+        "backslashreplace" if number == 2 else "strict",
+        line_buffering=is_by_line,
+        write_through=is_raw,
+    )
+
+
+if __name__ == "__main__":
+    _load()
+    _serve(sys.argv[1])
