@@ -122,7 +122,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.policy.request_classifier": "rates answers; loads the word lists",
     "hf_gate.policy.strict_yaml": "the YAML parser",
     "hf_gate.policy.why": "loads the engine of policies",
-    "hf_gate.policy.workspace_config": "parses hf-gate.yaml; loads the YAML parser",
+    "hf_gate.policy.config_parser": "parses hf-gate.yaml; loads the YAML parser",
     "hf_gate.sources.domain_lists": "lists of mail domains",
     "hf_gate.sources.fact_sources": "lists and tables",
     "hf_gate.sources.policy_files": "writes policy and table files; loads CEL",

@@ -27,8 +27,10 @@ from .hub.credentials import PUBLIC_HUB, resolve_endpoint, resolve_token
 from .hub.local_hub_headers import PROBE_S, get_world_id
 from .locks import ProcessLock, is_held
 from .policy.countries import country_code
+from .policy.workspace_config import WorkspaceConfig
 from .private_files import make_private_folder, write_private_file
 from .sources.time_zones import TimeZones
+from .store.store_path import parse_path
 
 if TYPE_CHECKING:
     from .application.workspace import Workspace
@@ -176,11 +178,11 @@ def find_workspace_folder(settings: Settings, start: Path | None = None) -> Path
 
 def read_location(settings: Settings) -> WorkspaceLocation:
     """Return the location of the workspace. Raises UsageError with the first error in hf-gate.yaml."""
-    from .policy.workspace_config import WorkspaceConfig, parse_config
-
     folder = find_workspace_folder(settings)
     if folder is None:
         return WorkspaceLocation(None, WorkspaceConfig())
+    from .policy.config_parser import parse_config
+
     file = folder / CONFIG_FILE
     try:
         text = file.read_text("utf-8-sig")
@@ -209,8 +211,6 @@ def store_wait(settings: Settings) -> float:
 
 def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
     """Whether a store exists. A store on a server always counts as existing."""
-    from .store.opening import parse_path
-
     url = store_url(settings, location)
     return not url.startswith("sqlite:") or parse_path(url).is_file()
 

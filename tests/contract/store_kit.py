@@ -26,10 +26,11 @@ from hf_gate.protocol.codec import read_page
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.rule_versions import read_rules_version
 from hf_gate.store.erased import ERASURE_KEY
-from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.opening import open_store
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
+from hf_gate.store.store_path import parse_path
 
 ENDPOINT = "https://huggingface.co"
 EEG = Repo(RepoType.DATASET, "acme", "eeg-1")

@@ -18,10 +18,11 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.errors import StoreUnavailable
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.initial_load import DEFERRED_INDEXES, defer_indexes
-from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.opening import open_store
 from hf_gate.store.schema_check import find_schema_faults
 from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
+from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import EEG, ENDPOINT, place, read, record, seen_of, store, take
 

@@ -17,8 +17,9 @@ import pytest
 
 from hf_gate.domain.ledger import LedgerLink, verify_chain
 from hf_gate.errors import ForeignStore, HfGateError, StoreBusy, StoreDamaged, StoreTooNew, StoreUnavailable, UsageError
-from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
+from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
 from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, store, take
 from tests.contract.store_kit import empty_place as place

@@ -12,11 +12,12 @@ import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.opening import open_store, parse_path
+from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.schema import compile_statements
 from hf_gate.store.schema_creation import creation_statements
+from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,

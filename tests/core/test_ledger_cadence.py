@@ -31,11 +31,11 @@ from hf_gate.application.workspace_status import format_answered_line
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.ids import Repo, RepoType, parse_repo
 from hf_gate.domain.rows import RepoRow
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.model import PolicyMode
 from hf_gate.policy.policy_checker import check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
-from hf_gate.policy.workspace_config import parse_config
 
 REPO = Repo(RepoType.DATASET, "acme", "eeg")
 NOW = 1_790_000_000_000

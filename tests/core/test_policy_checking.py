@@ -8,12 +8,12 @@ import pytest
 
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.accept_requirements import accept_requirements
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.model import PolicyProblem, Trust
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy, check_unique_names
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.strict_yaml import apply_fix
-from hf_gate.policy.workspace_config import parse_config
 
 DESK = parse_config(
     """version: 1

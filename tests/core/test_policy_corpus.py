@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.forms import parse_gate_form
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.strict_yaml import apply_fix
-from hf_gate.policy.workspace_config import parse_config
 
 _TEXT = (Path(__file__).parent / "data" / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
 CORPUS = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)+)", _TEXT, re.MULTILINE))

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.descriptions import describe_policies, number_lines
 from hf_gate.policy.model import Action
 from hf_gate.policy.policy_checker import check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
-from hf_gate.policy.workspace_config import parse_config
 
 from .test_policy_checking import checked, policy
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hf_gate.domain.grants import Duration
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.yaml_parser import Scalar
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.literals import (
     Rate,
 )
@@ -18,7 +19,7 @@ from hf_gate.policy.model import Action, PolicyMode, PolicyProblem
 from hf_gate.policy.policy_parser import ParsedPolicy, parse_policy
 from hf_gate.policy.reasons import fill_reason
 from hf_gate.policy.strict_yaml import ScalarSource, apply_fix, plain_or_quoted, quote_scalar, read_yaml
-from hf_gate.policy.workspace_config import RunGuards, parse_config
+from hf_gate.policy.workspace_config import RunGuards
 
 WHOLE = """\
 version: 1

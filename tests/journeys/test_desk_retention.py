@@ -8,7 +8,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
-from hf_gate.policy.workspace_config import parse_config
+from hf_gate.policy.config_parser import parse_config
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import new_schema
 from tests.contract.traces import traces_in_files, traces_on_server

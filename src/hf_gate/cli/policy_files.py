@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from ..domain.display_text import clip_line, display_width, make_visible, pluralize
 from ..errors import HfGateError, UsageError
+from ..policy.workspace_config import WorkspaceConfig
 from ..sources.time_zones import TimeZones
 from .framework import Run
 from .policy_tables import CheckedTable, check_tables, relative_name
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_parser import ParsedPolicy
     from ..policy.strict_yaml import SourceText
-    from ..policy.workspace_config import WorkspaceConfig
 
 
 class Policies(Struct, frozen=True):
@@ -99,7 +99,6 @@ def read_policies(
     """
     from .. import bootstrap
     from ..application.workspace import WorkspaceLocation
-    from ..policy.workspace_config import WorkspaceConfig
 
     folder = bootstrap.find_workspace_folder(run.settings)
     if folder is None and files and files[0] != "-":  # the workspace that contains the file defines the tables
@@ -139,8 +138,8 @@ def _check_needs(found: Policies, config: WorkspaceConfig) -> tuple[PolicyProble
 
 
 def _read_config(folder: Path) -> tuple[WorkspaceConfig | None, dict[str, SourceText], tuple[PolicyProblem, ...]]:
+    from ..policy.config_parser import parse_config
     from ..policy.strict_yaml import SourceText
-    from ..policy.workspace_config import parse_config
     from ..sources.workspace_folder import CONFIG_NAME, read_text
 
     name = relative_name(folder, CONFIG_NAME)

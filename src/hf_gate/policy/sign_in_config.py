@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping as Map
 
-from msgspec import Struct, field
-
 from ..domain.members import ROLES, MemberRole
-from ..domain.sign_in import ANY_ROLE, ORG_ROLES, RoleMap
+from ..domain.sign_in import ANY_ROLE, ORG_ROLES
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .node_reader import KnownKeys, NodeReader
 from .notice_config import read_reference
+from .workspace_config import SignInConfig
 
 SIGN_IN_KEYS = ("client_id", "client_secret", "roles")
 _ORG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
-
-
-class SignInConfig(Struct, frozen=True):
-    """How people sign in with the Hub. `client_id` and `client_secret` are references: `env:NAME` or `file:PATH`."""
-
-    client_id: str | None = None
-    client_secret: str | None = None
-    roles: RoleMap = field(default_factory=dict)
 
 
 def read_sign_in(reader: NodeReader, node: Node) -> SignInConfig:

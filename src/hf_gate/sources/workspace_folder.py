@@ -13,10 +13,11 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..errors import UsageError
+from ..policy.config_parser import parse_config
 from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
-from ..policy.workspace_config import WorkspaceConfig, parse_config
+from ..policy.workspace_config import WorkspaceConfig
 from .table_files import inline_table, is_own_file, load_table
 from .time_zones import TimeZones
 

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
 from msgspec import Struct
 
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
-from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable, UsageError
+from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from .erasure_file import FILE_NAME, find_pending, needs_erasures, repeat_erasures
 from .initial_load import finish_loading
 from .revisions import REVISIONS, Revisions
 from .schema_creation import create_schema
 from .sql import Database, Postgres, Sqlite
 from .store import Store
+from .store_path import parse_path
 from .write_lock import FileLock, Holder, Lock, OnWait, ServerLock, ignore_wait, lock_files
 
 WAIT_S: Final = 5.0
@@ -90,16 +90,6 @@ def open_store(
     if str(where).startswith(("postgresql://", "postgres://")):
         return _open_postgres(str(where), options)
     return _open_sqlite(parse_path(where), options)
-
-
-def parse_path(where: str | Path) -> Path:
-    """Return the file of a store's address; `sqlite:///desk.db` is relative, `sqlite:////srv/desk.db` absolute."""
-    text = str(where)
-    if text.startswith("sqlite:///"):
-        return Path(unquote(text.removeprefix("sqlite:///").partition("?")[0]))
-    if "://" in text:
-        raise UsageError(f"a store address is sqlite:///PATH or postgresql://..., not {text.partition('://')[0]}://.")
-    return Path(where)
 
 
 # ---- SQLite ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,18 @@
+"""Finds the file of a SQLite store in the store's address."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import unquote
+
+from ..errors import UsageError
+
+
+def parse_path(where: str | Path) -> Path:
+    """Return the file of a store's address; `sqlite:///desk.db` is relative, `sqlite:////srv/desk.db` absolute."""
+    text = str(where)
+    if text.startswith("sqlite:///"):
+        return Path(unquote(text.removeprefix("sqlite:///").partition("?")[0]))
+    if "://" in text:
+        raise UsageError(f"a store address is sqlite:///PATH or postgresql://..., not {text.partition('://')[0]}://.")
+    return Path(where)
