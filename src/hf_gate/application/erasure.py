@@ -38,13 +38,7 @@ class ErasurePreview(Struct, frozen=True):
         return ErasureRecord(
             person=self.person.pseudonym,
             erased=results is not None,
-            requests=self.parts.requests,
-            entries=self.parts.entries,
-            notes=self.parts.notes,
-            changes=self.parts.changes,
-            bindings=self.parts.bindings,
-            views=self.parts.views,
-            profiles=self.parts.profiles,
+            **self.parts._asdict(),
             copies=[CopyRecord(file=str(path), problem=None) for path in self.copies]
             if results is None
             else [*results],

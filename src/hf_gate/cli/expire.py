@@ -52,6 +52,8 @@ expire = GateGroup(
     help="Grants that end.",
 )
 _NO_LIMIT: Final = "36500d"
+_YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
 
 
 @command(
@@ -109,8 +111,8 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 
 
 @command("confirm", examples=("hf-gate expire confirm", "hf-gate expire confirm --yes --max-changes 34"))
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
+@_YES
+@_MAX
 def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
 
@@ -163,8 +165,6 @@ def _move_line(move: EndMove, now: datetime) -> str:
 
 
 _TARGETS = click.argument("targets", nargs=-1, metavar="WHO@REPO...")
-_YES = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-_MAX = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
 
 
 @command(
