@@ -124,7 +124,7 @@ def test_a_moment_that_nothing_is_known_of_gets_one_line(
 
 def test_what_the_ledger_cannot_answer_is_refused(days: tuple[Console, list[str]]) -> None:
     console, (first, *_) = days
-    for more in (["--query", "sleep"], ["--live"], ["--by", "person"]):
+    for more in (["--query", "sleep"], ["--live"]):
         ended = console.run("ls", MODEL, "--as-of", first, *more)
         assert (ended.code, more[0] in ended.error) == (2, True)
 

@@ -45,7 +45,6 @@ from tests.web.test_plans import ended, made
 COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "ls": (["ls", "--status", "all"], RequestRecord),
     "ls --live": (["ls", "--live", "--status", "all"], RequestRecord),
-    "ls --by person": (["ls", "--by", "person"], RequestRecord),
     "person": (["person", "show", "ada"], AttemptRecord),
     "person --live": (["person", "show", "ada", "--live"], AttemptRecord),
     "repos ls": (["repos", "ls"], RepoRecord),

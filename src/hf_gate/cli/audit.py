@@ -26,7 +26,7 @@ from ..application.ledger_entries import (
 from ..application.records import AuditRecord
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import pluralize
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.ledger import chain_of
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, write_private_file
@@ -62,7 +62,6 @@ audit = GateGroup(
     ),
 )
 @click.argument("target", required=False, metavar="[REPO | USER@REPO]")
-@click.option("--repo", metavar="REPO", help="Only entries of this repo.")
 @repo_type_option
 @click.option(
     "--request",
@@ -78,7 +77,6 @@ def audit_ls(
     run: Run,
     *,
     target: str | None,
-    repo: str | None,
     repo_type: str | None,
     request: int | None,
     kind: str | None,
@@ -103,7 +101,8 @@ def audit_ls(
             and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
         )
 
-    links = _find_links(workspace, _find_target(target, repo, repo_type), request, is_wanted)
+    wanted = None if target is None else parse_person_or_repo(target, repo_type)
+    links = _find_links(workspace, wanted, request, is_wanted)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
         rows = _add_names(workspace, rows if all_entries else _group_entries(links))
@@ -111,14 +110,6 @@ def audit_ls(
         AuditRecord, rows, _COLUMNS, name=lambda row: row.id, limit=limit, empty="No entries.", part="the newest {}"
     )
     return 0
-
-
-def _find_target(target: str | None, repo: str | None, repo_type: str | None) -> RequestTarget | Repo | None:
-    home = None if repo is None else parse_repo(repo, repo_type)
-    found = home if target is None else parse_person_or_repo(target, repo_type)
-    if home is not None and home != (found.repo if isinstance(found, RequestTarget) else found):
-        raise UsageError(f"{target} and --repo {home} name different repos.", hint="Name only one repo.")
-    return found
 
 
 def _find_links(

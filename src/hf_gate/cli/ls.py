@@ -42,7 +42,7 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
         "hf-gate ls acme/med-7b --status accepted --format csv",
         "hf-gate ls --json",
         "hf-gate ls --query 'age:>2d verdict:human' --sort age",
-        "hf-gate ls --by person --query user:ada-l --format jsonl | hf-gate accept - --yes",
+        "hf-gate ls --query user:ada-l --format jsonl | hf-gate accept - --yes",
         "hf-gate ls datasets/acme/eeg --status all --format jsonl",
         "hf-gate ls datasets/acme/eeg --status accepted --as-of 2026-05-01",
     ),
@@ -62,7 +62,6 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
 @click.option(
     "--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age means oldest first."
 )
-@click.option("--by", type=click.Choice(["person"]), help="Group the requests of each person, store only.")
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
 @as_of_option
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
@@ -76,7 +75,6 @@ def ls(
     live: bool,
     query: str,
     sort: str,
-    by: str | None,
     as_of: str | None,
     allow_incomplete: bool,
 ) -> int:
@@ -89,14 +87,14 @@ def ls(
     statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
     named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
     if as_of is not None:
-        refuse_with_as_of({"--query": query, "--by": by, "--live": live})
+        refuse_with_as_of({"--query": query, "--live": live})
         return _print_past(run, named, as_of, statuses, limit, oldest_first=sort == "age")
-    arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age", by_person=by is not None)
+    arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age")
     if not live and (stored := find_listing(run, arguments)) is not None:
         return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
-    if query or by or sort != "new":
+    if query or sort != "new":
         raise UsageError(
-            "--query, --sort and --by need the store, but these repos are not in it.",
+            "--query and --sort need the store, but these repos are not in it.",
             hint="Read the repos first: hf-gate sync REPO",
         )
     announce(run)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from ..domain.query_parser import parse_query
 from ..domain.timestamps import from_ms, to_ms
 from .assign import member_at_terminal
 from .output import FIRST_ROWS, Column, Format, format_age
-from .request_table import display_name, ls_columns, target_argument
+from .request_table import ls_columns, target_argument
 from .workspace import open_stored_workspace
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ class ListingQuery(Struct, frozen=True):
     statuses: Sequence[str]
     query: str = ""
     oldest_first: bool = False
-    by_person: bool = False
 
 
 def find_listing(run: Run, arguments: ListingQuery) -> StoreListing | None:
@@ -101,18 +100,11 @@ class StoreListing:
                 return
 
     def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
-        """Return the records that `ls` prints, grouped by person if requested."""
+        """Return the records that `ls` prints."""
         from ..application.assignments import pair_with_details
 
-        is_grouped, workspace = self.arguments.by_person, self.workspace
-        pairs = pair_with_details(workspace, self.requests(None if is_grouped else limit), workspace.now())
-        if not is_grouped:
-            return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)
-        people: dict[int, list[RequestRecord]] = {}
-        for row, details in pairs:
-            record = stored_request(row, self.verdicts, details, with_quality=with_quality)
-            people.setdefault(row.person.id, []).append(record)
-        return (row for rows in people.values() for row in rows)
+        pairs = pair_with_details(self.workspace, self.requests(limit), self.workspace.now())
+        return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)
 
     # ---- text ----------------------------------------------------------------------------------------------------------
 
@@ -183,17 +175,4 @@ def print_listing(run: Run, listing: StoreListing, limit: int | None, *, allow_i
 
 def _columns(run: Run, listing: StoreListing, rows: Sequence[RequestRecord]) -> list[Column[RequestRecord]]:
     with_status = len({row.status for row in rows}) > 1
-    columns = ls_columns(rows, run.now(), with_repo=len(listing.repos) > 1, with_status=with_status)
-    if listing.arguments.by_person:
-        columns.insert(0, columns.pop(1))  # WHO is the first column
-        columns[0] = Column("WHO", _first_of_each(rows))
-    return columns
-
-
-def _first_of_each(rows: Sequence[RequestRecord]) -> Callable[[RequestRecord], str]:
-    """Return a function for a cell that shows a person only at their first request."""
-    firsts: dict[object, int] = {}
-    for row in rows:
-        firsts.setdefault(row.user_id or row.user or row.request_id, id(row))
-    beginnings = set(firsts.values())
-    return lambda row: display_name(row) if id(row) in beginnings else ""
+    return ls_columns(rows, run.now(), with_repo=len(listing.repos) > 1, with_status=with_status)
