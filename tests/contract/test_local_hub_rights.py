@@ -98,7 +98,6 @@ def test_the_gate_says_what_the_caller_can_do(kit: LocalHubKit) -> None:
 def test_the_gate_comes_before_the_question_whether_the_file_exists(kit: LocalHubKit) -> None:
     assert _gate(kit, "bea", "/acme/model/resolve/nowhere/none.bin").status == 403
     assert _gate(kit, None, "/acme/model/resolve/main/README.md").status == 200
-    assert _gate(kit, None, "/acme/model/raw/main/README.md").status == 401
     missing = _gate(kit, None, "/acme/model/resolve/main/LICENSE")
     assert (missing.status, missing.body, missing.headers["X-Error-Code"]) == (404, b"Entry not found", "EntryNotFound")
     assert _gate(kit, None, "/acme/model/resolve/main/readme.md").status == 401

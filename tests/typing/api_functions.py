@@ -68,7 +68,7 @@ def local_hub() -> None:
         hub.set_card("acme/eeg", "# EEG", repo_type="dataset")
         hub.set_role("acme", "mia", "write")
         hub.reset()
-        hub.control("POST", "save", {})
+        hub.control("POST", "reset", {})
         hub.clock.advance(48)  # type: ignore[arg-type]
         hub.set_faults([7])  # type: ignore[list-item]
         hub.add_people([{"username": 7}])  # type: ignore[dict-item]

@@ -212,11 +212,6 @@ def _reset_world(app: HubState, request: HttpRequest) -> dict[str, object]:
     return {"world_id": app.world.world_id}
 
 
-def _save_world(app: HubState, request: HttpRequest) -> dict[str, object]:
-    _parse_body(request, set())
-    return {"saved": app.save()}
-
-
 _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("GET", "journal"): _get_journal,
     ("GET", "stats"): _get_stats,
@@ -233,7 +228,6 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("POST", "card"): _set_card,
     ("POST", "settings"): _change_settings,
     ("POST", "reset"): _reset_world,
-    ("POST", "save"): _save_world,
 }
 
 

@@ -21,7 +21,7 @@ from .world import World
 
 ROUTE_NAMES = tuple(dict.fromkeys(route.name for route in ENDPOINTS))
 _LISTS, _DECISIONS = frozenset({"list"}), frozenset({"batch", "handle", "grant"})
-_SEEN = frozenset({"list", "report", "auth-check", "resolve", "raw"})
+_SEEN = frozenset({"list", "report", "auth-check", "resolve"})
 _SIGN_IN_PAGE = (
     b"<!doctype html><title>Welcome to this network</title><h1>Sign in to go on</h1><form method=post></form>"
 )

@@ -24,9 +24,7 @@ HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
     "report": lists.build_report,
     "settings": access.change_settings,
     "auth-check": access.auth_check,
-    "auth-check-write": access.auth_check_write,
     "resolve": files.resolve_file,
-    "raw": files.read_raw_file,
     "tree": files.list_tree,
     "commit": files.create_commit,
     "preupload": files.preupload,
@@ -47,7 +45,7 @@ HANDLERS: dict[str, Callable[[CallContext], HttpResponse]] = {
 }
 # Only the official client makes this call, before it commits a README. It is not in hf-gate's list of endpoints.
 _VALIDATE = Endpoint("validate-yaml", "POST", "/api/validate-yaml")
-_SHAPES = {"resolve": "text", "raw": "text", "report": "html", "ask": "html", "openid-authorize": "html"}
+_SHAPES = {"resolve": "text", "report": "html", "ask": "html", "openid-authorize": "html"}
 
 
 def find_call(request: HttpRequest) -> RecognizedCall | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from ..domain.lifecycle import Status
 from ..protocol.endpoints import MAX_BATCH_SIZE
-from .context import NO_RIGHT, BodyValidator, CallContext, get_json_type
+from .context import BodyValidator, CallContext, get_json_type
 from .handlers_lists import find_request
 from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
@@ -227,13 +227,6 @@ _REFUSALS: dict[Status | None, str] = {
 
 def auth_check(context: CallContext) -> HttpResponse:
     check_gate(context)
-    return text_response("OK")
-
-
-def auth_check_write(context: CallContext) -> HttpResponse:
-    caller = context.caller
-    if not context.world.can_write(caller, context.hub_repo):
-        raise HttpError(403, NO_RIGHT)
     return text_response("OK")
 
 

@@ -56,15 +56,6 @@ def resolve_file(context: CallContext) -> HttpResponse:
     path = context.call.parts["path"]
     if path not in OPEN_FILES:
         check_gate(context)
-    return _build_file_response(context, path)
-
-
-def read_raw_file(context: CallContext) -> HttpResponse:
-    check_gate(context)
-    return _build_file_response(context, context.call.parts["path"])
-
-
-def _build_file_response(context: CallContext, path: str) -> HttpResponse:
     commit = find_commit(context)
     content = commit.files.get(path)
     if content is None:

@@ -128,11 +128,10 @@ class HubState:
         self.faults.clear()
         self.limiter = RateLimiter(self.limiter.quota)
 
-    def save(self) -> bool:
-        """Save the world in its folder; return False if it has no folder."""
+    def save(self) -> None:
+        """Save the world in its folder, if it has one."""
         if self.folder is not None:
             save_world(self.world, self.folder, self.clock.now_ms())
-        return self.folder is not None
 
     def describe_repos(self) -> list[dict[str, object]]:
         return [

@@ -41,7 +41,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("list", "GET", _ACCESS_PATH + "/{status}"),
     Endpoint("settings", "PUT", _REPO_PATH + "/settings", is_change=True),
     Endpoint("auth-check", "GET", _REPO_PATH + "/auth-check"),
-    Endpoint("auth-check-write", "GET", _REPO_PATH + "/auth-check/write"),
     Endpoint("tree", "GET", _REPO_PATH + "/tree/{revision}"),
     Endpoint("tree", "GET", _REPO_PATH + "/tree/{revision}/{path}"),
     Endpoint("commit", "POST", _REPO_PATH + "/commit/{revision}", is_change=True),
@@ -63,7 +62,6 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("report", "GET", "/{W}{ns}/{repo}/user-access-report", "pages"),
     Endpoint("resolve", "GET", "/{W}{ns}/{repo}/resolve/{revision}/{path}", "resolvers"),
     Endpoint("resolve", "HEAD", "/{W}{ns}/{repo}/resolve/{revision}/{path}", "resolvers"),
-    Endpoint("raw", "GET", "/{W}{ns}/{repo}/raw/{revision}/{path}", "resolvers"),
 )
 
 _BY_NAME: dict[str, Endpoint] = {endpoint.name: endpoint for endpoint in reversed(ENDPOINTS)}
