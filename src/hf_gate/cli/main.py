@@ -111,6 +111,8 @@ def main() -> None:
     """Run the console script."""
     # Modules and requests form few cycles, and looking for them takes a twelfth of a short command and of a long sync.
     gc.set_threshold(100_000, *gc.get_threshold()[1:])
+    # After each statement, a thread that runs SQLite waits for Python's lock this long; by default, it would be 5 ms.
+    sys.setswitchinterval(0.0005)
     signal.signal(signal.SIGTERM, _terminate)
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):

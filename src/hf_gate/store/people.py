@@ -72,15 +72,15 @@ class People:
         return {ident: self._by_id[ident].salt for ident in wanted}
 
     def flush(self) -> None:
-        """Write new and changed people."""
+        """Write changed and new people."""
+        self._db.run_many(
+            "UPDATE people SET salt = ?, user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
+            [(p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key, p.id) for p in self._changed.values()],
+        )
         self._db.insert_many(
             "INSERT INTO people (id, pseudonym, salt, user_id, username, fullname, email, user_key)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key) for p in self._new],
-        )
-        self._db.run_many(
-            "UPDATE people SET salt = ?, user_id = ?, username = ?, fullname = ?, email = ?, user_key = ? WHERE id = ?",
-            [(p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key, p.id) for p in self._changed.values()],
         )
         self._new, self._changed = [], {}
 

@@ -105,7 +105,6 @@ class Writer:
         log = ChainWriter(self._db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
         people = iter(self._people.find_or_create(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
-        self._people.flush()  # rows of requests refer to rows of people
         idents: list[int] = []
         quiet: list[tuple[bytes, bytes, bytes, int]] = []
         for one in seen:
@@ -131,6 +130,7 @@ class Writer:
         events, known = one.events, one.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
+            self._people.flush()  # rows of requests refer to rows of people
             self._rows.load([ident])
             known = KnownRequest(
                 ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
@@ -142,7 +142,8 @@ class Writer:
                 ident = self._create_attempt(one, event, repo_id, person, log, at)
                 self._notices.add_event(event, at, one.request.repo, ident)
                 self._letters.add_event(event, at, ident)
-                if len(events) > 1:  # later events need the new row
+                if len(events) > 1:  # later events need the new row, which refers to a row of people
+                    self._people.flush()
                     self._rows.load([ident])
                 continue
             is_erased = isinstance(one.request, ErasedRequest)
@@ -216,11 +217,13 @@ class Writer:
 
     def _write_rows(self, log: ChainWriter) -> None:
         """Write the rows so far, in the order in which they refer to each other."""
+        self._people.flush()
         self._rows.write_rows()
         log.write_rows()
         self._index.flush()
 
     def _flush(self, log: ChainWriter) -> None:
+        self._people.flush()
         self._rows.flush()
         log.flush()
         renamed = self._people.renamed
