@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import random
 from collections.abc import Callable, Sequence
 
@@ -189,5 +188,5 @@ def test_the_digest_of_a_checkpoint_covers_its_time_and_every_head() -> None:
     links = chain(3)
     whole = checkpoint_of(links)
     assert whole.digest == checkpoint_of(links).digest
-    assert whole.digest != dataclasses.replace(whole, at=whole.at + 1).digest
-    assert whole.digest != dataclasses.replace(whole, heads={**whole.heads, "desk": (1, "00")}).digest
+    assert whole.digest != replace(whole, at=whole.at + 1).digest
+    assert whole.digest != replace(whole, heads={**whole.heads, "desk": (1, "00")}).digest

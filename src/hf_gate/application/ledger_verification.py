@@ -101,7 +101,8 @@ class ChainGaps:
         what = "its private part is missing, but no entry records the deletion"
         broken += [ChainBreak(chain, seq, what) for seq in self._find_unnamed()]
         what = "its private part exists, but an entry records the deletion"
-        return broken + [ChainBreak(chain, seq, what) for seq in self._present if self._is_named(seq)]
+        present = self._present if self._named else ()  # usually nothing was deleted
+        return broken + [ChainBreak(chain, seq, what) for seq in present if self._is_named(seq)]
 
     def _find_unnamed(self) -> list[int]:
         self._named.sort()

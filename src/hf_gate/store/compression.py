@@ -141,7 +141,7 @@ class Packer:
             codec = self._get_codec(int.from_bytes(numbers.pop())) if len(numbers) == 1 else None
             together = codec.unpack_together([one[2:] for one in present]) if isinstance(codec, _PhraseCodec) else None
             ready = iter(map(self.unpack, present) if together is None else together)
-            yield from (None if one is None else next(ready) for one in batch)
+            yield from ready if len(present) == len(batch) else (None if one is None else next(ready) for one in batch)
 
     def clear(self) -> None:
         """Forget the dictionaries, because after a rollback a number may refer to another dictionary."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .store import Store
     from .writer import Writer
 
-PAGE: Final = 5000
+PAGE: Final = 500  # entries read at a time; more would not stay in the processor's cache
 _heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
 _FIRST: Final = -(2**62)  # below any number that a forged entry could have
 _REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo instead of all ledger entries
