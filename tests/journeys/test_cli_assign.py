@@ -86,14 +86,13 @@ def test_a_member_who_is_away_is_named_with_the_deputy(fresh: LocalHub, desk: Co
     assert desk.run("assign", _target(fresh, "bob99"), "--to", "kim").out == "1 request assigned to kim.\n"
 
 
-def test_what_is_assigned_to_another_member_is_freed_first(fresh: LocalHub, desk: Console) -> None:
+def test_what_is_assigned_to_another_member_is_taken_over_on_purpose(fresh: LocalHub, desk: Console) -> None:
     target = _target(fresh, "ada-l")
     assert desk.run("assign", target, "--to", "mia").code == 0
     refused = desk.run("assign", target, "--to", "kim")
     assert (refused.code, "is assigned to mia. Nothing was assigned." in refused.err) == (2, True), refused.err
-    assert "hf-gate assign TARGET --to nobody" in refused.err
-    assert desk.run("assign", target, "--to", "nobody").code == 0
-    assert desk.run("assign", target, "--to", "kim").code == 0
+    assert "--instead-of mia" in refused.err
+    assert desk.run("assign", target, "--to", "kim", "--instead-of", "mia").code == 0
     assert _read_assignees(desk, "--query", "assigned:kim") == {"ada-l": "kim"}
 
 

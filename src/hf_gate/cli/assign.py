@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     examples=(
         "hf-gate assign ada-l@datasets/acme/eeg --to mia",
         "hf-gate assign datasets/acme/eeg ada-l bob99 --to me",
+        "hf-gate assign ada-l@datasets/acme/eeg --to kim --instead-of mia",
         "hf-gate assign ada-l@datasets/acme/eeg --to nobody",
         "hf-gate ls --query assigned:none --format jsonl | hf-gate assign - --to mia",
     ),
@@ -32,12 +33,20 @@ if TYPE_CHECKING:
 @click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets.")
 @repo_type_option
 @click.option("--to", metavar="MEMBER", required=True, help="A member who may decide there; also `me` and `nobody`.")
+@click.option("--instead-of", metavar="MEMBER", help="Also reassign requests that this member has now.")
 def assign(
-    run: Run, *, targets: tuple[str, ...], file: str | None, repo: str | None, repo_type: str | None, to: str
+    run: Run,
+    *,
+    targets: tuple[str, ...],
+    file: str | None,
+    repo: str | None,
+    repo_type: str | None,
+    to: str,
+    instead_of: str | None,
 ) -> int:
     """Assign pending requests to the member who should decide them. Nothing is sent to the Hub.
 
-    Others can still decide. A request that is assigned to somebody else keeps that member: first assign it to nobody.
+    Others can still decide. A request that is assigned to somebody else keeps that member, unless --instead-of names that member.
     """
     from ..application.assignments import assign_requests, find_assignee, read_assignees
 
@@ -48,10 +57,12 @@ def assign(
         rows = [find_stored_request(workspace, target) for target in found]
         assignees = read_assignees(workspace, workspace.now())
         if member is not None:
-            taken = next((row for row in rows if row.state.assigned not in {None, member.id}), None)
+            former = None if instead_of is None else find_assignee(workspace, instead_of, me)
+            may_replace = {None, member.id, None if former is None else former.id}
+            taken = next((row for row in rows if row.state.assigned not in may_replace), None)
             if taken is not None:
-                former = assignees.get(taken.state.assigned or "")
-                _refuse_taken(taken, "an unknown member" if former is None else former.name)
+                holder = assignees.get(taken.state.assigned or "")
+                _refuse_taken(taken, None if holder is None else holder.name)
         seen = {row.id: row.state.assigned for row in rows}
         result = assign_requests(workspace, rows, seen, member, by=me, now=workspace.now())
     if result.changed:
@@ -82,8 +93,8 @@ def member_at_terminal(run: Run) -> Member:
     return Member(name=actor_of(run), role=MemberRole.ADMIN, has_link=True, user_id=user_id, proven_at=proven_at)
 
 
-def _refuse_taken(row: RequestRow, name: str) -> None:
+def _refuse_taken(row: RequestRow, name: str | None) -> None:
     raise UsageError(
-        f"the request of {row.person_name} at {row.repo} is assigned to {name}. Nothing was assigned.",
-        hint="Free it first: hf-gate assign TARGET --to nobody",
+        f"the request of {row.person_name} at {row.repo} is assigned to {name or 'an unknown member'}. Nothing was assigned.",
+        hint=f"To take it over: --instead-of {name}" if name else "Free it first: hf-gate assign TARGET --to nobody",
     )
