@@ -55,6 +55,16 @@ def test_a_line_separator_inside_a_text_does_not_shift_the_lines() -> None:
     assert root.pairs[1][0].line == 2
 
 
+def test_a_short_text_that_is_read_again_is_not_parsed_again_unless_its_place_or_its_limits_differ() -> None:
+    text = "a: 1\nb: [2]\n"
+    assert parse_yaml(text) is parse_yaml(text)
+    assert parse_yaml(text, first_line=9).root == Mapping(9, 1, parse_yaml(text, first_line=9).root.pairs)  # type: ignore[union-attr]
+    assert [problem.code for problem in parse_yaml(text, limits=Limits(nodes=1)).problems] != codes(text)
+    long = f"a: {'x' * 10_000}\n"
+    assert parse_yaml(long) is not parse_yaml(long)
+    assert parse_yaml(long) == parse_yaml(long)
+
+
 def test_duplicate_keys_are_told_and_kept() -> None:
     parsed = parse_yaml("a: 1\nb: 2\na: 3\n")
     assert plain(parsed.root) == [("a", "1"), ("b", "2"), ("a", "3")]

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
+from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 from ruamel.yaml import YAML
@@ -103,14 +105,28 @@ class ParsedYaml(Struct, frozen=True):
     problems: tuple[Problem, ...] = ()
 
 
+_REMEMBERED: Final = 8 * 1024  # characters
+
+
 def parse_yaml(text: str, *, first_line: int = 1, limits: Limits = LIMITS) -> ParsedYaml:
-    """Parse one YAML 1.2 document. `first_line` is the line of the file where the text begins."""
+    """Parse one YAML 1.2 document. `first_line` is the line of the file where the text begins.
+
+    Short texts are remembered: the card of a repo is read with every sync, and seldom changes.
+    """
+    parse = _parse_short if len(text) <= _REMEMBERED else _parse
+    return parse(text, first_line, limits)
+
+
+def _parse(text: str, first_line: int, limits: Limits) -> ParsedYaml:
     refusal = _find_excess(text, limits)
     places = _LineIndex(text, first_line)
     if refusal is not None:
         index, code, message = refusal
         return ParsedYaml(None, (places.problem(index, code, message, _SHORTER),))
     return _YamlReader(places, limits).read_document(text)
+
+
+_parse_short: Final = lru_cache(maxsize=32)(_parse)
 
 
 class _LineIndex:
