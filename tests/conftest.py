@@ -239,7 +239,7 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if PROFILE != "dev":
+    if PROFILE != "dev" and not _FIRST:
         from tests.house.test_gauges import gauges
 
         terminalreporter.section("gauges")
