@@ -25,6 +25,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
+from tests.program_server import serve_programs
 
 if sys.platform != "win32":
     import fcntl
@@ -260,6 +261,13 @@ def witness_python(request: pytest.FixtureRequest) -> Path:
     if not python.exists():
         pytest.skip(f"no huggingface_hub witness {request.param}: make witness")
     return python
+
+
+@pytest.fixture(scope="session")
+def forked_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    """The words that run hf-gate in a fork of a process that has loaded it: for commands whose start is not what is tested."""
+    with serve_programs(tmp_path_factory.mktemp("programs")) as words:
+        yield words
 
 
 @pytest.fixture(scope="session")

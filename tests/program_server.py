@@ -26,7 +26,6 @@ from typing import Final
 CLIENT: Final = Path(__file__).with_name("program_client.py")
 _IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_exitcode")
 _LAYERS: Final = ("cli", "application", "policy", "plan", "hub")
-_NOT_LOADED: Final = frozenset({"hf_gate.cli.ui", "hf_gate.cli.demo", "hf_gate.cli.hub_serve"})
 
 
 @contextmanager
@@ -52,8 +51,7 @@ def _load() -> None:
     for layer in _LAYERS:
         package = importlib.import_module(f"hf_gate.{layer}")
         for found in pkgutil.iter_modules(package.__path__, f"hf_gate.{layer}."):
-            if found.name not in _NOT_LOADED:
-                importlib.import_module(found.name)
+            importlib.import_module(found.name)
     gc.collect()
     gc.freeze()
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
-from tests.journeys.console import HOSTILE, MODEL, PROGRAM, Console, fill, status_of
+from tests.journeys.console import HOSTILE, MODEL, Console, fill, status_of
 from tests.journeys.terminal import Terminal
 
 PURPOSE = "What will you use Lantern for?"
@@ -50,8 +51,17 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
+_PROGRAM: Final[list[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _use_forks(forked_program: list[str]) -> None:
+    """What the program shows and which keys it takes is tested here, not its start."""
+    _PROGRAM[:] = forked_program
+
+
 def _review(hub: LocalHub, *more: str) -> Terminal:
-    return Terminal([*PROGRAM, "review", MODEL, *more], Console(hub).environment())
+    return Terminal([*_PROGRAM, "review", MODEL, *more], Console(hub).environment())
 
 
 def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
@@ -199,7 +209,7 @@ def test_a_store_that_is_busy_ends_it_and_what_was_held_is_told_unsent(fresh: Lo
         assert terminal.end() == 75
         lock.release()
         assert "Not sent: accept ada-l" in terminal.display
-        assert "being written by pid 4711" in terminal.display.replace("\n", "")  # wrapped where the path is long
+        assert "being written by pid 4711" in " ".join(terminal.display.split())  # wrapped where the path is long
     assert status_of(fresh, "ada-l") == "pending"
 
 

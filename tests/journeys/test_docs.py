@@ -28,7 +28,6 @@ from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 from tests.house.tree import ROOT
 from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, mismatch, steps
-from tests.program_server import serve_programs
 
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 180.0  # seconds until a program that goes on running must have said what the page shows
@@ -131,13 +130,6 @@ def _is_started(block: Block, step: Step) -> bool:
     """Whether the step starts programs: it is the first with a command, or leaves one running."""
     firsts = [_first_steps().get(command) for command in _commands(step.command)]
     return step.command.endswith("&") or (block.page, block.line, step.command) in firsts or None in firsts
-
-
-@pytest.fixture(scope="module")
-def forked_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The words that run hf-gate in a fork of a process that has loaded it."""
-    with serve_programs(tmp_path_factory.mktemp("programs")) as words:
-        yield words
 
 
 class Reader:

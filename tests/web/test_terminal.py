@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 import jsonschema  # type: ignore[import-untyped]
@@ -22,6 +21,14 @@ from hf_gate.cli.schemas import schema_of
 from hf_gate.config import Flags, read_settings
 from hf_gate.testing import LocalHub
 from tests.web.kit import Program, a_program, write_desk
+
+_PROGRAM: Final[list[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _use_forks(forked_program: list[str]) -> None:
+    """Commands beside the desk, whose own start is not what is tested here."""
+    _PROGRAM[:] = forked_program
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +51,7 @@ def program(folder: Path, local: LocalHub) -> Iterator[Program]:
 
 def _run(folder: Path, local: LocalHub, *words: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
-    command = [sys.executable, "-m", "hf_gate", *words]
+    command = [*_PROGRAM, *words]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
