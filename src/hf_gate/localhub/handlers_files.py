@@ -160,16 +160,6 @@ def _apply_line(files: dict[str, bytes], key: str, value: dict[str, Any]) -> Non
         if len(data) > MAX_FILE_SIZE:
             raise HttpError(400, "The local Hub stores small files only")
         files[path] = data
-    elif key in {"deletedFile", "deletedFolder"}:
-        gone = [
-            name
-            for name in files
-            if name == path or (key == "deletedFolder" and name.startswith(path.rstrip("/") + "/"))
-        ]
-        if not gone:
-            raise HttpError(404, "A file with this name doesn't exist", "EntryNotFound")
-        for name in gone:
-            del files[name]
     else:
         raise HttpError(400, f"The local Hub stores small files only and does not support {key}")
 

@@ -122,7 +122,7 @@ def _load_requests(
         status = Status.REJECTED if world.is_old and generated.status == "reset" else Status(generated.status)
         is_auto = gates[generated.repo_index].gated == "auto" and not generated.is_granted
         granter = owner if status is Status.ACCEPTED and not is_auto else None
-        answers = None if not generated.answers else _encode_answers(generated.answers)
+        answers = None if not generated.answers else _encode(generated.answers)
         of_repo[generated.repo_index].append(
             StoredRequest(
                 generated.request_id, people[generated.person_index], status, generated.asked_ms, generated.reviewed_ms, granter,
@@ -131,15 +131,3 @@ def _load_requests(
         )  # fmt: skip
     for hub_repo, requests in zip(gates, of_repo, strict=True):
         world.load_requests(hub_repo, requests)
-
-
-def _encode_answers(answers: dict[str, str]) -> bytes:
-    """Encode answers as JSON; lone surrogates become U+FFFD."""
-    try:
-        return _encode(answers)
-    except UnicodeEncodeError:
-        return _encode({_replace_surrogates(label): _replace_surrogates(text) for label, text in answers.items()})
-
-
-def _replace_surrogates(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
