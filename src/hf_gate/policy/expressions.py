@@ -307,7 +307,7 @@ class Expression:
             return None
         try:
             found: bool | int | str = self._in_python(bound.values, None)
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, RecursionError):
             return None
         return found
 
