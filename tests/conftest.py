@@ -25,7 +25,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests import leftovers
-from tests.program_server import serve_programs
+from tests.program_server import stop_server
 
 if sys.platform != "win32":
     import fcntl
@@ -211,6 +211,7 @@ leftovers.mark_children()
 def nothing_outlives_the_run() -> Iterator[None]:
     """The first fixture of all, so it is torn down last: whatever runs then is ended, and fails the run."""
     yield
+    stop_server()
     left = leftovers.ended()
     assert not left, f"processes that outlive the tests: {'; '.join(map(str, left))}"
 
@@ -261,13 +262,6 @@ def witness_python(request: pytest.FixtureRequest) -> Path:
     if not python.exists():
         pytest.skip(f"no huggingface_hub witness {request.param}: make witness")
     return python
-
-
-@pytest.fixture(scope="session")
-def forked_program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The words that run hf-gate in a fork of a process that has loaded it: for commands whose start is not what is tested."""
-    with serve_programs(tmp_path_factory.mktemp("programs")) as words:
-        yield words
 
 
 @pytest.fixture(scope="session")

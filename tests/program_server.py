@@ -13,38 +13,48 @@ import io
 import os
 import pkgutil
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 CLIENT: Final = Path(__file__).with_name("program_client.py")
 _IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_exitcode")
-_LAYERS: Final = ("cli", "application", "policy", "plan", "hub")
+_LAYERS: Final = ("cli", "application", "policy", "plan", "hub", "web")
 
 
-@contextmanager
-def serve_programs(folder: Path) -> Iterator[list[str]]:
-    """Start a server; yield the words that stand for `hf-gate` in a command."""
+_running: Final[list[tuple[subprocess.Popen[bytes], Path]]] = []
+
+
+def program_words() -> list[str]:
+    """The words that stand for `hf-gate` in a command; the first call starts the server of this test process."""
     if not _IS_POSSIBLE:
-        yield [sys.executable, "-m", "hf_gate"]
-        return
-    address = folder / "programs"
-    root = Path(__file__).resolve().parents[1]
-    environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "PYTHONWARNINGS": "error"}
-    words = [sys.executable, "-m", "tests.program_server", str(address)]
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE) as server:
+        return [sys.executable, "-m", "hf_gate"]
+    if not _running:
+        folder = Path(tempfile.mkdtemp(prefix="programs-"))
+        root = Path(__file__).resolve().parents[1]
+        environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "PYTHONWARNINGS": "error"}
+        words = [sys.executable, "-m", "tests.program_server", str(folder / "socket")]
+        server = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE)
+        _running.append((server, folder))
         assert server.stdout is not None
         assert server.stdout.readline() == b"ready\n"
-        try:
-            yield [sys.executable, "-I", "-S", str(CLIENT), str(address)]
-        finally:
-            server.terminate()
+    return [sys.executable, "-I", "-S", str(CLIENT), str(_running[0][1] / "socket")]
+
+
+def stop_server() -> None:
+    """End the server of this test process, if it runs."""
+    for server, folder in _running:
+        server.terminate()
+        server.communicate()
+        shutil.rmtree(folder, ignore_errors=True)
+    _running.clear()
 
 
 def _load() -> None:
@@ -71,12 +81,23 @@ def _serve(address: str) -> None:
                 pid, ended = _start(client, listener)
                 client.sendall(pid.to_bytes(8, "big"))
                 selector.register(ended, selectors.EVENT_READ, (client, pid))
-            else:
-                client, pid = key.data
+                selector.register(client, selectors.EVENT_READ, (None, pid))
+            elif key.data[0] is None:  # the client is gone, and so its program
                 selector.unregister(key.fileobj)
-                os.close(key.fd)
-                client.sendall(os.waitpid(pid, 0)[1].to_bytes(8, "big"))
-                client.close()
+                os.kill(key.data[1], signal.SIGKILL)
+            else:
+                _end(selector, key.fd, *key.data)
+
+
+def _end(selector: selectors.BaseSelector, ended: int, client: socket.socket, pid: int) -> None:
+    """Tell a client how its program ended."""
+    selector.unregister(ended)
+    os.close(ended)
+    status = os.waitpid(pid, 0)[1]
+    with suppress(KeyError):
+        selector.unregister(client)
+    with client, suppress(OSError):
+        client.sendall(status.to_bytes(8, "big"))
 
 
 def _start(client: socket.socket, listener: socket.socket) -> tuple[int, int]:

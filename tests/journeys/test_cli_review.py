@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import signal
-from typing import Final
 
 import pytest
 
 from hf_gate.testing import LocalHub
 from tests.journeys.console import HOSTILE, MODEL, Console, fill, status_of
 from tests.journeys.terminal import Terminal
+from tests.program_server import program_words
 
 NAMES = ["first-one", "second-one", "third-one"]
 
 
-_PROGRAM: Final[list[str]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _use_forks(forked_program: list[str]) -> None:
-    """What the program shows and which keys it takes is tested here, not its start."""
-    _PROGRAM[:] = forked_program
-
-
 def _open(hub: LocalHub, *args: str) -> Terminal:
-    return Terminal([*_PROGRAM, *args], Console(hub).environment())
+    return Terminal([*program_words(), *args], Console(hub).environment())
 
 
 @pytest.fixture
@@ -221,7 +212,7 @@ def test_arrows_and_other_keys_decide_nothing(three: LocalHub) -> None:
 
 def test_a_token_that_may_not_decide_ends_it_with_exit_4(three: LocalHub) -> None:
     console = Console(three, "fine_access")
-    with Terminal([*_PROGRAM, "review", MODEL], console.environment()) as terminal:
+    with Terminal([*program_words(), "review", MODEL], console.environment()) as terminal:
         terminal.until("Request 1 of 3")
         terminal.press("aq")
         assert terminal.end() == 4
@@ -249,7 +240,7 @@ def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
 @pytest.mark.parametrize("columns", [70, 80, 100, 140])
 def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(crowded: LocalHub, columns: int) -> None:
     names = [row["user"] for row in Console(crowded).run("ls", MODEL, "--json", "--limit", "30").json]
-    with Terminal([*_PROGRAM, "ls", MODEL], Console(crowded).environment(), columns=columns) as terminal:
+    with Terminal([*program_words(), "ls", MODEL], Console(crowded).environment(), columns=columns) as terminal:
         assert terminal.end() == 0
         shown = terminal.display.splitlines()
     head = next(number for number, line in enumerate(shown) if line.startswith("AGE"))
@@ -264,7 +255,7 @@ def test_a_long_answer_is_parted_between_words(three: LocalHub) -> None:
     words = "I study how well small models follow instructions in Luganda and in Swahili, and would like to publish it."
     fill(three, ["wren-k"], answers={"Purpose": words})
     for args in (("review", MODEL, "--newest-first"), ("show", f"wren-k@{MODEL}")):
-        with Terminal([*_PROGRAM, *args], Console(three).environment(), columns=50) as terminal:
+        with Terminal([*program_words(), *args], Console(three).environment(), columns=50) as terminal:
             if args[0] == "review":
                 terminal.until("q quit")
                 terminal.press("q")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Final
 
 import pytest
 
@@ -12,6 +11,7 @@ from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
 from tests.journeys.console import HOSTILE, MODEL, Console, fill, status_of
 from tests.journeys.terminal import Terminal
+from tests.program_server import program_words
 
 PURPOSE = "What will you use Lantern for?"
 HOUSE = f"""\
@@ -51,17 +51,8 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-_PROGRAM: Final[list[str]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _use_forks(forked_program: list[str]) -> None:
-    """What the program shows and which keys it takes is tested here, not its start."""
-    _PROGRAM[:] = forked_program
-
-
 def _review(hub: LocalHub, *more: str) -> Terminal:
-    return Terminal([*_PROGRAM, "review", MODEL, *more], Console(hub).environment())
+    return Terminal([*program_words(), "review", MODEL, *more], Console(hub).environment())
 
 
 def test_the_verdict_and_why_stand_beside_each_request(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs

@@ -28,6 +28,7 @@ from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
 from tests.house.tree import ROOT
 from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, mismatch, steps
+from tests.program_server import program_words
 
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 180.0  # seconds until a program that goes on running must have said what the page shows
@@ -334,9 +335,9 @@ def _parse(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
-def test_every_block_of(page: str, forked_program: list[str]) -> None:
+def test_every_block_of(page: str) -> None:
     with tempfile.TemporaryDirectory() as folder, example_world() as hub, ExitStack() as stack:
-        reader = Reader(page, hub, Path(folder), stack, forked_program)
+        reader = Reader(page, hub, Path(folder), stack, program_words())
         for block in blocks(page):
             reader.follow(block)
 
@@ -416,9 +417,9 @@ def test_a_command_that_does_not_exist_is_found_out() -> None:
         _check_command("make dance", "here")
 
 
-def test_a_failing_command_is_found_out(tmp_path: Path, forked_program: list[str]) -> None:
+def test_a_failing_command_is_found_out(tmp_path: Path) -> None:
     with example_world() as hub, ExitStack() as stack:
-        reader = Reader("here", hub, tmp_path, stack, forked_program)
+        reader = Reader("here", hub, tmp_path, stack, program_words())
         with pytest.raises(AssertionError, match="ended with 2"):
             reader.follow(Block("here", 1, "console", "$ hf-gate ls nonsense"))
         reader.follow(Block("here", 1, "console", "$ hf-gate ls nonsense\n$ echo $?\n2"))

@@ -42,6 +42,7 @@ from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
 from hf_gate.web.sign_in import Authenticator
+from tests.program_server import program_words
 
 HOST = "127.0.0.1:7860"
 HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
@@ -61,6 +62,7 @@ rules:
   - id: rest
     then: human
 """
+STARTED = (sys.executable, "-m", "hf_gate")  # as a program of its own
 GOOD = "Self-supervised encoders on resting-state recordings for my thesis; the data stay on our cluster."
 
 
@@ -373,12 +375,13 @@ class Program:
     """`hf-gate ui` as it runs."""
 
     process: subprocess.Popen[str]
+    pid: int
     url: str
     login_url: str
 
     def kill(self) -> None:
         """As a power cut would."""
-        self.process.kill()
+        os.kill(self.pid, signal.SIGKILL)
         self.process.wait()
 
     def end(self) -> int:
@@ -389,14 +392,11 @@ class Program:
 
 @contextmanager
 def a_program(
-    folder: Path, local: LocalHub, hold: str | None = "10s", *more: str, before: Sequence[str] = ()
+    folder: Path, local: LocalHub, hold: str | None = "10s", *more: str, start: Sequence[str] | None = None
 ) -> Iterator[Program]:
-    """`hf-gate ui` at a desk that is written already. `before`: a command that runs it, such as prlimit."""
+    """`hf-gate ui` at a desk that is written already. `start`: how the program is started, if not in a fork."""
     words = [
-        *before,
-        sys.executable,
-        "-m",
-        "hf_gate",
+        *(start or program_words()),
         "ui",
         "--no-open",
         "--json",
@@ -413,8 +413,8 @@ def a_program(
         line = process.stdout.readline()
         assert line, (folder / "ui.err").read_text()
         told = json.loads(line)
-        assert told["pid"] == process.pid
-        yield Program(process, told["url"], told["login_url"])
+        assert start is None or told["pid"] == process.pid
+        yield Program(process, told["pid"], told["url"], told["login_url"])
     finally:
         process.kill()
         process.wait()

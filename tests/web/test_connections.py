@@ -15,7 +15,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from hf_gate.web.server import BoundedConnection
-from tests.web.kit import Program, Room, a_program, served, write_desk
+from tests.web.kit import STARTED, Program, Room, a_program, served, write_desk
 
 HALF = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n"
 
@@ -95,8 +95,8 @@ def test_bodies_in_chunks_of_one_byte_keep_nobody_from_the_desk(program: Program
 def test_a_desk_without_free_file_descriptors_says_so_once_and_answers_again(tmp_path: Path) -> None:
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
-        limited = ("prlimit", "--nofile=64")
-        with a_program(tmp_path, local, before=limited) as program, _half_open(program.url, 100):
+        limited = ("prlimit", "--nofile=64", *STARTED)
+        with a_program(tmp_path, local, start=limited) as program, _half_open(program.url, 100):
             assert _status(program.url) == 200
     log = (tmp_path / "ui.err").read_text()
     assert log.count("could not be accepted: Too many open files") == 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import jsonschema  # type: ignore[import-untyped]
@@ -20,15 +20,8 @@ from hf_gate.application import setting_keys
 from hf_gate.cli.schemas import schema_of
 from hf_gate.config import Flags, read_settings
 from hf_gate.testing import LocalHub
-from tests.web.kit import Program, a_program, write_desk
-
-_PROGRAM: Final[list[str]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _use_forks(forked_program: list[str]) -> None:
-    """Commands beside the desk, whose own start is not what is tested here."""
-    _PROGRAM[:] = forked_program
+from tests.program_server import program_words
+from tests.web.kit import STARTED, Program, a_program, write_desk
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +44,7 @@ def program(folder: Path, local: LocalHub) -> Iterator[Program]:
 
 def _run(folder: Path, local: LocalHub, *words: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
-    command = [*_PROGRAM, *words]
+    command = [*program_words(), *words]
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=60)
 
 
@@ -76,11 +69,12 @@ def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return told
 
 
-def test_it_serves_until_sigterm_and_lets_the_store_go(program: Program, folder: Path, local: LocalHub) -> None:
-    status, cookie = _get(program.login_url)
-    assert status == 303
-    assert _get(f"{program.url}/queue", cookie)[0] == 200
-    assert program.end() == 0
+def test_it_serves_until_sigterm_and_lets_the_store_go(folder: Path, local: LocalHub) -> None:
+    with a_program(folder, local, start=STARTED) as program:
+        status, cookie = _get(program.login_url)
+        assert status == 303
+        assert _get(f"{program.url}/queue", cookie)[0] == 200
+        assert program.end() == 0
     assert _run(folder, local, "sync").returncode == 0
     assert _run(folder, local, "ui", "link").returncode == 2
 
@@ -178,7 +172,7 @@ def _press(link: str) -> str:
 
 def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:
     again = _json(_run(folder, local, "ui", "--no-open", "--json"))
-    assert (again["url"], again["pid"]) == (program.url, program.process.pid)
+    assert (again["url"], again["pid"]) == (program.url, program.pid)
     assert again["login_url"] != program.login_url
     assert _get(again["login_url"])[0] == 303
     assert _get(_json(_run(folder, local, "ui", "link", "--json"))["login_url"])[0] == 303
