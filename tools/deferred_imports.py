@@ -128,6 +128,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.sources.policy_files": "writes policy and table files; loads CEL",
     "hf_gate.sources.rule_versions": "reads versions of installed lists",
     "hf_gate.sources.workspace_folder": "reads a workspace's files; loads CEL",
+    "hf_gate.store.erasure_repetition": "deletes people; loads the model of policies",
     "hf_gate.store.ledger": "the entries of the audit log; loads events and SQL",
     "hf_gate.store.members": "a facet of the store that few commands need",
     "hf_gate.store.opening": "opens stores; loads the SQL dialects",

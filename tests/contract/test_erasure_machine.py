@@ -32,7 +32,8 @@ from hf_gate.store import letters
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.copies import erase_in_copies, find_copies
 from hf_gate.store.erasure import delete_expired
-from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
+from hf_gate.store.erasure_file import append_record, make_record
+from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, take

@@ -19,7 +19,8 @@ from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
-from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
+from hf_gate.store.erasure_file import append_record, make_record
+from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.store import Store
 from tests.contract.traces import traces_in_files

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hf_gate.store.erasure import REQUEST_TABLES
-from hf_gate.store.erasure_file import VACUUMED
+from hf_gate.store.erasure_repetition import VACUUMED
 from hf_gate.store.schema import metadata
 
 REDACTED = {"requests", "people", "changes", "plans", "texts"}

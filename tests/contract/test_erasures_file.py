@@ -19,7 +19,8 @@ from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.backups import write_backup
 from hf_gate.store.copies import erase_in_copies
 from hf_gate.store.erasure import count_parts, delete_expired
-from hf_gate.store.erasure_file import append_record, make_record, read_records, repeat_erasures, scrub
+from hf_gate.store.erasure_file import append_record, make_record, read_records
+from hf_gate.store.erasure_repetition import repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
 from hf_gate.store.schema_check import find_index_faults

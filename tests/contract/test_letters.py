@@ -31,7 +31,8 @@ from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.notify.letter_mail import open_letter_channel
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.erasure import delete_expired
-from hf_gate.store.erasure_file import append_record, make_record, repeat_erasures
+from hf_gate.store.erasure_file import append_record, make_record
+from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store

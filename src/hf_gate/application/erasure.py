@@ -13,7 +13,8 @@ from ..domain.timestamps import to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
 from ..store.copies import erase_in_copies, find_copies
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
-from ..store.erasure_file import append_record, make_record, repeat_erasures
+from ..store.erasure_file import append_record, make_record
+from ..store.erasure_repetition import repeat_erasures
 from ..store.identity import find_same_account, read_full_identity
 from .erasure_places import find_places
 from .records import CopyRecord, ErasureRecord, PlaceRecord

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..domain.timestamps import DAY_MS, to_ms
 from ..store.erasure import count_expired, delete_expired
-from ..store.erasure_file import scrub
+from ..store.erasure_repetition import scrub
 from .setting_keys import RETENTION_AT
 from .workspace import Workspace
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import HfGateError, StoreDamaged
-from .erasure_file import find_pending, read_records, repeat_erasures
+from .erasure_file import find_pending, read_records
+from .erasure_repetition import repeat_erasures
 from .opening import read_revision
 from .removal import BEFORE_RESTORE, RESTORING, files_of
 from .revisions import REVISIONS

@@ -11,6 +11,9 @@ from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
 from .sql import Database
 
+TO_SCRUB: Final = "to scrub"
+"""The setting that says that deleted data may still be in free pages and in the log of the database."""
+
 ERASURE_KEY: Final = "erasure key"
 """The setting with the key of the hashes. It is never exported."""
 

@@ -15,16 +15,13 @@ from ..domain.request_version import EMPTY_CONTENT
 from ..domain.runs import FINISHED
 from ..policy.table_versions import decode_version, encode_version, forget_person
 from .compression import Packer, decode_private_part
-from .erased import read_secret, write_keys
+from .erased import TO_SCRUB, read_secret, write_keys
 from .identity import StoredIdentity, read_full_identity, read_identity
 from .ledger import read_repos_by_number
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer
 from .writer_cache import read_dictionary
-
-TO_SCRUB: Final = "to scrub"
-"""The setting that says that deleted data may still be in free pages and in the log of the database."""
 
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
 REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms", "letters")

@@ -15,7 +15,7 @@ from msgspec import Struct
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
-from .erasure_file import FILE_NAME, find_pending, needs_erasures, repeat_erasures
+from .erasure_file import FILE_NAME, find_pending, needs_erasures
 from .initial_load import finish_loading
 from .revisions import REVISIONS, Revisions
 from .schema_creation import create_schema
@@ -199,6 +199,8 @@ def _finish_opening(
         erasures=erasures,
     )
     if writes is not None and needs_erasures(writes, erasures):
+        from .erasure_repetition import repeat_erasures
+
         try:
             repeat_erasures(store, erasures)
         except BaseException:
