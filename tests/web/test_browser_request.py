@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
+from tests.program_server import program_words
 from tests.web.axe_kit import violations
 from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
 
@@ -41,7 +41,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 def _sync(folder: Path, local: LocalHub) -> None:
     env = os.environ | {"HF_ENDPOINT": local.url, "HF_TOKEN": local.tokens["owner"]}
-    subprocess.run([sys.executable, "-m", "hf_gate", "sync"], cwd=folder, env=env, check=True, capture_output=True)
+    subprocess.run([*program_words(), "sync"], cwd=folder, env=env, check=True, capture_output=True)
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -34,6 +33,7 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
+from tests.program_server import program_words
 from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 
@@ -244,7 +244,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
     full.app_state.workspace.store.close()
 
     def applied(plan: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "hf_gate", "apply", f"{plan[7:15]}.json", "--yes", "--max-changes", str(MANY)]
+        command = [*program_words(), "apply", f"{plan[7:15]}.json", "--yes", "--max-changes", str(MANY)]
         env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
         return subprocess.run(
             command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60
@@ -260,13 +260,13 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         full.app_state.workspace.store = opened.store
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)
-    resumed = [sys.executable, "-m", "hf_gate", "runs", "resume", "r_old"]
+    resumed = [*program_words(), "runs", "resume", "r_old"]
     env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
     refused = subprocess.run(resumed, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (refused.returncode, "these are 600 to accept" in refused.stderr) == (6, True), refused.stderr
     assert full.writes() == before
     env = os.environ | {"HF_TOKEN": full.local.tokens["noor"], "HF_ENDPOINT": full.local.url}
-    own = [sys.executable, "-m", "hf_gate", "accept", f"noor@{full.repo}"]
+    own = [*program_words(), "accept", f"noor@{full.repo}"]
     refused = subprocess.run(own, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (refused.returncode, "you cannot decide your own request" in refused.stderr) == (4, True), refused.stderr
     done = applied(agreed)
