@@ -8,7 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
@@ -22,12 +22,20 @@ from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
 from tests.journeys.console import MODEL, PROGRAM, Console, Ended, fill
 from tests.journeys.store_desk import own_files
+from tests.program_server import program_words
 
 
 def _run(*args: str, **env: str) -> Ended:
-    done = subprocess.run(
-        [*PROGRAM, *args], capture_output=True, text=True, env={**os.environ, **env}, check=False, timeout=90
-    )
+    return _run_words([*PROGRAM, *args], env)
+
+
+def _run_fork(*args: str) -> Ended:
+    """A command beside a demo, whose own start is not what is tested."""
+    return _run_words([*program_words(), *args], {})
+
+
+def _run_words(words: list[str], env: Mapping[str, str]) -> Ended:
+    done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **env}, check=False, timeout=90)
     return Ended(done.returncode, done.stdout, done.stderr)
 
 
@@ -78,7 +86,7 @@ def test_a_demo_serves_its_profile_until_it_ends_and_leaves_nothing(which: int, 
         state, cache = (private_home.joinpath(*path, "hf-gate") for path in ((".local", "state"), (".cache",)))
         for folder in (state / "profiles", state):
             assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-        listed = _run("--profile", "demo", "ls", "--json")
+        listed = _run_fork("--profile", "demo", "ls", "--json")
         assert len(listed.json) > 30
         assert "(profile demo)" in listed.err
         assert not cache.exists(), "what commands cache is deleted with the demo"
@@ -88,15 +96,17 @@ def test_a_demo_serves_its_profile_until_it_ends_and_leaves_nothing(which: int, 
         status, _, provider = _answer(link.netloc, "/sign-in/hub")
         endpoint = json.loads(profile.read_text("utf-8"))["endpoint"]
         assert (status, provider.startswith(f"{endpoint}/oauth/authorize?")) == (303, True), provider
-        beside = _run("--profile", "demo", "accept", f"{listed.json[0]['user']}@{_spelt(listed.json[0])}", "--json")
+        beside = _run_fork(
+            "--profile", "demo", "accept", f"{listed.json[0]['user']}@{_spelt(listed.json[0])}", "--json"
+        )
         assert beside.code == 0, beside.err
-        assert _run("--profile", "demo", "ui", "link", "--json").code == 0
+        assert _run_fork("--profile", "demo", "ui", "link", "--json").code == 0
         child.send_signal(which)
         assert child.wait(20) == 0
         assert own_files(private_home) == []
         with pytest.raises(ConnectionRefusedError):
             _asked(link.netloc, "/healthz")
-    ended = _run("--profile", "demo", "ls")
+    ended = _run_fork("--profile", "demo", "ls")
     assert (ended.code, "hf-gate demo" in ended.hint) == (2, True)
 
 
