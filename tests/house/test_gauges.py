@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.house.tree import PACKAGE
+from tests.house.tree import PACKAGE, statements
 
 
 class _Function(NamedTuple):
@@ -14,18 +14,9 @@ class _Function(NamedTuple):
     name: str
 
 
-def _statements(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements within a node at all depths; expressions, which are most of a tree, hold none."""
-    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
-        inner = getattr(node, name, None)
-        for statement in inner if isinstance(inner, list) else ():
-            yield statement
-            yield from _statements(statement)
-
-
 def _functions() -> Iterator[_Function]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in _statements(ast.parse(path.read_text("utf-8"))):
+        for node in statements(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 place = f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno} {node.name}"
                 yield _Function((node.end_lineno or node.lineno) - node.lineno + 1, place)

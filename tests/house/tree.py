@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,20 @@ def modules() -> tuple[Path, ...]:
 def first_sentence(path: Path) -> str:
     """How a module opens."""
     return (ast.get_docstring(ast.parse(path.read_text("utf-8"))) or "").partition("\n")[0]
+
+
+def child_statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements directly within a node, and its branches. Expressions, most of a tree, hold no statements."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        inner = getattr(node, name, None)
+        yield from inner if isinstance(inner, list) else ()
+
+
+def statements(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements within a node at all depths."""
+    for statement in child_statements(node):
+        yield statement
+        yield from statements(statement)
 
 
 def _has_code(path: Path) -> bool:

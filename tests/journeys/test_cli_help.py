@@ -16,7 +16,6 @@ from hf_gate.cli.framework import GateCommand, GateGroup
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import ALIASES, SCHEMAS
-from tests.house.tree import ROOT
 from tests.journeys.console import PROGRAM
 
 
@@ -140,13 +139,6 @@ def test_every_document_has_a_schema_of_its_name() -> None:
     assert listed == list(SCHEMAS)
     assert set(ALIASES.values()) <= set(listed)
     assert _run("schema", "accept").stdout.count('"outcomes"') == 2
-
-
-def test_the_page_about_the_command_line_is_up_to_date() -> None:
-    ended = subprocess.run(
-        [sys.executable, ROOT / "tools" / "docs.py", "--check"], capture_output=True, text=True, check=False
-    )
-    assert "docs/cli.md" not in ended.stdout, "make docs"
 
 
 def test_an_unexpected_fault_is_one_line_and_a_trace_only_for_who_asks() -> None:
