@@ -223,6 +223,8 @@ def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: 
         ("# both\u0085reviewers: 2", True),
         ("# both\u2028reviewers: 2", True),
         ("# both\rreviewers: 2", True),
+        ('reason: "see\n  # 4", reviewers: 2', True),  # the second line ends a text that began on the first
+        ("reason: 'see\n  # 4', reviewers: 2", True),
     ],
 )
 def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_people(

@@ -114,9 +114,10 @@ def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
 
 
 def _without_comments(content: bytes) -> bytes:
-    """Return a file without lines that begin with `#`. No such line is part of a key, also not of one on several lines.
+    """Return a file without lines that begin with `#` and have no quote. No such line is part of a key.
 
-    Text has at least the line ends of YAML, so a line that YAML reads is never taken for the rest of a comment.
+    With a quote, the line may end a text of several lines, and a key may follow. Text has at least the line ends of YAML, so
+    a line that YAML reads is never taken for the rest of a comment.
     """
     lines = content.decode("utf-8", "replace").splitlines(keepends=True)
-    return "".join(line for line in lines if not line.lstrip().startswith("#")).encode()
+    return "".join(line for line in lines if not line.lstrip().startswith("#") or '"' in line or "'" in line).encode()
