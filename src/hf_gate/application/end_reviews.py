@@ -1,7 +1,7 @@
 """Reviews the ends of grants: all of them, or only those for which something changed since their last review.
 
 With each result, the store keeps the next moment at which time alone can change it. What the reviews of a repo have in
-common is its basis, as in `evaluation_basis`. If the basis differs, every grant of the repo is reviewed again.
+common is its basis, as in `evaluation_times`. If the basis differs, every grant of the repo is reviewed again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What makes a verdict outdated: a change of what all verdicts of a repo depend on, or the next moment at which a fact changes by itself."""
+"""Computes when verdicts are outdated: the basis of a repo, and the next moment at which a fact changes by itself."""
 
 from __future__ import annotations
 

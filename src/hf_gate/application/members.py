@@ -232,7 +232,7 @@ def compute_ends_need(
 
 
 def _is_policy_or_program(actor: str) -> bool:
-    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by whoever applies it."""
+    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by the person who applies it."""
     return actor in RESERVED_NAMES or actor.startswith(POLICY_ACTOR)
 
 

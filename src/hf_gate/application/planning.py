@@ -37,7 +37,7 @@ from .workspace import Workspace
 # ---- ends of grants --------------------------------------------------------------------------------------------------
 
 
-_CHUNK: Final = 500  # requests of which is asked together whether a verdict removes their access
+_CHUNK: Final = 500  # requests that are compared at once with the removals by verdicts
 
 
 def plan_ends(

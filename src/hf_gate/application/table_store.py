@@ -143,6 +143,6 @@ def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
 
 
 def note_accepted(write: Writer, table: Table) -> None:
-    """Store that a person wants a table as it is, whoever is gone from it."""
+    """Store that a person accepts a table as it is, even if rows are missing."""
     write.write_setting(setting_keys.row_count_key(table.name), str(len(table.rows)))
     write.write_setting(setting_keys.accepted_table_key(table.name), table.digest)

@@ -1,4 +1,4 @@
-"""Runs a turn and stores when it began, how it ended and what it did, so that others see if the loop has died."""
+"""Runs a turn, stores when it began, how it ended and what it did, and queues the notices about what it changed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _TURN_EVENTS: Final = (NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN)
 _STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.OVERDUE, NoticeEvent.STUCK)
 
 
-def compare_after_turn(
+def queue_turn_notices(
     write: Writer, turn: TurnRow, problems: Sequence[BaseException], state: Sequence[Condition] | None = None
 ) -> None:
     """Queue notices about what a turn changed, in the transaction that stores its end.
@@ -166,7 +166,7 @@ def _store_end(
     """Store the end of a turn with the notices that follow from it."""
     with store.writing() as write:
         write_turn_end(write, turn)
-        compare_after_turn(write, turn, problems, state)
+        queue_turn_notices(write, turn, problems, state)
 
 
 def record_failed_turn(

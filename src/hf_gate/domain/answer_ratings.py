@@ -21,7 +21,7 @@ class Quality(StrEnum):
 
 
 class AnswerRating(NamedTuple):
-    """The quality of an answer, whoever gave it.
+    """The quality of an answer, without regard to who gave it.
 
     `words` is its number of words, and `size` the number of characters of these words and single spaces. Both are 0 if a
     name cannot lower the quality.

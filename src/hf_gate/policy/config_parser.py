@@ -65,7 +65,7 @@ class ParsedConfig(Struct, frozen=True):
 def parse_config(
     text: str, source: str = "hf-gate.yaml", *, list_zones: Callable[[], Collection[str]] = tuple
 ) -> ParsedConfig:
-    """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if there are none, any name is accepted.
+    """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if it returns none, any name is accepted.
 
     A text that did not change is not parsed again: commands read it for the store, and again with the policies. Never raises.
     """
@@ -139,7 +139,7 @@ def _read_timezone(reader: NodeReader, node: Node, name: str, list_zones: Callab
     text = reader.read_text(node, name)
     if text is None:
         return None
-    zones = list_zones()  # this reads about 600 files
+    zones = list_zones()  # to look one up reads one file; to list them reads about 600
     if text in zones or (not zones and re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{1,40}", text)):
         return text
     by_word = {zone.rpartition("/")[2].lower().replace("_", " "): zone for zone in sorted(zones, reverse=True)}

@@ -12,9 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from ..application.assignments import (
-    pair_with_details,
-)
+from ..application.assignments import pair_with_details
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
 from ..application.record_builders import terms_record
 from ..application.records import Record, RequestRecord, TermsRecord, extend_record
