@@ -151,6 +151,18 @@ def test_after_a_row_that_cannot_be_inserted_every_statement_fails_and_nothing_s
     assert db.count("SELECT count(*) FROM t") == 1_000
 
 
+def test_no_row_is_inserted_after_an_error_that_ends_the_transaction(db: Sqlite) -> None:
+    ends = "BEGIN SELECT RAISE(ROLLBACK, 'as after an error of the disk'); END"
+    db.run(f"CREATE TRIGGER ends BEFORE INSERT ON t WHEN NEW.id = 5 {ends}")
+    db.begin()
+    for start in (0, 2_000, 4_000):
+        db.insert_many(_INSERT, _rows(range(start, start + 2_000)))
+    with pytest.raises(sqlite3.IntegrityError, match="error of the disk"):
+        db.commit()
+    db.rollback()
+    assert db.count("SELECT count(*) FROM t") == 0
+
+
 def test_a_rollback_drops_rows_that_are_not_inserted_yet(db: Sqlite) -> None:
     threads = threading.active_count()
     db.begin()

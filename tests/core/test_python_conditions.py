@@ -11,7 +11,7 @@ from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, compile_lets
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import FactValue
-from hf_gate.policy.python_conditions import compile_to_python
+from hf_gate.policy.python_conditions import EngineNeededError, compile_to_python
 from tests.core.evaluate_model import Choices, made_of
 
 DECLARED = fact_types(tables=("dua",))
@@ -34,6 +34,7 @@ WORDS = (
     "{x}",
     "a.b",
     "a\nb",
+    "a\0b",
     "-",
     "x" * 40,
 )
@@ -138,19 +139,29 @@ def test_a_let_gives_what_the_engine_gives(source: str, facts: dict[str, FactVal
 
 
 PIECES = st.sampled_from(
-    ("a", "k", "S", "|", "(", ")", "(?:", "[", "]", "[^", "-", "a-z", "^", "$", ".", "\\b", "\\w", "\\d", "\\.", "\\x41", "\u017f", "*", "?")
+    ("a", "k", "S", "|", "(", ")", "(?:", "[", "]", "[^", "-", "a-z", "^", "$", ".", "\\b", "\\w", "\\d", "\\.", "\\x41", "\\xe9", "\u017f", "*", "?")
 )  # fmt: skip
-LETTERS = st.text("aAkKsSz_.-1\n \u017f\u212a\u0130\u0131üßx", max_size=8)
+LETTERS = st.text("aAkKsSz_.-1\n \0\u017f\u212a\u0130\u0131üßéÉx", max_size=8)
 
 
 @given(st.booleans(), st.lists(PIECES, max_size=7).map("".join), st.lists(LETTERS, max_size=6))
 @example(True, "[^k]", ["\u212a"])
+@example(True, "[^\\xe9]", ["É"])
 @example(False, "a$", ["a\n"])
+@example(False, "[\\d-a]", ["-"])
 def test_a_pattern_matches_what_it_matches_in_the_engine(ignores_case: bool, pattern: str, texts: list[str]) -> None:
     quoted = ("(?i)" if ignores_case else "") + pattern.replace("\\", "\\\\")
     expression = compile_or_reject(f'email.domain.matches("{quoted}")')
     for text in texts:
         assert_equal_to_engine(expression, {"email.domain": text})
+
+
+def test_a_text_does_not_end_at_nul() -> None:
+    is_short, bound = compile_expression('email.domain == "a"', DECLARED), bind_facts({"email.domain": "a\0b"})
+    assert [is_short.evaluate(replace(bound, needs_engine=only, truths={})).value for only in (False, True)] == [
+        False,
+        False,
+    ]
 
 
 # ---- what is compiled ------------------------------------------------------------------------------------------------
@@ -190,3 +201,12 @@ def test_usual_conditions_need_no_engine(source: str) -> None:
 )
 def test_what_could_be_slow_or_different_in_python_is_left_to_the_engine(source: str) -> None:
     assert not is_compiled(source)
+
+
+@pytest.mark.parametrize("pattern", ["(" + "|".join("a" * 60) + ")" + "a" * 120 + "b", "[a-z]" * 50 + "!"])
+def test_a_long_text_is_not_searched_in_python_for_a_long_pattern(pattern: str) -> None:
+    search = compile_to_python(compile_expression(f'email.domain.matches("{pattern}")', DECLARED)._node)
+    assert search is not None
+    assert search({"email.domain": ""}, None) is False
+    with pytest.raises(EngineNeededError):
+        search({"email.domain": "a" * 8_192}, None)

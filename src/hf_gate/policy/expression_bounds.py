@@ -100,6 +100,9 @@ def policy_cost_problem(lets: Iterable[ExpressionBounds], conditions: Iterable[E
 # ---- limits of values ---------------------------------------------------------------------------------------------------
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
+_FOR_NUL: Final = (
+    "\x01"  # the engine drops the rest of a text after NUL; this is matched by patterns of control characters
+)
 
 
 def truncate_fact(value: FactValue) -> object:
@@ -117,6 +120,8 @@ def truncate_fact(value: FactValue) -> object:
 
 def _truncate_text(value: str, most: int = MAX_TEXT) -> str:
     short = value if len(value) <= most else value[:most]
+    if "\0" in short:
+        short = short.replace("\0", _FOR_NUL)
     return short if short.isascii() else _HALF.sub("\ufffd", short)
 
 

@@ -189,7 +189,9 @@ _ATOM: Final = (
 )
 _SET: Final = rf"\[\^?-?(?:{_ATOM}(?:-{_ATOM})?)+-?\]"
 _PIECES: Final = rf"(?:{_SET}|\\[bdw]|\\[!-/:-@\[-`{{-~]|\\x[0-9a-fA-F]{{2}}|[^\\\[\](){{}}*+?])*"
-_SIMPLE_PATTERN: Final = re.compile(rf"(\(\?i\))?({_PIECES}(?:\((?:\?:)?{_PIECES}\){_PIECES})?)")
+_SIMPLE_PATTERN: Final = re.compile(rf"(\(\?i\))?({_PIECES}(?:\((?:\?:)?{_PIECES}\)({_PIECES}))?)")
+_BEYOND_ASCII: Final = re.compile(r"[^\x00-\x7f]|\\x[89a-fA-F]")  # only the engine ignores the case of these letters
+_MAX_SEARCH: Final = 200_000  # steps of about 1 ns; the engine needs the same time for each character of any pattern
 _FOLDED_TO_ASCII: Final = ("\u017f", "\u212a")  # the engine takes them for s and k if it ignores case
 
 
@@ -204,16 +206,21 @@ def _compile_match(text: ExpressionNode, pattern: ExpressionNode, variable: str)
 def _compile_pattern(pattern: str) -> Callable[[str], bool]:
     """Compile a pattern without repetition and with at most one group, so that no text makes Python's search slow."""
     simple = _SIMPLE_PATTERN.fullmatch(pattern)
-    if simple is None or (simple[1] and not pattern.isascii()):
+    if simple is None or (simple[1] and _BEYOND_ASCII.search(pattern)):
         raise _NotCompilableError
     end_of_text = re.sub(r"(\\.|\[(?:\\.|[^\]])*\])|\$", lambda found: found[1] or r"\Z", simple[2], flags=re.DOTALL)
-    search, ignores_case = re.compile(end_of_text, re.ASCII | (re.IGNORECASE if simple[1] else 0)).search, simple[1]
-    if not ignores_case:
-        return lambda text: search(text) is not None
+    try:
+        search = re.compile(end_of_text, re.ASCII | (re.IGNORECASE if simple[1] else 0)).search
+    except re.error:  # the engine accepts some sets that Python refuses
+        raise _NotCompilableError from None
+    ignores_case = simple[1]
+    longest = _MAX_SEARCH // (len(pattern) + pattern.count("|") * len(simple[3] or "") + 1)
 
-    def search_ignoring_case(text: str) -> bool:
-        if not text.isascii() and any(each in text for each in _FOLDED_TO_ASCII):
+    def search_short_text(text: str) -> bool:
+        if len(text) > longest:
+            raise EngineNeededError
+        if ignores_case and not text.isascii() and any(each in text for each in _FOLDED_TO_ASCII):
             raise EngineNeededError
         return search(text) is not None
 
-    return search_ignoring_case
+    return search_short_text

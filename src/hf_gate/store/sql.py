@@ -171,13 +171,16 @@ class Sqlite(DatabaseConnection):
     def _insert(self, sql: str, rows: Sequence[Values]) -> None:
         """Insert rows by few statements, because the thread waits for Python's lock around each one.
 
-        Only some numbers of rows occur, because each prepared statement is large.
+        Only some numbers of rows occur, because each prepared statement is large. SQLite ends the transaction after some
+        errors, such as one of the disk; the rows after it would then be committed one statement at a time.
         """
         start = 0
         while start < len(rows):
             size = next(size for size in _STATEMENT_ROWS if size <= len(rows) - start)
             values = list(chain.from_iterable(rows[start : start + size]))
             with self._in_use, _translate_errors(self.at):
+                if not self.raw.in_transaction:
+                    raise StoreUnavailable(f"the transaction of {self.at} has ended.")
                 self.raw.execute(_repeat_row(sql, size), values)
             start += size
 
