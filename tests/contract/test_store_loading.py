@@ -50,6 +50,16 @@ def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwa
     assert store.setting("loading") is None
 
 
+def test_postgresql_knows_the_sizes_of_its_tables_after_a_load(store: Store) -> None:
+    with defer_indexes(store):
+        take(store, EEG, [record(n) for n in range(5)])
+    if not store.reads.is_sqlite:
+        sizes: dict[str, float] = dict(
+            store.reads.rows("SELECT relname, reltuples FROM pg_class WHERE relname IN ('people', 'requests')")
+        )
+        assert sizes == {"people": 5, "requests": 5}
+
+
 def test_a_store_with_requests_keeps_its_indexes(store: Store) -> None:
     take(store, EEG, [record(1)])
     before = _indexes(store)

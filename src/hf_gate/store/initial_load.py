@@ -5,7 +5,7 @@ A marker is stored meanwhile. If the process dies, the next process that opens t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -39,8 +39,7 @@ def defer_indexes(store: Store) -> Iterator[None]:
                     write.db.run(
                         "SET LOCAL maintenance_work_mem = '256MB'"
                     )  # without this setting, the trigram index takes twice as long
-                for statement in statements:
-                    write.db.run(statement)
+                _create_indexes(write.db, statements)
                 write.write_setting(_MARKER, None)
 
 
@@ -57,12 +56,25 @@ def _drop_indexes(db: Database) -> list[str]:
     return list(found.values())
 
 
+def _create_indexes(db: Database, statements: Iterable[str]) -> None:
+    """Create the indexes. PostgreSQL counts the rows too; until it did, it would read whole tables for the next sync."""
+    for statement in statements:
+        db.run(statement)
+    if not db.is_sqlite:
+        db.run("ANALYZE")
+
+
 def finish_loading(db: Database) -> None:
     """Create the indexes that an interrupted load left out, all or none."""
     if db.setting(_MARKER) is None:
         return
     with db.transaction():
-        for statement in creation_statements(is_sqlite=db.is_sqlite):
-            if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES:
-                db.run(statement)
+        _create_indexes(
+            db,
+            [
+                statement
+                for statement in creation_statements(is_sqlite=db.is_sqlite)
+                if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES
+            ],
+        )
         db.run("DELETE FROM settings WHERE key = ?", (_MARKER,))
