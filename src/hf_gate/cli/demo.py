@@ -127,7 +127,7 @@ def _ask_access(story: Story, repo: Repo) -> str:
             item.label: _example_answer(item.type, [o.value for o in item.options], item.role) for item in fields
         }
         status = hub.ask_access(repo, answers)
-    story.check("ask", ok=status == Status.PENDING, detail=f"{name} has asked; her request is {status}")
+    story.check("ask", ok=status == Status.PENDING, detail=f"{name} has asked; the request is {status}")
     story.print()
     return token
 

@@ -242,11 +242,6 @@ class Expression:
         return self._shared.bounds
 
     @property
-    def full_source(self) -> str:
-        """The source in the policy, including comments and line ends."""
-        return self._shared.words.source
-
-    @property
     def used_lets(self) -> Mapping[str, Expression]:
         """The `let` expressions used here, by name."""
         return {name: self._shared.lets[name] for name in self.lets}
