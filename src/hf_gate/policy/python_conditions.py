@@ -21,7 +21,7 @@ It raises LookupError if only the engine can tell the result: if a name is unkno
 
 
 class EngineNeededError(LookupError):
-    """A text that the engine and Python may match differently."""
+    """A text that Python could match differently from the engine, or slowly."""
 
 
 class _NotCompilableError(Exception):

@@ -57,7 +57,7 @@ def _drop_indexes(db: Database) -> list[str]:
 
 
 def _create_indexes(db: Database, statements: Iterable[str]) -> None:
-    """Create the indexes. PostgreSQL counts the rows too; until it did, it would read whole tables for the next sync."""
+    """Create the indexes. PostgreSQL counts the rows too; until it does, it reads whole tables in the next sync."""
     for statement in statements:
         db.run(statement)
     if not db.is_sqlite:
