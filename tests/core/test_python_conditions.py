@@ -164,6 +164,16 @@ def test_a_text_does_not_end_at_nul() -> None:
     ]
 
 
+@pytest.mark.parametrize("let", [r'"a\u0000b"', r'"a" + "\u0000b"'])
+@pytest.mark.parametrize("source", ['one == "a"', r'one == "a\u0000b"', "size(one) == 3"])
+def test_a_let_with_nul_is_unknown(let: str, source: str) -> None:
+    lets = compile_lets({"one": let}, DECLARED)
+    bound, condition = bind_facts({}, lets), compile_expression(source, DECLARED, lets)
+    found = [condition.evaluate(replace(bound, needs_engine=only, truths={})) for only in (False, True)]
+    assert [each.value for each in found] == [None, None]
+    assert "NUL" in (found[0].error or "")
+
+
 # ---- what is compiled ------------------------------------------------------------------------------------------------
 
 

@@ -134,8 +134,10 @@ def text_length(value: object) -> int:
     return sum(map(text_length, value)) if isinstance(value, list) else 0
 
 
-def let_size_problem(value: object, left: int) -> str:
-    """Return why the value of a `let` is too large to use; empty if it is not. (Truncating the value would make it wrong.)"""
+def let_value_problem(value: object, left: int) -> str:
+    """Return why the value of a `let` cannot be used; empty if it can. (Truncating the value would make it wrong.)"""
+    if isinstance(value, str) and "\0" in value:
+        return "contains NUL, after which the engine drops the rest"
     if isinstance(value, str) and len(value) > MAX_TEXT:
         return f"has {len(value):,} characters; at most {MAX_TEXT:,} are allowed"
     if isinstance(value, list | Mapping) and len(value) > MAX_LIST:

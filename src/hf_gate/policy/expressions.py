@@ -17,7 +17,7 @@ from cel_expr_python import cel  # type: ignore[import-untyped]  # it has stubs,
 from msgspec import Struct, field
 
 from .cel_tree import CheckedExpression, ExpressionNode, NodeKind, decode_checked_expression
-from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_size_problem, text_length, truncate_fact
+from .expression_bounds import MAX_LETS, ExpressionBounds, compute_bounds, let_value_problem, text_length, truncate_fact
 from .expression_checks import Comparison, check_result_type, check_tree, collect_names
 from .expression_problems import (
     ExpressionProblem,
@@ -385,7 +385,7 @@ _UNLIMITED_TYPES = (bool, int, datetime)
 def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
     """Truncate the known facts to the limits and evaluate each `let` once.
 
-    A `let` whose value is too large is unknown; otherwise each further `let` could double the value.
+    A `let` whose value cannot be used is unknown: one that is too large, because each further `let` could double it.
     """
     values, needs_engine = dict[str, object](), False
     for name, value in facts.items():
@@ -401,8 +401,8 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
             bound.activation, stale = None, False
         found, truth = let.compute(bound)
         left -= text_length(found)
-        if found is not None and (too_large := let_size_problem(found, left)):
-            found, truth = None, TruthValue(None, error=f"the value of `{name}` {too_large}")
+        if found is not None and (problem := let_value_problem(found, left)):
+            found, truth = None, TruthValue(None, error=f"the value of `{name}` {problem}")
         if found is None:
             bound.unknown_lets[name] = truth
         else:
