@@ -30,6 +30,8 @@ WRONG = (
     ("audience", "it is for another application"),
     ("expired", "it has expired, or this machine's clock is wrong"),
     ("future", "it is from the future, or this machine's clock is wrong"),
+    ("not_yet", "it is from the future, or this machine's clock is wrong"),
+    ("odd_start", "it has no times"),
     ("no_expiry", "it has no times"),
     ("unknown_key", "an unknown key signed it"),
     ("forged", "its signature is not valid"),

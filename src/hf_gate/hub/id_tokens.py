@@ -101,10 +101,12 @@ def _check_claims(claims: Mapping[str, Any], issuer: str, client_id: str, nonce:
 
 
 def _check_times(claims: Mapping[str, Any], now: float) -> None:
-    expires, issued = claims.get("exp"), claims.get("iat")
-    if isinstance(expires, bool) or not isinstance(expires, int | float) or not isinstance(issued, int | float):
+    expires: Any = claims.get("exp")
+    issued: Any = claims.get("iat")
+    starts: Any = claims.get("nbf", issued)  # optional: "not before"
+    if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in (expires, issued, starts)):
         raise InvalidIdToken("it has no times")
     if not expires > now - _LEEWAY or not issued > now - _MAX_AGE - _LEEWAY:
         raise InvalidIdToken("it has expired, or this machine's clock is wrong")
-    if not issued < now + _LEEWAY:
+    if not issued < now + _LEEWAY or not starts < now + _LEEWAY:
         raise InvalidIdToken("it is from the future, or this machine's clock is wrong")

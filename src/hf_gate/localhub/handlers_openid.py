@@ -18,7 +18,7 @@ from .world import World
 SIGN_IN_FAULTS: Final = (
     "nonce", "issuer", "audience", "expired", "no_expiry", "future", "subject", "unknown_key", "forged", "rotated",
     "alg_none", "alg_hs256", "huge", "no_token", "other_issuer", "other_host", "no_pkce", "other_person", "no_sso",
-    "other_org",
+    "other_org", "not_yet", "odd_start",
 )  # fmt: skip
 """The ways in which the fault `bad_sign_in` makes a sign-in wrong. `rotated` is right: a new key signs the token.
 `no_sso` and `other_org` are right too: the person did not pass the sign-in of their organisations, or other ones took the names."""
@@ -201,6 +201,10 @@ def _make_claims(context: CallContext, known: SignInCode, how: str) -> dict[str,
             del claims["exp"]
         case "future":
             claims |= {"iat": now + _FAR, "exp": now + 2 * _FAR}
+        case "not_yet":
+            claims["nbf"] = now + _FAR
+        case "odd_start":
+            claims["nbf"] = "soon"
         case "subject":
             claims["sub"] = "0" * 24
         case "huge":
