@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,8 +18,11 @@ from hf_gate.application.sync_schedule import read_last_full_sync
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.clock import HubClock
+from hf_gate.protocol.codec import read_page
+from hf_gate.protocol.flows.lookup import Found
 
 from .desk_kit import Desk, a_desk
 
@@ -257,6 +261,69 @@ def test_the_second_look_says_so_when_it_cannot_be_completed(desk: Desk) -> None
     assert synced.withdrawn == 0
     assert synced.complete is False
     assert desk.status("bob") == "pending"
+
+
+class OneAccount:
+    """The Hub on a bad day: every request that it lists has the same account id."""
+
+    def __init__(self, desk: Desk, account: str) -> None:
+        self.desk, self.account = desk, account
+        self.rows: list[AccessRequest] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.desk.hub, name)
+
+    def _rename(self, request: AccessRequest) -> AccessRequest:
+        record = json.loads(request.raw_json)
+        record["user"]["_id"] = self.account
+        return read_page(json.dumps([record]).encode(), self.desk.repo, request.read_at).rows[0]
+
+    def list(self, repo: Any, status: str) -> Any:
+        self.rows = [self._rename(request) for request in self.desk.hub.list(repo, status)]
+        return self
+
+    completeness = PROVED
+
+    def __iter__(self) -> Iterator[AccessRequest]:
+        return iter(self.rows)
+
+    def find_many(self, repo: Any, targets: Any) -> Found:
+        found = self.desk.hub.find_many(repo, targets)
+        return Found({index: self._rename(one) for index, one in found.requests.items()}, found.complete)
+
+
+def _pending_people(desk: Desk) -> set[str | None]:
+    return {row.person.identity.username for row in desk.rows("pending")}
+
+
+@pytest.mark.parametrize("name", ["a stranger", *PEOPLE])
+def test_a_request_of_another_person_ends_the_row_that_a_wrong_account_id_left(desk: Desk, name: str) -> None:
+    for person in PEOPLE:
+        desk.ask(person)
+        desk.local.clock.advance("1m")
+    ids = {one.person.username: one.person.id for one in desk.hub.list_pending(desk.repo)}
+    desk.full(hub=OneAccount(desk, ids.get(name) or "5f" * 12))
+    assert len(desk.rows("pending")) == 1, "one account has one request at a repo"
+    synced = desk.full()
+    assert synced.complete, synced.doubts
+    assert _pending_people(desk) == set(PEOPLE)
+    assert count_by_report(desk.hub, desk.repo) == {k: n for k, n in synced.counts.items() if k != "withdrawn" and n}
+    assert {row.person.identity.user_id for row in desk.rows("pending")} == set(ids.values())
+    assert desk.full().change_count == 0
+    result = verify_ledger(desk.store, with_tables=True)
+    assert result.ok, result.broken
+
+
+def test_lists_that_give_one_account_to_different_requests_end_nobodys_access(desk: Desk) -> None:
+    desk.ask(*PEOPLE)
+    for person in PEOPLE:
+        desk.hub.accept(desk.repo, person)
+    desk.full()
+    (ada,) = [row.person.identity.user_id for row in desk.rows("accepted") if row.person.identity.username == "ada"]
+    synced = desk.full(hub=OneAccount(desk, str(ada)))
+    assert (synced.complete, synced.withdrawn) == (False, 0)
+    assert "one account" in synced.doubts[0]
+    assert {row.person.identity.username for row in desk.rows("accepted")} >= set(PEOPLE) - {"ada"}
 
 
 # ---- quick --------------------------------------------------------------------------------------------------------------

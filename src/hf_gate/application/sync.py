@@ -40,6 +40,8 @@ MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared w
 QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
+_SHARED_ACCOUNT: Final = "the lists contain different requests of one account"
+
 OnRead = Callable[[int], None]
 
 
@@ -210,8 +212,12 @@ class _RepoSync:
     def store_page(self, page: Sequence[AccessRequest]) -> int:
         """Store what is new on a page; return how many of its requests were known before this sync."""
         known_count, new = 0, list[RecordUpdate]()
+        accounts: dict[str, str] = {}  # request ids by account id
         for known, request in self.store.match_records(self.repo, page):
             is_again = known is not None and known.id in self.seen
+            before = known.state.hub_request if known is not None and is_again else None
+            if _has_other_request(accounts, before, request) and _SHARED_ACCOUNT not in self.doubts:
+                self.doubts.append(_SHARED_ACCOUNT)
             known_count += known is not None and not is_again
             if (update := diff_record(known, request, self.hub.skew or 0.0)) is None:
                 if known is not None and is_same_attempt(known, request):
@@ -258,6 +264,7 @@ class _RepoSync:
             found = self.hub.find_many(self.repo, [_target_of(row) for row in some])
             if found.requests:
                 self.store_page(list(found.requests.values()))
+            self._end_replaced([row for i, row in enumerate(some) if _is_replaced(row, found.requests.get(i))])
             absent = [row for index, row in enumerate(some) if index not in found.requests]
             if found.complete:
                 gone += absent
@@ -266,6 +273,17 @@ class _RepoSync:
                 break
         for page in split_into_batches(gone, HUB_PAGE):
             self._withdraw(page)
+
+    def _end_replaced(self, rows: Sequence[RequestRow]) -> None:
+        """End requests that the Hub does not list for these people, and look for the requests that they have."""
+        if not rows:
+            return
+        self._withdraw(rows)
+        people = [Target(row.person.identity.username, row.person.identity.user_id) for row in rows]
+        found = self.hub.find_many(self.repo, people)
+        self.store_page(list(found.requests.values()))
+        if not found.complete:
+            self.doubts.append("a lookup of people whose request id belongs to another person could not be completed")
 
     def _split_for_lookup(self, rows: Sequence[RequestRow]) -> Iterable[Sequence[RequestRow]]:
         """Split missing requests for the lookup: one by one if this takes fewer calls than reading the lists again."""
@@ -345,6 +363,23 @@ def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
     reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
     is_our_time = before == known.state.moved_at  # our clock may be ahead of the Hub's
     return reviewed is not None and before is not None and not is_our_time and reviewed < before
+
+
+def _has_other_request(accounts: dict[str, str], before: str | None, request: AccessRequest) -> bool:
+    """Tell whether a sync has read another request of the same account: on this page, or as `before`. Add it to `accounts`."""
+    if request.person.id is None or request.request_id is None:
+        return False
+    first = accounts.setdefault(request.person.id, before or request.request_id)
+    return request.request_id != first
+
+
+def _is_replaced(row: RequestRow, listed: AccessRequest | None) -> bool:
+    """Tell whether the Hub lists the request under another account, or an older request of its account in its place."""
+    account = row.person.identity.user_id
+    if account is None or listed is None or listed.person.id is None:
+        return False
+    is_older = to_ms(listed.asked_at) < row.state.asked_at and listed.request_id != row.state.hub_request
+    return listed.person.id.lower() != account or is_older
 
 
 def _target_of(row: RequestRow) -> Target:

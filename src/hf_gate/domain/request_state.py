@@ -252,8 +252,8 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
         return (_request_seen_event(seen, asked_at, 1, None),)
     state = known.state
     if asked_at != state.asked_at:
-        if asked_at < state.asked_at:  # an older attempt, from a page that was read earlier
-            return ()
+        if asked_at < state.asked_at and not _is_surviving(state, seen):
+            return ()  # an older attempt, from a page that was read earlier
         return (
             _request_seen_event(seen, asked_at, state.attempt + 1, known.id),
             *_end_that_moved_on(state, seen, asked_at),
@@ -277,6 +277,12 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
             )
         )
     return tuple(found)
+
+
+def _is_surviving(state: RequestState, seen: AccessRequest) -> bool:
+    """Tell whether the Hub lists an older request of a person whose later one is gone, for example because it was never theirs."""
+    has_other_id = seen.request_id is not None and seen.request_id != state.hub_request
+    return state.status == WITHDRAWN and state.hub_request is not None and has_other_id
 
 
 def _is_own_change(state: RequestState, seen: AccessRequest, skew: float) -> bool:

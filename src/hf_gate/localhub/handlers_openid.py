@@ -188,30 +188,20 @@ def _make_claims(context: CallContext, known: SignInCode, how: str) -> dict[str,
         "iss": context.request.base_url, "sub": known.account.id, "aud": CLIENT_ID, "iat": now, "exp": now + _TOKEN_S,
         "nonce": known.nonce, "preferred_username": known.account.username, "name": known.account.fullname,
     }  # fmt: skip
-    match how:
-        case "nonce":
-            claims["nonce"] = "another"
-        case "issuer":
-            claims["iss"] = _EVIL
-        case "audience":
-            claims["aud"] = "another-client"
-        case "expired":
-            claims |= {"iat": now - _FAR, "exp": now - _FAR + 60}
-        case "no_expiry":
-            del claims["exp"]
-        case "future":
-            claims |= {"iat": now + _FAR, "exp": now + 2 * _FAR}
-        case "not_yet":
-            claims["nbf"] = now + _FAR
-        case "odd_start":
-            claims["nbf"] = "soon"
-        case "subject":
-            claims["sub"] = "0" * 24
-        case "huge":
-            claims["name"] = "a" * 400_000
-        case _:
-            pass
-    return claims
+    wrong: dict[str, dict[str, Any]] = {
+        "nonce": {"nonce": "another"},
+        "issuer": {"iss": _EVIL},
+        "audience": {"aud": "another-client"},
+        "expired": {"iat": now - _FAR, "exp": now - _FAR + 60},
+        "no_expiry": {"exp": None},
+        "future": {"iat": now + _FAR, "exp": now + 2 * _FAR},
+        "not_yet": {"nbf": now + _FAR},
+        "odd_start": {"nbf": "soon"},
+        "subject": {"sub": "0" * 24},
+        "huge": {"name": "a" * 400_000},
+    }
+    claims |= wrong.get(how, {})
+    return {name: value for name, value in claims.items() if value is not None}
 
 
 def describe_person(context: CallContext) -> HttpResponse:

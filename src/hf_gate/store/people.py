@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from msgspec import Struct
 
@@ -51,6 +52,7 @@ class People:
         self._new: list[StoredPerson] = []
         self._changed: dict[int, StoredPerson] = {}
         self.renamed: dict[int, StoredPerson] = {}
+        self._named_at: dict[int, datetime] = {}  # when the request was made from which a person's names were taken
         self._random, self._used = b"", 0
 
     def find_or_create(self, seen: Sequence[RecordUpdate]) -> list[StoredPerson]:
@@ -109,7 +111,11 @@ class People:
             found = self._by_user.get(user_id)
         else:
             found = self._by_name.get(fold_for_search(request.person.username)) if request.person.username else None
-        return self._create(request, user_id) if found is None else self._update(found, request, user_id)
+        if found is not None and request.asked_at < self._named_at.get(found.id, request.asked_at):
+            return found  # an older record of a transaction says nothing new about the person
+        person = self._create(request, user_id) if found is None else self._update(found, request, user_id)
+        self._named_at[person.id] = request.asked_at
+        return person
 
     def _create(self, request: AccessRequest, user_id: str | None) -> StoredPerson:
         chance = self._random_bytes(24)
