@@ -83,3 +83,23 @@ def test_states_are_members_of_enums_and_no_literals() -> None:
 )
 def test_a_state_literal_is_found(source: str) -> None:
     assert list(_state_literals(source))
+
+
+def test_no_generic_class_is_a_frozen_dataclass_with_slots() -> None:
+    """`Name[Type](...)` of such a class is a TypeError before Python 3.13; a Struct can be both."""
+    wrong = [
+        f"{path.name}: {node.name}"
+        for path in modules()
+        for node in _generic_slotted_dataclasses(path.read_text("utf-8"))
+    ]
+    assert wrong == []
+    source = "@dataclass(frozen=True, slots=True)\nclass Column(Generic[R]): ...\n"
+    assert [node.name for node in _generic_slotted_dataclasses(source)] == ["Column"]
+
+
+def _generic_slotted_dataclasses(source: str) -> Iterator[ast.ClassDef]:
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.ClassDef) and any(ast.unparse(base).startswith("Generic[") for base in node.bases):
+            decorators = " ".join(ast.unparse(decorator) for decorator in node.decorator_list)
+            if "slots=True" in decorators and "frozen=True" in decorators:
+                yield node

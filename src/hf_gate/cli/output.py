@@ -16,6 +16,8 @@ from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 
+from msgspec import Struct
+
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
 from .text_layout import choose_widths, format_row, terminal_width
 
@@ -41,8 +43,7 @@ class Format(StrEnum):
     SVG = "svg"
 
 
-@dataclass(frozen=True, slots=True)
-class Column(Generic[R]):
+class Column(Struct, Generic[R], frozen=True):
     """One column of a table, and how it shrinks on a narrow terminal.
 
     A flexible column is cut at its end, down to `min_width`; with `is_tail_shown`, at its start. If that is not enough,
