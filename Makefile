@@ -1,6 +1,6 @@
 # Start with `make demo` or `make test`. They need Python >= 3.11, git and make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test torture check bench docs transcript night live lock witness chromium clean run-env dev-env
+.PHONY: help demo smoke test test-pythons torture check bench docs transcript night live lock witness chromium clean run-env dev-env
 
 N ?= 3
 ARGS ?=
@@ -14,7 +14,7 @@ BOOTSTRAP = python=$$(if [ -z "$(PYTHON)" ] && [ -x $(PY) ]; then echo $(PY); el
 	&& "$$python" tools/bootstrap.py
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: run-env ## start a local Hub with invented people and make the first decisions; no token, no network
 	@.venv/bin/hf-gate demo
@@ -25,6 +25,9 @@ smoke: run-env ## run the demo without a person; exits 0 when it succeeds
 # worksteal: a process gets neighbouring tests, so fixtures of a module are seldom made twice.
 test: dev-env witness chromium ## run all tests; ARGS="-k ledger" runs a part, N=4 uses more processes than 3
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) --dist worksteal $(ARGS)
+
+test-pythons: dev-env ## test the wheel on the oldest 3.11, 3.12 and 3.13 of this machine; ONLY=3.12 tests one of them
+	@$(PY) tools/test_pythons.py -n $(N) $(addprefix --only ,$(ONLY)) -- $(ARGS)
 
 torture: dev-env witness chromium ## run the property tests with larger numbers; PART=kills runs one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)
@@ -63,7 +66,7 @@ chromium:
 	@sh tools/chromium.sh
 
 clean: ## remove everything that make made
-	rm -rf .venv .venv-witness build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-witness .venv-pythons build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 run-env:

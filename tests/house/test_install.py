@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+from importlib.metadata import distribution
 from pathlib import Path
+from typing import Final
 
 import pytest
 
-from tests.house.tree import ROOT, tracked_files
+from hf_gate.testing import LocalHub
+from tests.house.packages import list_installed
+from tests.house.tree import PACKAGE, ROOT, tracked_files
+from tests.journeys.console import DATASET, Console
 
 
 @pytest.mark.slow
@@ -41,3 +48,71 @@ def test_no_page_tells_to_install_a_package_that_is_not_published() -> None:
     needs_an_index = re.compile(r"uvx hf-gate|(pip|pipx|tool) install ['\"]?hf-gate(?!\S* @)")
     pages = [path for path in tracked_files() if path.suffix == ".md" and "decisions" not in path.parts]
     assert [path.name for path in pages if needs_an_index.search(path.read_text("utf-8"))] == []
+
+
+_MAX_PACKAGES: Final = 41
+_MAX_MEGABYTES: Final = 160  # with compiled bytecode
+
+
+def test_a_plain_install_stays_within_its_number_of_packages_and_its_size() -> None:
+    packages = list_installed(["hf-gate"])
+    size = sum(file.stat().st_size for name in packages for file in _files_of(name))
+    own = [path for path in tracked_files() if path.is_relative_to(PACKAGE)]  # an editable install lists no files
+    size += sum(path.stat().st_size for path in own)
+    assert len(packages) <= _MAX_PACKAGES, sorted(packages)
+    assert size / 1e6 <= _MAX_MEGABYTES
+    assert packages.isdisjoint({"joserfc", "cryptography", "psycopg", "apprise"})
+
+
+def _files_of(name: str) -> list[Path]:
+    files = [Path(str(file.locate())) for file in distribution(name).files or ()]
+    return [file for file in files if file.is_file()]
+
+
+_WITHOUT_JOSERFC = (
+    "import sys\n"
+    "sys.modules['joserfc'] = None  # as if it were not installed\n"
+    "from hf_gate.cli.main import main\n"
+    "main()"
+)
+
+
+def test_a_desk_without_the_package_for_sign_in_names_the_extra_and_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with LocalHub(requests=0) as hub:
+        console = Console(hub)
+        assert console.run("init", DATASET).code == 0
+        config = tmp_path / "hf-gate.yaml"
+        config.write_text(
+            config.read_text("utf-8") + "sign_in: {client_id: env:DESK_ID, client_secret: env:DESK_SECRET}\n"
+        )
+        environment = console.environment({"DESK_ID": "desk", "DESK_SECRET": "hf_local_secret"})
+        with subprocess.Popen(
+            [sys.executable, "-c", _WITHOUT_JOSERFC, "ui", "--no-open", "--json"],
+            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["url"]
+            process.send_signal(signal.SIGTERM)
+            _, messages = process.communicate(timeout=60)
+    warning = "sign-in with the Hub is off: sign-in with the Hub needs the package joserfc. Install hf-gate with the extra [sign-in]."
+    assert [line for line in messages.splitlines() if "joserfc" in line] == [f"Warning: {warning}"]
+    assert process.returncode in {0, 143}
+
+
+def test_the_local_hub_without_the_package_for_sign_in_says_so() -> None:
+    script = (
+        "import sys, urllib.request, urllib.error\n"
+        "sys.modules['joserfc'] = None\n"
+        "from hf_gate.testing import LocalHub\n"
+        "with LocalHub(requests=0) as hub:\n"
+        "    try:\n"
+        "        urllib.request.urlopen(hub.url + '/oauth/jwks')\n"
+        "    except urllib.error.HTTPError as answer:\n"
+        "        print(answer.code, answer.read().decode())\n"
+    )
+    shown = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    assert shown.stdout.startswith("501 ")
+    assert "extra [sign-in]" in shown.stdout

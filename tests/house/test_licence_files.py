@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable
 from importlib.metadata import distribution
 from typing import Any
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.house.packages import list_installed
 from tests.house.tree import ROOT
 
 
@@ -46,29 +45,18 @@ _CLASSIFIED = {
 }
 
 
-def _installed(requirements: Iterable[str]) -> dict[str, str]:
-    """What a user gets with these requirements on this machine: each package's normalised name and its licence."""
-    found: dict[str, str] = {}
-    todo = [(Requirement(text), "") for text in requirements]
-    while todo:
-        requirement, extra = todo.pop()
-        name = canonicalize_name(requirement.name)
-        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": extra})):
-            continue
-        metadata = distribution(name).metadata
-        classified = [
-            line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or [] if "License ::" in line
-        ]
-        stated = [metadata[key] for key in ("License-Expression", "License") if key in metadata]
-        found[name] = next((_CLASSIFIED.get(each, each) for each in [*stated, *classified]), "?")
-        todo += [(Requirement(text), "") for text in distribution(name).requires or ()]
-    return found
+def _licence_of(name: str) -> str:
+    metadata = distribution(name).metadata
+    classified = [line.rpartition(" :: ")[2] for line in metadata.get_all("Classifier") or [] if "License ::" in line]
+    stated = [metadata[key] for key in ("License-Expression", "License") if key in metadata]
+    return next((_CLASSIFIED.get(text, text) for text in [*stated, *classified]), "?")
 
 
 def test_the_notice_names_the_licence_of_every_package_a_user_gets() -> None:
     rows = re.findall(r"^  ([\w.-]+) {2,}(.+?)(?: \(.*\))?$", (ROOT / "NOTICE").read_text("utf-8"), re.MULTILINE)
     noted: dict[str, str] = {canonicalize_name(name): licence for name, licence in rows}
-    installed = _installed([*_project()["dependencies"], "psycopg", "apprise"])
+    names = list_installed([*_project()["dependencies"], "psycopg", "apprise", "joserfc"])
+    installed = {name: _licence_of(name) for name in names}
     assert {name: noted.get(name) for name in installed} == installed
     assert set(noted) - set(installed) <= {"colorama"}, "the notice names a package that nobody gets"
 

@@ -6,6 +6,7 @@ import hashlib
 import secrets
 from base64 import b64decode, urlsafe_b64encode
 from binascii import Error as Base64Error
+from types import ModuleType
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
@@ -51,10 +52,20 @@ def describe_provider(context: CallContext) -> HttpResponse:
     )
 
 
+def _load_keys() -> ModuleType:
+    """Return the module that signs id tokens. It needs the package of the extra [sign-in]."""
+    try:
+        from . import openid_keys
+    except ModuleNotFoundError as problem:
+        if problem.name != "joserfc":
+            raise
+        raise HttpError(501, "The local Hub signs nobody in: install hf-gate with the extra [sign-in].") from None
+    return openid_keys
+
+
 def list_keys(context: CallContext) -> HttpResponse:
     """Return the public keys that verify id tokens."""
-    from . import openid_keys
-
+    openid_keys = _load_keys()
     return json_response(openid_keys.publish_keys(is_rotated=context.world.is_key_rotated))
 
 
@@ -137,8 +148,7 @@ def _escape_value(text: str) -> str:
 
 def exchange_code(context: CallContext) -> HttpResponse:
     """Exchange a code for an id token and an access token. Each code works once."""
-    from . import openid_keys
-
+    openid_keys = _load_keys()
     if _read_client(context) != (CLIENT_ID, CLIENT_SECRET):
         return json_response({"error": "invalid_client"}, 401)
     form = {key: values[-1] for key, values in parse_qs(context.request.body.decode("utf-8", "replace")).items()}

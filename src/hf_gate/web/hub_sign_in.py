@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -62,6 +63,7 @@ def build_hub_sign_in(
         origin = _find_origin(public_url, host, port if is_port_fixed or not needs_fixed_port else None)
         issuer = bootstrap.endpoint_of(workspace.settings).rstrip("/")
         _check_issuer(issuer, environ)
+        _check_package()
     except UsageError as problem:
         return HubSignIn(problem=f"{problem} {problem.hint}".strip())
     client = OpenIdClient(issuer, client_id, Secret(secret), lambda: workspace.now().timestamp())
@@ -104,4 +106,11 @@ def _check_issuer(issuer: str, environ: Mapping[str, str]) -> None:
     if stated and stated != issuer:
         raise UsageError(
             f"OPENID_PROVIDER_URL is not the desk's Hub {issuer}.", hint="Set HF_ENDPOINT to the same Hub."
+        )
+
+
+def _check_package() -> None:
+    if find_spec("joserfc") is None:
+        raise UsageError(
+            "sign-in with the Hub needs the package joserfc.", hint="Install hf-gate with the extra [sign-in]."
         )
