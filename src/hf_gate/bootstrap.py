@@ -318,6 +318,7 @@ def open_workspace(
     connection: Connection,
     location: WorkspaceLocation,
     *,
+    url: str | None = None,
     read_only: bool = False,
     lends: bool = False,
     waits: bool = True,
@@ -327,15 +328,17 @@ def open_workspace(
     """Open the workspace of a location, or this user's store for one Hub. The caller closes it.
 
     Creates the store if there is none, unless `read_only`. `lends`: other processes may write while this one does not
-    (see `Store.hold_write_lock`). With `waits` false, StoreBusy is raised at once if another process holds the store.
+    (see `Store.hold_write_lock`). `url` replaces the store of the location. With `waits` false, StoreBusy is raised at once if another process holds the store.
     Other processes see `command` as the name of the holder. `on_wait`: see `store.write_lock`.
     """
     from .application.workspace import Workspace
     from .store.opening import WAIT_S, open_store
 
     settings, lists = connection.settings, lru_cache(1)(_load_lists)
-    endpoint, url = endpoint_of(settings), store_url(settings, location)
-    if location.folder is None and not read_only:
+    endpoint = endpoint_of(settings)
+    is_own = url is None
+    url = url or store_url(settings, location)
+    if is_own and location.folder is None and not read_only:
         make_private_folder(settings.paths.stores)
     store = open_store(
         url,
@@ -349,7 +352,9 @@ def open_workspace(
         command=command,
         country_of=_make_country_lookup(lists),
         load_classifier=partial(_load_classifier, lists),
-        erasures=None if location.folder is None or url.startswith("sqlite:") else location.folder / "erasures.jsonl",
+        erasures=None
+        if not is_own or location.folder is None or url.startswith("sqlite:")
+        else location.folder / "erasures.jsonl",
     )
     reopen = partial(reopen_workspace, settings)
     return Workspace(

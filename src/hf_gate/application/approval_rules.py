@@ -12,7 +12,7 @@ from ..domain.approvals import ONE_PERSON, ReviewerNeed
 from ..domain.events import canonical_json
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.rows import RequestRow
+from ..domain.rows import RepoRow, RequestRow
 from ..policy.evaluator import CompiledPolicy
 from ..policy.fact_table import is_identity_fact
 from ..policy.literals import matches_any
@@ -88,8 +88,8 @@ class PolicyNeeds(Struct, frozen=True):
         return [one for one in policies if one.has_two_person_rule and matches_any(one.applies_to, repo)]
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
-        row = self.workspace.store.repo(repo)
-        return None if row is None or self.bundle is None else self.bundle.for_repo(row, self.workspace.sources)
+        row = self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo)
+        return None if self.bundle is None else self.bundle.for_repo(row, self.workspace.sources)
 
 
 # ---- the need of one request -----------------------------------------------------------------------------------------

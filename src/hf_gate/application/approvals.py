@@ -133,13 +133,15 @@ class ApprovalGate:
     _needs: ReviewerNeeds | None = field(default=None, init=False)
     _read_at: float = field(default=0.0, init=False)
 
-    def read_needs(self, repo: Repo, items: Sequence[RunItem]) -> Mapping[int, ReviewerNeed]:
-        """Return the needs of the acceptances among these changes, by number of the change. Reads files; writes nothing."""
+    def read_needs(
+        self, repo: Repo, items: Sequence[RunItem], *, should_remember: bool = True
+    ) -> Mapping[int, ReviewerNeed]:
+        """Return the needs of the acceptances among these changes, by number of the change. Reads files."""
         accepts = [item for item in items if item.change.after == Status.ACCEPTED]
         if not accepts:
             return {}
         if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
-            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=True)
+            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=should_remember)
             self._read_at = time.monotonic()
         needs = self._needs
         rows = [item.row for item in accepts if item.row is not None]
@@ -162,8 +164,15 @@ class ApprovalGate:
                 held.append(end)
         return held
 
+    def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
+        """Return the changes that `admit` would keep back. Nothing is recorded."""
+        needs = self.read_needs(repo, items, should_remember=False)
+        book, at = ApprovalBook(self.workspace.store, self.workspace.store.reads), run.made_at
+        held = [self._hold(None, book, run, item, needs[item.n], at) for item in items if item.n in needs]
+        return [one for one in held if one is not None]
+
     def _hold(
-        self, write: Writer, book: ApprovalBook, run: RunRow, item: RunItem, need: ReviewerNeed, at: int
+        self, write: Writer | None, book: ApprovalBook, run: RunRow, item: RunItem, need: ReviewerNeed, at: int
     ) -> SettledItem | None:
         """Return the outcome of an acceptance that lacks approvals; None if it may be sent."""
         row = item.row
@@ -181,8 +190,10 @@ class ApprovalGate:
         is_mine = any(one.account == approver.account for one in given)
         why = "" if is_mine or run.kind is RunKind.AUTO else book.explain(row, need, approver)
         if run.kind is not RunKind.AUTO and not is_mine and not why and approver.account is not None:
-            record_approval(write, GivenApproval(row, version, need, approver, approver.account, self.note), at)
-            given = book.find_counted(row, need, version)
+            approval = GivenApproval(row, version, need, approver, approver.account, self.note)
+            if write is not None:
+                record_approval(write, approval, at)
+            given = [*given, approval.to_row(at)]
         if len(given) >= need.count:
             return None
         state = f"approval {len(given)} of {need.count}"

@@ -21,12 +21,18 @@ from ..domain.ids import Person, Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
+from ..domain.request_state import diff_record
 from ..domain.requests import AccessRequest, Decision, Target, target_of
-from ..domain.rows import RequestRow, RunRow
+from ..domain.rows import RequestRow, RunRow, unstored_row, update_row
 from ..domain.runs import ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import HfGateError
-from ..protocol.flows.single_decision import build_outcome
+from ..errors import HfGateError, HubError, PersonNotFound
+from ..protocol.flows.single_decision import (
+    build_error_outcome,
+    build_outcome,
+    make_account_error,
+    make_request_error,
+)
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalGate
@@ -46,8 +52,17 @@ from .decisions import (
 )
 from .end_changes import change_end_by_hand, write_end_changes
 from .ports import ClockPort, HubPort, SendPort
+from .restore_checks import check_synced_since_restore
 from .run_executor import RunExecutor
-from .settling import RunItem, SettledItem, make_outcome_entries, match_keys, send_alone, store_records
+from .settling import (
+    RunItem,
+    SettledItem,
+    make_outcome_entries,
+    match_keys,
+    send_alone,
+    settle_without_sending,
+    store_records,
+)
 
 
 class DecisionHub(HubPort, Protocol):
@@ -83,17 +98,14 @@ class DecisionSender(Struct):
     progress: Callable[[int], None] = lambda _: None
     notify: Callable[[str], None] = lambda _: None
     choose_ends: Callable[[Sequence[PendingDecision]], Sequence[GrantEnd | None]] | None = None
+    is_preview: bool = False
 
     def decide(self, targets: Sequence[DecisionTarget], choice: Choice, *, run_id: str) -> DecisionResult:
         """Decide about each target once, as the run `run_id`.
 
         An error after the run is stored is returned in the result.
         """
-        decisions = [PendingDecision(n, target) for n, target in enumerate(targets, start=1)]
-        stop: BaseException | None = self._find_requests(decisions, choice)
-        self.approvals.note = choice.note
-        if choice.to is Status.ACCEPTED:
-            self._set_ends(decisions, choice)
+        decisions, stop = self._prepare(targets, choice)
         early = [
             one for decision in decisions if (one := decision.early_outcome) is not None and one.kind in UNSENT_KINDS
         ]
@@ -118,6 +130,71 @@ class DecisionSender(Struct):
         except BaseException as problem:  # noqa: BLE001 - the caller reports the outcomes, then raises it
             stop = stop or problem
         return DecisionResult(run_id, self._collect_outcomes(decisions, run, outcomes, stop), stop)
+
+    def preview(self, targets: Sequence[DecisionTarget], choice: Choice) -> DecisionResult:
+        """Return the outcomes that `decide` would have, after the same checks. Nothing is sent or stored.
+
+        DONE means that the change would be sent. The store may be open for reading only.
+        """
+        self.is_preview = True
+        decisions, stop = self._prepare(targets, choice)
+        run = self._make_run(decisions, choice, "")
+        ready = [decision for decision in decisions if decision.early_outcome is None]
+        try:
+            check_synced_since_restore(self.store, [decision.repo for decision in ready])
+            for repo, here in group_by_repo(ready).items():
+                self._foresee(repo, here, choice, run)
+        except HfGateError as problem:
+            stop = stop or problem
+        return DecisionResult(None, [final_outcome(decision, None, {}, stop) for decision in decisions], stop)
+
+    def _foresee(self, repo: Repo, decisions: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
+        """Set the outcomes that these decisions would have if they were sent now."""
+        ready: dict[int, RunItem] = {}
+        settled: list[SettledItem] = []
+        for decision in decisions:
+            row = decision.row if decision.row is not None and decision.row.request is not None else None
+            record = None if row is None else row.request
+            item = RunItem(decision.n, make_change_of(decision, choice), row, repo, record)
+            one = settle_without_sending(item, record, complete=True)
+            if one is None:
+                ready[item.n] = item
+            else:
+                settled.append(one)
+        settled += self.approvals.preview(run, repo, list(ready.values()))
+        outcomes = {one.item.n: (one.kind, one.why) for one in settled}
+        for decision in decisions:
+            kind, why = outcomes.get(decision.n, (OutcomeKind.DONE, ""))
+            error = self._find_refusal(decision, choice) if kind is OutcomeKind.DONE else None
+            if error is None:
+                decision.early_outcome = build_outcome(kind, repo, decision.target, why)
+            else:
+                decision.early_outcome = build_error_outcome(repo, decision.target, error)
+
+    def _find_refusal(self, decision: PendingDecision, choice: Choice) -> HubError | None:
+        """Return the error with which the Hub would refuse a decision about a person who is in none of its lists."""
+        target = decision.target
+        if not decision.is_absent:
+            return None
+        try:
+            if target.username is not None:
+                self.hub.profile(target.username)
+        except PersonNotFound:
+            return make_account_error(target)
+        except HubError:
+            pass  # nobody knows whether the account exists
+        return None if choice.is_grant else make_request_error(decision.repo, target)
+
+    def _prepare(
+        self, targets: Sequence[DecisionTarget], choice: Choice
+    ) -> tuple[list[PendingDecision], BaseException | None]:
+        """Find the request of each target and the end of each acceptance. The error is the first one of a single repo."""
+        decisions = [PendingDecision(n, target) for n, target in enumerate(targets, start=1)]
+        stop = self._find_requests(decisions, choice)
+        self.approvals.note = choice.note
+        if choice.to is Status.ACCEPTED:
+            self._set_ends(decisions, choice)
+        return decisions, stop
 
     def _set_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         """Choose the ends of acceptances. Refuse an end for an erased request: no plan can end that access."""
@@ -191,12 +268,28 @@ class DecisionSender(Struct):
         else:
             reading = self.hub.find_many(repo, targets)
             found, complete = dict(reading.requests), reading.complete
-        idents = store_records(self.store, repo, list(found.values()), self._at(), self.hub.skew or 0.0)
-        rows = self._settle_interrupted(self.store.requests(idents))
-        numbers = dict(zip(found, idents, strict=True))
+        keep = self._read_rows if self.is_preview else self._store_rows
+        rows = dict(zip(found, keep(repo, list(found.values())), strict=True))
         for index, decision in enumerate(decisions):
-            decision.row = rows.get(numbers.get(index, 0))
+            decision.row = rows.get(index)
+            decision.is_absent = complete and index not in found
             decision.early_outcome = outcome_before_send(decision, complete=complete)
+
+    def _store_rows(self, repo: Repo, records: Sequence[AccessRequest]) -> list[RequestRow | None]:
+        """Store records that were just read; return their requests."""
+        idents = store_records(self.store, repo, records, self._at(), self.hub.skew or 0.0)
+        rows = self._settle_interrupted(self.store.requests(idents))
+        return [rows.get(ident) for ident in idents]
+
+    def _read_rows(self, repo: Repo, records: Sequence[AccessRequest]) -> list[RequestRow | None]:
+        """Return the requests of records that were just read as the store would have them; store nothing."""
+        at, skew, found = self._at(), self.hub.skew or 0.0, list[RequestRow | None]()
+        for n, (known, record) in enumerate(self.store.match_records(repo, records), start=1):
+            stored = None if known is None else self.store.request(known.id)
+            update = diff_record(known, record, skew)
+            row = unstored_row(record) if stored is None else stored
+            found.append(row if update is None else update_row(row, update, number=-n, at=at))
+        return found
 
     def _add_stored_record(self, repo: Repo, target: Target) -> Target:
         """Add the stored record, whose status says which list to read first.
@@ -241,14 +334,8 @@ class DecisionSender(Struct):
 
     def _store_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
         """Store the approved run, its changes and the note in one transaction, before anything is sent."""
-        at = self._at()
-        verbs = Counter(
-            make_change_of(decision, choice).action for decision in decisions if decision.early_outcome is None
-        )
-        run = RunRow(
-            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=at, total=len(decisions), verbs=verbs,
-            member=self.author.member, account=self.author.account, is_free=self.author.is_free,
-        )  # fmt: skip
+        run = self._make_run(decisions, choice, ident)
+        at = run.made_at
         changes = [make_change_row(run, decision, choice) for decision in decisions]
         approved = e.PlanApproved(run=ident, changes=len(decisions))
         with self.store.writing() as write:
@@ -262,6 +349,15 @@ class DecisionSender(Struct):
                     write, repo, [decision.row for decision in here if decision.row is not None], choice, at
                 )
         return run
+
+    def _make_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
+        verbs = Counter(
+            make_change_of(decision, choice).action for decision in decisions if decision.early_outcome is None
+        )
+        return RunRow(
+            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=self._at(), total=len(decisions),
+            verbs=verbs, member=self.author.member, account=self.author.account, is_free=self.author.is_free,
+        )  # fmt: skip
 
     def _make_early_entries(
         self, decision: PendingDecision, choice: Choice, run: RunRow, at: int

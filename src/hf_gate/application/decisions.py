@@ -74,6 +74,7 @@ class PendingDecision(Struct):
     row: RequestRow | None = None
     early_outcome: Outcome | None = None
     is_duplicate: bool = False  # another decision of the run is about the same request
+    is_absent: bool = False  # complete lists of the Hub do not contain the person
 
     @property
     def repo(self) -> Repo:

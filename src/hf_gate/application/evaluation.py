@@ -16,8 +16,7 @@ from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState
-from ..domain.requests import AccessRequest
-from ..domain.rows import HistoryRow, Identity, ListRange, PersonRow, RepoRow, RequestRow
+from ..domain.rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
@@ -368,15 +367,6 @@ def _evaluate(
     if as_pending is None:
         raise AssertionError("a pending request always has a verdict")
     return Evaluation(row, facts, as_pending, is_judged=verdict is not None, is_stored=row.id > 0)
-
-
-def unstored_row(request: AccessRequest) -> RequestRow:
-    """Return a row without history, for a request that is not in the store."""
-    person = request.person
-    state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
-    identity = Identity(person.id, person.username, person.fullname, request.email)
-    person_row = PersonRow(0, "", identity)
-    return RequestRow(id=0, repo=request.repo, person=person_row, state=state, first_seen_at=None, request=request)
 
 
 def latest_request(rows: Sequence[RequestRow]) -> RequestRow | None:

@@ -351,7 +351,7 @@ class OutcomeRecord(Record, frozen=True, kw_only=True):
     request_id: str | None
     repo: str
     repo_type: RepoType
-    outcome: Annotated[OutcomeKind | None, Meta(description="null in a dry run")]
+    outcome: Annotated[OutcomeKind | None, Meta(description="null: a dry run did not send it")]
     why: str | None
 
 

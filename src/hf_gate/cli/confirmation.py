@@ -40,6 +40,8 @@ def confirm_decision(run: Run, decision: DecisionCommand) -> None:
         needed = required_confirmation(count, _count_stored_pending(run))
     reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
     reason = f" with the template {decision.template.name}" if decision.template else reason
+    if decision.is_dry_run and needed is not Confirmation.NONE and not decision.is_confirmed:
+        run.out.hint(f"To send: confirm the question, or add {_flags_for(needed, len(decision.targets))}.")
     _require_confirmation(
         needed,
         len(decision.targets),
@@ -49,6 +51,7 @@ def confirm_decision(run: Run, decision: DecisionCommand) -> None:
         max_changes=decision.max_changes,
         may_ask=run.may_ask and not decision.is_from_stdin,
         hint=", or try --dry-run",
+        is_dry_run=decision.is_dry_run,
     )
 
 
@@ -115,8 +118,9 @@ def _require_confirmation(
     max_changes: int | None,
     may_ask: bool,
     hint: str = "",
+    is_dry_run: bool = False,
 ) -> None:
-    """Accept the flags or ask. Raises Guarded if the changes are not confirmed."""
+    """Accept the flags or ask. Raises Guarded if the changes are not confirmed. A dry run keeps the limits, and never asks."""
     from ..plan.guards import Confirmation
 
     is_typed = needed is Confirmation.TYPED
@@ -134,11 +138,12 @@ def _require_confirmation(
             f"--yes alone is not enough for {count} changes; nothing was sent.",
             hint=f"To send them all: --yes --max-changes {count}{hint}.",
         )
+    if is_dry_run:
+        return
     if not may_ask:
-        flags = f"--yes --max-changes {count}" if is_typed else "--yes"
         raise Guarded(
             f"hf-gate cannot ask for confirmation of {pluralize(count, 'change')} here; nothing was sent.",
-            hint=f"Add {flags}{hint}.",
+            hint=f"Add {_flags_for(needed, count)}{hint}.",
         )
     show()
     if is_typed:
@@ -148,6 +153,13 @@ def _require_confirmation(
     elif click.confirm(question, err=True):
         return
     raise Guarded("not confirmed; nothing was sent.", hint="--dry-run shows what would be sent." if hint else "")
+
+
+def _flags_for(needed: Confirmation, count: int) -> str:
+    """Return the flags that replace a confirmation."""
+    from ..plan.guards import Confirmation
+
+    return f"--yes --max-changes {count}" if needed is Confirmation.TYPED else "--yes"
 
 
 def _count_stored_pending(run: Run) -> int:

@@ -18,7 +18,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
 from .confirmation import confirm_decision
-from .execution import CommandResult, execute_decisions, print_dry_run, print_result
+from .execution import CommandResult, execute_decisions, print_result
 from .framework import GateCommand, Run, command, repo_type_option
 from .targets import DecisionCommand, did_you_mean, expand_globs, read_targets, suggest_names
 from .workspace import announce
@@ -138,14 +138,13 @@ def decide(run: Run, verb: str, given: dict[str, object]) -> int:
         print_result(run, decision, CommandResult())
         return 0
     announce(run, writes=True)
-    if decision.is_dry_run:
-        print_dry_run(run, decision)
-        return 0
     if decision.effect in {"reject", "reset"} and not (decision.has_reason or given["no_reason"]):
         decision = replace(decision, reason=_ask_reason(run, decision))
     confirm_decision(run, decision)
     result = execute_decisions(run, decision)
-    unwritten = run.out.write_results(lambda: print_result(run, decision, result), is_changed=result.is_changed)
+    unwritten = run.out.write_results(
+        lambda: print_result(run, decision, result), is_changed=result.is_changed and not decision.is_dry_run
+    )
     _suggest_names(run, decision, result)
     return _exit_code_of(run, result) or unwritten
 

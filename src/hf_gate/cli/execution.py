@@ -111,13 +111,13 @@ def _target_people(workspace: Workspace, targets: Iterable[DecisionTarget]) -> I
 
 
 def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
-    """Send the decisions. Every target has an outcome afterwards, even if the run ended early."""
+    """Send the decisions, or in a dry run only check them. Every target has an outcome, even if the run ended early."""
     from ..application.workspace import new_id
 
     result = CommandResult()
     try:
         with (
-            open_workspace(run, writes=True) as workspace,
+            open_workspace(run, writes=not decision.is_dry_run, is_preview=decision.is_dry_run) as workspace,
             Progress(run.out, decision.verb, len(decision.targets)) as bar,
         ):
             new = {decision.effect if decision.verb != "grant" else "accept": len(decision.targets)}
@@ -126,7 +126,10 @@ def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
             if decision.until is None and decision.verb in ("accept", "grant"):
                 may_ask = run.may_ask and not (decision.is_confirmed or decision.is_from_stdin)
                 sender.choose_ends = make_end_chooser(run, workspace, may_ask=may_ask)
-            decided = sender.decide(targets, decision.choice, run_id=new_id())
+            if decision.is_dry_run:
+                decided = sender.preview(targets, decision.choice)
+            else:
+                decided = sender.decide(targets, decision.choice, run_id=new_id())
         result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
     except (EndNeeded, Guarded):
         raise
@@ -301,6 +304,9 @@ def print_result(run: Run, decision: DecisionCommand, result: CommandResult) -> 
     rows = [outcome_record(outcome) for outcome in outcomes]
     if out.format is Format.QUIET:
         rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]
+    if decision.is_dry_run:
+        unsent = {"outcome": None, "why": "dry run: nothing was sent"}
+        rows = [replace(row, **unsent) if row.outcome is OutcomeKind.DONE else row for row in rows]
     if out.format is Format.JSON:
         out.document(outcomes_document(rows, len(decision.targets), result.run), lambda: ())
     elif not out.is_human:
@@ -318,27 +324,17 @@ def print_outcomes(out: Output, rows: Iterable[OutcomeRecord]) -> None:
 
 def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Outcome]) -> None:
     out = run.out
-    for outcome in outcomes:
-        if len(outcomes) > 1 and outcome.kind is OutcomeKind.DONE:
-            continue
-        if outcome.kind is OutcomeKind.DONE:
-            out.line(
-                f"{person_label(outcome)} at {outcome.repo}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(decision)}"
-            )
-        elif outcome.kind is OutcomeKind.ALREADY:
-            already = f"{person_label(outcome)} at {outcome.repo}: already {PAST[decision.verb]}"
-            unsent = "; the reason was not sent" if decision.has_reason else ""
-            out.line(
-                f"{already}; {f'access now ends {_describe_until(decision.until)}' if decision.until else 'nothing was changed'}{unsent}."
-            )
-        elif len(outcomes) > 1 or outcome.error is None:  # an error of a single decision is printed when it is raised
-            out.line(f"{person_label(outcome)} at {outcome.repo}: {outcome.kind}: {outcome.why}")
-    if len(outcomes) > 1:
-        count = Counter(outcome.kind for outcome in outcomes)
-        words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}"]
-        words += [
-            f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]
-        ]
+    for target, outcome in zip(decision.targets, outcomes, strict=True):
+        if line := _describe_outcome(decision, target, outcome, is_single=len(outcomes) == 1):
+            out.line(line)
+    count = Counter(outcome.kind for outcome in outcomes)
+    others = [f"{count[kind]:,} {kind.value}" for kind in OutcomeKind if kind is not OutcomeKind.DONE and count[kind]]
+    if decision.is_dry_run:
+        reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
+        words = [f"{pluralize(count[OutcomeKind.DONE], 'change')}{reason}", *others]
+        out.line(f"Dry run: {', '.join(words)}; nothing was sent.")
+    elif len(outcomes) > 1:
+        words = [f"{count[OutcomeKind.DONE]:,} {PAST[decision.verb]}", *others]
         out.line(", ".join(words) + (_result_suffix(decision) if count[OutcomeKind.DONE] else "."))
     if any(outcome.kind is OutcomeKind.DEFERRED for outcome in outcomes):
         out.hint("Nothing was sent for `approval 1 of 2`: a second person with a proven account must accept too.")
@@ -346,6 +342,29 @@ def _print_decisions(run: Run, decision: DecisionCommand, outcomes: Sequence[Out
         out.hint("Ask people whose approval counts to accept. Who counts: docs/two-approvals.md.")
     if decision.effect == "reject" and any(outcome.kind is OutcomeKind.DONE for outcome in outcomes):
         out.hint("Rejected people cannot ask again. `hf-gate reset` allows this.")
+
+
+def _describe_outcome(
+    decision: DecisionCommand, target: RequestTarget, outcome: Outcome, *, is_single: bool
+) -> str | None:
+    """Return the line about one outcome; None if it is only counted, or printed with its error."""
+    who = f"{person_label(outcome)} at {outcome.repo}"
+    if outcome.kind is OutcomeKind.ALREADY:
+        unsent = "; the reason was not sent" if decision.has_reason else ""
+        return f"{who}: already {PAST[decision.verb]}; {_describe_unchanged(decision)}{unsent}."
+    if outcome.kind is not OutcomeKind.DONE:  # an error of a single decision is printed when it is raised
+        return None if is_single and outcome.error is not None else f"{who}: {outcome.kind}: {outcome.why}"
+    if decision.is_dry_run:
+        reason = decision.reason_for(target) if decision.template else None
+        return f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else "")
+    return f"{who}: {PAST[decision.verb]}; {_AFTER[decision.effect]}{_result_suffix(decision)}" if is_single else None
+
+
+def _describe_unchanged(decision: DecisionCommand) -> str:
+    """Return what becomes of access that a person has already."""
+    if decision.choice.until is None:
+        return "nothing would change" if decision.is_dry_run else "nothing was changed"
+    return f"access {'would end' if decision.is_dry_run else 'now ends'} {_describe_until(decision.choice.until)}"
 
 
 def _describe_until(until: str) -> str:
@@ -373,26 +392,3 @@ def person_label(outcome: Outcome) -> str:
     if person.username or person.id or not outcome.request_id:
         return str(person)
     return f"request {outcome.request_id}"
-
-
-def print_dry_run(run: Run, decision: DecisionCommand) -> None:
-    """Print what would be sent, worded as in a real run."""
-    out = run.out
-    rows = [
-        replace(
-            outcome_record(unsent_outcome(OutcomeKind.OPEN, target, None)),
-            outcome=None,
-            why="dry run: nothing was sent",
-        )
-        for target in decision.targets
-    ]
-    if out.format is Format.JSON:
-        out.document(outcomes_document(rows, len(decision.targets), None), lambda: ())
-    elif not out.is_human:
-        print_outcomes(out, rows)
-    else:
-        for target in decision.targets:
-            reason = decision.reason_for(target) if decision.template else None
-            out.line(f"would {decision.verb} {target}" + (f" with the reason {to_json(reason)}" if reason else ""))
-        reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
-        out.line(f"Dry run: {pluralize(len(decision.targets), 'change')}{reason}; nothing was sent.")

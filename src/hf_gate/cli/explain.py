@@ -17,6 +17,7 @@ from ..domain.grants import last_day
 from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
+from ..domain.rows import unstored_row
 from ..domain.timestamps import format_day, from_ms
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
@@ -109,8 +110,6 @@ def _find_target(
 
 def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow) -> RequestRow:
     """Return the stored request, else the request on the Hub."""
-    from ..application.evaluation import unstored_row
-
     if not isinstance(target, RequestTarget):
         return target
     config = workspace.location.config

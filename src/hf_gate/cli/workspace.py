@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -34,11 +35,14 @@ def local_user() -> str:
         return "local:unknown"
 
 
-def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False) -> Workspace:
+def open_workspace(
+    run: Run, *, needs_folder: bool = False, writes: bool = False, lends: bool = False, is_preview: bool = False
+) -> Workspace:
     """Return the workspace; its store is open until the program ends. `needs_folder` excludes the user's own store.
 
     `writes` means that the Hub or the store will be changed. The target is then printed, and other processes cannot
-    write meanwhile; with `lends`, they can whenever this process does not write.
+    write meanwhile; with `lends`, they can whenever this process does not write. With `is_preview`, a missing store is
+    replaced with an empty one that the command deletes when it ends.
     """
     from .. import bootstrap
 
@@ -48,15 +52,22 @@ def open_workspace(run: Run, *, needs_folder: bool = False, writes: bool = False
             "there is no workspace here: no hf-gate.yaml in this folder or above it.",
             hint="`hf-gate init` creates one.",
         )
-    if not writes and not bootstrap.has_store(run.settings, location):
+    has_store = bootstrap.has_store(run.settings, location)
+    if not (writes or has_store or is_preview):
         raise no_store_error()
-    announce(run, writes=writes)
+    announce(run, writes=writes or is_preview)
     context = click.get_current_context()
-    is_first = writes and location.folder is None and not bootstrap.has_store(run.settings, location)
+    url = None
+    if is_preview and not has_store:
+        scratch = TemporaryDirectory(prefix="hf-gate-")
+        context.find_root().call_on_close(scratch.cleanup)
+        url = f"sqlite:///{scratch.name}/empty.db"
+    is_first = writes and location.folder is None and not has_store
     workspace = bootstrap.open_workspace(
         run.connection,
         location,
-        read_only=not writes,
+        url=url,
+        read_only=not writes and url is None,
         lends=lends,
         command=context.command_path,
         on_wait=waiting_notice(run),

@@ -8,17 +8,19 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import msgspec
 
 from .activity import Activity
+from .erasure import ErasedRequest
 from .evaluations import StoredEvaluation
-from .events import AnyEvent, ChangeStarted, LedgerEntry, Private, SyncEnded
+from .events import AnyEvent, ChangeStarted, LedgerEntry, Private, RequestSeen, SyncEnded
 from .grant_origin import GrantOrigin
 from .hand_terms import HandTerms
 from .ids import Repo, name_person
 from .ledger import LedgerLink
 from .lifecycle import Status
-from .request_state import RequestState
+from .request_state import RecordUpdate, RequestState, apply_event
 from .request_version import ContentDigest, RequestVersion
 from .requests import AccessRequest
 from .runs import ChangeState, RunKind, RunState
+from .timestamps import to_ms
 
 ListPosition: TypeAlias = tuple[int, int]
 """A position in a list of requests, oldest first: the time of the request (ms) and the request's number."""
@@ -70,6 +72,25 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         """The current version, for comparison with a version read earlier."""
         state = self.state
         return RequestVersion(state.status, state.asked_at, state.last_moved_at, *self.content)
+
+
+def unstored_row(request: AccessRequest) -> RequestRow:
+    """Return a row without history, for a request that is not in the store."""
+    person = request.person
+    state = RequestState("", request.status, to_ms(request.asked_at), hub_request=request.request_id)
+    identity = Identity(person.id, person.username, person.fullname, request.email)
+    person_row = PersonRow(0, "", identity)
+    return RequestRow(id=0, repo=request.repo, person=person_row, state=state, first_seen_at=None, request=request)
+
+
+def update_row(row: RequestRow, update: RecordUpdate, *, number: int, at: int) -> RequestRow:
+    """Return a row as it would be after the store has written an update. A new attempt gets this number."""
+    state, ident = row.state, row.id
+    for event in update.events:
+        state = apply_event(state, event, at) or state
+        ident = number if isinstance(event, RequestSeen) else ident
+    record = None if isinstance(update.request, ErasedRequest) else update.request
+    return msgspec.structs.replace(row, id=ident, state=state, content=update.content, request=record)
 
 
 def entry_about(row: RequestRow, event: AnyEvent, actor: str, at: int, private: Private | None = None) -> LedgerEntry:

@@ -17,8 +17,6 @@ from ...errors import (
     BadRequest,
     HubError,
     InvalidTarget,
-    PersonNotFound,
-    RequestNotFound,
 )
 from .. import endpoints
 from ..codec import UnreadableBody, read_array
@@ -33,6 +31,8 @@ from .single_decision import (
     build_unknown_outcome,
     check_unchanged,
     choose_identifier,
+    make_account_error,
+    make_request_error,
     send_and_settle,
 )
 
@@ -238,9 +238,9 @@ def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object]
     if row["ok"]:
         return build_outcome(OutcomeKind.DONE, repo, target, reply=reply)
     if row.get("error") == "user_not_found":
-        error: HubError = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
+        error = make_account_error(target)
     elif row.get("error") == "request_not_found":
-        error = RequestNotFound(f"{target.label} has no request for {repo}.", status=404)
+        error = make_request_error(repo, target)
     else:
         error = BadRequest(f"{target.label} at {repo}: the Hub answered {str(row.get('error'))[:200]!r}.")
     return build_error_outcome(repo, target, error)

@@ -200,13 +200,19 @@ def explain_missing_request(repo: Repo, target: Target, context: FlowContext, er
     if target.request is not None:
         gone = f"{target.label} no longer has a request for {repo}."
         return build_error_outcome(repo, target, _with_message(RequestNotFound, gone, error))
-    if (yield from account_exists(target, context)) is False:
-        return build_error_outcome(
-            repo, target, _with_message(PersonNotFound, f"no account named {target.label} on the Hub.", error)
-        )
-    return build_error_outcome(
-        repo, target, _with_message(RequestNotFound, f"{target.label} has no request for {repo}.", error)
-    )
+    is_unknown = (yield from account_exists(target, context)) is False
+    missing = make_account_error(target) if is_unknown else make_request_error(repo, target)
+    return build_error_outcome(repo, target, _with_message(type(missing), missing.message, error))
+
+
+def make_account_error(target: Target) -> HubError:
+    """Return the error of a decision about an account that does not exist."""
+    return PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
+
+
+def make_request_error(repo: Repo, target: Target) -> HubError:
+    """Return the error of a decision about a person without a request."""
+    return RequestNotFound(f"{target.label} has no request for {repo}.", status=404)
 
 
 def _with_message(error_class: type[HubError], message: str, error: HubError) -> HubError:
@@ -225,6 +231,5 @@ def grant_access(repo: Repo, target: Target, context: FlowContext) -> Flow[Outco
             return early
     result = yield from send_and_settle(endpoints.build_grant_call(repo, who), repo, target, Status.ACCEPTED, context)
     if isinstance(result.error, RequestNotFound) and target.request is None:
-        error = PersonNotFound(f"no account named {target.label} on the Hub.", status=404)
-        return build_error_outcome(repo, target, error)
+        return build_error_outcome(repo, target, make_account_error(target))
     return result

@@ -1,0 +1,258 @@
+"""`--dry-run` is the run without the send: the same checks, outcomes, exit code and words, and nothing is sent or stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.domain.ids import parse_repo
+from hf_gate.testing import LocalHub
+
+from .console import DATASET, MODEL, Console, Ended, fill
+
+CONFIG = f"version: 1\nrepos: [{MODEL}, {DATASET}]\npolicies: [policies/*.yaml]\n"
+TWO = f"""\
+version: 1
+policy: lantern
+applies_to: [{MODEL}]
+mode: enforce
+rules:
+  - id: all
+    then: accept
+    reviewers: 2
+"""
+ENDS = f"""\
+version: 1
+policy: lantern
+applies_to: [{MODEL}]
+mode: enforce
+rules:
+  - id: busy
+    when: person.models > 3
+    then: accept
+    until: 60d
+"""
+ADA, BOB = f"ada-l@{MODEL}", f"bob99@{MODEL}"
+
+
+@pytest.fixture
+def folder(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace without rules, in which ada-l and bob99 ask, and the staff's own account too."""
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "hf-gate.yaml").write_text(CONFIG)
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l", "bob99"])
+    assert Console(fresh).run("sync", "--full").code == 0
+    return tmp_path
+
+
+def _content(folder: Path) -> dict[str, bytes]:
+    """The files of a workspace; of its store only what it holds, because reading makes empty files beside it."""
+    names = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {str(path): path.read_bytes() for path in names if not path.name.endswith(("-shm", "-wal", ".lock"))}
+
+
+def _kinds(ended: Ended) -> list[tuple[str, str]]:
+    """The outcomes with their words. What would be sent has no outcome in a dry run."""
+    rows = json.loads(ended.out)["outcomes"] if ended.out else []
+    kinds = [row["outcome"] or "done" for row in rows]
+    return [(kind, "" if kind == "done" else row["why"]) for kind, row in zip(kinds, rows, strict=True)]
+
+
+def _sentences(ended: Ended) -> list[str]:
+    return [line for line in ended.err.splitlines() if line.startswith(("Error: ", "Hint: "))]
+
+
+def _compare(console: Console, folder: Path, *words: str) -> Ended:
+    """Run a command dry and for real; return how the real one ended."""
+    moves, before = console.hub.journal(), _content(folder)
+    shown = console.run(*words, "--dry-run")
+    tried = console.run(*words, "--json", "--dry-run")
+    assert console.hub.journal() == moves, "nothing was sent"
+    assert _content(folder) == before, "nothing was stored"
+    real = console.run(*words, "--json")
+    assert (shown.code, tried.code) == (real.code, real.code), (shown.err, tried.err, real.err)
+    assert _kinds(tried) == _kinds(real)
+    assert _sentences(tried) == _sentences(real)
+    if real.out and real.json["done"] == 0:
+        assert f"would {words[0]}" not in shown.out
+    return real
+
+
+# ---- decisions -----------------------------------------------------------------------------------------------------------
+
+Prepare = Callable[[LocalHub, Path], None]
+
+
+def _nothing(_hub: LocalHub, _folder: Path) -> None: ...
+
+
+def _two_people(_hub: LocalHub, folder: Path) -> None:
+    (folder / "policies" / "lantern.yaml").write_text(TWO)
+
+
+def _first_approval(hub: LocalHub, folder: Path) -> None:
+    _two_people(hub, folder)
+    assert Console(hub, "admin").run("accept", ADA).code == 0
+
+
+def _own_approval(hub: LocalHub, folder: Path) -> None:
+    _two_people(hub, folder)
+    assert Console(hub).run("accept", ADA).code == 0
+
+
+def _own_request(hub: LocalHub, folder: Path) -> None:
+    _two_people(hub, folder)
+    with Hub(hub.tokens["owner"], hub.url) as mine:
+        name = mine.whoami().name
+    hub.add_requests([{"repo": MODEL, "repo_type": "model", "user": name, "answers": {}}])
+    assert Console(hub).run("sync", "--full").code == 0
+
+
+def _no_policies(hub: LocalHub, folder: Path) -> None:
+    _first_approval(hub, folder)
+    (folder / "policies" / "lantern.yaml").write_text("rules: [")
+
+
+def _rules_with_ends(_hub: LocalHub, folder: Path) -> None:
+    (folder / "policies" / "lantern.yaml").write_text(ENDS)
+
+
+def _accepted(hub: LocalHub, _folder: Path) -> None:
+    with Hub(hub.tokens["owner"], hub.url) as other:
+        other.accept(parse_repo(MODEL), "ada-l")
+
+
+def _new_request(hub: LocalHub, _folder: Path) -> None:
+    fill(hub, ["cem-k"])
+
+
+def _new_request_for_two(hub: LocalHub, folder: Path) -> None:
+    _two_people(hub, folder)
+    fill(hub, ["cem-k"])
+
+
+def _people(hub: LocalHub, _folder: Path) -> None:
+    hub.add_people([{"username": "dee-z"}])
+
+
+def _two_people_and_a_stranger(hub: LocalHub, folder: Path) -> None:
+    _two_people(hub, folder)
+    _people(hub, folder)
+
+
+def _accepted_and_synced(hub: LocalHub, folder: Path) -> None:
+    _accepted(hub, folder)
+    assert Console(hub).run("sync").code == 0
+
+
+def _crowd(hub: LocalHub, _folder: Path) -> None:
+    fill(hub, [f"person-{number}" for number in range(21)])
+
+
+def _restored(hub: LocalHub, _folder: Path) -> None:
+    console = Console(hub)
+    assert console.run("store", "backup", "copy.sqlite").code == 0
+    assert console.run("store", "restore", "copy.sqlite", "--yes").code == 0
+
+
+def _away(hub: LocalHub, _folder: Path) -> None:
+    hub.set_faults(["down"])
+
+
+CROWD = [f"person-{number}" for number in range(21)]
+DECISIONS: dict[str, tuple[Prepare, str, list[str], int]] = {
+    "plain": (_nothing, "owner", ["accept", ADA], 0),
+    "an end": (_nothing, "owner", ["accept", ADA, "--until", "1y"], 0),
+    "the first of two approvals": (_two_people, "owner", ["accept", ADA], 0),
+    "the second of two approvals": (_first_approval, "owner", ["accept", ADA], 0),
+    "an own approval again": (_own_approval, "owner", ["accept", ADA, BOB, "--yes"], 0),
+    "an own request": (_own_request, "owner", ["accept", f"lena-brandt@{MODEL}"], 1),
+    "policies that cannot be read": (_no_policies, "owner", ["accept", ADA, "--until", "none"], 0),
+    "a new request where two must approve": (_new_request_for_two, "owner", ["accept", f"cem-k@{MODEL}"], 0),
+    "a new request": (_new_request, "owner", ["accept", f"cem-k@{MODEL}"], 0),
+    "an end that nobody knows": (_rules_with_ends, "owner", ["accept", ADA], 2),
+    "a token without rights": (_nothing, "reader", ["accept", ADA], 4),
+    "already accepted": (_accepted, "owner", ["accept", ADA], 0),
+    "already accepted, with an end": (_accepted, "owner", ["accept", ADA, "--until", "1y"], 0),
+    "one accepted of two": (_accepted, "owner", ["accept", ADA, BOB, "--yes"], 0),
+    "nobody of that name": (_nothing, "owner", ["accept", f"nobody-at-all@{MODEL}"], 1),
+    "a person without a request": (_people, "owner", ["accept", f"dee-z@{MODEL}"], 1),
+    "one of two without a request": (_people, "owner", ["accept", ADA, f"dee-z@{MODEL}", "--yes"], 5),
+    "a grant": (_people, "owner", ["grant", f"dee-z@{MODEL}"], 0),
+    "a grant to nobody": (_nothing, "owner", ["grant", f"nobody-at-all@{MODEL}"], 1),
+    "a grant where two must approve": (_two_people_and_a_stranger, "owner", ["grant", f"dee-z@{MODEL}"], 1),
+    "person grant": (_people, "owner", ["person", "grant", "dee-z", MODEL, DATASET, "--yes"], 0),
+    "person revoke": (_accepted_and_synced, "owner", ["person", "revoke", "ada-l", "--no-reason"], 0),
+    "no reason": (_nothing, "owner", ["reset", ADA], 2),
+    "a reason that is too long": (_nothing, "owner", ["reset", ADA, "--reason", "x" * 201], 2),
+    "a reason": (_nothing, "owner", ["reject", ADA, BOB, "--reason", "Say more.", "--yes"], 0),
+    "back to pending": (_accepted, "owner", ["cancel", ADA], 0),
+    "revoke": (_accepted, "owner", ["revoke", ADA, "--how", "cancel"], 0),
+    "a limit": (_nothing, "owner", ["accept", ADA, BOB, "--yes", "--max-changes", "1"], 6),
+    "more than a yes allows": (_crowd, "owner", ["reject", MODEL, *CROWD, "--no-reason", "--yes"], 6),
+    "more than --max": (_nothing, "owner", ["accept", ADA, BOB, "--yes", "--max", "1"], 6),
+    "a restored store": (_restored, "owner", ["accept", ADA], 6),
+    "the Hub away": (_away, "owner", ["--max-wait", "0", "accept", ADA], 75),
+    "the Hub away for several": (_away, "owner", ["--max-wait", "0", "accept", ADA, BOB, "--yes"], 75),
+    "a repo that is not there": (_nothing, "owner", ["accept", "ada-l@lumen-labs/nowhere"], 1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("situation", DECISIONS)
+def test_a_dry_run_of_a_decision_ends_as_the_decision_does(fresh: LocalHub, folder: Path, situation: str) -> None:
+    prepare, holder, words, code = DECISIONS[situation]
+    prepare(fresh, folder)
+    real = _compare(Console(fresh, holder), folder, *words)
+    assert real.code == code, real.err
+
+
+def test_a_dry_run_leaves_out_who_changed_since_the_list_was_made(fresh: LocalHub, folder: Path) -> None:
+    console = Console(fresh)
+    listed = console.run("ls", MODEL, "--format", "jsonl").out
+    (folder / "chosen.jsonl").write_text(listed)
+    with Hub(fresh.tokens["owner"], fresh.url) as hub:
+        hub.reject(parse_repo(MODEL), "ada-l", reason="No.")
+    with Hub(fresh.tokens["bob99"], fresh.url) as hub:
+        hub.withdraw(parse_repo(MODEL))
+    real = _compare(console, folder, "accept", "--from", "chosen.jsonl", "--yes")
+    assert sorted(kind for kind, _ in _kinds(real)) == ["gone", "stale"]
+
+
+def test_a_dry_run_of_somebody_accepted_says_no_change(fresh: LocalHub, folder: Path) -> None:
+    _accepted(fresh, folder)
+    shown = Console(fresh).run("approve", ADA, "--dry-run")
+    assert shown.out.splitlines() == [
+        f"ada-l at {MODEL}: already accepted; nothing would change.",
+        "Dry run: 0 changes, 1 already; nothing was sent.",
+    ]
+
+
+def test_a_dry_run_of_a_first_approval_says_that_it_is_the_first(fresh: LocalHub, folder: Path) -> None:
+    _two_people(fresh, folder)
+    shown = Console(fresh).run("accept", ADA, "--dry-run")
+    assert f"ada-l at {MODEL}: deferred: approval 1 of 2" in shown.out
+    assert "a second person with a proven account must accept too" in shown.err
+
+
+def test_without_a_store_a_dry_run_makes_none(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"])
+    before = _content(Path.home())
+    shown = Console(fresh).run("accept", ADA, f"nobody-at-all@{MODEL}", "--dry-run")
+    assert (shown.code, "would accept ada-l" in shown.out) == (5, True), shown.err
+    assert f"nobody-at-all at {MODEL}: refused: no account named nobody-at-all on the Hub." in shown.out
+    assert {name for name in _content(Path.home()) if name.endswith(".db")} == {
+        name for name in before if name.endswith(".db")
+    }
+    assert fresh.journal()[1:] == []
+
+
+def test_a_dry_run_says_what_the_confirmation_will_need(fresh: LocalHub, folder: Path) -> None:
+    _crowd(fresh, folder)
+    shown = Console(fresh).run("reject", MODEL, *CROWD, "--no-reason", "--dry-run")
+    assert (shown.code, "--yes --max-changes 21" in shown.err) == (0, True), shown.err
