@@ -41,6 +41,7 @@ class BackgroundWorker:
     _threads: list[threading.Thread] = field(default_factory=list)
     _sync_requested: threading.Event = field(default_factory=threading.Event)
     _evaluated_bundle: PolicyBundle | None = None
+    _has_unevaluated: bool = False  # whether a sync found changes that no evaluation has seen
 
     def start(self) -> None:
         works = [("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)]
@@ -119,7 +120,7 @@ class BackgroundWorker:
         while not self._stop.is_set():
             self.app_state.sync_status.is_syncing = True
             try:
-                pause = self._next_pause(pause, found=self._sync_repos())
+                pause = self._next_pause(pause, found=self.sync_repos())
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be synced any more
                 self.app_state.sync_status.problem = _describe_failure("the sync", problem)
             self.app_state.sync_status.is_syncing = False
@@ -137,9 +138,14 @@ class BackgroundWorker:
         floor = calls * window / (QUOTA_SHARE * quota) if quota and window else 0.0
         return max(floor, _MIN_PAUSE, min(_MAX_PAUSE, before / 2 if found else before * 1.5))
 
-    def _sync_repos(self) -> bool:
+    def sync_repos(self) -> bool:
+        """Sync all repos once, check their acceptances and evaluate the policies; return whether anything was found.
+
+        What fails is done in the next call.
+        """
         app_state, found, problem = self.app_state, False, None
-        for repo in self.repos():
+        repos = self.repos()
+        for repo in repos:
             if self._stop.is_set():
                 return found
             try:
@@ -147,23 +153,27 @@ class BackgroundWorker:
                     workspace, store = app_state.workspace, app_state.workspace.store
                     due = choose_sync(store.repo(repo), to_ms(app_state.now()), read_last_full_sync(store, repo))
                     synced = sync_repo(workspace.hub, store, workspace.clock, repo, due.kind, actor=app_state.owner)
-                    found |= bool(synced.change_count)
+                found |= bool(synced.change_count)
+                self._has_unevaluated |= found
             except HfGateError as trouble:
                 problem = f"{repo}: {trouble}"
+                self._has_unevaluated = True  # pages before the error are stored
         app_state.sync_status.problem = problem
         if problem is None:
             app_state.sync_status.synced_at = app_state.now()
-        with app_state.workspace.store.hold_write_lock():
-            raise_approval_alarms(app_state.workspace, self.repos(), lambda: app_state.policies.current)
-        self._evaluate_policies(found=found)
+        try:
+            with app_state.workspace.store.hold_write_lock():
+                raise_approval_alarms(app_state.workspace, repos, lambda: app_state.policies.current)
+        finally:
+            self._evaluate_policies()
         return found
 
-    def _evaluate_policies(self, *, found: bool) -> None:
+    def _evaluate_policies(self) -> None:
         """Store new verdicts, so that the queue can be filtered by them. Nothing is planned or sent."""
         bundle = self.app_state.policies.current
-        if bundle is None or (not found and self._evaluated_bundle is bundle):
+        if bundle is None or (not self._has_unevaluated and self._evaluated_bundle is bundle):
             return
-        self._evaluated_bundle, workspace = bundle, self.app_state.workspace
+        workspace = self.app_state.workspace
         with workspace.store.hold_write_lock():
             policy_sets = bundle.for_repos(workspace.store, workspace.sources)
             propose_plan(
@@ -175,6 +185,8 @@ class BackgroundWorker:
                 sources=workspace.sources,
                 change_filter=RecordOnly(),
             )
+        self._evaluated_bundle = bundle
+        self._has_unevaluated = False
 
 
 def _describe_failure(what: str, problem: Exception) -> str:

@@ -1,0 +1,77 @@
+"""The work of a desk's threads: what one round could not do, the next round does."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.setting_keys import checked_entries_key
+from hf_gate.web.background_worker import BackgroundWorker
+from tests.web.kit import GOOD, POLICY, Room, a_room
+
+TWO_PEOPLE = POLICY.replace("then: human", "then: accept\n    reviewers: 2")
+assert TWO_PEOPLE != POLICY
+
+
+@contextmanager
+def refuse_rows(room: Room, table: str, condition: str = "1 = 1") -> Iterator[None]:
+    """Let the store refuse new rows of a table."""
+    store = room.app_state.workspace.store
+    with store.writing() as write:
+        write.db.run(
+            f"CREATE TRIGGER refuse_rows BEFORE INSERT ON {table} WHEN {condition}"
+            " BEGIN SELECT raise(ABORT, 'refused by the test'); END"
+        )
+    yield
+    with store.writing() as write:
+        write.db.run("DROP TRIGGER refuse_rows")
+
+
+def ask(room: Room, name: str) -> None:
+    """Somebody asks; nothing is synced."""
+    room.local.add_people([{"username": name}])
+    line = {"repo": room.repo.id, "repo_type": room.repo.type.value, "user": name, "answers": {"Purpose": GOOD}}
+    room.local.add_requests([line])
+
+
+def verdicts(room: Room) -> dict[str | None, bool]:
+    """Whether the waiting requests have a verdict, by username."""
+    rows = room.app_state.workspace.store.iterate_requests(room.repo, "pending")
+    return {row.person.identity.username: row.state.verdict is not None for row in rows}
+
+
+def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(room: Room) -> None:
+    worker = BackgroundWorker(room.app_state, lambda: [room.repo])
+    worker.sync_repos()
+    ask(room, "ada-l")
+    with refuse_rows(room, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
+        worker.sync_repos()
+    assert verdicts(room) == {"ada-l": False}
+    worker.sync_repos()
+    assert verdicts(room) == {"ada-l": True}
+
+
+def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(room: Room) -> None:
+    ask(room, "ada-l")
+    room.read()
+    worker = BackgroundWorker(room.app_state, lambda: [room.repo])
+    with refuse_rows(room, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
+        worker.sync_repos()
+    worker.sync_repos()
+    assert verdicts(room) == {"ada-l": True}
+
+
+def test_requests_are_evaluated_although_the_check_of_acceptances_fails(tmp_path: Path) -> None:
+    with a_room(tmp_path, TWO_PEOPLE) as room:
+        worker = BackgroundWorker(room.app_state, lambda: [room.repo])
+        ask(room, "ada-l")
+        with (
+            refuse_rows(room, "settings", f"NEW.key = '{checked_entries_key(room.repo)}'"),
+            pytest.raises(sqlite3.IntegrityError),
+        ):
+            worker.sync_repos()
+        assert verdicts(room) == {"ada-l": True}
