@@ -28,6 +28,7 @@ from hf_gate.domain.letter_texts import LETTER_TEXTS
 from hf_gate.domain.letters import LetterConfig, LetterKind, LetterState, LetterText, fill_text, find_text_fault
 from hf_gate.domain.notices import DeliveryKind, MailServer
 from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.errors import StoreBusy
 from hf_gate.notify.letter_mail import open_letter_channel
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.erasure import delete_expired
@@ -137,14 +138,24 @@ def test_a_name_that_mail_programs_would_decode_stays_as_it_is_written(tmp_path:
     assert mail["Subject"] == f"For {name.replace('=?', '= ?')}"
 
 
-def test_two_senders_never_send_the_same_letter(desk: Workspace) -> None:
+@pytest.mark.parametrize("jump", [0, DAY, -DAY])
+def test_while_one_process_sends_letters_no_other_does_whatever_the_clock_says(desk: Workspace, jump: int) -> None:
     read_in(desk, [record(number) for number in range(3)])
-    post = Post()
-    post.on_send = lambda: send_letters(desk, inner)
-    inner = Post()
+    post, inner = Post(), Post()
+    jumps = [jump]
+
+    def send_twice() -> None:
+        advance(desk, jumps.pop() if jumps else 0)
+        with pytest.raises(StoreBusy, match="letters are being sent by"):
+            send_letters(desk, inner)
+
+    post.on_send = send_twice
     send_letters(desk, post)
-    assert sorted((post.arrived + inner.arrived).values()) == [1, 1, 1]
-    assert inner.arrived, "the inner one sent what was left"
+    advance(desk, DAY)
+    send_letters(desk, post)
+    assert sorted(post.arrived.values()) == [1, 1, 1]
+    assert not inner.arrived
+    assert states(desk) == ["sent"] * 3
 
 
 @pytest.mark.parametrize("arrives", [True, False])

@@ -15,7 +15,12 @@ import pytest
 from hf_gate import bootstrap
 from hf_gate.errors import StoreBusy, StoreUnavailable
 from hf_gate.locks import ProcessLock, is_held, read_announcement
-from hf_gate.store.write_lock import FileLock, Holder
+from hf_gate.store.removal import files_of
+from hf_gate.store.write_lock import FileLock, Holder, Work, hold_work_lock
+
+from .store_kit import place
+
+__all__ = ["place"]
 
 _HOLD = """
 import sys
@@ -138,3 +143,38 @@ def test_a_lock_that_is_a_symbolic_link_is_refused(tmp_path: Path) -> None:
         (folder / name).symlink_to(tmp_path / "elsewhere")
         with pytest.raises(StoreUnavailable, match="cannot be locked"):
             FileLock(folder / "desk.db", Holder(1), wait=0)
+
+
+_WORK = """
+import sys
+from hf_gate.store.write_lock import Holder, Work, hold_work_lock
+
+with hold_work_lock(sys.argv[1], Holder(4711, "box", "hf-gate ui"), Work.NOTICES):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_work_is_done_by_the_process_that_lives_until_it_is_killed(place: str) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _WORK, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "held\n"
+        who = r"pid 4711 on box \(hf-gate ui\)"
+        busy = pytest.raises(StoreBusy, match=f"notices are being sent by .*{who}")
+        with busy, hold_work_lock(place, Holder(1), Work.NOTICES):
+            pass
+        with hold_work_lock(place, Holder(1), Work.LETTERS):  # another kind of work
+            pass
+        child.kill()
+    with hold_work_lock(place, Holder(1), Work.NOTICES, wait=10.0):
+        pass
+
+
+def test_the_files_of_a_store_include_the_locks_of_its_work(tmp_path: Path) -> None:
+    for work in Work:
+        with hold_work_lock(f"sqlite:///{tmp_path / 'desk.db'}", Holder(1), work):
+            pass
+    assert {path.name for path in files_of(tmp_path / "desk.db")} == {path.name for path in tmp_path.iterdir()}
+    assert len(list(tmp_path.iterdir())) == 2 * len(Work)

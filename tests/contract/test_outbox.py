@@ -38,6 +38,7 @@ from hf_gate.domain.notices import (
     retry_wait,
 )
 from hf_gate.domain.timestamps import DAY_MS, from_ms
+from hf_gate.errors import StoreBusy
 from hf_gate.store import outbox
 from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
@@ -204,7 +205,7 @@ def test_only_one_process_has_a_message_and_nobody_passes_it(store: Store) -> No
     assert first is not None
     assert outbox.claim(store, "a", "w2", T0) is None
     assert outbox.claim(store, "a", "w1", T0) is None
-    again = outbox.claim(store, "a", "w2", T0 + outbox.LEASE_MS)
+    again = outbox.claim(store, "a", "w2", T0 + retry_wait(1, is_alarm=True))
     assert again is not None
     assert again.id == first.id
     assert not outbox.settle(store, first, "w1", Delivery(DeliveryKind.REFUSED), T0)
@@ -285,20 +286,69 @@ def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
     assert len(receiver.got) == 1
 
 
-def test_a_process_that_slept_after_its_claim_sends_nothing(store: Store) -> None:
+def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
     turn_on(store)
     tell(store, T0)
     receiver = Receiver(TestClock())
 
-    def asleep(_: Destination) -> Receiver:
-        receiver.clock.at += outbox.SEND_WITHIN_MS + 1
+    def lose_claim(_: Destination) -> Receiver:
+        receiver.clock.at += DAY_MS
+        assert outbox.claim(store, "a", "another", receiver.clock.at) is not None
         return receiver
 
-    drain(store, [destination()], asleep, receiver.clock)
+    drain(store, [destination()], lose_claim, receiver.clock)
     assert receiver.got == []
-    receiver.clock.at += outbox.LEASE_MS
+    receiver.clock.at += DAY_MS
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("jump", [DAY_MS, -DAY_MS])
+def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: str, jump: int) -> None:
+    clock = TestClock()
+    with (
+        open_store(place, endpoint=ENDPOINT, lends=True) as desk,
+        open_store(place, endpoint=ENDPOINT, lends=True) as cli,
+    ):
+        turn_on(desk)
+        tell(desk, T0)
+        refused: list[StoreBusy] = []
+
+        def receive_while_the_clock_jumps(_: OutgoingMessage) -> DeliveryKind:
+            clock.at += jump
+            with pytest.raises(StoreBusy, match="notices are being sent by") as busy:
+                drain_until_idle(cli, receiver)
+            refused.append(busy.value)
+            return DeliveryKind.DELIVERED
+
+        receiver = Receiver(clock, receive_while_the_clock_jumps)
+        drain_until_idle(desk, receiver)
+        drain_until_idle(cli, receiver)
+        assert (len(receiver.got), len(refused)) == (1, 1)
+        assert states(cli) == [MessageState.DELIVERED]
+
+
+@pytest.mark.parametrize("jump", [DAY_MS, -DAY_MS])
+def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says(store: Store, jump: int) -> None:
+    turn_on(store)
+    tell(store, T0)
+    dead = outbox.claim(store, "a", "dead", T0)
+    assert dead is not None
+    receiver = Receiver(TestClock(T0 + jump))
+    drain_until_idle(store, receiver)
+    assert [one.id for one in receiver.got] == [dead.id]
+
+
+def test_a_clock_that_goes_back_ends_a_drain_and_not_its_bound(store: Store) -> None:
+    turn_on(store)
+    for _ in range(3):
+        tell(store, T0)
+    receiver = Receiver(TestClock(), cost=-10_000)
+    drain_until_idle(store, receiver)
+    assert len(receiver.got) == 1
+    receiver.cost, receiver.clock.at = 0, T0
+    drain_until_idle(store, receiver)
+    assert len(receiver.got) == 3
 
 
 def test_a_drain_ends_in_bounded_time(store: Store) -> None:
@@ -418,7 +468,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for name in NAMES:
             self.retry_all()
             receiver = Receiver(self.clock)
-            self.clock.at += outbox.LEASE_MS + LONGEST_WAIT_MS
+            self.clock.at += LONGEST_WAIT_MS
             drain_until_idle(self.store, receiver, name)
             self.got[name] += [(one.sequence, one.id) for one in receiver.got]
             assert {number for number, _ in self.got[name]} == set(range(1, self.told + 1))

@@ -26,7 +26,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.letters import LetterState
 from hf_gate.domain.notices import DeliveryKind
 from hf_gate.domain.timestamps import from_ms
-from hf_gate.errors import Guarded
+from hf_gate.errors import Guarded, StoreBusy
 from hf_gate.policy.why import RecordedTraces, explain_verdict_in_words
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.letters import list_letters
@@ -258,10 +258,15 @@ def test_reminders_that_come_too_late_are_no_refusals_of_the_server(desk: Evalua
 def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> None:
     desk.read(EEG, 1, 2, day=TODAY)
     desk.evaluate()
-    post, inner = Post(), Post()
-    post.on_send = lambda: send_letters(desk.workspace, inner)
+    post = Post()
+
+    def send_at_the_same_time() -> None:
+        with suppress(StoreBusy):
+            send_letters(desk.workspace, post)
+
+    post.on_send = send_at_the_same_time
     send_letters(desk.workspace, post)
-    assert sorted((post.arrived + inner.arrived).values()) == [1, 1]
+    assert sorted(post.arrived.values()) == [1, 1]
     assert len({one.letter for one in list_accepted(desk)}) == len(list_accepted(desk)) == 2
 
 

@@ -37,6 +37,7 @@ from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import letters
+from ..store.write_lock import Work
 from .ports import LetterPort
 from .records import Record, Time
 from .reminders import ReminderTimes, read_reminder_times
@@ -105,26 +106,36 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
 
     The first letter that was not delivered ends the call, because the others would fare alike. A refused letter does not,
     but `MAX_REFUSED` in a row do: the server may refuse all. Letters that hf-gate itself drops do not count.
+    Raises StoreBusy if another process is sending letters.
     """
-    store, config, result = workspace.store, workspace.location.config.letters, SendResult()
+    result = SendResult()
+    if letters.has_letters(workspace.store):
+        with workspace.store.hold_work_lock(Work.LETTERS):
+            _send_due(workspace, channel, result)
+    return result
+
+
+def _send_due(workspace: Workspace, channel: LetterPort | None, result: SendResult) -> None:
+    """Send the letters that are due, and add what was done to the result."""
+    store, config = workspace.store, workspace.location.config.letters
     began, worker = workspace.now(), new_id("w")
     letters.tidy(store, to_ms(began))
     if not config.kinds or config.mail is None or read_stop(store) is not None:
-        return result
+        return
     if problem := _find_problem(workspace):
         result.problem = problem
-        return result
+        return
     refused = 0
-    while result.counts.total() < MAX_IN_TURN and (workspace.now() - began).total_seconds() < BUDGET_S:
+    while result.counts.total() < MAX_IN_TURN and 0 <= (workspace.now() - began).total_seconds() < BUDGET_S:
         try:
             channel = channel or _open_channel(workspace)
         except HfGateError as missing:  # a secret: nothing is claimed before it is there
             result.problem = f"{missing} {missing.hint or ''}".strip()
-            return result
+            return
         case = letters.claim(store, config, worker, to_ms(workspace.now()))
         if case is None:
-            return result
-        written = _write(workspace, case)
+            return
+        written = _write(workspace, case, worker)
         if isinstance(written, Delivery):
             done = written
         else:
@@ -134,8 +145,7 @@ def send_letters(workspace: Workspace, channel: LetterPort | None = None) -> Sen
         result.counts[done.kind] += 1
         result.problem = done.problem or result.problem
         if done.kind in (DeliveryKind.FAILED, DeliveryKind.UNKNOWN) or refused >= MAX_REFUSED:
-            return result
-    return result
+            return
 
 
 class _WrittenLetter(Struct, frozen=True):
@@ -145,7 +155,7 @@ class _WrittenLetter(Struct, frozen=True):
     text: LetterText
 
 
-def _write(workspace: Workspace, case: LetterCase) -> _WrittenLetter | Delivery:
+def _write(workspace: Workspace, case: LetterCase, worker: str) -> _WrittenLetter | Delivery:
     """Return a letter as it is sent, or why it is not sent."""
     claimed_at = workspace.now()
     row = workspace.store.request(case.request)
@@ -159,8 +169,8 @@ def _write(workspace: Workspace, case: LetterCase) -> _WrittenLetter | Delivery:
         return Delivery(DeliveryKind.REFUSED, "the wait has ended, so a reminder no longer counts")
     config, ends_at = workspace.location.config.letters, None if times is None else times.ends_at
     text = render(case, row, config, workspace.store.endpoint, workspace.zone, claimed_at, ends_at)
-    if (workspace.now() - claimed_at).total_seconds() * 1000 > letters.SEND_WITHIN_MS:
-        return Delivery(DeliveryKind.FAILED, "this process was asleep")
+    if not letters.is_claimed(workspace.store, case, worker):
+        return Delivery(DeliveryKind.FAILED, "another process or a person has taken it over")
     return _WrittenLetter(case.email, text)
 
 

@@ -37,12 +37,14 @@ from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import outbox
 from ..store.store import Store
+from ..store.write_lock import Work
 from .ports import ChannelPort, ClockPort
 from .workspace import Workspace, WorkspaceLocation, new_id
 
 DRAIN_S: Final = 60.0
 """How long one call of `drain` sends. The message in progress may take 30 seconds more."""
 
+_SETTLE_WAIT_S: Final = 60.0
 _SPOKEN: Final = 500  # characters of a line
 OpenChannel = Callable[[Destination], ChannelPort]
 
@@ -73,34 +75,55 @@ def drain(
     budget_s: float = DRAIN_S,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> DrainResult:
-    """Send what is due to these destinations, in turn, until nothing is due or the time is over."""
-    result, worker = DrainResult(), new_id("w")
-    began = clock.now()
+    """Send what is due to these destinations, in turn, until nothing is due or the time is over.
+
+    Raises StoreBusy if another process is sending.
+    """
+    result, began = DrainResult(), clock.now()
     outbox.close_digests(store, to_ms(began))
-    channels: dict[str, ChannelPort | Delivery] = {}
     lanes = [one for one in destinations if one.name in set(outbox.list_lanes(store))]
-    while lanes:
-        for one in list(lanes):
-            now = clock.now()
-            if (now - began).total_seconds() >= budget_s or should_stop():
-                lanes.clear()
-                break
-            row = outbox.claim(store, one.name, worker, to_ms(now))
+
+    def is_over() -> bool:
+        return not 0 <= (clock.now() - began).total_seconds() < budget_s or should_stop()
+
+    if lanes:
+        with store.hold_work_lock(Work.NOTICES):
+            _send_lanes(store, lanes, open_channel, clock, workspace_name, is_over, result)
+    result.next_at = outbox.next_due(store, to_ms(clock.now()))
+    return result
+
+
+def _send_lanes(
+    store: Store,
+    lanes: Sequence[Destination],
+    open_channel: OpenChannel,
+    clock: ClockPort,
+    workspace_name: str | None,
+    is_over: Callable[[], bool],
+    result: DrainResult,
+) -> None:
+    """Send one message of each destination in turn, and add what was done to the result."""
+    worker, left = new_id("w"), list(lanes)
+    channels: dict[str, ChannelPort | Delivery] = {}
+    while left:
+        for one in list(left):
+            if is_over():
+                return
+            row = outbox.claim(store, one.name, worker, to_ms(clock.now()))
             if row is None:
-                lanes.remove(one)
+                left.remove(one)
                 continue
             if one.name not in channels:
                 channels[one.name] = _open(open_channel, one)
             message = render(store, row, one, workspace_name)
-            if to_ms(clock.now()) - to_ms(now) > outbox.SEND_WITHIN_MS:
-                continue  # this process was asleep: another one may have taken the message over
+            if not outbox.is_claimed(store, row, worker):  # another process sends it
+                return
             done = _send(channels[one.name], message, clock.now(), row.accepted)
-            outbox.settle(store, row, worker, done, to_ms(clock.now()))
+            with store.hold_write_lock(_SETTLE_WAIT_S):  # without a result, the message would be sent again
+                outbox.settle(store, row, worker, done, to_ms(clock.now()))
             result.counts[done.kind] = result.counts.get(done.kind, 0) + 1
             if done.problem:
                 result.problems[one.name] = done.problem
-    result.next_at = outbox.next_due(store, to_ms(clock.now()))
-    return result
 
 
 def drain_workspace(

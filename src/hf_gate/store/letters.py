@@ -34,10 +34,6 @@ from .state_columns import repo_of
 from .store import Store
 from .writer import Writer
 
-LEASE_MS: Final = 600_000
-"""After this time without an outcome, a letter counts as unknown."""
-SEND_WITHIN_MS: Final = 60_000
-"""After this time since the claim, a process must not begin to send."""
 MAX_ATTEMPTS: Final = 12
 MAIL_ACTOR: Final = "letters"
 """The actor of what the mail server said."""
@@ -100,25 +96,30 @@ def _read_subscription(store: Store) -> LetterSubscription:
     return LetterSubscription({}) if text is None else msgspec.json.decode(text, type=LetterSubscription)
 
 
+def has_letters(store: Store) -> bool:
+    """Return whether the store has any letter, sent ones included."""
+    return store.reads.row("SELECT 1 FROM letters LIMIT 1") is not None
+
+
 def tidy(store: Store, now: int) -> None:
-    """Mark letters without an outcome as unknown, drop those that were due for long, and delete old rows."""
-    sql = (
-        "SELECT 1 FROM letters WHERE (state = 'sending' AND started_at < ?) OR (state = 'due' AND made_at < ?)"
-        " OR ended_at < ? LIMIT 1"
-    )
-    limits = (now - LEASE_MS, now - _DUE_DAYS * DAY_MS, now - _KEPT_DAYS * DAY_MS)
-    if store.reads.row(sql, limits) is None:
+    """Mark letters without an outcome as unknown, drop those that were due for long, and delete old rows.
+
+    The caller holds the lock of `Work.LETTERS`, so a process that left a letter without an outcome has died.
+    """
+    sql = "SELECT 1 FROM letters WHERE state = 'sending' OR (state = 'due' AND made_at < ?) OR ended_at < ? LIMIT 1"
+    due_before, ended_before = now - _DUE_DAYS * DAY_MS, now - _KEPT_DAYS * DAY_MS
+    if store.reads.row(sql, (due_before, ended_before)) is None:
         return
     with store.writing() as write:
         write.db.run(
-            "UPDATE letters SET state = 'unknown', ended_at = ?, problem = ? WHERE state = 'sending' AND started_at < ?",
-            (now, "the process that sent it ended before it stored the outcome", limits[0]),
+            "UPDATE letters SET state = 'unknown', ended_at = ?, problem = ? WHERE state = 'sending'",
+            (now, "the process that sent it ended before it stored the outcome"),
         )
         write.db.run(
             "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE state = 'due' AND made_at < ?",
-            (now, f"it was due for {_DUE_DAYS} days", limits[1]),
+            (now, f"it was due for {_DUE_DAYS} days", due_before),
         )
-        write.db.run("DELETE FROM letters WHERE ended_at < ? AND state <> 'unknown'", (limits[2],))
+        write.db.run("DELETE FROM letters WHERE ended_at < ? AND state <> 'unknown'", (ended_before,))
 
 
 # ---- sending ---------------------------------------------------------------------------------------------------------
@@ -152,6 +153,12 @@ def claim(store: Store, config: LetterConfig, worker: str, now: int) -> LetterCa
             sql = "UPDATE letters SET state = 'dropped', ended_at = ?, problem = ? WHERE id = ? AND state = 'due'"
             write.db.run(sql, (now, problem, case.id))
     return None
+
+
+def is_claimed(store: Store, case: LetterCase, worker: str) -> bool:
+    """Return whether a claim still holds. It does not if the lock of this process was lost, as on a lost connection."""
+    sql = "SELECT 1 FROM letters WHERE id = ? AND lease = ? AND state = 'sending'"
+    return store.reads.row(sql, (case.id, worker)) is not None
 
 
 def settle(store: Store, case: LetterCase, worker: str, result: Delivery, now: int) -> bool:

@@ -21,8 +21,8 @@ from .revisions import REVISIONS, Revisions
 from .schema_creation import create_schema
 from .sql import Database, Postgres, Sqlite
 from .store import Store
-from .store_path import parse_path
-from .write_lock import FileLock, Holder, Lock, OnWait, ServerLock, ignore_wait, lock_files
+from .store_path import is_on_server, parse_path
+from .write_lock import FileLock, Holder, Lock, OnWait, ServerLock, hold_work_lock, ignore_wait, lock_files
 
 WAIT_S: Final = 5.0
 _MAX_CHECK_S: Final = 0.3  # enough for about 100 MB
@@ -87,7 +87,7 @@ def open_store(
         revisions,
         erasures,
     )
-    if str(where).startswith(("postgresql://", "postgres://")):
+    if is_on_server(where):
         return _open_postgres(str(where), options)
     return _open_sqlite(parse_path(where), options)
 
@@ -117,7 +117,7 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
             db.close()
             db = None
         read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
-        return _finish_opening(options, read, db, lock, write, erasures)
+        return _finish_opening(str(path), options, read, db, lock, write, erasures)
     except BaseException:
         if db is not None:
             db.close()
@@ -169,7 +169,7 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
 
         read, write = partial(connect, writes=False), partial(connect, writes=True)
         own = None if options.is_read_only else db
-        return _finish_opening(options, read, own, lock, write, options.erasures)
+        return _finish_opening(url, options, read, own, lock, write, options.erasures)
     except BaseException:
         db.close()
         raise
@@ -179,6 +179,7 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
 
 
 def _finish_opening(
+    place: str,
     options: _OpenOptions,
     read: Callable[[], Database],
     writes: Database | None,
@@ -197,6 +198,7 @@ def _finish_opening(
         lends=options.lends_lock,
         load_classifier=options.load_classifier,
         erasures=erasures,
+        work_lock=partial(hold_work_lock, place, options.who),
     )
     if writes is not None and needs_erasures(writes, erasures):
         from .erasure_repetition import repeat_erasures

@@ -18,7 +18,6 @@ import msgspec
 from ..domain.notices import (
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
-    LONGEST_WAIT_MS,
     REMIND_MS,
     STANDING,
     Condition,
@@ -39,15 +38,10 @@ from .sql import Database, Row, decode_row
 from .store import Store
 from .writer import Writer
 
-LEASE_MS: Final = 120_000
-"""How long a process may take to send a claimed message. Channels give up much earlier."""
-
-SEND_WITHIN_MS: Final = 60_000
-"""After this time since the claim, a process must not begin to send: the lease could end before the sending does."""
-
 KEPT_MS: Final = 7 * DAY_MS
 """How long a delivered message stays listed."""
 
+_CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 _CHECKED_AT: Final = "notices checked at"  # a setting: when the conditions of each event were last compared, as JSON
 _COLUMNS: Final = ", ".join(OutboxRow.__struct_fields__)
@@ -183,9 +177,10 @@ def list_lanes(store: Store) -> list[str]:
 
 
 def claim(store: Store, destination: str, worker: str, now: int) -> OutboxRow | None:
-    """Return the oldest open message of a destination, if it is due and no process sends it. Only the claimer sends it.
+    """Return the oldest open message of a destination, if it is due. Only the claimer sends it.
 
-    The lease is durable. A message whose lease ended without a result is claimed again.
+    The caller holds the lock of `Work.NOTICES`, so a process that claimed the message before has died. The claim is
+    durable, and sets when the message is due again if this process dies too.
     """
     if _find_due(store.reads, destination, now) is None:
         return None  # the usual case needs no transaction
@@ -193,28 +188,38 @@ def claim(store: Store, destination: str, worker: str, now: int) -> OutboxRow | 
         row = _find_due(write.db, destination, now)
         if row is None:
             return None
+        next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
         write.db.run(
-            "UPDATE outbox SET state = 'sending', lease = ?, lease_until = ?, attempts = attempts + 1, tried_at = ?"
+            "UPDATE outbox SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ?"
             " WHERE id = ?",
-            (worker, now + LEASE_MS, now, row.id),
+            (worker, next_at, now, row.id),
         )
         return msgspec.structs.replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
 
 
 def _find_due(db: Database, destination: str, now: int) -> OutboxRow | None:
-    sql = f"SELECT {_COLUMNS}, lease_until FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
+    row = _find_head(db, destination)
+    return row if row is not None and _due_at(db, row, now) <= now else None
+
+
+def _find_head(db: Database, destination: str) -> OutboxRow | None:
+    """Return the oldest open message of a destination."""
+    sql = f"SELECT {_COLUMNS} FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
     found = db.row(sql, (destination,))
-    if found is None:
-        return None
-    row, lease_until = _decode(found[:-1]), found[-1]
-    return row if _due_at(db, row, lease_until, now) <= now else None
+    return None if found is None else _decode(found)
 
 
-def _due_at(db: Database, row: OutboxRow, lease_until: int | None, now: int) -> int:
-    """Return when the head of a lane may be claimed. Times in the far future were written by a clock that was ahead."""
-    if row.state is MessageState.SENDING:
-        return lease_until if lease_until is not None and lease_until <= now + LEASE_MS else now
-    due = row.next_at if row.next_at <= now + LONGEST_WAIT_MS else now
+def is_claimed(store: Store, row: OutboxRow, worker: str) -> bool:
+    """Return whether a claim still holds. It does not if the lock of this process was lost, as on a lost connection."""
+    sql = "SELECT 1 FROM outbox WHERE id = ? AND lease = ? AND state = 'sending'"
+    return store.reads.row(sql, (row.id, worker)) is not None
+
+
+def _due_at(db: Database, row: OutboxRow, now: int) -> int:
+    """Return when the head of a lane may be claimed. Times in the future were written by a clock that was ahead."""
+    due = row.next_at
+    if max(row.queued_at, row.tried_at or 0) > now + _CLOCK_STEP_MS:
+        return now
     if row.tried_at is None or row.is_alarm:
         return due
     sql = f"SELECT 1 FROM outbox WHERE destination = ? AND is_alarm AND {_OPEN} LIMIT 1"
@@ -231,10 +236,8 @@ def next_attempts(store: Store, now: int) -> dict[str, int]:
     """Return when the oldest open message of each destination is due (ms), by its id. The others wait behind it."""
     found = {}
     for destination in list_lanes(store):
-        sql = f"SELECT {_COLUMNS}, lease_until FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
-        if (head := store.reads.row(sql, (destination,))) is not None:
-            row = _decode(head[:-1])
-            found[row.id] = _due_at(store.reads, row, head[-1], now)
+        if (row := _find_head(store.reads, destination)) is not None:
+            found[row.id] = _due_at(store.reads, row, now)
     return found
 
 
@@ -245,8 +248,8 @@ def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int
     accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
     with store.writing() as write:
         changed = write.db.run(
-            "UPDATE outbox SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL,"
-            " lease_until = NULL WHERE id = ? AND lease = ?",
+            "UPDATE outbox SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
+            " WHERE id = ? AND lease = ?",
             (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
         )
         write.db.run("DELETE FROM outbox WHERE state = 'delivered' AND ended_at < ?", (now - KEPT_MS,))

@@ -16,7 +16,7 @@ from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
 from .opening import read_revision
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
-from .write_lock import FileLock, Holder, OnWait, ServerLock, ignore_wait, lock_files
+from .write_lock import FileLock, Holder, OnWait, ServerLock, Work, ignore_wait, lock_files
 
 RESTORING: Final = ".restoring"
 BEFORE_RESTORE: Final = ".before-restore"
@@ -30,7 +30,8 @@ def files_of(store: Path) -> list[Path]:
     The main file is first, so that an interrupted removal leaves no older state. Backups, whatever their names, are
     never included.
     """
-    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|\.lock|\.holder|\.copies)")
+    locks_of = rf"(?:\.(?:{'|'.join(Work)}))?(?:\.lock|\.holder)"
+    own = re.compile(rf"{re.escape(store.name)}(?:(?:{_COPY})?(?:-wal|-shm|-journal)?|{locks_of}|\.copies)")
     try:
         found = [path for path in store.parent.iterdir() if own.fullmatch(path.name) and not _is_folder(path)]
     except FileNotFoundError:

@@ -181,7 +181,7 @@ outbox = Table(  # messages to one destination; they hold counts and numbers of 
     text_column("problem", null=True),
     text_column("accepted"),  # digests of the recipients that have it, as JSON
     text_column("lease", null=True),  # of the process that sends it now
-    integer_column("lease_until", null=True),
+    integer_column("lease_until", null=True),  # of earlier versions; now a lock keeps a claim, not a time
     Index("outbox_place", "destination", "sequence", unique=True),
     partial_index("outbox_open", "destination", "sequence", where="state IN ('waiting', 'sending')"),
     partial_index("outbox_ended", "ended_at", where="ended_at IS NOT NULL"),

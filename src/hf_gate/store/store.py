@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, tzinfo
 from pathlib import Path
 
@@ -45,7 +46,7 @@ from .requests import (
 from .search import PageRequest, cursor_of, find_keys, key_of
 from .sql import Database
 from .state_columns import Verdict, VerdictCache
-from .write_lock import Lock
+from .write_lock import Lock, Work
 from .writer_cache import read_dictionary
 
 
@@ -53,7 +54,8 @@ class Store(StoreConnections):
     """The store, opened by `opening.open_store`.
 
     `aside` opens a connection for the only write that does not need the write lock: a request to the process that holds
-    the lock. `erasures` is the file with the hashes of erased people.
+    the lock. `erasures` is the file with the hashes of erased people. `hold_work_lock` keeps other processes from a kind
+    of work within a block; it raises StoreBusy if one is doing it.
     """
 
     def __init__(
@@ -68,9 +70,11 @@ class Store(StoreConnections):
         lends: bool = False,
         load_classifier: Callable[[], RequestClassifier] | None = None,
         erasures: Path | None = None,
+        work_lock: Callable[[Work], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         super().__init__(connect, writes, lock, country_of, lends=lends, load_classifier=load_classifier)
         self.endpoint, self._aside, self.erasures = endpoint, aside, erasures
+        self.hold_work_lock = work_lock
         self._verdicts = VerdictCache()
         self._packer = Packer(lambda number: read_dictionary(self.reads, number))
 

@@ -1,4 +1,4 @@
-"""Finds the file of a SQLite store in the store's address."""
+"""Reads the address of a store: whether it is on a server, and the file of a SQLite store."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from ..errors import UsageError
+
+
+def is_on_server(where: str | Path) -> bool:
+    """Return whether a store's address is that of a PostgreSQL server."""
+    return str(where).startswith(("postgresql://", "postgres://"))
 
 
 def parse_path(where: str | Path) -> Path:

@@ -1,4 +1,4 @@
-"""The lock that lets one process at a time write to a store and tells the others which process holds it."""
+"""The locks of a store: one process at a time writes to it, and one does each kind of work; others see which one it is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeAlias
 
@@ -15,6 +17,7 @@ from msgspec import Struct
 from ..errors import StoreBusy, StoreUnavailable
 from ..locks import ProcessLock
 from .sql import Postgres
+from .store_path import is_on_server, parse_path
 
 _KEY: Final = 0x68665F67617465  # "hf_gate", the seed of PostgreSQL's lock key; database and schema are hashed with it
 _STEP: Final = 0.05
@@ -64,9 +67,12 @@ def lock_files(store: Path) -> tuple[Path, Path]:
 class FileLock:
     """A lock file next to the store. A second file names the holder and records that a store has been made."""
 
-    def __init__(self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
+    def __init__(
+        self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait, what: str | None = None
+    ) -> None:
         path, holder = lock_files(store)
         self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
+        self._what = f"{store} is being written" if what is None else what
         self._turn = secrets.token_hex(8)  # a pid is not enough: two containers on one host may both have pid 1
         self._lock = ProcessLock(path)
         try:
@@ -106,7 +112,7 @@ class FileLock:
 
     def busy_error(self) -> StoreBusy:
         """Build the error that names the holder."""
-        return StoreBusy(f"{self._store} is being written by {self._holder_name()}.")
+        return StoreBusy(f"{self._what} by {self._holder_name()}.")
 
     @property
     def has_store(self) -> bool:
@@ -170,10 +176,14 @@ def _parse_holder(data: bytes) -> dict[str, Any]:
 class ServerLock:
     """An advisory lock of the writer's database session. The name of the session identifies the holder."""
 
-    _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema(), ?)"
+    _WHICH: Final = "hashtextextended(current_database() || '.' || current_schema() || ?, ?)"
 
-    def __init__(self, db: Postgres, *, wait: float, on_wait: OnWait = ignore_wait) -> None:
+    def __init__(
+        self, db: Postgres, *, wait: float, on_wait: OnWait = ignore_wait, name: str = "", what: str | None = None
+    ) -> None:
         self._db, self.wait, self._on_wait = db, wait, on_wait
+        self._key = (name and f".{name}", _KEY)
+        self._what = f"{db.at} is being written" if what is None else what
         self.acquire()
 
     def acquire(self, wait: float | None = None) -> bool:
@@ -181,7 +191,7 @@ class ServerLock:
         limit = self.wait if wait is None else wait
         start, is_told = time.monotonic(), False
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"
-        while not (found := self._db.row(take, (_KEY,))) or not found[0]:
+        while not (found := self._db.row(take, self._key)) or not found[0]:
             waited = time.monotonic() - start
             if waited >= limit:
                 raise self.busy_error(self._holder_name())
@@ -196,17 +206,55 @@ class ServerLock:
             "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid"
             " WHERE l.locktype = 'advisory' AND l.granted AND (l.classid::bigint << 32) + l.objid::bigint"
             f" = {self._WHICH}",
-            (_KEY,),
+            self._key,
         )
         return str(holder[0]) if holder else "another process"
 
     def busy_error(self, holder: str = "another process") -> StoreBusy:
         """Build the error that names the holder."""
-        return StoreBusy(f"{self._db.at} is being written by {holder}.")
+        return StoreBusy(f"{self._what} by {holder}.")
 
     def hand_back(self) -> None:
         """Let others have the lock until the next `acquire`."""
-        self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", (_KEY,))
+        self._db.row(f"SELECT pg_advisory_unlock({self._WHICH})", self._key)
 
     def release(self) -> None:
         """Do nothing: the lock ends with the session."""
+
+
+# ---- kinds of work -----------------------------------------------------------------------------------------------------
+
+
+class Work(StrEnum):
+    """A kind of work that one process at a time does with a store, whatever the clock says."""
+
+    NOTICES = "notices"
+    LETTERS = "letters"
+    LOOP = "loop"
+
+
+_DOING: Final[Mapping[Work, str]] = {
+    Work.NOTICES: "notices are being sent",
+    Work.LETTERS: "letters are being sent",
+    Work.LOOP: "the turns of this workspace are already run",
+}
+
+
+@contextmanager
+def hold_work_lock(place: str, who: Holder, work: Work, wait: float = 0.0) -> Iterator[None]:
+    """Keep other processes from this work within the block; raise StoreBusy if one has done it for `wait` seconds.
+
+    A process that lives keeps the lock, and the lock of a process that died is free at once.
+    """
+    if is_on_server(place):
+        with closing(Postgres(place, writes=False, name=f"hf-gate {who}"[:63])) as db:
+            ServerLock(db, wait=wait, name=work, what=_DOING[work])
+            yield
+        return
+    path = parse_path(place)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(path.with_name(f"{path.name}.{work}"), who, wait=wait, what=_DOING[work])
+    try:
+        yield
+    finally:
+        lock.release()
