@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -256,3 +257,82 @@ def test_a_dry_run_says_what_the_confirmation_will_need(fresh: LocalHub, folder:
     _crowd(fresh, folder)
     shown = Console(fresh).run("reject", MODEL, *CROWD, "--no-reason", "--dry-run")
     assert (shown.code, "--yes --max-changes 21" in shown.err) == (0, True), shown.err
+
+
+# ---- other commands ------------------------------------------------------------------------------------------------------
+
+
+def _table(_hub: LocalHub, folder: Path) -> None:
+    (folder / "tables").mkdir()
+    (folder / "tables" / "partners.csv").write_text("username,expires\nada-l,2099-01-01\nbob99,2099-01-01\n")
+    (folder / "new.csv").write_text("username,expires\ncem-k,2099-01-01\n")
+    text = "tables: {partners: {file: tables/partners.csv, key: username}}\nretention: {rejected: 30d}\n"
+    (folder / "hf-gate.yaml").write_text(CONFIG + text)
+
+
+def _linked_table(hub: LocalHub, folder: Path) -> None:
+    _table(hub, folder)
+    (folder / "tables").rename(folder / "elsewhere")
+    (folder / "tables").symlink_to(folder / "elsewhere")
+
+
+def _without_store(hub: LocalHub, folder: Path) -> None:
+    _table(hub, folder)
+    for path in folder.glob("desk.db*"):
+        path.unlink()
+
+
+OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
+    "add": (_table, "owner", ["table", "add", "partners", "username=cem-k"], 0),
+    "add a key that is there": (_table, "owner", ["table", "add", "partners", "username=ada-l"], 2),
+    "add behind a link": (_linked_table, "owner", ["table", "add", "partners", "username=cem-k"], 2),
+    "add without a store": (_without_store, "owner", ["table", "add", "partners", "username=cem-k"], 0),
+    "remove": (_table, "owner", ["table", "remove", "partners", "ada-l"], 0),
+    "remove nobody": (_table, "owner", ["table", "remove", "partners", "zoe"], 2),
+    "remove for a reason that is too long": (_table, "owner", ["table", "remove", "partners", "ada-l", "--reason", "x" * 201], 2),
+    "import": (_table, "owner", ["table", "import", "partners", "new.csv", "--yes"], 0),
+    "import that removes too much": (_table, "owner", ["table", "import", "partners", "new.csv", "--replace", "--yes"], 6),
+    "import behind a link": (_linked_table, "owner", ["table", "import", "partners", "new.csv", "--yes"], 2),
+    "policy": (_nothing, "owner", ["policy", "new", "first", "--like", "deny"], 0),
+    "policy with a table of the workspace": (_table, "owner", ["policy", "new", "first", "--like", "academic"], 2),
+    "policy of a name that is taken": (_two_people, "owner", ["policy", "new", "lantern", "--like", "deny"], 2),
+    "erase": (_nothing, "owner", ["person", "erase", "ada-l", "--yes"], 0),
+    "erase nobody": (_nothing, "owner", ["person", "erase", "zoe", "--yes"], 1),
+    "erase by another name": (_nothing, "owner", ["person", "erase", "ADA-L", "--yes"], 6),
+    "erase somebody with access": (_accepted_and_synced, "owner", ["person", "erase", "ada-l", "--yes"], 75),
+    "erase without a store": (_without_store, "owner", ["person", "erase", "ada-l", "--yes"], 1),
+    "withdraw": (_nothing, "ada-l", ["withdraw", MODEL], 0),
+    "withdraw nothing": (_nothing, "stranger", ["withdraw", MODEL], 1),
+    "withdraw what was accepted": (_accepted, "ada-l", ["withdraw", MODEL], 1),
+    "ask": (_nothing, "stranger", ["ask", MODEL, "--yes"], 0),
+    "ask without answers": (_nothing, "stranger", ["ask", MODEL], 2),
+    "retention": (_table, "owner", ["store", "retention", "--yes"], 0),
+    "no retention": (_nothing, "owner", ["store", "retention", "--yes"], 2),
+    "retention without a store": (_without_store, "owner", ["store", "retention", "--yes"], 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("situation", OTHERS)
+def test_a_dry_run_of_another_command_ends_as_the_command_does(fresh: LocalHub, folder: Path, situation: str) -> None:
+    prepare, holder, words, code = OTHERS[situation]
+    prepare(fresh, folder)
+    console, moves, before = Console(fresh, holder), fresh.journal(), _content(folder)
+    shown = console.run(*words, "--dry-run")
+    assert (fresh.journal(), _content(folder)) == (moves, before), "nothing was sent or written"
+    real = console.run(*words)
+    assert (shown.code, real.code) == (code, code), (shown.err, real.err)
+    assert _sentences(shown) == _sentences(real)
+
+
+def test_every_command_with_a_dry_run_is_compared_with_its_run() -> None:
+    known = {" ".join(words) for _, _, words, _ in (*DECISIONS.values(), *OTHERS.values())}
+    left = [path for path in _commands_with_dry_run() if not any(f"{path} " in f"{words} " for words in known)]
+    assert left == []
+
+
+def _commands_with_dry_run() -> list[str]:
+    """The commands that take --dry-run, as the reference of commands names them."""
+    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    parts = re.split(r"(?m)^#+ `?hf-gate ", text)[1:]
+    heads = [re.split(r"[`\n]", part)[0] for part in parts if "`--dry-run`" in part]
+    return [match[0].strip() for head in heads if (match := re.match(r"([a-z]+( |\Z))+", head))]

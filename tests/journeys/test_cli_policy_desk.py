@@ -335,7 +335,10 @@ def test_new_writes_no_policy_with_a_table_of_a_name_that_the_workspace_has(at: 
     refused = at.run("policy", "new", "first", "--like", "academic")
     assert (refused.code, "hf-gate.yaml also defines table `partners`" in refused.error) == (2, True)
     assert not (at.folder / "policies" / "first.yaml").exists()
-    assert at.run("policy", "new", "first", "--like", "academic", "--dry-run").code == 0
+    shown = at.run("policy", "new", "first", "--like", "academic", "--dry-run")
+    assert (shown.code, shown.error, "policy: first" in shown.out) == (2, refused.error, True), (
+        "it prints what to change"
+    )
     assert at.run("policy", "new", "first", "--like", "consumer").code == 0
 
 

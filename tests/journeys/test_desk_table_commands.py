@@ -106,9 +106,17 @@ def test_the_effect_names_who_is_listed_differently(desk: Desk) -> None:
         "missing",
     )
     text = desk.run("table", "remove", "partners", "bob").out
-    assert "bob@acme/eeg-data: accepted, valid to missing" in text or f"bob@{DATASET.split('/', 1)[1]}" in text
+    assert f"bob@{DATASET}  accepted, valid to missing" in text
     assert b"bob" not in desk.file.read_bytes()
     assert desk.file.read_bytes() == before.replace(b"bob;;2099-01-01\n", b"")
+
+
+def test_the_targets_that_a_removal_prints_can_be_pasted(desk: Desk) -> None:
+    assert desk.run("run", "--once").code == 0
+    text = desk.run("table", "remove", "partners", "bob", "--dry-run").out
+    (target,) = [word for word in text.split() if "@" in word]
+    assert target == f"bob@{DATASET}"
+    assert desk.run("show", target, "--json").json["user"] == "bob"
 
 
 def test_a_row_with_a_known_key_needs_replace(desk: Desk) -> None:

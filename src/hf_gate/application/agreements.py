@@ -59,11 +59,9 @@ def check_no_grant_rests(table: str, grants: Sequence[GrantOnRow]) -> None:
     """Raise Guarded if access rests on a row that goes."""
     if not grants:
         return
-    first = grants[0]
-    who = first.request.person.identity.username or first.request.person.pseudonym
     others = f" and {len(grants) - 1:,} others have" if len(grants) > 1 else " has"
     raise Guarded(
-        f"{who}@{first.request.repo}{others} access that depends on rows of table {table}; nothing was written.",
+        f"{grants[0].request.target_name}{others} access that depends on rows of table {table}; nothing was written.",
         hint="--end-access ends it first; --keep-hash keeps the digests of row and file in the audit log.",
     )
 

@@ -61,7 +61,7 @@ class EndChange(Struct, frozen=True):
 
 def check_has_access(row: RequestRow) -> None:
     """Raise UsageError unless the person of this request has access, and no change of it is under way."""
-    name = f"{row.person.identity.username or row.person.identity.user_id}@{row.repo}"
+    name = row.target_name
     if row.state.status != Status.ACCEPTED:
         raise UsageError(
             f"{name} has no access ({row.state.status}); nothing was changed.",

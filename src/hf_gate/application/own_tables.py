@@ -264,11 +264,12 @@ def save_draft(
     bound: Mapping[str, str] = _NOTHING,
     confirmed: int = 0,
     kept: Mapping[str, str] = _NOTHING,
+    is_dry_run: bool = False,
 ) -> None:
     """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
 
     `bound` are usernames with the accounts that a person confirmed. `kept` are the digests of removed rows on which
-    grants still rest, each with the digest of the signed file.
+    grants still rest, each with the digest of the signed file. A dry run only checks that the file can be written.
     """
     own, store = draft.own, workspace.store
     diff = diff_rows(draft.before, draft.after)
@@ -299,7 +300,7 @@ def save_draft(
 
     replace_file(
         own.folder.path, own.spec.file or "", draft.content, base=draft.base, record=record, withdraw=withdraw,
-        limit=MAX_BYTES, hint=_CHANGED_HINT,
+        limit=MAX_BYTES, hint=_CHANGED_HINT, is_dry_run=is_dry_run,
     )  # fmt: skip
 
 

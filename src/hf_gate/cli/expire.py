@@ -154,11 +154,11 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
 
 
 def _move_line(move: EndMove, now: datetime) -> str:
-    known, end = move.row.person.identity, move.new_end or 0
+    end = move.new_end or 0
     before = move.row.state.ends_at
     was = "no end" if before is None else format_end((from_ms(before) - now).total_seconds())
     soon = format_end((from_ms(end) - now).total_seconds()) if end > to_ms(now) else "now"
-    return f"{known.username or known.user_id}@{move.row.repo}: ends {soon} instead of {was}"
+    return f"{move.row.target_name}: ends {soon} instead of {was}"
 
 
 # ---- change ends -----------------------------------------------------------------------------------------------------
@@ -322,8 +322,8 @@ def _apply(
 
 
 def _describe_change(change: EndChange) -> str:
-    known, end = change.row.person.identity, change.end
-    who = f"{known.username or known.user_id}@{change.row.repo}"
+    end = change.end
+    who = change.row.target_name
     if end is None:
         return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
     rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""

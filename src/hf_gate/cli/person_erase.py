@@ -36,15 +36,17 @@ def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
     from .. import bootstrap
     from ..application import erasure
 
-    workspace = open_workspace(run, writes=not dry_run)
+    workspace = open_workspace(run, writes=not dry_run, is_preview=dry_run)
     url, owned = bootstrap.store_url(run.settings, run.location), list_owner_files(run.location)
     person = erasure.find_person(workspace, user)
     preview = erasure.preview_erasure(workspace, person, url, owned)
     if dry_run:
         _print(run, preview.record(), preview.name)
-        return 0
     erasure.check_erasable(preview)
-    _confirm(run, preview, user, yes=yes)
+    if yes or not dry_run:
+        _confirm(run, preview, user, yes=yes)
+    if dry_run:
+        return 0
     done = erasure.erase(workspace, person, url, actor_of(run), owned)
     _print(run, done, preview.name)
     return 5 if any(copy.problem and "moved or deleted" not in copy.problem for copy in done.copies) else 0

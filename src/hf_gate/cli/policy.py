@@ -290,7 +290,6 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     text = _example_text(like, name, found.config)
     if dry_run:
         sys.stdout.write(text)
-        return 0
     tables = _tables(text)
     own = {table.name for table in found.config.tables}
     if taken := sorted(table.name for table in tables if table.name in own):
@@ -301,6 +300,8 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     path = _new_path(found.folder, found.config, name)
     if os.path.lexists(path):
         raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
+    if dry_run:
+        return 0
     write_private_file(path, text.encode())
     written = relative_name(found.folder, str(path.relative_to(found.folder)))
     missing = [table.file for table in tables if table.file and not (found.folder / table.file).exists()]

@@ -20,6 +20,7 @@ from .text_layout import wrap_line
 
 if TYPE_CHECKING:
     from ..application.records import AccountRecord, HistoryRecord
+    from ..application.table_records import TableEffectRecord
     from ..domain.requests import AccessRequest
 
 
@@ -127,7 +128,7 @@ def display_name(row: RequestRecord) -> str:
     return name_person(row.user, row.user_id, row.request_id)
 
 
-def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord) -> str:
+def repo_argument(row: RequestRecord | RepoRecord | GrantEndRecord | AccessRecord | TableEffectRecord) -> str:
     """Return the repo as an argument of commands."""
     return row.repo if row.repo_type is RepoType.MODEL else f"datasets/{row.repo}"
 

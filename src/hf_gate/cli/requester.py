@@ -14,6 +14,7 @@ from ..domain.display_text import clip, pluralize
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotGated, RequestNotFound, UsageError
+from ..protocol.flows.repos import make_no_pending_error
 from .framework import Run, command, repo_type_option
 from .output import Row
 from .workspace import announce
@@ -31,6 +32,8 @@ _MEANING: Final = {
     "sign_in": "you need a token.",
     "unknown": "the Hub did not report the state of your request.",
 }
+
+_WITHOUT_PENDING: Final = frozenset({"granted", "rejected", "reset", "ask"})  # states of access
 
 
 @command(
@@ -72,15 +75,18 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
     """Withdraw your own pending request; the Hub deletes it."""
     where = parse_repo(repo, repo_type)
     announce(run, writes=True)
-    if dry_run:
-        run.out.say("Dry run: nothing was sent.")
-    else:
-        try:
+    status = run.hub.check_access(where) if dry_run else ""
+    try:
+        if status in _WITHOUT_PENDING:
+            raise make_no_pending_error(where)
+        if dry_run:
+            run.out.say("Dry run: nothing was sent.")
+        else:
             run.hub.withdraw(where)
-        except RequestNotFound as problem:
-            problem.hint = problem.hint or "Only a pending request can be withdrawn. To ask: hf-gate ask REPO"
-            raise
-    return _print_status(run, where, run.hub.check_access(where), is_changed=not dry_run)
+    except RequestNotFound as problem:
+        problem.hint = problem.hint or "Only a pending request can be withdrawn. To ask: hf-gate ask REPO"
+        raise
+    return _print_status(run, where, status or run.hub.check_access(where), is_changed=not dry_run)
 
 
 def _print_status(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:

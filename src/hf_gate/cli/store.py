@@ -309,7 +309,7 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     """
     from ..application import retention
 
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     periods = workspace.location.config.retention
     if not periods:
         raise UsageError(

@@ -69,19 +69,23 @@ def table_import(
     Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
     people on hold without a row, are listed with proposals. Confirm a proposal to use it: --confirm LINE=USER.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own, content, is_json = _read_names(workspace, names)
     found = prepare_import(workspace, own, content, is_json=is_json, replaces=replaces, confirmations=confirmations)
     effects = effects_of(workspace, found.draft)
+    if dry_run:
+        _print_import(run, found, effects, is_written=False)
+    grants = find_grants(workspace, found.draft)
+    if not keep_hash:
+        check_no_grant_rests(own.name, grants)
+    _check_removed(found.draft, max_removed)
+    _confirm(run, found.draft, yes=yes or dry_run)
+    save_draft(
+        workspace, found.draft, actor_of(run), bound=found.bound, confirmed=found.confirmed,
+        kept=hashes_to_keep(grants), is_dry_run=dry_run,
+    )  # fmt: skip
     if not dry_run:
-        grants = find_grants(workspace, found.draft)
-        if not keep_hash:
-            check_no_grant_rests(own.name, grants)
-        _check_removed(found.draft, max_removed)
-        _confirm(run, found.draft, yes=yes)
-        kept = hashes_to_keep(grants)
-        save_draft(workspace, found.draft, actor_of(run), bound=found.bound, confirmed=found.confirmed, kept=kept)
-    _print_import(run, found, effects, is_written=not dry_run)
+        _print_import(run, found, effects, is_written=True)
     return 0
 
 

@@ -37,12 +37,13 @@ from ..domain.display_text import pluralize, to_one_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
-from ..domain.requests import target_of
+from ..domain.requests import check_reason, target_of
 from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
 from .execution import decision_sender
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
 from .output import Column, Row
+from .request_table import repo_argument
 from .workspace import actor_of, describe_refusal, open_workspace
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ def table_add(run: Run, *, name: str, cells: tuple[str, ...], replaces: bool, dr
 
     A new row counts from the next plan or turn of `hf-gate run`, even for people on hold.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own = find_own_table(workspace, name)
     draft = draft_row(own, _parse_cells(cells), replaces=replaces)
     return finish_draft(run, workspace, draft, is_dry_run=dry_run)
@@ -189,30 +190,29 @@ def table_remove(
     This changes nobody's access at once. The next plan shows what the policies do without the rows. A row with a
     `file_hash` or a `version` is an agreement: if somebody has access that depends on it, choose what happens to it.
     """
-    workspace = open_workspace(run, needs_folder=True, writes=not dry_run)
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    check_reason(reason)
     own = find_own_table(workspace, name)
     draft = draft_removal(own, keys)
     grants = find_grants(workspace, draft)
     if dry_run:
-        print_draft(
-            run,
-            draft,
-            effects_of(workspace, draft),
-            is_written=False,
-            more_lines=list(_grant_lines(grants, end_access)),
-        )
-        return 0
+        lines = list(_grant_lines(grants, end_access))
+        print_draft(run, draft, effects_of(workspace, draft), is_written=False, more_lines=lines)
     if end_access and grants:
-        end_grants(run, workspace, grants, reason)
+        end_grants(run, workspace, grants, reason, is_dry_run=dry_run)
     elif not keep_hash:
         check_no_grant_rests(own.name, grants)
     effects = effects_of(workspace, draft)
-    save_draft(workspace, draft, actor_of(run), kept={} if end_access else hashes_to_keep(grants))
-    print_draft(run, draft, effects, is_written=True)
+    kept = {} if end_access else hashes_to_keep(grants)
+    save_draft(workspace, draft, actor_of(run), kept=kept, is_dry_run=dry_run)
+    if not dry_run:
+        print_draft(run, draft, effects, is_written=True)
     return 0
 
 
-def end_grants(run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], reason: str | None) -> None:
+def end_grants(
+    run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], reason: str | None, *, is_dry_run: bool = False
+) -> None:
     """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
     if len(grants) > _MAX_NAMED:
         raise Guarded(f"{len(grants)} people would lose access; nothing was written.", hint="Use hf-gate revoke first.")
@@ -222,7 +222,10 @@ def end_grants(run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], rea
         if one.request.request is not None
     ]
     sender = decision_sender(run, workspace, None, {"reset": len(targets)}, targets)
-    result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
+    if is_dry_run:
+        result = sender.preview(targets, Choice(Status.RESET))
+    else:
+        result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
     if result.stopped_by is not None:
         raise result.stopped_by
     left = [one for one in result.outcomes if one.kind not in _ENDED]
@@ -230,17 +233,18 @@ def end_grants(run: Run, workspace: Workspace, grants: Sequence[GrantOnRow], rea
         raise Guarded(
             f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
         )
-    run.out.say(f"Ended the access of {pluralize(len(targets), 'person', 'people')}.")
+    did = "Would end" if is_dry_run else "Ended"
+    run.out.say(f"{did} the access of {pluralize(len(targets), 'person', 'people')}.")
 
 
 def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
     """Return what happens to access that rests on rows that go, as lines of text."""
     if not grants:
         return
-    names = [one.request.person.identity.username or one.request.person.pseudonym for one in grants[:_MAX_NAMED]]
+    names = [one.request.target_name for one in grants[:_MAX_NAMED]]
     more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
     what = "would be sent back first" if is_ended else "access depends on these rows; add --end-access or --keep-hash"
-    yield f"  {', '.join(names)}{more}: {what}"
+    yield f"  {' '.join(names)}{more}  {what}"
 
 
 # ---- results -----------------------------------------------------------------------------------------------------------
@@ -249,8 +253,8 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
 def finish_draft(run: Run, workspace: Workspace, draft: TableDraft, *, is_dry_run: bool) -> int:
     """Write a draft unless it is a dry run, and print what changed and for whom."""
     effects = effects_of(workspace, draft)
-    if not is_dry_run and draft.content:
-        save_draft(workspace, draft, actor_of(run))
+    if draft.content:
+        save_draft(workspace, draft, actor_of(run), is_dry_run=is_dry_run)
     print_draft(run, draft, effects, is_written=not is_dry_run)
     return 0
 
@@ -305,8 +309,8 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
     waiting = sum(one.status == Status.PENDING for one in effects)
     yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
     for one in effects[:_MAX_NAMED]:
-        who = one.user or one.user_id or "hidden"
-        yield f"    {who}@{one.repo}: {one.status}, {one.before} to {one.after}"
+        who = one.user or one.request_id or "hidden"
+        yield f"    {who}@{repo_argument(one)}  {one.status}, {one.before} to {one.after}"
     if len(effects) > _MAX_NAMED:
         yield f"    and {len(effects) - _MAX_NAMED:,} more"
     if own.policies:

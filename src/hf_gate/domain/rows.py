@@ -68,6 +68,12 @@ class RequestRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return name_person(known.username, known.user_id, self.state.hub_request or self.person.pseudonym)
 
     @property
+    def target_name(self) -> str:
+        """The request as commands take it: USER@REPO, or with the request id if the repo hides the name."""
+        who = self.person.identity.username or self.state.hub_request or self.person.pseudonym
+        return f"{who}@{self.repo}"
+
+    @property
     def version(self) -> RequestVersion:
         """The current version, for comparison with a version read earlier."""
         state = self.state

@@ -8,7 +8,7 @@ import os
 import secrets
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -37,8 +37,11 @@ def replace_file(
     withdraw: Callable[[], None],
     limit: int = MAX_BYTES,
     hint: str = "Compare your draft with the file.",
+    is_dry_run: bool = False,
 ) -> str:
     """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
+
+    A dry run makes the same checks and writes nothing.
 
     `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw` is
     called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
@@ -46,11 +49,13 @@ def replace_file(
     if not _NO_LINK or os.open not in os.supports_dir_fd:
         raise UsageError("On this system hf-gate cannot replace files safely.", hint="Change the file yourself.")
     try:
-        with _lock(folder), _open_parent(folder, name) as (parent, leaf):
+        with nullcontext() if is_dry_run else _lock(folder), _open_parent(folder, name) as (parent, leaf):
             found, mode = _read_file(parent, leaf, name, limit)
             _check_unchanged(found, base, name, hint)
             data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
             digest = digest_of_file(data)
+            if is_dry_run:
+                return digest
             with _temporary(parent, leaf, data, mode) as made:
                 record(found, digest)
                 try:

@@ -224,5 +224,10 @@ def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
         raise OutcomeUnknown(f"{repo}: the withdrawal was sent, but the answer was lost.", hint=_LOOK_HINT)
     error: HubError = build_error(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
-        raise RequestNotFound(f"you have no pending request for {repo}.", hint="", status=404, code=error.code)
+        raise make_no_pending_error(repo, error.code)
     raise error
+
+
+def make_no_pending_error(repo: Repo, code: str | None = None) -> RequestNotFound:
+    """Return the error of a withdrawal without a pending request."""
+    return RequestNotFound(f"you have no pending request for {repo}.", hint="", status=404, code=code)
