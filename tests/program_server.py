@@ -29,6 +29,9 @@ _IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_e
 _LAYERS: Final = ("cli", "application", "policy", "plan", "hub", "web")
 
 
+_OPTIONAL: Final = {"joserfc"}  # packages of extras that a module needs when it is loaded
+
+
 _running: Final[list[tuple[subprocess.Popen[bytes], Path]]] = []
 
 
@@ -39,7 +42,7 @@ def program_words() -> list[str]:
     if not _running:
         folder = Path(tempfile.mkdtemp(prefix="programs-"))
         root = Path(__file__).resolve().parents[1]
-        environment = os.environ | {"PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "PYTHONWARNINGS": "error"}
+        environment = os.environ | {"PYTHONPATH": str(root), "PYTHONWARNINGS": "error"}
         words = [sys.executable, "-m", "tests.program_server", str(folder / "socket")]
         server = subprocess.Popen(words, env=environment, stdout=subprocess.PIPE)
         _running.append((server, folder))
@@ -61,7 +64,11 @@ def _load() -> None:
     for layer in _LAYERS:
         package = importlib.import_module(f"hf_gate.{layer}")
         for found in pkgutil.iter_modules(package.__path__, f"hf_gate.{layer}."):
-            importlib.import_module(found.name)
+            try:
+                importlib.import_module(found.name)
+            except ModuleNotFoundError as problem:
+                if problem.name not in _OPTIONAL:
+                    raise
     gc.collect()
     gc.freeze()
 

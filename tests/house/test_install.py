@@ -50,6 +50,13 @@ def test_no_page_tells_to_install_a_package_that_is_not_published() -> None:
     assert [path.name for path in pages if needs_an_index.search(path.read_text("utf-8"))] == []
 
 
+def test_no_test_makes_the_source_of_the_checkout_importable() -> None:
+    """`make test-pythons` would test the checkout then, and not the wheel."""
+    files = [path for path in tracked_files() if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")]
+    names = {path.name for path in files if re.search(r"PYTHONPATH.*['\"]src", path.read_text("utf-8"))}
+    assert names == set()
+
+
 _MAX_PACKAGES: Final = 41
 _MAX_MEGABYTES: Final = 160  # with compiled bytecode
 

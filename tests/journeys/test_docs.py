@@ -151,7 +151,7 @@ class Reader:
             program.chmod(program.stat().st_mode | stat.S_IXUSR)
         self.environment = os.environ | {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "HF_ENDPOINT": hub.url, "HF_TOKEN": hub.tokens["you"],
-            "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1", "PYTHONWARNINGS": "error",
+            "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "PYTHONWARNINGS": "error",
         }  # fmt: skip
         self.printed: list[str] = []
         self._served: tuple[str, str] | None = None  # a Hub's address as a page shows it, and as it is
