@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
 from hf_gate.application.evaluated_parts import ChangeFilter, EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.application.evaluated_tables import read_noted_tables
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.planning import PlanProposal, propose_plan
@@ -318,7 +319,10 @@ class Evaluated:
     def review(self) -> int:
         """Review the ends that changed, compare with a review of all, move the ends; return how many were reviewed."""
         bundle, rows = self.bundle, {row.id: row for row in self.current()}
-        full, changed = review_ends(self.workspace, bundle, self.now), ChangedEnds(self.workspace, bundle, self.now)
+        every = ChangedEnds(self.workspace, bundle, self.now, is_full=True, read_tables=read_noted_tables)
+        full = every.review()
+        assert _summary(review_ends(self.workspace, bundle, self.now)) == _summary(full)
+        changed = ChangedEnds(self.workspace, bundle, self.now)
         assert _summary(changed.review()) == _summary(full)
         done = refresh_ends(self.workspace, bundle, self.now)
         if self.hub.skew == 0:

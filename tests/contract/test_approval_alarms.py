@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import pytest
 
+from hf_gate.application.approval_alarms import MAX_ALARMS, find_open_alarm, list_open_alarms
 from hf_gate.application.decisions import Choice
+from hf_gate.domain.approvals import ApprovalAlarm
 from hf_gate.domain.lifecycle import Status
+from hf_gate.store.approvals import write_alarms
+from hf_gate.store.store import Store
 from tests.torture.scene import Scene
 
+from .store_kit import EEG, place, record, store, take
 from .test_approvals import OWNER, alarms, author, decide, member, scene
 
-__all__ = ["scene"]
+__all__ = ["place", "scene", "store"]
 
 
 def accept_by_two(scene: Scene, until: str | None = None) -> None:
@@ -48,3 +53,14 @@ def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: Scene,
     scene.sync()
     assert scene.row("ada").state.until is None
     assert alarms(scene) == ([("ada", 0, 2)] if has_end else [])
+
+
+def test_the_alarm_of_a_request_is_found_behind_more_than_two_hundred_newer_ones(store: Store) -> None:
+    first, *others = take(store, EEG, [record(n, "accepted") for n in range(1, MAX_ALARMS + 3)])
+    raised = [ApprovalAlarm(ident, 1_000 + ident, 0, 2) for ident in (first, *others[:-1])]
+    with store.writing() as write:
+        write_alarms(write, raised)
+    rows = store.requests([first, others[-1]])
+    assert first not in {row.id for _, row in list_open_alarms(store)}
+    assert find_open_alarm(store, rows[first]) == raised[0]
+    assert find_open_alarm(store, rows[others[-1]]) is None

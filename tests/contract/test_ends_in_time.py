@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,8 +12,11 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer
+from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.domain.timestamps import from_ms
 from tests.contract.ends_kit import GONE, KEPT, OTHERS, SIGNED, EndsScene, make_scene
+from tests.torture.near import Near
 
 PEOPLE = ("ada", "bo", "cy")
 SHORTEN = timedelta(days=7)
@@ -207,3 +211,29 @@ def test_the_model_knows_a_policy_that_ends_too_early() -> None:
         with pytest.raises(AssertionError, match="ada lost access too early"):
             year.turn((0, 24), 9)
         scene.close()
+
+
+class SlowScene(EndsScene):
+    """A scene whose evaluations last two minutes."""
+
+    def evaluate(
+        self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer
+    ) -> Iterator[EvaluatedPart]:
+        yield from super().evaluate(policy_set, status, now, buffer)
+        self.near.time.advance(120)
+
+
+@pytest.mark.parametrize(("hours", "sent"), [("00:00-10:00", 1), ("10:00-23:00", 0)])
+def test_a_turn_takes_its_budgets_and_hours_at_one_moment(tmp_path: Path, hours: str, sent: int) -> None:
+    """The evaluation lasts from before 10:00 until after it. What the turn planned is what it sends."""
+    scene = SlowScene(tmp_path, Near(repos=1))
+    scene.let_in({"ada": 5}, SIGNED, guards=f'{{ends: 9/min, end_hours: "{hours}"}}')
+    scene.wait(8)
+    until_ten = (scene.now.replace(hour=9, minute=59, second=0) - scene.now) % timedelta(days=1)
+    scene.wait(until_ten / timedelta(days=1))
+    scene.load()
+    done = scene.turn(is_full=True)
+    assert scene.now.hour == 10
+    assert (done.closed, dict(done.deferred_by_guard)) == (1 - sent, {})
+    assert scene.where("ada") == ("reset" if sent else "accepted")
+    scene.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.end_reviews import ChangedEnds
+from hf_gate.application.end_reviews import ChangedEnds, review_ends
 from hf_gate.application.evaluated_parts import AllowAll
 from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
@@ -99,6 +99,19 @@ def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: Evaluated) -> 
     assert desk.review() == 22
     assert read_held_ends(desk.store) == 0
     assert [desk.row(n).state.lapses_at is None for n in (1, 20, 21, 22)] == [False, False, True, True]
+
+
+def test_a_look_at_the_ends_that_wait_reviews_no_other_grant(desk: Evaluated) -> None:
+    let_in(desk, KEPT, range(1, 31))
+    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 23)), None))
+    desk.review()
+    before = desk.store.reads.rows("SELECT * FROM evaluated_tables"), desk.store.chains()
+    look = review_ends(desk.workspace, desk.bundle, desk.now)
+    assert (len(look.earlier), look.reviewed) == (22, 22)
+    sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 25)), None))
+    look = review_ends(desk.workspace, desk.bundle, desk.now)
+    assert (len(look.earlier), look.reviewed) == (24, 30), "the table changed since, and a look notes nothing"
+    assert (desk.store.reads.rows("SELECT * FROM evaluated_tables"), desk.store.chains()) == before
 
 
 def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: Evaluated) -> None:

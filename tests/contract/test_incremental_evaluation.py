@@ -44,6 +44,19 @@ def test_nothing_is_evaluated_when_nothing_changed(desk: Evaluated) -> None:
     assert desk.evaluate() == 0
 
 
+@pytest.mark.parametrize(
+    ("when", "is_read"),
+    [("person.is_pro", False), ("person.verified_orgs.size() > 0", False), ("person.models > 2", True)],
+)
+def test_profiles_are_read_only_for_facts_that_the_request_does_not_have(
+    desk: Evaluated, when: str, is_read: bool
+) -> None:
+    desk.write_policy(rule(when))
+    desk.read(EEG, 1)
+    policies = desk.bundle.for_repos(desk.store, desk.workspace.sources)
+    assert {one.should_read_profiles for one in policies} == {is_read}
+
+
 def test_a_held_start_is_counted_and_not_evaluated(desk: Evaluated) -> None:
     desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
     desk.read(EEG, *range(1, 61))

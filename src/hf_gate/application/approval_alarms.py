@@ -16,7 +16,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow, entry_about
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, UsageError
-from ..store.approvals import delete_alarm, read_alarms, write_alarms
+from ..store.approvals import delete_alarm, read_alarm, read_alarms, write_alarms
 from ..store.store import Store
 from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .approvals import ApprovalBook
@@ -155,6 +155,11 @@ def list_open_alarms(store: Store) -> list[tuple[ApprovalAlarm, RequestRow]]:
     alarms = read_alarms(store, MAX_ALARMS)
     rows = store.requests([one.request for one in alarms])
     return [(one, rows[one.request]) for one in alarms if one.request in rows]
+
+
+def find_open_alarm(store: Store, row: RequestRow) -> ApprovalAlarm | None:
+    """Return the alarm of a request, if it is open."""
+    return read_alarm(store, row.id)
 
 
 def describe_alarms(repos: Iterable[Repo]) -> str:

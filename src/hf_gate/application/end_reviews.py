@@ -7,8 +7,9 @@ common is its basis, as in `evaluation_times`. If the basis differs, every grant
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
 
 from msgspec import Struct, field
 
@@ -25,6 +26,7 @@ from ..policy.fact_table import fact_types
 from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
+from ..policy.tables import Table
 from ..sources.profile import MAX_AGE
 from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
 from ..store.grant_terms import (
@@ -37,8 +39,9 @@ from ..store.grant_terms import (
     read_terms,
     write_reviews,
 )
+from ..store.store import Store
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
-from .evaluated_tables import LookupHasher, note_tables
+from .evaluated_tables import LookupHasher, note_tables, read_noted_tables
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
 from .evaluation_times import compute_basis
 from .policy_bundle import PolicyBundle
@@ -64,13 +67,17 @@ class EndReview(Struct):
         return [move for move in self.moves if move.is_earlier]
 
 
+TableReader: TypeAlias = Callable[[Store, Mapping[str, Table]], Mapping[str, tuple[str, str]]]
+"""Returns digest and epoch of tables; `note_tables` also has grants reviewed again whose rows changed."""
+
+
 def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndReview:
-    """Return how the ends of all grants with terms must move. Nothing is written."""
-    review = EndReview()
-    for one in _open_repos(workspace, bundle, now):
-        for rows in iterate_grants_with_terms(workspace.store, one.row.repo):
-            one.review(rows, review)
-    return review
+    """Return how the ends of grants must move now. Nothing is written.
+
+    Only grants for which something changed are reviewed. If a table changed since the last turn, all grants of the repos
+    that use it are.
+    """
+    return ChangedEnds(workspace, bundle, now, read_tables=read_noted_tables).review()
 
 
 class ChangedEnds:
@@ -80,11 +87,19 @@ class ChangedEnds:
     recorded are found again in the next turn.
     """
 
-    def __init__(self, workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_full: bool = False) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        bundle: PolicyBundle,
+        now: datetime,
+        *,
+        is_full: bool = False,
+        read_tables: TableReader = note_tables,
+    ) -> None:
         self._store, self._now = workspace.store, to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
         used = {name: table for one in self._repos for name, table in one.policy_set.tables.items()}
-        self._tables = note_tables(self._store, used)
+        self._tables = read_tables(self._store, used)
         epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
         bases = [compute_basis(one.policy_set, self._store, workspace.sources, epochs) for one in self._repos]
         self.lists = [

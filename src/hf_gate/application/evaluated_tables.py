@@ -62,6 +62,16 @@ def note_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tuple[st
     return now
 
 
+def read_noted_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tuple[str, str]]:
+    """Return digest and epoch of these tables as they were evaluated last. Of a changed table, the epoch is new."""
+    known, now = read_table_digests(store.reads), dict[str, tuple[str, str]]()
+    for name, table in tables.items():
+        digest = _digest_of(table)
+        is_same = name in known and known[name][0] == digest
+        now[name] = known[name] if is_same else (digest, secrets.token_hex(8))
+    return now
+
+
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
     before, shape = read_table(store.reads, name), _shape_of(table)
     secret = read_secret(store.reads)

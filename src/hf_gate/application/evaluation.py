@@ -20,7 +20,7 @@ from ..domain.rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
-from ..policy.fact_table import fact_types
+from ..policy.fact_table import FACTS, fact_types
 from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from ..policy.facts import FactReader
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
@@ -32,14 +32,7 @@ from ..store.store import Store
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
-_PROFILE: Final = (
-    "person.orgs",
-    "person.models",
-    "person.datasets",
-    "person.followers",
-    "person.is_pro",
-    "person.verified_orgs",
-)
+_PROFILE: Final = frozenset(name for name, fact in FACTS.items() if fact.source == "profile")
 _HISTORY: Final = "history."
 _NO_HISTORY: Final = HistoryRow()
 
@@ -76,7 +69,7 @@ class RepoPolicies(Struct, frozen=True):
     @property
     def should_read_profiles(self) -> bool:
         """Whether any rule uses facts from profiles."""
-        return any(name in self.reader.wanted for name in _PROFILE)
+        return not _PROFILE.isdisjoint(self.reader.wanted)
 
     @property
     def should_read_history(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from msgspec import Struct, field
@@ -12,11 +13,12 @@ from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
-from ..domain.timestamps import HOUR_MS, from_ms, to_ms
+from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import END_GUARD, PolicyStart
 from ..plan.model import Change, Plan, make_partial_plan
+from ..policy.literals import Rate
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.runs import read_repos
@@ -126,9 +128,10 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     for repo in repos:
         _sync_one(workspace, repo, result, context.actor)
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
-    result.plan = _make_plan(context, result, profile_budget).plan
+    room = _read_room(context, clock.now())
+    result.plan = _make_plan(context, result, profile_budget, room).plan
     result.stop = read_stop(store)
-    allowed = _apply_budgets(context, result.plan, result) if result.stop is None else []
+    allowed = _apply_budgets(result.plan, result, room) if result.stop is None else []
     if allowed:
         plan = make_partial_plan(result.plan, allowed)
         run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
@@ -197,10 +200,9 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) -> PlanResult:
+def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: TurnRoom) -> PlanResult:
     """Make the plan of a turn without changes that need a person first; those are counted in the result."""
     store, now = context.workspace.store, to_ms(context.workspace.clock.now())
-    room = _read_room(context, now)
     refusals = recent_refusals(store.repos(), now)
     made: list[TurnFilter] = []  # the last filter belongs to the final plan
 
@@ -217,7 +219,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
         profile_budget=profile_budget,
         make_filter=make_filter,
         is_full=context.is_full,
-        room=room,
+        room=room.left,
     )
     last = made[-1]
     result.profiles, result.held_counts, result.halted = found.profiles, last.held_counts, list(last.halted.values())
@@ -231,26 +233,35 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int) ->
 # ---- budgets and first turns -------------------------------------------------------------------------------------------
 
 
-def _read_room(context: TurnContext, now: int) -> dict[str, int]:
-    """Return how many changes of each guard with a budget can be sent now; no end outside the hours of ends."""
-    limits, store = context.bundle.config.guards, context.workspace.store
-    room = {
-        verb: max(0, rate.limit - store.count_unattended_changes(verb, now - rate.seconds * 1000))
-        for verb, rate in limits.budgets.items()
-    }
-    is_open = limits.may_end_at(from_ms(now).astimezone(context.bundle.zone).time())
-    return room if is_open else room | {END_GUARD: 0}
+class TurnRoom(Struct, frozen=True):
+    """How many changes of each guard with a budget a turn can send, and whether access may end now.
+
+    It is read once, so that the plan and what is sent agree.
+    """
+
+    budgets: Mapping[str, Rate]
+    used: Mapping[str, int]
+    may_end: bool
+
+    @property
+    def left(self) -> Mapping[str, int]:
+        """How many changes of each guard can be sent; no end outside the hours of ends."""
+        room = {verb: max(0, rate.limit - self.used[verb]) for verb, rate in self.budgets.items()}
+        return room if self.may_end else room | {END_GUARD: 0}
 
 
-def _apply_budgets(context: TurnContext, plan: Plan, result: TurnResult) -> list[Change]:
-    limits, store, moment = context.bundle.config.guards, context.workspace.store, context.workspace.clock.now()
-    now, is_open = to_ms(moment), limits.may_end_at(moment.astimezone(context.bundle.zone).time())
+def _read_room(context: TurnContext, moment: datetime) -> TurnRoom:
+    limits, store, now = context.bundle.config.guards, context.workspace.store, to_ms(moment)
     used = {
         verb: store.count_unattended_changes(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()
     }
-    timely = [change for change in plan.changes if is_open or not change.is_end]
-    result.closed = len(plan.changes) - len(timely) + (0 if is_open else result.left_out.get(END_GUARD, 0))
-    allowed, result.deferred = guards.apply_budgets(timely, limits.budgets, used)
+    return TurnRoom(limits.budgets, used, limits.may_end_at(moment.astimezone(context.bundle.zone).time()))
+
+
+def _apply_budgets(plan: Plan, result: TurnResult, room: TurnRoom) -> list[Change]:
+    timely = [change for change in plan.changes if room.may_end or not change.is_end]
+    result.closed = len(plan.changes) - len(timely) + (0 if room.may_end else result.left_out.get(END_GUARD, 0))
+    allowed, result.deferred = guards.apply_budgets(timely, room.budgets, room.used)
     return allowed
 
 

@@ -116,13 +116,22 @@ def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
 # ---- alarms ----------------------------------------------------------------------------------------------------------
 
 
+_ALARMS: Final = (
+    "SELECT m.request_id, m.at, m.given, m.needed FROM approval_alarms m CROSS JOIN requests r"
+    " WHERE r.id = m.request_id AND r.status = ?"
+)
+
+
 def read_alarms(store: Store, most: int) -> list[ApprovalAlarm]:
     """Return the open alarms of people who still have access, the latest first."""
-    sql = (
-        "SELECT m.request_id, m.at, m.given, m.needed FROM approval_alarms m CROSS JOIN requests r"
-        " WHERE r.id = m.request_id AND r.status = ? ORDER BY m.at DESC, m.request_id LIMIT ?"
-    )
+    sql = f"{_ALARMS} ORDER BY m.at DESC, m.request_id LIMIT ?"
     return [ApprovalAlarm(*row) for row in store.reads.rows(sql, (Status.ACCEPTED.value, most))]
+
+
+def read_alarm(store: Store, request: int) -> ApprovalAlarm | None:
+    """Return the open alarm of a request; None if there is none."""
+    row = store.reads.row(f"{_ALARMS} AND m.request_id = ?", (Status.ACCEPTED.value, request))
+    return None if row is None else ApprovalAlarm(*row)
 
 
 def write_alarms(write: Writer, alarms: Iterable[ApprovalAlarm]) -> None:

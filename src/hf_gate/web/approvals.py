@@ -13,9 +13,7 @@ from ..application.approval_needs import read_needs
 from ..application.approval_status import read_approval_status
 from ..application.approvals import NO_REQUEST, as_approver, withdraw_approval
 from ..application.grants_in_advance import Grant
-from ..domain.approvals import ApprovalAlarm
 from ..domain.ids import parse_repo
-from ..domain.rows import RequestRow
 from .request_context import RequestContext
 from .request_lines import request_key
 from .selection import SelectionSummary, read_rows
@@ -39,11 +37,6 @@ def describe_open_alarms(context: RequestContext) -> str:
     """Return one sentence about the alarms at the repos that the member sees; "" without an alarm."""
     alarms = list_open_alarms(context.workspace.store)
     return describe_alarms(row.repo for _, row in alarms if context.can_see(row.repo))
-
-
-def find_alarm(context: RequestContext, row: RequestRow) -> ApprovalAlarm | None:
-    """Return the alarm of a request, if it is open."""
-    return next((one for one, about in list_open_alarms(context.workspace.store) if about.id == row.id), None)
 
 
 # ---- acceptances of a selection --------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
+from ..application.approval_alarms import find_open_alarm
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
 from ..application.reveals import may_reveal, record_reveal
@@ -21,7 +22,6 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
-from .approvals import find_alarm
 from .assignments import choose_assignee
 from .explanations import explain_request, find_rule_url
 from .queue_counts import MAX_COUNTED, count_matching, format_total, list_counts
@@ -107,7 +107,7 @@ def page(context: RequestContext) -> Response:
         place=find_place(context, row),
         title=f"{line.who} asks for {row.repo}",
         line=line,
-        alarm=find_alarm(context, row),
+        alarm=find_open_alarm(context.workspace.store, row),
         assignable=(choice := choose_assignee(context, line)) is not None,
         assignment=choice if verb == ASSIGN else None,
         can_reveal=context.is_masked and may_reveal(context.workspace),
