@@ -7,7 +7,7 @@ common is its basis, as in `evaluation_times`. If the basis differs, every grant
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TypeAlias
 
@@ -78,6 +78,15 @@ def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> En
     that use it are.
     """
     return ChangedEnds(workspace, bundle, now, read_tables=read_noted_tables).review()
+
+
+def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, rows: Collection[RequestRow]) -> EndReview:
+    """Return how the ends of these grants must move now. Nothing is written."""
+    review, repos = EndReview(), {row.repo for row in rows}
+    for one in _open_repos(workspace, bundle, now):
+        if one.row.repo in repos:
+            one.review([row for row in rows if row.repo == one.row.repo], review)
+    return review
 
 
 class ChangedEnds:

@@ -262,7 +262,7 @@ class PartEvaluation:
             return  # an accepted request that needs no review stays accepted
         self.counts["judged"] += 1
         self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
-        recorded = self._as_recorded(row, verdict)
+        recorded = self.as_recorded(row, verdict)
         if recorded is not verdict:
             outcome = EvaluationOutcome.PEOPLE
             self.counts.update(("human", "accept_human"))
@@ -279,7 +279,7 @@ class PartEvaluation:
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
             self.news.append(self._make_entry(case, recorded))
 
-    def _as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
+    def as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
         """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.
 
         After the last approval, a rule that asks for two people may accept; the run checks who counts.

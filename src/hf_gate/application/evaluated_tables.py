@@ -73,7 +73,7 @@ def read_noted_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tu
 
 
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
-    before, shape = read_table(store.reads, name), _shape_of(table)
+    before, shape = read_table(store.reads, name), shape_of_table(table)
     secret = read_secret(store.reads)
     keys = dict(_hash_rows(table, secret))
     is_same_shape = before is not None and before.shape == shape
@@ -93,10 +93,10 @@ def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
 
 def _digest_of(table: Table) -> str:
     """Return a digest of everything that a lookup can depend on. Rows with one key are alike, so their order is not."""
-    return _digest([canonical_json([table.digest, _shape_of(table)])])
+    return _digest([canonical_json([table.digest, shape_of_table(table)])])
 
 
-def _shape_of(table: Table) -> str:
+def shape_of_table(table: Table) -> str:
     """Return a digest of what the lookup of anybody depends on: not on the rows of single people."""
     about = [
         table.key, table.refusal, bool(table.outdated), bool(table.skipped_lines), table.departed_keys,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from itertools import islice
 from typing import Annotated, Final, Literal
@@ -11,9 +11,11 @@ import msgspec
 from msgspec import Meta
 
 from ..domain.ids import RepoType
+from ..domain.lifecycle import Status
 from ..domain.rows import PersonRow
-from ..domain.timestamps import to_iso
+from ..domain.timestamps import ms_to_iso, to_iso
 from ..policy.tables import NO_ACCOUNT, TableRow
+from .grant_ends import MAX_EARLIER
 from .own_tables import OwnTable, name_row
 from .records import Count, Record, Time
 from .table_effects import TableEffect
@@ -63,6 +65,11 @@ class TableEffectRecord(Record, frozen=True, kw_only=True):
     status: str
     before: Hit
     after: Hit
+    verdict_before: Annotated[str | None, Meta(description="null: no policy evaluates it, or policies cannot be read")]
+    verdict_after: str | None
+    ends_before: Annotated[Time | None, Meta(description="of a pending request: the end of an acceptance now")]
+    ends_after: Time | None
+    starts_at: Annotated[Time | None, Meta(description="when a row starts or expires; null: the next turn")]
 
 
 class ProposalRecord(Record, frozen=True, kw_only=True):
@@ -196,6 +203,37 @@ def table_effect_record(effect: TableEffect) -> TableEffectRecord:
         user_id=identity.user_id,
         user=identity.username,
         status=row.state.status,
-        before=effect.before,
-        after=effect.after,
+        before=effect.before.state,
+        after=effect.after.state,
+        verdict_before=effect.before.verdict,
+        verdict_after=effect.after.verdict,
+        ends_before=ms_to_iso(effect.before.ends_at),
+        ends_after=ms_to_iso(effect.after.ends_at),
+        starts_at=ms_to_iso(effect.starts_at),
     )
+
+
+def describe_held_ends(effects: Iterable[TableEffectRecord]) -> str:
+    """Return that the next turn holds the earlier ends for a person, because they are many; "" if it does not."""
+    ends = [(one.ends_before, one.ends_after) for one in effects if one.status == Status.ACCEPTED and not one.starts_at]
+    count = sum(after is not None and (before is None or after < before) for before, after in ends)
+    return (
+        f"{count:,} ends of access are earlier; more than {MAX_EARLIER} wait for a person"
+        if count > MAX_EARLIER
+        else ""
+    )
+
+
+def describe_effect(effect: TableEffectRecord, format_time: Callable[[str], str]) -> str:
+    """Return what changes for a person, in words: the entry in the table, the verdict and the end of access."""
+    is_waiting = effect.status == Status.PENDING
+    parts = [f"{effect.before} to {effect.after}" if effect.before != effect.after else effect.after]
+    if effect.verdict_before != effect.verdict_after:
+        parts.append(f"{effect.verdict_before or 'no verdict'} becomes {effect.verdict_after or 'no verdict'}")
+    if effect.ends_before != effect.ends_after:
+        before, after = (
+            "no end" if end is None else format_time(end) for end in (effect.ends_before, effect.ends_after)
+        )
+        parts.append(f"access {'would end' if is_waiting else 'ends'} {after} instead of {before}")
+    start = "" if effect.starts_at is None else f", from {format_time(effect.starts_at)} on"
+    return "; ".join(parts) + start

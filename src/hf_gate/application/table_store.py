@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
+from msgspec import structs
+
 from ..domain.events import LedgerEntry, TableAccepted
 from ..domain.timestamps import from_ms
 from ..policy.model import Roster, TableSpec
@@ -43,6 +45,11 @@ def read_row_counts(store: Store, specs: Mapping[str, TableSpec]) -> dict[str, i
 def use_versions(store: Store, specs: Mapping[str, TableSpec], tables: dict[str, Table]) -> dict[str, Table]:
     """Return the tables that are in force: of a refused file, the last good version."""
     return {name: _use_version(store, specs[name], table) for name, table in tables.items()}
+
+
+def use_saved_version(store: Store, spec: TableSpec, table: Table) -> Table:
+    """Return the table that is in force after a person saves this version, who thereby accepts that rows are gone."""
+    return _use_version(store, structs.replace(spec, max_removed=None), table)
 
 
 def _use_version(store: Store, spec: TableSpec, table: Table) -> Table:

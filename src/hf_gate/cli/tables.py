@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -22,12 +23,14 @@ from ..application.own_tables import (
     read_own_tables,
     save_draft,
 )
-from ..application.table_effects import iterate_effects
+from ..application.table_effects import iterate_effects, read_bundle
 from ..application.table_records import (
     TableEffectRecord,
     TableRecord,
     TableRowRecord,
     describe_binding,
+    describe_effect,
+    describe_held_ends,
     table_effect_record,
     table_record,
     table_row_record,
@@ -261,7 +264,7 @@ def finish_draft(run: Run, workspace: Workspace, draft: TableDraft, *, is_dry_ru
 
 def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
     """Return the people whom a draft lists differently."""
-    return [table_effect_record(one) for one in iterate_effects(workspace, draft.own, draft.before, draft.after)]
+    return [table_effect_record(one) for one in iterate_effects(workspace, draft, read_bundle(workspace))]
 
 
 def print_draft(
@@ -310,11 +313,18 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
     yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
     for one in effects[:_MAX_NAMED]:
         who = one.user or one.request_id or "hidden"
-        yield f"    {who}@{repo_argument(one)}  {one.status}, {one.before} to {one.after}"
+        effect = describe_effect(one, partial(_format_moment, own.folder.zone))
+        yield f"    {who}@{repo_argument(one)}  {one.status}, {effect}"
     if len(effects) > _MAX_NAMED:
         yield f"    and {len(effects) - _MAX_NAMED:,} more"
+    if held := describe_held_ends(effects):
+        yield f"  {held}"
     if own.policies:
         yield "  To see what the policies do now: hf-gate plan"
+
+
+def _format_moment(zone: tzinfo, moment: str) -> str:
+    return f"{datetime.fromisoformat(moment).astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -34,6 +36,8 @@ from ..application.table_records import (
     TableRecord,
     TableRowRecord,
     describe_binding,
+    describe_effect,
+    describe_held_ends,
     import_matches_record,
     table_effect_record,
     table_record,
@@ -347,9 +351,8 @@ def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
 
 def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
     diff = diff_rows(view.draft.before, view.draft.after)
-    effects = [
-        table_effect_record(one) for one in iterate_effects(context.workspace, own, view.draft.before, view.draft.after)
-    ]
+    bundle = context.app_state.policies.current
+    effects = [table_effect_record(one) for one in iterate_effects(context.workspace, view.draft, bundle)]
     before = len(view.draft.before.rows)
     share = own.spec.max_removed
     allowed = max(1, int((SHRINK_LIMIT if share is None else share) * before))
@@ -361,14 +364,19 @@ def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Respons
         counts=[(sign, word, len(rows)) for sign, word, rows in _groups(diff)],
         rows=[(word, name_row(row)) for _, word, rows in _groups(diff) for row in rows][:MAX_NAMED],
         total=len(diff.added) + len(diff.changed) + len(diff.removed),
-        effects=effects[:MAX_SHOWN],
+        effects=[(one, describe_effect(one, partial(_format_moment, context))) for one in effects[:MAX_SHOWN]],
         effect_count=len(effects),
+        held=describe_held_ends(effects),
         grants=find_grants(context.workspace, view.draft),
         needs_count=len(diff.removed) if len(diff.removed) > allowed else 0,
         most=MAX_SHOWN,
         confirm=_CONFIRM,
         action="rows" if view.matches is None else "import",
     )
+
+
+def _format_moment(context: RequestContext, moment: str) -> str:
+    return context.format_time(datetime.fromisoformat(moment))
 
 
 def _groups(diff: RowDiff) -> tuple[tuple[str, str, Sequence[TableRow]], ...]:
