@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from hf_gate.application.as_of import PastView, read_past_view
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.events import LedgerEntry
 from hf_gate.domain.ids import Repo
+from hf_gate.domain.ledger import chain_of
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.past_history import fold_history
 from hf_gate.domain.request_state import RequestState
@@ -250,3 +252,54 @@ def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: Desk) -> None:
     assert stored.form_card is not None
     assert row.form
     assert row.form in stored.form_card
+
+
+CARD = """\
+---
+extra_gated_prompt: {prompt}
+extra_gated_fields:
+  Purpose: text
+---
+# Data
+"""
+
+
+def test_a_change_of_only_the_prompt_is_recorded_and_both_texts_are_kept(desk: Desk) -> None:
+    prompts = ["You agree not to identify anybody.", "You agree not to identify anybody, and to delete it in 2030."]
+    seen = []
+    for name, prompt in zip(("ada", "bob"), prompts, strict=True):
+        desk.local.set_card(desk.repo.id, CARD.format(prompt=prompt), desk.repo.type.value)
+        desk.full()
+        seen.append(list(desk.store.links(chain_of(desk.repo)))[-1])
+        desk.ask(name)
+        desk.hub.accept(desk.repo, name)
+        _pass(desk)
+        desk.full()
+    events = [e.decode_event(each.body) for each in seen]
+    assert [isinstance(each, e.SyncEnded) for each in events] == [True, True]
+    forms = {each.form for each in events if isinstance(each, e.SyncEnded)}
+    digests = [each.prompt or "" for each in events if isinstance(each, e.SyncEnded)]
+    assert (len(forms), len(set(digests))) == (1, 2)
+    kept = desk.store.reads.rows("SELECT digest, kind, text FROM gate_texts WHERE digest <> ?", ("",))
+    assert {row for row in kept if row[1] == "prompt"} >= {
+        (digest, "prompt", prompt) for digest, prompt in zip(digests, prompts, strict=True)
+    }
+    assert (forms.pop(), "form", '[["Purpose","text",[]]]') in kept
+    rows = read_past_view(desk.store, [desk.repo], from_ms(_now(desk))).access()
+    assert {row.user: row.prompt for row in rows} == {"ada": digests[0], "bob": digests[1]}
+    assert verify_ledger(desk.store, with_tables=True).broken == []
+    with desk.store.writing() as write:
+        write.db.run("UPDATE gate_texts SET text = 'other' WHERE digest = ?", (digests[0],))
+    assert [digests[0][:12] in one.what for one in verify_ledger(desk.store, with_tables=True).broken] == [True]
+
+
+def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
+    body = b'{"complete":true,"form":"f1","type":"SyncEnded"}'
+    event = e.decode_event(body)
+    assert isinstance(event, e.SyncEnded)
+    assert (event.form, event.prompt, e.encode_event(event)) == ("f1", None, body)
+    take(store, EEG, [record(1, "accepted")], 1_000)
+    with store.writing() as write:
+        write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
+    (row,) = _view(store, 2_500).access()
+    assert (row.form, row.prompt, row.is_outside) == ("f1", None, True)

@@ -12,11 +12,13 @@ import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.gate_texts import write_gate_text
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.schema import compile_statements
 from hf_gate.store.schema_creation import creation_statements
+from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
@@ -33,8 +35,8 @@ from tests.contract.store_kit import empty_place as place
 __all__ = ["place"]
 
 
-BASELINE = ("0018", "5e24bab9e88ba730")
-"""The number of the baseline, and the digest of its statements."""
+CURRENT = ("0019", "482b6ae436d2f6c1")
+"""The number of the current revision, and the digest of the statements of its schema."""
 
 
 @pytest.fixture
@@ -62,11 +64,26 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Revisions) 
             assert kept.setting("a") == "1"
 
 
+def test_a_store_without_the_texts_of_gates_gets_their_table(place: str) -> None:
+    _old(place)
+    is_server = place.startswith("postgres")
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
+    db.run("DROP TABLE gate_texts")
+    db.close()
+    label_revision(place, "0018")
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert store.setting("a") == "1"
+        with store.writing() as write:
+            write_gate_text(write, "0", "prompt", "Why?", 1)
+            write_gate_text(write, "0", "prompt", "Why?", 2)
+        assert store.reads.rows("SELECT * FROM gate_texts") == [("0", "prompt", "Why?", 1)]
+
+
 def test_another_schema_has_another_number() -> None:
     """Else a store of yesterday would be opened and fail at the first new column, instead of being refused."""
     statements = (*compile_statements(is_sqlite=True), *compile_statements(is_sqlite=False))
     digest = hashlib.sha256("\n".join(statements).encode()).hexdigest()[:16]
-    assert (REVISIONS.names[0], digest) == BASELINE, "give the baseline its next number, then store the new digest here"
+    assert (REVISIONS.head, digest) == CURRENT, "add a revision with the next number, then store the new digest here"
 
 
 @pytest.mark.parametrize("is_sqlite", [True, False])

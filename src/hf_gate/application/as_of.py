@@ -12,7 +12,8 @@ from msgspec import Struct, field
 
 from ..domain.display_text import clip_line, pluralize
 from ..domain.event_descriptions import describe_agreements
-from ..domain.events import OUTSIDE
+from ..domain.events import OUTSIDE, POLICY_ACTOR, GrantDated
+from ..domain.grant_origin import DatedEvent, GrantOrigin
 from ..domain.grants import end_of_day
 from ..domain.ids import Person, Repo
 from ..domain.ledger import chain_of
@@ -27,6 +28,8 @@ from ..store.past_requests import (
     iterate_past_requests,
     iterate_sync_marks,
     read_agreements,
+    read_approvers,
+    read_end_rows,
     read_first_time,
     read_granter,
     read_past_page,
@@ -82,13 +85,13 @@ class SyncCertainty(Struct, frozen=True):
     is_last_complete: bool
     confirmed_at: int | None
     found_later: RowIdSet
-    forms: tuple[SyncMark, ...] = field(default=())  # the syncs that read another form than the sync before
+    gates: tuple[SyncMark, ...] = field(default=())  # the syncs that read another form or prompt than the sync before
 
-    def form_of(self, seq: int) -> str | None:
-        """Return the fingerprint of the form when a request was first seen; None if there was none, or none was read."""
-        before = [mark for mark in self.forms if mark.seq < seq]
-        mark = before[-1] if before else next(iter(self.forms), None)
-        return None if mark is None else mark.event.form or None
+    def gate_of(self, seq: int) -> tuple[str | None, str | None]:
+        """Return the fingerprints of form and prompt when a request was first seen; None if there was none, or it is not known."""
+        before = [mark for mark in self.gates if mark.seq < seq]
+        mark = before[-1] if before else next(iter(self.gates), None)
+        return (None, None) if mark is None else (mark.event.form or None, mark.event.prompt or None)
 
     def describe(self, zone: tzinfo | None) -> Iterator[str]:
         """Yield sentences for people, with times in this zone."""
@@ -121,19 +124,22 @@ def read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
     last = store.chains().get(chain_of(moment.repo), (moment.seq, b""))[0]
     for request in iterate_found_later(store, moment, last if confirmed is None else confirmed.seq):
         later.add(request)
-    forms, form = [], None
+    gates = list[SyncMark]()
     for mark in reversed(marks):
-        if mark.event.form is not None and mark.event.form != form:
-            forms.append(mark)
-            form = mark.event.form
+        if mark.event.form is not None and (not gates or _gate_of(mark) != _gate_of(gates[-1])):
+            gates.append(mark)
     return SyncCertainty(
         moment=moment,
         proved_at=None if proved is None else proved.at,
         is_last_complete=bool(marks) and marks[0].event.complete,
         confirmed_at=None if confirmed is None else confirmed.at,
         found_later=later,
-        forms=tuple(forms),
+        gates=tuple(gates),
     )
+
+
+def _gate_of(mark: SyncMark) -> tuple[str | None, str | None]:
+    return mark.event.form, mark.event.prompt
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------
@@ -244,7 +250,7 @@ def _bypass_record(
     certainty: SyncCertainty, through: Literal["member", "owner"], person: Person, note: str | None
 ) -> AccessRecord:
     repo, unknown = certainty.moment.repo, dict.fromkeys(keys_of(AccessRecord))
-    known = {
+    known: dict[str, object] = {
         "repo": repo.id,
         "repo_type": repo.type,
         "through": through,
@@ -253,6 +259,9 @@ def _bypass_record(
         "fullname": person.fullname,
         "as_of": ms_to_iso(certainty.moment.at),
         "found_later": False,
+        "approvers": [],
+        "is_outside": False,
+        "missing_approvals": 0,
         "note": note,
     }
     return msgspec.convert(unknown | known, AccessRecord)
@@ -268,7 +277,7 @@ def past_request_record(store: Store, certainty: SyncCertainty, past: PastReques
     """Return the record of a request as it was, without the member it was assigned to."""
     state, origin = past.row.state, past.grant
     terms = {} if state.terms is None else read_terms(store, [state.terms])
-    grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, origin))
+    grant = build_grant_record(state, terms, {} if origin is None else read_agreements(store, past))
     return extend_record(
         stored_attempt(past.row, _ANY_VERDICT, RowDetails(grant)),
         PastRequestRecord,
@@ -278,13 +287,18 @@ def past_request_record(store: Store, certainty: SyncCertainty, past: PastReques
     )
 
 
+_SHARED: Final = frozenset(keys_of(AccessRecord)) & (
+    frozenset(keys_of(ShownPastRequest)) - set(keys_of(PastRequestRecord))
+)
+
+
 def shown_past_request(store: Store, certainty: SyncCertainty, attempts: Sequence[PastRequest]) -> ShownPastRequest:
     """Return the record of the last of these attempts, with the history of all."""
     past, access = attempts[-1], access_record(store, certainty, attempts[-1])
     return extend_record(
         past_request_record(store, certainty, past),
         ShownPastRequest,
-        **{name: getattr(access, name) for name in ("since", "by", "policy", "rule", "agreement", "form")},
+        **{name: getattr(access, name) for name in _SHARED},
         history=history_records(
             store, [each.row for each in attempts], certainty.moment.entry + 1, read_member_names(store)
         ),
@@ -295,6 +309,7 @@ def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> 
     """Return the record of an access that a request gave."""
     row, grant = past.row, past.grant
     identity, state = row.person.identity, row.state
+    form, prompt = certainty.gate_of(past.seq)
     return AccessRecord(
         repo=row.repo.id,
         repo_type=row.repo.type,
@@ -307,18 +322,44 @@ def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> 
         request_id=state.hub_request,
         asked_at=ms_to_iso(state.asked_at),
         since=None if grant is None else ms_to_iso(grant.since),
-        by=_name_granter(store, past),
+        by=(granter := _name_granter(store, past)),
+        approvers=[] if grant is None else _name_approvers(store, grant, granter),
+        is_outside=grant is not None and (grant.is_outside or past.missing is not None),
+        missing_approvals=0 if past.missing is None else past.missing.needed - past.missing.given,
         policy=None if grant is None else grant.policy,
         rule=None if grant is None else grant.rule,
-        agreement=None if grant is None else describe_agreements(read_agreements(store, grant)) or None,
-        form=certainty.form_of(past.seq),
+        agreement=describe_agreements(read_agreements(store, past)) or None,
+        form=form,
+        prompt=prompt,
         until=ms_to_iso(state.ends_at),
         at_end=state.at_end,
+        until_rule=None if state.ends_at is None else state.until_rule,
+        until_row=None if past.dated is None else _describe_end_rows(store, past.dated),
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),
         found_later=row.id in certainty.found_later,
         note=None,
     )
+
+
+def _name_approvers(store: Store, grant: GrantOrigin, granter: str | None) -> list[str]:
+    """Return the people who approved in hf-gate, each once: those whose approvals counted, and who accepted."""
+    given = read_approvers(store, grant)
+    if grant.is_outside or grant.actor.startswith(POLICY_ACTOR):
+        return given
+    return given if granter in given else [granter] if granter is not None else []
+
+
+def _describe_end_rows(store: Store, dated: DatedEvent) -> str | None:
+    """Return the rows on which an end rests, with the versions of their tables; None if it rests on no table."""
+    lists = dated.event.lists if isinstance(dated.event, GrantDated) else {}
+    rows = read_end_rows(store, dated)
+    versions = {name.partition(":")[2]: version for name, version in lists.items()}
+    described = (
+        f"{describe_agreements({name: rows[name]}) if name in rows else f'{name}, no row'}, table {version}"
+        for name, version in sorted(versions.items())
+    )
+    return "; ".join(described) or None
 
 
 def _name_granter(store: Store, past: PastRequest) -> str | None:

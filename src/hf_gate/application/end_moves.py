@@ -5,11 +5,11 @@ Unknown facts move no end and end no access.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
-from typing import Final
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
@@ -18,6 +18,7 @@ from ..domain.grants import GrantCondition, GrantTerms, first_lapse, is_fact_nam
 from ..domain.request_state import RequestState, apply_event, current_end
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
+from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
 
@@ -36,12 +37,17 @@ class MoveKind(StrEnum):
 _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
 
 
+EndRows: TypeAlias = Mapping[str, Mapping[str, str]]
+"""The rows on which an end rests, by table: the digest of the row, and `file_hash` and `version` of an agreement."""
+
+
 class EndMove(Struct, frozen=True):
     """One grant whose end moves, and how."""
 
     row: RequestRow
     kinds: tuple[MoveKind, ...]
     event: e.GrantDated
+    rows: EndRows
 
     @property
     def new_end(self) -> int | None:
@@ -78,8 +84,30 @@ def plan_move(
         kinds.append(MoveKind.RESTORED)
     cause = "fact" if until != state.until else "keep_while"
     end = current_end(state)
-    event = e.GrantDated(until=until, at_end=end.at_end, rule=end.rule, terms=end.terms, lapses=lapses, cause=cause)
-    return EndMove(row, tuple(kinds), event)
+    lists, rows = find_end_rows(evaluator.facts_of(terms), facts)
+    event = e.GrantDated(
+        until=until,
+        at_end=end.at_end,
+        rule=end.rule,
+        terms=end.terms,
+        lapses=lapses,
+        cause=cause,
+        lists=lists,
+        agreements={name: each["row"] for name, each in rows.items() if len(each) > 1},
+    )
+    return EndMove(row, tuple(kinds), event, rows)
+
+
+def find_end_rows(names: Iterable[str], facts: Facts) -> tuple[dict[str, str], EndRows]:
+    """Return the versions of the tables that these facts read, and the rows that list the person."""
+    if not isinstance(facts, RequestFacts):
+        return {}, {}
+    used = {name.split(".")[1] for name in names if name.startswith("tables.")}
+    hits = {name: hit for name, hit in sorted(facts.inputs.tables.items()) if name in used}
+    lists = {f"table:{name}": hit.source.rpartition("@")[2] for name, hit in hits.items()}
+    listed = ((name, hit.listed_by) for name, hit in hits.items())
+    rows = {name: row.evidence or {"row": row.digest} for name, row in listed if row is not None}
+    return lists, rows
 
 
 def _next_date(

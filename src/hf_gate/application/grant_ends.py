@@ -107,10 +107,13 @@ def record_moves(
     at: int,
 ) -> None:
     """Record moved ends and notices in the ledger."""
-    events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed]] = [(move.row, move.event) for move in moves]
+    events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
+        *((move.row, move.event, {"rows": move.rows} if move.rows else None) for move in moves),
+        *((row, event, None) for row, event in notices),
+    ]
     entries = [
-        (row.repo, entry_about(row, event, _policy_of(row) if actor == _ACTOR else actor, at))
-        for row, event in (*events, *notices)
+        (row.repo, entry_about(row, event, _policy_of(row) if actor == _ACTOR else actor, at, private))
+        for row, event, private in events
     ]
     if entries:
         with store.writing() as write:

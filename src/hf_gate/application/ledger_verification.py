@@ -28,6 +28,7 @@ from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
 from ..store.approvals import list_approvals
+from ..store.gate_texts import find_text_faults
 from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
@@ -247,7 +248,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
         if chain == WORKSPACE_CHAIN:
             yield from _compare_members(store, chain_state)
     yield from _find_unrecorded_requests(store, recorded)
-    faults = (*find_trigger_faults(store.reads), *find_index_faults(store.reads))
+    faults = (*find_trigger_faults(store.reads), *find_index_faults(store.reads), *find_text_faults(store))
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in faults)
     for request, account, need in sorted(set(stored) - approvals):
         what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"

@@ -69,6 +69,7 @@ TABLES: Final[Mapping[str, str]] = {
     "first_turns": "policy versions that completed their first turn at a repo",
     "halted_versions": "policy versions that wait because a person paused or stopped a run",
     "halted_ends": "ends of grants that wait for the same reason",
+    "gate_texts": "the texts of prompts and forms, by the fingerprints that `SyncEnded` entries and reports name",
     "settings": "internal settings of hf-gate",
 }
 """Tables that are exported unchanged, one JSON object per line, with descriptions."""

@@ -16,7 +16,7 @@ from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
-from ..domain.forms import form_from_json, form_to_json
+from ..domain.forms import digest_gate_text, form_from_json, form_to_json, list_gate_texts
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.request_state import KnownRequest, RecordUpdate, diff_record, is_same_attempt
@@ -24,6 +24,7 @@ from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import HfGateError
+from ..store.gate_texts import write_gate_text
 from ..store.initial_load import defer_indexes
 from ..store.reclassification import reclassify_part
 from ..store.store import Store
@@ -144,7 +145,7 @@ class _RepoSync:
         self.doubts: list[str] = []
         self.read_on = False
         self.gate: dict[str, object] | None = None
-        self.form_before = _form_fingerprint(store.repo(repo))
+        self.gate_before = _read_fingerprints(store.repo(repo))
 
     # ---- quick sync --------------------------------------------------------------------------------------------------
 
@@ -324,13 +325,17 @@ class _RepoSync:
         write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
             clear_restore_mark(self.store, write, self.repo)
-        form = _form_fingerprint(write.find_or_create_repo(self.repo))
+        row = write.find_or_create_repo(self.repo)
+        gate = _read_fingerprints(row)
         if before is None or (
-            (before.complete, before.counts, before.at // DAY_MS, self.form_before)
-            != (complete, synced.counts, at // DAY_MS, form)
+            (before.complete, before.counts, before.at // DAY_MS, self.gate_before)
+            != (complete, synced.counts, at // DAY_MS, gate)
         ):
-            ended = e.SyncEnded(complete=complete, counts=synced.counts, form=form)
+            form, prompt = gate
+            ended = e.SyncEnded(complete=complete, counts=synced.counts, form=form, prompt=prompt)
             write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])
+            for kind, text in list_gate_texts(form_from_json(row.form_card)) if row.form_card else ():
+                write_gate_text(write, digest_gate_text(text), kind, text, at)
 
     def _now(self) -> int:
         return to_ms(self.clock.now())
@@ -341,11 +346,12 @@ def count_by_report(hub: HubPort, repo: Repo) -> dict[str, int]:
     return dict(Counter(str(row.get("status")) for row in hub.access_report(repo)))
 
 
-def _form_fingerprint(row: RepoRow | None) -> str | None:
-    """Return the fingerprint of the stored gate form: "" without fields, None if no form is stored."""
+def _read_fingerprints(row: RepoRow | None) -> tuple[str | None, str | None]:
+    """Return the fingerprints of the stored form and prompt: "" without fields or prompt, None if no form is stored."""
     if row is None or row.form_card is None:
-        return None
-    return form_from_json(row.form_card).fingerprint or ""
+        return None, None
+    form = form_from_json(row.form_card)
+    return form.fingerprint or "", form.prompt_fingerprint or ""
 
 
 def _name_of(event: e.AnyEvent) -> str:

@@ -219,7 +219,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
         profile_budget=profile_budget,
         make_filter=make_filter,
         is_full=context.is_full,
-        room=room.left,
+        room=room.changes_by_guard,
     )
     last = made[-1]
     result.profiles, result.held_counts, result.halted = found.profiles, last.held_counts, list(last.halted.values())
@@ -244,7 +244,7 @@ class TurnRoom(Struct, frozen=True):
     may_end: bool
 
     @property
-    def left(self) -> Mapping[str, int]:
+    def changes_by_guard(self) -> Mapping[str, int]:
         """How many changes of each guard can be sent; no end outside the hours of ends."""
         room = {verb: max(0, rate.limit - self.used[verb]) for verb, rate in self.budgets.items()}
         return room if self.may_end else room | {END_GUARD: 0}

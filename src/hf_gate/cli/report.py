@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.overview import OverviewCell, OverviewRecord
-from ..application.past_records import AccessRecord
+from ..application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
 from ..application.record_files import csv_lines
 from ..domain.display_text import pluralize
 from ..errors import HfGateError
@@ -149,9 +149,9 @@ def _build_columns(view: PastView, *, is_single: bool) -> Sequence[Column[Access
     columns: list[Column[AccessRecord]] = [
         Column("WHO", _name_account, is_flexible=True),
         Column("SINCE", lambda row: _format_day(row.since)),
-        Column("BY", lambda row: _BYPASSES.get(row.through) or row.by or "-", is_flexible=True),
-        Column("RULE", lambda row: row.rule or "-", is_flexible=True, drop_rank=1),
-        Column("AGREEMENT", lambda row: row.agreement or "-", is_flexible=True, drop_rank=2),
+        Column("BY", _describe_deciders, is_flexible=True),
+        Column("RULE", lambda row: name_rule(row) or "-", is_flexible=True, drop_rank=1),
+        Column("AGREEMENT", lambda row: row.until_row or row.agreement or "-", is_flexible=True, drop_rank=2),
         Column("FORM", lambda row: (row.form or "-")[:8], drop_rank=3),
         Column("UNTIL", lambda row: _format_day(row.until)),
     ]
@@ -160,6 +160,13 @@ def _build_columns(view: PastView, *, is_single: bool) -> Sequence[Column[Access
     if any(certainty.found_later for certainty in view.certainties):
         columns.append(Column("FOUND LATER", lambda row: "yes" if row.found_later else ""))
     return columns
+
+
+def _describe_deciders(row: AccessRecord) -> str:
+    if row.through in _BYPASSES:
+        return _BYPASSES[row.through]
+    outside = describe_outside(row)
+    return " ".join(filter(None, [name_deciders(row), f"({outside})" if outside else ""])) or "-"
 
 
 def _name_account(row: AccessRecord) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..application.ledger_entries import history_records
-from ..application.past_records import ShownPastRequest
+from ..application.past_records import ShownPastRequest, describe_outside, name_deciders
 from ..application.record_builders import account_record
 from ..application.records import ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
 from ..application.request_record_builders import (
@@ -106,11 +106,14 @@ def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: date
         yield f"  verdict   {verdict_cell(shown)}"
     if shown.by or shown.since:
         rule = f", rule {shown.rule}" if shown.rule else ""
-        yield f"  access    since {shown.since or 'before the first sync'}, by {shown.by or 'unknown'}{rule}"
+        outside = f", {describe_outside(shown)}" if shown.is_outside else ""
+        who = name_deciders(shown) or "unknown"
+        yield f"  access    since {shown.since or 'before the first sync'}, by {who}{rule}{outside}"
     if shown.until:
-        yield f"  until     {shown.until}"
+        by_rule = f", rule {shown.until_rule}" if shown.until_rule and "/" in shown.until_rule else ""
+        yield f"  until     {shown.until}{by_rule}{f', on {shown.until_row}' if shown.until_row else ''}"
     if shown.form:
-        yield f"  form      {shown.form[:12]}"
+        yield f"  form      {shown.form[:12]}{f', prompt {shown.prompt[:12]}' if shown.prompt else ''}"
     yield "  history"
     yield from history_lines(shown.history)
 

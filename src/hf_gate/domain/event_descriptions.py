@@ -69,7 +69,7 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: 
             why = f"{event.person} was erased" if event.person else "its retention period is over"
             return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
         case e.GrantDated():
-            return _describe_end(event, format_time)
+            return _describe_end(event, private, format_time)
         case e.RenewalBlocked():
             return "access is not to be renewed" if event.is_blocked else "access may be renewed again"
         case e.GrantNoticed():
@@ -85,12 +85,20 @@ def _format_time(at: int) -> str:
     return f"{from_ms(at):%Y-%m-%d %H:%M} UTC"
 
 
-def _describe_end(event: e.GrantDated, format_time: Callable[[int], str]) -> str:
-    cause = f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
+def _describe_end(event: e.GrantDated, private: e.Private | None, format_time: Callable[[int], str]) -> str:
+    rows = describe_agreements(rows_of_end(event, private))
+    cause = f", on {rows}" if rows else ""
+    cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
         return f"access ends {format_time(min(ends))}, then {event.at_end}{cause}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
+
+
+def rows_of_end(event: e.GrantDated, private: e.Private | None) -> Mapping[str, Mapping[str, str]]:
+    """Return the rows on which an end rests, by table. If the personal data was deleted, only signed rows are known."""
+    kept = (private or {}).get("rows")
+    return kept if isinstance(kept, Mapping) else {name: {"row": row} for name, row in event.agreements.items()}
 
 
 _END_CAUSES: Final = {

@@ -18,7 +18,7 @@ import msgspec
 from .hand_terms import HandTerms
 
 Private: TypeAlias = Mapping[str, Any]
-"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`."""
+"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`, `rows`."""
 
 
 class EventKind(StrEnum):
@@ -168,6 +168,8 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
     lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
     cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside; None: set with the acceptance, or by hand
+    lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
+    agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
 
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_NOTICED.value):
@@ -331,11 +333,12 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
 
 
 class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
-    """A full sync ended. Recorded when `complete`, the counts or the form change, and once a day."""
+    """A full sync ended. Recorded when `complete`, the counts, the form or the prompt change, and once a day."""
 
     complete: bool  # proved complete
     counts: Mapping[str, int] = {}
     form: str | None = None  # the fingerprint of the gate form: "" without fields, None if it was never read
+    prompt: str | None = None  # the fingerprint of the prompt: "" without one, None if it was never read
 
 
 class PrivatePartsDeleted(

@@ -98,8 +98,19 @@ def parse_gate_form(card_text: str) -> GateForm:
 
 def fingerprint(fields: Sequence[Field]) -> str:
     """Return the SHA-256 (hex) of the fields' [label, type, [option values]], encoded as JSON in UTF-8 without spaces."""
+    return digest_gate_text(encode_fields(fields))
+
+
+def encode_fields(fields: Sequence[Field]) -> str:
+    """Return the text of which `fingerprint` is the digest."""
     rows = [[item.label, item.type, [option.value for option in item.options]] for item in fields]
-    return _sha256(json.dumps(rows, ensure_ascii=False, separators=(",", ":")))
+    return json.dumps(rows, ensure_ascii=False, separators=(",", ":"))
+
+
+def list_gate_texts(form: GateForm) -> list[tuple[str, str]]:
+    """Return the texts of a gate that have a digest, with their kinds: the prompt and the form."""
+    prompt = [("prompt", form.prompt)] if form.prompt is not None else []
+    return [*prompt, ("form", encode_fields(form.fields))] if form.fields else [*prompt]
 
 
 def collapse_whitespace(text: str) -> str:
@@ -151,7 +162,7 @@ class _GateFormParser(Struct):
             button=self._parse_text("extra_gated_button_content"),
             eu_disallowed=self._parse_flag("extra_gated_eu_disallowed"),
             fingerprint=fingerprint(fields) if fields else None,
-            prompt_fingerprint=None if prompt is None else _sha256(prompt),
+            prompt_fingerprint=None if prompt is None else digest_gate_text(prompt),
             written_as=self.written_as,
         )
 
@@ -383,5 +394,6 @@ def _sort_by_place(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda each: (each.line, each.column)))
 
 
-def _sha256(text: str) -> str:
+def digest_gate_text(text: str) -> str:
+    """Return the SHA-256 (hex) of a prompt or of encoded fields."""
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()

@@ -10,8 +10,8 @@ import msgspec
 from .activity import Activity
 from .erasure import ErasedRequest
 from .evaluations import StoredEvaluation
-from .events import AnyEvent, ChangeStarted, LedgerEntry, Private, RequestSeen, SyncEnded
-from .grant_origin import GrantOrigin
+from .events import AnyEvent, ApprovalMissing, ChangeStarted, LedgerEntry, Private, RequestSeen, SyncEnded
+from .grant_origin import DatedEvent, GrantOrigin
 from .hand_terms import HandTerms
 from .ids import Repo, name_person
 from .ledger import LedgerLink
@@ -136,7 +136,8 @@ class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
 class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor.
 
-    `started` is the last change that was sent; `versions` are of the lists and tables that the last verdict used.
+    `started` is the last change that was sent; `versions` are of the lists and tables that the last verdict used. `missing`,
+    `dated` and `signed` are as in `PastState`.
     """
 
     seq: int
@@ -144,6 +145,9 @@ class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     grant: GrantOrigin | None
     started: ChangeStarted | None = None
     versions: Mapping[str, str] = {}
+    missing: ApprovalMissing | None = None
+    dated: DatedEvent | None = None
+    signed: DatedEvent | None = None
 
 
 class PersonDecision(msgspec.Struct, frozen=True, kw_only=True, gc=False):

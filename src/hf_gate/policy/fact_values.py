@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -46,6 +46,15 @@ class ProfileFact(Struct, frozen=True):
     note: str = ""
 
 
+class RowEvidence(Protocol):
+    """A row of a table: its digest, and what to keep of an agreement."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def evidence(self) -> Mapping[str, str] | None: ...
+
+
 class TableHit(Struct, frozen=True):
     """The result of a table lookup for one person. If `why` is set, it is unknown whether the person is listed."""
 
@@ -58,6 +67,7 @@ class TableHit(Struct, frozen=True):
     as_of: datetime | None = None
     evidence: Mapping[str, str] | None = None  # of an agreement: the row's digest, file_hash and version
     changes_at: datetime | None = None  # when a row of the person starts or expires next
+    listed_by: RowEvidence | None = None  # the row that counts; None if only its dates are kept
 
 
 class DecisionHistory(Struct, frozen=True):

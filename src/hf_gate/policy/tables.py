@@ -178,7 +178,14 @@ class Table:
             columns = None if self.outdated else best.columns  # the last good version keeps no other columns
             ends, evidence = (best.expires, best.evidence) if state == "valid" else (None, None)
             return TableHit(
-                state, best.expires, columns, source=self.source, as_of=self.as_of, evidence=evidence, changes_at=ends
+                state,
+                best.expires,
+                columns,
+                source=self.source,
+                as_of=self.as_of,
+                evidence=evidence,
+                changes_at=ends,
+                listed_by=None if self.outdated else best,
             )
         if self._departed is not None and self._matching_rows(person, address, bindings, self._departed)[0]:
             return self._unknown("the person is gone from the file, and the roster is add-only")

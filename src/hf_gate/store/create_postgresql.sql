@@ -56,6 +56,14 @@ CREATE TABLE evaluated_tables (
 	PRIMARY KEY (name)
 )
 ;;
+CREATE TABLE gate_texts (
+	digest TEXT NOT NULL,
+	kind TEXT NOT NULL,
+	text TEXT NOT NULL,
+	at BIGINT NOT NULL,
+	PRIMARY KEY (digest)
+)
+;;
 CREATE TABLE grant_terms (
 	digest TEXT NOT NULL,
 	document TEXT NOT NULL,

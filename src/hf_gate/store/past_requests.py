@@ -7,7 +7,18 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import POLICY_ACTOR, ChangeSettled, EventKind, StatusMoved, SyncEnded, VerdictReached, decode_event
+from ..domain.event_descriptions import rows_of_end
+from ..domain.events import (
+    POLICY_ACTOR,
+    AnyEvent,
+    ChangeSettled,
+    EventKind,
+    GrantDated,
+    StatusMoved,
+    SyncEnded,
+    VerdictReached,
+    decode_event,
+)
 from ..domain.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -24,6 +35,7 @@ from .store import Store
 _PAGE: Final = 1000  # requests that are folded together
 _ENTRIES: Final = 5000  # entries that one statement returns
 _FIRST_SEEN: Final = EventKind.REQUEST_SEEN.value
+_APPROVERS: Final = 2  # a rule asks for at most two people
 
 
 # ---- moments ---------------------------------------------------------------------------------------------------------
@@ -153,6 +165,9 @@ def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]
             grant=past.grant,
             started=past.started,
             versions=past.versions,
+            missing=past.missing,
+            dated=past.dated,
+            signed=past.signed,
         )
         for ident, past in known.items()
     }  # fmt: skip
@@ -185,17 +200,42 @@ def read_granter(store: Store, entry: int) -> str | None:
     return user if isinstance(user, str) else None
 
 
-def read_agreements(store: Store, grant: GrantOrigin) -> Mapping[str, Mapping[str, str]]:
-    """Return the signed rows on which a grant rested, by table: their digest, `file_hash` and `version`."""
-    if grant.verdict_entry is None:
+def read_approvers(store: Store, grant: GrantOrigin) -> list[str]:
+    """Return who approved a request before it was accepted, and that counted: at most two, the first one first.
+
+    An approval of another version of the request did not count. The version is known until the personal data is deleted.
+    """
+    private = _read_private(store, [one.entry for one in grant.approvals]) if grant.approvals else {}
+    versions = [private.get(one.entry, {}).get("version") for one in grant.approvals]
+    same = [one.actor for one, version in zip(grant.approvals, versions, strict=True) if version == versions[-1]]
+    return same[-_APPROVERS:]
+
+
+def read_end_rows(store: Store, dated: DatedEvent) -> Mapping[str, Mapping[str, str]]:
+    """Return the rows on which an end rests, by table: their digest, and `file_hash` and `version` of an agreement."""
+    event = dated.event
+    if not isinstance(event, GrantDated) or not event.lists:
         return {}
-    private = _read_private(store, [grant.verdict_entry]).get(grant.verdict_entry, {})
-    found = private.get("agreements")
+    return rows_of_end(event, _read_private(store, [dated.entry]).get(dated.entry))
+
+
+def read_agreements(store: Store, past: PastRequest) -> Mapping[str, Mapping[str, str]]:
+    """Return the signed rows on which an access rests, by table: their digest, `file_hash` and `version`.
+
+    They are those of the last end that rests on tables, else those of the verdict before the acceptance. If an entry only says
+    that a date in a table has moved, they are not known.
+    """
+    if past.grant is None:
+        return {}
+    if past.signed is not None:
+        return _signed_rows(past.signed.event, _read_private(store, [past.signed.entry]).get(past.signed.entry))
+    entry = past.grant.verdict_entry
+    found = {} if entry is None else _read_private(store, [entry]).get(entry, {}).get("agreements")
     return found if isinstance(found, Mapping) else {}
 
 
 def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, Mapping[str, Mapping[str, str]]]:
-    """Return the signed rows that the last verdict on each request names, by request and table.
+    """Return the signed rows on which each request rests now: those of its last verdict, or of a later end.
 
     If the personal data was deleted, only the digest of the row is left.
     """
@@ -204,19 +244,27 @@ def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, 
     among, value = store.reads.in_clause(list(requests))
     sql = (
         "SELECT l.request_id, l.id, l.body FROM ledger l JOIN (SELECT max(id) AS last FROM ledger"
-        f" WHERE request_id {among} AND kind = ? GROUP BY request_id) v ON v.last = l.id"
+        f" WHERE request_id {among} AND (kind = ? OR (kind = ? AND {_RESTS_ON_TABLES})) GROUP BY request_id) v"
+        " ON v.last = l.id"
     )
-    named: dict[int, tuple[int, Mapping[str, str]]] = {}
-    for request, entry, body in store.reads.rows(sql, (value, EventKind.VERDICT_REACHED.value)):
-        event = decode_event(body.encode())
-        if isinstance(event, VerdictReached) and event.agreements:
-            named[request] = entry, event.agreements
-    private = _read_private(store, [entry for entry, _ in named.values()]) if named else {}
-    found: dict[int, Mapping[str, Mapping[str, str]]] = {}
-    for request, (entry, rows) in named.items():
-        full = private.get(entry, {}).get("agreements")
-        found[request] = full if isinstance(full, Mapping) else {name: {"row": row} for name, row in rows.items()}
-    return found
+    kinds = EventKind.VERDICT_REACHED.value, EventKind.GRANT_DATED.value
+    rows = store.reads.rows(sql, (value, *kinds))
+    named = {request: (entry, decode_event(body.encode())) for request, entry, body in rows}
+    signed = {request: each for request, each in named.items() if getattr(each[1], "agreements", None)}
+    private = _read_private(store, [entry for entry, _ in signed.values()]) if signed else {}
+    return {request: _signed_rows(event, private.get(entry)) for request, (entry, event) in signed.items()}
+
+
+_RESTS_ON_TABLES: Final = """(body LIKE '%"lists":%' OR body LIKE '%"cause":"fact"%')"""
+
+
+def _signed_rows(event: AnyEvent, private: Mapping[str, object] | None) -> Mapping[str, Mapping[str, str]]:
+    if isinstance(event, GrantDated):
+        return {name: row for name, row in rows_of_end(event, private).items() if name in event.agreements}
+    full = (private or {}).get("agreements")
+    if isinstance(full, Mapping):
+        return full
+    return {name: {"row": row} for name, row in event.agreements.items()} if isinstance(event, VerdictReached) else {}
 
 
 def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment) -> tuple[set[int], dict[int, int]]:

@@ -27,4 +27,4 @@ class Revisions(Struct, frozen=True):
         return revision < self.names[0]
 
 
-REVISIONS: Final = Revisions(("0018",), Path(__file__).parent / "migrations")
+REVISIONS: Final = Revisions(("0018", "0019"), Path(__file__).parent / "migrations")

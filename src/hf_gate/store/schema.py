@@ -263,6 +263,15 @@ profiles = Table(
     integer_column("at"),
 )
 
+gate_texts = Table(  # what the gates asked, for the fingerprints that the ledger names
+    "gate_texts",
+    metadata,
+    Column("digest", Text, primary_key=True),  # the SHA-256 of `text`
+    text_column("kind"),  # prompt, form
+    text_column("text"),  # the prompt, or the fields as JSON: label, type and option values of each
+    integer_column("at"),  # when a sync first read it
+)
+
 bindings = Table(
     "bindings",
     metadata,

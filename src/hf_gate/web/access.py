@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.responses import Response
 
 from ..application.as_of import PastView, parse_moment, read_access_page, read_past_view
-from ..application.past_records import AccessRecord
+from ..application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
 from ..domain.ids import Repo
 from ..errors import UsageError
 from .exports import export_response
@@ -51,6 +51,9 @@ def page(context: RequestContext) -> Response:
         files={} if view is None else {kind: _href(f"/access.{kind}", repo, as_of) for kind in ("csv", "json")},
         sentences=[] if view is None else list(view.describe()),
         problem=problem,
+        name_deciders=name_deciders,
+        name_rule=name_rule,
+        describe_outside=describe_outside,
     )
 
 

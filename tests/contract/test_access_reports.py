@@ -1,0 +1,185 @@
+"""The report of access names everybody who approved, the rule, what the end rests on, and who was accepted elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application import setting_keys
+from hf_gate.application.as_of import read_past_view
+from hf_gate.application.grant_records import pair_with_grants
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
+from hf_gate.domain import events as e
+from hf_gate.domain.event_descriptions import describe_event
+from hf_gate.domain.rows import entry_about
+from hf_gate.domain.timestamps import from_ms
+from tests.torture.near import Near
+from tests.torture.scene import Scene
+
+from .ends_kit import OTHERS, SIGNED, EndsScene, policy
+from .test_approvals import DOUBLE, OWNER, alarms, author, decide, member, use
+from .test_approvals import scene as two_people
+
+__all__ = ["two_people"]
+FILE = "9f" * 32
+
+
+def access(scene: Scene, at: datetime | None = None) -> dict[str | None, AccessRecord]:
+    """The report now, or as of a moment."""
+    moment = datetime.fromtimestamp(scene.near.time.now(), UTC) if at is None else at
+    return {row.user: row for row in read_past_view(scene.store, scene.repos[:1], moment).access()}
+
+
+# ---- who gave it -----------------------------------------------------------------------------------------------------
+
+
+def test_both_approvers_and_their_rule_are_named(two_people: Scene) -> None:
+    scene = two_people
+    scene.turn()
+    decide(scene, author(member(scene, "mia")), actor="mia")
+    decide(scene, OWNER, actor="owner")
+    row = access(scene)["ada"]
+    assert (row.by, row.approvers, row.policy, row.rule) == ("owner", ["mia", "owner"], "wishes", "welcome")
+    assert (row.is_outside, row.missing_approvals, describe_outside(row)) == (False, 0, "")
+    assert (name_deciders(row), name_rule(row)) == ("mia, owner", "welcome")
+
+
+def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Scene) -> None:
+    scene = two_people
+    decide(scene, author(member(scene, "mia")), actor="mia")
+    scene.near.faults(["fail_before:status=503:on=batch|handle"])
+    decide(scene, OWNER, actor="owner")
+    scene.near.faults([])
+    scene.turn()
+    row = access(scene)["ada"]
+    assert (row.approvers, row.rule) == (["mia", "owner"], "welcome")
+    assert (row.by or "").startswith("policy:wishes@")
+    assert name_deciders(row) == f"{row.by}, mia, owner"
+
+
+def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: Scene) -> None:
+    scene, row = two_people, two_people.row("ada")
+    decide(scene, author(member(scene, "mia")), actor="mia")
+    events = [e.decode_event(one.link.body) for one in scene.store.entries(request=row.id)]
+    given = next(event for event in events if isinstance(event, e.ApprovalGiven))
+    stale = e.ApprovalGiven(account="id-kim", need=given.need)
+    with scene.store.writing() as write:
+        write.append(row.repo, [entry_about(row, stale, "kim", 1, {"version": "0" * 16})])
+    decide(scene, OWNER, actor="owner")
+    assert access(scene)["ada"].approvers == ["mia", "owner"]
+
+
+def test_one_person_who_accepts_alone_is_the_only_approver(two_people: Scene) -> None:
+    scene = two_people
+    use(scene, DOUBLE.replace("    reviewers: 2\n", ""))
+    decide(scene, OWNER, actor="owner")
+    row = access(scene)["ada"]
+    assert (row.approvers, row.rule, name_deciders(row), name_rule(row)) == (["owner"], None, "owner", None)
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: Scene, given: int) -> None:
+    scene = two_people
+    alarms(scene)
+    if given:
+        decide(scene, author(member(scene, "mia")), actor="mia")
+    scene.decide("ada", "accepted")
+    scene.sync()
+    before = datetime.fromtimestamp(scene.near.time.now(), UTC)
+    scene.near.time.advance(60)
+    assert alarms(scene) == [("ada", given, 2)]
+    row = access(scene)["ada"]
+    assert (row.is_outside, row.missing_approvals, row.approvers) == (True, 2 - given, ["mia"] * given)
+    missing = "1 approval" if given else "2 approvals"
+    assert describe_outside(row) == f"accepted outside hf-gate, {missing} missing"
+    earlier = access(scene, before)["ada"]
+    assert (earlier.is_outside, earlier.missing_approvals) == (True, 0), "the alarm came later"
+
+
+# ---- what the end rests on -------------------------------------------------------------------------------------------
+
+
+class AgreementScene(EndsScene):
+    """A scene whose table has signed rows."""
+
+    def sign(self, day: str, version: str, name: str = "ada") -> None:
+        others = [f"{n:024x},2099-12-31,," for n in range(OTHERS)]
+        rows = [f"{self.id_of(name)},{day},{FILE},{version}", *others]
+        table = self.folder / "tables" / "dua.csv"
+        table.parent.mkdir(exist_ok=True)
+        table.write_text("\n".join(["user_id,expires,file_hash,version", *rows]) + "\n")
+        self.load()
+
+
+@pytest.fixture
+def renewed(tmp_path: Path) -> Iterator[tuple[AgreementScene, datetime]]:
+    """Somebody who was accepted under DUA-1 and signed DUA-2 later, and a moment between."""
+    scene = AgreementScene(tmp_path, Near(repos=1))
+    with scene.store.writing() as write:
+        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+    year = scene.now.year
+    scene.sign(f"{year + 1}-06-30", "DUA-1")
+    scene.set_policy(policy(SIGNED))
+    scene.ask(["ada"])
+    scene.turn()
+    between = scene.now
+    scene.wait(1)
+    scene.sign(f"{year + 2}-06-30", "DUA-2")
+    scene.turn()
+    yield scene, between
+    scene.close()
+
+
+def test_after_a_renewal_the_report_names_the_row_and_its_version_with_its_date(
+    renewed: tuple[AgreementScene, datetime],
+) -> None:
+    scene, between = renewed
+    first, second = access(scene, between)["ada"], access(scene)["ada"]
+    assert ("DUA-1" in (first.agreement or ""), (first.until or "")[:4]) == (True, str(between.year + 1))
+    assert ("DUA-2" in (second.agreement or ""), (second.until or "")[:4]) == (True, str(between.year + 2))
+    assert "DUA-1" not in (second.agreement or "")
+    table = scene.bundle.tables["dua"]
+    row = next(row for row in table.rows if row.user_id == scene.id_of("ada"))
+    assert second.until_row == f"dua row {row.digest}, version DUA-2, file_hash {FILE}, table {table.digest[:8]}"
+    assert second.until_rule == "wishes/signed"
+    ((_, grant),) = pair_with_grants(scene.store, [scene.row("ada")])
+    assert grant is not None
+    assert grant.agreement == second.agreement
+    assert verify_ledger(scene.store, with_tables=True).broken == []
+
+
+def test_the_entry_that_dates_a_grant_names_row_and_table_without_personal_data(
+    renewed: tuple[AgreementScene, datetime],
+) -> None:
+    scene, _ = renewed
+    entries = scene.store.entries(request=scene.row("ada").id, limit=100)
+    newest = next(one for one in entries if one.link.kind == e.EventKind.GRANT_DATED)
+    event = e.decode_event(newest.link.body)
+    assert isinstance(event, e.GrantDated)
+    table = scene.bundle.tables["dua"]
+    assert (event.rule, event.lists) == ("wishes/signed", {"table:dua": table.digest[:8]})
+    assert list(event.agreements) == ["dua"]
+    for personal in (scene.id_of("ada"), "ada", "DUA-2", FILE):
+        assert personal.encode() not in newest.link.body.replace(b"table:dua", b"")
+    assert "on dua row" in describe_event(event, newest.private)
+    assert "DUA-2" in describe_event(event, newest.private)
+
+
+def test_an_earlier_release_that_moved_a_date_names_no_agreement(renewed: tuple[AgreementScene, datetime]) -> None:
+    """Its entries do not say on which row the date rests, and the row of the acceptance had another date."""
+    scene, _ = renewed
+    row, at = scene.row("ada"), round(scene.now.timestamp() * 1000)
+    assert row.state.until is not None
+    moved = e.GrantDated(until=row.state.until + 86_400_000, rule="wishes/signed", terms=row.state.terms, cause="fact")
+    with scene.store.writing() as write:
+        write.append(row.repo, [e.LedgerEntry(event=moved, at=at, actor="policy", request=row.id)])
+    found = access(scene, from_ms(at))["ada"]
+    assert (found.agreement, found.until_row) == (None, None)
+    ((_, grant),) = pair_with_grants(scene.store, [scene.row("ada")])
+    assert grant is not None
+    assert grant.agreement is None
