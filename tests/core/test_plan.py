@@ -250,6 +250,18 @@ def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
     assert any(line.endswith(": university address") for line in lines), "an example says in words why"
 
 
+def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
+    changes = [*(change(n) for n in range(110)), *(change(n, after="reset", reason="No.") for n in range(110, 131))]
+    plan = make_plan(
+        changes, policy_digest="p", endpoint="http://h", now=NOW, summary={},
+        guards=guards.guard_report(changes, 100, 0),
+    )  # fmt: skip
+    lines = list(render.render_plan(plan))
+    assert lines[-1] == "Plan: 131 changes (110 to accept, 21 to reset)."
+    (limits,) = [line for line in lines if line.startswith("Limits")]
+    assert "accept 110 (above 50: to confirm, type 131)" in limits
+
+
 def test_the_validity_is_shown_in_hours_then_minutes() -> None:
     plan = plan_of([])
     assert render.format_validity(plan, NOW).endswith("valid 24h")

@@ -61,6 +61,18 @@ def test_a_turn_says_what_was_done_by_which_rule(console: Console) -> None:
     )
 
 
+def test_a_plan_without_changes_has_nothing_to_apply(console: Console) -> None:
+    assert console.run("run", "--once").code == 0
+    assert console.run("plan", "--out", "empty.json").code == 0
+    runs = console.run("runs", "ls", "--json").json
+    for _ in range(2):
+        ended = console.run("apply", "empty.json")
+        assert (ended.code, ended.out) == (0, "This plan has no changes: nothing to apply.\n"), ended.err
+    document = console.run("apply", "empty.json", "--json").json
+    assert (document["run"], document["planned"], document["outcomes"]) == (None, 0, [])
+    assert console.run("runs", "ls", "--json").json == runs, "no run is made of nothing"
+
+
 def test_a_turn_tells_scripts_the_same(console: Console) -> None:
     assert console.run("run", "--once", "--json").json["done"] == [
         {"verb": "accept", "policy": "voices", "rule": "all", "count": 1},

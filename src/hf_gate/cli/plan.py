@@ -18,7 +18,7 @@ from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
 from ..private_files import write_private_file
 from .confirmation import authorize_run, confirm_plan, resume_run
-from .execution import execute_run, print_run
+from .execution import execute_run, outcomes_document, print_run
 from .framework import command, full_evaluation_option
 from .output import clock_advice, format_duration
 from .run import lateness_of
@@ -153,6 +153,9 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     from ..plan.model import decode_plan
 
     made = decode_plan(_read_plan_file(file), str(file))
+    if not made.changes:
+        run.out.document(outcomes_document((), 0, None), lambda: ["This plan has no changes: nothing to apply."])
+        return 0
     workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
     store = workspace.store
     known = store.run_of_plan(made.digest)

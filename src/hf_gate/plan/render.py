@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
-from ..domain.display_text import make_visible
+from ..domain.display_text import make_visible, pluralize
 from ..domain.timestamps import from_ms
 from ..policy.model import Policy
 from .model import END_EXPRESSION, ENDS_HELD, ENDS_UNDECIDED, Change, ChangeReason, GuardResult, Plan
@@ -59,7 +59,7 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     yield from _render_rules(plan, policies)
     yield from _render_examples(plan)
     yield from render_shadow_actions(plan)
-    limits = [_format_guard(guard) for guard in plan.guards if guard.value]
+    limits = [_format_guard(guard, len(plan.changes)) for guard in plan.guards if guard.value]
     if plan.changes and limits:
         yield "Limits     " + " · ".join(limits)
     yield _summary_line(plan, calls)
@@ -147,10 +147,10 @@ def describe_end(one: ChangeReason) -> str | None:
     return f"access ended{day}{ago}{why}"
 
 
-def _format_guard(guard: GuardResult) -> str:
+def _format_guard(guard: GuardResult, total: int) -> str:
     if guard.name == "protected":
         return f"protected users left out {guard.value:,}"
-    typed = "" if guard.ok else f" (above {guard.limit:,}: type the number to confirm)"
+    typed = "" if guard.ok else f" (above {guard.limit:,}: to confirm, type {total})"
     return f"{guard.name} {guard.value:,}{typed}"
 
 
@@ -172,6 +172,8 @@ def _summary_line(plan: Plan, calls: int | None) -> str:
     parts = summarize_changes(plan.changes)
     if not parts:
         return "Plan: no changes."
+    if ", " in parts:
+        parts = f"{pluralize(len(plan.changes), 'change')} ({parts})"
     return f"Plan: {parts}." + (f"  About {calls:,} {'call' if calls == 1 else 'calls'}." if calls is not None else "")
 
 
