@@ -199,9 +199,14 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 def store_url(settings: Settings, location: WorkspaceLocation) -> str:
     """Return the URL of the store: as in hf-gate.yaml, relative to its folder, or without a workspace one file for each Hub."""
     if location.folder is None:
-        return f"sqlite:///{settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))}"
+        return f"sqlite:///{own_store_path(settings)}"
     scheme, mark, path = location.config.store.partition("sqlite:///")
     return f"{scheme}{mark}{location.folder / Path(path).expanduser()}" if mark else location.config.store
+
+
+def own_store_path(settings: Settings) -> Path:
+    """Return the file of this user's store for one Hub, which commands use outside workspaces."""
+    return settings.paths.stores / _store_name(endpoint_of(settings), _probe_limit(settings))
 
 
 def store_wait(settings: Settings) -> float:

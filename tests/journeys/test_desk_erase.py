@@ -279,3 +279,14 @@ def test_an_erased_request_gets_no_access_that_should_end(scene: Scene) -> None:
     assert "personal data was erased" in alone.out + alone.err
     assert status_of(scene.hub, QUOKKA) == "pending"
     assert scene.traces() == []
+
+
+def test_an_export_that_was_written_elsewhere_is_named(
+    fresh: LocalHub, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, apart = tmp_path_factory.mktemp("eeg"), tmp_path_factory.mktemp("apart")
+    monkeypatch.chdir(folder)
+    scene = Scene(fresh, folder, None)
+    assert scene.run("store", "export", str(apart / "all")).code == 0
+    planned = scene.run("person", "erase", QUOKKA, "--dry-run", "--json").json
+    assert str(apart / "all" / "requests.jsonl") in {place["file"] for place in planned["places"]}

@@ -145,6 +145,21 @@ def test_an_export_holds_everything_and_proves_its_ledger(console: Console, plac
     assert {mode(path) for path in (out, *out.rglob("*")) if path.is_dir()} == {0o700}
 
 
+def test_an_export_holds_the_tables_of_policies_and_names_what_it_leaves_out(console: Console, place: Path) -> None:
+    (place / "partners.csv").write_text("email\nada@example.org\n")
+    (place / "large.csv").write_text("email\n" + "x@example.org\n" * 400_000)
+    policy = place / "policies" / "starter.yaml"
+    tables = "tables: {partners: {file: partners.csv, key: email}, large: {file: large.csv, key: email}}\n"
+    policy.write_text(policy.read_text() + tables)
+    assert console.run("store", "backup", "copy.sqlite").code == 0
+    assert console.run("plan", "--out", "later.json").code == 0
+    ended = console.run("store", "export", "out", "--json")
+    jsonschema.validate(ended.json, SCHEMAS["store-export"])
+    assert (place / "out" / "workspace" / "partners.csv").read_text() == "email\nada@example.org\n"
+    assert set(ended.json["left_out"]) == {str(place / name) for name in ("large.csv", "copy.sqlite", "later.json")}
+    assert f"Not in the export: {place / 'large.csv'}" in console.run("store", "export", "again").out
+
+
 def test_an_export_does_not_tell_the_private_host_name_of_the_desk(console: Console, place: Path) -> None:
     with database(place / "desk.db") as db:
         (endpoint,) = db.execute("SELECT value FROM about WHERE key = 'endpoint'").fetchone()

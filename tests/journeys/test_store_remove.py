@@ -50,6 +50,41 @@ def test_a_workspace_keeps_its_owners_files_and_loses_ours(console: Console, pla
     assert own_files(Path.home()) == []
 
 
+def test_a_removal_names_every_file_that_hf_gate_wrote_and_leaves(console: Console, place: Path) -> None:
+    apart = place.parent / "apart"
+    apart.mkdir()
+    (place / "roster").mkdir()
+    (place / "roster" / "partners.csv").write_text("email\nada@example.org\n")
+    policy = place / "policies" / "starter.yaml"
+    policy.write_text(policy.read_text() + "tables: {partners: {file: roster/partners.csv, key: email}}\n")
+    words = (
+        ["store", "backup", str(apart / "copy.db")], ["store", "export", str(apart / "all")],
+        ["plan", "--out", str(apart / "later.json")], ["undo", "--out", str(apart / "back.json")],
+        ["audit", "export", "--out", str(apart / "ledger.jsonl")], ["audit", "checkpoint", "--out", "heads.json"],
+    )  # fmt: skip
+    for each in words:
+        ended = console.run(*each)
+        assert ended.code == 0, ended.err
+    (apart / "ledger.jsonl").unlink()
+    stays = console.run("store", "remove", "--yes", "--name", "eeg", "--json").json["stays"]
+    written = {apart / name for name in ("copy.db", "all", "later.json", "back.json")} | {place / "heads.json"}
+    assert {str(path) for path in (*written, place / "roster" / "partners.csv")} <= set(stays)
+    assert str(apart / "ledger.jsonl") not in stays, "it is no longer there"
+
+
+def test_a_removal_in_a_workspace_names_the_own_store_of_the_same_hub(
+    console: Console, place: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    assert console.run("accept", f"bob@{MODEL}").code == 0
+    (own,) = Path.home().rglob("stores/*.db")
+    monkeypatch.chdir(place)
+    assert str(own) in console.run("store", "export", "out", "--json").json["left_out"]
+    ended = console.run("store", "remove", "--yes", "--name", "eeg")
+    assert f"Kept, your store of this Hub outside workspaces: {own}" in ended.out
+    assert own.exists()
+
+
 @pytest.mark.parametrize("flags", [[], ["--yes"], ["--yes", "--name", "another"], ["--name", "eeg"]])
 def test_nothing_is_removed_unless_it_was_named(console: Console, place: Path, flags: list[str]) -> None:
     ended = console.run("store", "remove", *flags)

@@ -11,7 +11,7 @@ from ..domain.display_text import join_words, pluralize
 from ..domain.rows import PersonRow
 from ..domain.timestamps import to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
-from ..store.copies import erase_in_copies, find_copies
+from ..store.copies import erase_in_copies, find_copies, find_written_files
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record
 from ..store.erasure_repetition import repeat_erasures
@@ -76,6 +76,7 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
     everybody = [person.id, *others]
     names = {name for ident in everybody for name in read_full_identity(db, ident).pattern.names}
     copies = [] if path is None else find_copies(path)
+    written = [] if path is None else find_written_files(path)
     own = [*copies, *([] if path is None else files_of(path))]
     if workspace.store.erasures is not None:
         own.append(workspace.store.erasures)
@@ -86,7 +87,7 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
         obstacles=_join_obstacles([find_obstacles(db, ident) for ident in everybody]),
         others=others,
         copies=copies,
-        places=find_places(workspace.location.folder, owned, own, names),
+        places=find_places(workspace.location.folder, [*owned, *written], own, names),
         member=_find_member(workspace, person),
     )
 

@@ -23,7 +23,7 @@ _SKIPPED: Final = frozenset({".git", ".venv", "node_modules", "__pycache__"})
 def find_places(
     folder: Path | None, named: Iterable[Path], own: Collection[Path], names: Iterable[str]
 ) -> list[PlaceRecord]:
-    """Return the places below a folder, and in the named files, that contain one of these names.
+    """Return the places below a folder, and in the named files and folders, that contain one of these names.
 
     `own` are files that hf-gate writes itself. A file that was not searched is listed with the reason.
     """
@@ -31,7 +31,8 @@ def find_places(
     if words is None:
         return []
     skipped = {path.resolve() for path in own}
-    files = dict.fromkeys(path.resolve() for path in (*named, *_iterate_files(folder)))
+    listed = [path for one in named for path in (_iterate_files(one) if one.is_dir() else [one])]
+    files = dict.fromkeys(path.resolve() for path in (*listed, *_iterate_files(folder)))
     return [place for path in files if path not in skipped for place in _search(path, words)]
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from ..errors import UsageError
+from ..policy.model import TableSpec
+from ..sources.workspace_folder import read_folder
 from .workspace import CONFIG_FILE, WorkspaceLocation
 
 
@@ -13,5 +17,18 @@ def list_owner_files(location: WorkspaceLocation) -> list[Path]:
     if folder is None:
         return []
     found = [folder / CONFIG_FILE, *(path for glob in location.config.policies for path in sorted(folder.glob(glob)))]
-    found += [folder / table.file for table in location.config.tables if table.file]
+    found += [folder / spec.file for spec in _read_table_specs(location) if spec.file]
     return [path for path in dict.fromkeys(found) if path.is_file()]
+
+
+def _read_table_specs(location: WorkspaceLocation) -> Iterator[TableSpec]:
+    """Yield the tables of the workspace, and those of its policies as far as these can be read."""
+    yield from location.config.tables
+    if location.folder is None:
+        return
+    try:
+        files = read_folder(location.folder).files
+    except UsageError:
+        return
+    for parsed in files.values():
+        yield from parsed.policy.tables if parsed.policy is not None else ()

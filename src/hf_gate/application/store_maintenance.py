@@ -17,6 +17,7 @@ from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
 from ..store.backups import Restore, disarm, restore, write_backup
+from ..store.copies import find_written_files, record_file
 from ..store.export import StoreReader, write_folder
 from ..store.index_repair import repair_search_index
 from ..store.removal import (
@@ -130,8 +131,8 @@ Not exported: sessions, sign-in links, and counts that follow from the files abo
 
 
 __all__ = [
-    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "find_mode_faults", "name_of_server_store",
-    "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "repair_search_index", "restore_backup", "this_process",
+    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "find_mode_faults", "find_written_files",
+    "name_of_server_store", "record_file", "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "repair_search_index", "restore_backup", "this_process",
     "write_backup",
 ]  # fmt: skip
 

@@ -33,7 +33,7 @@ from ..private_files import open_private_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, safe_lines
 from .targets import parse_person_or_repo
-from .workspace import open_workspace
+from .workspace import open_workspace, remember_file
 
 if TYPE_CHECKING:
     from ..application.ledger_verification import LedgerReport, SealedEntry
@@ -236,6 +236,8 @@ def audit_export(run: Run, *, target: str | None, with_personal: bool) -> int:
         for line in export_ledger(workspace.store, workspace.now(), personal=with_personal):
             write(line)
             count += 1
+    if target is not None:
+        remember_file(run, Path(target))
     personal = ", with personal data" if with_personal else ", without personal data"
     run.out.say(f"{pluralize(count, 'entry', 'entries')} written{personal}.", "dim")
     return 0
@@ -256,6 +258,7 @@ def audit_checkpoint(run: Run, *, target: str | None) -> int:
         run.out.document(doc, lambda: _head_lines(checkpoint), quiet=[checkpoint.digest])
         return 0
     write_private_file(Path(target), f"{json.dumps(doc, indent=1)}\n".encode())
+    remember_file(run, Path(target))
     run.out.say(f"Saved the heads of {pluralize(len(checkpoint.heads), 'chain')} to {target} and to the store.")
     return 0
 

@@ -26,6 +26,7 @@ from .workspace import (
     actor_of,
     open_for_runs,
     open_with_policies,
+    remember_file,
 )
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def plan(
     register_plan(workspace.store, made, workspace.clock.now())
     if path is not None:
         write_private_file(path, encode_plan(made))
+        remember_file(run, path)
     run.out.document(_document(made), lambda: _plan_lines(workspace, bundle, made, path))
     return CHANGES if detailed_exitcode and made.changes else 0
 

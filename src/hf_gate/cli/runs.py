@@ -19,7 +19,15 @@ from .confirmation import resume_run
 from .execution import describe_done, done_changes, execute_run, print_run
 from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
 from .output import FIRST_ROWS, Column
-from .workspace import actor_of, announce, load_policies_for, make_executor, open_for_runs, open_workspace
+from .workspace import (
+    actor_of,
+    announce,
+    load_policies_for,
+    make_executor,
+    open_for_runs,
+    open_workspace,
+    remember_file,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -247,6 +255,7 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
     closing = "Nothing was saved."
     if made.changes and path is not None:
         write_private_file(path, encode_plan(register_plan(workspace.store, made, workspace.clock.now())))
+        remember_file(run, path)
         closing = f"Saved {path}.  Next: hf-gate apply {path}"
     elif made.changes:
         again = repeat_command([ident])

@@ -290,7 +290,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         digest=_TEXT,
     ),
     "store-check": _document(store=_TEXT, ok=_BOOL, entries=_COUNT, findings=_array(_TEXT), repaired=_BOOL),
-    "store-export": _document(folder=_TEXT, files=_map(_COUNT)),
+    "store-export": _document(folder=_TEXT, files=_map(_COUNT), left_out=_array(_TEXT)),
     "store-backup": _document(store=_TEXT, file=_TEXT, bytes=_COUNT),
     "store-disarm": _document(store=_TEXT, repos=_array(_TEXT)),
     "store-restore": _document(store=_TEXT, file=_TEXT, replaced=_MAYBE, repos=_array(_TEXT)),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,10 +12,10 @@ import click
 
 from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize
-from ..errors import Guarded, StoreBusy, StoreDamaged, UsageError
+from ..errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder
 from .framework import CommandEntry, GateGroup, Run, command
-from .workspace import actor_of, local_user, open_workspace, waiting_notice
+from .workspace import actor_of, local_user, open_workspace, remember_file, waiting_notice
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace, WorkspaceLocation
@@ -154,29 +155,48 @@ def store_export(run: Run, *, folder: Path) -> int:
     """
     from ..application.store_maintenance import export_store
 
-    lines = export_store(open_store(run), folder, _owned_content(run.location))
-    doc = {"folder": str(folder.absolute()), "files": lines}
-    run.out.document(doc, lambda: _describe_export(folder, lines), quiet=[str(folder)])
+    path = store_path(run)
+    left_out = find_other_files(run, [] if path is None else [path])
+    owned = _owned_content(run.location, left_out)
+    lines = export_store(open_store(run), folder, owned)
+    remember_file(run, folder)
+    doc = {"folder": str(folder.absolute()), "files": lines, "left_out": [str(path) for path in left_out]}
+    run.out.document(doc, lambda: _describe_export(folder, lines, left_out), quiet=[str(folder)])
     return 0
 
 
-def _owned_content(location: WorkspaceLocation) -> dict[str, bytes]:
+def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
+    """Return the backups, exports and plans of these stores, and in a workspace the user's own store of the same Hub."""
+    from .. import bootstrap
+    from ..application.store_maintenance import find_written_files
+
+    found = [path for store in stores for path in find_written_files(store)]
+    if run.location.folder is not None:
+        with suppress(HfGateError):  # a local Hub that does not answer has no store to name
+            found += [path for path in [bootstrap.own_store_path(run.settings)] if path.is_file()]
+    return found
+
+
+def _owned_content(location: WorkspaceLocation, left_out: list[Path]) -> dict[str, bytes]:
+    """Return the owner's files by their names in the export; add the large ones to `left_out`."""
     found = {}
     for path in list_owner_files(location):
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)
         if len(content) > _MAX_BYTES:
-            raise UsageError(f"{path} is larger than {_MAX_BYTES >> 20} MiB.", hint="Copy it by hand.")
+            left_out.append(path)
+            continue
         inside = location.folder is not None and path.resolve().is_relative_to(location.folder.resolve())
         name = path.relative_to(location.folder).as_posix() if inside and location.folder else f"elsewhere/{path.name}"
         found[name if ".." not in name else f"elsewhere/{path.name}"] = content
     return found
 
 
-def _describe_export(folder: Path, lines: dict[str, int]) -> Iterator[str]:
+def _describe_export(folder: Path, lines: dict[str, int], left_out: list[Path]) -> Iterator[str]:
     for name, count in lines.items():
         if name.endswith(".jsonl") and count:
             yield f"{name:20} {pluralize(count, 'line')}"
+    yield from (f"Not in the export: {path}" for path in left_out)
     yield f"Written to {folder}. It contains personal data; only you can read it."
 
 

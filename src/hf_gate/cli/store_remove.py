@@ -14,7 +14,7 @@ from ..domain.display_text import pluralize, to_json
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..private_files import write_private_file
 from .framework import Run, command
-from .store import check_no_desk, open_store, store_path
+from .store import check_no_desk, find_other_files, open_store, store_path
 from .workspace import waiting_notice
 
 
@@ -56,14 +56,18 @@ def store_remove(
     check()
     _write_checkpoint(run, removal, checkpoint, asks=not yes)
     _confirm(run, removal, yes=yes, name=name)
+    written = find_other_files(run, removal.paths)  # before the list of them is removed
     removed = _remove(run, removal, check)
-    stays = _find_kept_files(run, removal)
+    stays = [path for path in (*_find_kept_files(run, removal), *written) if os.path.lexists(path)]
+    stays = list(dict.fromkeys(stays))
     doc = {
         "stores": [removal.url] if removal.url else [str(path) for path in removal.paths],
         "removed": [str(path) for path in removed],
         "stays": [str(path) for path in stays],
     }
-    run.out.document(doc, lambda: _describe_removal(removal, removed, stays), quiet=[str(path) for path in removed])
+    run.out.document(
+        doc, lambda: _describe_removal(run, removal, removed, stays), quiet=[str(path) for path in removed]
+    )
     return 0
 
 
@@ -190,11 +194,17 @@ def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
     return list(dict.fromkeys([*found, *([config] if config.is_file() else [])]))
 
 
-def _describe_removal(removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
+def _describe_removal(run: Run, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:
     if removal.url:
         yield f"Removed the tables of {removal.name}."
     yield from (f"Removed {path}" for path in removed)
     if not removed and not removal.url:
         yield "Nothing to remove."
-    yield from (f"Kept, because it is your file: {path}" for path in stays)
+    for path in stays:
+        what = (
+            "your store of this Hub outside workspaces"
+            if path.parent == run.settings.paths.stores
+            else "because it is your file"
+        )
+        yield f"Kept, {what}: {path}"
     yield "Nothing was changed on the Hub."

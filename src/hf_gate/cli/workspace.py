@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
@@ -101,6 +102,16 @@ def open_stored_workspace(run: Run) -> Workspace | None:
     from .. import bootstrap
 
     return open_workspace(run) if bootstrap.has_store(run.settings, run.location) else None
+
+
+def remember_file(run: Run, path: Path) -> None:
+    """Remember an export or a plan that was written, so that `store remove` can name it."""
+    from .. import bootstrap
+    from ..application.store_maintenance import file_of_store, record_file
+
+    store = file_of_store(bootstrap.store_url(run.settings, run.location))
+    if store is not None and store.is_file():
+        record_file(store, path)
 
 
 def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[Repo]:

@@ -1,4 +1,4 @@
-"""Remembers the backups of a store, and erases people in every copy that still exists."""
+"""Remembers the backups, exports and plans of a store, and erases people in every copy that still exists."""
 
 from __future__ import annotations
 
@@ -36,10 +36,21 @@ class CopyResult(NamedTuple):
 
 def record_copy(store: Path, target: Path) -> None:
     """Remember a backup, so that a later erasure covers it."""
+    _add_line(store, str(target.absolute()))
+
+
+def record_file(store: Path, target: Path) -> None:
+    """Remember an export or a plan, so that whoever removes the store learns of it."""
+    _add_line(store, {"file": str(target.absolute())})
+
+
+def _add_line(store: Path, entry: object) -> None:
+    if entry in _read_list(store):
+        return
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
     file = os.open(store.with_name(store.name + _LIST), flags, 0o600)
     try:
-        os.write(file, json.dumps(str(target.absolute())).encode() + b"\n")
+        os.write(file, json.dumps(entry).encode() + b"\n")
     finally:
         os.close(file)
 
@@ -55,16 +66,27 @@ def find_copies(store: Path) -> list[Path]:
     return list(dict.fromkeys([*own, *_iterate_backups(store)]))
 
 
-def _iterate_backups(store: Path) -> Iterator[Path]:
+def find_written_files(store: Path) -> list[Path]:
+    """Return the backups, exports and plans of a store that still exist where they were written."""
+    names = [one.get("file") if isinstance(one, dict) else one for one in _read_list(store)]
+    paths = dict.fromkeys(Path(name) for name in names if isinstance(name, str))
+    return [path for path in paths if os.path.lexists(path)]
+
+
+def _read_list(store: Path) -> list[object]:
     try:
         lines = store.with_name(store.name + _LIST).read_bytes().splitlines()
     except OSError:
-        return
+        return []
+    entries: list[object] = []
     for line in lines:
-        try:
-            name = json.loads(line)
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            entries.append(json.loads(line))
+    return entries
+
+
+def _iterate_backups(store: Path) -> Iterator[Path]:
+    for name in _read_list(store):
         if isinstance(name, str):
             yield Path(name)
             if os.path.lexists(name + PARTIAL):
