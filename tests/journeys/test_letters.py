@@ -111,9 +111,23 @@ def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, ma
     (failed,) = console.run("letters", "preview", "--json").json["problems"]
     line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate letters preview"
     assert line in console.run("status").out.splitlines()
+    stuck = console.run("status", "--check")
+    assert (stuck.code, "1 letter to applicants failed or has an unknown outcome. List: " in stuck.out) == (1, True)
     assert console.run("letters", "mark-sent", failed["id"]).out == "1 letter marked as sent.\n"
+    assert console.run("status", "--check").code == 0
     assert console.run("letters", "preview", "--json").json["problems"] == []
     assert console.run("status", "--json").json["undelivered"] == []
+
+
+def test_a_letter_that_bounced_a_month_ago_is_no_alarm_any_more(console: Console, mailbox: Mailbox) -> None:
+    mailbox.refusals = {"bob@example.org": "550 no such user"}
+    ask(console, "bob")
+    run_once(console)
+    assert "stuck: " in console.run("status", "--check").out
+    console.hub.clock.advance("31d")
+    run_once(console)
+    assert console.run("status", "--check").code == 0
+    assert console.run("status", "--json").json["undelivered"][0]["ended"] == 1
 
 
 def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(

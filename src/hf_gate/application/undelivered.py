@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ..domain.display_text import pluralize
 from ..domain.letters import LetterState
@@ -17,6 +18,9 @@ from .workspace import Workspace
 
 PATIENCE: Final = timedelta(hours=1)
 """After this time, a message that waits is a problem for people: greylisting and short outages end earlier."""
+
+_LATELY: Final = timedelta(days=30)
+"""After this time, nobody sends a letter again."""
 
 _NEVER_TRIED: Final = "hf-gate run did not send it"
 _CUT: Final = 200  # characters of a problem
@@ -31,6 +35,7 @@ class UndeliveredRecord(Record, frozen=True, kw_only=True):
     since: Annotated[Time | None, Meta(description="since when the oldest of them waits")]
     problem: Annotated[str | None, Meta(description="of the last attempt")]
     ended: Annotated[Count, Meta(description="that a person must send again: dead letters, failed and unknown letters")]
+    ended_lately: Annotated[Count, Meta(description="the letters among them of the last 30 days; 0 for notices")] = 0
 
     def waited_for(self, now: datetime) -> timedelta:
         """Return how long the oldest message waits; zero if none waits."""
@@ -59,12 +64,18 @@ def describe_undelivered(found: UndeliveredRecord, now: datetime) -> Iterator[st
 
 
 def list_lasting(found: Sequence[UndeliveredRecord], now: datetime) -> list[tuple[str, str]]:
-    """Return what waits for longer than `PATIENCE`: a name that stays the same, and a sentence."""
-    return [
+    """Return what waits for longer than `PATIENCE`, and letters that did not arrive lately: a name that stays the same, and
+    a sentence.
+
+    Notices that were given up are left out: the alarm about them would end as they did.
+    """
+    late = [
         (f"{one.kind} {one.destination or ''}".rstrip(), next(describe_undelivered(one, now)))
         for one in found
         if one.waiting and one.waited_for(now) > PATIENCE
     ]
+    bounced = [replace(one, waiting=0, ended=one.ended_lately) for one in found if one.ended_lately]
+    return late + [(f"{one.kind} ended", next(describe_undelivered(one, now))) for one in bounced]
 
 
 def _list_notices(workspace: Workspace) -> Iterator[UndeliveredRecord]:
@@ -85,9 +96,12 @@ def _list_letters(workspace: Workspace) -> Iterator[UndeliveredRecord]:
     if not config.kinds or config.mail is None:
         return
     late = letters.count_late(workspace.store, to_ms(workspace.now() - PATIENCE))
-    ended = letters.count_letters(workspace.store, (LetterState.FAILED, LetterState.UNKNOWN))
+    states = (LetterState.FAILED, LetterState.UNKNOWN)
+    ended = letters.count_letters(workspace.store, states)
+    lately = letters.count_letters(workspace.store, states, to_ms(workspace.now() - _LATELY))
     if late.number or ended:
         yield UndeliveredRecord(
             kind="letters", destination=None, waiting=late.number, since=ms_to_iso(late.since),
             problem=None if late.problem is None else late.problem[:_CUT], ended=ended,
+            ended_lately=lately,
         )  # fmt: skip

@@ -262,10 +262,10 @@ def count_late(store: Store, before: int) -> LateLetters:
     return LateLetters(count, since, None if row is None else row[0])
 
 
-def count_letters(store: Store, states: Sequence[LetterState]) -> int:
-    """Return how many letters are in these states."""
+def count_letters(store: Store, states: Sequence[LetterState], since: int = 0) -> int:
+    """Return how many letters are in these states since a time (ms) or later."""
     among, value = store.reads.in_clause([state.value for state in states])
-    return store.reads.count(f"SELECT count(*) FROM letters WHERE state {among}", (value,))
+    return store.reads.count(f"SELECT count(*) FROM letters WHERE state {among} AND ended_at >= ?", (value, since))
 
 
 def read_letters_to(store: Store, person: int) -> list[LetterRow]:
