@@ -224,7 +224,7 @@ class StoreUnavailable(HfGateError):
     """The store is missing, or cannot be read or written now; nothing was written."""
 
     exit_code = 75
-    default_hint = "Check the path and its permissions, then run the same command again."
+    default_hint = "Check the path, its permissions and the free disk space, then run the same command again."
 
 
 class StoreBusy(StoreUnavailable):

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from hf_gate.domain.notices import (
-    Condition,
-    MessageState,
-    NoticeEvent,
-    NoticeItem,
-)
+import re
+from collections.abc import Iterator
+
+from hf_gate.application.turn_log import TurnFailure, condition_of, queue_turn_notices
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.notices import Condition, MessageState, NoticeEvent, NoticeItem, describe_item
+from hf_gate.domain.turns import TurnEnd, TurnRow
+from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
 from hf_gate.store import outbox
 from hf_gate.store.store import Store
 
-from .notice_kit import T0, turn_on
+from .notice_kit import EVERYTHING, T0, tell, told_items, turn_on
 from .store_kit import EEG as REPO
 from .store_kit import place, store
 
 __all__ = ["place", "store"]
+
+OTHER = Repo(RepoType.MODEL, "acme", "other")
 
 
 _STUCK = Condition("table x", NoticeItem(event=NoticeEvent.STUCK, facts={"text": "Table x is refused."}))
@@ -42,18 +46,38 @@ def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store
     assert compare(store, T0 + 27 * hour) == []
 
 
-def test_a_condition_from_before_the_destination_is_never_told_to_it(store: Store) -> None:
-    day = 24 * 3_600_000
+def test_a_condition_from_before_the_destination_is_told_to_it_and_so_is_its_end(store: Store) -> None:
     assert compare(store, T0, _STUCK) == []
     turn_on(store, at=T0 + 1)
-    assert compare(store, T0 + 2, _STUCK) == []
-    assert compare(store, T0 + 2 * day, _STUCK) == []
-    assert compare(store, T0 + 3 * day) == []
+    assert compare(store, T0 + 2, _STUCK) == ["Table x is refused."]
+    assert compare(store, T0 + 3, _STUCK) == []
+    turn_on(store, ["a", "b"], at=T0 + 4)
+    assert compare(store, T0 + 5, _STUCK) == ["Table x is refused."]
+    assert compare(store, T0 + 6) == ["Table x is refused.over"] * 2
 
 
-def test_what_was_there_when_the_first_destination_was_turned_on_is_not_news(store: Store) -> None:
-    turn_on(store)
-    assert compare(store, T0 + 1, _STUCK) == []
+def test_what_a_destination_was_not_told_is_never_over_for_it(store: Store) -> None:
+    assert compare(store, T0, _STUCK) == []
+    turn_on(store, at=T0 + 1)
+    assert compare(store, T0 + 2) == []
+
+
+def test_a_destination_that_is_named_again_is_told_again(store: Store) -> None:
+    turn_on(store, at=T0)
+    assert compare(store, T0 + 1, _STUCK) == ["Table x is refused."]
+    turn_on(store, [], at=T0 + 2)
+    turn_on(store, at=T0 + 3)
+    assert compare(store, T0 + 4, _STUCK) == ["Table x is refused."]
+
+
+def test_a_destination_of_a_clock_that_was_ahead_misses_nothing(store: Store) -> None:
+    year = 365 * 24 * 3_600_000
+    turn_on(store, at=T0 + year)
+    assert compare(store, T0 + year, _STUCK) == ["Table x is refused."]
+    turn_on(store, at=T0)
+    tell(store, T0 + 1)
+    assert len(told_items(store)) == 2
+    assert compare(store, T0 + 2) == ["Table x is refused.over"]
 
 
 def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
@@ -67,3 +91,90 @@ def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
     assert compare(store, T0 + 3_600_003, old(3)) == ["3"]
     assert compare(store, T0 + 7_300_000, old(2)) == []
     assert compare(store, T0 + 7_400_000) == [], "only alarms are told when they are over"
+
+
+# ---- failures ----------------------------------------------------------------------------------------------------------
+
+MINUTE = 60_000
+_OUTAGE = TurnFailure(HubUnavailable("the Hub answered 503", status=503))
+_LOST = [TurnFailure(RepoNotFound(f"{repo}: no such repo", status=404), repo) for repo in (REPO, OTHER)]
+
+
+class Turns:
+    """Turns of one store, a minute apart."""
+
+    def __init__(self, store: Store) -> None:
+        self.store, self.at = store, T0
+        turn_on(store, modes=EVERYTHING)
+
+    def end(self, end: TurnEnd, *failures: TurnFailure) -> list[str]:
+        """The lines that this turn queues."""
+        self.at += MINUTE
+        known = {row.id for row in outbox.read_messages(self.store, list(MessageState), 1000)}
+        with self.store.writing() as write:
+            queue_turn_notices(write, TurnRow(id=1, started_at=self.at, ended_at=self.at, end=end), failures)
+        rows = [row for row in outbox.read_messages(self.store, list(MessageState), 1000) if row.id not in known]
+        return [describe_item(item) for row in rows for item in row.items]
+
+
+def test_the_same_cause_in_other_words_is_told_once(store: Store) -> None:
+    turns = Turns(store)
+    assert turns.end(TurnEnd.FAILED, _OUTAGE) == []
+    assert len(turns.end(TurnEnd.FAILED, TurnFailure(HubUnavailable("no answer for 31 s", status=None)))) == 1
+    assert turns.end(TurnEnd.FAILED, _OUTAGE) == []
+    assert len(turns.end(TurnEnd.OK)) == 1
+
+
+def test_a_new_cause_at_another_repo_is_told_while_the_first_one_lasts(store: Store) -> None:
+    turns, (first, second) = Turns(store), _LOST
+    turns.end(TurnEnd.PARTIAL, first)
+    assert turns.end(TurnEnd.PARTIAL, first)[0].startswith(
+        f"A turn failed at {REPO}: no such repo. Check the spelling."
+    )
+    assert turns.end(TurnEnd.PARTIAL, first, second) == []
+    assert turns.end(TurnEnd.PARTIAL, first, second)[0].startswith(f"A turn failed at {OTHER}: no such repo.")
+    assert turns.end(TurnEnd.PARTIAL, second)[0].endswith(" 1 other problem lasts: hf-gate status --check")
+    assert turns.end(TurnEnd.OK)[0].endswith(" There is nothing to do.")
+
+
+def test_a_turn_that_fails_whole_shows_nothing_to_be_over(store: Store) -> None:
+    turns, (first, _) = Turns(store), _LOST
+    turns.end(TurnEnd.PARTIAL, first)
+    turns.end(TurnEnd.PARTIAL, first)
+    assert turns.end(TurnEnd.FAILED, _OUTAGE) == [], "one bad turn for the others"
+    assert turns.end(TurnEnd.PARTIAL, first) == []
+    assert len(turns.end(TurnEnd.OK)) == 1
+
+
+def test_a_cause_that_many_repos_have_in_common_is_one_line(store: Store) -> None:
+    turns = Turns(store)
+    repos = [Repo(RepoType.MODEL, "acme", f"set-{number}") for number in range(120)]
+    failures = [TurnFailure(NotGated(f"{repo}: not gated", status=400), repo) for repo in repos]
+    turns.end(TurnEnd.PARTIAL, *failures)
+    (line,) = turns.end(TurnEnd.PARTIAL, *failures)
+    assert line.startswith(
+        "A turn failed at acme/set-0, acme/set-1, acme/set-10 and 117 more: not gated. Gate it first"
+    )
+    (line,) = turns.end(TurnEnd.OK)
+    assert line.startswith("Over: A turn failed at acme/set-0, acme/set-1, acme/set-10 and 117 more")
+
+
+def _problems() -> Iterator[BaseException | str]:
+    """An error of each kind, an unexpected one, and a sentence."""
+    kinds = [HfGateError]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if not issubclass(kind, InvalidQuery):
+            yield kind("it went wrong")
+    yield from (ZeroDivisionError("ada@example.org"), "decisions were refused", NotAllowed("no token", status=401))
+
+
+def test_each_failure_says_what_to_do_or_that_there_is_nothing_to_do() -> None:
+    for problem in _problems():
+        facts = condition_of(TurnFailure(problem)).item.facts
+        hint = str(facts["hint"])
+        assert hint[:1].isupper(), problem
+        assert re.search(r"[.)]$", hint), hint
+        assert hint != "The next turn tries again.", "this alone does not say whether somebody must act"
+        assert "example.org" not in str(facts)

@@ -33,7 +33,6 @@ from hf_gate.domain.notices import (
     NoticeItem,
     OutboxRow,
     OutgoingMessage,
-    merge_items,
     next_digest,
     retry_wait,
 )
@@ -373,12 +372,38 @@ def test_the_next_digest_is_at_its_time_of_day() -> None:
     assert next_digest(after, time(8), UTC) == datetime(2026, 11, 28, 8, tzinfo=UTC)
 
 
-def test_runs_add_up_in_a_digest() -> None:
-    runs = [
-        NoticeItem(event=NoticeEvent.RUN_RESULT, facts={"run": f"r_{n}", "state": "ended", "done": n}) for n in (1, 2)
-    ]
-    (item,) = merge_items(runs)
-    assert (item.count, item.facts["done"]) == (2, 3)
+def _run(name: str, state: str, **counts: int) -> NoticeItem:
+    return NoticeItem(event=NoticeEvent.RUN_RESULT, facts={"run": name, "state": state, **counts})
+
+
+def _digest(store: Store, items: Sequence[NoticeItem]) -> list[str]:
+    """The lines of the next digest, if these items came in transactions of their own."""
+    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    for item in items:
+        with store.writing() as write:
+            queue(write.db, read_subscriptions(write.db)[0], [item], T0)
+    receiver = Receiver(TestClock(T0 + DAY_MS))
+    drain_until_idle(store, receiver)
+    return [item.text for message in receiver.got for item in message.items]
+
+
+def test_runs_add_up_in_a_digest(store: Store) -> None:
+    assert _digest(store, [_run("r_1", "ended", done=1), _run("r_2", "ended", done=2)]) == ["2 runs: 3 done."]
+
+
+def test_a_digest_adds_no_changes_that_another_run_sent(store: Store) -> None:
+    first = [_run("r_1", "interrupted", planned=40, done=10), _run("r_1", "stopped", planned=40, done=10)]
+    assert _digest(store, [*first, _run("r_2", "ended", done=40)]) == ["2 runs: 50 done."]
+
+
+def test_a_digest_says_which_run_has_left_something(store: Store) -> None:
+    run = _run("r_1", "interrupted", planned=40, done=10)
+    assert _digest(store, [run]) == ["Run r_1 interrupted: 40 not sent, 10 done: hf-gate runs show r_1"]
+
+
+def test_a_digest_of_several_runs_counts_those_that_have_not_ended(store: Store) -> None:
+    runs = [_run("r_1", "interrupted", planned=40, done=10), _run("r_2", "ended", done=5)]
+    assert _digest(store, runs) == ["2 runs: 15 done. 1 not ended: hf-gate runs ls"]
 
 
 # ---- whatever happens --------------------------------------------------------------------------------------------------

@@ -64,7 +64,7 @@ def test_a_refused_token_is_told_once_a_day_and_again_when_it_is_over(console: C
     run_once(stranger, 4)
     assert len(hook.calls) == 1
     assert hook.calls[0].document["is_alarm"] is True
-    assert hook.calls[0].document["subject"] == "hf-gate: the token is refused, and more"
+    assert hook.calls[0].document["subject"] == "hf-gate: the token is refused"
     assert any("The Hub refuses the token" in text for text in hook.texts)
     console.hub.clock.advance("25h")
     run_once(stranger, 4)
@@ -269,21 +269,24 @@ def test_a_destination_that_is_turned_off_leaves_dead_letters(console: Console, 
 
 
 @pytest.mark.parametrize("damage", [b"SQLite format 3\0?", b"no database at all"])
-def test_an_alarm_goes_out_directly_once_an_hour_while_the_store_is_not_usable(
+def test_an_alarm_goes_out_directly_once_a_day_while_the_store_is_not_usable(
     console: Console, hook: Hook, tmp_path: Path, damage: bytes
 ) -> None:
     run_once(console)
     whole = (tmp_path / "desk.db").read_bytes()
     (tmp_path / "desk.db").write_bytes(damage)
-    for _ in range(2):
+    hook.answers = [500]
+    for _ in range(4):
         assert console.run("run", "--once").code != 0
-    assert (hook.events, hook.calls[0].document["is_alarm"]) == (["failed_turn"], True)
-    console.hub.clock.advance("61m")
+    assert (hook.events, hook.calls[0].document["is_alarm"]) == (["failed_turn"] * 2, True)
+    assert "The next turn tries again." in hook.texts[1], "the first call failed"
+    console.hub.clock.advance("25h")
     assert console.run("run", "--once").code != 0
-    assert len(hook.calls) == 2
+    assert len(hook.calls) == 3
     (tmp_path / "desk.db").write_bytes(whole)
     run_once(console)
-    assert len(hook.calls) == 2
+    run_once(console)
+    assert hook.texts[3:] == ["Over: A turn failed: the store could not be used. There is nothing to do."]
 
 
 def test_a_loop_sends_again_during_its_pause(console: Console, hook: Hook) -> None:

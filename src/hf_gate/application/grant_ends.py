@@ -91,11 +91,27 @@ def require_right_clock(hub: HubPort, repo: Repo, *, may_be_unknown: bool = Fals
     if skew is None and not may_be_unknown:
         raise Guarded("This machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
     if skew is not None and is_clock_off(skew):
-        side = "behind" if skew > 0 else "ahead of"
-        raise Guarded(
-            f"This machine's clock is {format_span(timedelta(seconds=abs(skew)))} {side} the Hub's.",
-            hint="Correct the clock, then try again.",
-        )
+        raise Guarded(f"{describe_skew(skew)}.", hint="Correct the clock, then try again.")
+
+
+def describe_skew(skew: float) -> str:
+    """Return how far this machine's clock is off, without a full stop. `skew`: seconds that the Hub's clock is ahead."""
+    side = "behind" if skew > 0 else "ahead of"
+    return f"This machine's clock is {format_span(timedelta(seconds=abs(skew)))} {side} the Hub's"
+
+
+def store_skew(store: Store, skew: float | None) -> None:
+    """Store how far the clock is off if no grant ends for that reason; None if it is right."""
+    text = None if skew is None else str(round(skew))
+    if text != store.setting(setting_keys.CLOCK_SKEW):
+        with store.writing() as write:
+            write.write_setting(setting_keys.CLOCK_SKEW, text)
+
+
+def clock_note(store: Store) -> str:
+    """Return that the last turn ended no grant because the clock is wrong, and what to do; "" if it was right."""
+    text = store.setting(setting_keys.CLOCK_SKEW)
+    return "" if text is None else f"{describe_skew(float(text))}, so no grant ends. Correct the clock."
 
 
 def record_moves(

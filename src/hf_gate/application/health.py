@@ -27,7 +27,7 @@ from ..store.queue_queries import find_overdue, find_undecided
 from ..store.store import Store
 from ..store.turns import read_turns
 from .approval_alarms import describe_alarms, list_open_alarms
-from .grant_ends import held_ends_note, read_held_ends
+from .grant_ends import clock_note, held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
 from .unattended import UnattendedStop, read_stop
 from .undelivered import UndeliveredRecord, list_lasting
@@ -164,6 +164,7 @@ class StuckKind(StrEnum):
     SAVED_POLICY = "saved_policy"
     TABLE = "table"
     UNKNOWN_CONDITIONS = "unknown_conditions"
+    CLOCK = "clock"
     HELD_ENDS = "held_ends"
     LATE_ENDS = "late_ends"
     OUTSIDE = "outside"
@@ -200,8 +201,8 @@ def list_stuck(
 ) -> Iterator[StuckProblem]:
     """Yield what no further turn solves. `read_policies` returns the current policies, for the sentences of rules.
 
-    These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete,
-    grants that should have ended a day ago, alarms about approvals, notices and letters that did not arrive, requests that
+    These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete, a
+    wrong clock, grants that should have ended a day ago, alarms about approvals, notices and letters that did not arrive, requests that
     people should have decided, and requests that a rule should have decided a day ago.
     """
     read_current = cache(lambda: tuple(read_policies() or ()))
@@ -214,7 +215,9 @@ def list_stuck(
     for hold in holds:
         yield StuckProblem(StuckKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
     for table in refused:
-        yield StuckProblem(StuckKind.TABLE, table.name, f"{table.file_problem}; {table.consequence}.")
+        yield StuckProblem(
+            StuckKind.TABLE, table.name, f"{table.file_problem}; {table.consequence}. See hf-gate policy check."
+        )
     for one in unknown:
         yield StuckProblem(StuckKind.UNKNOWN_CONDITIONS, str(one.repo), one.sentence)
     yield from _list_access(store, now)
@@ -224,12 +227,15 @@ def list_stuck(
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
             words = f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
+            words = f"{words.rstrip('.')}. Read them again: hf-gate sync --full {row.repo}"
             yield StuckProblem(StuckKind.UNPROVED, str(row.repo), words)
         yield from _list_waiting(store, row.repo, now, read_current)
 
 
 def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
     """Yield which access should have ended, or was given without enough approvals."""
+    if note := clock_note(store):
+        yield StuckProblem(StuckKind.CLOCK, "", note)
     if note := held_ends_note(read_held_ends(store)):
         yield StuckProblem(StuckKind.HELD_ENDS, "", note)
     if late := store.count_due(to_ms(now - _NOT_ENDED)):

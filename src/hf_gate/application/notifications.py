@@ -8,7 +8,7 @@ Guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -25,6 +25,7 @@ from ..domain.notices import (
     LaneCount,
     MessageState,
     NamedRequest,
+    NoticeEvent,
     NoticeItem,
     OutboxRow,
     OutgoingItem,
@@ -45,7 +46,7 @@ DRAIN_S: Final = 60.0
 """How long one call of `drain` sends. The message in progress may take 30 seconds more."""
 
 _SETTLE_WAIT_S: Final = 60.0
-_SPOKEN: Final = 500  # characters of a line
+_SPOKEN: Final = 700  # characters of a line
 OpenChannel = Callable[[Destination], ChannelPort]
 
 
@@ -62,7 +63,14 @@ def store_destinations(workspace: Workspace, location: WorkspaceLocation | None 
     config = (location or workspace.location).config
     modes = {one.name: one.modes for one in config.notify}
     digests = {one.name: one.digest_at for one in config.notify}
-    outbox.store_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()))
+    after = {one.name: one.after for one in config.notify}
+    outbox.store_destinations(workspace.store, modes, digests, config.timezone, to_ms(workspace.now()), after)
+
+
+def queue_store_recovery(workspace: Workspace, names: Collection[str]) -> None:
+    """Queue for these destinations that the store can be used again: they got the alarm past the outbox."""
+    item = NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": "the store could not be used"})
+    outbox.queue_recovery(workspace.store, item, names, to_ms(workspace.now()))
 
 
 def drain(

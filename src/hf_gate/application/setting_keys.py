@@ -32,6 +32,9 @@ HELD_ENDS: Final = "held ends"
 AGREED_ENDS: Final = "agreed ends"
 """Who agreed to which held ends that two people must agree to, as JSON; see `held_ends.py`."""
 
+CLOCK_SKEW: Final = "clock skew"
+"""How many seconds the Hub's clock was ahead at the last turn, if that was too much to end grants."""
+
 UNATTENDED_STOP: Final = "unattended work stopped"
 """The stop of all unattended work that the ledger records, as JSON; see `unattended.py`."""
 

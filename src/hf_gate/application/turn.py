@@ -26,7 +26,7 @@ from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
 from .end_moves import MoveKind
 from .evaluated_parts import EvaluateList
-from .grant_ends import EndRefresh
+from .grant_ends import EndRefresh, store_skew
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
@@ -130,6 +130,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     room = _read_room(context, clock.now())
     result.plan = _make_plan(context, result, profile_budget, room).plan
+    store_skew(store, result.skew)
     result.stop = read_stop(store)
     allowed = _apply_budgets(result.plan, result, room) if result.stop is None else []
     if allowed:

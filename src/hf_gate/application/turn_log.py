@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo
-from ..domain.notices import MAX_REQUESTS, Condition, NoticeEvent, NoticeItem
+from ..domain.notices import MAX_REQUESTS, NOTHING_TO_DO, Condition, NoticeEvent, NoticeItem
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import RunState
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
-from ..errors import HfGateError, NotAllowed
+from ..errors import HfGateError, HubError, HubUnavailable, NotAllowed
 from ..store.approvals import count_overdue
 from ..store.outbox import compare_conditions
 from ..store.queue_queries import count_older, find_older, find_overdue
@@ -41,13 +42,25 @@ from .workspace_status import MAX_OVERDUE
 OLD_DAYS: Final = 5
 """A pending request is old after so many days."""
 
-_REFUSED_TEXT: Final = "The Hub refuses the token of hf-gate run. Nothing is decided until you replace it."
+_REFUSED_TEXT: Final = "The Hub refuses the token of hf-gate run, so nothing is decided."
+_NO_REPO_HINT: Final = "Check `repos` in hf-gate.yaml and the rights of the token."
+_TRIES_AGAIN: Final = "The next turn tries again."
 _TURN_EVENTS: Final = (NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN)
+_LONGEST: Final = 300  # characters of a problem
+_NUMBER: Final = re.compile(r"\d+")
 _STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.OVERDUE, NoticeEvent.STUCK)
 
 
+class TurnFailure(NamedTuple):
+    """Why a turn failed: an error, or a sentence with the next step. `repo` is None if the whole turn failed."""
+
+    problem: BaseException | str
+    repo: Repo | None = None
+    hint: str = ""
+
+
 def queue_turn_notices(
-    write: Writer, turn: TurnRow, problems: Sequence[BaseException], state: Sequence[Condition] | None = None
+    write: Writer, turn: TurnRow, failures: Sequence[TurnFailure], state: Sequence[Condition] | None = None
 ) -> None:
     """Queue notices about what a turn changed, in the transaction that stores its end.
 
@@ -55,18 +68,42 @@ def queue_turn_notices(
     """
     is_telling = turn.end in {TurnEnd.OK, TurnEnd.PARTIAL, TurnEnd.FAILED}  # not stopped or interrupted
     events = (_TURN_EVENTS if is_telling else ()) + (() if state is None else _STATE_EVENTS)
-    conditions = [*(_turn_conditions(turn, problems) if is_telling else ()), *(state or ())]
+    conditions = [*(map(condition_of, failures) if is_telling else ()), *(state or ())]
     if events:
-        compare_conditions(write, events, conditions, turn.ended_at or turn.started_at)
+        at, can_end = turn.ended_at or turn.started_at, turn.end is not TurnEnd.FAILED
+        compare_conditions(write, events, conditions, at, can_end=can_end)
 
 
-def _turn_conditions(turn: TurnRow, problems: Sequence[BaseException]) -> Iterator[Condition]:
-    if turn.end is not TurnEnd.OK:
-        part = " in part" if turn.end is TurnEnd.PARTIAL else ""
-        text = f"A turn failed{part}: {turn.problem or 'unknown why'}"
-        yield Condition("turn", NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": text}))
-    if any(map(is_refused_token, problems)):
-        yield Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts={"text": _REFUSED_TEXT}))
+def condition_of(failure: TurnFailure) -> Condition:
+    """Return a failure as a condition. The same cause at the same repo is the same condition, whatever its text says."""
+    problem, repo = failure.problem, None if failure.repo is None else str(failure.repo)
+    if isinstance(problem, NotAllowed) and is_refused_token(problem):
+        facts = {"text": _REFUSED_TEXT, "hint": problem.hint or "Replace it."}
+        return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
+    text = problem if isinstance(problem, str) else _describe(problem)
+    text = text.removeprefix(f"{repo}: ")
+    facts = {"text": _shorten(text), "hint": _shorten(failure.hint or advise(problem))}
+    item = NoticeItem(event=NoticeEvent.FAILED_TURN, repo=repo, facts=facts)
+    return Condition(f"{repo or 'turn'} {_cause_of(problem)}", item)
+
+
+def _cause_of(problem: BaseException | str) -> str:
+    """Return what stays the same while an error has the same cause: the Hub words its errors differently each time."""
+    if isinstance(problem, HubError):
+        is_outage = isinstance(problem, HubUnavailable)
+        return f"{type(problem).__name__} {'' if is_outage else problem.status or ''}".strip()
+    return f"{type(problem).__name__} {_NUMBER.sub('#', str(problem))[:_LONGEST]}"
+
+
+def advise(problem: BaseException | str) -> str:
+    """Return what to do after an error of a turn, or that there is nothing to do."""
+    if isinstance(problem, HubUnavailable):
+        return f"{NOTHING_TO_DO} {_TRIES_AGAIN}"
+    if isinstance(problem, HfGateError) and problem.hint:
+        return problem.hint if isinstance(problem, NotAllowed) else f"{problem.hint} {_TRIES_AGAIN}"
+    if isinstance(problem, HfGateError | str):
+        return f"See hf-gate doctor. {_TRIES_AGAIN}"
+    return "See the log of the process, and start it again if it has ended."
 
 
 def is_refused_token(problem: BaseException) -> bool:
@@ -113,9 +150,6 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
 # ---- turns -----------------------------------------------------------------------------------------------------------
 
 
-_LONGEST: Final = 300  # characters of a problem
-
-
 def run_recorded_turn(
     context: TurnContext,
     find_repos: Callable[[], Sequence[Repo]],
@@ -140,12 +174,12 @@ def run_recorded_turn(
         end = TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED
         ended = replace(turn, ended_at=to_ms(clock.now()), end=end, problem=_describe(problem))
         with suppress(HfGateError):  # the error of the turn is the one to report
-            _store_end(store, ended, [problem])
+            _store_end(store, ended, [TurnFailure(problem)])
         follow(ended)
         raise
     record_stop(store)
     ended = _summarize(turn, result, to_ms(clock.now()))
-    _store_end(store, ended, result.problems, _read_state(context))
+    _store_end(store, ended, list(_list_failures(result)), _read_state(context))
     follow(ended)
     return result
 
@@ -161,12 +195,12 @@ def _read_state(context: TurnContext) -> list[Condition] | None:
 
 
 def _store_end(
-    store: Store, turn: TurnRow, problems: Sequence[BaseException], state: Sequence[Condition] | None = None
+    store: Store, turn: TurnRow, failures: Sequence[TurnFailure], state: Sequence[Condition] | None = None
 ) -> None:
     """Store the end of a turn with the notices that follow from it."""
     with store.writing() as write:
         write_turn_end(write, turn)
-        queue_turn_notices(write, turn, problems, state)
+        queue_turn_notices(write, turn, failures, state)
 
 
 def record_failed_turn(
@@ -175,7 +209,7 @@ def record_failed_turn(
     """Store a turn that failed before it could begin, for example because a policy has an error."""
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
     ended = replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem))
-    _store_end(store, ended, [problem])
+    _store_end(store, ended, [TurnFailure(problem)])
     return ended
 
 
@@ -212,6 +246,20 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
         done=0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0),
         deferred=result.deferred_by_guard.total(),
     )
+
+
+def _list_failures(result: TurnResult) -> Iterator[TurnFailure]:
+    """Yield why a turn failed, whole or in part."""
+    for repo, problem in result.failed.items():
+        yield TurnFailure(problem, repo)
+    if result.stopped is not None:
+        yield TurnFailure(result.stopped)
+    for repo, refusal in result.refused.items():
+        yield TurnFailure(f"decisions were refused: {refusal.why}", repo)
+    if has_found_no_repo(result):
+        yield TurnFailure("no repo was found", hint=_NO_REPO_HINT)
+    elif result.run is not None and result.run.state is RunState.INTERRUPTED and result.stopped is None:
+        yield TurnFailure(f"run {result.run.id} was interrupted", hint=f"{NOTHING_TO_DO} {_TRIES_AGAIN}")
 
 
 def _first_problem(result: TurnResult) -> str | None:

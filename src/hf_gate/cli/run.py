@@ -187,10 +187,9 @@ class _Loop:
         try:
             code = self._run_stored_turn()
         except Exception as problem:
-            self._notices.send_without_store(problem)
-            self._notices.send()
+            self._notices.follow_turn(problem)
             raise
-        self._notices.send()
+        self._notices.follow_turn()
         return code
 
     def _run_stored_turn(self) -> int:
@@ -210,6 +209,7 @@ class _Loop:
     def _record_failure(self, started_at: int, problem: HfGateError) -> None:
         """Store a turn that could not begin. If the store cannot be opened either, there is nothing to store it in."""
         from .. import bootstrap
+        from ..application.notifications import store_destinations
         from ..application.turn_log import record_failed_turn
 
         run = self.run
@@ -219,6 +219,7 @@ class _Loop:
             with bootstrap.open_workspace(
                 run.connection, run.location, waits=False, command="hf-gate run"
             ) as workspace:
+                store_destinations(workspace)
                 turn = record_failed_turn(workspace.store, started_at, to_ms(run.now()), self._interval, problem)
                 self.follow_turn(turn)
 

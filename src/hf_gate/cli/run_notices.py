@@ -5,18 +5,18 @@ from __future__ import annotations
 import hashlib
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ..domain.notices import NoticeEvent, NoticeItem, NoticeMode
+from ..domain.notices import REMIND_MS, NoticeEvent, NoticeMode
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable
 from ..private_files import make_private_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ..application.workspace import Workspace
     from .framework import Run
 
-_DIRECT_EVERY_S: Final = 3600.0
 _SHORTEST_WAIT_S: Final = 1.0
 
 
@@ -26,11 +26,18 @@ class NoticeSender:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.next_at: float | None = None  # epoch seconds; when the next notice is due
-        self._direct_at = float("-inf")
+        self._stamps: dict[str, _AlarmStamp] = {}
         self._last_problems: dict[str, str] = {}
 
-    def send(self) -> None:
-        """Send what is due. Other processes can use the store meanwhile."""
+    def follow_turn(self, problem: Exception | None = None) -> None:
+        """Send what is due after a turn, which ended with this problem; an alarm directly if the store cannot be used."""
+        is_lost = isinstance(problem, StoreUnavailable | StoreDamaged) and not isinstance(problem, StoreBusy)
+        if problem is not None and is_lost:
+            self._alarm_directly(problem)
+        self.send(has_store=not is_lost and not isinstance(problem, StoreBusy))
+
+    def send(self, *, has_store: bool = False) -> None:
+        """Send what is due. Other processes can use the store meanwhile. `has_store`: a turn could use the store."""
         from .. import bootstrap
         from ..application.letters import send_letters
         from ..application.notifications import drain_workspace, store_destinations
@@ -41,9 +48,10 @@ class NoticeSender:
             config = run.location.config
             if not (config.notify or config.letters.kinds) or not bootstrap.has_store(run.settings, run.location):
                 return
-            self._touch_stamp()
             with bootstrap.open_workspace(run.connection, run.location, lends=True, command="hf-gate run") as workspace:
                 store_destinations(workspace)
+                if has_store:
+                    self._report_recovery(workspace)
                 result = drain_workspace(workspace)
                 letters = send_letters(workspace)
         except StoreBusy:  # the process that holds the store may send them
@@ -77,56 +85,83 @@ class NoticeSender:
 
     # ---- without a store -----------------------------------------------------------------------------------------------
 
-    def send_without_store(self, problem: Exception) -> None:
-        """Send an alarm past the outbox if the store cannot be written; at most once an hour."""
-        if isinstance(problem, StoreBusy) or not isinstance(problem, StoreUnavailable | StoreDamaged):
-            return
+    def _alarm_directly(self, problem: Exception) -> None:
+        """Send an alarm past the outbox, to each destination once a day and after as many turns as it wants."""
         from .. import bootstrap
         from ..application.notifications import channel_opener, name_of, send_directly
+        from ..application.turn_log import TurnFailure, condition_of
 
-        run = self.run
+        run, now = self.run, self.run.now().timestamp()
         with suppress(HfGateError):
-            wanted = [
-                one for one in run.location.config.notify if one.modes[NoticeEvent.FAILED_TURN] is not NoticeMode.OFF
-            ]
-            if not wanted or not self._take_turn():
-                return
-            item = NoticeItem(event=NoticeEvent.FAILED_TURN, facts={"text": f"A turn failed: {problem}"})
-            for one in wanted:
-                done = send_directly(
-                    one,
-                    [item],
-                    channel_opener(run.location),
-                    run.now(),
-                    hub=bootstrap.endpoint_of(run.settings),
-                    workspace_name=name_of(run.location),
-                )
-                if done.problem:
-                    run.out.warn(f"An alarm to {one.name} was not delivered: {done.problem}")
+            for one in run.location.config.notify:
+                stamp, event = self._stamp(one.name), NoticeEvent.FAILED_TURN
+                turns, told_at = stamp.load()
+                is_told = 0 <= now - told_at < REMIND_MS / 1000
+                if one.modes[event] is not NoticeMode.OFF and turns + 1 >= one.after[event] and not is_told:
+                    done = send_directly(
+                        one,
+                        [condition_of(TurnFailure(problem)).item],
+                        channel_opener(run.location),
+                        run.now(),
+                        hub=bootstrap.endpoint_of(run.settings),
+                        workspace_name=name_of(run.location),
+                    )
+                    if done.problem:  # the next turn tries again
+                        run.out.warn(f"An alarm to {one.name} was not delivered: {done.problem}")
+                    else:
+                        told_at = now
+                stamp.store(turns + 1, told_at)
 
-    def _take_turn(self) -> bool:
-        """Tell whether the last direct alarm is an hour old, also that of an earlier process; note this one."""
-        now, stamp = self.run.now().timestamp(), self._stamp()
-        last = self._direct_at
-        with suppress(OSError):
-            last = max(last, stamp.stat().st_mtime)
-        if 0 <= now - last < _DIRECT_EVERY_S:
-            return False
-        self._direct_at = now
-        self._touch_stamp()
-        with suppress(OSError):
-            os.utime(stamp, (now, now))  # needs no space on the disk
-        return True
+    def _report_recovery(self, workspace: Workspace) -> None:
+        """Queue the end of alarms that were sent past the outbox, because the turn could use the store."""
+        from ..application.notifications import queue_store_recovery
 
-    def _touch_stamp(self) -> None:
-        """Make the stamp in good times, because later the disk may be full."""
-        stamp = self._stamp()
-        with suppress(OSError):
-            if not stamp.exists():
-                make_private_folder(stamp.parent)
-                stamp.touch(mode=0o600)
-                os.utime(stamp, (0, 0))
+        stamps = {one.name: self._stamp(one.name) for one in self.run.location.config.notify}
+        states = {name: stamp.load() for name, stamp in stamps.items()}
+        if told := [name for name, state in states.items() if state.told_at]:
+            queue_store_recovery(workspace, told)
+        for name in (name for name, state in states.items() if any(state)):
+            stamps[name].store(0, 0.0)
 
-    def _stamp(self) -> Path:
-        folder = hashlib.sha256(str(self.run.location.folder).encode()).hexdigest()[:16]
-        return self.run.settings.paths.state / "alarms" / folder
+    def _stamp(self, destination: str) -> _AlarmStamp:
+        known = self._stamps.get(destination)
+        if known is None:
+            name = hashlib.sha256(f"{self.run.location.folder}\n{destination}".encode()).hexdigest()[:16]
+            known = _AlarmStamp(self.run.settings.paths.state / "alarms" / name)
+            self._stamps[destination] = known
+        return known
+
+
+class _StampState(NamedTuple):
+    """For how many turns in a row the store was not usable, and when a destination was told (epoch seconds; 0: not yet)."""
+
+    turns: int
+    told_at: float
+
+
+class _AlarmStamp:
+    """Remembers alarms about a store that is not usable, also for later processes.
+
+    The times of an empty file hold the state, because they can be set on a full disk. The file is made in good times.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._state = path, _StampState(0, 0.0)
+        with suppress(OSError):
+            if not path.exists():
+                make_private_folder(path.parent)
+                path.touch(mode=0o600)
+                os.utime(path, (0, 0))
+
+    def load(self) -> _StampState:
+        """Return the state, of another process if that is newer."""
+        with suppress(OSError):
+            found = self._path.stat()
+            return _StampState(round(found.st_atime), found.st_mtime)
+        return self._state
+
+    def store(self, turns: int, told_at: float) -> None:
+        """Store the state; without the file, it lasts as long as this process."""
+        self._state = _StampState(turns, told_at)
+        with suppress(OSError):
+            os.utime(self._path, (turns, told_at))

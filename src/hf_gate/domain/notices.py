@@ -6,6 +6,7 @@ an erasure reaches them.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
@@ -17,6 +18,7 @@ from . import events as e
 from .display_text import pluralize
 from .ids import Repo
 from .lifecycle import Status
+from .runs import FINISHED, ChangeState
 from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso
 
 
@@ -56,6 +58,24 @@ DEFAULT_MODES: Final[Mapping[NoticeEvent, NoticeMode]] = {
     for event in NoticeEvent
 }
 
+FAILURES: Final = frozenset({NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN})
+"""Events of turns that failed. Only a turn that did not fail whole shows that one is over."""
+
+LASTING: Final = (
+    NoticeEvent.AGEING,
+    NoticeEvent.OVERDUE,
+    NoticeEvent.FAILED_TURN,
+    NoticeEvent.TOKEN,
+    NoticeEvent.STUCK,
+)
+"""Events of conditions: states that last for some turns."""
+
+MAX_AFTER: Final = 100
+DEFAULT_AFTER: Final[Mapping[NoticeEvent, int]] = {
+    event: 2 if event is NoticeEvent.FAILED_TURN else 1 for event in LASTING
+}
+"""For how many turns in a row a condition holds before it is told. Most failed turns are followed by a good one."""
+
 
 class ChannelKind(StrEnum):
     """How a destination is reached."""
@@ -82,6 +102,7 @@ class Destination(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     kind: ChannelKind
     modes: Mapping[NoticeEvent, NoticeMode]
+    after: Mapping[NoticeEvent, int] = msgspec.field(default_factory=lambda: dict(DEFAULT_AFTER))
     digest_at: time = time(8)
     has_personal: bool = False
     address: str | None = None
@@ -106,10 +127,10 @@ class NoticeItem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def merge_items(items: Iterable[NoticeItem]) -> list[NoticeItem]:
-    """Add up the items about the same thing, in the order of their first appearance."""
+    """Add up the items about the same thing, in the order of their first appearance. Each run stays an item."""
     found: dict[object, NoticeItem] = {}
     for item in items:
-        key = (item.event, item.repo, str(item.facts) if item.event.is_alarm else "")
+        key = (item.event, item.repo, str(item.facts) if item.event.is_alarm else item.facts.get("run"))
         known = found.get(key)
         found[key] = item if known is None else _add(known, item)
     return list(found.values())
@@ -120,7 +141,7 @@ STANDING: Final = frozenset({NoticeEvent.AGEING, NoticeEvent.OVERDUE})
 
 
 def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
-    if one.event in STANDING or one.event.is_alarm:
+    if one.event in STANDING or one.event.is_alarm or one.event is NoticeEvent.RUN_RESULT:
         return other
     requests = tuple(dict.fromkeys((*one.requests, *other.requests)))[:MAX_REQUESTS]
     facts = dict(other.facts)
@@ -131,6 +152,23 @@ def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
         elif isinstance(value, int) and isinstance(known, int):
             facts[name] = value + known
     return msgspec.structs.replace(one, count=one.count + other.count, requests=requests, facts=facts)
+
+
+_LEFT: Final = (ChangeState.PLANNED, ChangeState.STARTED)
+"""Changes that a run has left. A later run may have made them, so they are not added to its changes."""
+
+
+def sum_runs(items: Sequence[NoticeItem]) -> list[NoticeItem]:
+    """Return the items with the results of all runs as one line, in the place of the first."""
+    runs = [item for item in items if item.event is NoticeEvent.RUN_RESULT]
+    if len(runs) < 2:
+        return list(items)
+    counts: Counter[str] = Counter()
+    for run in runs:
+        counts.update({kind: n for kind, n in run.facts.items() if isinstance(n, int) and kind not in _LEFT})
+        counts["unended"] += run.facts.get("state") not in FINISHED
+    total = NoticeItem(event=NoticeEvent.RUN_RESULT, count=sum(run.count for run in runs), facts=dict(+counts))
+    return [total if item is runs[0] else item for item in items if item is runs[0] or item not in runs]
 
 
 TOLD_EVENTS: Final = (
@@ -169,7 +207,7 @@ def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> Notice
 class Condition(NamedTuple):
     """A state that lasts, such as a failing turn. It is told when it begins and once a day, and alarms also when it ends.
 
-    `key` names it among the conditions of the same event.
+    `key` names it among the conditions of the same event. Another cause of a failure is another key.
     """
 
     key: str
@@ -178,6 +216,43 @@ class Condition(NamedTuple):
 
 REMIND_MS: Final = DAY_MS
 """How often a condition that lasts is told again."""
+
+
+class HeldCondition(NoticeItem, frozen=True, kw_only=True, omit_defaults=True):
+    """A condition as it is stored: its item, for how many turns it has held, and when (ms) and with which count it was told.
+
+    `told` is by destination.
+    """
+
+    turns: int = 0
+    told: Mapping[str, tuple[int, int]] = {}
+
+    @property
+    def item(self) -> NoticeItem:
+        """The condition as a line of a message."""
+        return NoticeItem(**{name: getattr(self, name) for name in NoticeItem.__struct_fields__})
+
+
+_NAMED_REPOS: Final = 3
+
+
+def join_failures(items: Iterable[NoticeItem]) -> list[NoticeItem]:
+    """Return the items with one line for each failure that several repos have in common."""
+    found: dict[object, list[NoticeItem]] = {}
+    for item in items:
+        key = (item.event, str(item.facts)) if item.event is NoticeEvent.FAILED_TURN and item.repo else id(item)
+        found.setdefault(key, []).append(item)
+    return [_join(group) for group in found.values()]
+
+
+def _join(items: Sequence[NoticeItem]) -> NoticeItem:
+    first, repos = items[0], sorted(item.repo or "" for item in items)
+    if len(items) == 1:
+        return first
+    more = f" and {len(repos) - _NAMED_REPOS:,} more" if len(repos) > _NAMED_REPOS else ""
+    named = f"{', '.join(repos[:_NAMED_REPOS])}{more}"
+    return msgspec.structs.replace(first, repo=None, count=len(items), facts={**first.facts, "repos": named})
+
 
 # ---- when ------------------------------------------------------------------------------------------------------------
 
@@ -319,8 +394,10 @@ def describe_item(item: NoticeItem) -> str:
         case NoticeEvent.NEW_REQUESTS:
             return f"{pluralize(item.count, 'new request')} at {where}."
         case NoticeEvent.AGEING:
-            count = pluralize(item.count, "request")
-            return f"{count} at {where} {is_or_are} older than {facts.get('days', 0)} days."
+            count, days = pluralize(item.count, "request"), facts.get("days", 0)
+            waits = "waits" if item.count == 1 else "wait"
+            words = f"{count} at {where} {is_or_are} older than {days} days and {waits} for a decision"
+            return f"{words}: hf-gate ls {where} --query age:>{days}d"
         case NoticeEvent.SECOND_APPROVAL:
             verb = "needs" if item.count == 1 else "need"
             return f"{pluralize(item.count, 'request')} at {where} {verb} a second approval."
@@ -328,18 +405,53 @@ def describe_item(item: NoticeItem) -> str:
             words = f"{pluralize(item.count, 'request')} at {where} {is_or_are} past the due date"
             return f"{words}: hf-gate ls {where} --query due:over"
         case NoticeEvent.RUN_RESULT:
-            counts = [f"{number:,} {kind}" for kind, number in facts.items() if isinstance(number, int)]
-            runs = f"Run {facts.get('run')} {facts.get('state')}" if item.count == 1 else f"{item.count:,} runs"
-            return f"{runs}: {', '.join(counts) or 'no change'}."
+            return _describe_runs(item)
         case NoticeEvent.ENDS_SOON:
             return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate expire ls"
         case NoticeEvent.UNATTENDED:
             return _UNATTENDED.get(str(facts.get("state")), "")
         case NoticeEvent.TOKEN | NoticeEvent.STUCK | NoticeEvent.FAILED_TURN:
-            prefix = "Over: " if facts.get("state") == "over" else ""
-            return f"{prefix}{facts.get('text', '')}"
+            return _describe_alarm(item)
 
 
+_LEFT_WORDS: Final[Mapping[str, str]] = {
+    ChangeState.PLANNED: "not sent",
+    ChangeState.STARTED: "not known yet",
+    ChangeState.UNSENT: "not sent",
+}
+
+
+def _describe_runs(item: NoticeItem) -> str:
+    """Return what a run did and left, or what several runs did, and where to see runs that have not ended."""
+    counts: Counter[str] = Counter()
+    for kind, number in item.facts.items():
+        if isinstance(number, int) and kind != "unended":
+            counts[_LEFT_WORDS.get(kind, kind)] += number
+    numbers = ", ".join(f"{number:,} {kind}" for kind, number in counts.items()) or "no change"
+    if item.count > 1:
+        unended = item.facts.get("unended")
+        return f"{item.count:,} runs: {numbers}." + (f" {unended} not ended: hf-gate runs ls" if unended else "")
+    run, state = item.facts.get("run"), item.facts.get("state")
+    return f"Run {run} {state}: {numbers}" + ("." if state in FINISHED else f": hf-gate runs show {run}")
+
+
+def _describe_alarm(item: NoticeItem) -> str:
+    """Return what is wrong and the next step; for one that is over, what else lasts."""
+    facts = item.facts
+    text, hint = str(facts.get("text", "")), facts.get("hint", "")
+    if item.event is NoticeEvent.FAILED_TURN:
+        places = facts.get("repos") or item.repo
+        text = f"A turn failed{f' at {places}' if places else ''}: {text.rstrip('.')}."
+    if facts.get("state") != "over":
+        return f"{text} {hint}".rstrip()
+    lasting = facts.get("lasting", 0)
+    if not lasting:
+        return f"Over: {text} {NOTHING_TO_DO}"
+    rest = "1 other problem lasts" if lasting == 1 else f"{lasting:,} other problems last"
+    return f"Over: {text} {rest}: hf-gate status --check"
+
+
+NOTHING_TO_DO: Final = "There is nothing to do."
 _UNATTENDED: Final[Mapping[str, str]] = {
     "stopped": "All unattended work is stopped. An admin can start it again: hf-gate start",
     "started": "Unattended work may run again.",
@@ -365,7 +477,8 @@ def subject_of(items: Sequence[NoticeItem]) -> str:
     if items and items[0].facts.get("state") == "test":
         return "hf-gate: test"
     if items and all(item.facts.get("state") == "over" for item in items):
-        return "hf-gate: works again"
+        has_rest = any(item.facts.get("lasting") for item in items)
+        return "hf-gate: a problem is over, others last" if has_rest else "hf-gate: works again"
     if len(kinds) == 1:
         return f"hf-gate: {_SUBJECTS[next(iter(kinds))]}"
     alarms = {item.event for item in items if item.event.is_alarm and item.facts.get("state") != "over"}

@@ -7,13 +7,24 @@ from datetime import time
 from typing import Final
 
 from ..domain.network_hosts import is_loopback_host
-from ..domain.notices import DEFAULT_MODES, ChannelKind, Destination, MailServer, NoticeEvent, NoticeMode
-from ..domain.yaml_parser import Node
+from ..domain.notices import (
+    DEFAULT_AFTER,
+    DEFAULT_MODES,
+    LASTING,
+    MAX_AFTER,
+    ChannelKind,
+    Destination,
+    MailServer,
+    NoticeEvent,
+    NoticeMode,
+)
+from ..domain.yaml_parser import Node, Scalar
 from .literals import InvalidLiteralError
 from .node_reader import KnownKeys, NodeReader
 
 DESTINATION_KEYS: Final = (
-    "name", "webhook", "key", "smtp", "from", "to", "user", "password", "apprise", "events", "digest", "personal",
+    "name", "webhook", "key", "smtp", "from", "to", "user", "password", "apprise", "events", "after", "digest",
+    "personal",
 )  # fmt: skip
 MAX_DESTINATIONS: Final = 20
 _MAX_RECIPIENTS: Final = 20
@@ -33,6 +44,7 @@ _SERVER: Final = re.compile(
 )
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z", re.ASCII)
+_TURNS: Final = re.compile(r"(\d{1,3})(?: turns?)?\Z", re.ASCII)
 _ALLOWED: Final = {
     ChannelKind.WEBHOOK: ("key",),
     ChannelKind.SMTP: ("from", "to", "user", "password"),
@@ -85,6 +97,7 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
         name=name,
         kind=kind,
         modes=keys.read_part("events", _read_modes, DEFAULT_MODES),
+        after=keys.read_part("after", _read_after, DEFAULT_AFTER),
         digest_at=keys.read_value("digest", NodeReader.parse, "bad_time", _parse_time) or time(8),
         has_personal=keys.read_value("personal", NodeReader.read_flag) or False,
         address=None if mail is not None else keys.read_value(kind.value, read_reference),
@@ -113,6 +126,23 @@ def _read_modes(reader: NodeReader, node: Node) -> dict[NoticeEvent, NoticeMode]
         if mode is not None:
             modes[NoticeEvent(name)] = NoticeMode(mode)
     return modes
+
+
+def _read_after(reader: NodeReader, node: Node) -> dict[NoticeEvent, int]:
+    """Read after how many turns conditions are told: one number for all events that last, or one for each event."""
+    if isinstance(node, Scalar):
+        turns = reader.parse(node, "after", "bad_turns", _parse_turns)
+        return dict.fromkeys(LASTING, turns or 1)
+    keys = reader.read_keys(node, "after", [event.value for event in LASTING]) or KnownKeys(reader)
+    own = {NoticeEvent(name): reader.parse(value, name, "bad_turns", _parse_turns) for name, (_, value) in keys.items()}
+    return {**DEFAULT_AFTER, **{event: turns for event, turns in own.items() if turns is not None}}
+
+
+def _parse_turns(text: str) -> int:
+    match = _TURNS.match(text)
+    if match is None or not 0 < int(match[1]) <= MAX_AFTER:
+        raise InvalidLiteralError(f"`{text[:40]}` is not a number of turns from 1 to {MAX_AFTER}: write 3 turns.")
+    return int(match[1])
 
 
 def _parse_time(text: str) -> time:

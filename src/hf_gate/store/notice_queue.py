@@ -29,30 +29,44 @@ _FIRST_APPROVALS: Final = (
 """The requests whose latest approval is the only one of its version and rules; earlier ones have lapsed."""
 
 
+class EventSubscription(msgspec.Struct, frozen=True, array_like=True):
+    """An event that a destination gets: when it is sent, since when (ms), and after how many turns if it lasts."""
+
+    mode: NoticeMode
+    since: int
+    after: int = 1
+
+
 class Subscription(NamedTuple):
-    """A destination as the store knows it: the mode of each event, and since when."""
+    """A destination as the store knows it."""
 
     name: str
-    events: Mapping[str, tuple[str, int]]
+    events: Mapping[str, EventSubscription]
     digest_at: str
     zone: str
 
     def mode(self, event: NoticeEvent) -> NoticeMode:
         """Return when this destination gets an event."""
-        return NoticeMode(self.events[event][0]) if event in self.events else NoticeMode.OFF
+        return self.events[event].mode if event in self.events else NoticeMode.OFF
 
     def since(self, event: NoticeEvent) -> int:
         """Return since when (ms) this destination gets an event."""
-        return self.events[event][1] if event in self.events else 0
+        return self.events[event].since if event in self.events else 0
+
+    def after(self, event: NoticeEvent) -> int:
+        """Return for how many turns a condition of this event holds before this destination is told."""
+        return self.events[event].after if event in self.events else 1
+
+
+def decode_events(text: str) -> dict[str, EventSubscription]:
+    """Return the stored events of a destination."""
+    return msgspec.json.decode(text, type=dict[str, EventSubscription])
 
 
 def read_subscriptions(db: Database) -> list[Subscription]:
     """Return the destinations that are on."""
     rows = db.rows("SELECT name, events, digest_at, zone FROM notice_destinations WHERE is_on ORDER BY name")
-    return [
-        Subscription(name, msgspec.json.decode(events, type=dict[str, tuple[str, int]]), digest_at, zone)
-        for name, events, digest_at, zone in rows
-    ]
+    return [Subscription(name, decode_events(events), digest_at, zone) for name, events, digest_at, zone in rows]
 
 
 class NoticeCollector:
@@ -156,7 +170,8 @@ def _encode(items: Sequence[NoticeItem]) -> str:
 
 
 def _add_line(db: Database, destination: str, item: NoticeItem, at: int) -> None:
-    line = f"{item.event} {item.repo or ''} {item.facts.get('text', '') if item.event.is_alarm else ''}"
+    own = item.facts.get("text" if item.event.is_alarm else "run", "")  # a later event of the same run replaces it
+    line = f"{item.event} {item.repo or ''} {own}"
     found = db.row("SELECT item FROM notice_lines WHERE destination = ? AND line = ?", (destination, line))
     if found is not None:
         merged = merge_items([msgspec.json.decode(found[0], type=NoticeItem), item])[-1]

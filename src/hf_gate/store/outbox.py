@@ -16,24 +16,30 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from ..domain.notices import (
+    DEFAULT_AFTER,
+    FAILURES,
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
+    MAX_AFTER,
     REMIND_MS,
     STANDING,
     Condition,
     Delivery,
     DeliveryKind,
+    HeldCondition,
     LaneCount,
     MessageState,
     NoticeEvent,
     NoticeItem,
     NoticeMode,
     OutboxRow,
+    join_failures,
     next_digest,
     retry_wait,
+    sum_runs,
 )
 from ..domain.timestamps import DAY_MS, HOUR_MS, from_ms
-from .notice_queue import Subscription, insert_message, queue, read_subscriptions
+from .notice_queue import EventSubscription, Subscription, decode_events, insert_message, queue, read_subscriptions
 from .sql import Database, Row, decode_row
 from .store import Store
 from .writer import Writer
@@ -43,7 +49,6 @@ KEPT_MS: Final = 7 * DAY_MS
 
 _CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
-_CHECKED_AT: Final = "notices checked at"  # a setting: when the conditions of each event were last compared, as JSON
 _COLUMNS: Final = ", ".join(OutboxRow.__struct_fields__)
 _OPEN: Final = "state IN ('waiting', 'sending')"
 
@@ -57,16 +62,21 @@ def store_destinations(
     digests: Mapping[str, time],
     zone: str,
     at: int,
+    after: Mapping[str, Mapping[NoticeEvent, int]] | None = None,
 ) -> None:
-    """Store which destinations hf-gate.yaml names. What was there before a destination is not told to it."""
+    """Store which destinations hf-gate.yaml names. What happened before a destination was named is not told to it."""
     rows = store.reads.rows("SELECT name, is_on, events, digest_at, zone FROM notice_destinations")
     known = {name: (bool(is_on), events, digest, of) for name, is_on, events, digest, of in rows}
     changed: list[tuple[str, str, str]] = []
     for name, modes in wanted.items():
         is_on, events, digest, of = known.get(name, (False, "{}", "", ""))
-        before = msgspec.json.decode(events, type=dict[str, tuple[str, int]]) if is_on else {}
+        before, turns = decode_events(events) if is_on else {}, (after or {}).get(name, DEFAULT_AFTER)
         current = {
-            event.value: (mode.value, before[event][1] if event in before and before[event][0] != "off" else at)
+            event.value: EventSubscription(
+                mode,
+                min(before[event].since, at) if event in before else at,  # a time in the future is of a wrong clock
+                turns.get(event, 1),
+            )
             for event, mode in modes.items()
             if mode is not NoticeMode.OFF
         }
@@ -108,7 +118,8 @@ def close_digests(store: Store, now: int) -> None:
         with store.writing() as write:
             rows = write.db.rows("SELECT item FROM notice_lines WHERE destination = ? ORDER BY at, line", (one.name,))
             if rows:
-                insert_message(write.db, one.name, [msgspec.json.decode(row[0], type=NoticeItem) for row in rows], now)
+                lines = sum_runs([msgspec.json.decode(row[0], type=NoticeItem) for row in rows])
+                insert_message(write.db, one.name, lines, now)
                 write.db.run("DELETE FROM notice_lines WHERE destination = ?", (one.name,))
 
 
@@ -120,51 +131,91 @@ def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
 # ---- conditions --------------------------------------------------------------------------------------------------------
 
 
-def compare_conditions(write: Writer, events: Collection[NoticeEvent], current: Iterable[Condition], at: int) -> None:
-    """Store which conditions of these events hold now; queue those that are new, still there after a day, or over.
+def compare_conditions(
+    write: Writer, events: Collection[NoticeEvent], current: Iterable[Condition], at: int, *, can_end: bool = True
+) -> None:
+    """Store which conditions of these events hold now, and queue what each destination must know of them.
 
-    Conditions that were there before a destination was turned on are not told to it.
+    A condition is told when it has held for the number of turns that the destination wants, once a day while it lasts, and
+    when its count has grown. An alarm that was told is also told when it is over. `can_end`: whether a failure that is not
+    among the current ones is over; a turn that failed whole does not show that.
     """
-    db = write.db
-    subscriptions = read_subscriptions(db)
-    found = db.setting(_CHECKED_AT)
-    checked_at = {} if found is None else msgspec.json.decode(found, type=dict[str, int])
-    known = {
-        (event, line): (msgspec.json.decode(item, type=NoticeItem), began, told)
-        for event, line, item, began, told in db.rows(
-            "SELECT event, line, item, began_at, told_at FROM notice_conditions"
-        )
-        if event in events
+    db, subscriptions = write.db, read_subscriptions(write.db)
+    stored = {
+        (NoticeEvent(event), line): (msgspec.json.decode(item, type=HeldCondition), began_at)
+        for event, line, item, began_at in db.rows("SELECT event, line, item, began_at FROM notice_conditions")
     }
-    news: list[tuple[NoticeItem, int]] = []
-    for condition in {(one.item.event, one.key): one for one in current}.values():
-        item, key = condition.item, (condition.item.event.value, condition.key)
-        before, began, told = known.pop(key, (None, at, 0))
-        has_grown = (
-            before is not None and item.event in STANDING and item.count > before.count and at - told >= _GROWTH_MS
-        )
-        if before is None or has_grown or at - told >= REMIND_MS:
-            news.append((item, at if has_grown else began))
-            _write_condition(db, key, item, began, at)  # what was told last
-    for (event, line), (item, began, _) in known.items():
-        db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event, line))
-        if item.event.is_alarm:
-            news.append((msgspec.structs.replace(item, facts={**item.facts, "state": "over"}), began))
-    checked = {**checked_at, **dict.fromkeys((event.value for event in events), at)}
-    write.write_setting(_CHECKED_AT, msgspec.json.encode(checked).decode())
+    items = {(one.item.event, one.key): one.item for one in current}
+    gone = {key: held for key, (held, _) in stored.items() if key[0] in events and key not in items}
+    news: dict[str, list[NoticeItem]] = {one.name: [] for one in subscriptions}
+    for key, item in items.items():
+        before, began_at = stored.get(key, (None, at))
+        turns = _count_inherited_turns(item, gone.values()) if before is None else before.turns
+        told = {} if before is None else dict(before.told)
+        for one in subscriptions:
+            if turns + 1 >= one.after(item.event) and _is_news(item, told.get(one.name), one, at):
+                news[one.name].append(item)
+                told[one.name] = (at, item.count)
+        fields = {name: getattr(item, name) for name in NoticeItem.__struct_fields__}
+        held = HeldCondition(**fields, turns=min(turns + 1, MAX_AFTER), told=told)
+        if held != before:
+            _write_condition(db, key, held, began_at)
+    over = {key: held for key, held in gone.items() if can_end or key[0] not in FAILURES}
+    for event, line in over:
+        db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event.value, line))
+    for (event, _), held in over.items():
+        ended = _end(db, held.item)
+        for one in subscriptions:
+            if event.is_alarm and _has_heard(held.told.get(one.name), one, event):
+                news[one.name].append(ended)
     for one in subscriptions:
-        told_items = [
-            item for item, began in news if one.since(item.event) <= min(began, checked_at.get(item.event, 0))
-        ]
-        queue(db, one, told_items, at)
+        queue(db, one, join_failures(news[one.name]), at)
 
 
-def _write_condition(db: Database, key: tuple[str, str], item: NoticeItem, began: int, told: int) -> None:
+def queue_recovery(store: Store, item: NoticeItem, destinations: Collection[str], at: int) -> None:
+    """Queue that an alarm is over which these destinations got past the outbox."""
+    with store.writing() as write:
+        for one in read_subscriptions(write.db):
+            if one.name in destinations:
+                queue(write.db, one, [_end(write.db, item)], at)
+
+
+def _end(db: Database, item: NoticeItem) -> NoticeItem:
+    """Return the line that says that an alarm is over, with the number of alarms that last."""
+    lasting = sum(NoticeEvent(event).is_alarm for (event,) in db.rows("SELECT event FROM notice_conditions"))
+    facts: dict[str, str | int] = {**item.facts, "state": "over"}
+    return msgspec.structs.replace(item, facts={**facts, "lasting": lasting} if lasting else facts)
+
+
+def _count_inherited_turns(item: NoticeItem, gone: Iterable[HeldCondition]) -> int:
+    """Return for how many turns a failure has lasted that now has another cause."""
+    if item.event not in FAILURES:
+        return 0
+    return max((one.turns for one in gone if one.event in FAILURES and one.repo in (None, item.repo)), default=0)
+
+
+def _is_news(item: NoticeItem, told: tuple[int, int] | None, one: Subscription, at: int) -> bool:
+    """Tell whether a destination must be told a condition, again or for the first time."""
+    if one.mode(item.event) is NoticeMode.OFF:
+        return False
+    if told is None or not _has_heard(told, one, item.event):
+        return True
+    told_at, count = told
+    has_grown = item.event in STANDING and item.count > count and at - told_at >= _GROWTH_MS
+    return has_grown or abs(at - told_at) >= REMIND_MS  # a time in the far future is of a wrong clock
+
+
+def _has_heard(told: tuple[int, int] | None, one: Subscription, event: NoticeEvent) -> bool:
+    """Tell whether a destination was told, and gets the event since then without a break."""
+    return told is not None and event in one.events and told[0] >= one.since(event)
+
+
+def _write_condition(db: Database, key: tuple[NoticeEvent, str], held: HeldCondition, began: int) -> None:
+    told = max((at for at, _ in held.told.values()), default=0)
     db.run(
         "INSERT INTO notice_conditions (event, line, item, began_at, told_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item, began_at = excluded.began_at,"
-        " told_at = excluded.told_at",
-        (*key, msgspec.json.encode(item).decode(), began, told),
+        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item, told_at = excluded.told_at",
+        (key[0].value, key[1], msgspec.json.encode(held).decode(), began, told),
     )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, tzinfo
 from typing import Final
 
 from ..domain.ids import Repo
+from ..domain.letters import ON_HOLD
 from ..domain.lifecycle import Status
 from ..domain.query import Query
 from ..domain.rows import (
@@ -214,20 +215,23 @@ def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[Reque
 
 
 _OF_REPO: Final = "WHERE r.repo_id = ? AND r.is_current"
+_OLD: Final = (
+    "LEFT JOIN verdicts v ON v.id = r.verdict_id WHERE r.repo_id = ? AND r.is_current AND r.status = ? AND r.asked_at < ?"
+    f" AND (v.action IS NULL OR v.action <> '{ON_HOLD}')"
+)
+"""Old pending requests. Those on hold wait for the applicant."""
 _DECIDED: Final = "v.policy IS NOT NULL AND (v.action IN ('accept', 'reset', 'reject') OR old.outcome = 'profile')"
 
 
 def count_older(store: Store, repo: Repo, before: int, most: int) -> int:
-    """Return how many pending requests of a repo were asked before a time (ms); at most `most`."""
-    where = f"{_OF_REPO} AND r.status = ? AND r.asked_at < ?"
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {where} LIMIT ?) AS old"
+    """Return how many requests of a repo that wait for us were asked before a time (ms); at most `most`."""
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r {_OLD} LIMIT ?) AS old"
     return store.reads.count(sql, (store.repo_id(repo), Status.PENDING.value, before, most))
 
 
 def find_older(store: Store, repo: Repo, before: int, most: int) -> list[int]:
-    """Return at most `most` pending requests of a repo that were asked before a time (ms), the oldest first."""
-    where = f"{_OF_REPO} AND r.status = ? AND r.asked_at < ?"
-    sql = f"SELECT r.id FROM requests r {where} ORDER BY r.asked_at, r.id LIMIT ?"
+    """Return at most `most` requests of a repo that wait for us and were asked before a time (ms), the oldest first."""
+    sql = f"SELECT r.id FROM requests r {_OLD} ORDER BY r.asked_at, r.id LIMIT ?"
     return [row[0] for row in store.reads.rows(sql, (store.repo_id(repo), Status.PENDING.value, before, most))]
 
 

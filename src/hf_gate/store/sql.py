@@ -354,7 +354,8 @@ class Postgres(DatabaseConnection):
         if state.startswith("XX"):
             raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
         if not state or state.startswith(("08", "28", "3D", "53", "57")):
-            raise StoreUnavailable(f"{self.at} cannot be reached: {words}") from problem
+            hint = "Check that the server runs and accepts the user, then run the same command again."
+            raise StoreUnavailable(f"{self.at} cannot be reached: {words}", hint=hint) from problem
         raise problem
 
 
