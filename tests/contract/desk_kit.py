@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_gate import Hub
+from hf_gate import AccessRequest, Hub
 from hf_gate.application.ports import HubPort
 from hf_gate.application.sync import SyncResult, sync_repo
 from hf_gate.application.sync_schedule import SyncKind
@@ -87,11 +87,13 @@ class Desk:
 
 
 @contextmanager
-def a_desk(folder: Path, **made: Any) -> Iterator[Desk]:
+def a_desk(
+    folder: Path, country_of: Callable[[AccessRequest], str | None] = lambda _: None, **made: Any
+) -> Iterator[Desk]:
     """A desk at the first repo of a local Hub made so."""
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local, Hub(local.tokens["owner"], local.url) as hub:
         line = local.repos[0]
-        store = open_store(folder / "desk.db", endpoint=local.url)
+        store = open_store(folder / "desk.db", endpoint=local.url, country_of=country_of)
         try:
             yield Desk(local, hub, store, parse_repo(line["repo"], line["repo_type"]), folder / "desk.db")
         finally:

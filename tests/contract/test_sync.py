@@ -13,11 +13,12 @@ import pytest
 
 from hf_gate import Decision, NotAllowed
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.sync import MAX_MISSING_UNCHECKED, RowIdSet, count_by_report
+from hf_gate.application.sync import LONG_RECORD, MAX_MISSING_UNCHECKED, MAX_SET_ASIDE, RowIdSet, count_by_report
 from hf_gate.application.sync_schedule import read_last_full_sync
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
+from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.clock import HubClock
@@ -26,6 +27,7 @@ from hf_gate.protocol.flows.lookup import Found
 
 from .desk_kit import Desk, a_desk
 
+MIB = 1 << 20
 PEOPLE = ("ada", "bob", "cem", "dora", "eve")
 
 
@@ -516,3 +518,58 @@ def test_a_set_of_numbers_is_a_set() -> None:
     assert 2 not in numbers
     assert -1 not in numbers
     assert 10**9 not in numbers
+
+
+# ---- records that cannot be read or stored -----------------------------------------------------------------------------
+
+
+def test_a_record_of_more_than_a_mebibyte_is_set_aside_and_the_others_are_stored(desk: Desk) -> None:
+    desk.ask("ada", Purpose="to listen")
+    desk.ask("mallory", Purpose="x" * MIB)
+    synced = desk.full()
+    assert [row.person.identity.username for row in desk.rows("pending")] == ["ada"]
+    assert synced.complete is False
+    assert "1 record of a page could not be read" in synced.doubts[0]
+    listing = desk.hub.list_pending(desk.repo)
+    assert [request.username for request in listing] == ["ada"]
+    assert "larger than 1 MiB" in listing.quarantined[0].reason
+
+
+def test_a_request_has_its_first_two_hundred_answers(desk: Desk) -> None:
+    desk.ask("ada", **{f"Question {n}": "yes" for n in range(1_000)})
+    desk.full()
+    request = desk.row("ada").request
+    assert request is not None
+    assert list(request.answers) == [f"Question {n}" for n in range(200)]
+
+
+def test_the_answers_of_a_long_record_are_found(desk: Desk) -> None:
+    desk.ask("ada", Purpose="Schlaf " + "a\u0301\u0323" * LONG_RECORD, Name="Ada")
+    desk.full()
+    for text in ("schlaf", "ada", 'form."Purpose":schlaf*'):
+        page = desk.store.query(parse_query(text), now=0)
+        assert [row.person.identity.username for row in page.rows] == ["ada"], text
+
+
+def test_a_record_that_cannot_be_stored_is_set_aside_and_the_others_are_stored(tmp_path: Path) -> None:
+    with a_desk(tmp_path, country_of=_fail_for_mallory) as desk:
+        desk.ask("ada", "bob", "mallory", "cem", "dora", Purpose="to listen")
+        for synced in (desk.full(), desk.full()):
+            assert {row.person.identity.username for row in desk.rows("pending")} == {"ada", "bob", "cem", "dora"}
+            assert synced.complete is False
+            assert "could not be stored (ValueError)" in synced.doubts[0]
+            assert "mallory" not in synced.doubts[0]
+        assert (synced.new, synced.read) == (0, 4)
+
+
+def test_a_sync_that_can_store_no_record_fails_soon(tmp_path: Path) -> None:
+    with a_desk(tmp_path, country_of=_fail_for_mallory) as desk:
+        desk.ask(*(f"mallory-{n}" for n in range(MAX_SET_ASIDE + 1)))
+        with pytest.raises(ValueError, match="no country"):
+            desk.full()
+
+
+def _fail_for_mallory(request: AccessRequest) -> str | None:
+    if "mallory" in (request.username or ""):
+        raise ValueError("no country")
+    return None

@@ -36,6 +36,15 @@ def test_the_change_of_a_plan_is_built_in_one_module() -> None:
     assert built == ["plan/changes.py"]
 
 
+def test_text_is_normalised_in_one_module_that_limits_its_marks_first() -> None:
+    files = [
+        file
+        for file in modules()
+        if re.search(r"unicodedata(\.| import .*)normalize|\bnormalize.*unicodedata", file.read_text("utf-8"))
+    ]
+    assert [file.relative_to(PACKAGE).as_posix() for file in files] == ["domain/normalization.py"]
+
+
 _HOMONYMS = {"reset", "plan", "auto"}  # a verb, a command, a kind of gate
 _STATES = {WITHDRAWN, *Status, *OutcomeKind, *ChangeState, *RunState, *RunKind} - _HOMONYMS
 _NAMES = {"state", "status", "kind", "before", "after"}

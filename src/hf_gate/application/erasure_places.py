@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Final
 
 from ..domain.erasure import MIN_NAME_PART
+from ..domain.normalization import NormalForm, normalize
 from .records import PlaceRecord
 
 _MAX_FILES: Final = 20_000
 _MAX_BYTES: Final = 64 << 20  # of one file
 _MAX_LINES: Final = 20  # places that are listed in one file
+_FORMS: Final[tuple[NormalForm, ...]] = ("NFC", "NFD")
 _SKIPPED: Final = frozenset({".git", ".venv", "node_modules", "__pycache__"})
 
 
@@ -39,7 +40,7 @@ def find_places(
 def _compile(names: Iterable[str]) -> re.Pattern[bytes] | None:
     """Return the pattern of these names in lower-case bytes: as they are and escaped as in JSON; short ones as whole words."""
     parts = set()
-    for lower in {unicodedata.normalize(form, name.lower()) for name in names for form in ("NFC", "NFD")}:
+    for lower in {normalize(form, name.lower()) for name in names for form in _FORMS}:
         spellings = {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
         parts |= {
             re.escape(one) if len(one) >= MIN_NAME_PART else rb"\b" + re.escape(one) + rb"\b" for one in spellings

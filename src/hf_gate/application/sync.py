@@ -16,17 +16,19 @@ from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
-from ..domain.forms import digest_gate_text, form_from_json, form_to_json, list_gate_texts
+from ..domain.forms import collapse_whitespace, digest_gate_text, form_from_json, form_to_json, list_gate_texts
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.request_state import KnownRequest, RecordUpdate, diff_record, is_same_attempt
 from ..domain.requests import AccessRequest, Target
+from ..domain.roles import role_of
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import HfGateError
 from ..store.gate_texts import write_gate_text
 from ..store.initial_load import defer_indexes
 from ..store.reclassification import reclassify_part
+from ..store.search_text import fold_answers
 from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
@@ -39,6 +41,9 @@ TRANSACTION_SIZE: Final = (
 )  # requests per transaction of a full sync; larger transactions rewrite fewer index pages
 MAX_MISSING_UNCHECKED: Final = 50  # above this, missing requests are compared with the Hub's report
 QUICK_SYNC_PARTS: Final = 20  # transactions of one quick sync that reclassify requests; they take less than a second
+LONG_RECORD: Final = 16_384  # bytes; what is computed from a longer record is computed before the transaction
+MAX_SET_ASIDE: Final = 20  # records that cannot be stored; if there are more, the sync fails
+_RECORD_ERRORS: Final = (ValueError, TypeError, OverflowError, RecursionError)  # of a record that cannot be stored
 LOOKUP_BATCH: Final = 10_000  # missing requests that are looked up together
 
 _SHARED_ACCOUNT: Final = "the lists contain different requests of one account"
@@ -143,6 +148,7 @@ class _RepoSync:
         self.tally: Counter[str] = Counter()
         self.lists: Counter[str] = Counter()  # number of rows by list
         self.doubts: list[str] = []
+        self.set_aside = 0  # records that could not be stored
         self.read_on = False
         self.gate: dict[str, object] | None = None
         self.gate_before = _read_fingerprints(store.repo(repo))
@@ -211,7 +217,25 @@ class _RepoSync:
     # ---- pages -------------------------------------------------------------------------------------------------------
 
     def store_page(self, page: Sequence[AccessRequest]) -> int:
-        """Store what is new on a page; return how many of its requests were known before this sync."""
+        """Store what is new on a page; return how many of its requests were known before this sync.
+
+        A record that fails with others and then alone is set aside, so that it does not keep the others out for ever.
+        """
+        try:
+            return self._store_page(page)
+        except _RECORD_ERRORS as problem:
+            if self.set_aside == MAX_SET_ASIDE:
+                raise
+            if len(page) == 1:
+                self.set_aside += 1
+                name = (page[0].request_id or "-")[:40]
+                kind = type(problem).__name__  # its text may contain personal data
+                self.doubts.append(f"the record of request {name} could not be stored ({kind})")
+                return 0
+        half = len(page) // 2
+        return self.store_page(page[:half]) + self.store_page(page[half:])
+
+    def _store_page(self, page: Sequence[AccessRequest]) -> int:
         known_count, new = 0, list[RecordUpdate]()
         accounts: dict[str, str] = {}  # request ids by account id
         for known, request in self.store.match_records(self.repo, page):
@@ -224,7 +248,7 @@ class _RepoSync:
                 if known is not None and is_same_attempt(known, request):
                     self.seen.add(known.id)
             elif known is None or not is_again or not _is_older(known, request):
-                new.append(update)
+                new.append(update if len(request.raw_json) <= LONG_RECORD else _prepare_long_record(update))
         if new:
             with self.store.writing() as write:
                 numbers = write.observe(self.repo, new, self._now())
@@ -362,6 +386,14 @@ def _name_of(event: e.AnyEvent) -> str:
             return "moved"
         case _:
             return "changed"
+
+
+def _prepare_long_record(update: RecordUpdate) -> RecordUpdate:
+    """Compute what takes long with strangers' text before a transaction: the roles of labels are cached."""
+    for label in update.request.answers:
+        role_of(label)
+        role_of(collapse_whitespace(label))
+    return msgspec.structs.replace(update, folded_answers=fold_answers(update.request))
 
 
 def _is_older(known: KnownRequest, request: AccessRequest) -> bool:

@@ -89,7 +89,7 @@ _KEY_RUNS = frozenset(
 _DATE = re.compile(
     r"\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/. ]+(\d{1,2}|\w{3,12})[-/., ]+\d{2,4}|\d{4}年|\d{4}년|^(1[89]|20)\d\d$"
 )
-_LINK = re.compile(r"https?://|www\.|\w[\w-]*\.[a-z]{2,12}\b|^\d{2}\.\d{4,}/\S+|^\d{4}-\d{4}-\d{4}-\d{3}[\dx]$")
+_LINK = re.compile(r"https?://|www\.|\w-*\.[a-z]{2,12}\b|^\d{2}\.\d{4,}/\S+|^\d{4}-\d{4}-\d{4}-\d{3}[\dx]$")
 _CODE = re.compile(r"[a-z]{2}")
 _NO_ACRONYMS = frozenset(("na", "nan", "nil", "no", "nope", "tbd", "idk", "lol"))
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")

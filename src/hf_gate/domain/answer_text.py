@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
 
-from .roles import Role
+from .normalization import normalize
+from .roles import MAX_LABEL, Role
 
 
 class AnswerText:
@@ -40,15 +41,15 @@ _APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
 def strip_invisible(answer: str) -> str:
     """Return the visible part of an answer, at most 4,000 characters. Strangers can send a million invisible ones."""
     text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
-    text = unicodedata.normalize("NFKC", text)
+    text = normalize("NFKC", text)[:_LIMIT]  # one character can become eighteen
     return text.strip() if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text).strip()
 
 
 def fold_answer(text: str) -> str:
     if text.isascii():
         return text.lower()
-    plain = _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()))
-    return unicodedata.normalize("NFC", plain).translate(_SAME_LETTERS).replace("ı", "i").replace("đ", "d")
+    plain = _ACCENTS.sub("", normalize("NFD", text.casefold()))
+    return normalize("NFC", plain).translate(_SAME_LETTERS).replace("ı", "i").replace("đ", "d")
 
 
 def split_words(folded: str) -> tuple[str, ...]:
@@ -81,4 +82,4 @@ def fold_words(text: str) -> frozenset[str]:
 
 @lru_cache(maxsize=4096)
 def label_matches(label: str, pattern: str) -> bool:
-    return re.search(pattern, label[:2000].casefold()) is not None
+    return re.search(pattern, label[:MAX_LABEL].casefold()[:MAX_LABEL]) is not None

@@ -174,13 +174,17 @@ def join_words(words: Sequence[str], last: str) -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
 
 
+_WIDTH_PART = 512  # characters
+
+
 def display_width(text: str) -> int:
     """Return the width in terminal columns: 2 for wide East Asian characters and emoji, 0 for marks and joiners."""
     if text.isascii():
         return len(text)
     from wcwidth import width
 
-    return width(text, control_codes="ignore")
+    starts = range(0, len(text), _WIDTH_PART)  # in parts, because the time for a run of flags is quadratic
+    return sum(width(text[start : start + _WIDTH_PART], control_codes="ignore") for start in starts)
 
 
 def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") -> str:

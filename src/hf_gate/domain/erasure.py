@@ -136,7 +136,7 @@ class NamePattern:
 
 def _fold(text: str) -> str:
     """Return a text as folded for search, with single blanks."""
-    return " ".join(fold_for_search(text).split())
+    return " ".join(fold_for_search(text, None).split())
 
 
 def _is_short(name: str) -> bool:

@@ -198,7 +198,10 @@ class KnownRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One record and what the store writes for it. If `events` is empty, only the digests are refreshed."""
+    """One record and what the store writes for it. If `events` is empty, only the digests are refreshed.
+
+    `folded_answers` are for searches; None if they are folded when the record is written.
+    """
 
     request: AccessRequest
     known: KnownRequest | None
@@ -206,6 +209,7 @@ class RecordUpdate(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw: bytes
     content: ContentDigest
     skew: float = 0.0
+    folded_answers: str | None = None
 
 
 def diff_record(known: KnownRequest | None, request: AccessRequest, skew: float = 0.0) -> RecordUpdate | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from enum import StrEnum
 from functools import lru_cache
+from typing import Final
 
+from .normalization import normalize
 from .role_patterns import AGREES, ASKS_FOR_YES, ATTESTS, FACT, MARKETING, TERMS, TEXT_ROLES, WARNING
 
 
@@ -24,6 +25,9 @@ class Role(StrEnum):
     OTHER = "other"
 
 
+MAX_LABEL: Final = 500
+"""Characters of a label that are read to guess what its field asks for."""
+
 _TEXT_ROLES = tuple((Role(name), pattern) for name, pattern in TEXT_ROLES)
 _BIRTH_DATE = _TEXT_ROLES[0][1]
 _ROLE_OF_TYPE: dict[str, Role] = {"country": Role.COUNTRY, "ip_location": Role.OTHER, "email": Role.EMAIL}
@@ -33,7 +37,7 @@ _MARKUP = re.compile(r"[*_`~]+|<[^>]{0,80}>")
 @lru_cache(maxsize=4096)
 def role_of(label: str, field_type: str = "text") -> Role:
     """Return the role of a field. A country found by IP address is not stated by the requester, so its role is OTHER."""
-    text = _normalize_label(label[:2000])
+    text = _normalize_label(label[:MAX_LABEL])
     if field_type in _ROLE_OF_TYPE:
         return _ROLE_OF_TYPE[field_type]
     if field_type == "checkbox":
@@ -48,7 +52,7 @@ def role_of(label: str, field_type: str = "text") -> Role:
 
 
 def _normalize_label(label: str) -> str:
-    text = unicodedata.normalize("NFKC", label).replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    text = normalize("NFKC", label)[:MAX_LABEL].replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     return " ".join(_MARKUP.sub(" ", text).casefold().split())
 
 

@@ -15,7 +15,7 @@ _GENERIC = fold_words(words.GENERIC_WORDS)
 _PLACES = fold_words(words.GENERIC_PLACES)
 _STOP = fold_words(words.STOP_WORDS)
 _FILLERS = re.compile("|".join(sorted(map(re.escape, fold_phrases(words.UNSPACED_GENERIC)), key=len, reverse=True)))
-_EMAIL = re.compile(r"[^\s@]+@[^\s@]+|\S+ ?[(\[{<] ?at ?[)\]}>] ?\S+|\S+ at \S+ dot \S+")
+_EMAIL = re.compile(r"[^\s@]@[^\s@]|\S ?[(\[{<] ?at ?[)\]}>] ?\S|\S at \S+ dot \S")
 
 
 def is_email_like(given: AnswerText) -> bool:

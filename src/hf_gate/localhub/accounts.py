@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from random import Random
 from typing import Final, NamedTuple
 
 import msgspec
 
+from ..domain.normalization import normalize
 from . import email_addresses
 from .hostile_texts import NAMES
 from .records import HubAccount
@@ -81,7 +81,7 @@ def draw_full_name(rng: Random, name: InventedName, username: str) -> str:
         return f"{written} {_EMOJI[int(r() * len(_EMOJI))]}"
     if style < 0.99:
         return _TITLES[int(r() * len(_TITLES))].format(written)
-    return unicodedata.normalize("NFD", written) if r() < 0.3 else _RARE[int(r() * len(_RARE))]
+    return normalize("NFD", written) if r() < 0.3 else _RARE[int(r() * len(_RARE))]
 
 
 def draw_username(rng: Random, name: InventedName, handles: dict[str, tuple[str, ...]]) -> str:

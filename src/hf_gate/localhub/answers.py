@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from random import Random
 from typing import Final, NamedTuple
-from unicodedata import normalize
 
+from ..domain.normalization import normalize
 from . import email_addresses
 from .answer_texts import MISSING, AnswerFunction, AnswerWriter, Requester
 from .gates import DemoField, DemoGate

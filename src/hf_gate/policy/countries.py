@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Mapping
 
+from ..domain.normalization import normalize
+
 _EACH = re.compile(r"\s*(?:[/|;&+、，]|\band\b|\bund\b|\bet\b|\by\b|\bи\b)\s*")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _NO_CODES = {
@@ -36,9 +38,9 @@ def country_key(text: str) -> str:
     """Normalise a country name: ignore case, accents, dots and a leading article."""
     if text.isascii():
         return " ".join(text.lower().translate(_LETTERS).split()).removeprefix("the ")
-    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text)).casefold()
+    plain = normalize("NFKD", normalize("NFKC", text)[:_LIMIT]).casefold()
     plain = "".join(char for char in plain if not unicodedata.combining(char) or ord(char) > 0x0370)
-    plain = unicodedata.normalize("NFC", plain)
+    plain = normalize("NFC", plain)
     plain = " ".join("".join(_letter(char) for char in plain).split())
     return plain.removeprefix("the ")
 

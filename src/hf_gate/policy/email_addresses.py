@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from functools import lru_cache
 
 import idna
 from msgspec import Struct
+
+from ..domain.normalization import normalize
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
 _LOCAL = re.compile(r"[^\s@\"(),:;<>\[\\\]\x00-\x20\x7f]{1,64}\Z")
@@ -46,9 +47,11 @@ def has_local_part(text: str) -> bool:
 def parse_domain(text: str) -> str | None:
     """Return a domain in its DNS form: lower case, no trailing dot, IDNA 2008. None if the domain is invalid."""
     name = text.strip().rstrip(".").translate(_UPPER)
+    if len(name) > _MAX_ADDRESS:
+        return None
     if not name.isascii():
         try:
-            name = idna.encode(_lower(unicodedata.normalize("NFC", name)), strict=True).decode("ascii")
+            name = idna.encode(_lower(normalize("NFC", name)), strict=True).decode("ascii")
         except (idna.IDNAError, UnicodeError, ValueError, IndexError):
             return None
     labels = name.split(".")

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -64,12 +65,17 @@ class RequestPage(Struct, frozen=True):
 
 
 MAX_RECORDS = 100_000  # a page has at most 1,000; millions of tiny records would fill the memory
+MAX_RECORD_BYTES = 1 << 20  # of one record in a list; the answers of a long form are a few thousand bytes
+MAX_ANSWERS = 200  # of one request
 _split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_record = msgspec.json.Decoder(_RawRequest).decode
 
 
-def read_page(body: bytes, repo: Repo, at: float) -> RequestPage:
-    """Parse one page of a list. A body that is not a JSON array raises `UnreadableBody`; a bad record is quarantined."""
+def read_page(body: bytes, repo: Repo, at: float, max_record: int | None = None) -> RequestPage:
+    """Parse one page of a list. A body that is not a JSON array raises `UnreadableBody`; a bad record is quarantined.
+
+    So is a record of more than `max_record` bytes: one person must not delay the requests of all others.
+    """
     try:
         records: Sequence[bytes | msgspec.Raw] = _split_records(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
@@ -79,11 +85,19 @@ def read_page(body: bytes, repo: Repo, at: float) -> RequestPage:
     rows: list[AccessRequest] = []
     bad: list[Quarantined] = []
     for record in records:
+        content = bytes(record)
+        if max_record is not None and len(content) > max_record:
+            bad.append(_set_aside(content, f"larger than {max_record >> 20} MiB: decide it on the Hub's page"))
+            continue
         try:
-            rows.append(_read_record(bytes(record), repo, at))
+            rows.append(_read_record(content, repo, at))
         except (ValueError, TypeError, RecursionError, OverflowError) as problem:
-            bad.append(Quarantined(str(problem) or "unreadable", bytes(record)[:2000].decode("utf-8", "replace")))
+            bad.append(_set_aside(content, str(problem) or "unreadable"))
     return RequestPage(tuple(rows), tuple(bad))
+
+
+def _set_aside(record: bytes, reason: str) -> Quarantined:
+    return Quarantined(reason, record[:2000].decode("utf-8", "replace"))
 
 
 def _read_record(record: bytes, repo: Repo, at: float) -> AccessRequest:
@@ -146,7 +160,7 @@ def _build_request(item: _RawRequest, record: bytes, repo: Repo, at: float) -> A
         email=item.user.email if item.user else None,
         reviewed_at=_to_utc(item.reviewedAt) if item.reviewedAt else None,
         granted_by=_build_person(granted) if granted and (granted.id or granted.user) else None,
-        answers=item.fields or {},
+        answers=_limit_answers(item.fields or {}),
         has_form=item.fields is not None,
         raw_json=record,
         read_at=at,
@@ -154,6 +168,11 @@ def _build_request(item: _RawRequest, record: bytes, repo: Repo, at: float) -> A
     if not request.key:
         raise ValueError("no request id, account id or username")
     return request
+
+
+def _limit_answers(answers: dict[str, str]) -> dict[str, str]:
+    """Return the first 200 answers. A policy that reads another one fails, so it accepts nobody."""
+    return answers if len(answers) <= MAX_ANSWERS else dict(islice(answers.items(), MAX_ANSWERS))
 
 
 def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:

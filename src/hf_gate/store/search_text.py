@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from itertools import chain
 from typing import Final, TypeAlias
 
-from ..domain.case_folding import fold_for_search
+from ..domain.case_folding import MAX_FOLDED, fold_for_search
 from ..domain.requests import AccessRequest
 
+_MAX_LABEL: Final = 2000  # characters of a label that its mark depends on
 _FIRST, _COUNT = 0xE000, 0x18FE  # Unicode private use; folding removes these characters from texts
 SHORT: Final = "\uf8fe"
 NAME: Final = "\uf8ff"
@@ -39,31 +41,59 @@ def clean(text: str) -> str:
 @lru_cache(maxsize=4096)
 def label_mark(label: str) -> str:
     """Return the mark of a label, two characters. Labels that fold to the same text share a mark."""
-    number = int.from_bytes(hashlib.blake2b(fold_for_search(label).strip().encode(), digest_size=8).digest())
+    number = int.from_bytes(
+        hashlib.blake2b(fold_for_search(label, _MAX_LABEL).strip().encode(), digest_size=8).digest()
+    )
     return chr(_FIRST + number % _COUNT) + chr(_FIRST + number // _COUNT % _COUNT)
 
 
 @lru_cache(maxsize=256)
 def _marks(labels: tuple[str, ...]) -> tuple[str, ...]:
-    return (NAME, NAME, NAME, *map(label_mark, labels))
+    return tuple(map(label_mark, labels))
 
 
-def search_text(fullname: str | None, username: str | None, email: str | None, request: AccessRequest) -> SearchText:
-    """Return the search text of a request, and the additional text for the index."""
-    answers = request.answers
-    values = (fullname or "", username or "", email or "", *answers.values())
-    marks = _marks(tuple(answers))
-    whole = "".join(values)
-    if whole.isascii() and whole.isprintable():  # the usual case, where folding is just lower()
+def search_text(
+    fullname: str | None,
+    username: str | None,
+    email: str | None,
+    request: AccessRequest,
+    folded_answers: str | None = None,
+) -> SearchText:
+    """Return the search text of a request, and the additional text for the index.
+
+    `folded_answers` are the answers as `fold_answers` returns them, if they were folded before.
+    """
+    answers, names = request.answers, (fullname or "", username or "", email or "")
+    values = (*names, *answers.values())
+    whole = "" if folded_answers is not None else "".join(values)
+    if (
+        folded_answers is None and len(whole) <= MAX_FOLDED and whole.isascii() and whole.isprintable()
+    ):  # the usual case, where folding is just lower()
         parts = "\x1f".join(values).lower().split("\x1f")
+        marks = (NAME, NAME, NAME, *_marks(tuple(answers)))
         return "".join(chain.from_iterable(zip(marks, parts, strict=True))), ""
-    return with_dense_runs("".join([mark + fold_for_search(value) for mark, value in zip(marks, values, strict=True)]))
+    text = _fold_names(names) + (fold_answers(request) if folded_answers is None else folded_answers)
+    return with_dense_runs(text)
+
+
+def fold_answers(request: AccessRequest) -> str:
+    """Return the part of a search text that holds the answers, up to a common limit. No search finds what follows."""
+    found, left = [], MAX_FOLDED
+    for mark, answer in zip(_marks(tuple(request.answers)), request.answers.values(), strict=True):
+        folded = fold_for_search(answer, left)
+        left -= len(folded)
+        found += [mark, folded]
+    return "".join(found)
+
+
+def _fold_names(names: Iterable[str | None]) -> str:
+    return "".join([NAME + fold_for_search(part or "") for part in names])
 
 
 def replace_names(text: str, fullname: str | None, username: str | None, email: str | None) -> str:
     """Return a search text with its names replaced."""
     rest = [mark + value for mark, value in _PART.findall(text) if mark != NAME]
-    return "".join([NAME + fold_for_search(part or "") for part in (fullname, username, email)] + rest)
+    return "".join([_fold_names((fullname, username, email)), *rest])
 
 
 def parts_of(text: str) -> list[tuple[str, str]]:

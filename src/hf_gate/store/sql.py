@@ -250,6 +250,7 @@ class Postgres(DatabaseConnection):
         import psycopg
 
         self.error: type[Exception] = psycopg.Error
+        self._data_error: type[Exception] = psycopg.DataError
         self.at = without_password(url)
         self.frequent = set[Frequent]()
         try:
@@ -351,6 +352,8 @@ class Postgres(DatabaseConnection):
             raise StoreUnavailable(f"the disk of {self.at} is full; nothing was written.", hint=_FULL_HINT) from problem
         if state in {"55P03", "40001", "40P01"}:
             raise StoreBusy(f"{self.at} is locked by another session: {words}") from problem
+        if isinstance(problem, self._data_error) or state.startswith("54"):  # such as NUL, or too long for an index
+            raise ValueError(f"{self.at} cannot store a value: {words}") from problem
         if state.startswith("XX"):
             raise StoreDamaged(f"{self.at} is damaged: {words}") from problem
         if not state or state.startswith(("08", "28", "3D", "53", "57")):

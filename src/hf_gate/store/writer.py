@@ -157,7 +157,7 @@ class Writer:
             if isinstance(event, e.RequestChanged):
                 held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
                 self._rows.set_classification(ident, self._memory.classifiers.classify(repo_id, one.request))
-                self._index.replace(ident, _build_search_text(person, one.request))
+                self._index.replace(ident, _build_search_text(person, one))
         return ident
 
     def _create_attempt(
@@ -180,7 +180,7 @@ class Writer:
         extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
         known = self._memory.classifiers.classify(repo_id, one.request)
         self._rows.add_request(ident, repo_id, person.id, state, at, extra, known)
-        self._index.add(ident, _build_search_text(person, one.request))
+        self._index.add(ident, _build_search_text(person, one))
         return ident
 
     def reclassify(self, requests: Iterable[tuple[int, int, AccessRequest | None]]) -> None:
@@ -388,8 +388,8 @@ def _encode_private_part(event: e.AnyEvent, request: AccessRequest) -> bytes:
     return canonical_json({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
-def _build_search_text(person: StoredPerson, request: AccessRequest) -> SearchText:
-    return search_text(person.fullname, person.username, person.email, request)
+def _build_search_text(person: StoredPerson, one: RecordUpdate) -> SearchText:
+    return search_text(person.fullname, person.username, person.email, one.request, one.folded_answers)
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from ...domain.requests import AccessRequest
 from ...errors import BadRequest, HubError
 from .. import endpoints
 from ..codec import (
+    MAX_RECORD_BYTES,
     Quarantined,
     RequestPage,
     UnreadableBody,
@@ -180,7 +181,7 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
         if following is not None:
             ahead = (following, (yield StartCall(following)))
         try:
-            return answer, read_page(answer.body, pages.repo, answer.received_at), ahead
+            return answer, read_page(answer.body, pages.repo, answer.received_at, MAX_RECORD_BYTES), ahead
         except UnreadableBody as problem:
             failures += 1
             pause = context.retry_policy.pause_after(failures)
