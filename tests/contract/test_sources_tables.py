@@ -206,6 +206,20 @@ def test_a_file_that_was_joined_to_itself_is_refused() -> None:
     assert "line 3 repeats the header" in read(text + text).refusal
 
 
+@pytest.mark.parametrize("count", [201, 20_000])
+def test_a_file_with_more_than_two_hundred_columns_is_refused_in_one_line(count: int) -> None:
+    columns = ["email", *(f"c{n}" for n in range(count - 1))]
+    many = ",".join(columns) + "\n" + ",".join(["a@b.org"] * count) + "\n"
+    assert read(many).refusal == "table dua: more than 200 columns; keep those that the policies read"
+    rows = json.dumps(dict.fromkeys(columns, "a@b.org"))
+    assert "more than 200 columns" in parse_table(rows.encode(), "dua", ("email",), is_json=True).refusal
+    assert not read(",".join(columns[:200]) + "\n" + ",".join(["a@b.org"] * 200) + "\n").refusal
+
+
+def test_the_first_column_that_appears_twice_is_named() -> None:
+    assert read("email,to,of,to,of\na@b.org,1,2,3,4\n").refusal == "table dua: duplicate column to"
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

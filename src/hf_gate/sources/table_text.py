@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -19,6 +20,8 @@ from ..domain.ids import is_id
 from ..policy.tables import KEYS, TableProblem
 
 MAX_ROWS = 1_000_000
+MAX_COLUMNS: Final = 200
+_TOO_MANY_COLUMNS: Final = f"more than {MAX_COLUMNS} columns; keep those that the policies read"
 KNOWN_COLUMNS: Final = frozenset({*KEYS, "from", "expires"})
 KEY_COLUMN: Final = "key"
 """A column with an account id or a username, for a file that has neither column."""
@@ -151,6 +154,8 @@ def parse_csv(text: str, key: Sequence[str]) -> ParsedFile:
             names = tuple(map(column_name, found.cells)) if not header or len(found.cells) == len(header) else ()
             if not header:
                 header = names
+                if problem := _check_header(header):
+                    return ParsedFile(header[:MAX_COLUMNS], refused=problem)
             elif names == header:
                 return ParsedFile(header, refused=f"line {at} repeats the header; the file may contain its rows twice")
             elif len(found.cells) != len(header):
@@ -162,18 +167,24 @@ def parse_csv(text: str, key: Sequence[str]) -> ParsedFile:
                 records.append((at, dict(zip(header, found.cells, strict=True))))
     except csv.Error as problem:
         return ParsedFile(header, refused=f"line {line}: {problem}; the file may be incomplete")
-    return _check_ending(
-        ParsedFile(header, tuple(records), tuple(problems), tuple(each.line for each in problems)), header
-    )
+    return _check_ending(ParsedFile(header, tuple(records), tuple(problems), tuple(each.line for each in problems)))
 
 
-def _check_ending(read: ParsedFile, header: tuple[str, ...]) -> ParsedFile:
-    """Reject a file with an incomplete last record or a duplicate column."""
+def _check_header(header: tuple[str, ...]) -> str:
+    """Return why a file with these columns is refused; empty if it is not."""
+    if len(header) > MAX_COLUMNS:
+        return _TOO_MANY_COLUMNS
+    times = Counter(header)
+    twice = next((name for name in header if name and times[name] > 1), None)
+    return f"duplicate column {twice}" if twice else ""
+
+
+def _check_ending(read: ParsedFile) -> ParsedFile:
+    """Reject a file with an incomplete last record."""
     last = read.records[-1][0] if read.records else 0
     if read.skipped and read.skipped[-1] > last:
         return replace(read, refused=f"the last line, {read.skipped[-1]}, is incomplete; the file may be cut off")
-    twice = next((name for name in header if name and header.count(name) > 1), None)
-    return replace(read, refused=f"duplicate column {twice}") if twice else read
+    return read
 
 
 # ---- JSON lines ------------------------------------------------------------------------------------------------------
@@ -194,9 +205,11 @@ def parse_json_lines(text: str) -> ParsedFile:
             return ParsedFile(refused=f"more than {MAX_ROWS:,} rows")
         else:
             header.update(dict.fromkeys(cells))
+            if len(header) > MAX_COLUMNS:
+                return ParsedFile(refused=_TOO_MANY_COLUMNS)
             records.append((number, cells))
     return _check_ending(
-        ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems)), ()
+        ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems))
     )
 
 
