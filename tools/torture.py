@@ -45,6 +45,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_ids.py",
         "tests/core/test_ledger.py",
         "tests/core/test_ledger_cadence.py",
+        "tests/core/test_normalization.py",
         "tests/core/test_listing.py",
         "tests/core/test_pacing.py",
         "tests/core/test_pacing_laws.py",
