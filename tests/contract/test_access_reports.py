@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,6 +16,7 @@ from hf_gate.application.as_of import read_past_view
 from hf_gate.application.grant_records import pair_with_grants
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
+from hf_gate.application.record_files import csv_lines
 from hf_gate.domain import events as e
 from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.rows import entry_about
@@ -47,6 +50,9 @@ def test_both_approvers_and_their_rule_are_named(two_people: Scene) -> None:
     assert (row.by, row.approvers, row.policy, row.rule) == ("owner", ["mia", "owner"], "wishes", "welcome")
     assert (row.is_outside, row.missing_approvals, describe_outside(row)) == (False, 0, "")
     assert (name_deciders(row), name_rule(row)) == ("mia, owner", "welcome")
+    (sheet,) = csv.DictReader(io.StringIO("".join(csv_lines(AccessRecord, [row]))))
+    assert [name for name in ("mia", "owner") if name in sheet["approvers"]] == ["mia", "owner"]
+    assert (sheet["rule"], sheet["is_outside"]) == ("welcome", "false")
 
 
 def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Scene) -> None:

@@ -39,6 +39,7 @@ def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: R
     assert ">ada<" in body
     assert "proved complete ended" in body
     assert "bypass the gate" in body
+    assert "accepted outside hf-gate" in body
     before = to_iso(room.app_state.now() - timedelta(days=800))
     refused = lena.get(f"/access?as_of={before}").body
     assert "the audit log begins" in refused

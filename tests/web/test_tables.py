@@ -16,7 +16,7 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.tables import MAX_UPLOAD, PAGE_SIZE
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_forms import TYPE, encode
-from tests.web.test_plans import ended, made
+from tests.web.test_plans import ended, made, words
 
 ALLOWED = "desk: {may_write_tables: true}\n"
 TABLES = "tables: {dua: {file: tables/dua.csv, key: [user_id, username, email]}}\n"
@@ -169,6 +169,27 @@ def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(room: Room) -> None:
     assert "Written" in mia.get(done.headers["location"]).body
     entry = room.app_state.workspace.store.entries(limit=1)[0]
     assert "bob" not in str(entry.link.body)
+
+
+DATES = POLICY.replace("then: accept", "then: accept\n    until: tables.dua.expires")
+
+
+def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of_people_waiting(tmp_path: Path) -> None:
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "dua.csv").write_text("email,expires\nada@ethz.ch,2099-01-01\nold@ethz.ch,\n")
+    desk = TABLES.replace("[user_id, username, email]", "email") + ALLOWED
+    with a_room(tmp_path, DATES, desk=desk) as room:
+        room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
+        lena, mia = room.visitor(), _admin(room)
+        ended(room, lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"])
+        assert room.row("ada").state.until is not None
+        head = re.search(r'name="head" value="([0-9a-f]*)"', mia.get("/tables/dua").body)
+        assert head
+        cells = {"head": head[1], "col.0": "ada@ethz.ch", "col.1": "2098-01-01"}
+        shown = words(mia.post("/tables/dua/rows", cells | {"replaces": "yes"}))
+        assert re.search(r"access ends .*2098.* instead of .*2099", shown)
+        waiting = words(mia.post("/tables/dua/rows", cells | {"col.0": "bob@ethz.ch"}))
+        assert "missing to valid; wait by house/missing becomes accept by house/signed" in waiting
 
 
 def test_a_form_of_other_columns_writes_nothing(room: Room) -> None:
