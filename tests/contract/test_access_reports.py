@@ -13,12 +13,19 @@ import pytest
 
 from hf_gate.application import setting_keys
 from hf_gate.application.as_of import read_past_view
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.end_changes import renew_by_rules, write_end_changes
 from hf_gate.application.grant_records import pair_with_grants
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
 from hf_gate.application.record_files import csv_lines
+from hf_gate.application.terms_reader import TermsReader
 from hf_gate.domain import events as e
 from hf_gate.domain.event_descriptions import describe_event
+from hf_gate.domain.hand_terms import HandTerms, TermsKind, end_of_terms
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import entry_about
 from hf_gate.domain.timestamps import from_ms
 from tests.torture.near import Near
@@ -189,3 +196,53 @@ def test_an_earlier_release_that_moved_a_date_names_no_agreement(renewed: tuple[
     ((_, grant),) = pair_with_grants(scene.store, [scene.row("ada")])
     assert grant is not None
     assert grant.agreement is None
+
+
+def test_the_entry_of_the_acceptance_names_the_row_that_gave_its_date(
+    renewed: tuple[AgreementScene, datetime],
+) -> None:
+    scene, between = renewed
+    first = access(scene, between)["ada"]
+    assert (first.until_row or "").startswith("dua row ")
+    assert "version DUA-1, " in (first.until_row or "")
+    entries = scene.store.entries(request=scene.row("ada").id, limit=100)
+    dated = [e.decode_event(one.link.body) for one in entries if one.link.kind == e.EventKind.GRANT_DATED]
+    assert [isinstance(each, e.GrantDated) and list(each.lists) for each in dated] == [["table:dua"]] * 2
+
+
+def test_an_acceptance_by_hand_under_a_row_that_no_verdict_has_seen_names_that_row(tmp_path: Path) -> None:
+    scene = AgreementScene(tmp_path, Near(repos=1))
+    scene.sign(f"{scene.now.year + 1}-06-30", "DUA-1")
+    scene.set_policy(policy(SIGNED, when="person.is_pro"))
+    scene.ask(["ada"])
+    scene.turn()
+    scene.sign(f"{scene.now.year + 2}-06-30", "DUA-2")
+    scene.set_policy(policy(SIGNED))
+    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, scene.workspace.sources))
+    (hand_terms,) = terms.read_terms([scene.row("ada")], scene.now).values()
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
+    sender.choose_ends = lambda ready: [end_of_terms(hand_terms) for _ in ready]
+    sender.decide([DecisionTarget(scene.repos[0], Target(username="ada"))], Choice(Status.ACCEPTED), run_id="r_hand")
+    row = access(scene)["ada"]
+    assert ((row.until or "")[:4], row.by, row.until_rule) == (str(scene.now.year + 2), "lena", "wishes/signed")
+    assert ("DUA-2" in (row.agreement or ""), "DUA-2" in (row.until_row or "")) == (True, True)
+    scene.close()
+
+
+def test_a_renewal_by_the_rules_names_the_new_row(renewed: tuple[AgreementScene, datetime]) -> None:
+    """A person renews before the next turn has moved the date."""
+    scene, _ = renewed
+    scene.sign(f"{scene.now.year + 3}-06-30", "DUA-3")
+    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, scene.workspace.sources))
+    row = scene.row("ada")
+    change = renew_by_rules(row, terms.read_terms([row], scene.now)[row.id], scene.now, UTC)
+    with scene.store.writing() as write:
+        write_end_changes(write, [change], "lena", round(scene.now.timestamp() * 1000))
+    found = access(scene)["ada"]
+    assert ((found.until or "")[:4], "DUA-3" in (found.agreement or "")) == (str(scene.now.year + 3), True)
+    assert "version DUA-3, " in (found.until_row or "")
+
+
+def test_terms_of_two_people_are_equal_though_they_rest_on_different_rows() -> None:
+    one, other = (HandTerms(TermsKind.END, "1y", rests_on={"dua": {"table": "a", "row": row}}) for row in "xy")
+    assert (one == other, hash(one) == hash(other), one == HandTerms(TermsKind.END, "2y")) == (True, True, False)

@@ -12,8 +12,8 @@ from msgspec import Struct, field
 
 from ..domain.display_text import clip_line, pluralize
 from ..domain.event_descriptions import describe_agreements
-from ..domain.events import OUTSIDE, POLICY_ACTOR, GrantDated
-from ..domain.grant_origin import DatedEvent, GrantOrigin
+from ..domain.events import OUTSIDE, POLICY_ACTOR
+from ..domain.grant_origin import GrantOrigin
 from ..domain.grants import end_of_day
 from ..domain.ids import Person, Repo
 from ..domain.ledger import chain_of
@@ -334,7 +334,7 @@ def access_record(store: Store, certainty: SyncCertainty, past: PastRequest) -> 
         until=ms_to_iso(state.ends_at),
         at_end=state.at_end,
         until_rule=None if state.ends_at is None else state.until_rule,
-        until_row=None if past.dated is None else _describe_end_rows(store, past.dated),
+        until_row=None if past.dated is None else describe_agreements(read_end_rows(store, past.dated)) or None,
         as_of=ms_to_iso(certainty.moment.at),
         proved_at=ms_to_iso(certainty.proved_at),
         found_later=row.id in certainty.found_later,
@@ -348,18 +348,6 @@ def _name_approvers(store: Store, grant: GrantOrigin, granter: str | None) -> li
     if grant.is_outside or grant.actor.startswith(POLICY_ACTOR):
         return given
     return given if granter in given else [granter] if granter is not None else []
-
-
-def _describe_end_rows(store: Store, dated: DatedEvent) -> str | None:
-    """Return the rows on which an end rests, with the versions of their tables; None if it rests on no table."""
-    lists = dated.event.lists if isinstance(dated.event, GrantDated) else {}
-    rows = read_end_rows(store, dated)
-    versions = {name.partition(":")[2]: version for name, version in lists.items()}
-    described = (
-        f"{describe_agreements({name: rows[name]}) if name in rows else f'{name}, no row'}, table {version}"
-        for name, version in sorted(versions.items())
-    )
-    return "; ".join(described) or None
 
 
 def _name_granter(store: Store, past: PastRequest) -> str | None:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
+from ..domain.end_rows import EndRows, list_agreements, list_tables
 from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.hand_terms import HandTerms, TermsKind
 from ..domain.ids import Repo
@@ -46,11 +47,16 @@ class EndChange(Struct, frozen=True):
     row: RequestRow
     event: e.GrantDated
     terms: GrantTerms | None = None
+    rows: EndRows = {}
 
     @property
     def end(self) -> int | None:
         """When the access ends (ms); None if no date is known."""
         return self.event.until
+
+    def make_entry(self, actor: str, at: int) -> e.LedgerEntry:
+        """Return the entry of the change, whose private part has the rows on which the end rests."""
+        return entry_about(self.row, self.event, actor, at, {"rows": self.rows} if self.rows else None)
 
     @property
     def is_longer(self) -> bool:
@@ -130,8 +136,10 @@ def _change_by_rules(
         written=hand_terms.until,
         terms=None if terms is None else terms.digest,
         cause=cause,
+        lists=list_tables(hand_terms.rests_on),
+        agreements=list_agreements(hand_terms.rests_on),
     )
-    return EndChange(row, event, terms)
+    return EndChange(row, event, terms, hand_terms.rests_on)
 
 
 def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, at: int) -> None:
@@ -144,7 +152,7 @@ def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, a
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
     """Write new ends with their terms."""
     write_terms(write, (change.terms for change in changes if change.terms is not None))
-    append_entries(write, ((one.row.repo, entry_about(one.row, one.event, actor, at)) for one in changes))
+    append_entries(write, ((one.row.repo, one.make_entry(actor, at)) for one in changes))
 
 
 # ---- people from before ------------------------------------------------------------------------------------------------

@@ -5,22 +5,23 @@ Unknown facts move no end and end no access.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from itertools import chain, repeat, zip_longest
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
 from ..domain import events as e
+from ..domain.end_rows import EndRows, list_agreements, list_tables
 from ..domain.grants import GrantCondition, GrantTerms, first_lapse, is_fact_name, parse_grant_end, read_duration
 from ..domain.request_state import RequestState, apply_event, current_end
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
-from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
+from .evaluation import find_end_rows
 
 SHORTEN_AHEAD: Final = timedelta(days=7)
 
@@ -35,10 +36,6 @@ class MoveKind(StrEnum):
 
 
 _EARLIER_KINDS: Final = (MoveKind.EARLIER, MoveKind.LAPSED)
-
-
-EndRows: TypeAlias = Mapping[str, Mapping[str, str]]
-"""The rows on which an end rests, by table: the digest of the row, and `file_hash` and `version` of an agreement."""
 
 
 class EndMove(Struct, frozen=True):
@@ -84,7 +81,7 @@ def plan_move(
         kinds.append(MoveKind.RESTORED)
     cause = "fact" if until != state.until else "keep_while"
     end = current_end(state)
-    lists, rows = find_end_rows(evaluator.facts_of(terms), facts)
+    rows = find_end_rows(evaluator.facts_of(terms), facts)
     event = e.GrantDated(
         until=until,
         at_end=end.at_end,
@@ -92,22 +89,10 @@ def plan_move(
         terms=end.terms,
         lapses=lapses,
         cause=cause,
-        lists=lists,
-        agreements={name: each["row"] for name, each in rows.items() if len(each) > 1},
+        lists=list_tables(rows),
+        agreements=list_agreements(rows),
     )
     return EndMove(row, tuple(kinds), event, rows)
-
-
-def find_end_rows(names: Iterable[str], facts: Facts) -> tuple[dict[str, str], EndRows]:
-    """Return the versions of the tables that these facts read, and the rows that list the person."""
-    if not isinstance(facts, RequestFacts):
-        return {}, {}
-    used = {name.split(".")[1] for name in names if name.startswith("tables.")}
-    hits = {name: hit for name, hit in sorted(facts.inputs.tables.items()) if name in used}
-    lists = {f"table:{name}": hit.source.rpartition("@")[2] for name, hit in hits.items()}
-    listed = ((name, hit.listed_by) for name, hit in hits.items())
-    rows = {name: row.evidence or {"row": row.digest} for name, row in listed if row is not None}
-    return lists, rows
 
 
 def _next_date(

@@ -28,7 +28,7 @@ from ..policy.opinions import NO_RULE, why_people_decide
 from ..store.approvals import find_fully_approved
 from ..store.store import Store
 from .evaluated_tables import LookupHasher
-from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs
+from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs, find_rows_of_terms
 from .evaluation_times import EvaluationTimes
 
 POLICY: Final = "policy"
@@ -268,7 +268,7 @@ class PartEvaluation:
             self.counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             outcome = EvaluationOutcome.CHANGE
-            self._add_change(row, facts, verdict, after)
+            self._add_change(case, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self.counts[str(verdict.action)] += 1
             self.counts["no_rule"] += verdict.rule == NO_RULE
@@ -288,8 +288,9 @@ class PartEvaluation:
         why = why_people_decide(asked, self.now, self.policy_set.evaluator.zone)
         return verdict if why is None else replace(verdict, action=Action.HUMAN)
 
-    def _add_change(self, row: RequestRow, facts: Facts, verdict: Verdict, after: Status) -> None:
+    def _add_change(self, case: EvaluationInput, verdict: Verdict, after: Status) -> None:
         """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
+        row, facts = case.row, case.facts
         is_in = row.state.status == Status.ACCEPTED
         self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:
@@ -301,7 +302,7 @@ class PartEvaluation:
             why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
-                self.changes.append(change)
+                self.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))
 
     def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {

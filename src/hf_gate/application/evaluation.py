@@ -12,7 +12,9 @@ from msgspec import Struct, field, structs
 from msgspec.structs import replace
 
 from ..domain.batches import split_into_batches
+from ..domain.end_rows import EndRows
 from ..domain.forms import GateForm, form_from_json
+from ..domain.grants import GrantTerms
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState
@@ -22,7 +24,7 @@ from ..errors import UsageError
 from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
 from ..policy.fact_table import FACTS, fact_types
 from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
-from ..policy.facts import FactReader
+from ..policy.facts import FactReader, RequestFacts
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
 from ..policy.literals import matches_any
 from ..policy.model import Facts, Policy, Verdict
@@ -271,6 +273,26 @@ def build_inputs(
         listed = tuple(sorted(name for name, hit in hits.items() if hit.state == "valid"))
         signed = {name: hits[name].evidence or {} for name in listed if hits[name].evidence}
         yield EvaluationInput(row, facts, listed, signed)
+
+
+def find_rows_of_terms(terms: GrantTerms | None, case: EvaluationInput) -> EndRows:
+    """Return the tables on which the end of an access on these terms rests, and those with a signed row of the person."""
+    if terms is None:
+        return {}
+    return find_end_rows((*terms.until, *(f"tables.{name}" for name in case.agreements)), case.facts)
+
+
+def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
+    """Return the tables that these facts read, each with its version and the row that lists the person."""
+    if not isinstance(facts, RequestFacts):
+        return {}
+    used = {name.split(".")[1] for name in names if name.startswith("tables.")}
+    hits = [(name, hit, hit.listed_by) for name, hit in sorted(facts.inputs.tables.items()) if name in used]
+    return {
+        name: {"table": hit.source.rpartition("@")[2]}
+        | ({} if row is None else dict(row.evidence or {"row": row.digest}))
+        for name, hit, row in hits
+    }
 
 
 def reminders_of(state: RequestState) -> dict[str, datetime]:

@@ -19,7 +19,7 @@ GrantRule = Annotated[str | None, Meta(description="the rule that accepted, or a
 Agreement = Annotated[str | None, Meta(description="null: the access rests on no agreement, or on an unknown one")]
 PastForm = Annotated[str | None, Meta(description="fingerprint of the gate form when the request was first seen")]
 PastPrompt = Annotated[str | None, Meta(description="fingerprint of the prompt at that time; null: none, or not known")]
-EndRule = Annotated[str | None, Meta(description="the rule that set the end; direct: a person chose it")]
+EndRule = Annotated[str | None, Meta(description="the rule of the end; direct: a person gave it without a rule")]
 EndRow = Annotated[str | None, Meta(description="the rows on which the end rests, with the versions of their tables")]
 
 

@@ -301,4 +301,6 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: 
     change = make_change(subject, after, rule=ChangeOrigin.DIRECT, reason=reason)
     if end is None:
         return change
-    return msgspec.structs.replace(change, until=end.written, at_end=end.at_end, end_rule=end.rule, terms=end.terms)
+    return msgspec.structs.replace(
+        change, until=end.written, at_end=end.at_end, end_rule=end.rule, terms=end.terms, rests_on=end.rests_on
+    )

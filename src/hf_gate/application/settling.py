@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from ..domain import events as e
+from ..domain.end_rows import list_agreements, list_tables
 from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -217,8 +218,11 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
             rule=change.end_rule or change.rule_label,
             written=change.until,
             terms=terms.digest if terms else None,
+            lists=list_tables(change.rests_on),
+            agreements=list_agreements(change.rests_on),
         )
-        entries.append(_make_entry(one.item, dated, at, actor, None))
+        rows = {"rows": change.rests_on} if change.rests_on else None
+        entries.append(_make_entry(one.item, dated, at, actor, rows))
         if change.is_final:
             entries.append(_make_entry(one.item, e.RenewalBlocked(is_blocked=True), at, actor, None))
     return entries

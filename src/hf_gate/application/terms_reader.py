@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
 from ..domain.ids import Repo, group_by_repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, UsageError
 from ..policy.phrases import name_fact
-from .evaluation import RepoPolicies, build_inputs
+from .evaluation import RepoPolicies, build_inputs, find_rows_of_terms
 from .workspace import Workspace
 
 NO_POLICIES: Final = HandTerms(TermsKind.UNKNOWN, missing=("the policies, which cannot be read",))
@@ -66,7 +67,8 @@ class TermsReader(Struct, frozen=True):
             return {row.id: NO_HAND_TERMS for row in rows}
         found = {row.id: NO_RECORD for row in rows}
         for case in build_inputs(self.workspace.store, policies, self.workspace.sources, rows, now):
-            found[case.row.id] = policies.evaluator.terms_by_hand(case.facts, now=now)
+            terms = policies.evaluator.terms_by_hand(case.facts, now=now)
+            found[case.row.id] = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
         return found
 
 

@@ -217,10 +217,10 @@ def _describe_verdict(event: e.VerdictReached, private: e.Private | None) -> str
 
 
 def describe_agreements(agreements: Mapping[str, Mapping[str, str]]) -> str:
-    """Describe the signed rows on which a grant rests; empty if there are none."""
+    """Describe the rows on which a grant or its end rests; empty if there are none."""
     return "; ".join(
-        f"{name} row {each.get('row', '?')}"
-        + "".join(f", {key} {each[key]}" for key in ("version", "file_hash") if key in each)
+        (f"{name} row {each['row']}" if "row" in each else f"{name}, no row")
+        + "".join(f", {key} {each[key]}" for key in ("version", "file_hash", "table") if key in each)
         for name, each in sorted(agreements.items())
     )
 

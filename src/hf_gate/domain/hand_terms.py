@@ -7,7 +7,9 @@ from enum import StrEnum
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple, replace
 
+from .end_rows import EndRows
 from .grants import GrantTerms
 from .runs import ChangeOrigin
 
@@ -26,7 +28,8 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The terms of an acceptance by hand. `until` is as written in rules; of several ends, separated by commas, the earliest.
 
     `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest` is
-    that of `document`, which is what can move the end later; the document is not stored with a verdict.
+    that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on` are
+    the tables behind the end; equal terms of two people rest on different rows.
     """
 
     kind: TermsKind = TermsKind.NO_END
@@ -36,6 +39,12 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     missing: tuple[str, ...] = ()
     digest: str | None = None
     document: GrantTerms | None = None
+    rests_on: EndRows = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, HandTerms) and astuple(replace(self, rests_on={})) == astuple(
+            replace(other, rests_on={})
+        )
 
     def __hash__(self) -> int:
         return hash((self.kind, self.until, self.at_end, self.rule, self.missing, self.digest))
@@ -74,10 +83,13 @@ class GrantEnd(msgspec.Struct, frozen=True, gc=False):
     at_end: str = "reset"
     rule: str = ChangeOrigin.DIRECT
     terms: GrantTerms | None = None
+    rests_on: EndRows = {}
 
 
 def end_of_terms(terms: HandTerms) -> GrantEnd | None:
     """Return the end that these terms set; None for none, and for terms of which a person must choose."""
     if terms.kind is not TermsKind.END:
         return None
-    return GrantEnd(terms.until, terms.at_end or "reset", terms.rule or ChangeOrigin.DIRECT, terms.document)
+    return GrantEnd(
+        terms.until, terms.at_end or "reset", terms.rule or ChangeOrigin.DIRECT, terms.document, terms.rests_on
+    )

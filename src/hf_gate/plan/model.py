@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..domain.end_rows import EndRows
 from ..domain.events import canonical_json
 from ..domain.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
 from ..domain.ids import Repo, RepoType, name_person, parse_repo
@@ -73,6 +74,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     terms: GrantTerms | None = None  # what can move the end later
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     is_final: bool = False  # the end is not extended
+    rests_on: EndRows = {}  # the tables behind the end
     row: int
 
     @property

@@ -31,6 +31,7 @@ _CHANGE: Final[dict[str, object]] = {
     "user": None,
     "reason": None,
     "because": [],
+    "rests_on": {},
     "answers_digest": "",
     "identity_digest": None,
 }

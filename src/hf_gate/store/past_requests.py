@@ -212,11 +212,13 @@ def read_approvers(store: Store, grant: GrantOrigin) -> list[str]:
 
 
 def read_end_rows(store: Store, dated: DatedEvent) -> Mapping[str, Mapping[str, str]]:
-    """Return the rows on which an end rests, by table: their digest, and `file_hash` and `version` of an agreement."""
+    """Return the tables on which an end rests, each with its version and, if there is one, the row of the person."""
     event = dated.event
     if not isinstance(event, GrantDated) or not event.lists:
         return {}
-    return rows_of_end(event, _read_private(store, [dated.entry]).get(dated.entry))
+    rows = rows_of_end(event, _read_private(store, [dated.entry]).get(dated.entry))
+    versions = {name.partition(":")[2]: version for name, version in event.lists.items()}
+    return {name: {**rows.get(name, {}), "table": version} for name, version in versions.items()}
 
 
 def read_agreements(store: Store, past: PastRequest) -> Mapping[str, Mapping[str, str]]:
@@ -260,7 +262,8 @@ _RESTS_ON_TABLES: Final = """(body LIKE '%"lists":%' OR body LIKE '%"cause":"fac
 
 def _signed_rows(event: AnyEvent, private: Mapping[str, object] | None) -> Mapping[str, Mapping[str, str]]:
     if isinstance(event, GrantDated):
-        return {name: row for name, row in rows_of_end(event, private).items() if name in event.agreements}
+        rows = rows_of_end(event, private)
+        return {name: {key: text for key, text in rows[name].items() if key != "table"} for name in event.agreements}
     full = (private or {}).get("agreements")
     if isinstance(full, Mapping):
         return full
