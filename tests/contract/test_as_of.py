@@ -25,7 +25,13 @@ from hf_gate.domain.past_history import fold_history
 from hf_gate.domain.request_state import RequestState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import UsageError
-from hf_gate.store.past_requests import find_moment, iterate_past_requests, read_past_requests, read_person_events
+from hf_gate.store.past_requests import (
+    find_moment,
+    iterate_past_requests,
+    read_current_agreements,
+    read_past_requests,
+    read_person_events,
+)
 from hf_gate.store.store import Store
 
 from .desk_kit import Desk, a_desk
@@ -303,3 +309,23 @@ def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
         write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
     (row,) = _view(store, 2_500).access()
     assert (row.form, row.prompt, row.is_outside) == ("f1", None, True)
+
+
+def test_the_agreement_of_now_is_that_of_a_later_end_on_both_databases(store: Store) -> None:
+    (ident,) = take(store, EEG, [record(1)], 1_000)
+    _append(store, ident, 2_000, e.VerdictReached(action="accept", rule="signed", agreements={"dua": "row1"}))
+    _decide(store, ident, 3_000, "accepted", "signed", None, "mia")
+    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row1"}}}
+    _append(
+        store,
+        ident,
+        4_000,
+        e.GrantDated(until=9_000, cause="fact", lists={"table:dua": "t2"}, agreements={"dua": "row2"}),
+    )
+    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
+    _append(store, ident, 5_000, e.GrantDated(until=8_000, cause="renew"))
+    assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
+    (row,) = _view(store, 5_500).access()
+    assert (row.agreement, row.until_row) == ("dua row row2", None)
+    (row,) = _view(store, 4_500).access()
+    assert row.until_row == "dua row row2, table t2"
