@@ -97,6 +97,10 @@ def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
 
 MINUTE = 60_000
 _OUTAGE = TurnFailure(HubUnavailable("the Hub answered 503", status=503))
+_NO_RIGHT = [
+    TurnFailure(NotAllowed(f"{repo} refused this token (403): no permission.", status=403), repo)
+    for repo in (REPO, OTHER)
+]
 _LOST = [TurnFailure(RepoNotFound(f"{repo}: no such repo", status=404), repo) for repo in (REPO, OTHER)]
 
 
@@ -157,6 +161,15 @@ def test_a_cause_that_many_repos_have_in_common_is_one_line(store: Store) -> Non
     )
     (line,) = turns.end(TurnEnd.OK)
     assert line.startswith("Over: A turn failed at acme/set-0, acme/set-1, acme/set-10 and 117 more")
+
+
+def test_repos_that_refuse_the_token_are_one_line_that_names_no_other_source_of_tokens(store: Store) -> None:
+    turns = Turns(store)
+    turns.end(TurnEnd.FAILED, *_NO_RIGHT)
+    (line,) = turns.end(TurnEnd.FAILED, *_NO_RIGHT)
+    assert line.startswith(f"A turn failed at {OTHER}, {REPO}: the repo refused this token (403): no permission.")
+    assert "Replace the token of hf-gate run." in line
+    assert "hf auth login" not in line
 
 
 def _problems() -> Iterator[BaseException | str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -120,7 +121,9 @@ def test_a_new_token_that_reaches_only_some_repos_is_no_all_clear_and_the_new_ca
     run_once(stranger, 4)
     run_once(stranger, 4)
     refused = "The Hub refuses the token of hf-gate run, so nothing is decided."
-    assert [text.partition(" Set ")[0] for text in hook.texts] == [refused], "one incident is one line"
+    assert [text.partition(" Replace the token of hf-gate run.")[0] for text in hook.texts] == [refused], (
+        "one incident is one line"
+    )
     add_repo(tmp_path, "someone/else")
     run_once(console, 5)
     assert subjects(hook)[1:] == ["hf-gate: a turn failed, and more"]
@@ -191,6 +194,7 @@ def test_old_requests_that_wait_for_the_applicant_are_not_counted(console: Conso
     run_once(console)
     console.hub.clock.advance("6d")
     run_once(console)
-    assert hook.texts == [
-        f"1 request at {DATASET} is older than 5 days and waits for a decision: hf-gate ls {DATASET} --query age:>5d"
-    ]
+    words = f"1 request at {DATASET} is older than 5 days and waits for a decision"
+    assert hook.texts == [f"{words}: hf-gate ls {DATASET} --query 'age:>5d -verdict:wait'"]
+    listed = console.run("ls", *shlex.split(hook.texts[0].partition("hf-gate ls ")[2]), "--format", "jsonl")
+    assert [line["user"] for line in listed.lines] == ["ada-l"], "the command shows what was counted"

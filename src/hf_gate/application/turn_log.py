@@ -18,7 +18,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.runs import RunState
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
-from ..errors import HfGateError, HubError, HubUnavailable, NotAllowed
+from ..errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
 from ..store.approvals import count_overdue
 from ..store.outbox import compare_conditions
 from ..store.queue_queries import count_older, find_older, find_overdue
@@ -78,10 +78,11 @@ def condition_of(failure: TurnFailure) -> Condition:
     """Return a failure as a condition. The same cause at the same repo is the same condition, whatever its text says."""
     problem, repo = failure.problem, None if failure.repo is None else str(failure.repo)
     if isinstance(problem, NotAllowed) and is_refused_token(problem):
-        facts = {"text": _REFUSED_TEXT, "hint": problem.hint or "Replace it."}
+        facts = {"text": _REFUSED_TEXT, "hint": _shorten(advise(problem))}
         return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
     text = problem if isinstance(problem, str) else _describe(problem)
-    text = text.removeprefix(f"{repo}: ")
+    if repo is not None:  # the line names it, and repos with the same text become one line
+        text = text.removeprefix(f"{repo}: ").replace(repo, "the repo")
     facts = {"text": _shorten(text), "hint": _shorten(failure.hint or advise(problem))}
     item = NoticeItem(event=NoticeEvent.FAILED_TURN, repo=repo, facts=facts)
     return Condition(f"{repo or 'turn'} {_cause_of(problem)}", item)
@@ -100,7 +101,8 @@ def advise(problem: BaseException | str) -> str:
     if isinstance(problem, HubUnavailable):
         return f"{NOTHING_TO_DO} {_TRIES_AGAIN}"
     if isinstance(problem, HfGateError) and problem.hint:
-        return problem.hint if isinstance(problem, NotAllowed) else f"{problem.hint} {_TRIES_AGAIN}"
+        hint = problem.hint.replace(LOGIN_ADVICE, "Replace the token of hf-gate run")
+        return hint if isinstance(problem, NotAllowed) else f"{hint} {_TRIES_AGAIN}"
     if isinstance(problem, HfGateError | str):
         return f"See hf-gate doctor. {_TRIES_AGAIN}"
     return "See the log of the process, and start it again if it has ended."

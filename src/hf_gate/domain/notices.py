@@ -397,7 +397,7 @@ def describe_item(item: NoticeItem) -> str:
             count, days = pluralize(item.count, "request"), facts.get("days", 0)
             waits = "waits" if item.count == 1 else "wait"
             words = f"{count} at {where} {is_or_are} older than {days} days and {waits} for a decision"
-            return f"{words}: hf-gate ls {where} --query age:>{days}d"
+            return f"{words}: hf-gate ls {where} --query 'age:>{days}d -verdict:wait'"
         case NoticeEvent.SECOND_APPROVAL:
             verb = "needs" if item.count == 1 else "need"
             return f"{pluralize(item.count, 'request')} at {where} {verb} a second approval."
