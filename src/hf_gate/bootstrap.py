@@ -28,7 +28,7 @@ from .hub.local_hub_headers import PROBE_S, get_world_id
 from .locks import ProcessLock, is_held
 from .policy.countries import country_code
 from .policy.workspace_config import WorkspaceConfig
-from .private_files import make_private_folder, write_private_file
+from .private_files import make_private_folder, read_regular_file, write_private_file
 from .sources.time_zones import TimeZones
 from .store.store_path import parse_path
 
@@ -185,9 +185,11 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 
     file = folder / CONFIG_FILE
     try:
-        text = file.read_text("utf-8-sig")
+        text = read_regular_file(file).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not text in UTF-8.") from None
+    except OSError as problem:
+        raise UsageError(f"{file} cannot be read: {problem.strerror}.") from None
     parsed = parse_config(text, CONFIG_FILE, list_zones=TimeZones)
     if parsed.config is None:
         fault = next(each for each in parsed.problems if each.is_error)

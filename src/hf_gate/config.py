@@ -14,6 +14,7 @@ from typing import Final
 
 from .errors import UsageError
 from .locks import read_announcement
+from .private_files import read_regular_file
 
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
 _PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "workspace", "pid"})
@@ -162,7 +163,7 @@ def _parse_reserve(text: str) -> float:
 
 def _read_file(path: Path) -> dict[str, object]:
     try:
-        raw = path.read_bytes()
+        raw = read_regular_file(path)
     except FileNotFoundError:
         return {}
     except OSError as problem:
@@ -239,7 +240,7 @@ def _resolve_token(
 
 def _read_token_file(path: Path) -> str:
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_regular_file(path).decode("utf-8-sig")
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise UsageError(f"the token file {path} cannot be read: {why}.") from None

@@ -1,9 +1,10 @@
-"""Writes files that only this user can read: atomically, and never through a symbolic link."""
+"""Writes files that only this user can read, atomically and never through a link; reads only regular files."""
 
 from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,24 @@ def write_private_file(path: Path, data: bytes) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create a folder. New folders from the last `hf-gate` in its path downwards get mode 0700; those above do not."""
-    names = folder.parts
-    depth = len(names) - names[::-1].index("hf-gate") if "hf-gate" in names else len(names)
-    for end in range(depth, len(names) + 1):  # mkdir applies `mode` to the last folder only
-        Path(*names[:end]).mkdir(parents=True, exist_ok=True, mode=0o700)
+    """Create a folder and the missing folders above it with mode 0700."""
+    for one in reversed((folder, *folder.parents)):
+        one.mkdir(exist_ok=True, mode=0o700)
+
+
+def open_regular_file(path: Path) -> BinaryIO:
+    """Open a file for reading. Raises OSError for a pipe or a device, because reading it might never end."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    kind = os.fstat(handle).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(handle)
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return os.fdopen(handle, "rb")
+
+
+def read_regular_file(path: Path) -> bytes:
+    """Return the content of a file. Raises the errors of `open_regular_file`."""
+    with open_regular_file(path) as file:
+        return file.read()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from hf_gate.private_files import open_private_file
 from hf_gate.testing import LocalHub
 
 from .console import MODEL, Console, fill
+from .store_desk import mode, own_files
 
 COMMANDS = (
     ("plan",),
@@ -19,6 +21,17 @@ COMMANDS = (
     ("audit", "export"),
     ("audit", "export", "--with-personal"),
     ("audit", "checkpoint"),
+)
+READERS = (
+    ("accept", MODEL, "--from", "PIPE"),
+    ("apply", "PIPE"),
+    ("ask", MODEL, "--answers", "PIPE"),
+    ("audit", "verify", "--file", "PIPE"),
+    ("audit", "verify", "--checkpoint", "PIPE"),
+    ("form", "check", "--card", "PIPE"),
+    ("ls", "--token-file", "PIPE"),
+    ("policy", "check", "PIPE"),
+    ("table", "import", "partners", "PIPE"),
 )
 
 
@@ -31,6 +44,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, Pa
         console = Console(hub)
         fill(hub, ["ada"])
         assert console.run("init").code == 0
+        with (place / "hf-gate.yaml").open("a") as config:
+            config.write("tables: {partners: {file: partners.csv, key: username}}\n")
+        (place / "partners.csv").write_text("username\nada\n")
         assert console.run("accept", f"ada@{MODEL}").code == 0
         yield console, place
 
@@ -109,3 +125,57 @@ def test_init_writes_through_no_link(
     assert not (place / "desk.db").exists()
     if is_there and name != "policies":
         assert elsewhere.read_text() == "somebody else's"
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+def test_a_command_reads_no_pipe_that_it_would_wait_for(desk: tuple[Console, Path], words: tuple[str, ...]) -> None:
+    console, place = desk
+    pipe = place / "pipe"
+    if not pipe.exists():
+        os.mkfifo(pipe)
+    ended = console.run(*(str(pipe) if word == "PIPE" else word for word in words))
+    assert (ended.code, "not a regular file" in ended.err) == (2, True), ended.err
+
+
+def test_a_policy_that_is_a_pipe_keeps_no_decision_waiting(desk: tuple[Console, Path]) -> None:
+    console, place = desk
+    pipe = place / "policies" / "pipe.yaml"
+    os.mkfifo(pipe)
+    try:
+        fill(console.hub, ["bob"])
+        ended = console.run("accept", f"bob@{MODEL}", "--until", "none")
+        assert ended.code == 0, ended.err
+    finally:
+        pipe.unlink()
+
+
+def test_a_gitignore_that_is_a_pipe_ends_init(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo(tmp_path / ".gitignore")
+    ended = Console(fresh).run("init", MODEL)
+    assert (ended.code, ".gitignore" in ended.error) == (2, True), ended.err
+    assert [path.name for path in tmp_path.iterdir()] == [".gitignore"]
+
+
+def test_without_a_umask_folders_and_files_are_for_this_user_alone(
+    fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l"])
+    before = os.umask(0)
+    try:
+        console = Console(fresh)
+        assert console.run("init", MODEL, "--workspace", "desks/acme").code == 0
+        at = ("--workspace", "desks/acme")
+        assert console.run("accept", f"ada-l@{MODEL}", *at).code == 0
+        assert console.run("store", "export", "exports/new/all", *at).code == 0
+        assert console.run("plan", "--out", "plans/new/plan.json", *at).code == 0
+        assert console.run("accept", f"ada-l@{MODEL}").code == 0, "in the user's own store"
+    finally:
+        os.umask(before)
+    made = [*tmp_path.rglob("*"), *own_files(Path.home())]
+    assert [path for path in made if path.is_dir() and mode(path) != 0o700] == []
+    assert [path for path in made if path.is_file() and mode(path) & 0o022] == []
+    named = [path for path in made if path.suffix in {".db", ".jsonl", ".json", ".yaml"} or ".db-" in path.name]
+    assert named
+    assert [path for path in named if mode(path) != 0o600] == []

@@ -13,6 +13,7 @@ from ..domain.approvals import ONE_PERSON, ReviewerNeed
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
+from ..private_files import read_regular_file
 from ..store.approvals import read_two_person_policies
 from .setting_keys import SAVED_POLICIES, TWO_PERSON_POLICIES
 from .workspace import Workspace
@@ -103,7 +104,7 @@ def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
     """Tell whether the text of a policy file can ask for two people; also True if a file cannot be read."""
     for file in (file for glob in globs for file in folder.glob(glob)):
         try:
-            content = file.read_bytes()
+            content = read_regular_file(file)
         except IsADirectoryError:
             continue
         except OSError:

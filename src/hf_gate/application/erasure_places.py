@@ -12,6 +12,7 @@ from typing import Final
 
 from ..domain.erasure import MIN_NAME_PART
 from ..domain.normalization import NormalForm, normalize
+from ..private_files import read_regular_file
 from .records import PlaceRecord
 
 _MAX_FILES: Final = 20_000
@@ -68,7 +69,7 @@ def _search(path: Path, words: re.Pattern[bytes]) -> Iterator[PlaceRecord]:
         if path.stat().st_size > _MAX_BYTES:
             yield PlaceRecord(file=str(path), line=None, problem="too large to search")
             return
-        content = path.read_bytes().lower()
+        content = read_regular_file(path).lower()
     except OSError as problem:
         yield PlaceRecord(file=str(path), line=None, problem=f"cannot be read: {problem.strerror}")
         return

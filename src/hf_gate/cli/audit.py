@@ -29,7 +29,7 @@ from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.ledger import chain_of
 from ..errors import RequestNotFound, UsageError
-from ..private_files import open_private_file, write_private_file
+from ..private_files import open_private_file, open_regular_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, safe_lines
 from .targets import parse_person_or_repo
@@ -350,7 +350,7 @@ def _read_checkpoint(name: str) -> Checkpoint:
 def _open_file(name: str, what: str, command: str) -> BinaryIO:
     """Open a file that `command` writes. Raises UsageError if it cannot be opened."""
     try:
-        return Path(name).open("rb")
+        return open_regular_file(Path(name))
     except OSError as problem:
         raise UsageError(
             f"the {what} {name} cannot be read: {problem.strerror}.", hint=f"Create one: {command}"

@@ -14,6 +14,7 @@ from ..domain.form_report import count_problems, render_markdown, requester_view
 from ..domain.forms import GateForm, form_to_json, parse_gate_form
 from ..domain.ids import Repo
 from ..errors import NotAllowed, RepoNotFound, UsageError
+from ..private_files import open_regular_file
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
 from .output import safe_lines
 from .targets import parse_repo_argument
@@ -99,7 +100,7 @@ def _read_local_card(card: str) -> GateForm:
         if card == "-":
             raw = sys.stdin.buffer.read(_MAX_BYTES + 1)
         else:
-            with Path(card).open("rb") as file:
+            with open_regular_file(Path(card)) as file:
                 raw = file.read(_MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"{card} cannot be read: {problem.strerror}.") from None

@@ -72,6 +72,10 @@ def _check_folder(folder: Path) -> None:
                 f"{folder / name} is a symbolic link; nothing was written.",
                 hint="Replace the link with a folder or a file, or use another folder: hf-gate init --workspace DIR",
             )
+    if os.path.lexists(folder / ".gitignore") and not (folder / ".gitignore").is_file():
+        raise UsageError(
+            f"{folder / '.gitignore'} is not a regular file; nothing was written.", hint="Remove it, or rename it."
+        )
     for name in (CONFIG_FILE, "policies/starter.yaml", "desk.db"):
         if os.path.lexists(folder / name):
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"

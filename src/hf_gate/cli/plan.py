@@ -16,7 +16,7 @@ from ..domain.display_text import pluralize
 from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
 from ..errors import UsageError
-from ..private_files import write_private_file
+from ..private_files import read_regular_file, write_private_file
 from .confirmation import authorize_run, confirm_plan, resume_run
 from .execution import execute_run, outcomes_document, print_run
 from .framework import command, full_evaluation_option
@@ -189,7 +189,7 @@ def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
 
 def _read_plan_file(file: Path) -> bytes:
     try:
-        return file.read_bytes()
+        return read_regular_file(file)
     except OSError as problem:
         raise UsageError(
             f"the plan {file} cannot be read: {problem.strerror}.", hint="Create one: hf-gate plan --out plan.json"

@@ -14,6 +14,7 @@ from ..domain.display_text import clip, pluralize
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo, parse_repo
 from ..errors import NotGated, RequestNotFound, UsageError
+from ..private_files import read_regular_file
 from ..protocol.flows.repos import make_no_pending_error
 from .framework import Run, command, repo_type_option
 from .output import Row
@@ -106,7 +107,7 @@ def _read_answers(file: str | None) -> dict[str, str]:
     if file is None:
         return {}
     try:
-        raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+        raw = sys.stdin.buffer.read() if file == "-" else read_regular_file(Path(file))
         found = json.loads(raw)
     except OSError as problem:
         raise UsageError(f"{file} cannot be read: {problem.strerror}.") from None

@@ -15,6 +15,7 @@ from ..application.table_imports import TableImport, prepare_import
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, import_matches_record
 from ..application.workspace import Workspace
 from ..errors import Guarded, UsageError
+from ..private_files import open_regular_file
 from ..sources.table_files import MAX_BYTES, SHRINK_LIMIT, is_json_lines
 from .framework import Run, command
 from .tables import effects_of, print_draft
@@ -148,7 +149,7 @@ def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
 
 def _read_file(name: str) -> bytes:
     try:
-        with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
+        with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"{name} cannot be read: {problem.strerror}.") from None

@@ -17,6 +17,7 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
+from ..private_files import read_regular_file
 from .framework import repeat_command
 from .workspace import open_stored_workspace
 
@@ -54,7 +55,7 @@ def read_targets(
 
 def _read_file(file: str) -> str:
     try:
-        return (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
+        return (sys.stdin.buffer.read() if file == "-" else read_regular_file(Path(file))).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{file} is not UTF-8 text; nothing was sent.") from None
     except OSError as problem:

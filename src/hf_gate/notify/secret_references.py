@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from ..errors import UsageError
+from ..private_files import read_regular_file
 
 _MAX_BYTES = 10_000
 
@@ -27,7 +28,7 @@ def read_secret(reference: str, key: str, folder: Path) -> str:
     path = folder / Path(name).expanduser()
     try:
         is_open = hasattr(os, "geteuid") and bool(stat.S_IMODE(path.stat().st_mode) & 0o077)
-        text = path.read_bytes()[:_MAX_BYTES].decode("utf-8-sig").strip()
+        text = read_regular_file(path)[:_MAX_BYTES].decode("utf-8-sig").strip()
     except (OSError, ValueError) as problem:
         why = problem.strerror if isinstance(problem, OSError) else "it is not text"
         raise UsageError(f"{key}: {path} cannot be read: {why}.", hint="Write the value into that file.") from None

@@ -20,6 +20,7 @@ from ..domain.ids import is_id
 from ..policy.email_addresses import parse_address, parse_domain
 from ..policy.fact_values import clean_text
 from ..policy.tables import KEYS, Table, TableProblem, TableRow, build_table
+from ..private_files import open_regular_file
 from .table_text import (
     KNOWN_COLUMNS,
     ParsedFile,
@@ -73,7 +74,7 @@ def is_json_lines(path: PurePath) -> bool:
 
 def read_content(path: Path) -> bytes | None:
     """Return the content of a file, at most one byte more than `MAX_BYTES`; None if it changed while it was read."""
-    with path.open("rb") as file:
+    with open_regular_file(path) as file:
         before = os.fstat(file.fileno())
         content = file.read(MAX_BYTES + 1)
         after = os.fstat(file.fileno())

@@ -18,6 +18,7 @@ from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.policy_parser import ParsedPolicy, parse_policy
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
+from ..private_files import open_regular_file
 from .table_files import inline_table, is_own_file, load_table
 from .time_zones import TimeZones
 
@@ -96,7 +97,7 @@ def read_text(path: Path, *, follows_links: bool = False) -> str:
                 f"{path.name} is not a regular file, or links to a file of another type.",
                 hint="Replace it with the file itself.",
             )
-        with path.open("rb") as file:
+        with open_regular_file(path) as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as problem:
         raise UsageError(f"{path} cannot be read: {problem.strerror}.") from None

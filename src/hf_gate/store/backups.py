@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
+from ..private_files import make_private_folder
 from .copies import PARTIAL, record_copy, repeat_in_copy, repeat_in_new_copy
 from .erasure_file import FILE_NAME
 from .initial_load import finish_loading
@@ -179,7 +180,7 @@ def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
     with _system_errors(job.store):
-        job.store.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(job.store.parent)
     draft = job.store.with_name(job.store.name + RESTORING)
     with sole_access(job.store, who, wait=wait, on_wait=on_wait) as lock:
         _remove_draft(job.store, RESTORING)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
-from ..private_files import open_private_file
+from ..private_files import make_private_folder, open_private_file
 from .erased import ERASURE_KEY
 from .repo_classifiers import FINGERPRINT_KEY
 from .requests import PAGE
@@ -70,7 +70,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> 
         _make_empty(folder)
         for name, content in files:
             path = folder / name
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_private_folder(path.parent)
             with open_private_file(path) as file:
                 lines[name] = sum(1 for line in content if file.write(line) >= 0)
             made.append(path)
@@ -85,7 +85,7 @@ def write_folder(folder: Path, files: Iterable[tuple[str, Iterable[bytes]]]) -> 
 
 
 def _make_empty(folder: Path) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(folder)
     if any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty; nothing was written.", hint="Name a new or empty folder.")
     folder.chmod(0o700)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
 from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from ..private_files import make_private_folder
 from .erasure_file import FILE_NAME, find_pending, needs_erasures
 from .initial_load import finish_loading
 from .revisions import REVISIONS, Revisions
@@ -133,7 +134,7 @@ def _check_path(path: Path, *, create: bool) -> bool:
     except FileNotFoundError:
         if not create:
             raise StoreUnavailable(f"there is no store at {path}.", hint="Create one with: hf-gate sync REPO") from None
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private_folder(path.parent)
         return True
     except OSError as problem:
         raise StoreUnavailable(f"{path} cannot be opened: {problem.strerror}.") from problem

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from ..errors import StoreBusy, StoreUnavailable
 from ..locks import ProcessLock
+from ..private_files import make_private_folder
 from .sql import Postgres
 from .store_path import is_on_server, parse_path
 
@@ -252,7 +253,7 @@ def hold_work_lock(place: str, who: Holder, work: Work, wait: float = 0.0) -> It
             yield
         return
     path = parse_path(place)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     lock = FileLock(path.with_name(f"{path.name}.{work}"), who, wait=wait, what=_DOING[work])
     try:
         yield

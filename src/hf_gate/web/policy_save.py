@@ -13,6 +13,7 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..policy.model import Policy
 from ..policy.policy_checker import check_unique_names
+from ..private_files import read_regular_file
 from ..sources.policy_files import digest_of_file
 from ..sources.workspace_folder import WorkspaceFolder
 from .draft_trial import check_files
@@ -41,7 +42,7 @@ def check_may_save(context: RequestContext, folder: WorkspaceFolder) -> None:
 def read_base(folder: WorkspaceFolder, text: PolicyText) -> str:
     """Return the digest of a file if it holds exactly this text; empty if not, or if it is not UTF-8."""
     try:
-        content = (folder.path / text.file).read_bytes()
+        content = read_regular_file(folder.path / text.file)
         is_same = content.decode("utf-8-sig") == text.source.text
     except (OSError, ValueError):
         return ""
