@@ -248,6 +248,13 @@ def test_a_backup_with_values_that_no_store_holds_is_refused_in_one_line(path: P
     assert not [file for file in files_of(path) if "restor" in file.name]
 
 
+def test_a_stored_value_that_cannot_be_read_is_a_damaged_store(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO members (name, role, link, made_at, id) VALUES ('eve', 'king', 'x', 1, 'm_1')")
+    with open_store(path, endpoint=ENDPOINT) as store, pytest.raises(StoreDamaged, match="cannot be read"):
+        store.members()
+
+
 def test_a_private_part_that_unfolds_without_end_is_refused_before_it_does() -> None:
     bomb = zlib.compressobj(9, zlib.DEFLATED, -12, zdict=DEFAULT_DICTIONARY)
     packed = b"\0\0" + bomb.compress(bytes(300 << 20)) + bomb.flush()

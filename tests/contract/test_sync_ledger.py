@@ -23,9 +23,11 @@ from hf_gate.application.ledger_files import (
 )
 from hf_gate.application.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.domain import events as e
+from hf_gate.domain.approvals import PolicyAuthor
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
+from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.promotions import write_promotion
 
 from .desk_kit import Desk, a_desk
@@ -206,10 +208,38 @@ def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(de
     with desk.store.writing() as write:
         write.append(None, [LedgerEntry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
         write_promotion(write, "mine", "aa" * 32)
+        write_policy_author(write, PolicyAuthor("aa" * 32, "lena", None, None))
     assert verify_ledger(desk.store, with_tables=True).ok
     tamper(desk, "UPDATE promotions SET digest = replace(digest, 'aa', 'bb')")
     (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert found.what == "policy mine may act as bbbbbbbb, but no entry records its promotion"
+
+
+def test_an_author_of_a_policy_who_was_taken_away_is_found_by_the_fold(desk: Desk) -> None:
+    author = PolicyAuthor("aa" * 32, "lena", "m_1", "f" * 24)
+    promoted = PolicyPromoted(policy="mine", digest=author.digest, member=author.member, account=author.account)
+    with desk.store.writing() as write:
+        write.append(None, [LedgerEntry(event=promoted, at=1, actor="lena")])
+        write_promotion(write, "mine", author.digest)
+        write_policy_author(write, author)
+    assert verify_ledger(desk.store, with_tables=True).ok
+    tamper(desk, "DELETE FROM policy_authors")
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
+    assert found.what == "lena promoted or saved version aaaaaaaa of a policy, but is not stored as its author"
+
+
+def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fold(desk: Desk) -> None:
+    row = desk.rows("pending")[0]
+    tamper(desk, "UPDATE people SET user_id = ? WHERE id = ?", "f" * 24, row.person.id)
+    assert verify_ledger(desk.store).ok
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
+    assert found.what == f"request {row.id} belongs to another Hub account than its record says"
+
+
+def test_the_fold_lists_what_no_entry_proves(desk: Desk) -> None:
+    words = " ".join(verify_ledger(desk.store, with_tables=True).not_proved)
+    for what in ("link of a member", "admitted", "letters", "terms of grants", "records name none"):
+        assert what in words
 
 
 def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: Desk) -> None:

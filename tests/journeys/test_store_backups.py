@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -81,8 +82,34 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
         (lambda path: execute(path, "CREATE VIEW v AS SELECT 1"), 1),
         (lambda path: execute(path, "CREATE TABLE more (a CHECK (a > 1))"), 1),
         ("rewritten", 1),
+        (lambda path: execute(path, "UPDATE requests SET status = 'accepted' WHERE status = 'pending'"), 1),
+        (lambda path: execute(path, "UPDATE requests SET until_at = 1, ends_at = 1 WHERE status = 'accepted'"), 1),
+        (lambda path: execute(path, "INSERT INTO promotions VALUES ('hello', 'digest')"), 1),
+        (
+            lambda path: execute(path, "UPDATE people SET user_id = 'ffffffffffffffffffffffff' WHERE username = 'bob'"),
+            1,
+        ),
+        (lambda path: execute(path, "INSERT INTO alembic_version VALUES ('0001')"), 1),
+        (lambda path: execute(path, "UPDATE requests SET first_seen_at = 'soon'"), 1),
+        (lambda path: execute(path, "INSERT INTO policy_authors VALUES ('x', 'mallory', x'00', '')"), 1),
     ],
-    ids=["no store", "cut off", "newer", "another Hub", "a trigger", "a view", "a table", "a rewritten ledger"],
+    ids=[
+        "no store",
+        "cut off",
+        "newer",
+        "another Hub",
+        "a trigger",
+        "a view",
+        "a table",
+        "a rewritten ledger",
+        "a pending row accepted",
+        "an end moved",
+        "a promotion added",
+        "an account changed",
+        "two schema versions",
+        "a text as a time",
+        "bytes as a name",
+    ],
 )
 def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
     console: Console, place: Path, harm: Callable[[Path], object] | str, code: int
@@ -94,6 +121,20 @@ def test_a_backup_that_is_not_whole_or_not_ours_is_refused_and_the_store_stays(
     assert not list(place.glob("desk.db.*restor*"))
     assert console.run("store", "check").code == 0
     assert console.run("accept", f"bob@{MODEL}").code == 0
+
+
+def test_a_restore_keeps_the_owner_of_the_desk_and_takes_none_from_the_backup(console: Console, place: Path) -> None:
+    foreign = 'INSERT INTO settings VALUES (\'desk owner\', \'{"name": "mallory", "user_id": "f"}\')'
+    known = foreign.replace("mallory", "lena")
+    assert console.run("store", "backup", "copy.db").code == 0
+    execute(place / "copy.db", foreign)
+    for own, left in ((None, []), (known, ["lena"])):
+        if own is not None:
+            execute(place / "desk.db", own)
+        assert console.run("store", "restore", "copy.db", "--yes").code == 0
+        with database(place / "desk.db") as db:
+            rows = db.execute("SELECT value FROM settings WHERE key = 'desk owner'").fetchall()
+        assert [json.loads(value)["name"] for (value,) in rows] == left
 
 
 def _invite(hub: LocalHub, path: Path, name: str) -> None:

@@ -21,6 +21,9 @@ NOT_COMPARED: Final = (
     "quality of the purpose, kind of e-mail address and fingerprint of the text, which depend on the version's rules",
     "names and e-mail addresses of people, as last read",
     "counts, histories and search texts",
+    "the account id of a person whose stored records name none",
+    "until when the link of a member is valid, and how the member was admitted",
+    "letters to applicants, and the conditions in the terms of grants",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, saved views, and unsent decisions",
 )

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..domain import events as e
+from ..domain.approvals import PolicyAuthor
 from ..domain.batches import split_into_batches
 from ..domain.ledger import (
     WORKSPACE_CHAIN,
@@ -27,7 +28,7 @@ from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
-from ..store.approvals import list_approvals
+from ..store.approvals import list_approvals, read_policy_authors
 from ..store.gate_texts import find_text_faults
 from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
@@ -237,6 +238,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     """Yield the differences between the tables and the events."""
     acting = read_promotions(store)  # read first, because a later promotion also has a later entry
     recorded, promoted, approvals = set[int](), set[tuple[str, str]](), set[tuple[int, str, str]]()
+    authors = set[PolicyAuthor]()
     stored = list_approvals(store)  # read first, as above
     for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row may exist without any entry
         chain_state = _ReplayedChain(store, chain)
@@ -245,6 +247,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
         yield from chain_state.broken
         promoted |= chain_state.promoted
         approvals |= chain_state.approvals
+        authors |= chain_state.authors
         if chain == WORKSPACE_CHAIN:
             yield from _compare_members(store, chain_state)
     yield from _find_unrecorded_requests(store, recorded)
@@ -252,6 +255,11 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in faults)
     for request, account, need in sorted(set(stored) - approvals):
         what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
+        yield ChainBreak(WORKSPACE_CHAIN, 0, what)
+    for author in authors - {*read_policy_authors(store.reads, {one.digest for one in authors})}:
+        what = (
+            f"{author.actor} promoted or saved version {author.digest[:8]} of a policy, but is not stored as its author"
+        )
         yield ChainBreak(WORKSPACE_CHAIN, 0, what)
     for policy, digest in sorted(acting.items()):
         if (policy, digest) not in promoted:
@@ -334,6 +342,7 @@ class _ReplayedChain:
         self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
         self.members: dict[str, _RecordedMember] = {}
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
+        self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
         self.broken: list[ChainBreak] = []
         self.chain = chain
         self._store, self._next = store, 1
@@ -351,8 +360,7 @@ class _ReplayedChain:
                 self.broken.append(ChainBreak(self.chain, link.seq, what))
             if isinstance(event, e.ApprovalGiven) and link.request is not None:
                 self.approvals.add((link.request, event.account, event.need))
-            if isinstance(event, e.PolicyPromoted):
-                self.promoted.add((event.policy, event.digest))
+            self._add_policy_event(event, link.actor)
             if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
                 recorded = _apply_to_member(self.members.get(event.member), event)
                 if recorded is not None:
@@ -362,14 +370,27 @@ class _ReplayedChain:
                 if state is not None:
                     self.states[link.request] = state
 
+    def _add_policy_event(self, event: e.AnyEvent, actor: str) -> None:
+        if isinstance(event, e.PolicyPromoted):
+            self.promoted.add((event.policy, event.digest))
+        if isinstance(event, e.PolicyPromoted | e.PolicySaved) and event.digest is not None:
+            self.authors.add(PolicyAuthor(event.digest, actor, event.member, event.account))
+
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""
         for some in split_into_batches(numbers, 1000):
             rows = self._store.requests(some)
             for number in some:
                 row = rows.get(number)
-                if row is None or row.state != self.states[number]:
+                if row is None or row.state != self.states[number] or _is_of_another_account(row):
                     yield number, row
+
+
+def _is_of_another_account(row: RequestRow) -> bool:
+    """Tell whether the sealed record names another account than the row of its person. Either may name none."""
+    said = row.request.person.id if row.request is not None else None
+    known = row.person.identity.user_id
+    return said is not None and known is not None and said.lower() != known
 
 
 def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterator[ChainBreak]:
@@ -389,6 +410,10 @@ def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterat
         chain_state.read_new_events()
     for number, row in differing.items():
         state = chain_state.states[number]
+        if row is not None and row.state == state:
+            what = f"request {number} belongs to another Hub account than its record says"
+            yield ChainBreak(chain_state.chain, 0, what)
+            continue
         stored = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
         what = f"request {number} {stored}; its events say {state.status}, version {state.version}"
         yield ChainBreak(chain_state.chain, 0, what)

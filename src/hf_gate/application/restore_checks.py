@@ -37,8 +37,11 @@ def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
 
 
 def check_ledger(store: Store) -> None:
-    """Raise StoreDamaged if the ledger of a store is broken anywhere."""
-    found = verify_ledger(store)
-    if not found.ok:
-        first = found.broken[0]
+    """Raise StoreDamaged if the ledger of a store is broken anywhere, or if a table differs from the ledger."""
+    found = verify_ledger(store, with_tables=True)
+    if found.ok:
+        return
+    first = found.broken[0]
+    if first.seq:
         raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")
+    raise StoreDamaged(f"it was edited, because it differs from its audit log: {first.what}.")

@@ -159,6 +159,8 @@ def check_store(workspace: Workspace) -> tuple[list[str], int]:
         proof = verify_ledger(workspace.store, with_tables=True)
     except StoreDamaged as problem:
         return [*found, str(problem)], 0
+    except (ValueError, TypeError) as problem:  # an edited file can contain values that no code expects
+        return [*found, f"the audit log cannot be verified: {type(problem).__name__}"], 0
     return [*found, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
 
 
@@ -181,8 +183,8 @@ def restore_backup(
     on_wait: Callable[[str, float], None],
 ) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none."""
-    settings = {setting_keys.RESTORED: str(to_ms(now))}
-    kept = (setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
+    settings = {setting_keys.RESTORED: str(to_ms(now)), setting_keys.OWNER: None}
+    kept = (setting_keys.OWNER, setting_keys.SAVED_POLICIES, setting_keys.TWO_PERSON_POLICIES)
     order = Restore(backup, path, endpoint, get_world_id(endpoint), settings, check_ledger, actor, to_ms(now), kept)
     return restore(order, this_process(command), wait=wait, on_wait=on_wait)
 

@@ -24,7 +24,7 @@ from .members import Members
 from .opening import check_owner, check_revision, open_store, read_revision
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
 from .revisions import REVISIONS
-from .schema_check import find_schema_faults, find_trigger_faults
+from .schema_check import find_schema_faults, find_trigger_faults, find_value_faults
 from .sql import Row, Sqlite, raise_sqlite_error
 from .store import Store
 from .turns import ALL_RUNS
@@ -145,16 +145,16 @@ def _system_errors(path: Path) -> Iterator[None]:
 class Restore(Struct, frozen=True):
     """A backup and the store that it replaces.
 
-    `settings` are written to the restored store. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)
+    `settings` are written to the restored store; None deletes one. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)
     are the person and the time in the ledger entries that end sign-in links. `kept_settings` are the keys of settings that
-    stay as they are in the replaced store, if it has them.
+    stay as they are in the replaced store, if it has them; they take precedence over `settings`.
     """
 
     backup: Path
     store: Path
     endpoint: str
     world: str | None
-    settings: Mapping[str, str]
+    settings: Mapping[str, str | None]
     prove: Callable[[Store], None]
     actor: str
     at: int
@@ -268,7 +268,7 @@ def _check_file(draft: Path, job: Restore) -> None:
 
             upgrade_schema(db, None, revision, REVISIONS)
         finish_loading(db)
-        if faults := find_schema_faults(db):
+        if faults := find_schema_faults(db) or find_value_faults(db):
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")
     except sqlite3.Error as problem:
         raise StoreDamaged(f"{draft} is damaged: {problem}.") from problem
@@ -315,7 +315,7 @@ def _read_kept_rows(job: Restore) -> _KeptRows:
     return _KeptRows()
 
 
-def _disarm(draft: Path, settings: Mapping[str, str], kept: _KeptRows) -> None:
+def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) -> None:
     """End sessions and links, hold the tray, and mark every repo as not synced since the restore.
 
     The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that this
@@ -333,9 +333,10 @@ def _disarm(draft: Path, settings: Mapping[str, str], kept: _KeptRows) -> None:
         db.run_many(sql, kept.authors)
         sql = "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET user_id = excluded.user_id"
         db.run_many(sql, kept.bindings)
-        for key, value in {**dict(kept.settings), **settings}.items():
+        for key, value in {**settings, **dict(kept.settings)}.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
-            db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
+            if value is not None:
+                db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
         db.commit()
         db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
     finally:

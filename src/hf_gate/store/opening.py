@@ -273,8 +273,10 @@ def read_revision(db: Database) -> str | None:
         return None
     if "alembic_version" not in tables or "about" not in tables:
         raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
-    found = db.row("SELECT version_num FROM alembic_version")
-    return None if found is None else str(found[0])
+    found = db.rows("SELECT version_num FROM alembic_version")
+    if len(found) > 1:
+        raise StoreDamaged(f"{db.at} has more than one schema version; it was not changed.")
+    return str(found[0][0]) if found else None
 
 
 def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:

@@ -13,6 +13,7 @@ from .sql import Database, Postgres, Sqlite
 
 _TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
 _UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not in our CREATE TABLE statements
+_STORED_TYPES: Final = {"TEXT": ("text",), "BLOB": ("blob",), "INTEGER": ("integer",), "BOOLEAN": ("integer",)}
 _ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
 
 
@@ -80,7 +81,7 @@ def find_file_faults(db: Database) -> list[str]:
     orphans = [
         f"a row of {row[0]} refers to a missing row of {row[2]}" for row in db.rows("PRAGMA foreign_key_check")[:20]
     ]
-    return damage + orphans + find_schema_faults(db)
+    return damage + orphans + find_schema_faults(db) + find_value_faults(db)
 
 
 def find_schema_faults(db: Sqlite) -> list[str]:
@@ -96,6 +97,17 @@ def find_schema_faults(db: Sqlite) -> list[str]:
         fresh.close()
     tables = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'")
     return faults + [f"table {name} has unexpected rules" for name, sql in tables if _UNUSUAL.search(sql or "")]
+
+
+def find_value_faults(db: Sqlite) -> list[str]:
+    """Return the tables of a file with a value of another type than its column; SQLite stores any value in any column."""
+    found = []
+    for (table,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"):
+        types = {str(name): _STORED_TYPES.get(str(kind)) for name, kind, *_ in _read_columns(db, table)}
+        tests = [f"typeof(\"{name}\") NOT IN ('{kinds[0]}', 'null')" for name, kinds in types.items() if kinds]
+        if tests and db.row(f'SELECT 1 FROM "{table}" WHERE {" OR ".join(tests)} LIMIT 1') is not None:
+            found.append(f"table {table} has a value of a wrong type")
+    return found
 
 
 def _read_objects(db: Sqlite) -> dict[str, str]:

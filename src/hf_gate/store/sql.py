@@ -403,7 +403,10 @@ def raise_sqlite_error(problem: sqlite3.Error, at: str) -> NoReturn:
 def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], object]) -> T:
     """Return a struct with the values of a row in the order of its fields; a parser decodes the value of its field."""
     values = dict(zip(kind.__struct_fields__, row, strict=True))
-    return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
+    try:
+        return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
+    except (ValueError, TypeError) as problem:  # only an edited store has such values; they may be personal data
+        raise StoreDamaged(f"the store has a {kind.__name__} that cannot be read.") from problem
 
 
 @lru_cache(maxsize=64)
