@@ -207,11 +207,11 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     """Return how many ends of access a person may still set alone; None without a limit."""
     if team.is_alone:
         return None
-    accounts = {one.name: one.proven_account for one in team.all_members}
+    accounts = {one.name.lower(): one.proven_account for one in team.all_members}
     changed = sum(
         count
         for actor, count in count_ends_changed_outside_runs(store, to_ms(now - LIMIT_WINDOW))
-        if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor))
+        if not _is_policy_or_program(actor) and not _is_another(team.me, accounts.get(actor.lower()))
     )
     return max(0, SINGLE_PERSON_LIMIT - changed)
 
@@ -286,7 +286,7 @@ class Membership:
 
     def find(self, name: str) -> Member | None:
         """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
-        if name == self.owner:
+        if name.lower() == self.owner.lower():
             return self.owner_member
         found = self.workspace.members.find_by_name(name)
         return found if found is not None and found.has_link else None

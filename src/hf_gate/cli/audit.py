@@ -93,12 +93,13 @@ def audit_ls(
 
     workspace = open_workspace(run)
     kind = None if kind is None else parse_event_kind(kind)
+    by = None if actor is None else actor.lower()
 
     def is_wanted(link: LedgerLink) -> bool:
         return (
             (request is None or link.request == request)
             and (kind is None or link.kind == kind)
-            and (actor is None or link.actor == actor or link.actor.startswith(f"{actor}@"))
+            and (by is None or link.actor.lower() == by or link.actor.lower().startswith(f"{by}@"))
         )
 
     wanted = None if target is None else parse_person_or_repo(target, repo_type)

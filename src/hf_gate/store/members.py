@@ -41,7 +41,8 @@ class Members:
         return list(self._store.members())
 
     def find_by_name(self, name: str) -> Member | None:
-        return next((one for one in self.list_all() if one.name == name), None)
+        """Return the member with this name, revoked or not. As on the Hub, upper and lower case are the same."""
+        return next((one for one in self.list_all() if one.name.lower() == name.lower()), None)
 
     def find_by_id(self, ident: str) -> Member | None:
         """Return the member with this id, revoked or not; None if the name now belongs to another member."""

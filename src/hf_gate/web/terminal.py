@@ -110,7 +110,7 @@ class Terminal:
         """Store that a member is away, or back. Raises UsageError for an unknown member, a wrong deputy or day."""
         membership, now = self._app_state.membership, self._app_state.now()
         name = str(asked.get("name") or "").strip()
-        member = membership.find(name) or membership.find(name.lower())
+        member = membership.find(name)
         if member is None:
             raise UsageError(f"there is no member {name[:40]!r}.", hint="hf-gate ui members lists them.")
         if asked.get("do") == "back":

@@ -1,0 +1,30 @@
+"""Who a shell and a desk take an account for: names are compared as the Hub compares them, and former members are nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application.members import Membership
+from hf_gate.domain.members import Member, MemberRole
+from tests.torture.near import Near
+from tests.torture.scene import Scene
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    made = Scene(tmp_path, Near(repos=1))
+    yield made
+    made.close()
+
+
+def test_a_member_with_the_name_of_a_new_owner_in_other_letters_of_case_is_revoked(scene: Scene) -> None:
+    members = scene.workspace.members
+    members.invite(Member(name="mia-s", role=MemberRole.ADMIN), "a link", "owner", 1)
+    membership = Membership(scene.workspace, "Mia-S", "id-of-another-mia")
+    membership.admit_owner()
+    (former,) = members.list_all()
+    assert not former.has_link
+    assert [membership.find(name) for name in ("Mia-S", "mia-s")] == [membership.owner_member] * 2
