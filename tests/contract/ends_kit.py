@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hf_gate.application.end_changes import EndChanger, HeldChange, change_end_by_hand
 from hf_gate.application.policy_bundle import load_policies
+from hf_gate.application.terms_reader import load_terms_reader
 from hf_gate.domain import events as e
-from hf_gate.domain.timestamps import from_ms
+from hf_gate.domain.approvals import Approver
+from hf_gate.domain.timestamps import from_ms, to_ms
 from tests.torture.near import Near
 from tests.torture.scene import HOUSE, Scene, desk_folder
 
 DAY = 86_400
 SIGNED = "until: tables.dua.expires"
 KEPT = 'keep_while: tables.dua.state == "valid"'
+LENA = Approver("lena", None, "id-lena")
 GONE = "gone"
 """In place of days: the person has no row."""
 OTHERS = 40  # rows of people who never ask, because a table that lost half its rows is refused
@@ -91,6 +95,13 @@ class EndsScene(Scene):
         """The events about a person, the oldest first."""
         rows = self.store.entries(request=self.row(name).id, limit=1000)
         return [e.decode_event(row.link.body) for row in reversed(rows)]
+
+    def change_end(self, name: str, written: str | None, by: Approver = LENA) -> list[HeldChange]:
+        """A person chooses another end of access, or none; what lacks approvals is returned."""
+        row, now = self.row(name), self.clock.now()
+        terms = load_terms_reader(self.workspace).read_terms([row], now)[row.id]
+        change = change_end_by_hand(self.store, row, written, terms, now, self.zone)
+        return EndChanger(self.approvals, by).record([change], to_ms(now))
 
     def notices(self, name: str) -> list[str]:
         return [event.step for event in self.events_of(name) if isinstance(event, e.GrantNoticed)]

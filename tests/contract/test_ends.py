@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.end_changes import change_end_by_hand, record_end_changes
 from hf_gate.application.end_reviews import review_ends
 from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
 from hf_gate.application.health import list_stuck
@@ -405,9 +404,7 @@ def test_the_ledger_says_why_an_end_moved(scene: EndsScene) -> None:
 
 def test_an_end_that_a_person_sets_keeps_the_conditions(scene: EndsScene) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT, "notice: [7d]")
-    now = scene.clock.now()
-    change = change_end_by_hand(scene.store, scene.row("ada"), "2y", now, scene.zone)
-    record_end_changes(scene.store, [change], "lena", to_ms(now))
+    assert scene.change_end("ada", "2y") == []
     assert scene.days_left("ada") == about(730)
     scene.set_rows({"ada": GONE})
     assert ends(scene) == {"lapsed": 1}
@@ -416,9 +413,7 @@ def test_an_end_that_a_person_sets_keeps_the_conditions(scene: EndsScene) -> Non
 
 def test_access_without_an_end_has_no_conditions_either(scene: EndsScene) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT)
-    now = scene.clock.now()
-    change = change_end_by_hand(scene.store, scene.row("ada"), None, now, scene.zone)
-    record_end_changes(scene.store, [change], "lena", to_ms(now))
+    assert scene.change_end("ada", None) == []
     scene.set_rows({"ada": GONE})
     assert ends(scene) == {}
     assert scene.row("ada").state.terms is None

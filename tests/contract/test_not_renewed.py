@@ -10,7 +10,6 @@ import pytest
 
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget, renewal_entry
-from hf_gate.application.end_changes import drop_end, record_end_changes, renew_until
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.runs import plan_undo
 from hf_gate.domain.lifecycle import Status
@@ -110,11 +109,8 @@ def test_the_undo_of_a_removal_restores_no_mark_that_was_removed(scene: EndsScen
 
 def test_the_undo_of_a_removal_restores_no_mark_of_an_end_that_was_dropped(scene: EndsScene) -> None:
     _mark(scene, is_blocked=True)
-    row = scene.row("ada")
-    record_end_changes(scene.store, [drop_end(row)], "lena", to_ms(scene.now))
-    record_end_changes(
-        scene.store, [renew_until(scene.store, row, "90d", scene.now, scene.zone)], "lena", to_ms(scene.now)
-    )
+    for end in (None, "90d"):
+        assert scene.change_end("ada", end) == []
     _remove_and_undo(scene)
     assert not scene.row("ada").state.is_final
     assert _days(scene)[0] == pytest.approx(90, abs=1.01)

@@ -12,6 +12,7 @@ from hf_gate.domain.grants import Duration
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.yaml_parser import Scalar
 from hf_gate.policy.config_parser import parse_config
+from hf_gate.policy.descriptions import describe_policies
 from hf_gate.policy.literals import (
     Rate,
 )
@@ -436,3 +437,34 @@ def test_queues_name_their_members() -> None:
     assert config.queues_of_others("noor") == ("office",)
     wrong = parse_config(text.replace("kim", "K!m")).problems
     assert [(one.code, one.is_error) for one in wrong] == [("bad_member", True)]
+
+
+# ---- ceilings --------------------------------------------------------------------------------------------------------
+
+
+def until(text: str) -> str:
+    """A policy whose accept rule has this end."""
+    return (
+        "version: 1\npolicy: eeg\napplies_to: ['*/*']\nmode: enforce\nrules:\n"
+        f"  - id: all\n    then: accept\n    until: {text}\n"
+    )
+
+
+def test_an_end_may_be_a_ceiling_which_changes_the_meaning_of_a_policy() -> None:
+    fixed, ceiling = (read(until(text)).policy for text in ("1y", "{at_most: 1y}"))
+    assert fixed is not None
+    assert ceiling is not None
+    assert [(rule.until, rule.is_ceiling) for policy in (fixed, ceiling) for rule in policy.rules] == [
+        (Duration(months=12), False),
+        (Duration(months=12), True),
+    ]
+    assert fixed.digest != ceiling.digest
+    said = [" ".join(describe_policies([policy])) for policy in (fixed, ceiling)]
+    assert ["for at most 1 year" in words for words in said] == [False, True]
+
+
+@pytest.mark.parametrize("text", ["{}", "{at_most: tables.dua.expires}", "{at_most: 1 year}", "{at_least: 1y}", "[1y]"])
+def test_a_ceiling_is_a_duration_or_a_date(text: str) -> None:
+    parsed = parse_policy(until(text))
+    assert parsed.policy is None
+    assert parsed.problems

@@ -133,7 +133,7 @@ def test_a_grant_is_marked_as_not_to_be_renewed(fresh: LocalHub) -> None:
     refused = console.run("expire", "renew", f"ada-l@{MODEL}", "--yes")
     assert "marked as not to be renewed" in refused.error
     adopted = console.run("expire", "adopt", "--with-end", "--yes", "--json").json
-    assert (adopted["changed"], adopted["left"]) == (0, {"marked as not to be renewed": 1})
+    assert (adopted["changed"], adopted["left"]) == (0, {"a person chose the end": 1})
     assert console.run("expire", "no-renew", f"ada-l@{MODEL}", "--undo", "--json").json["is_final"] is False
     assert console.run("accept", f"bob99@{MODEL}").code == 0
     assert "has no end" in console.run("expire", "no-renew", f"bob99@{MODEL}").error

@@ -295,7 +295,7 @@ def folded(store: Store, books: Books) -> Iterator[str]:
             last[one.event.run, one.request] = one.event
         if isinstance(one.event, e.ChangeSettled) and (one.event.kind, one.event.after) == ("done", "accepted"):
             granted[one.request] += bool(due.get((one.event.run, one.request)))
-        dated[one.request] += isinstance(one.event, e.GrantDated) and one.event.cause is None
+        dated[one.request] += isinstance(one.event, e.GrantDated) and one.event.cause in (None, "chosen")
     for run, changes in books.runs.values():
         for row in changes:
             said = last.get((run.id, row.request or 0))

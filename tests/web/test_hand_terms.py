@@ -17,7 +17,7 @@ from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bu
 from hf_gate.application.planning import make_plan
 from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.hand_terms import HandTerms, TermsKind
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.domain.timestamps import DAY_MS, to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import Change
 from hf_gate.web.selection import MAX_IN_TRAY
@@ -267,7 +267,11 @@ def test_one_end_can_be_chosen_for_all_of_many(room: Room) -> None:
     path, page = _open(lena)
     assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
     room.leave()
-    assert {room.row(name).state.until_rule for name in ("ada", "bob", "cyd")} == {"direct"}
+    states = {name: room.row(name).state for name in ("ada", "bob", "cyd")}
+    assert {name: state.until_rule for name, state in states.items()} == {
+        "ada": "house/academic", "bob": "direct", "cyd": "direct",
+    }, "the rule stays where one is known"  # fmt: skip
+    assert max(state.until or 0 for state in states.values()) < to_ms(room.app_state.now()) + 31 * DAY_MS
 
 
 def test_many_are_not_accepted_with_other_ends_than_were_shown(room: Room) -> None:

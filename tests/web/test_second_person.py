@@ -18,13 +18,14 @@ import pytest
 
 from hf_gate import bootstrap
 from hf_gate.application import runs
-from hf_gate.application.end_changes import renew_until, write_end_changes
+from hf_gate.application.end_changes import change_end_by_hand, write_end_changes
 from hf_gate.application.ledger_entries import read_newest, text_of_entry
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.run_executor import halt_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.application.tray import DecisionRequest
 from hf_gate.application.workspace import Workspace
+from hf_gate.domain.hand_terms import NO_HAND_TERMS
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
@@ -176,7 +177,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
 
         with store.writing() as write:
             now, zone = to_ms(room.app_state.now()), room.app_state.workspace.zone
-            changes = [renew_until(store, row, "1d", from_ms(now), zone) for row in rows[:499]]
+            changes = [change_end_by_hand(store, row, "1d", NO_HAND_TERMS, from_ms(now), zone) for row in rows[:499]]
             write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..domain.approvals import Approval, Approver, ReviewerNeed, is_current
+from ..domain.approvals import AgreedEnd, Approval, Approver, ReviewerNeed, is_current
 from ..domain.batches import split_into_batches
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
@@ -30,11 +30,12 @@ _NOT_ABLE: Final = "no member who may decide here has proven the account"
 
 
 class ApprovalLine(Struct, frozen=True):
-    """One approval as shown: who, when (ms), and the note."""
+    """One approval as shown: who, when (ms), the note, and the end of access that it is for."""
 
     actor: str
     at: int
     note: str | None = None
+    end: AgreedEnd = AgreedEnd()
     is_mine: bool = False
     why: str = ""  # why it does not count
 
@@ -178,7 +179,8 @@ def _status_of(
         return ApprovalStatus(need.count, (), problem=need.problem)
     counted = book.select_counted(row, need, stored)
     notes = book.read_notes(row.id) if any(one.has_note for one in stored) else {}
-    lines = {one.account: _line_of(one, notes, me) for one in stored}
+    ends = book.read_agreed_ends(row.id) if stored else {}
+    lines = {one.account: _line_of(one, notes, ends.get(one.account, AgreedEnd()), me) for one in stored}
     given = [lines[one.account] for one in counted]
     lapsed = [
         replace(lines[one.account], why=_CHANGED if not is_current(one, row.version, need) else _NOT_ABLE)
@@ -189,5 +191,5 @@ def _status_of(
     return ApprovalStatus(need.count, given, lapsed, problem)
 
 
-def _line_of(one: Approval, notes: Mapping[str, str], me: Approver) -> ApprovalLine:
-    return ApprovalLine(one.actor, one.at, notes.get(one.account), is_mine=one.account == me.account)
+def _line_of(one: Approval, notes: Mapping[str, str], end: AgreedEnd, me: Approver) -> ApprovalLine:
+    return ApprovalLine(one.actor, one.at, notes.get(one.account), end, is_mine=one.account == me.account)

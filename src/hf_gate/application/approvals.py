@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from functools import cached_property
 from typing import Final
 
@@ -17,20 +18,24 @@ from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.approvals import (
+    AgreedEnd,
     Approval,
     Approver,
     PolicyAuthor,
     ReviewerNeed,
+    agree_to,
     is_current,
     why_not_counted,
 )
-from ..domain.ids import Repo
+from ..domain.hand_terms import GrantEnd
+from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole, owner_of_setting
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind
+from ..domain.timestamps import from_ms
 from ..errors import UsageError
 from ..policy.literals import matches_any
 from ..store.approvals import delete_approval, read_approvals, read_policy_authors, write_approval
@@ -46,6 +51,7 @@ NO_REQUEST: Final = "two people must approve here, and this person has no reques
 
 _READ_INTERVAL: Final = 2.0  # seconds
 _ENTRIES: Final = 100  # of a request, searched for the notes of its approvals
+_MAX_ENTRIES: Final = 1000  # of a request, searched for the ends that its approvers agreed to
 
 
 def read_deciders(store: Store) -> list[Member]:
@@ -98,6 +104,16 @@ class ApprovalBook:
                     found.setdefault(event.account, note)
         return found
 
+    def read_agreed_ends(self, request: int) -> dict[str, AgreedEnd]:
+        """Return the end of access that each account approved last, by account, as far as it is recorded."""
+        found: dict[str, AgreedEnd] = {}
+        for entry in self._store.entries(request=request, limit=_MAX_ENTRIES):
+            if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
+                event = e.decode_event(entry.link.body)
+                if isinstance(event, e.ApprovalGiven) and event.until is not None:
+                    found.setdefault(event.account, AgreedEnd(event.until, event.conditions))
+        return found
+
     def find_counted(
         self, row: RequestRow, need: ReviewerNeed, version: RequestVersion | None = None
     ) -> list[Approval]:
@@ -140,10 +156,7 @@ class ApprovalGate:
         accepts = [item for item in items if item.change.after == Status.ACCEPTED]
         if not accepts:
             return {}
-        if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
-            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=should_remember)
-            self._read_at = time.monotonic()
-        needs = self._needs
+        needs = self._read_policies(should_remember=should_remember)
         rows = [item.row for item in accepts if item.row is not None]
         by_row = needs.compute(repo, rows, self.workspace.now()) if rows else {}
         found = {}
@@ -171,11 +184,27 @@ class ApprovalGate:
         held = [self._hold(None, book, run, item, needs[item.n], at) for item in items if item.n in needs]
         return [one for one in held if one is not None]
 
+    def read_end_needs(self, rows: Sequence[RequestRow], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
+        """Return how many people must approve longer access of these people, by row; only where it is more than one."""
+        if not rows:
+            return {}
+        needs, found = self._read_policies(should_remember=should_remember), dict[int, ReviewerNeed]()
+        for repo, here in group_by_repo(rows).items():
+            by_row = needs.compute(repo, here, self.workspace.now())
+            found |= {ident: need for ident, need in by_row.items() if need.is_double}
+        return found
+
+    def _read_policies(self, *, should_remember: bool = True) -> ReviewerNeeds:
+        if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
+            self._needs = read_needs(self.workspace, self.read_bundle, should_remember=should_remember)
+            self._read_at = time.monotonic()
+        return self._needs
+
     def _hold(
         self, write: Writer | None, book: ApprovalBook, run: RunRow, item: RunItem, need: ReviewerNeed, at: int
     ) -> SettledItem | None:
         """Return the outcome of an acceptance that lacks approvals; None if it may be sent."""
-        row = item.row
+        row, change = item.row, item.change
         if need.problem:
             return SettledItem(item, OutcomeKind.DEFERRED, need.problem)
         if row is None:
@@ -183,25 +212,57 @@ class ApprovalGate:
         version = row.version
         if item.hub_record is not None:
             version = version_of_record(item.hub_record, row.state.last_moved_at)
-        given = book.find_counted(row, need, version)
-        if len(given) >= need.count:
-            return None
-        approver = Approver(run.actor, run.member, run.account)
-        is_mine = any(one.account == approver.account for one in given)
-        why = "" if is_mine or run.kind is RunKind.AUTO else book.explain(row, need, approver)
-        if run.kind is not RunKind.AUTO and not is_mine and not why and approver.account is not None:
-            approval = GivenApproval(row, version, need, approver, approver.account, self.note)
-            if write is not None:
-                record_approval(write, approval, at)
-            given = [*given, approval.to_row(at)]
-        if len(given) >= need.count:
-            return None
-        state = f"approval {len(given)} of {need.count}"
-        if why:
-            return SettledItem(item, OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}")
-        return SettledItem(
-            item, OutcomeKind.DEFERRED, f"{state}: yours counts once; another person must approve" if is_mine else state
-        )
+        end = None if change.until is None and change.terms is None else GrantEnd(change.until, terms=change.terms)
+        approver = None if run.kind is RunKind.AUTO else Approver(run.actor, run.member, run.account)
+        asked = AskedApproval(row, version, need, agree_to(end), approver, self.note)
+        lack = approve(write, book, asked, at, self.workspace.zone)
+        return None if lack is None else SettledItem(item, *lack)
+
+
+class AskedApproval(Struct, frozen=True):
+    """What a person wants to approve: an acceptance, or longer access. Without an approver, nothing is recorded."""
+
+    row: RequestRow
+    version: RequestVersion
+    need: ReviewerNeed
+    end: AgreedEnd
+    approver: Approver | None
+    note: str | None = None
+
+
+def approve(
+    write: Writer | None, book: ApprovalBook, asked: AskedApproval, at: int, zone: tzinfo
+) -> tuple[OutcomeKind, str] | None:
+    """Record an approval; return what is lacking, or None if enough people agreed to this end, or to a later one.
+
+    Without `write`, nothing is recorded.
+    """
+    row, need, approver, now = asked.row, asked.need, asked.approver, from_ms(at)
+    given = book.find_counted(row, need, asked.version)
+    agreed = book.read_agreed_ends(row.id) if given else {}
+    mine = next((one for one in given if approver is not None and one.account == approver.account), None)
+    state = f"approval {len(given)} of {need.count}"
+    for one in given:
+        theirs = agreed.get(one.account)
+        if one is not mine and (theirs is None or asked.end.exceeds(theirs, now, zone)):
+            known = "an end that is not recorded" if theirs is None else theirs.words
+            kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
+            why = f"{one.actor} approved {known}, and this is {asked.end.words}; give no more than that"
+            return kind, f"{state}: {why}, or ask {one.actor} to approve the same"
+    why = "" if approver is None or mine is not None else book.explain(row, need, approver)
+    is_new = len(given) < need.count if mine is None else agreed.get(mine.account) != asked.end
+    if approver is not None and approver.account is not None and not why and is_new:
+        approval = GivenApproval(row, asked.version, need, approver, approver.account, asked.note, asked.end)
+        if write is not None:
+            record_approval(write, approval, at)
+        given = [*(one for one in given if one is not mine), approval.to_row(at)]
+    if len(given) >= need.count:
+        return None
+    state = f"approval {len(given)} of {need.count}"
+    if why:
+        return OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}"
+    again = "" if mine is None else ": yours counts once; another person must approve"
+    return OutcomeKind.DEFERRED, f"{state}{again}"
 
 
 class GivenApproval(Struct, frozen=True):
@@ -213,6 +274,7 @@ class GivenApproval(Struct, frozen=True):
     approver: Approver
     account: str
     note: str | None = None
+    end: AgreedEnd = AgreedEnd()
 
     def to_row(self, at: int) -> Approval:
         """Return the stored form. The identity counts only if the rules read it."""
@@ -226,6 +288,7 @@ class GivenApproval(Struct, frozen=True):
         """Return the ledger entry, which holds ids and the digest of the rules; the note and the version are its private part."""
         event = e.ApprovalGiven(
             account=self.account, member=self.approver.member, need=self.need.digest, has_note=bool(self.note),
+            until=self.end.until, conditions=self.end.conditions,
         )  # fmt: skip
         private = {"version": self.version.token} | ({"note": self.note} if self.note else {})
         return entry_about(self.row, event, self.approver.actor, at, private)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 
 import msgspec
 from msgspec import Struct, field
 
 from ..domain import events as e
-from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, end_of_terms
+from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, choose_end, end_of_terms
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import RunKind, RunState
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded
 from ..store.store import Store
 from .runs import make_direct_change
@@ -23,19 +23,21 @@ from .runs import make_direct_change
 class BulkEnds(Struct, frozen=True):
     """The ends of acceptances: by the `shown` terms, and where these are not known as the person chose.
 
-    If `for_all`, the chosen end is for all of them. `read` reads the terms of requests as they are now.
+    If `for_all`, the chosen end is for all of them. `read` reads the terms of requests as they are at `now`.
     """
 
     shown: Mapping[HandTerms, int] = field(default_factory=dict)
     chosen: str | None = None
     for_all: bool = False
     read: Callable[[Sequence[RequestRow]], Mapping[int, HandTerms]] | None = None
+    now: datetime = from_ms(0)
+    zone: tzinfo = UTC
 
     def end_of(self, terms: HandTerms) -> GrantEnd | None:
-        """Return the end of one acceptance; None if it has none."""
+        """Return the end of one acceptance; None if it has none. Raises UsageError for an end beyond the ceiling."""
         if not (self.for_all or terms.needs_choice):
             return end_of_terms(terms)
-        return None if self.chosen in (None, NO_END_WORD) else GrantEnd(self.chosen)
+        return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)
 
 
 class EndAssigner:

@@ -16,7 +16,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain import events as e
-from ..domain.hand_terms import GrantEnd
+from ..domain.approvals import Approver
+from ..domain.hand_terms import NO_END_WORD, GrantEnd, choose_end
 from ..domain.ids import Person, Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
@@ -50,7 +51,7 @@ from .decisions import (
     note_entry,
     outcome_before_send,
 )
-from .end_changes import change_end_by_hand, write_end_changes
+from .end_changes import EndChanger, change_end_by_hand
 from .ports import ClockPort, HubPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .run_executor import RunExecutor
@@ -63,6 +64,7 @@ from .settling import (
     settle_without_sending,
     store_records,
 )
+from .terms_reader import load_terms_reader
 
 
 class DecisionHub(HubPort, Protocol):
@@ -144,6 +146,7 @@ class DecisionSender(Struct):
             check_synced_since_restore(self.store, [decision.repo for decision in ready])
             for repo, here in group_by_repo(ready).items():
                 self._foresee(repo, here, choice, run)
+            self._change_ends([one for one in decisions if _is_already(one)], choice)
         except HfGateError as problem:
             stop = stop or problem
         return DecisionResult(None, [final_outcome(decision, None, {}, stop) for decision in decisions], stop)
@@ -199,14 +202,21 @@ class DecisionSender(Struct):
     def _set_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         """Choose the ends of acceptances. Refuse an end for an erased request: no plan can end that access."""
         ready = [decision for decision in decisions if decision.early_outcome is None]
-        if self.choose_ends is not None and ready:
-            for decision, end in zip(ready, self.choose_ends(ready), strict=True):
+        chooser = self.choose_ends if choice.until is None else partial(self._apply_chosen_end, choice.until)
+        if chooser is not None and ready:
+            for decision, end in zip(ready, chooser(ready), strict=True):
                 decision.subject = replace(decision.subject, end=end)
         for decision in ready:
             is_erased = decision.row is not None and decision.row.request is None
-            if is_erased and (choice.until or decision.subject.end):
+            if is_erased and decision.subject.end:
                 refused = OutcomeKind.REFUSED
                 decision.early_outcome = build_outcome(refused, decision.repo, decision.target, ERASED_HAS_NO_END)
+
+    def _apply_chosen_end(self, written: str, decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+        """Return the end that a person chose, for each decision with the other terms that the rules set."""
+        now, reader = self.clock.now(), load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
+        terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
+        return [choose_end(each, written, now, self.zone) for each in terms]
 
     def add_note(self, request: AccessRequest, text: str) -> None:
         """Store a reviewer's note about a request read from the Hub; send nothing."""
@@ -385,17 +395,29 @@ class DecisionSender(Struct):
             new = [
                 row for decision in here if decision.row is None and (row := self._find_stored(repo, decision.target))
             ]
-            was = {
-                decision.row.id: decision.row
-                for decision in here
-                if decision.row and states.get(decision.n) == ChangeState.ALREADY
-            }
-            with self.store.writing() as write:
-                self._append_notes(write, repo, new, choice, at)
-                if choice.until:
-                    now = from_ms(at)
-                    ends = [change_end_by_hand(self.store, row, choice.until, now, self.zone) for row in was.values()]
-                    write_end_changes(write, ends, self.actor, at)
+            if choice.note:
+                with self.store.writing() as write:
+                    self._append_notes(write, repo, new, choice, at)
+            self._change_ends([one for one in here if states.get(one.n) == ChangeState.ALREADY], choice)
+
+    def _change_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
+        """Give people who have access already the chosen end. The outcome says what a longer end lacks."""
+        rows, at = {one.row.id: one.row for one in decisions if one.row is not None}, self._at()
+        until = None if choice.until == NO_END_WORD else choice.until
+        if until is None or not rows:
+            return
+        reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
+        terms = reader.read_terms(rows.values(), from_ms(at))
+        changes = [
+            change_end_by_hand(self.store, row, until, terms[row.id], from_ms(at), self.zone) for row in rows.values()
+        ]
+        approver = Approver(self.actor, self.author.member, self.author.account)
+        changer = EndChanger(self.approvals, approver)
+        lacking = changer.preview(changes, at) if self.is_preview else changer.record(changes, at)
+        held = {one.change.row.id: one for one in lacking}
+        for decision in decisions:
+            if decision.row is not None and (one := held.get(decision.row.id)) is not None:
+                decision.early_outcome = build_outcome(one.kind, decision.repo, decision.target, one.why)
 
     # ---- outcomes ----------------------------------------------------------------------------------------------------
 
@@ -409,6 +431,10 @@ class DecisionSender(Struct):
 
     def _at(self) -> int:
         return to_ms(self.clock.now())
+
+
+def _is_already(decision: PendingDecision) -> bool:
+    return decision.early_outcome is not None and decision.early_outcome.kind is OutcomeKind.ALREADY
 
 
 class _SingleCalls:

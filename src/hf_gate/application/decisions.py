@@ -46,7 +46,7 @@ class DecisionTarget(Struct, frozen=True):
 class Choice(Struct, frozen=True):
     """The decision for all targets. `is_grant` includes people who never asked.
 
-    `until` is an end for all of them, written as in rules, also for people who have access already.
+    `until` is an end for all of them, written as in rules, also for people who have access already; or `none`.
     """
 
     to: Status
@@ -93,7 +93,7 @@ def outcome_before_send(decision: PendingDecision, *, complete: bool) -> Outcome
 
 def make_change_of(decision: PendingDecision, choice: Choice) -> Change:
     """Return the change that a run executes for one decision."""
-    reason, end = decision.subject.reason, GrantEnd(choice.until) if choice.until else decision.subject.end
+    reason, end = decision.subject.reason, decision.subject.end
     if decision.row is not None and decision.row.request is not None:
         return make_direct_change(decision.row, choice.to, reason, end=end)
     rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT

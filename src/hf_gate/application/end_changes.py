@@ -1,44 +1,40 @@
 """Ends of access that a person changes: renewed, removed, or given to people who have none.
 
-A person's end replaces the date. Conditions of `keep_while` and notices stay, except when the end is removed.
+Guarantees:
+1. The rule, its conditions of `keep_while` and its notices stay, except when the end is removed.
+2. One person can shorten access. Longer access needs the approvals that the acceptance needs.
+3. No end that a person chooses is later than the ceiling of the rules.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
-from typing import Final
+from typing import Final, NamedTuple
 
-import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from ..domain import events as e
-from ..domain.batches import split_into_batches
+from ..domain.approvals import Approver, ReviewerNeed, agree_to
 from ..domain.end_rows import EndRows, list_agreements, list_tables
-from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
-from ..domain.hand_terms import HandTerms, TermsKind
-from ..domain.ids import Repo
+from ..domain.grants import GrantTerms, fix_terms, parse_grant_end, with_chosen_end
+from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, TermsKind, check_ceiling
 from ..domain.lifecycle import Status
-from ..domain.query import NO_END, Pattern, Query, Term
-from ..domain.request_state import current_end
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow, entry_about
 from ..domain.runs import ChangeOrigin
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import to_ms
 from ..errors import UsageError
-from ..store.grant_terms import read_terms_of, write_terms
+from ..store.approvals import delete_approvals
+from ..store.grant_terms import read_terms, read_terms_of, write_terms
 from ..store.ledger import append_entries
 from ..store.store import Store
 from ..store.writer import Writer
+from .approvals import ApprovalBook, ApprovalGate, AskedApproval, approve
 from .end_moves import SHORTEN_AHEAD
 from .terms_reader import describe_terms_problem
 
-_PAGE = 1000
-_WHY_LEFT: Final = {
-    TermsKind.UNKNOWN: "the end is not known",
-    TermsKind.PAST: "the end has passed",
-    TermsKind.FALSE: "a condition of the rule is false or unknown",
-}
+ONLY_SHORTER: Final = "Here, one person can only shorten access. Longer access needs two people, as an acceptance does."
 
 
 class EndChange(Struct, frozen=True):
@@ -64,6 +60,14 @@ class EndChange(Struct, frozen=True):
         before = self.row.state.ends_at
         return before is not None and (self.end is None or self.end > before)
 
+    def gives_more(self, old: GrantTerms | None) -> bool:
+        """Whether the date is later, or a condition of the old terms is gone or begins again."""
+        state, event = self.row.state, self.event
+        kept = () if self.terms is None else self.terms.keep_while
+        is_kept = old is None or all(one in kept for one in old.keep_while)
+        is_later = state.until is not None and (event.until is None or event.until > state.until)
+        return is_later or not is_kept or (state.lapses_at is not None and event.lapses != state.lapses)
+
 
 def check_has_access(row: RequestRow) -> None:
     """Raise UsageError unless the person of this request has access, and no change of it is under way."""
@@ -77,26 +81,32 @@ def check_has_access(row: RequestRow) -> None:
         raise UsageError(f"a change of {name} is under way; nothing was changed.", hint="Try again in a minute.")
 
 
-def renew_until(store: Store, row: RequestRow, written: str, now: datetime, zone: tzinfo) -> EndChange:
-    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now."""
-    old = read_terms_of(store, row.state.terms)
-    terms = None if old is None else msgspec.structs.replace(old, until=())
-    if terms is not None and not (terms.keep_while or terms.notice):
-        terms = None
+def change_end_by_hand(
+    store: Store, row: RequestRow, written: str | None, by_rules: HandTerms, now: datetime, zone: tzinfo
+) -> EndChange:
+    """Return the change to an end as written in rules (`1y`, `2027-06-30`), counted from now; None removes the end.
+
+    `by_rules` are the terms that the rules set now. Raises UsageError for a later end than their ceiling.
+    """
+    state, old = row.state, read_terms_of(store, row.state.terms)
+    until = None if written is None else to_ms(parse_grant_end(written, now, zone))
+    is_within = until is not None and (state.until is None or until <= state.until)
+    if not is_within:
+        check_ceiling(by_rules, written or NO_END_WORD, now, zone)
+    if written is None:
+        return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
+    terms = with_chosen_end(old, written, is_within=is_within)
+    terms = None if terms is None else fix_terms(terms, now, zone)
     event = e.GrantDated(
-        until=to_ms(parse_grant_end(written, now, zone)),
-        at_end=row.state.at_end or "reset",
-        rule=ChangeOrigin.DIRECT,
+        until=until,
+        at_end=state.at_end or "reset",
+        rule=state.until_rule or ChangeOrigin.DIRECT,
         written=written,
         terms=None if terms is None else terms.digest,
+        lapses=state.lapses if terms is not None and terms.keep_while else (),
         cause="renew",
     )
     return EndChange(row, event, terms)
-
-
-def change_end_by_hand(store: Store, row: RequestRow, written: str | None, now: datetime, zone: tzinfo) -> EndChange:
-    """Return the change to an end as written in rules; None removes the end."""
-    return drop_end(row) if written is None else renew_until(store, row, written, now, zone)
 
 
 def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: tzinfo) -> EndChange:
@@ -107,7 +117,7 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
             f"The end of access of {row.person.identity.username or 'this person'} is {why}; nothing was changed.",
             hint="Give an end: --until 1y, or --until 2028-11-30.",
         )
-    change = _change_by_rules(row, hand_terms, now, now, zone, "renew")
+    change = change_by_rules(row, hand_terms, now, now, zone, "renew")
     if row.state.is_final and change.is_longer:
         raise UsageError(
             f"The access of {row.person.identity.username or 'this person'} is marked as not to be renewed.",
@@ -116,12 +126,7 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
     return change
 
 
-def drop_end(row: RequestRow) -> EndChange:
-    """Return the change that removes the end, with its conditions: the access lasts until a person ends it."""
-    return EndChange(row, e.GrantDated(until=None, rule=ChangeOrigin.DIRECT, cause="drop"))
-
-
-def _change_by_rules(
+def change_by_rules(
     row: RequestRow, hand_terms: HandTerms, since: datetime, now: datetime, zone: tzinfo, cause: str
 ) -> EndChange:
     """Return the end by rules, counted from `since`. An end that has passed becomes one in 7 days."""
@@ -142,87 +147,67 @@ def _change_by_rules(
     return EndChange(row, event, terms, hand_terms.rests_on)
 
 
-def record_end_changes(store: Store, changes: Sequence[EndChange], actor: str, at: int) -> None:
-    """Record new ends in the ledger, in a transaction of their own."""
-    if changes:
-        with store.writing() as write:
-            write_end_changes(write, changes, actor, at)
+class HeldChange(NamedTuple):
+    """A change that lacks approvals: the outcome, and why."""
+
+    change: EndChange
+    kind: OutcomeKind
+    why: str
+
+
+class EndChanger(Struct, frozen=True):
+    """Writes new ends for one person. Those that give more access wait for the approvals that an acceptance needs."""
+
+    gate: ApprovalGate
+    approver: Approver
+
+    def read_needs(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
+        """Return how many people must approve these changes, by row, where it is more than one. Reads files."""
+        old = read_terms(self.gate.workspace.store, {one.row.state.terms for one in changes if one.row.state.terms})
+        more = [one.row for one in changes if one.gives_more(old.get(one.row.state.terms or ""))]
+        return self.gate.read_end_needs(more, should_remember=should_remember)
+
+    def write(
+        self, write: Writer, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+    ) -> list[HeldChange]:
+        """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
+        held = self._approve(write, changes, needs, at)
+        left = {one.change.row.id for one in held}
+        for one in changes:
+            if one.row.id in needs and one.row.id not in left:
+                delete_approvals(write, one.row.id)
+        write_end_changes(write, [one for one in changes if one.row.id not in left], self.approver.actor, at)
+        return held
+
+    def _approve(
+        self, write: Writer | None, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
+    ) -> list[HeldChange]:
+        """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
+        workspace, held = self.gate.workspace, list[HeldChange]()
+        book = ApprovalBook(workspace.store, workspace.store.reads if write is None else write.db)
+        for one in changes:
+            need = needs.get(one.row.id)
+            if need is None:
+                continue
+            end = agree_to(GrantEnd(one.event.written, terms=one.terms))
+            asked = AskedApproval(one.row, one.row.version, need, end, self.approver)
+            lack = approve(write, book, asked, at, workspace.zone) if not need.problem else None
+            if need.problem or lack is not None:
+                held.append(HeldChange(one, *(lack or (OutcomeKind.REFUSED, need.problem))))
+        return held
+
+    def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
+        """Return the changes that would lack approvals. Nothing is written."""
+        return self._approve(None, changes, self.read_needs(changes, should_remember=False), at)
+
+    def record(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:
+        """Write the changes in a transaction of their own; return those that lack approvals."""
+        needs = self.read_needs(changes)
+        with self.gate.workspace.store.writing() as write:
+            return self.write(write, changes, needs, at)
 
 
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
     """Write new ends with their terms."""
     write_terms(write, (change.terms for change in changes if change.terms is not None))
     append_entries(write, ((one.row.repo, one.make_entry(actor, at)) for one in changes))
-
-
-# ---- people from before ------------------------------------------------------------------------------------------------
-
-
-class Adoption(Struct):
-    """The ends for people from before, and how many people stay without one, by reason."""
-
-    changes: list[EndChange] = field(default_factory=list)
-    left: Counter[str] = field(default_factory=Counter)
-
-
-def plan_adoption(
-    rows: Iterable[RequestRow],
-    read_terms: Callable[[Sequence[RequestRow]], dict[int, HandTerms]],
-    now: datetime,
-    zone: tzinfo,
-    *,
-    from_acceptance: bool,
-) -> Adoption:
-    """Return the ends that the policies give to people who have access. Nothing is written.
-
-    Durations count from now, or `from_acceptance`. Nobody's access ends sooner than in 7 days.
-    """
-    found = Adoption()
-    for batch in split_into_batches(rows, _PAGE):
-        _adopt(found, batch, read_terms(batch), now, zone, from_acceptance=from_acceptance)
-    return found
-
-
-def _adopt(
-    found: Adoption,
-    rows: Sequence[RequestRow],
-    terms: dict[int, HandTerms],
-    now: datetime,
-    zone: tzinfo,
-    *,
-    from_acceptance: bool,
-) -> None:
-    for row in rows:
-        hand_terms = terms.get(row.id, HandTerms())
-        if hand_terms.kind is not TermsKind.END:
-            found.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
-            continue
-        since = from_ms(row.state.reviewed_at) if from_acceptance and row.state.reviewed_at is not None else now
-        change = _change_by_rules(row, hand_terms, since, now, zone, "adopt")
-        if _is_same_end(row, change):
-            found.left["the same end as now"] += 1
-        elif row.state.is_final and change.is_longer:
-            found.left["marked as not to be renewed"] += 1
-        else:
-            found.changes.append(change)
-
-
-def _is_same_end(row: RequestRow, change: EndChange) -> bool:
-    known = current_end(row.state)
-    return (known.until, known.terms, known.rule) == (change.event.until, change.event.terms, change.event.rule)
-
-
-def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:
-    """Iterate over people who have access: those without an end, or all of them."""
-    terms = [Term("status", (Pattern((Status.ACCEPTED.value,)),))]
-    if not with_end:
-        terms.append(Term("ends", (Pattern((NO_END,)),)))
-    if repos is not None:
-        terms.append(Term("repo", tuple(Pattern((repo.web_path,)) for repo in repos)))
-    cursor = None
-    while True:
-        page = store.query(Query(tuple(terms)), now=0, limit=_PAGE, cursor=cursor)
-        yield from (row for row in page.rows if row.state.open_after is None)
-        cursor = page.next
-        if cursor is None:
-            return

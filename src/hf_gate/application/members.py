@@ -181,15 +181,32 @@ def _count_recent_changes(
 
 def can_start_unattended(store: Store, account: Account | None) -> bool | None:
     """Tell whether an account is the owner or a proven admin of all repos; None if there is no owner and no member."""
-    deciders = read_deciders(store)
-    if not deciders or account is None:
-        return False if deciders else None
-    me = make_owner_member(account.name, account.id)
-    return any(
-        one.id == me.id or (account.id is not None and one.proven_account == account.id)
-        for one in deciders
-        if one.role is MemberRole.ADMIN and one.repos is None
-    )
+    if not read_deciders(store) or account is None:
+        return False if read_deciders(store) else None
+    me = find_member_of(store, account)
+    return me is not None and me.role is MemberRole.ADMIN and me.repos is None
+
+
+def find_member_of(store: Store, account: Account | None) -> Member | None:
+    """Return the owner or the member to whom a Hub account belongs; None if it belongs to nobody who may sign in."""
+    if account is None:
+        return None
+    ident, deciders = make_owner_member(account.name, account.id).id, read_deciders(store)
+    mine = (one for one in deciders if account.id is not None and one.proven_account == account.id)
+    return next((one for one in deciders if one.id == ident), None) or next(mine, None)
+
+
+def is_removed_account(store: Store, account: Account | None) -> bool:
+    """Tell whether a Hub account belongs to a former member only. Without an id, upper and lower case of names are the same."""
+    if account is None or find_member_of(store, account) is not None:
+        return False
+    name = account.name.lower()
+    mine = [
+        one
+        for one in store.members()
+        if (one.user_id == account.id if one.user_id else name in {one.name.lower(), (one.account or "").lower()})
+    ]
+    return bool(mine) and not any(one.has_link for one in mine)
 
 
 def explain_end_limit(store: Store, team: Team, now: datetime) -> str:

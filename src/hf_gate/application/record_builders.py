@@ -69,6 +69,7 @@ def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
         at_end=terms.at_end,
         rule=terms.rule,
         missing=list(terms.missing),
+        at_most=terms.ceiling,
     )
 
 

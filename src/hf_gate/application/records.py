@@ -116,6 +116,7 @@ class TermsRecord(Record, frozen=True, kw_only=True):
     at_end: str | None
     rule: Annotated[str | None, Meta(description="policy/rule")]
     missing: Annotated[list[str], Meta(description="the facts that are not known")]
+    at_most: Annotated[str | None, Meta(description="the latest end that a person may choose, as written in rules")]
 
 
 class AttemptRecord(RequestRecord, frozen=True, kw_only=True):

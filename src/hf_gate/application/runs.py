@@ -277,7 +277,9 @@ def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | No
     reverse = make_change(
         subject, change.before or Status.RESET, rule=ChangeOrigin.UNDO, until=until, at_end=at_end, terms=terms
     )
-    return reverse if end is None else msgspec.structs.replace(reverse, end_rule=end.rule)
+    if end is None:
+        return reverse
+    return msgspec.structs.replace(reverse, end_rule=end.rule, is_chosen=end.cause in ("renew", "chosen"))
 
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
@@ -302,5 +304,11 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: 
     if end is None:
         return change
     return msgspec.structs.replace(
-        change, until=end.written, at_end=end.at_end, end_rule=end.rule, terms=end.terms, rests_on=end.rests_on
+        change,
+        until=end.written,
+        at_end=end.at_end,
+        end_rule=end.rule,
+        terms=end.terms,
+        rests_on=end.rests_on,
+        is_chosen=end.is_chosen,
     )

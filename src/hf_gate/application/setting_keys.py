@@ -29,6 +29,9 @@ TWO_PERSON_POLICIES: Final = approvals.TWO_PERSON_POLICIES
 HELD_ENDS: Final = "held ends"
 """How many grants would end earlier but wait for a confirmation."""
 
+FOLLOWED_POLICIES: Final = "policies that all ends follow"
+"""The digest of the policies under which no end of a grant would move; see `end_adoption.py`."""
+
 AGREED_ENDS: Final = "agreed ends"
 """Who agreed to which held ends that two people must agree to, as JSON; see `held_ends.py`."""
 

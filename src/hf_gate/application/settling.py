@@ -220,6 +220,7 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
             terms=terms.digest if terms else None,
             lists=list_tables(change.rests_on),
             agreements=list_agreements(change.rests_on),
+            cause="chosen" if change.is_chosen else None,
         )
         rows = {"rows": change.rests_on} if change.rests_on else None
         entries.append(_make_entry(one.item, dated, at, actor, rows))

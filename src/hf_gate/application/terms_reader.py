@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,8 +14,12 @@ from ..domain.ids import Repo, group_by_repo
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, UsageError
 from ..policy.phrases import name_fact
+from .approval_needs import BundleReader
 from .evaluation import RepoPolicies, build_inputs, find_rows_of_terms
 from .workspace import Workspace
+
+if TYPE_CHECKING:
+    from .policy_bundle import PolicyBundle
 
 NO_POLICIES: Final = HandTerms(TermsKind.UNKNOWN, missing=("the policies, which cannot be read",))
 NO_RECORD: Final = HandTerms(TermsKind.UNKNOWN, missing=("the request, which was not read",))
@@ -35,13 +39,23 @@ class TermsReader(Struct, frozen=True):
             for ident, terms in self._read_terms_at(repo, group, now).items()
         }
 
+    def read_each(self, targets: Sequence[tuple[Repo, RequestRow | None]], now: datetime) -> list[HandTerms]:
+        """Return the terms of people at repos, each with their stored request, in the same order."""
+        known = self.read_terms([row for _, row in targets if row is not None and row.request], now)
+        return [
+            known[row.id] if row is not None and row.id in known else self.without_request(repo)
+            for repo, row in targets
+        ]
+
     def without_request(self, repo: Repo) -> HandTerms:
         """Return the terms of a person without a request: unknown if a policy sets terms at this repo."""
         try:
             policies = self._policies(repo)
         except HfGateError:
             return NO_POLICIES
-        return NO_RECORD if policies is not None and policies.evaluator.sets_terms_by_hand else NO_HAND_TERMS
+        if policies is None or not policies.evaluator.sets_terms_by_hand:
+            return NO_HAND_TERMS
+        return replace(NO_RECORD, ceiling=policies.evaluator.ceiling)
 
     def of_unevaluated(self, repo: str) -> HandTerms:
         """Return the terms of requests that no policy evaluated yet: unknown if a policy sets terms at this repo."""
@@ -65,11 +79,34 @@ class TermsReader(Struct, frozen=True):
             return {row.id: NO_POLICIES for row in rows}
         if policies is None or not policies.evaluator.sets_terms_by_hand:
             return {row.id: NO_HAND_TERMS for row in rows}
-        found = {row.id: NO_RECORD for row in rows}
+        found = dict.fromkeys((row.id for row in rows), replace(NO_RECORD, ceiling=policies.evaluator.ceiling))
         for case in build_inputs(self.workspace.store, policies, self.workspace.sources, rows, now):
             terms = policies.evaluator.terms_by_hand(case.facts, now=now)
             found[case.row.id] = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
         return found
+
+
+def load_terms_reader(workspace: Workspace, read_bundle: BundleReader | None = None) -> TermsReader:
+    """Return the reader of terms by the policies of a workspace as they are now. Without a workspace there is no end.
+
+    `read_bundle` returns policies that are already compiled. Terms are unknown while the policies cannot be read.
+    """
+    from .policy_bundle import load_policies
+
+    bundle: PolicyBundle | None = None
+    problem: HfGateError | None = None
+    if workspace.location.folder is not None:
+        try:
+            bundle = (read_bundle() if read_bundle is not None else None) or load_policies(workspace)
+        except HfGateError as wrong:
+            problem = wrong
+
+    def policies_of(row: RepoRow) -> RepoPolicies | None:
+        if problem is not None:
+            raise problem
+        return None if bundle is None else bundle.for_repo(row, workspace.sources)
+
+    return TermsReader(workspace, policies_of)
 
 
 def describe_terms_problem(terms: HandTerms) -> str:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct, field
 
 from ..domain.grants import parse_grant_end
-from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, end_of_terms
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, check_ceiling, end_of_terms
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
 from ..domain.members import Member, RunAuthor
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -132,10 +132,16 @@ class TrayService(Struct):
 
         Raises an error if terms are not known and the person chose no end.
         """
-        if request.verb != "accept" or request.until is not None:
+        if request.verb != ACCEPT:
+            return {row.id: _QueuedEnd() for row in rows}, []
+        found, retermed, ends = self.terms.read_terms(rows, now), list[RequestRow](), dict[int, _QueuedEnd]()
+        chosen = request.until or request.until_if_unknown
+        for row in rows:
+            if chosen is not None and (request.until is not None or found[row.id].needs_choice):
+                check_ceiling(found[row.id], chosen, now, self.workspace.zone)
+        if request.until is not None:
             end = _chosen_end(request.until)
             return {row.id: end for row in rows}, []
-        found, retermed, ends = self.terms.read_terms(rows, now), list[RequestRow](), dict[int, _QueuedEnd]()
         for row in rows:
             terms, shown = found[row.id], request.versions[row.id].partition(".")[2]
             if (shown or NO_HAND_TERMS.token) != terms.token and not (terms.needs_choice and request.until_if_unknown):
@@ -170,7 +176,7 @@ class TrayService(Struct):
         """Send the due decisions; return how many ended. Unsent decisions stay and are tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
-            chosen = item.until if item.hand_terms is None else None  # ends by the terms may differ within a run
+            chosen = _chosen_by_person(item)  # ends by the terms may differ within a run
             groups.setdefault((item.actor, item.member, item.verb, chosen, item.note), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
@@ -178,9 +184,7 @@ class TrayService(Struct):
         """Send decisions with the same actor, verb and chosen end as one run; return how many ended."""
         first = items[0]
         rows = self.workspace.store.requests([item.request for item in items])
-        by_terms = [
-            row for item in items if item.hand_terms is not None and (row := rows.get(item.request)) is not None
-        ]
+        by_terms = [row for item in items if item.verb == ACCEPT and (row := rows.get(item.request)) is not None]
         terms = self.terms.read_terms(by_terms, from_ms(now))
         ends = [
             (item, self._outcome_without_sending(item, rows.get(item.request), terms.get(item.request), now))
@@ -203,7 +207,7 @@ class TrayService(Struct):
             )
             for item in ready
         ]
-        chosen = first.until if first.hand_terms is None else None
+        chosen = _chosen_by_person(first)
         try:
             decided = _make_decision_sender(self.membership, first.actor, first.member).decide(
                 targets, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
@@ -228,6 +232,12 @@ class TrayService(Struct):
             return OutcomeKind.STALE, "its access would end at a different time than shown"
         if not self._is_end_ahead(item, now):
             return OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due"
+        chosen = _chosen_by_person(item)
+        try:
+            if chosen is not None and terms is not None:
+                check_ceiling(terms, chosen, from_ms(now), self.workspace.zone)
+        except UsageError as problem:
+            return OutcomeKind.REFUSED, str(problem)
         return None
 
     def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
@@ -287,6 +297,11 @@ class _QueuedEnd(NamedTuple):
 
     until: str | None = None
     terms: str | None = None
+
+
+def _chosen_by_person(item: QueuedDecision) -> str | None:
+    """Return the end that a person chose for a queued acceptance, or `none`; None if the terms of the rules apply."""
+    return (item.until or NO_END_WORD) if item.verb == ACCEPT and item.hand_terms is None else None
 
 
 def _chosen_end(written: str | None) -> _QueuedEnd:

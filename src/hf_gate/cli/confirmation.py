@@ -13,12 +13,13 @@ from ..domain.display_text import make_visible, pluralize, to_json
 from ..domain.members import Member, MemberRole, RunAuthor
 from ..domain.rows import count_pending
 from ..errors import Guarded, NotAllowed
-from .workspace import open_stored_workspace
+from .workspace import open_stored_workspace, require_present_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..application.workspace import Workspace
+    from ..domain.ids import Repo
     from ..domain.rows import RunRow
     from ..plan.guards import Confirmation
     from ..plan.model import Change
@@ -191,6 +192,7 @@ def authorize_run(
     from ..application.members import compute_need, read_approvals, read_team
 
     me, store, now = read_this_member(run), workspace.store, workspace.clock.now()
+    require_present_member(workspace, run.connection.read_account())
     team = read_team(store, me, now)
     if team.is_alone:
         return RunAuthor(account=me.user_id, is_free=True)
@@ -221,6 +223,29 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
         hint = f"Let another admin with a proven account resume the run, or end it: hf-gate runs stop {known.id}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
+
+
+def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo]) -> Member:
+    """Return this user, who changes ends of access. Where a desk has members, only they can do so, at their own repos."""
+    from ..application.members import find_member_of
+    from ..policy.literals import matches_any
+
+    account = run.connection.read_account()
+    require_present_member(workspace, account)
+    me = find_member_of(workspace.store, account)
+    has_right = me is not None and me.role.covers(MemberRole.REVIEWER)
+    refused = next((repo for repo in repos if not (has_right and me is not None and matches_any(me.repos, repo))), None)
+    if workspace.store.members() and refused is not None:
+        who = (
+            "This shell has no Hub account"
+            if account is None
+            else f"The Hub account {account.name} belongs to no member"
+        )
+        raise NotAllowed(
+            f"{who} that may decide at {refused}; nothing was changed.",
+            hint="Use the token of a member who has proved the account: hf-gate ui prove LINK.",
+        )
+    return read_this_member(run)
 
 
 def read_this_member(run: Run) -> Member:

@@ -362,9 +362,9 @@ def _describe_outcome(
 
 def _describe_unchanged(decision: DecisionCommand) -> str:
     """Return what becomes of access that a person has already."""
-    if decision.choice.until is None:
+    if decision.until is None or decision.until == NO_END_WORD:
         return "nothing would change" if decision.is_dry_run else "nothing was changed"
-    return f"access {'would end' if decision.is_dry_run else 'now ends'} {_describe_until(decision.choice.until)}"
+    return f"access {'would end' if decision.is_dry_run else 'now ends'} {_describe_until(decision.until)}"
 
 
 def _describe_until(until: str) -> str:

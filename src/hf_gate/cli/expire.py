@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +15,10 @@ from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
+from ..domain.outcomes import OutcomeKind
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import UsageError
-from .confirmation import authorize_run, confirm_ends, read_this_member
+from ..errors import Guarded, UsageError
+from .confirmation import authorize_run, confirm_ends, require_member_for_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
 from .output import Column, format_end
 from .request_table import repo_argument
@@ -26,6 +28,7 @@ from .workspace import actor_of, announce, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ..application.end_adoption import Adoption
     from ..application.end_changes import EndChange
     from ..application.end_moves import EndMove
     from ..application.policy_bundle import PolicyBundle
@@ -52,6 +55,7 @@ expire = GateGroup(
     help="Grants that end.",
 )
 _NO_LIMIT: Final = "36500d"
+_SHOWN: Final = 20  # the most ends named by a command
 _YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
 
@@ -64,7 +68,7 @@ _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With -
 @limit_options
 def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
-    from ..application.end_changes import iterate_accepted
+    from ..application.end_adoption import iterate_accepted
 
     workspace = open_workspace(run)
     now = workspace.now()
@@ -130,7 +134,7 @@ def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     words = "No ends need to be confirmed."
     if moves:
         require_right_clock(workspace.hub, moves[0].row.repo)
-        me = read_this_member(run)
+        me = require_member_for_ends(run, workspace, (move.row.repo for move in moves))
         team = read_team(workspace.store, me, now)
         need = compute_held_need(workspace, bundle, team, moves, now)
         is_open = need.is_open
@@ -178,20 +182,21 @@ def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: boo
     """Give people who have access a new end. Nothing is sent to the Hub, and the person is not notified.
 
     A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
-    `keep_while` stay. An end that you choose no longer follows the date in a table.
+    `keep_while` stay. A later end that you choose no longer follows the date in a table. Where the rules ask for two people,
+    a later end needs two: the first one approves it, and the second one runs the same command.
     """
-    from ..application.end_changes import renew_by_rules, renew_until
+    from ..application.end_changes import change_end_by_hand, renew_by_rules
 
     workspace, bundle = open_with_policies(run)
     now, zone = workspace.clock.now(), bundle.zone
     written = None if until is None else parse_end(until, now, zone, has_workspace=True)
     rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
+    terms = _read_terms(workspace, bundle, rows, now)
     if written is not None:
-        changes = [renew_until(workspace.store, row, written, now, zone) for row in rows]
+        changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
     else:
-        terms = _read_terms(workspace, bundle, rows, now)
         changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
-    return _apply(run, workspace, changes, now, "renew {} ends?", yes=yes, max_changes=max_changes)
+    return _apply(run, workspace, bundle, changes, now, "renew {} ends?", yes=yes, max_changes=max_changes)
 
 
 @command(
@@ -201,14 +206,17 @@ def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: boo
 @_YES
 @_MAX
 def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int | None) -> int:
-    """Remove the end of access, with its conditions. The access then lasts until somebody ends it."""
-    from ..application.end_changes import drop_end
+    """Remove the end of access, with its conditions. The access then lasts until somebody ends it.
+
+    Where the rules ask for two people, this needs two: the first one approves it, and the second one runs the same command.
+    """
+    from ..application.end_changes import change_end_by_hand
 
     workspace, bundle = open_with_policies(run)
-    rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
-    changes = [drop_end(row) for row in rows]
-    now = workspace.clock.now()
-    return _apply(run, workspace, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
+    rows, now = _read_rows(workspace, bundle, read_targets(targets, None, None, None)), workspace.clock.now()
+    terms = _read_terms(workspace, bundle, rows, now)
+    changes = [change_end_by_hand(workspace.store, row, None, terms[row.id], now, bundle.zone) for row in rows]
+    return _apply(run, workspace, bundle, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
 
 
 @command("adopt", examples=("hf-gate expire adopt", "hf-gate expire adopt acme/med-7b --from-acceptance"))
@@ -219,33 +227,46 @@ def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int 
     help="Include people whose access has an end; they get the end that the policies set now.",
 )
 @click.option("--from-acceptance", is_flag=True, help="Count durations from the acceptance, not from now.")
+@click.option("--dry-run", is_flag=True, help="Show the ends; change nothing.")
 @_YES
 @_MAX
 def expire_adopt(
-    run: Run, repos: tuple[str, ...], with_end: bool, from_acceptance: bool, yes: bool, max_changes: int | None
+    run: Run,
+    repos: tuple[str, ...],
+    with_end: bool,
+    from_acceptance: bool,
+    dry_run: bool,
+    yes: bool,
+    max_changes: int | None,
 ) -> int:
     """Set ends for people who got access before the rules set one. Shows the ends first and asks.
 
     The end is that of the first accept rule that holds for the person now. People for whom the end is unknown, past or
-    not set stay as they are and are counted. Nobody's access ends sooner than in 7 days, and nothing is sent.
+    not set stay as they are and are counted. With --with-end, only ends that the rules set otherwise now are moved, and
+    people whose end a person chose stay and are named. Nobody's access ends sooner than in 7 days, and nothing is sent.
     """
-    from ..application.end_changes import iterate_accepted, plan_adoption
+    from ..application.end_adoption import iterate_accepted, plan_adoption
+    from ..application.terms_reader import load_terms_reader
 
     workspace, bundle = open_with_policies(run)
     now, wanted = workspace.clock.now(), [parse_repo(text, None) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
     rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
-    found = plan_adoption(
-        rows,
-        lambda some: _read_terms(workspace, bundle, some, now),
-        now,
-        bundle.zone,
-        from_acceptance=from_acceptance,
-    )
+    reader = load_terms_reader(workspace, lambda: bundle)
+    found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
     question = "set the end of access of {} people?"
     return _apply(
-        run, workspace, found.changes, now, question, yes=yes, max_changes=max_changes, left=found.left, is_bulk=True
+        run,
+        workspace,
+        bundle,
+        found.changes,
+        now,
+        question,
+        yes=yes,
+        max_changes=max_changes,
+        found=found,
+        is_dry_run=dry_run,
     )
 
 
@@ -286,39 +307,71 @@ def _read_terms(
 def _apply(
     run: Run,
     workspace: Workspace,
+    bundle: PolicyBundle,
     changes: Sequence[EndChange],
     now: datetime,
     question: str,
     *,
     yes: bool,
     max_changes: int | None,
-    left: Mapping[str, int] | None = None,
-    is_bulk: bool = False,
+    found: Adoption | None = None,
+    is_dry_run: bool = False,
 ) -> int:
-    """Show the new ends, ask, record them, and print them."""
-    from ..application.end_changes import record_end_changes
+    """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
+    from ..application.approvals import ApprovalGate, as_approver
+    from ..application.end_changes import ONLY_SHORTER, EndChanger
     from ..application.grant_ends import require_right_clock
 
-    for why, number in (left or {}).items():
+    lacking, planned = Counter({} if found is None else found.left), len(changes)
+    kept = [] if found is None else found.chosen
+    for why, number in lacking.items():
         run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
+    for row in kept[:_SHOWN]:
+        run.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
+    if is_dry_run:
+        lines = [_describe_change(one) for one in changes[:_SHOWN]]
+        lines.append(f"{pluralize(planned, 'end')} would change. Nothing was changed.")
+        run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
+        return 0
     if changes:
+        me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
         if any(change.end is not None for change in changes):
             require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
         lines = [_describe_change(change) for change in changes]
-        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=not is_bulk)
+        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=found is None)
         longer = [change.row.person.identity for change in changes if change.is_longer]
         if longer:
             about = [(who.username, who.user_id) for who in longer]
             authorize_run(run, workspace, {"accept": len(longer)}, about=about)
-        record_end_changes(workspace.store, changes, actor_of(run), to_ms(now))
+        approver = as_approver(me)._replace(actor=actor_of(run))
+        held = EndChanger(ApprovalGate(workspace, lambda: bundle), approver).record(changes, to_ms(now))
+        if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
+            raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
+        for one in held:
+            run.out.say(f"{one.change.row.target_name}: {one.kind}: {one.why}")
+        lacking.update(one.why for one in held)
+        without = {one.change.row.id for one in held}
+        changes = [one for one in changes if one.row.id not in without]
     known = workspace.store.requests([change.row.id for change in changes])
-    document = {
-        "changed": len(changes),
-        "ends": [grant_end_record(row, now) for row in known.values()],
-        "left": dict(left or {}),
-    }
-    run.out.document(document, lambda: [_describe_change(one) for one in changes[:20]] or ["Nothing was changed."])
+    document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
+    lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
+    if found is not None and changes:
+        lines.append(f"{pluralize(len(changes), 'end')} changed.")
+    run.out.document(document, lambda: lines)
     return 0
+
+
+def _changes_document(
+    rows: Iterable[RequestRow],
+    changed: int,
+    planned: int,
+    left: Mapping[str, int],
+    kept: Iterable[RequestRow],
+    now: datetime,
+) -> dict[str, object]:
+    """Return the document of changed ends. `kept` are the people whose end a person chose."""
+    ends = [[grant_end_record(row, now) for row in some] for some in (rows, kept)]
+    return {"changed": changed, "planned": planned, "ends": ends[0], "left": dict(left), "kept": ends[1]}
 
 
 def _describe_change(change: EndChange) -> str:
@@ -350,6 +403,7 @@ def expire_no_renew(run: Run, targets: tuple[str, ...], undo: bool) -> int:
     with open_workspace(run, needs_folder=True, writes=True) as workspace:
         rows = [_find_grant(workspace, target) for target in read_targets(targets, None, None, None)]
         people = [row.person.identity for row in rows]
+        require_member_for_ends(run, workspace, (row.repo for row in rows))
         authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])
         at, actor = to_ms(workspace.clock.now()), actor_of(run)
         with workspace.store.writing() as write:

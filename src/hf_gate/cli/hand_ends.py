@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
@@ -11,64 +11,42 @@ import click
 
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.grants import parse_grant_end
-from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, end_of_terms
-from ..errors import EndNeeded, HfGateError, UsageError
+from ..domain.hand_terms import (
+    NO_END_WORD,
+    NO_HAND_TERMS,
+    GrantEnd,
+    HandTerms,
+    check_ceiling,
+    choose_end,
+    end_of_terms,
+)
+from ..errors import EndNeeded, UsageError
 
 if TYPE_CHECKING:
     from ..application.decisions import PendingDecision
-    from ..application.evaluation import RepoPolicies
-    from ..application.terms_reader import TermsReader
     from ..application.workspace import Workspace
-    from ..domain.rows import RepoRow
     from .framework import Run
 
 HINT = "Choose an end: --until 1y, --until 2027-06-30, or --until none."
-
-
-def terms_reader_for(workspace: Workspace) -> TermsReader:
-    """Return the reader of terms by the policies of a workspace. Without a workspace there is no end."""
-    from ..application.policy_bundle import PolicyBundle, load_policies
-    from ..application.terms_reader import TermsReader
-
-    bundle: PolicyBundle | None = None
-    problem: HfGateError | None = None
-    if workspace.location.folder is not None:
-        try:
-            bundle = load_policies(workspace)
-        except HfGateError as wrong:
-            problem = wrong
-
-    def policies_of(row: RepoRow) -> RepoPolicies | None:
-        if problem is not None:
-            raise problem
-        return None if bundle is None else bundle.for_repo(row, workspace.sources)
-
-    return TermsReader(workspace, policies_of)
 
 
 def make_end_chooser(
     run: Run, workspace: Workspace, *, may_ask: bool
 ) -> Callable[[Sequence[PendingDecision]], list[GrantEnd | None]]:
     """Return a function that chooses the end of each acceptance, says it, and asks where it is not known."""
-    reader = terms_reader_for(workspace)
+    from ..application.terms_reader import load_terms_reader
+
+    reader = load_terms_reader(workspace)
 
     def choose(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
-        now = workspace.clock.now()
-        known = reader.read_terms(
-            [decision.row for decision in decisions if decision.row is not None and decision.row.request], now
-        )
-        terms = [
-            known[decision.row.id]
-            if decision.row is not None and decision.row.id in known
-            else reader.without_request(decision.repo)
-            for decision in decisions
-        ]
+        now, zone = workspace.clock.now(), workspace.zone
+        terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         for each, count in Counter(one for one in terms if not one.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
-                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, workspace.zone)}.")
+                run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
         unknown = [(decision, each) for decision, each in zip(decisions, terms, strict=True) if each.needs_choice]
-        chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else None
-        return [chosen if each.needs_choice else end_of_terms(each) for each in terms]
+        chosen = _ask_end(run, workspace, unknown, may_ask=may_ask) if unknown else NO_END_WORD
+        return [choose_end(each, chosen, now, zone) if each.needs_choice else end_of_terms(each) for each in terms]
 
     return choose
 
@@ -85,13 +63,14 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
     last = parse_grant_end(end.written, now, zone).astimezone(zone)
-    return f"access ends {last:%Y-%m-%d %H:%M}, by rule {end.rule}"
+    ceiling = "; nobody can choose a later end" if terms.ceiling else ""
+    return f"access ends {last:%Y-%m-%d %H:%M}, by rule {end.rule}{ceiling}"
 
 
 def _ask_end(
     run: Run, workspace: Workspace, unknown: Sequence[tuple[PendingDecision, HandTerms]], *, may_ask: bool
-) -> GrantEnd | None:
-    """Ask for the end of these acceptances. Raises EndNeeded if no question can be asked."""
+) -> str:
+    """Ask for the end of these acceptances, as written. Raises EndNeeded if no question can be asked."""
     from ..application.terms_reader import describe_terms_problem
 
     decision, terms = unknown[0]
@@ -104,18 +83,21 @@ def _ask_end(
     while True:
         text = click.prompt("Access ends (1y, 2027-06-30, or none)", err=True).strip()
         try:
-            return parse_typed_end(run, workspace, text)
+            return parse_typed_end(run, workspace, text, [each for _, each in unknown])
         except UsageError as wrong:
             run.out.say(f"{wrong} {wrong.hint or ''}")
 
 
-def parse_typed_end(run: Run, workspace: Workspace, text: str) -> GrantEnd | None:
-    """Return a typed end; None for `none`. Raises UsageError if it is not valid."""
+def parse_typed_end(run: Run, workspace: Workspace, text: str, terms: Iterable[HandTerms]) -> str:
+    """Return a typed end as written in rules, or `none`. Raises UsageError if it is not valid, or beyond a ceiling."""
     from ..application.inputs import parse_end
 
-    if text == NO_END_WORD:
-        return None
-    return GrantEnd(parse_end(text, run.now(), workspace.zone, has_workspace=workspace.location.folder is not None))
+    has_workspace = workspace.location.folder is not None
+    if text != NO_END_WORD:
+        text = parse_end(text, run.now(), workspace.zone, has_workspace=has_workspace)
+    for each in terms:
+        check_ceiling(each, text, run.now(), workspace.zone)
+    return text
 
 
 def check_shown_end(
@@ -123,7 +105,9 @@ def check_shown_end(
 ) -> list[GrantEnd | None]:
     """Return the end for each decision. Raises EndNeeded if the `shown` terms (None: a chosen end) no longer apply."""
     if shown is not None and decisions:
-        reader = terms_reader_for(workspace)
+        from ..application.terms_reader import load_terms_reader
+
+        reader = load_terms_reader(workspace)
         rows = [decision.row for decision in decisions if decision.row is not None]
         found = [*reader.read_terms(rows, workspace.clock.now()).values()]
         if any(terms.token != shown for terms in found):

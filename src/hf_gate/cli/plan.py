@@ -68,6 +68,7 @@ def plan(
     Evaluates the requests in the store (`hf-gate sync` updates the store), records new verdicts in the audit log, and
     prints the plan. The same store, policies and --now give the same plan, byte for byte.
     """
+    from ..application.end_adoption import count_outdated_ends, outdated_ends_note
     from ..application.evaluation_pool import EvaluationPool
     from ..application.grant_ends import held_ends_note
     from ..application.planning import make_plan
@@ -89,6 +90,8 @@ def plan(
     made = found.plan
     if note := held_ends_note(found.ends.held_count):
         run.out.warn(note)
+    if moment is None and (note := outdated_ends_note(count_outdated_ends(workspace, bundle, workspace.clock.now()))):
+        run.out.say(note)
     if found.skew is not None:
         run.out.warn(f"This plan ends no grants: {clock_advice(found.skew)}")
     register_plan(workspace.store, made, workspace.clock.now())

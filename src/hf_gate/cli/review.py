@@ -242,7 +242,7 @@ def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
         if text == "!" or "\x1b" in text or session.current is None:
             return
         try:
-            end = session.context.parse_end(text)
+            end = session.context.parse_end(session.current, text)
         except UsageError as problem:
             run.out.say(f"{problem} {problem.hint} Type it again:")
         else:

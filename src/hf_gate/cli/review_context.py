@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 from ..domain.display_text import clip
 from ..domain.events import NoteWritten, decode_event
-from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end
 from ..domain.lifecycle import label_verdict
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
 from .confirmation import read_this_member
-from .hand_ends import describe_end, parse_typed_end, terms_reader_for
+from .hand_ends import describe_end, parse_typed_end
 from .output import format_age
 from .workspace import open_stored_workspace
 
@@ -67,13 +67,15 @@ class ReviewContext:
         """Return the end of an acceptance in words."""
         return "" if self._workspace is None else describe_end(terms, self.run.now(), self._workspace.zone)
 
-    def parse_end(self, text: str) -> GrantEnd | None:
-        """Return a typed end; None for `none`. Raises UsageError if it is not valid."""
-        if text == NO_END_WORD:
-            return None
+    def parse_end(self, request: AccessRequest, text: str) -> GrantEnd | None:
+        """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
         if self._workspace is None:
+            if text == NO_END_WORD:
+                return None
             raise UsageError(NO_WORKSPACE_END)
-        return parse_typed_end(self.run, self._workspace, text)
+        terms = self.read_terms(request)
+        written = parse_typed_end(self.run, self._workspace, text, [terms])
+        return choose_end(terms, written, self.run.now(), self._workspace.zone)
 
     def describe_approval(self, request: AccessRequest) -> str:
         """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
@@ -100,7 +102,9 @@ class ReviewContext:
 
     @cached_property
     def _terms_reader(self) -> TermsReader | None:
-        return None if self._workspace is None else terms_reader_for(self._workspace)
+        from ..application.terms_reader import load_terms_reader
+
+        return None if self._workspace is None else load_terms_reader(self._workspace)
 
     @cached_property
     def _workspace(self) -> Workspace | None:

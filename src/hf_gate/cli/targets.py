@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
-from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
@@ -150,8 +149,8 @@ class DecisionCommand(Struct, frozen=True):
         """Return the decision that applies to all targets."""
         from ..application.decisions import Choice
 
-        until = None if self.until == NO_END_WORD else self.until
-        return Choice(STATUS_AFTER_VERB[self.effect], is_grant=self.verb == "grant", note=self.note, until=until)
+        is_grant = self.verb == "grant"
+        return Choice(STATUS_AFTER_VERB[self.effect], is_grant=is_grant, note=self.note, until=self.until)
 
     def decision_targets(self) -> list[DecisionTarget]:
         """Return the targets, each with its reason."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
     from ..application.run_executor import RunExecutor
     from ..application.workspace import Workspace
+    from ..domain.accounts import Account
     from ..domain.rows import RunRow
     from ..plan.model import Plan
     from ..policy.tables import Table
@@ -77,7 +78,32 @@ def open_workspace(
         path = bootstrap.store_url(run.settings, location).removeprefix("sqlite:///")
         run.out.say(f"Names and answers are stored in {path}. To delete them: hf-gate store remove", "dim")
     context.find_root().call_on_close(workspace.store.close)
+    if writes:
+        _say_member(run, workspace)
     return workspace
+
+
+def _say_member(run: Run, workspace: Workspace) -> None:
+    """Print for which member this shell is taken, if the desk has members. Raises NotAllowed for a former member."""
+    from ..application.members import find_member_of
+
+    if not workspace.store.members():
+        return
+    require_present_member(workspace, run.account)
+    me = find_member_of(workspace.store, run.account)
+    words = "no member" if me is None else f"{me.name} ({'owner' if me.id.startswith('owner:') else me.role.value})"
+    run.out.say(f"In the desk of this workspace you are {words}.", "dim")
+
+
+def require_present_member(workspace: Workspace, account: Account | None) -> None:
+    """Raise NotAllowed if a Hub account belongs to a former member of the desk: they are nobody here."""
+    from ..application.members import is_removed_account
+
+    if account is not None and is_removed_account(workspace.store, account):
+        raise NotAllowed(
+            f"The Hub account {account.name} was removed from the desk of this workspace; nothing was changed.",
+            hint="Ask an admin to invite you again (hf-gate ui invite NAME), or use the token of another account.",
+        )
 
 
 def waiting_notice(run: Run) -> Callable[[str, float], None]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from datetime import datetime, tzinfo
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from .grants import read_duration
+from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .request_version import RequestVersion
 
 
@@ -26,6 +29,34 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     version: RequestVersion
     need: str
     has_note: bool = False
+
+
+class AgreedEnd(NamedTuple):
+    """The end of access that a person approves: as written, or `none`; and the digests of the conditions of the access."""
+
+    until: str = NO_END_WORD
+    conditions: tuple[str, ...] = ()
+
+    def exceeds(self, agreed: AgreedEnd, now: datetime, zone: tzinfo) -> bool:
+        """Tell whether this gives more access than what another person agreed to."""
+        return not set(agreed.conditions) <= set(self.conditions) or is_later(self.until, agreed.until, now, zone)
+
+    @property
+    def words(self) -> str:
+        """The end in words, after "approved"."""
+        if self.until == NO_END_WORD:
+            until = "access without an end"
+        else:
+            until = f"access {'until' if read_duration(self.until) is None else 'for'} {self.until}"
+        return f"{until}, under a condition" if self.conditions else until
+
+
+def agree_to(end: GrantEnd | None) -> AgreedEnd:
+    """Return what a person agrees to who gives access with this end."""
+    if end is None:
+        return AgreedEnd()
+    conditions = () if end.terms is None else tuple(sorted(one.digest for one in end.terms.keep_while))
+    return AgreedEnd(end.written or NO_END_WORD, conditions)
 
 
 class PolicyAuthor(NamedTuple):

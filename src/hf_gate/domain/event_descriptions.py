@@ -6,8 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from . import events as e
+from .approvals import AgreedEnd
 from .display_text import pluralize
 from .grants import first_lapse
+from .hand_terms import NO_END_WORD
 from .lifecycle import label_verdict
 from .runs import ChangeOrigin
 from .timestamps import from_ms
@@ -108,13 +110,15 @@ _END_CAUSES: Final = {
     "renew": "renewed by a person",
     "drop": "end removed by a person",
     "adopt": "end set for earlier access",
+    "chosen": "chosen by a person",
 }
 
 
 def _describe_approval(event: e.AnyEvent, private: e.Private | None) -> str:
     match event:
         case e.ApprovalGiven():
-            return f"approved as Hub account {event.account}{_quote((private or {}).get('note'))}"
+            until = "" if event.until in (None, NO_END_WORD) else f", {AgreedEnd(str(event.until)).words}"
+            return f"approved as Hub account {event.account}{until}{_quote((private or {}).get('note'))}"
         case e.ApprovalWithdrawn():
             return f"approval of Hub account {event.account} taken back"
         case e.ApprovalMissing():

@@ -167,7 +167,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     written: str | None = None  # as written in the rule: `30d`, `2027-06-30`
     terms: str | None = None  # digest of what can move the end later; see `domain.grants.GrantTerms`
     lapses: tuple[int | None, ...] = ()  # ms; of each condition of `keep_while` that is false, when it ends access
-    cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside; None: set with the acceptance, or by hand
+    cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside, chosen; None: by the rule
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
 
@@ -295,13 +295,16 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
     """A person approved a request that needs two people. `account` is the id of their proven Hub account.
 
-    The version of the request is in the private part, because its digest could confirm guessed answers.
+    The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of an
+    access is approved in the same way.
     """
 
     account: str
     need: str  # the digest of the rules that ask for two people
     member: str | None = None
     has_note: bool = False
+    until: str | None = None  # the end of access that the person approved, as written, or `none`; None: not recorded
+    conditions: tuple[str, ...] = ()  # the digests of the conditions of the approved access
 
 
 class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_WITHDRAWN.value):

@@ -30,6 +30,11 @@ class GrantCondition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     lets: Mapping[str, str] = {}
     grace: str | None = None
 
+    @property
+    def digest(self) -> str:
+        """16 hex digits that differ for another condition."""
+        return hashlib.sha256(_TERMS_ENCODER.encode(self)).hexdigest()[:16]
+
 
 class GrantTerms(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What can move the end of a grant later, as the rules said when access was given. Equal terms are stored once.
@@ -74,6 +79,18 @@ def fix_terms(terms: GrantTerms, accepted_at: datetime, zone: tzinfo) -> GrantTe
     facts = tuple(each for each in terms.until if is_fact_name(each))
     until = (*facts, to_iso(parse_grant_end(",".join(fixed), accepted_at, zone))) if facts else ()
     return msgspec.structs.replace(terms, until=until)
+
+
+def with_chosen_end(terms: GrantTerms | None, written: str, *, is_within: bool) -> GrantTerms | None:
+    """Return the terms of a grant whose end a person chose: its conditions and notices stay.
+
+    An end within the one that the rules set still follows their facts. None if nothing can move the end.
+    """
+    if terms is None:
+        return None
+    facts = tuple(filter(is_fact_name, terms.until)) if is_within else ()
+    chosen = msgspec.structs.replace(terms, until=(*facts, written) if facts else ())
+    return chosen if chosen.until or chosen.keep_while or chosen.notice else None
 
 
 class Duration(Struct, frozen=True):

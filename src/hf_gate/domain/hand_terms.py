@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime, tzinfo
 from enum import StrEnum
 from typing import Final
 
 import msgspec
 from msgspec.structs import astuple, replace
 
+from ..errors import UsageError
 from .end_rows import EndRows
-from .grants import GrantTerms
+from .grants import GrantTerms, parse_grant_end, with_chosen_end
 from .runs import ChangeOrigin
 
 
@@ -29,7 +31,8 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest` is
     that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on` are
-    the tables behind the end; equal terms of two people rest on different rows.
+    the tables behind the end; equal terms of two people rest on different rows. `ceiling` is the latest end that a
+    person may choose, written like `until`; None: the rules set no such limit.
     """
 
     kind: TermsKind = TermsKind.NO_END
@@ -40,6 +43,7 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     digest: str | None = None
     document: GrantTerms | None = None
     rests_on: EndRows = {}
+    ceiling: str | None = None
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, HandTerms) and astuple(replace(self, rests_on={})) == astuple(
@@ -58,6 +62,7 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def token(self) -> str:
         """8 hex digits that differ if other terms would apply."""
         known = [self.kind, self.until, self.at_end, self.rule, self.digest]
+        known += [self.ceiling] if self.ceiling is not None else []
         return hashlib.blake2b(msgspec.json.encode(known), digest_size=4).hexdigest()
 
     @property
@@ -76,7 +81,8 @@ NO_HAND_TERMS: Final = HandTerms()
 class GrantEnd(msgspec.Struct, frozen=True, gc=False):
     """The end that an acceptance gets, as written in rules, and the rule that set it (direct: the person chose it).
 
-    `written` is None if only a condition ends the access. `terms` is what can move the end later.
+    `written` is None if only a condition ends the access. `terms` is what can move the end later. `is_chosen`: a person chose
+    `written` instead of the end that the rule sets.
     """
 
     written: str | None
@@ -84,6 +90,7 @@ class GrantEnd(msgspec.Struct, frozen=True, gc=False):
     rule: str = ChangeOrigin.DIRECT
     terms: GrantTerms | None = None
     rests_on: EndRows = {}
+    is_chosen: bool = False
 
 
 def end_of_terms(terms: HandTerms) -> GrantEnd | None:
@@ -93,3 +100,39 @@ def end_of_terms(terms: HandTerms) -> GrantEnd | None:
     return GrantEnd(
         terms.until, terms.at_end or "reset", terms.rule or ChangeOrigin.DIRECT, terms.document, terms.rests_on
     )
+
+
+def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> GrantEnd | None:
+    """Return the end that a person chose for an acceptance; None if they chose none, which also drops the conditions.
+
+    The rule and its conditions stay, unless a condition is false or not known. Raises UsageError beyond the ceiling.
+    """
+    check_ceiling(terms, written, now, zone)
+    if written == NO_END_WORD:
+        return None
+    if terms.kind not in (TermsKind.END, TermsKind.PAST):
+        return GrantEnd(written, is_chosen=True)
+    is_within = not is_later(written, terms.until, now, zone)
+    document = with_chosen_end(terms.document, written, is_within=is_within)
+    rule = terms.rule or ChangeOrigin.DIRECT
+    rests_on = {} if document is None else terms.rests_on
+    return GrantEnd(written, terms.at_end or "reset", rule, document, rests_on, is_chosen=True)
+
+
+def check_ceiling(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> None:
+    """Raise UsageError if an end that a person chose is later than the rules allow anybody to choose."""
+    if terms.ceiling is not None and is_later(written, terms.ceiling, now, zone):
+        last = parse_grant_end(terms.ceiling, now, zone).astimezone(zone)
+        raise UsageError(
+            f"The rules allow an end until {last:%Y-%m-%d %H:%M} at the latest, and {written} is later.",
+            hint=f"Choose an earlier end, or change `at_most` in the policy ({terms.rule or 'its accept rules'}).",
+        )
+
+
+def is_later(written: str | None, limit: str | None, now: datetime, zone: tzinfo) -> bool:
+    """Tell whether an end is later than another one, both as written in rules; None and `none` mean no end."""
+    if limit in (None, NO_END_WORD):
+        return False
+    if written in (None, NO_END_WORD):
+        return True
+    return parse_grant_end(str(written), now, zone) > parse_grant_end(str(limit), now, zone)

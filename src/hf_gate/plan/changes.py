@@ -103,6 +103,7 @@ def make_change_without_request(
         at_end=None if end is None else end.at_end,
         terms=None if end is None else end.terms,
         end_rule=None if end is None else end.rule,
+        is_chosen=end is not None and end.is_chosen,
         row=0,
     )
 

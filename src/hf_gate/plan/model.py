@@ -75,6 +75,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     end_rule: str | None = None  # the rule that set the end, as `policy/rule`; None: the rule of the change
     is_final: bool = False  # the end is not extended
     rests_on: EndRows = {}  # the tables behind the end
+    is_chosen: bool = False  # a person chose the end instead of the one that the rule sets
     row: int
 
     @property

@@ -98,7 +98,7 @@ def _describe_outcome(rule: Rule) -> str:
     if extra := _list_routing(rule):
         words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
     if rule.until is not None:
-        words += f" {format_until(rule.until)}"
+        words += f" {format_until(rule.until, is_ceiling=rule.is_ceiling)}"
     if rule.keep_while is not None:
         grace = f" and {format_duration(rule.grace)} longer" if rule.grace else ""
         words += f" while `{normalize_expression(rule.keep_while)}`{grace}"
@@ -146,11 +146,16 @@ def format_duration(span: Duration) -> str:
     return f"{number} {_UNITS[text[len(number) :]]}{'' if number == '1' else 's'}"
 
 
-def format_until(until: Until) -> str:
+def format_until(until: Until, *, is_ceiling: bool = False) -> str:
     """Format an end: `for 1 year`, `until the end of 2027-06-30`, `until the date in tables.dua.expires`."""
+    most = "at most " if is_ceiling else ""
     if isinstance(until, FactEnd):
         return f"until the date in {until.name}"
-    return f"until the end of {until.isoformat()}" if isinstance(until, date) else f"for {format_duration(until)}"
+    return (
+        f"until {most}the end of {until.isoformat()}"
+        if isinstance(until, date)
+        else f"for {most}{format_duration(until)}"
+    )
 
 
 def _capitalize(text: str) -> str:

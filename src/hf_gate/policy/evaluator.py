@@ -16,7 +16,14 @@ from msgspec.structs import replace
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms
 from ..domain.lifecycle import Status
-from .accept_rules import AcceptMatch, AcceptRules, find_accept_match, find_accept_rules, terms_by_hand
+from .accept_rules import (
+    AcceptMatch,
+    AcceptRules,
+    find_accept_match,
+    find_accept_rules,
+    join_ceilings,
+    terms_by_hand,
+)
 from .expression_problems import ExpressionProblem
 from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
 from .fact_table import REMINDERS, CelType
@@ -284,6 +291,12 @@ class Evaluator:
     def sets_terms_by_hand(self) -> bool:
         """Whether any policy can limit an acceptance by hand."""
         return any(_sets_terms(each) for each in self.policies_for(Status.PENDING))
+
+    @property
+    def ceiling(self) -> str | None:
+        """The latest end that a person may choose for somebody of whom nothing is known; None without a limit."""
+        policies = (each.policy for each in self.policies_for(Status.PENDING) if _sets_terms(each))
+        return join_ceilings(rule for policy in policies for rule in policy.rules)
 
     def terms_by_hand(self, facts: Facts, *, now: datetime, since: datetime | None = None) -> HandTerms:
         """Return the terms of an acceptance by hand, of a request in any status."""

@@ -117,6 +117,7 @@ class Rule(Struct, frozen=True):
     at_most: Duration | None = None  # wait
     after: Action | None = None  # wait: reset, reject or human
     until: Until | None = None  # accept
+    is_ceiling: bool = False  # accept: a person may choose any end up to `until`, and none after it
     keep_while: str | None = None  # accept: a CEL source; access ends after `grace` when it turns false
     grace: Duration | None = None
     at_end: Action | None = None  # accept with an end: reset (default), reject, human

@@ -87,7 +87,7 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
     then = ACTIONS[action]
     _check_key_fits_action(reader, keys, node, then)
     _check_required_keys(reader, keys, node, then)
-    until = _read_until(reader, keys["until"][1]) if "until" in keys else None
+    until, is_ceiling = _read_until(reader, keys["until"][1]) if "until" in keys else (None, False)
     at_end = keys.read_value("at_end", _read_end, _END_SYNONYMS)
     return Rule(
         id=name,
@@ -99,6 +99,7 @@ def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:
         at_most=keys.read_value("at_most", _read_duration),
         after=keys.read_value("after", _read_end, ACTION_SYNONYMS),
         until=until,
+        is_ceiling=is_ceiling,
         keep_while=_read_expression(keys, "keep_while"),
         grace=keys.read_value("grace", _read_duration),
         at_end=at_end or (Action.RESET if until is not None or "keep_while" in keys else None),
@@ -216,10 +217,19 @@ def _read_duration(reader: NodeReader, node: Node, name: str) -> Duration | None
     return reader.parse(node, name, "bad_span", parse_duration)
 
 
-def _read_until(reader: NodeReader, node: Node) -> Until | None:
+def _read_until(reader: NodeReader, node: Node) -> tuple[Until | None, bool]:
+    """Return the end, and whether it is a ceiling: `until: {at_most: 1y}`."""
+    if isinstance(node, Mapping):
+        keys = reader.read_keys(node, "`until`", ("at_most",), synonyms={"max": "at_most", "ceiling": "at_most"})
+        if keys is None or "at_most" not in keys:
+            reader.add_problem(
+                node, "bad_until", "until: the ceiling is missing.", hint="Write `until: {at_most: 1y}`."
+            )
+            return None, False
+        return reader.parse(keys["at_most"][1], "at_most", "bad_until", parse_until), True
     if isinstance(node, Scalar) and _FACT_PATTERN.match(node.text):
-        return FactEnd(node.text.strip())
-    return reader.parse(node, "until", "bad_until", parse_until)
+        return FactEnd(node.text.strip()), False
+    return reader.parse(node, "until", "bad_until", parse_until), False
 
 
 def _read_notice(reader: NodeReader, node: Node, name: str) -> tuple[Duration, ...]:

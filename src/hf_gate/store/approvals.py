@@ -60,6 +60,11 @@ def delete_approval(write: Writer, request: int, account: str) -> bool:
     return bool(write.db.run(sql, (request, account)))
 
 
+def delete_approvals(write: Writer, request: int) -> None:
+    """Delete all approvals of a request, because they were used."""
+    write.db.run("DELETE FROM approvals WHERE request_id = ?", (request,))
+
+
 def find_approved(db: Database) -> list[int]:
     """Return the current requests with an approval of their current version, whether it counts or not."""
     return [row[0] for row in db.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ..domain.evaluations import ReviewResult
+from ..domain.events import EventKind, GrantDated, decode_event
 from ..domain.grants import GrantTerms
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -60,6 +61,20 @@ def read_terms_of(store: Store, digest: str | None) -> GrantTerms | None:
     """Return the terms with this digest; None if there are none."""
     found = store.reads.rows("SELECT document FROM grant_terms WHERE digest = ?", (digest,)) if digest else ()
     return next((_DECODER.decode(text) for (text,) in found), None)
+
+
+def read_set_ends(store: Store, requests: Collection[int]) -> dict[int, GrantDated]:
+    """Return the last event that set the end of each grant. Moves by a table or a condition do not count."""
+    if not requests:
+        return {}
+    among, value = store.reads.in_clause(list(requests))
+    sql = f"SELECT request_id, body FROM ledger WHERE request_id {among} AND kind = ? ORDER BY id"
+    found: dict[int, GrantDated] = {}
+    for request, body in store.reads.rows(sql, (value, EventKind.GRANT_DATED.value)):
+        event = decode_event(body.encode())
+        if isinstance(event, GrantDated) and event.cause not in ("fact", "keep_while"):
+            found[request] = event
+    return found
 
 
 def count_grants_by_terms(store: Store) -> Iterator[tuple[Repo, GrantTerms, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Final
 
@@ -9,14 +10,17 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import Response
 
+from ..application.approval_status import read_approval_status
+from ..application.approvals import ApprovalBook, ApprovalGate, as_approver
 from ..application.decisions import renewal_entry
-from ..application.end_changes import change_end_by_hand, write_end_changes
+from ..application.end_changes import ONLY_SHORTER, EndChanger, change_end_by_hand
 from ..application.grant_ends import require_right_clock
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
 from ..application.terms_reader import describe_terms_problem
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS
 from ..domain.lifecycle import Status
+from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
@@ -52,6 +56,7 @@ class EndChoices(Struct, frozen=True):
     rule: str = ""  # the rule that sets it
     rule_at_end: str = ""  # what happens then: reset, reject or human
     why_choose: str = ""  # why the policies do not know the end
+    approved: tuple[str, ...] = ()  # longer ends that one of two people approved, in words
 
     @property
     def first_choice(self) -> str:
@@ -81,7 +86,19 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
     until = None if row is None else row.state.ends_at
     current = "" if until is None else context.format_last_day(from_ms(until))
     problem = "" if context.has_workspace else NO_WORKSPACE
-    return EndChoices(presets, first.isoformat(), last.isoformat(), problem, is_change=row is not None, current=current)
+    choices = EndChoices(presets, first.isoformat(), last.isoformat(), problem)
+    if row is None:
+        return choices
+    return replace(choices, is_change=True, current=current, approved=tuple(_list_approved_ends(context, row)))
+
+
+def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[str]:
+    """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
+    workspace, me = context.workspace, as_approver(context.member)
+    if ApprovalBook(workspace.store, workspace.store.reads).list_stored([row.id]):
+        status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
+        for one in status[row.id].given if row.id in status else ():
+            yield f"{one.actor}, {context.format_age(one.moment)} ago: {one.end.words}"
 
 
 # ---- changing an end ---------------------------------------------------------------------------------------------------
@@ -98,17 +115,29 @@ def change_end(context: RequestContext) -> Response:
     until = None if chosen == NO_END_WORD else chosen
     if until is not None:
         require_right_clock(context.workspace.hub, row.repo, may_be_unknown=True)
-    with app_state.workspace.store.writing() as write:
-        _check_change(context, app_state.workspace.store.request(row.id))
+    store, zone = app_state.workspace.store, app_state.workspace.zone
+    changer = EndChanger(
+        ApprovalGate(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
+    )
+    terms = app_state.terms_reader.read_terms([row], context.now)[row.id]
+    needs = changer.read_needs([change_end_by_hand(store, row, until, terms, context.now, zone)])
+    with store.writing() as write:
+        fresh = store.request(row.id)
+        _check_change(context, fresh)
         if until is not None and (
             why := explain_end_limit(
                 app_state.workspace.store, app_state.membership.read_team(context.member), context.now
             )
         ):
             raise Guarded(why, hint="Ask another admin to set the other ends.")
-        store, zone = app_state.workspace.store, app_state.workspace.zone
-        change = change_end_by_hand(store, store.request(row.id) or row, until, context.now, zone)
-        write_end_changes(write, [change], context.member.name, to_ms(context.now))
+        held = changer.write(
+            write,
+            [change_end_by_hand(store, fresh or row, until, terms, context.now, zone)],
+            needs,
+            to_ms(context.now),
+        )
+    if held and held[0].kind is OutcomeKind.REFUSED:
+        raise Refused(f"{held[0].why[:1].upper()}{held[0].why[1:]}.", hint=ONLY_SHORTER, status=409)
     return context.redirect_back(f"/requests/{request_key(row)}")
 
 

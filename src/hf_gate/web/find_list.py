@@ -23,7 +23,7 @@ from ..application.list_lookup import (
 )
 from ..application.targets import USERNAME
 from ..application.workspace import new_id
-from ..domain.hand_terms import NO_END_WORD, GrantEnd
+from ..domain.hand_terms import NO_END_WORD, choose_end
 from ..domain.ids import Person, Repo, id_time, is_id, parse_repo
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, UsageError
@@ -232,7 +232,8 @@ def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | 
         if need.is_large:
             raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
         store = app_state.workspace.store
-        end = None if until in (None, NO_END_WORD) else GrantEnd(until)
-        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=end)
+        reader, zone = app_state.terms_reader, app_state.workspace.zone
+        ends = [choose_end(reader.without_request(one.repo), until or NO_END_WORD, context.now, zone) for one in grants]
+        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=ends[0])
     app_state.run_worker.enqueue(ident)
     return RedirectResponse(f"/runs/{ident}", 303)

@@ -307,11 +307,16 @@ def read_terms(context: RequestContext, rows: Sequence[RequestRow]) -> Mapping[i
 
 
 def parse_bulk_ends(context: RequestContext, summary: EndSummary) -> BulkEnds:
-    """Return the ends that the form chose. Raises UsageError for an end that is not valid."""
+    """Return the ends that the form chose. Raises UsageError for an end that is not valid, or beyond a ceiling."""
     chosen = context.parse_chosen_end()
     for_all = chosen is not None and (not summary.unknown_count or context.form_value("for_all") == "yes")
     reader, now = context.app_state.terms_reader, context.now
-    return BulkEnds(summary.terms, chosen, for_all, lambda rows: reader.read_terms(rows, now))
+    ends = BulkEnds(
+        summary.terms, chosen, for_all, lambda rows: reader.read_terms(rows, now), now, context.workspace.zone
+    )
+    for terms in summary.terms if chosen is not None else ():
+        ends.end_of(terms)
+    return ends
 
 
 def lacks_choice(summary: EndSummary, ends: BulkEnds) -> bool:

@@ -1,0 +1,101 @@
+"""A changed policy: how many ends would move, which ends the command moves, and which a person chose and stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application import setting_keys
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.end_adoption import (
+    CHOSEN,
+    Adoption,
+    count_outdated_ends,
+    iterate_accepted,
+    outdated_ends_note,
+    plan_adoption,
+)
+from hf_gate.application.end_changes import EndChanger
+from hf_gate.application.grant_ends import refresh_ends
+from hf_gate.application.terms_reader import load_terms_reader
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.requests import Target
+from hf_gate.domain.timestamps import to_ms
+from tests.contract.ends_kit import KEPT, LENA, SIGNED, EndsScene, make_scene, policy
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[EndsScene]:
+    made = make_scene(tmp_path)
+    yield made
+    made.close()
+
+
+def count(scene: EndsScene) -> int:
+    return count_outdated_ends(scene.workspace, scene.bundle, scene.now)
+
+
+def adopt(scene: EndsScene, *, from_acceptance: bool = False) -> Adoption:
+    rows = iterate_accepted(scene.store, None, with_end=True)
+    reader = load_terms_reader(scene.workspace)
+    return plan_adoption(scene.store, rows, reader, scene.now, scene.zone, from_acceptance=from_acceptance)
+
+
+def names(adoption: Adoption) -> list[str]:
+    return sorted(str(one.row.person.identity.username) for one in adoption.changes)
+
+
+def test_a_changed_until_counts_the_ends_that_would_move_and_names_those_that_a_person_renewed(
+    scene: EndsScene,
+) -> None:
+    scene.let_in({"ada": 900, "bo": 900, "cy": 900}, "until: 1y")
+    scene.wait(30)
+    assert (count(scene), outdated_ends_note(0)) == (0, "")
+    assert scene.change_end("ada", "2y") == []
+    scene.set_policy(policy("until: 180d"))
+    assert count(scene) == 2
+    assert "2 grants keep the end that they have" in outdated_ends_note(2)
+    found = adopt(scene, from_acceptance=True)
+    assert names(found) == ["bo", "cy"]
+    assert [row.person.identity.username for row in found.chosen] == ["ada"]
+    assert found.left == {CHOSEN: 1}
+    assert EndChanger(scene.approvals, LENA).record(found.changes, to_ms(scene.now)) == []
+    days = {name: scene.days_left(name) for name in ("ada", "bo", "cy")}
+    assert days == pytest.approx({"ada": 730, "bo": 150, "cy": 150}, abs=1.01)
+    assert count(scene) == 0
+    assert adopt(scene).left == {CHOSEN: 1, "the same end as now": 2}
+    assert scene.store.setting(setting_keys.FOLLOWED_POLICIES) == scene.bundle.digest
+
+
+def test_days_that_pass_and_dates_that_a_table_moves_are_no_change_of_a_policy(scene: EndsScene) -> None:
+    scene.let_in({"ada": 100, "bo": 100}, SIGNED, KEPT)
+    scene.set_rows({"ada": 300, "bo": 100})
+    scene.wait(10)
+    refresh_ends(scene.workspace, scene.bundle, scene.now)
+    assert count(scene) == 0
+    assert adopt(scene).left == {"the same end as now": 2}
+    scene.set_policy(policy(SIGNED, KEPT, "notice: [7d]"))
+    assert count(scene) == 2, "other notices are other terms"
+
+
+def test_an_end_that_was_chosen_with_the_acceptance_stays_too(scene: EndsScene) -> None:
+    scene.set_rows({"ada": 900})
+    scene.set_policy(policy("until: 1y"))
+    scene.ask(["ada"])
+    scene.sync()
+    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
+    ada = DecisionTarget(scene.repos[0], Target(username="ada"))
+    sender.decide([ada], Choice(Status.ACCEPTED, until="90d"), run_id="r_1")
+    scene.set_policy(policy("until: 180d"))
+    assert count(scene) == 0
+    assert adopt(scene).left == {CHOSEN: 1}
+
+
+def test_a_rule_that_gets_a_ceiling_or_needs_two_people_moves_no_end(scene: EndsScene) -> None:
+    scene.let_in({"ada": 900}, "until: 1y")
+    for terms in (("until: 1y", "reviewers: 2"), ("until: {at_most: 1y}",)):
+        scene.set_policy(policy(*terms))
+        assert count(scene) == 0

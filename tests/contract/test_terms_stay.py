@@ -1,0 +1,321 @@
+"""The terms of a rule stay with the access whoever accepts: one person can shorten it, and longer access needs two."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application import setting_keys
+from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget, PendingDecision
+from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.members import Membership
+from hf_gate.application.terms_reader import load_terms_reader
+from hf_gate.application.tray import DecisionRequest, TrayService
+from hf_gate.domain import events as e
+from hf_gate.domain.approvals import Approver
+from hf_gate.domain.hand_terms import GrantEnd, end_of_terms
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
+from hf_gate.domain.outcomes import Outcome, OutcomeKind
+from hf_gate.domain.requests import Target
+from hf_gate.errors import UsageError
+from hf_gate.store.grant_terms import read_terms_of
+from hf_gate.store.members import Members
+from tests.contract.ends_kit import KEPT, EndsScene, make_scene, policy
+
+RULE = "wishes/signed"
+TWO = "reviewers: 2"
+LATE = "2099-01-01"
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[EndsScene]:
+    made = make_scene(tmp_path)
+    with made.store.writing() as write:
+        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+    made.set_rows({"ada": 900, "bo": 900})
+    yield made
+    made.close()
+
+
+def member(scene: EndsScene, name: str) -> Member:
+    members = Members(scene.store)
+    made = members.invite(Member(name=name, role=MemberRole.REVIEWER), f"{name} first", "owner", 1)
+    members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
+    found = members.find_by_id(made.id)
+    assert found is not None
+    return found
+
+
+def ask(scene: EndsScene, *terms: str) -> None:
+    """Two people ask, under a rule with these terms."""
+    scene.set_policy(policy(*terms))
+    scene.ask(["ada", "bo"])
+    scene.sync()
+
+
+def accept(scene: EndsScene, account: str, until: str | None = None) -> Outcome:
+    """A person accepts ada by a command; without an end, as the rules say."""
+    scene.count += 1
+    author, reader = RunAuthor(account=f"id-{account}"), load_terms_reader(scene.workspace)
+
+    def by_rules(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
+        targets = [(one.repo, one.row) for one in decisions]
+        return [end_of_terms(terms) for terms in reader.read_each(targets, scene.clock.now())]
+
+    sender = DecisionSender(
+        scene.store, scene.hub, scene.clock, scene.zone, account, scene.approvals, author, choose_ends=by_rules
+    )
+    done = sender.decide(
+        [DecisionTarget(scene.repos[0], Target(username="ada"))],
+        Choice(Status.ACCEPTED, until=until),
+        run_id=f"r_{scene.count}",
+    )
+    return done.outcomes[0]
+
+
+def days_and_terms(scene: EndsScene) -> tuple[int | None, str | None, int]:
+    """How long the access lasts, the rule that gave it, and how many conditions it has."""
+    state, days = scene.row("ada").state, scene.days_left("ada")
+    terms = read_terms_of(scene.store, state.terms)
+    return None if days is None else round(days), state.until_rule, 0 if terms is None else len(terms.keep_while)
+
+
+# ---- acceptances -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("until", [LATE, "none"])
+def test_a_second_approver_cannot_lengthen_the_end_of_the_rule(scene: EndsScene, until: str) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    assert accept(scene, "mia").why == "approval 1 of 2"
+    refused = accept(scene, "owner", until)
+    assert refused.kind is OutcomeKind.REFUSED
+    assert "mia approved access for 1y, under a condition, and this is access" in refused.why
+    assert scene.where("ada") == "pending"
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    assert days_and_terms(scene) == (365, RULE, 1)
+
+
+def test_a_second_approver_can_shorten_and_the_terms_of_the_rule_stay(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    accept(scene, "mia")
+    assert accept(scene, "owner", "90d").kind is OutcomeKind.DONE
+    assert days_and_terms(scene) == (90, RULE, 1)
+    dated = [event for event in scene.events_of("ada") if isinstance(event, e.GrantDated)]
+    assert [(event.written, event.cause) for event in dated] == [("90d", "chosen")]
+
+
+def test_two_people_who_choose_the_same_longer_end_can_give_it(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    assert accept(scene, "mia", "2y").why == "approval 1 of 2"
+    assert (
+        "mia approved access for 2y, under a condition, and this is access for 3y" in accept(scene, "owner", "3y").why
+    )
+    assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[1:] == (RULE, 1)
+    assert scene.days_left("ada") == pytest.approx(730, abs=1.01)
+    assert verify_ledger(scene.store, with_tables=True).ok
+
+
+def test_an_end_that_the_first_approver_shortened_is_not_lengthened_by_the_rule(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y")
+    member(scene, "mia")
+    accept(scene, "mia", "30d")
+    assert "mia approved access for 30d, and this is access for 1y" in accept(scene, "owner").why
+    scene.turn()
+    assert scene.where("ada") == "pending"
+    assert accept(scene, "owner", "30d").kind is OutcomeKind.DONE
+
+
+def test_an_approver_can_approve_another_end_instead(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y")
+    member(scene, "mia")
+    accept(scene, "mia")
+    assert accept(scene, "mia", "2y").why.startswith("approval 1 of 2: yours counts once")
+    assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
+
+
+def test_a_chosen_end_within_a_date_of_a_table_still_follows_the_table(scene: EndsScene) -> None:
+    ask(scene, "until: tables.dua.expires")
+    assert accept(scene, "owner", "200d").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[:2] == (200, RULE)
+    scene.set_rows({"ada": 1200, "bo": 900})
+    scene.turn()
+    assert days_and_terms(scene)[0] == 200, "the end that the person chose is the earlier one"
+    scene.set_rows({"ada": 100, "bo": 900})
+    scene.turn()
+    assert days_and_terms(scene)[0] in (100, 101)
+
+
+def test_one_person_can_lengthen_where_one_accepts_and_the_condition_stays(scene: EndsScene) -> None:
+    ask(scene, "until: 1y", KEPT)
+    assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[1:] == (RULE, 1)
+    assert scene.days_left("ada") == pytest.approx(730, abs=1.01)
+
+
+def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    accept(scene, "mia", "2y")
+    scene.set_rows({"ada": -1, "bo": 900})
+    refused = accept(scene, "owner", "30d")
+    assert (refused.kind, scene.where("ada")) == (OutcomeKind.REFUSED, "pending")
+    assert "mia approved access for 2y, under a condition, and this is access for 30d" in refused.why
+
+
+def tray_of(scene: EndsScene, held_by: Member) -> TrayService:
+    membership = Membership(scene.workspace, "owner", "id-owner")
+    service = TrayService(scene.workspace, membership, load_terms_reader(scene.workspace))
+    row = scene.row("ada")
+    request = DecisionRequest("accept", {row.id: row.version.token}, held_by, until=LATE)
+    assert service.queue_decisions(request, scene.clock.now(), 0).count == 1
+    return service
+
+
+def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    mia = member(scene, "mia")
+    accept(scene, "owner")
+    tray_of(scene, mia).send_due(scene.clock.now())
+    item = scene.workspace.tray.find_latest([scene.row("ada").id])[scene.row("ada").id]
+    assert item.outcome == OutcomeKind.REFUSED
+    assert scene.where("ada") == "pending"
+
+
+def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
+    mia = member(scene, "mia")
+    accept(scene, "owner")
+    reader = load_terms_reader(scene.workspace)
+    for until, status in ((LATE, "pending"), ("60d", "accepted")):
+        now = scene.clock.now()
+        ends = BulkEnds(chosen=until, for_all=True, read=lambda rows: reader.read_terms(rows, now), now=now)  # noqa: B023
+        author = RunAuthor(member=mia.id, account=mia.proven_account)
+        decision = BulkDecision(f"r_{until}", "mia", "accepted", None, 1, author, ends)
+        scene.carry(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
+        assert scene.where("ada") == status
+    assert days_and_terms(scene) == (60, RULE, 1)
+
+
+# ---- access that people have -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def granted(scene: EndsScene) -> EndsScene:
+    """Two people accepted ada for a year, under a condition."""
+    ask(scene, TWO, "until: 1y", KEPT)
+    member(scene, "mia")
+    accept(scene, "mia")
+    accept(scene, "owner")
+    assert days_and_terms(scene) == (365, RULE, 1)
+    return scene
+
+
+OWNER, MIA = (Approver(name, None, f"id-{name}") for name in ("owner", "mia"))
+NOBODY = Approver("local:eve", None, None)
+
+
+@pytest.mark.parametrize("until", [LATE, None])
+def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(granted: EndsScene, until: str | None) -> None:
+    (held,) = granted.change_end("ada", until, NOBODY)
+    assert held.kind is OutcomeKind.REFUSED
+    assert "your Hub account is not proven" in held.why
+    for _ in range(2):
+        (held,) = granted.change_end("ada", until, OWNER)
+        assert held.kind is OutcomeKind.DEFERRED
+    assert days_and_terms(granted) == (365, RULE, 1)
+
+
+def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(granted: EndsScene) -> None:
+    granted.change_end("ada", "2y", OWNER)
+    (held,) = granted.change_end("ada", "3y", MIA)
+    assert "owner approved access for 2y, under a condition, and this is access for 3y" in held.why
+    assert granted.change_end("ada", "2y", MIA) == []
+    assert days_and_terms(granted)[1:] == (RULE, 1)
+    assert granted.days_left("ada") == pytest.approx(730, abs=1.01)
+    (held,) = granted.change_end("ada", "4y", MIA)
+    assert held.why == "approval 1 of 2", "approvals count for one change"
+    assert verify_ledger(granted.store, with_tables=True).ok
+
+
+def test_one_person_shortens_an_end_alone_and_does_not_begin_a_grace_again(granted: EndsScene) -> None:
+    assert granted.change_end("ada", "90d", NOBODY) == []
+    assert days_and_terms(granted) == (90, RULE, 1)
+    (held,) = granted.change_end("ada", "200d", OWNER)
+    assert held.why == "approval 1 of 2"
+
+
+def test_a_revoked_member_does_not_lengthen_an_end(granted: EndsScene) -> None:
+    granted.change_end("ada", "2y", MIA)
+    mia = Members(granted.store).find_by_name("mia")
+    assert mia is not None
+    Members(granted.store).revoke(mia, "owner", 3)
+    (held,) = granted.change_end("ada", "2y", OWNER)
+    assert held.why == "approval 1 of 2"
+    (held,) = granted.change_end("ada", "2y", MIA)
+    assert held.kind is OutcomeKind.REFUSED
+
+
+def test_an_acceptance_of_somebody_who_has_access_lengthens_no_end_alone(granted: EndsScene) -> None:
+    again = accept(granted, "owner", LATE)
+    assert (again.kind, again.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
+    assert days_and_terms(granted) == (365, RULE, 1)
+
+
+def test_a_grace_that_has_begun_does_not_begin_again_by_another_end(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT, "grace: 10d")
+    member(scene, "mia")
+    accept(scene, "mia")
+    accept(scene, "owner")
+    scene.set_rows({"ada": -1, "bo": 900})
+    scene.turn()
+    assert days_and_terms(scene)[0] == 10
+    scene.wait(5)
+    scene.change_end("ada", "300d", OWNER)
+    scene.turn()
+    assert days_and_terms(scene)[0] == 5
+
+
+# ---- ceilings --------------------------------------------------------------------------------------------------------
+
+
+CEILING = "until: {at_most: 1y}"
+
+
+def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: EndsScene) -> None:
+    ask(scene, CEILING, KEPT)
+    for until in (LATE, "none", "367d"):
+        with pytest.raises(UsageError, match="at the latest"):
+            accept(scene, "owner", until)
+    with pytest.raises(UsageError, match="at the latest"):
+        tray_of(scene, member(scene, "mia"))
+    assert scene.where("ada") == "pending"
+    assert accept(scene, "owner", "300d").kind is OutcomeKind.DONE
+    assert days_and_terms(scene) == (300, RULE, 1)
+    for end in (LATE, None):
+        with pytest.raises(UsageError, match="at the latest"):
+            scene.change_end("ada", end, OWNER)
+    assert scene.change_end("ada", "360d", OWNER) == []
+    assert days_and_terms(scene) == (360, RULE, 1)
+
+
+def test_a_rule_that_accepts_by_itself_uses_the_ceiling_as_the_end(scene: EndsScene) -> None:
+    scene.let_in({"ada": 900}, CEILING)
+    assert days_and_terms(scene) == (365, RULE, 0)
+
+
+def test_a_ceiling_counts_also_where_the_rule_is_not_known(scene: EndsScene) -> None:
+    ask(scene, CEILING)
+    scene.lose_table()
+    with pytest.raises(UsageError, match="at the latest"):
+        accept(scene, "owner", LATE)
+    assert accept(scene, "owner", "30d").kind is OutcomeKind.DONE

@@ -1,0 +1,65 @@
+"""A shell says for which member it is taken, and the shell of a removed member changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.application import setting_keys
+from hf_gate.domain.accounts import Account
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.store.members import Members
+from hf_gate.store.opening import open_store
+from hf_gate.store.store import Store
+from hf_gate.testing import LocalHub
+from tests.journeys.console import MODEL, Console, fill, status_of
+
+HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
+
+
+@pytest.fixture
+def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "policies").mkdir()
+    (tmp_path / "hf-gate.yaml").write_text(HOUSE)
+    monkeypatch.chdir(tmp_path)
+    fill(fresh, ["ada-l", "bob99", "cy"])
+    assert Console(fresh).run("sync", "--full").code == 0
+    return tmp_path
+
+
+def store_of(hub: LocalHub, desk: Path) -> Store:
+    return open_store(f"sqlite:///{desk / 'desk.db'}", endpoint=hub.url, world=get_world_id(hub.url))
+
+
+def account_of(hub: LocalHub, holder: str) -> Account:
+    with Hub(hub.tokens[holder], hub.url) as client:
+        return client.whoami()
+
+
+def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(fresh: LocalHub, desk: Path) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert "In the desk" not in owner.run("accept", f"ada-l@{MODEL}").err, "it has no members"
+    lena, account = account_of(fresh, "owner"), account_of(fresh, "admin")
+    with store_of(fresh, desk) as store:
+        members = Members(store)
+        with store.writing() as write:
+            write.write_setting(setting_keys.OWNER, json.dumps({"name": lena.name, "user_id": lena.id}))
+        mia = members.invite(Member(name="mia", role=MemberRole.REVIEWER), "a link", "lena-brandt", 1)
+        members.prove_account(mia, account.name.upper(), str(account.id), "another link", 2)
+    done = admin.run("accept", f"bob99@{MODEL}")
+    assert done.code == 0, done.err
+    assert "In the desk of this workspace you are mia (reviewer)." in done.err
+    with store_of(fresh, desk) as store:
+        (mia,) = store.members()
+        Members(store).revoke(mia, "lena-brandt", 3)
+    refused = admin.run("accept", f"cy@{MODEL}")
+    assert refused.code == 4, refused.err
+    assert f"The Hub account {account.name} was removed from the desk" in refused.error
+    assert "hf-gate ui invite NAME" in refused.hint
+    assert status_of(fresh, "cy") == "pending"
+    assert admin.run("ls", MODEL).code == 0, "it can still read"
+    assert "you are lena-brandt (owner)" in owner.run("accept", f"cy@{MODEL}").err

@@ -1,0 +1,61 @@
+"""In the desk, one person shortens an access; a longer end needs two people, as the acceptance did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.timestamps import from_ms
+from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.web.test_plans import words
+
+YEAR = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n    until: 1y\n", 1)
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    assert YEAR != POLICY
+    with a_room(tmp_path, YEAR) as made:
+        made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
+        yield made
+
+
+def post(room: Room, visitor: Visitor, path: str, **values: str) -> Answer:
+    row = room.row("ada")
+    page = visitor.get(f"/requests/{row.state.hub_request}").body
+    version = page.partition('name="version" value="')[2].partition('"')[0] or row.version.token
+    answer = visitor.post(path, {"version": version, "key": str(row.state.hub_request), **values})
+    room.leave()
+    return answer
+
+
+def days_left(room: Room) -> float:
+    until = room.row("ada").state.until
+    return -1 if until is None else (from_ms(until) - room.app_state.now()) / timedelta(days=1)
+
+
+def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(room: Room) -> None:
+    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
+    kim = room.reviewer("kim")
+    post(room, mia, "/tray", verb="accept", until="30d")
+    assert "ago, access for 30d" in words(lena.get(f"/requests/{room.row('ada').state.hub_request}"))
+    post(room, lena, "/tray", verb="accept", until="365d")
+    assert room.row("ada").state.status == "pending"
+    post(room, lena, "/tray", verb="accept", until="30d")
+    assert days_left(room) == pytest.approx(30, abs=0.1)
+    end = f"/requests/{room.row('ada').state.hub_request}/end"
+    assert post(room, kim, end, until="90d").status == 409, "her account is not proven"
+    assert post(room, mia, end, until="90d").status == 303
+    assert days_left(room) == pytest.approx(30, abs=0.1)
+    shown = words(lena.get(end, hx_request="true"))
+    assert "Approved by mia, " in shown
+    assert "access for 90d. Another member must choose the same end" in shown
+    assert post(room, lena, end, until="none").status == 409
+    assert post(room, lena, end, until="90d").status == 303
+    assert days_left(room) == pytest.approx(90, abs=0.1)
+    assert post(room, kim, end, until="30d").status == 303, "one person can shorten"
+    assert days_left(room) == pytest.approx(30, abs=0.1)
