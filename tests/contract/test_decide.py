@@ -300,7 +300,7 @@ def test_without_the_right_to_decide_nothing_is_left_half_way(scene: Scene) -> N
     assert decided.outcomes[0].kind is OutcomeKind.OPEN
     run = scene.store.run(decided.run or "")
     assert run is not None
-    assert run.state == "stopped"
+    assert run.state == "abandoned"
     assert scene.row("ada").state.open_run is None
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert len(scene.moves()) == 1
@@ -350,7 +350,9 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
     assert [move["to"] for move in scene.moves()] == ["accepted"]
     run = scene.store.run(cut_off.run or "")
     assert run is not None
-    assert (run.state, dict(run.counts)) == ("stopped", {"planned" if when == "before" else "done": 1})
+    assert (run.state, dict(run.counts)) == (
+        ("abandoned", {"planned": 1}) if when == "before" else ("ended", {"done": 1})
+    )
     scene.check_over()
 
 

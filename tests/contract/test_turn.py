@@ -14,6 +14,7 @@ from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.runs import check_plan, plan_retry, plan_undo, policy_versions
 from hf_gate.application.turn import turn_to_dict
+from hf_gate.application.workspace_status import read_workspace_status
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
@@ -40,7 +41,7 @@ def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scen
     assert stand(scene) == {"pending"}
     assert done.run is None
     assert set(scene.states(run).values()) == {"planned"}
-    assert scene.again(run).state == "stopped"
+    assert scene.again(run).state == "abandoned"
     scene.check_over()
 
 
@@ -53,10 +54,13 @@ def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_
     scene.check_over()
 
 
-def test_a_turn_says_what_became_of_the_one_before(scene: Scene) -> None:
+def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene: Scene) -> None:
     run = left_half_way(scene)
     resumed: Any = turn_to_dict(scene.turn())["resumed"]
-    assert [(one.run, one.state, one.counts) for one in resumed] == [(run.id, "stopped", {"planned": 3})]
+    assert [(one.run, one.state, one.counts) for one in resumed] == [(run.id, "abandoned", {"planned": 3})]
+    assert turn_to_dict(scene.turn())["resumed"] == [], "it is over"
+    status = read_workspace_status(scene.store, {}, scene.workspace.now())
+    assert run.id not in {one.id for one in status.runs}
 
 
 # ---- what is told at the end of a grant --------------------------------------------------------------------------------

@@ -312,7 +312,7 @@ def test_pausing_and_stopping_a_run_print_a_document(console: Console, cut_off: 
         assert (printed["run"], printed["state"], printed["requested"]) == (cut_off, state, word)
     over = console.run("runs", "stop", cut_off, "--json")
     assert (over.json["state"], over.json["requested"], over.err.count("already")) == ("stopped", None, 0)
-    assert "has already stopped" in console.run("runs", "pause", cut_off).out
+    assert "is already over: stopped." in console.run("runs", "pause", cut_off).out
 
 
 def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_when_it_is_promoted(

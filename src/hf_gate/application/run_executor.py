@@ -140,7 +140,7 @@ class RunExecutor:
         except BaseException:
             self._close(run, RunState.INTERRUPTED)
             raise
-        requested = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.STOPPED)
+        requested = STATE_AFTER_REQUEST.get(self.store.stop_request(run.id) or "", RunState.ABANDONED)
         over = requested if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         return self._close(run, RunState.INTERRUPTED if self.store.changes(run.id, UNSETTLED, 1) else over)
 
@@ -347,7 +347,7 @@ class RunExecutor:
         A run of direct decisions is not resumed: it ends here, unless an outcome is unknown.
         """
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
-            state = RunState.STOPPED
+            state = RunState.ABANDONED if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
         with self.store.writing() as write:
             if not is_requested or state != run.state:  # an earlier halt may have been removed meanwhile

@@ -124,9 +124,8 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
 def _needs_attention(run: RunRow) -> bool:
     """Tell whether a run has not ended.
 
-    Direct decisions that stopped before sending cannot be resumed, so they are over.
+    Abandoned runs, and direct decisions that were stopped, cannot be resumed: they are over unless an outcome is unknown.
     """
-    if run.state is RunState.ENDED:
-        return False
-    has_unknown = any(run.counts.get(state) for state in UNSETTLED)
-    return run.kind is not RunKind.DIRECT or run.state is not RunState.STOPPED or has_unknown
+    if run.state is RunState.ABANDONED or (run.kind is RunKind.DIRECT and run.state is RunState.STOPPED):
+        return any(run.counts.get(state) for state in UNSETTLED)
+    return run.state is not RunState.ENDED

@@ -122,7 +122,7 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
                 if known.kind is RunKind.AUTO
                 else ""
             )
-            return _print_halt(run, known, None, f"Run {known.id} has already {known.state}.{more}")
+            return _print_halt(run, known, None, f"Run {known.id} is already over: {known.state}.{more}")
         workspace.store.request_stop(known.id, word)
     try:
         command = f"hf-gate runs {word}"

@@ -30,17 +30,22 @@ KIND_LABELS: Final[Mapping[str, str]] = {
 
 
 class RunState(StrEnum):
-    """The state of a run. Ready and interrupted runs have changes that no process is sending."""
+    """The state of a run. Ready and interrupted runs have changes that no process is sending.
+
+    A person stopped a stopped run. An abandoned run ended early by itself: its process died or an error ended it, and
+    nobody continues it. `hf-gate run` plans the rest of its own runs again.
+    """
 
     READY = "ready"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
     STOPPED = "stopped"
+    ABANDONED = "abandoned"
     ENDED = "ended"
 
 
 UNFINISHED: Final = (RunState.READY, RunState.INTERRUPTED)
-FINISHED: Final = (RunState.ENDED, RunState.STOPPED)
+FINISHED: Final = (RunState.ENDED, RunState.STOPPED, RunState.ABANDONED)
 """States in which no change is left to send."""
 
 

@@ -76,7 +76,8 @@ def read_runs_since(db: Database, at: int) -> list[RunRow]:
 
 def read_runs_of(db: Database, member: str) -> list[RunRow]:
     """Return the unfinished runs of a member."""
-    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN (?, ?)"
+    over = ", ".join("?" * len(FINISHED))
+    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN ({over})"
     return [_run(row) for row in db.rows(sql, (member, *FINISHED))]
 
 

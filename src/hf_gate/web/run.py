@@ -227,7 +227,7 @@ def _title(view: RunView) -> str:
     return {
         "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
         "stopping": f"Stopping {n}", RunState.PAUSED: f"Paused: {n}", RunState.STOPPED: f"Stopped: {n}",
-        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", "not begun": f"Not started: {n}",
+        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", RunState.ABANDONED: f"Abandoned: {n}", "not begun": f"Not started: {n}",
     }.get(view.state, n)  # fmt: skip
 
 
@@ -239,7 +239,7 @@ def _describe_activity(view: RunView) -> str:
         "waiting": "waiting for another run", "pausing": "pausing after the current call",
         "stopping": "stopping after the current call", RunState.ENDED: "nothing left to send",
         RunState.STOPPED: "the rest was not sent", RunState.PAUSED: "waiting to be resumed",
-        RunState.INTERRUPTED: "no process executes it",
+        RunState.INTERRUPTED: "no process executes it", RunState.ABANDONED: "an error ended it; the rest was not sent",
         "not begun": "nothing was sent",
     }.get(view.state, view.state)  # fmt: skip
 
