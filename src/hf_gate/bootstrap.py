@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .sources.domain_lists import DomainLists
 
 _STORE_WAIT: Final = 60.0  # seconds; most syncs and runs of a desk finish sooner
+_LOOP_WAIT: Final = 5.0  # seconds; a loop that is being restarted ends within this time
 _ACCOUNT_MAX_AGE: Final = 24 * 3600  # seconds; the account of a token never changes, but its organisations may
 
 
@@ -373,6 +374,16 @@ def open_workspace(
         is_hub_open=lambda: connection.is_hub_open,
         reopen=reopen,
     )
+
+
+def hold_loop_lock(settings: Settings, location: WorkspaceLocation) -> AbstractContextManager[None]:
+    """Let one loop at a time run the turns of a workspace. Raises StoreBusy if another process does."""
+    from .store.write_lock import Holder, Work, hold_work_lock
+
+    if location.folder is None:
+        return nullcontext()
+    who = Holder(os.getpid(), gethostname(), "hf-gate run")
+    return hold_work_lock(store_url(settings, location), who, Work.LOOP, _LOOP_WAIT)
 
 
 def reopen_workspace(settings: Settings) -> Workspace:

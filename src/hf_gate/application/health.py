@@ -29,7 +29,7 @@ from ..store.turns import read_turns
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import clock_note, held_ends_note, read_held_ends
 from .policy_saves import PolicyHold
-from .unattended import UnattendedStop, read_stop
+from .unattended import LEDGER_HINT, StopCause, UnattendedStop, read_stop
 from .undelivered import UndeliveredRecord, list_lasting
 from .unknown_conditions import UnknownConditions
 from .workspace_status import MAX_OVERDUE
@@ -45,7 +45,7 @@ _MAX_CHECKED: Final = 100  # of them, whose time under the rule is read
 _DECIDED: Final = ("accept", "reset", "reject")
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
-_BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL)
+_BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
 _READ_TURNS: Final = 5
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
 
@@ -88,8 +88,10 @@ def _judge(
     stuck: Sequence[str],
 ) -> tuple[HealthState, str, str]:
     if stop is not None:
-        said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}."
-        return HealthState.STOPPED, said, "An admin can start it again: hf-gate start"
+        is_broken = stop.cause is StopCause.LEDGER_BROKEN
+        why = ": the audit log does not verify" if is_broken else ""
+        said = f"{stop.by} stopped all unattended work {_ago(stop.at, now)}{why}."
+        return HealthState.STOPPED, said, LEDGER_HINT if is_broken else "An admin can start it again: hf-gate start"
     if not turns:
         return HealthState.IDLE, "`hf-gate run` was never started here.", ""
     newest = turns[0]
@@ -116,6 +118,8 @@ def _judge(
 
 def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | None) -> str:
     """Return the next step after a failed turn: a loop that no longer runs does not try again."""
+    if newest.end is TurnEnd.LOOP_ENDED:
+        return "See hf-gate doctor, then start it again: hf-gate run --every auto"
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
         return "No turn followed. See hf-gate doctor, then start it again: hf-gate run --every auto"
     return "A loop that still runs tries again. See: hf-gate doctor"
@@ -146,6 +150,8 @@ def describe_turn(turn: TurnRow, now: datetime) -> str:
             words = "nothing was decided, because unattended work is stopped"
         case TurnEnd.INTERRUPTED:
             words = "interrupted"
+        case TurnEnd.LOOP_ENDED:
+            return f"`hf-gate run` ended {ago}: {(turn.problem or 'unknown why').rstrip('.')}."
         case TurnEnd.PARTIAL:
             words = f"failed in part: {turn.problem}"
         case _:

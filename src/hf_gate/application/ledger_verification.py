@@ -16,6 +16,7 @@ from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
 from ..domain.batches import split_into_batches
 from ..domain.ledger import (
+    GENESIS,
     WORKSPACE_CHAIN,
     ChainBreak,
     Checkpoint,
@@ -139,33 +140,40 @@ class LedgerVerifier:
         entries: Iterable[SealedEntry],
         head: tuple[int, bytes] | None = None,
         later: Callable[[], Iterable[LedgerLink]] = tuple,
-    ) -> None:
-        """Verify one chain from its first entry. `head` is its expected length and last hash.
+        start: tuple[int, bytes] = (0, GENESIS),
+    ) -> tuple[int, bytes]:
+        """Verify one chain from its first entry, or from the one after `start`; return the number and hash of the last one.
 
-        `later` reads the entries after the head, because they may name gaps that appeared meanwhile.
+        `head` is its expected length and last hash. `later` reads the entries after these, because they may name gaps
+        that appeared meanwhile.
         """
         last: LedgerLink | None = None
         gaps = ChainGaps()
-        for found in verify_chain(self._check_entries(chain, entries, gaps)):
+        checked = self._check_entries(chain, entries, gaps)
+        for found in verify_chain(checked, start=start[1], first=start[0] + 1):
             if isinstance(found, ChainBreak):
                 self.result.broken.append(found)
             else:
                 last = found
-        length = 0 if last is None else last.seq
+        length = start[0] if last is None else last.seq
         self.result.chains[chain] = length
         if self._has_private:
             self.result.broken += gaps.find_breaks(chain, later)
         if head is not None and head != (length, b"" if last is None else last.hash):
             what = f"its head is entry {head[0]}, but its last entry is {length}"
             self.result.broken.append(ChainBreak(chain, length + 1, what))
+        return start if last is None else (last.seq, last.hash)
 
     def finish(self) -> LedgerReport:
         """After all chains have been added, compare the checkpoints and return the report."""
         for checkpoint in self.checkpoints:
-            ends = ((chain, length) for chain, (length, _) in checkpoint.heads.items())
-            heads = {end[0]: [self._found[end]] for end in ends if end in self._found}
-            self.result.broken += verify_checkpoint(checkpoint, heads, self.result.chains)
+            self.result.broken += verify_checkpoint(checkpoint, self.find_heads(checkpoint), self.result.chains)
         return self.result
+
+    def find_heads(self, checkpoint: Checkpoint) -> dict[str, list[bytes]]:
+        """Return the hashes of the verified entries that a checkpoint names, by chain."""
+        ends = ((chain, length) for chain, (length, _) in checkpoint.heads.items())
+        return {end[0]: [self._found[end]] for end in ends if end in self._found}
 
     def _check_entries(self, chain: str, entries: Iterable[SealedEntry], gaps: ChainGaps) -> Iterator[LedgerLink]:
         """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
@@ -211,7 +219,7 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
         entries = map(SealedEntry._make, store.links_with_private_parts(chain))
         later = partial(store.links, chain, head[0] + 1)
         proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later)
-    proof.result.broken += _find_entries_after_head(store, heads)
+    proof.result.broken += find_entries_after_head(store, heads)
     result = proof.finish()
     if reasons is not None:
         result.broken += _compare_with_events(store, sorted(result.chains), reasons)
@@ -224,7 +232,7 @@ def _is_within(length: int, entry: SealedEntry) -> bool:
     return entry.link.seq <= length
 
 
-def _find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
+def find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, bytes]]]) -> Iterator[ChainBreak]:
     """Yield chains with entries after their head, unless the head has moved since."""
     last = {chain: max((link.seq for link in store.links(chain, head[0] + 1)), default=0) for chain, head in heads}
     current = store.chains()

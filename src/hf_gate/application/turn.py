@@ -27,6 +27,7 @@ from .approval_alarms import raise_approval_alarms
 from .end_moves import MoveKind
 from .evaluated_parts import EvaluateList
 from .grant_ends import EndRefresh, store_skew
+from .ledger_checks import stop_if_broken
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
@@ -37,7 +38,7 @@ from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
 from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
 from .turn_permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
-from .unattended import UnattendedStop, read_stop
+from .unattended import StopCause, UnattendedStop, read_stop
 from .workspace import Workspace
 
 _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
@@ -71,6 +72,11 @@ class TurnResult(Struct):
     saved_counts: Mapping[str, int] = field(default_factory=dict)
     forgotten: int = 0  # requests whose personal data was kept long enough and is deleted
     stop: UnattendedStop | None = None  # if set, nothing was changed
+
+    @property
+    def is_ledger_broken(self) -> bool:
+        """Whether the turn read and planned nothing, because the ledger is broken."""
+        return self.stop is not None and self.stop.cause is StopCause.LEDGER_BROKEN
 
     @property
     def problems(self) -> list[HfGateError]:
@@ -120,10 +126,12 @@ class TurnContext(Struct, frozen=True):
 def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profile_budget: int = 200) -> TurnResult:
     """Run one turn. Runs of dead processes are settled first. An error at one repo does not stop the others.
 
-    While unattended work is stopped, the turn only reads and evaluates.
+    While unattended work is stopped, the turn only reads and evaluates. While the ledger is broken, it does nothing.
     """
     workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
-    result = TurnResult()
+    result = TurnResult(stop=stop_if_broken(store, clock))
+    if result.is_ledger_broken:
+        return result
     result.resumed = settle_interrupted_runs(store, context.make_executor)
     for repo in repos:
         _sync_one(workspace, repo, result, context.actor)

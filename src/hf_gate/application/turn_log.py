@@ -23,14 +23,15 @@ from ..store.approvals import count_overdue
 from ..store.outbox import compare_conditions
 from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.store import Store
-from ..store.turns import begin_turn, write_turn_end
+from ..store.turns import begin_turn, has_loop_ended_before, write_turn_end
 from ..store.writer import Writer
 from .health import StuckKind, list_stuck
+from .ledger_breaks import read_check
 from .policy_bundle import PolicyBundle
 from .policy_saves import read_workspace_holds
 from .turn import TurnContext, TurnResult, run_turn
 from .turn_permissions import read_held_counts
-from .unattended import record_stop
+from .unattended import LEDGER_HINT, StopCause, read_stop, record_stop
 from .undelivered import list_undelivered
 from .unknown_conditions import list_unknown_conditions
 from .workspace import Workspace
@@ -60,18 +61,46 @@ class TurnFailure(NamedTuple):
 
 
 def queue_turn_notices(
-    write: Writer, turn: TurnRow, failures: Sequence[TurnFailure], state: Sequence[Condition] | None = None
+    write: Writer,
+    turn: TurnRow,
+    failures: Sequence[TurnFailure],
+    state: Sequence[Condition] | None = None,
+    broken: str | None = None,
 ) -> None:
     """Queue notices about what a turn changed, in the transaction that stores its end.
 
-    `state` comes from `list_state_conditions`; None if the turn could not find out.
+    `state` comes from `list_state_conditions`; None if the turn could not find out. `broken` is the first break of the
+    ledger, because of which unattended work is stopped.
     """
     is_telling = turn.end in {TurnEnd.OK, TurnEnd.PARTIAL, TurnEnd.FAILED}  # not stopped or interrupted
     events = (_TURN_EVENTS if is_telling else ()) + (() if state is None else _STATE_EVENTS)
     conditions = [*(map(condition_of, failures) if is_telling else ()), *(state or ())]
+    if turn.end is TurnEnd.LOOP_ENDED:
+        events += (NoticeEvent.LOOP_ENDED,)
+        conditions.append(Condition("loop", make_loop_end_item(turn.problem)))
+    elif turn.interval_s is not None and not has_loop_ended_before(write, turn.id):
+        events += (NoticeEvent.LOOP_ENDED,)  # over: a new loop has gone on after its first turn
+    if turn.end not in {TurnEnd.LOOP_ENDED, TurnEnd.INTERRUPTED}:
+        events += (NoticeEvent.LEDGER_BROKEN,)
+        conditions += [] if broken is None else [_make_ledger_condition(broken)]
     if events:
         at, can_end = turn.ended_at or turn.started_at, turn.end is not TurnEnd.FAILED
         compare_conditions(write, events, conditions, at, can_end=can_end)
+
+
+def make_loop_end_item(problem: str | None) -> NoticeItem:
+    """Return the notice that an error ended a loop for good."""
+    text = f"`hf-gate run` has ended: {(problem or 'unknown why').rstrip('.')}."
+    hint = "Nothing is decided until it is started again: hf-gate run --every auto"
+    return NoticeItem(event=NoticeEvent.LOOP_ENDED, facts={"text": text, "hint": hint})
+
+
+def _make_ledger_condition(broken: str) -> Condition:
+    facts = {
+        "text": f"The audit log does not verify: {broken}.",
+        "hint": f"All unattended work is stopped. {LEDGER_HINT}",
+    }
+    return Condition("ledger", NoticeItem(event=NoticeEvent.LEDGER_BROKEN, facts=facts))
 
 
 def condition_of(failure: TurnFailure) -> Condition:
@@ -80,7 +109,7 @@ def condition_of(failure: TurnFailure) -> Condition:
     if isinstance(problem, NotAllowed) and is_refused_token(problem):
         facts = {"text": _REFUSED_TEXT, "hint": _shorten(advise(problem))}
         return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
-    text = problem if isinstance(problem, str) else _describe(problem)
+    text = problem if isinstance(problem, str) else describe_problem(problem)
     if repo is not None:  # the line names it, and repos with the same text become one line
         text = text.removeprefix(f"{repo}: ").replace(repo, "the repo")
     facts = {"text": _shorten(text), "hint": _shorten(failure.hint or advise(problem))}
@@ -174,7 +203,7 @@ def run_recorded_turn(
     except BaseException as problem:
         is_failure = isinstance(problem, Exception)
         end = TurnEnd.FAILED if is_failure else TurnEnd.INTERRUPTED
-        ended = replace(turn, ended_at=to_ms(clock.now()), end=end, problem=_describe(problem))
+        ended = replace(turn, ended_at=to_ms(clock.now()), end=end, problem=describe_problem(problem))
         with suppress(HfGateError):  # the error of the turn is the one to report
             _store_end(store, ended, [TurnFailure(problem)])
         follow(ended)
@@ -200,9 +229,12 @@ def _store_end(
     store: Store, turn: TurnRow, failures: Sequence[TurnFailure], state: Sequence[Condition] | None = None
 ) -> None:
     """Store the end of a turn with the notices that follow from it."""
+    stop, broken = read_stop(store), None
+    if stop is not None and stop.cause is StopCause.LEDGER_BROKEN:
+        broken = next(iter(read_check(store).broken), "it was broken before the store was restored")
     with store.writing() as write:
         write_turn_end(write, turn)
-        queue_turn_notices(write, turn, failures, state)
+        queue_turn_notices(write, turn, failures, state, broken)
 
 
 def record_failed_turn(
@@ -210,9 +242,15 @@ def record_failed_turn(
 ) -> TurnRow:
     """Store a turn that failed before it could begin, for example because a policy has an error."""
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
-    ended = replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=_describe(problem))
+    ended = replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=describe_problem(problem))
     _store_end(store, ended, [TurnFailure(problem)])
     return ended
+
+
+def record_loop_end(store: Store, at: int, interval_s: int | None, problem: Exception) -> None:
+    """Store that an error ended a loop for good, and queue the notice about it."""
+    turn = TurnRow(id=begin_turn(store, at, interval_s), started_at=at, interval_s=interval_s)
+    _store_end(store, replace(turn, ended_at=at, end=TurnEnd.LOOP_ENDED, problem=describe_problem(problem)), [])
 
 
 def has_failed_whole(result: TurnResult) -> bool:
@@ -229,7 +267,7 @@ def has_failed_in_part(result: TurnResult) -> bool:
 
 def has_found_no_repo(result: TurnResult) -> bool:
     """Tell whether the turn had no repo to read: a typing error in `repos`, or a token that lost its rights."""
-    return not result.synced and not result.failed
+    return not result.synced and not result.failed and not result.is_ledger_broken
 
 
 def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
@@ -275,7 +313,7 @@ def _first_problem(result: TurnResult) -> str | None:
     return "no repo was found" if has_found_no_repo(result) else None
 
 
-def _describe(problem: BaseException) -> str:
+def describe_problem(problem: BaseException) -> str:
     """Return an error for the record. The text of an unexpected error may hold personal data, so only its kind is kept."""
     return _shorten(str(problem)) if isinstance(problem, HfGateError) else type(problem).__name__
 

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+from typing import Final
+
 import msgspec
 
 from ..domain import events as e
 from ..store.store import Store
 from ..store.turns import ALL_RUNS, delete_stop
+from .ledger_breaks import accept_breaks, read_check
 from .setting_keys import UNATTENDED_STOP
 
+LEDGER_ACTOR: Final = "hf-gate run"
+"""The actor of a stop that no person made."""
 
-class UnattendedStop(msgspec.Struct, frozen=True):
-    """Who stopped unattended work, and when (ms)."""
+
+LEDGER_HINT: Final = (
+    "See the places: hf-gate audit verify. Restore a backup, or accept the audit log as it is; then: hf-gate start"
+)
+"""The next step while the ledger is broken."""
+
+
+class StopCause(StrEnum):
+    """Why unattended work was stopped, if no person did it."""
+
+    LEDGER_BROKEN = "ledger_broken"
+
+
+class UnattendedStop(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who stopped unattended work, and when (ms). `cause` is None if a person did."""
 
     by: str
     at: int
+    cause: StopCause | None = None
 
 
 def read_stop(store: Store) -> UnattendedStop | None:
@@ -35,24 +55,45 @@ def stop_unattended(store: Store, actor: str, at: int) -> bool:
     return True
 
 
+def stop_for_ledger(store: Store, at: int) -> None:
+    """Stop unattended work because the ledger is broken, also if a person stopped it before."""
+    stop = UnattendedStop(LEDGER_ACTOR, at, StopCause.LEDGER_BROKEN)
+    store.request_stop(ALL_RUNS, msgspec.json.encode(stop).decode())
+
+
 def record_stop(store: Store) -> None:
-    """Record the stop that is in force in the ledger, unless that was done. Each turn does this too."""
+    """Record the stop that is in force in the ledger, unless that was done. Each turn does this too.
+
+    A broken ledger may be unable to take the entry; the stop is in force all the same.
+    """
     text = store.stop_request(ALL_RUNS)
     if text is None or store.setting(UNATTENDED_STOP) == text:
         return
     stop = msgspec.json.decode(text, type=UnattendedStop)
-    with store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=stop.at, actor=stop.by)])
-        write.write_setting(UNATTENDED_STOP, text)
+    event = e.UnattendedStopped(cause=stop.cause)
+    try:
+        with store.writing() as write:
+            write.append(None, [e.LedgerEntry(event=event, at=stop.at, actor=stop.by)])
+            write.write_setting(UNATTENDED_STOP, text)
+    except store.reads.error:
+        if stop.cause is None:
+            raise
 
 
 def start_unattended(store: Store, actor: str, at: int) -> bool:
-    """Let unattended work continue; return False if it was not stopped."""
-    if read_stop(store) is None:
+    """Let unattended work continue; return False if it was not stopped.
+
+    After a stop because the ledger is broken, this accepts the breaks that were found.
+    """
+    stop = read_stop(store)
+    if stop is None:
         return False
     record_stop(store)
+    check = read_check(store)
     with store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=e.UnattendedStarted(), at=at, actor=actor)])
+        write.append(None, [e.LedgerEntry(event=e.UnattendedStarted(cause=stop.cause), at=at, actor=actor)])
         delete_stop(write)
+        if check.broken:
+            accept_breaks(write, check)
         write.write_setting(UNATTENDED_STOP, None)
     return True

@@ -218,6 +218,10 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
         lambda: _verification_lines(result, len(known)),
         quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
+    if not result.ok and file is None and run.location.folder is not None:
+        run.out.hint(
+            "The turns of hf-gate run find this within a day, and stop. To stop unattended work now: hf-gate stop"
+        )
     return 0 if result.ok else 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http import HTTPStatus
 from math import ceil
 from typing import TYPE_CHECKING, Final
@@ -16,7 +16,7 @@ from ..domain.display_text import pluralize
 from ..domain.outcomes import exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms, to_ms
-from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, UsageError
+from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, StoreUnavailable, UsageError
 from .execution import describe_done, done_changes
 from .framework import command, full_evaluation_option
 from .log_lines import LogLines
@@ -86,7 +86,24 @@ def run_(
     loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
     if log == "json":
         _log_json(loop)
-    return loop.run_turn() if once else loop.run_forever(pause)
+    if once:
+        return loop.run_turn()
+    with _hold_loop_lock(run):
+        return loop.run_forever(pause)
+
+
+def _hold_loop_lock(run: Run) -> ExitStack:
+    """Keep other loops from this workspace within the block; raise StoreBusy if one runs already."""
+    from .. import bootstrap
+
+    held = ExitStack()
+    try:
+        held.enter_context(bootstrap.hold_loop_lock(run.settings, run.location))
+    except StoreBusy as problem:
+        raise StoreBusy(f"{problem}", hint="One loop is enough. End that process before you start another.") from None
+    except (UsageError, StoreUnavailable):
+        pass  # each turn reports this, and tries again
+    return held
 
 
 def _log_json(loop: _Loop) -> None:
@@ -116,7 +133,43 @@ class _Loop:
         self.follow_turn: Callable[[TurnRow], None] = lambda _: None
 
     def run_forever(self, pause: float | None) -> int:
-        """Run turns until the process is stopped, or a token that cannot change is refused."""
+        """Run turns until the process is stopped. An error that no later turn can mend ends the loop, and is told."""
+        try:
+            return self._repeat_turns(pause)
+        except Exception as problem:
+            self._tell_end(problem)
+            raise
+
+    def _tell_end(self, problem: Exception) -> None:
+        """Store that the loop has ended and send the notice about it: directly if the store cannot be written.
+
+        The error of the loop is the one to report, so nothing is raised here.
+        """
+        from ..application.turn_log import describe_problem, make_loop_end_item
+
+        is_stored = False
+        with suppress(Exception):
+            is_stored = self._store_end(problem)
+        with suppress(Exception):
+            if is_stored:
+                self._notices.send()
+            else:
+                self._notices.tell_end_directly(make_loop_end_item(describe_problem(problem)))
+
+    def _store_end(self, problem: Exception) -> bool:
+        """Store that the loop has ended; return False without a store."""
+        from .. import bootstrap
+        from ..application.turn_log import record_loop_end
+
+        run = self.run
+        if run.location.folder is None or not bootstrap.has_store(run.settings, run.location):
+            return False
+        with bootstrap.open_workspace(run.connection, run.location, command="hf-gate run") as workspace:
+            record_loop_end(workspace.store, to_ms(run.now()), round(self.pause), problem)
+        return True
+
+    def _repeat_turns(self, pause: float | None) -> int:
+        self._notices.load_modules()
         self.pause = self.pause if pause is None else pause
         while True:
             self._follow_token()
@@ -298,13 +351,18 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
 
 
 def _exit_code(done: TurnResult) -> int:
-    """Return the exit code by the table of outcomes; 5 if a part failed. Raises the error if everything failed."""
+    """Return the exit code by the table of outcomes; 5 if a part failed, 1 while the audit log is broken.
+
+    Raises the error if everything failed.
+    """
     from ..application.turn_log import has_failed_in_part, has_failed_whole
 
     if has_failed_whole(done):
         raise done.problems[0]
     if has_failed_in_part(done):
         return 5
+    if done.is_ledger_broken:
+        return 1
     return exit_code_of_counts({} if done.run is None else done.run.counts)
 
 
@@ -319,8 +377,12 @@ def _done_rows(changes: Sequence[Change]) -> list[dict[str, object]]:
 
 def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
     """Return one turn as lines: what was synced, what was done, and what was not done and why."""
+    from ..application.unattended import LEDGER_HINT
     from ..plan.render import render_shadow_actions
 
+    if done.is_ledger_broken:
+        yield f"Nothing was read or changed: the audit log does not verify. {LEDGER_HINT}"
+        return
     news = sum(one.change_count for one in done.synced)
     kinds = ", ".join(sorted({str(one.kind) for one in done.synced})) or "nothing"
     yield f"Synced {pluralize(len(done.synced), 'repo')} ({kinds}): {pluralize(news, 'change')} found."

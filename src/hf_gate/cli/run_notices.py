@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ..application.workspace import Workspace
+    from ..domain.notices import Destination, NoticeItem
     from .framework import Run
 
 _SHORTEST_WAIT_S: Final = 1.0
+_END_EVERY_S: Final = 3600.0  # a service manager may start a loop that ends again and again
 
 
 class NoticeSender:
@@ -35,6 +37,13 @@ class NoticeSender:
         if problem is not None and is_lost:
             self._alarm_directly(problem)
         self.send(has_store=not is_lost and not isinstance(problem, StoreBusy))
+
+    def load_modules(self) -> None:
+        """Load what the last notice of a loop needs: during an upgrade, the files of the package may be gone."""
+        from ..application import letters, notifications, turn_log
+        from ..notify import channels
+
+        self._modules = (letters, notifications, turn_log, channels)
 
     def send(self, *, has_store: bool = False) -> None:
         """Send what is due. Other processes can use the store meanwhile. `has_store`: a turn could use the store."""
@@ -87,8 +96,6 @@ class NoticeSender:
 
     def _alarm_directly(self, problem: Exception) -> None:
         """Send an alarm past the outbox, to each destination once a day and after as many turns as it wants."""
-        from .. import bootstrap
-        from ..application.notifications import channel_opener, name_of, send_directly
         from ..application.turn_log import TurnFailure, condition_of
 
         run, now = self.run, self.run.now().timestamp()
@@ -98,19 +105,36 @@ class NoticeSender:
                 turns, told_at = stamp.load()
                 is_told = 0 <= now - told_at < REMIND_MS / 1000
                 if one.modes[event] is not NoticeMode.OFF and turns + 1 >= one.after[event] and not is_told:
-                    done = send_directly(
-                        one,
-                        [condition_of(TurnFailure(problem)).item],
-                        channel_opener(run.location),
-                        run.now(),
-                        hub=bootstrap.endpoint_of(run.settings),
-                        workspace_name=name_of(run.location),
-                    )
-                    if done.problem:  # the next turn tries again
-                        run.out.warn(f"An alarm to {one.name} was not delivered: {done.problem}")
-                    else:
-                        told_at = now
+                    item = condition_of(TurnFailure(problem)).item
+                    told_at = now if self._send_directly(one, item) else told_at  # else the next turn tries again
                 stamp.store(turns + 1, told_at)
+
+    def tell_end_directly(self, item: NoticeItem) -> None:
+        """Send past the outbox that the loop has ended, to each destination at most once an hour."""
+        now = self.run.now().timestamp()
+        for one in self.run.location.config.notify:
+            stamp = self._stamp(f"{one.name} {item.event}")
+            is_told = 0 <= now - stamp.load().told_at < _END_EVERY_S
+            if one.modes[item.event] is not NoticeMode.OFF and not is_told and self._send_directly(one, item):
+                stamp.store(0, now)
+
+    def _send_directly(self, destination: Destination, item: NoticeItem) -> bool:
+        """Send an alarm past the outbox; return whether it was delivered."""
+        from .. import bootstrap
+        from ..application.notifications import channel_opener, name_of, send_directly
+
+        run = self.run
+        done = send_directly(
+            destination,
+            [item],
+            channel_opener(run.location),
+            run.now(),
+            hub=bootstrap.endpoint_of(run.settings),
+            workspace_name=name_of(run.location),
+        )
+        if done.problem:
+            run.out.warn(f"An alarm to {destination.name} was not delivered: {done.problem}")
+        return not done.problem
 
     def _report_recovery(self, workspace: Workspace) -> None:
         """Queue the end of alarms that were sent past the outbox, because the turn could use the store."""

@@ -54,15 +54,20 @@ def stop(run: Run) -> int:
 def start(run: Run) -> int:
     """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does.
 
+    After a turn that found the audit log broken, this accepts the breaks that were found, so see `hf-gate audit verify` first.
     Only the owner of the desk and admins of all its repos can do this. If no desk was ever opened here, your token must be able
     to decide at every repo of the workspace.
     """
+    from ..application.ledger_breaks import read_check
     from ..application.unattended import start_unattended
 
     with open_workspace(run, writes=True) as workspace:
         _check_starter(run, workspace)
+        breaks = read_check(workspace.store).broken
         is_changed = start_unattended(workspace.store, actor_of(run), to_ms(workspace.now()))
     said = "Unattended work runs again from the next turn on." if is_changed else "Unattended work was not stopped."
+    if is_changed and breaks:
+        said = f"{said} {pluralize(len(breaks), 'break')} of the audit log accepted: {breaks[0]}"
     run.out.document({"stopped": False, "changed": is_changed}, lambda: [said])
     return 0
 

@@ -129,10 +129,8 @@ def _describe_approval(event: e.AnyEvent, private: e.Private | None) -> str:
             return ""
 
 
-_FIXED_TEXTS: Final[Mapping[type, str]] = {
-    e.UnattendedStopped: "all unattended work stopped",
-    e.UnattendedStarted: "unattended work started again",
-}
+_STOP_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", because the audit log does not verify"}
+_START_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", and the audit log accepted as it is"}
 
 
 def _describe_desk_event(event: e.AnyEvent) -> str:
@@ -155,7 +153,17 @@ def _describe_desk_event(event: e.AnyEvent) -> str:
                 else "full sync not proved complete"
             )
         case _:
-            return _FIXED_TEXTS.get(type(event)) or e.kind_of(event)
+            return _describe_switch(event) or e.kind_of(event)
+
+
+def _describe_switch(event: e.AnyEvent) -> str:
+    match event:
+        case e.UnattendedStopped():
+            return f"all unattended work stopped{_STOP_CAUSES.get(event.cause, '')}"
+        case e.UnattendedStarted():
+            return f"unattended work started again{_START_CAUSES.get(event.cause, '')}"
+        case _:
+            return ""
 
 
 def _describe_table_event(event: e.AnyEvent) -> str:

@@ -355,11 +355,15 @@ class PrivatePartsDeleted(
 
 
 class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STOPPED.value):
-    """A person stopped all unattended work."""
+    """A person stopped all unattended work, or `hf-gate run` did because of `cause`: `ledger_broken`."""
+
+    cause: str | None = None
 
 
 class UnattendedStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STARTED.value):
-    """An admin let unattended work continue."""
+    """An admin let unattended work continue. `cause` is that of the stop."""
+
+    cause: str | None = None
 
 
 AnyEvent: TypeAlias = (

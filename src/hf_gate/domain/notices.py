@@ -34,6 +34,8 @@ class NoticeEvent(StrEnum):
     TOKEN = "token"  # noqa: S105 - a kind of notice
     STUCK = "stuck"
     FAILED_TURN = "failed_turn"
+    LOOP_ENDED = "loop_ended"
+    LEDGER_BROKEN = "ledger_broken"
     UNATTENDED = "unattended"  # stopped, started
 
     @property
@@ -42,7 +44,16 @@ class NoticeEvent(StrEnum):
         return self in _ALARMS
 
 
-_ALARMS: Final = frozenset({NoticeEvent.TOKEN, NoticeEvent.STUCK, NoticeEvent.FAILED_TURN, NoticeEvent.UNATTENDED})
+_ALARMS: Final = frozenset(
+    {
+        NoticeEvent.TOKEN,
+        NoticeEvent.STUCK,
+        NoticeEvent.FAILED_TURN,
+        NoticeEvent.LOOP_ENDED,
+        NoticeEvent.LEDGER_BROKEN,
+        NoticeEvent.UNATTENDED,
+    }
+)
 
 
 class NoticeMode(StrEnum):
@@ -196,9 +207,9 @@ def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> Notice
                 repo=place,
                 facts={"run": run, "state": state, **dict(sorted(counts.items()))},
             )
-        case e.UnattendedStopped():
+        case e.UnattendedStopped(cause=None):
             return NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "stopped"})
-        case e.UnattendedStarted():
+        case e.UnattendedStarted(cause=None):
             return NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "started"})
         case _:
             return None
@@ -410,7 +421,13 @@ def describe_item(item: NoticeItem) -> str:
             return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate expire ls"
         case NoticeEvent.UNATTENDED:
             return _UNATTENDED.get(str(facts.get("state")), "")
-        case NoticeEvent.TOKEN | NoticeEvent.STUCK | NoticeEvent.FAILED_TURN:
+        case (
+            NoticeEvent.TOKEN
+            | NoticeEvent.STUCK
+            | NoticeEvent.FAILED_TURN
+            | NoticeEvent.LOOP_ENDED
+            | NoticeEvent.LEDGER_BROKEN
+        ):
             return _describe_alarm(item)
 
 
@@ -466,6 +483,8 @@ _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.ENDS_SOON: "access ends soon",
     NoticeEvent.TOKEN: "the token is refused",
     NoticeEvent.STUCK: "something waits for a person",
+    NoticeEvent.LEDGER_BROKEN: "the audit log does not verify",
+    NoticeEvent.LOOP_ENDED: "hf-gate run has ended",
     NoticeEvent.FAILED_TURN: "a turn failed",
     NoticeEvent.UNATTENDED: "unattended work",
 }

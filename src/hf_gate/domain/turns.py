@@ -12,13 +12,17 @@ KEPT_TURNS: Final = 1000
 
 
 class TurnEnd(StrEnum):
-    """How a turn ended. `partial`: some repos or changes failed. `interrupted`: a person or a signal ended the process."""
+    """How a turn ended. `partial`: some repos or changes failed. `interrupted`: a person or a signal ended the process.
+
+    `loop_ended`: no turn; an error ended the loop for good.
+    """
 
     OK = "ok"
     PARTIAL = "partial"
     FAILED = "failed"
     STOPPED = "stopped"
     INTERRUPTED = "interrupted"
+    LOOP_ENDED = "loop_ended"
 
 
 class TurnRow(msgspec.Struct, frozen=True, kw_only=True):

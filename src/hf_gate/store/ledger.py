@@ -129,17 +129,19 @@ def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
     return dict(sorted((chain_names[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def iterate_chain(db: Database, chain: str, first: int) -> Iterator[LedgerLink]:
-    """Iterate over the stored entries of a chain, starting at number `first`."""
-    return (link for link, _ in iterate_chain_with_runs(db, chain, first))
+def iterate_chain(db: Database, chain: str, first: int, kind: str | None = None) -> Iterator[LedgerLink]:
+    """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
+    return (link for link, _ in iterate_chain_with_runs(db, chain, first, kind))
 
 
-def iterate_chain_with_runs(db: Database, chain: str, first: int) -> Iterator[tuple[LedgerLink, str | None]]:
-    """Iterate over entries, each with its stored run.
+def iterate_chain_with_runs(
+    db: Database, chain: str, first: int, only: str | None = None
+) -> Iterator[tuple[LedgerLink, str | None]]:
+    """Iterate over entries, or over those of the kind `only`, each with its stored run.
 
     The run column is not hashed, so the body must name the same run.
     """
-    for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first):
+    for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first, only):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
@@ -166,10 +168,13 @@ def iterate_chain_with_private_parts(
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), salt, private
 
 
-def _iterate_chain_pages(db: Database, select: str, chain: str, first: int) -> Iterator[list[Row]]:
+def _iterate_chain_pages(
+    db: Database, select: str, chain: str, first: int, kind: str | None = None
+) -> Iterator[list[Row]]:
     repo_id = next((ident for ident, name in read_chain_names(db).items() if name == chain), None)
-    sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ? ORDER BY l.seq LIMIT {PAGE}"
-    while repo_id is not None and (page := db.rows(sql, (repo_id, first))):
+    of_kind, more = ("", ()) if kind is None else (" AND l.kind = ?", (kind,))
+    sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ?{of_kind} ORDER BY l.seq LIMIT {PAGE}"
+    while repo_id is not None and (page := db.rows(sql, (repo_id, first, *more))):
         yield page
         first = page[-1][0] + 1
 

@@ -311,9 +311,9 @@ class Store(StoreConnections):
         """Return the length and last hash of every chain."""
         return ledger.read_chains(self.reads)
 
-    def links(self, chain: str, first: int = 1) -> Iterator[LedgerLink]:
-        """Iterate over the stored entries of a chain, starting at number `first`."""
-        return ledger.iterate_chain(self.reads, chain, first)
+    def links(self, chain: str, first: int = 1, kind: str | None = None) -> Iterator[LedgerLink]:
+        """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
+        return ledger.iterate_chain(self.reads, chain, first, kind)
 
     def links_with_private_parts(
         self, chain: str, first: int = 1

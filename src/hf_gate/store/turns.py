@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..domain.turns import KEPT_TURNS, TurnRow
+from ..domain.turns import KEPT_TURNS, TurnEnd, TurnRow
 from .sql import decode_row
 from .store import Store
 from .writer import Writer
@@ -36,6 +36,12 @@ def read_turns(store: Store, limit: int) -> list[TurnRow]:
     """Return the last turns, the newest first."""
     rows = store.reads.rows(f"SELECT {_COLUMNS} FROM turns ORDER BY id DESC LIMIT ?", (limit,))
     return [decode_row(row, TurnRow) for row in rows]
+
+
+def has_loop_ended_before(write: Writer, turn: int) -> bool:
+    """Return whether the entry before a turn says that a loop ended for good."""
+    found = write.db.row("SELECT ending FROM turns WHERE id < ? ORDER BY id DESC LIMIT 1", (turn,))
+    return found is not None and found[0] == TurnEnd.LOOP_ENDED
 
 
 def delete_stop(write: Writer) -> None:

@@ -48,7 +48,8 @@ def make_banner(context: RequestContext) -> Banner | None:
     what = "1 grant that is due to end stays" if ends == 1 else f"{ends:,} grants that are due to end stay"
     due = f" {what} until unattended work starts again." if ends else ""
     can_start = is_stopped and context.member.role is MemberRole.ADMIN and sees_all_repos(context)
-    hint = "" if can_start else health.hint
+    has_button_only = can_start and health.stop is not None and health.stop.cause is None
+    hint = "" if has_button_only else health.hint
     return Banner(health.state, f"{_sentence_for(context, health)}{due}", hint, can_start)
 
 

@@ -1,0 +1,180 @@
+"""Turns verify what was added to the ledger, and once a day all of it in parts; what a person accepted stops nothing again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+import pytest
+
+from hf_gate.application.ledger_breaks import LedgerCheck, read_check
+from hf_gate.application.ledger_checks import DAILY_BUDGET_S, stop_if_broken, verify_due_parts
+from hf_gate.application.ledger_files import store_checkpoint
+from hf_gate.application.unattended import StopCause, read_stop, record_stop, start_unattended, stop_unattended
+from hf_gate.domain.ledger import chain_of
+from hf_gate.domain.timestamps import DAY_MS, from_ms
+from hf_gate.store.erasure import delete_expired
+from hf_gate.store.store import Store
+
+from .store_kit import EEG, place, record, store, take
+from .test_outbox import TestClock
+
+__all__ = ["place", "store"]
+
+T0 = 1_790_000_000_000
+CHAIN = chain_of(EEG)
+
+
+def never(_: float) -> Callable[[], bool]:
+    """There is time for everything."""
+    return lambda: False
+
+
+def check(store: Store, at: int = T0) -> LedgerCheck:
+    return verify_due_parts(store, at, never)
+
+
+def tamper(store: Store, *statements: str) -> None:
+    """What somebody with a database tool can do."""
+    with store.writing() as write:
+        for name in ("ledger_no_update", "ledger_no_delete") if write.db.is_sqlite else ("ledger_no_change",):
+            write.db.run(f"DROP TRIGGER {name}{'' if write.db.is_sqlite else ' ON ledger'}")
+        for sql in statements:
+            assert write.db.run(sql)
+
+
+REWRITE = "UPDATE ledger SET actor = 'mallory' WHERE seq = {} AND repo_id > 0"
+
+
+def test_a_ledger_that_nobody_touched_stops_nothing(store: Store) -> None:
+    assert check(store).broken == []
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    for at in (T0, T0 + 1, T0 + DAY_MS, T0 + 3 * DAY_MS):
+        assert check(store, at).broken == []
+    assert stop_if_broken(store, TestClock(T0)) is None
+
+
+def test_a_turn_verifies_what_was_added_and_the_daily_check_the_rest(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    check(store)
+    take(store, EEG, [record(number) for number in range(20, 30)])
+    tamper(store, REWRITE.format(3))
+    assert check(store).broken == [], "entry 3 is not new"
+    take(store, EEG, [record(number) for number in range(30, 40)])
+    with store.writing() as write:
+        assert write.db.run(REWRITE.format(35))
+    assert check(store).broken == [f"{CHAIN}#35: content does not match its hash"]
+    later = check(store, T0 + DAY_MS)
+    assert later.broken == [f"{CHAIN}#{seq}: content does not match its hash" for seq in (35, 3)]
+
+
+@pytest.mark.parametrize(
+    ("statements", "what"),
+    [
+        (("DELETE FROM ledger WHERE repo_id > 0 AND seq = 25",), "#25: entry 25 is missing"),
+        (("UPDATE chains SET seq = 22 WHERE repo_id > 0",), "its head is entry 22, but its last entry is 29"),
+        (
+            ("DELETE FROM private WHERE id = (SELECT id FROM ledger WHERE repo_id > 0 AND seq = 24)",),
+            "#24: its private part is missing, but no entry records the deletion",
+        ),
+    ],
+)
+def test_what_is_missing_of_the_new_entries_is_found(store: Store, statements: tuple[str, ...], what: str) -> None:
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    check(store)
+    take(store, EEG, [record(number) for number in range(20, 30)])
+    tamper(store, *statements)
+    assert any(what in text for text in check(store).broken), read_check(store).broken
+
+
+def test_an_end_that_was_cut_off_with_its_head_is_found_by_the_next_turn(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    check(store)
+    tamper(
+        store,
+        "DELETE FROM private WHERE id IN (SELECT id FROM ledger WHERE repo_id > 0 AND seq > 15)",
+        "UPDATE chains SET seq = 15, head = (SELECT hash FROM ledger WHERE repo_id > 0 AND seq = 15) WHERE repo_id > 0",
+    )
+    assert f"{CHAIN}#16: cut off: 19 entries at the last check, 15 now" in check(store).broken
+
+
+def test_a_chain_that_was_rewritten_whole_differs_from_a_stored_checkpoint(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    check(store)
+    store_checkpoint(store, from_ms(T0))
+    with store.writing() as write:
+        assert write.db.run("UPDATE checkpoints SET heads = replace(heads, ':[19,\"', ':[18,\"')")
+    assert check(store, T0 + DAY_MS - 1).broken == []
+    assert check(store, T0 + DAY_MS).broken == [f"{CHAIN}#18: rewritten: its hash differs from the checkpoint"]
+
+
+def test_the_check_of_everything_goes_on_where_its_time_was_over(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 2001)])
+    check(store)
+    tamper(store, REWRITE.format(1900))
+
+    def make_deadline(seconds: float) -> Callable[[], bool]:
+        looks = count()
+        return lambda: seconds == DAILY_BUDGET_S and next(looks) >= 1
+
+    lengths = []
+    while not (broken := verify_due_parts(store, T0 + DAY_MS, make_deadline).broken):
+        lengths.append(read_check(store).daily[CHAIN][0])
+        assert len(lengths) < 10
+    assert lengths == sorted(set(lengths))
+    assert len(lengths) >= 3
+    assert broken == [f"{CHAIN}#1900: content does not match its hash"]
+
+
+def test_an_erasure_is_no_break_however_the_check_is_divided(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 1001)])
+    check(store)
+    assert delete_expired(store, "pending", 1 << 60, limit=10, at=T0, actor="lena") == 10
+
+    def make_deadline(_: float) -> Callable[[], bool]:
+        looks = count()
+        return lambda: next(looks) >= 1
+
+    for at in (T0, *(T0 + DAY_MS,) * 5):
+        assert verify_due_parts(store, at, make_deadline).broken == []
+    assert check(store, T0 + DAY_MS).broken == []
+    assert check(store, T0 + 3 * DAY_MS).broken == []
+
+
+def test_a_break_stops_unattended_work_until_a_person_accepts_it(store: Store) -> None:
+    take(store, EEG, [record(number) for number in range(1, 20)])
+    assert stop_if_broken(store, TestClock(T0)) is None
+    take(store, EEG, [record(20)])
+    tamper(store, REWRITE.format(20))
+    stop = stop_if_broken(store, TestClock(T0 + 1))
+    assert stop is not None
+    assert (stop.by, stop.cause) == ("hf-gate run", StopCause.LEDGER_BROKEN)
+    assert stop_if_broken(store, TestClock(T0 + 2)) == stop == read_stop(store)
+    assert start_unattended(store, "lena", T0 + 3)
+    for at in (T0 + 4, T0 + DAY_MS, T0 + 3 * DAY_MS):
+        assert stop_if_broken(store, TestClock(at)) is None, "a person accepted it"
+    with store.writing() as write:
+        assert write.db.run(REWRITE.format(2))
+    assert stop_if_broken(store, TestClock(T0 + 5 * DAY_MS)) is not None, "another break"
+
+
+def test_a_break_is_named_although_a_person_had_stopped_unattended_work_before(store: Store) -> None:
+    take(store, EEG, [record(1)])
+    tamper(store, REWRITE.format(1))
+    assert stop_unattended(store, "mia", T0)
+    stop = stop_if_broken(store, TestClock(T0))
+    assert stop is not None
+    assert stop.cause is StopCause.LEDGER_BROKEN
+
+
+def test_a_stop_is_in_force_although_the_broken_ledger_takes_no_entry(store: Store) -> None:
+    take(store, EEG, [record(1)])
+    assert stop_unattended(store, "mia", T0)
+    record_stop(store)
+    assert start_unattended(store, "mia", T0)
+    assert check(store).broken == []
+    tamper(store, "UPDATE chains SET seq = 1 WHERE repo_id = 0")
+    stop = stop_if_broken(store, TestClock(T0 + 1))
+    assert stop is not None
+    record_stop(store)
+    assert read_stop(store) == stop
