@@ -25,9 +25,11 @@ from hf_gate.application.ledger_verification import LedgerReport, verify_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.approvals import PolicyAuthor
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
+from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import write_policy_author
+from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.promotions import write_promotion
 
 from .desk_kit import Desk, a_desk
@@ -236,9 +238,34 @@ def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fo
     assert found.what == f"request {row.id} belongs to another Hub account than its record says"
 
 
+@pytest.mark.parametrize(
+    "harm", ['UPDATE grant_terms SET document = \'{"until":["2099-01-01"]}\'', "UPDATE grant_terms SET document = '{'"]
+)
+def test_terms_of_grants_that_were_changed_are_found_by_the_fold(desk: Desk, harm: str) -> None:
+    condition = GrantCondition(policy="mine", rule="staff", expr="tables.staff")
+    terms = GrantTerms(until=("2027-01-01", "tables.staff.expires"), keep_while=(condition,))
+    with desk.store.writing() as write:
+        write_terms(write, [terms])
+    assert verify_ledger(desk.store, with_tables=True).ok
+    tamper(desk, harm)
+    assert "the terms of grants" in verify_ledger(desk.store, with_tables=True).broken[0].what
+
+
+def test_terms_of_a_grant_that_were_deleted_are_found_by_the_fold(desk: Desk) -> None:
+    row, terms = desk.rows("accepted")[0], GrantTerms(until=("tables.staff.expires",))
+    dated = e.GrantDated(until=9_000, terms=terms.digest)
+    with desk.store.writing() as write:
+        write_terms(write, [terms])
+        write.append(desk.repo, [LedgerEntry(event=dated, at=1, actor="lena", request=row.id)])
+    assert verify_ledger(desk.store, with_tables=True).ok
+    tamper(desk, "DELETE FROM grant_terms")
+    (found,) = verify_ledger(desk.store, with_tables=True).broken
+    assert found.what == f"the terms of grants {terms.digest[:8]} are missing or were changed"
+
+
 def test_the_fold_lists_what_no_entry_proves(desk: Desk) -> None:
     words = " ".join(verify_ledger(desk.store, with_tables=True).not_proved)
-    for what in ("link of a member", "admitted", "letters", "terms of grants", "records name none"):
+    for what in ("link of a member", "admitted", "letters", "records name none"):
         assert what in words
 
 

@@ -23,7 +23,7 @@ NOT_COMPARED: Final = (
     "counts, histories and search texts",
     "the account id of a person whose stored records name none",
     "until when the link of a member is valid, and how the member was admitted",
-    "letters to applicants, and the conditions in the terms of grants",
+    "letters to applicants and their outcomes",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, saved views, and unsent decisions",
 )

@@ -31,6 +31,7 @@ from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
 from ..store.approvals import list_approvals, read_policy_authors
 from ..store.gate_texts import find_text_faults
+from ..store.grant_terms import find_terms_faults
 from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
 from ..store.promotions import read_promotions
@@ -264,6 +265,8 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     for request, account, need in sorted(set(stored) - approvals):
         what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
         yield ChainBreak(WORKSPACE_CHAIN, 0, what)
+    for terms in find_terms_faults(store):
+        yield ChainBreak(WORKSPACE_CHAIN, 0, f"the terms of grants {terms[:8]} are missing or were changed")
     for author in authors - {*read_policy_authors(store.reads, {one.digest for one in authors})}:
         what = (
             f"{author.actor} promoted or saved version {author.digest[:8]} of a policy, but is not stored as its author"

@@ -45,6 +45,21 @@ def read_terms(store: Store, digests: Collection[str]) -> dict[str, GrantTerms]:
     return {digest: _DECODER.decode(text) for digest, text in rows}
 
 
+def find_terms_faults(store: Store) -> Iterator[str]:
+    """Yield the digests of stored terms that differ from the digest by which grants name them, or that are missing."""
+    for digest, text in store.reads.rows("SELECT digest, document FROM grant_terms ORDER BY digest"):
+        try:
+            is_same = _DECODER.decode(text).digest == digest
+        except msgspec.DecodeError:
+            is_same = False
+        if not is_same:
+            yield digest
+    sql = (
+        "SELECT DISTINCT terms FROM requests WHERE terms IS NOT NULL AND terms NOT IN (SELECT digest FROM grant_terms)"
+    )
+    yield from (digest for (digest,) in store.reads.rows(sql))
+
+
 def read_shapes(store: Store) -> list[GrantTerms]:
     """Return the shapes of all stored terms: they have all conditions and names of facts. There are few."""
     rows = store.reads.rows("SELECT document FROM grant_terms WHERE is_shape ORDER BY digest")
