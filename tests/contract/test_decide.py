@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.application import runs
 from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import DUPLICATE, Choice, DecisionResult, DecisionTarget
+from hf_gate.application.decisions import Choice, DecisionResult, DecisionTarget
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.run_executor import LATE_CALL_WAIT
 from hf_gate.domain import events as e
@@ -30,6 +30,7 @@ from hf_gate.errors import (
     Stale,
     StoreUnavailable,
 )
+from hf_gate.protocol.flows.single_decision import DUPLICATE
 from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store
 from tests.torture.failing import Failing, Killed, disk_full
@@ -250,6 +251,18 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     assert decided.outcomes[1].why == DUPLICATE
     assert len(scene.moves()) == 2
     scene.check_over()
+
+
+def test_a_request_that_is_named_twice_is_refused_twice(scene: Scene) -> None:
+    scene.ask(["ada", "bob"])
+    ident = listed(scene, "ada").request_id
+    scene.near.faults(["fail_before:status=400:on=handle:p=1", "fail_before:status=400:on=batch:p=1"])
+    scene.count += 1
+    direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
+    asks = [DecisionTarget(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident))]
+    decided = direct.decide(asks, ACCEPT, run_id="r_1")
+    assert [one.kind for one in decided.outcomes] == [OutcomeKind.REFUSED, OutcomeKind.REFUSED]
+    assert decided.outcomes[1].why == decided.outcomes[0].why
 
 
 def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_found(scene: Scene) -> None:

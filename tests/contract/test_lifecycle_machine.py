@@ -267,31 +267,38 @@ class LifecycleMachine(RuleBasedStateMachine):
         """Return the expected outcomes of many decisions, and whether the run stops."""
         told: Counter[tuple[str | None, OutcomeKind]] = Counter()
         first: dict[str, Choice] = {}
+        kinds: dict[str, OutcomeKind] = {}  # of the first decision about each person
         left: list[Choice] = []
+        repeated: list[Choice] = []
         for choice in choices:
-            kind = self.early(choice, first.get(choice.who))
+            before = first.get(choice.who)
             first.setdefault(choice.who, choice)
-            if kind is None:
+            if before is not None and (before.verb, before.reason) == (choice.verb, choice.reason):
+                repeated.append(choice)
+            elif before is not None:
+                told[choice.who, OutcomeKind.REFUSED] += 1
+            elif (kind := self.early(choice)) is None:
                 left.append(choice)
             else:
-                told[choice.who, kind] += 1
+                kinds[choice.who] = kind
         for choice in left:
             now = self.known[choice.who].status
             if self.mode is False:
-                told[choice.who, OutcomeKind.OPEN] += 1
+                kinds[choice.who] = OutcomeKind.OPEN
             elif now is None:
-                told[choice.who, OutcomeKind.REFUSED] += 1
+                kinds[choice.who] = OutcomeKind.REFUSED
             else:
-                told[choice.who, OutcomeKind.DONE] += 1
+                kinds[choice.who] = OutcomeKind.DONE
                 if now is not STATUS_AFTER_VERB[choice.verb]:
                     self.step(choice.who, choice.verb, "batch")
+        told.update(kinds.items())
+        for choice in repeated:
+            kind = kinds[choice.who]
+            told[choice.who, OutcomeKind.ALREADY if kind is OutcomeKind.DONE else kind] += 1
         return told, bool(left) and self.mode is False
 
-    def early(self, choice: Choice, before: Choice | None) -> OutcomeKind | None:
-        """Return the outcome of one of many decisions before sending; None if it is sent."""
-        if before is not None:
-            is_same = (before.verb, before.reason) == (choice.verb, choice.reason)
-            return OutcomeKind.ALREADY if is_same else OutcomeKind.REFUSED
+    def early(self, choice: Choice) -> OutcomeKind | None:
+        """Return the outcome of the first of many decisions about a person before sending; None if it is sent."""
         early = self.by_request(choice)
         if early is None or isinstance(early, OutcomeKind):
             return early

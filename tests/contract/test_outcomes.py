@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
 from hf_gate.domain.outcomes import OutcomeKind, exit_code_of
-from hf_gate.errors import HfGateError, HubUnavailable, NotGated, WrongRepoType
+from hf_gate.errors import HfGateError, HubUnavailable, InvalidTarget, NotGated, WrongRepoType
 
 from .conftest import World
 
@@ -157,6 +159,92 @@ def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(
     assert sorted((o.user, o.kind.value) for o in outcomes) == [("ADA", "refused"), ("ada", "done"), ("bob", "done")]
     assert exit_code_of(outcomes) == 5
     assert world.status("ada") == "accepted"
+
+
+def _outcomes_of_both_clients(world: World, decisions: list[Decision]) -> list[list[Any]]:
+    async def run() -> list[Any]:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            return [outcome async for outcome in hub.decide_many(world.repo, decisions)]
+
+    return [list(world.owner.decide_many(world.repo, decisions)), asyncio.run(run())]
+
+
+@pytest.mark.parametrize("n", [1, 150])
+def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: World, n: int) -> None:
+    """Also if the repetition comes after the first outcome is known (more than a batch later)."""
+    fill = [f"p{i:03}" for i in range(n)]
+    world.local.add_people([{"username": name} for name in fill])
+    world.ask(*fill)
+    decisions = [*map(Decision.accept, ["no-such-person", *fill, "NO-SUCH-PERSON"])]
+    for outcomes in _outcomes_of_both_clients(world, decisions):
+        refused = [one for one in outcomes if one.kind is OutcomeKind.REFUSED]
+        assert sorted(one.user for one in refused) == ["NO-SUCH-PERSON", "no-such-person"]
+        assert {one.why for one in refused} == {refused[0].why}
+        assert isinstance(refused[1].error, PersonNotFound)
+        assert len(outcomes) == n + 2
+
+
+def test_a_repeated_decision_of_a_run_that_stops_is_open_like_the_first(world: World) -> None:
+    with Hub(world.local.tokens["reader"], world.local.url) as hub:
+        outcomes: list[Any] = []
+        with pytest.raises(NotAllowed):
+            outcomes.extend(hub.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("ADA")]))
+    assert [(one.user, one.kind) for one in outcomes] == [("ada", OutcomeKind.OPEN), ("ADA", OutcomeKind.OPEN)]
+
+
+def test_a_repeated_decision_that_was_done_is_already_so(world: World) -> None:
+    world.ask("ada")
+    outcomes = list(world.owner.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("ADA")]))
+    assert [(one.user, one.kind) for one in outcomes] == [("ada", OutcomeKind.DONE), ("ADA", OutcomeKind.ALREADY)]
+    assert len(world.moves()) == 1
+
+
+@pytest.mark.parametrize("make", [list, tuple, set, dict.fromkeys])
+def test_a_wrong_item_in_a_list_of_decisions_raises_at_the_call(world: World, make: Any) -> None:
+    world.ask("ada")
+    with pytest.raises(InvalidTarget, match="Decision objects, not str") as raised:
+        world.owner.decide_many(world.repo, make([Decision.accept("ada"), "bob"]))
+    assert "Decision.accept" in raised.value.hint
+    hub = AsyncHub(world.local.tokens["owner"], world.local.url)
+    with pytest.raises(InvalidTarget):
+        hub.decide_many(world.repo, make([Decision.accept("ada"), "bob"]))
+    asyncio.run(hub.close())
+    assert world.moves() == []
+
+
+def test_a_wrong_item_in_a_lazy_iterable_raises_before_a_decision_taken_with_it_is_sent(world: World) -> None:
+    world.ask("ada")
+    outcomes: list[Any] = []
+    with pytest.raises(InvalidTarget):
+        outcomes.extend(world.owner.decide_many(world.repo, iter([Decision.accept("ada"), "bob"])))  # type: ignore[arg-type]
+    assert [(one.user, one.kind) for one in outcomes] == [("ada", OutcomeKind.OPEN)]
+    assert world.moves() == []
+
+
+def test_decisions_that_nobody_iterates_warn_that_nothing_was_sent(world: World) -> None:
+    world.ask("ada")
+
+    def forget_blocking() -> None:
+        world.owner.decide_many(world.repo, [Decision.accept("ada")])
+        gc.collect()
+
+    with pytest.warns(ResourceWarning, match="decide_many .* was not iterated, so nothing was sent"):
+        forget_blocking()
+
+    async def forget() -> None:
+        async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
+            hub.decide_many(world.repo, [Decision.accept("ada")])
+            gc.collect()
+
+    with pytest.warns(ResourceWarning, match="nothing was sent"):
+        asyncio.run(forget())
+    assert world.moves() == []
+
+
+def test_decisions_that_are_closed_on_purpose_do_not_warn(world: World) -> None:
+    with closing(cast("Any", world.owner.decide_many(world.repo, [Decision.accept("ada")]))):
+        pass
+    gc.collect()
 
 
 @pytest.mark.parametrize("token", ["reader", "stranger", "owner_read"])

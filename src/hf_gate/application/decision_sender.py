@@ -29,16 +29,17 @@ from ..domain.runs import ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError, HubError, PersonNotFound
 from ..protocol.flows.single_decision import (
+    DUPLICATE,
     build_error_outcome,
     build_outcome,
     make_account_error,
     make_request_error,
+    repeat_outcome,
 )
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalGate
 from .decisions import (
-    DUPLICATE,
     ERASED_HAS_NO_END,
     UNSENT_KINDS,
     Choice,
@@ -427,7 +428,15 @@ class DecisionSender(Struct):
         """Return the outcome of each decision from its stored change, with the Hub client's own words if available."""
         states = {row.n: row for row in self.store.changes(run.id)}
         outcomes_by_key = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
-        return [final_outcome(decision, states.get(decision.n), outcomes_by_key, stop) for decision in decisions]
+        results: list[Outcome] = []
+        first_results: dict[int, Outcome] = {}  # by the number of the request
+        for decision in decisions:
+            result = final_outcome(decision, states.get(decision.n), outcomes_by_key, stop)
+            if decision.row is not None:
+                first = first_results.setdefault(decision.row.id, result)
+                result = repeat_outcome(first, decision.target) if decision.is_duplicate else result
+            results.append(result)
+        return results
 
     def _at(self) -> int:
         return to_ms(self.clock.now())

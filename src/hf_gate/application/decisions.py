@@ -24,7 +24,6 @@ from ..protocol.flows.single_decision import check_unchanged, get_person
 from .runs import make_direct_change
 from .settling import match_keys
 
-DUPLICATE: Final = "already decided in this run"
 ERASED_HAS_NO_END: Final = (
     "its personal data was erased, so its access cannot end automatically; "
     "send the request back, so that the person can ask again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, Self
@@ -29,6 +29,7 @@ from .client_base import (
     show_result,
 )
 from .credentials import check_online
+from .decision_runs import AsyncDecisionRun
 from .transport import HubConnection
 
 
@@ -99,7 +100,7 @@ class AsyncHub(HubBase[AsyncListing]):
     ) -> AsyncIterator[Outcome]:
         """Send any number of decisions in batches of 100, as `Hub.decide_many` does; they can come from an async iterator."""
         target, flow = self._start(repo, repo_type, bulk.decide_many)
-        return self._run_changing(target, flow, decisions)
+        return AsyncDecisionRun(target, decisions, self._run_changing(target, flow, decisions))
 
     async def _perform(self, operation: Operation[T]) -> T:
         if operation.changed is None:
@@ -108,7 +109,7 @@ class AsyncHub(HubBase[AsyncListing]):
         done: T = last_outcome(outcomes)
         return done
 
-    def _run_changing(self, repo: Repo, flow: Flow[Any], source: Items) -> AsyncIterator[Any]:
+    def _run_changing(self, repo: Repo, flow: Flow[Any], source: Items) -> AsyncGenerator[Any, None]:
         async def read_open_listings() -> None:
             for listing in [one for one in self._listings if one.is_open and one.repo == repo]:
                 await listing.read_ahead()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self
@@ -36,6 +36,7 @@ from .client_base import (
     to_target,
 )
 from .credentials import check_online
+from .decision_runs import DecisionRun
 from .driver import Driver
 from .listing import Listing
 from .transport import BlockingTransport, HubConnection
@@ -234,14 +235,15 @@ class Hub(HubBase[Listing]):
     def decide_many(
         self, repo: str | Repo, decisions: Iterable[Decision], *, repo_type: str | None = None
     ) -> Iterator[Outcome]:
-        """Send any number of decisions in batches of 100; yield the outcomes as they become known, in any order.
+        """Send any number of decisions in batches of 100; return an iterator over the outcomes, in any order.
 
-        Raises only errors that stop the whole run (no permission, not gated, Hub unavailable). Decisions that were taken
-        but not sent are first reported as `open`. Requests that were read before this call are read again, and those
-        that have changed are not decided.
+        Nothing is sent before you iterate. Raises only errors that stop the whole run (no permission, not gated, Hub
+        unavailable, an item that is no decision). Decisions that were taken but not sent are first reported as `open`.
+        Requests that were read before this call are read again, and those that have changed are not decided. A repeated
+        decision has the outcome of the first one, but `already` instead of `done`.
         """
         target, flow = self._start(repo, repo_type, bulk.decide_many)
-        return self._run_changing(target, flow, decisions)
+        return DecisionRun(target, decisions, self._run_changing(target, flow, decisions))
 
     def _perform(self, operation: Operation[T]) -> T:
         if operation.changed is None:
@@ -249,7 +251,7 @@ class Hub(HubBase[Listing]):
         done: T = last_outcome(list(self._run_changing(operation.changed, emit_result(operation.flow), ())))
         return done
 
-    def _run_changing(self, repo: Repo, flow: Flow[Any], source: Iterable[Any]) -> Iterator[Any]:
+    def _run_changing(self, repo: Repo, flow: Flow[Any], source: Iterable[Any]) -> Generator[Any, None, Any]:
         return self._driver.run(flow, source, before_change=lambda: self._read_open_listings(repo))
 
     def _read_open_listings(self, repo: Repo) -> None:

@@ -33,22 +33,29 @@ from .single_decision import (
     choose_identifier,
     make_account_error,
     make_request_error,
+    repeat_outcome,
     send_and_settle,
 )
 
 MAX_AGE_S = 10.0  # a request read longer ago is read again before its decision is sent
 
 _Group = tuple[Status, str | None]
+_PersonKey = tuple[str | None, str | None, str | None]
 
 
 class _BulkRun(Struct):
-    """The state of one run: the recorded and the waiting decisions, and whether the Hub has the batch endpoint."""
+    """The state of one run: the recorded and the waiting decisions, and whether the Hub has the batch endpoint.
+
+    `outcomes` and `repeats` are by person: the first outcome, and further targets that wait for it.
+    """
 
     repo: Repo
     context: FlowContext
     decided: dict[tuple[str, str], Decision] = field(default_factory=dict)
     groups: dict[_Group, list[Decision]] = field(default_factory=dict)
     has_batch: bool = True
+    outcomes: dict[_PersonKey, Outcome] = field(default_factory=dict)
+    repeats: dict[_PersonKey, list[Target]] = field(default_factory=dict)
 
     def enqueue(self, decision: Decision) -> None:
         """Add a decision to the group of its status and reason."""
@@ -65,6 +72,26 @@ class _BulkRun(Struct):
             self.decided.setdefault(key, earlier or decision)  # a conflicting decision has no effect
         return earlier
 
+    def report(self, target: Target, outcome: Outcome) -> Flow[None]:
+        """Emit the first outcome for a person, then the outcomes of repeated decisions that waited for it."""
+        key = _key_of(target)
+        self.outcomes[key] = outcome
+        yield EmitValue(outcome)
+        for repeated in self.repeats.pop(key, ()):
+            yield EmitValue(repeat_outcome(outcome, repeated))
+
+    def report_repeat(self, first: Target, target: Target) -> Flow[None]:
+        """Emit the outcome of a repeated decision, now or when the outcome of the first one is known."""
+        outcome = self.outcomes.get(_key_of(first))
+        if outcome is None:
+            self.repeats.setdefault(_key_of(first), []).append(target)
+        else:
+            yield EmitValue(repeat_outcome(outcome, target))
+
+
+def _key_of(target: Target) -> _PersonKey:
+    return target.request_id, target.user_id, target.username
+
 
 def _may_be_same_person(one: Target, other: Target) -> bool:
     """Return whether targets that share a name or an id may be one person; two accounts can have had the same name."""
@@ -78,19 +105,33 @@ def decide_many(repo: Repo, context: FlowContext) -> Flow[None]:
     run = _BulkRun(repo, context)
     try:
         while items := (yield TakeItems(endpoints.MAX_PAGE_SIZE)):
-            decisions = yield from _skip_settled(run, [_validate_decision(item, repo) for item in items])
+            decisions = yield from _skip_settled(run, _take_valid(run, items))
             yield from _recheck_requests(run, decisions, run.context.started_at)
             for key in list(run.groups):
                 yield from _send_batches(run, key, least=endpoints.MAX_BATCH_SIZE)
         for key in list(run.groups):
             yield from _send_batches(run, key, least=1)
-    except HubError as stop:
+    except (HubError, InvalidTarget) as stop:
         for left in [d for group in run.groups.values() for d in group]:
-            yield EmitValue(build_outcome(OutcomeKind.OPEN, repo, left.target, f"not sent: {stop}", stop))
+            yield from run.report(
+                left.target, build_outcome(OutcomeKind.OPEN, repo, left.target, f"not sent: {stop}", stop)
+            )
         raise
 
 
-def _validate_decision(item: object, repo: Repo) -> Decision:
+def _take_valid(run: _BulkRun, items: Sequence[object]) -> list[Decision]:
+    """Return the items as decisions. If one is invalid, the others are not sent, and are reported as open."""
+    try:
+        return [validate_decision(item, run.repo) for item in items]
+    except InvalidTarget:
+        for item in items:
+            if isinstance(item, Decision):
+                run.enqueue(item)
+        raise
+
+
+def validate_decision(item: object, repo: Repo) -> Decision:
+    """Return the item; raise InvalidTarget unless it is a decision about a request of this repo."""
     if not isinstance(item, Decision):
         raise InvalidTarget(
             f"decide_many takes Decision objects, not {type(item).__name__}.", hint="Decision.accept(request)"
@@ -110,9 +151,11 @@ def _skip_settled(run: _BulkRun, decisions: Sequence[Decision]) -> Flow[list[Dec
             error = BadRequest(f"{target.label}: this run already decided {before.to} for this person.")
             yield EmitValue(build_error_outcome(run.repo, target, error))
         elif before is not None:
-            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, "already decided in this run"))
+            yield from run.report_repeat(before.target, target)
         elif target.request is not None and target.request.status == decision.to:
-            yield EmitValue(build_outcome(OutcomeKind.ALREADY, run.repo, target, f"already {decision.to}"))
+            yield from run.report(
+                target, build_outcome(OutcomeKind.ALREADY, run.repo, target, f"already {decision.to}")
+            )
         else:
             left.append(decision)
     return left
@@ -139,7 +182,7 @@ def _recheck_requests(run: _BulkRun, decisions: Sequence[Decision], since: float
         current = found.requests.get(index)
         moved = check_unchanged(run.repo, decision.target, current, complete=found.complete)
         if moved is not None:
-            yield EmitValue(moved)
+            yield from run.report(decision.target, moved)
         else:  # from here on, the decision refers to the request as just read
             run.enqueue(dataclasses.replace(decision, target=replace(decision.target, request=current)))
 
@@ -184,7 +227,7 @@ def _send_slice(run: _BulkRun, key: _Group, batch: list[Decision]) -> Flow[None]
 def _emit_outcome(run: _BulkRun, key: _Group, decision: Decision, result: Outcome) -> Flow[None]:
     """Emit an outcome and remove its decision from the group, so that each decision gets exactly one outcome."""
     run.groups[key].remove(decision)
-    yield EmitValue(result)
+    yield from run.report(decision.target, result)
 
 
 def _emit_unknown(run: _BulkRun, key: _Group, decisions: Sequence[Decision]) -> Flow[None]:

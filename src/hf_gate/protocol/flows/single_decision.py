@@ -26,6 +26,7 @@ from .calls import Flow, FlowContext, send_call
 from .lookup import Found, account_exists, find_requests, order_statuses
 
 SETTLE_ROUNDS = 6
+DUPLICATE = "already decided in this run"
 
 
 def get_person(target: Target) -> Person:
@@ -50,6 +51,13 @@ def build_error_outcome(repo: Repo, target: Target, error: HfGateError) -> Outco
     """Build the outcome for an error; the error rules choose its kind."""
     kind = classify_error(error, is_listed=target.request is not None).kind
     return build_outcome(kind, repo, target, error.message, error)
+
+
+def repeat_outcome(first: Outcome, target: Target) -> Outcome:
+    """Return the outcome of a decision that repeats an earlier one: the same, but a change is done only once."""
+    if first.kind is OutcomeKind.DONE:
+        return build_outcome(OutcomeKind.ALREADY, first.repo, target, DUPLICATE)
+    return build_outcome(first.kind, first.repo, target, first.why, first.error)
 
 
 def choose_identifier(target: Target, *, for_handle: bool) -> Mapping[str, str]:
