@@ -20,10 +20,11 @@ from urllib.parse import urlsplit
 from .application.workspace import CONFIG_FILE, WorkspaceLocation
 from .config import Flags, Settings, read_settings
 from .domain.accounts import Account, TokenRights
+from .domain.network_hosts import PUBLIC_HUB
 from .domain.roles import Role, role_of
 from .errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .hub.clock import HubClock
-from .hub.credentials import PUBLIC_HUB, resolve_endpoint, resolve_token
+from .hub.credentials import resolve_endpoint, resolve_token
 from .hub.local_hub_headers import PROBE_S, get_world_id
 from .locks import ProcessLock, is_held
 from .policy.countries import country_code
@@ -183,6 +184,7 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     if folder is None:
         return WorkspaceLocation(None, WorkspaceConfig())
     from .policy.config_parser import parse_config
+    from .policy.policy_parser import find_foreign_urls
 
     file = folder / CONFIG_FILE
     try:
@@ -192,8 +194,9 @@ def read_location(settings: Settings) -> WorkspaceLocation:
     except OSError as problem:
         raise UsageError(f"{file} cannot be read: {problem.strerror}.") from None
     parsed = parse_config(text, CONFIG_FILE, list_zones=TimeZones)
-    if parsed.config is None:
-        fault = next(each for each in parsed.problems if each.is_error)
+    foreign = find_foreign_urls(parsed.repo_urls, CONFIG_FILE, endpoint_of(settings))
+    if parsed.config is None or foreign:
+        fault = next(each for each in (*parsed.problems, *foreign) if each.is_error)
         at = f"{file}:{fault.position.line}:{fault.position.column}"
         raise UsageError(f"{at}: {fault.message}", hint=fault.hint or None)
     return WorkspaceLocation(folder, parsed.config)

@@ -21,6 +21,7 @@ from hf_gate.errors import (
     ForeignOrigin,
     HfGateError,
     InsecureEndpoint,
+    InvalidRepo,
     InvalidTarget,
     Offline,
     OutcomeUnknown,
@@ -159,6 +160,18 @@ def test_the_person_must_be_named_exactly_once(world: World, call: object) -> No
     with pytest.raises(InvalidTarget):
         call(world.owner, world.repo)  # type: ignore[operator]
     assert world.calls("POST handle", "POST batch") == 0
+
+
+@pytest.mark.parametrize("host", ["https://huggingface.co", "http://127.0.0.1:9", "https://hub.example"])
+def test_a_url_of_another_host_is_no_repo_of_this_hub(world: World, host: str) -> None:
+    world.ask("ada")
+    with pytest.raises(InvalidRepo, match="another host"):
+        world.owner.accept(f"{host}/{world.repo}", "ada")
+    with pytest.raises(InvalidRepo, match="another host"):
+        world.owner.list_pending(f"{host}/{world.repo}")
+    assert world.status("ada") == "pending"
+    world.owner.accept(f"{world.local.url}/{world.repo}", "ada")
+    assert world.status("ada") == "accepted"
 
 
 @pytest.mark.parametrize("reason", ["x" * 201, "😀" * 101, "\ud800"])

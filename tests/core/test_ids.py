@@ -15,7 +15,7 @@ segments = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.]{0,20}[A-Za-z0-9]", fullmatch
 )
 
 
-@pytest.mark.parametrize("text", ["acme/med-7b", "model:acme/med-7b", "models/acme/med-7b", "hf://acme/med-7b", "https://huggingface.co/acme/med-7b", "https://hub.test/acme/med-7b/tree/main?x=1", " acme/med-7b "])  # fmt: skip
+@pytest.mark.parametrize("text", ["acme/med-7b", "model:acme/med-7b", "models/acme/med-7b", "hf://acme/med-7b", "https://huggingface.co/acme/med-7b", "https://hf.co/acme/med-7b/tree/main?x=1", "http://www.huggingface.co:80/acme/med-7b", " acme/med-7b "])  # fmt: skip
 def test_a_model_in_each_of_its_spellings(text: str) -> None:
     assert parse_repo(text) == MODEL
 
@@ -38,6 +38,45 @@ def test_what_a_repo_prints_is_read_back(ns: str, name: str, kind: RepoType) -> 
 def test_what_is_no_repo_is_refused(text: str) -> None:
     with pytest.raises(InvalidRepo):
         parse_repo(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://hub.test/acme/med-7b", "https://huggingface.co"),
+        ("https://huggingface.co.evil.test/acme/med-7b", "https://huggingface.co"),
+        ("https://huggingface.co@evil.test/acme/med-7b", "https://huggingface.co"),
+        ("https://huggingface.co:8443/acme/med-7b", "https://huggingface.co"),
+        ("https://huggingface.co/acme/med-7b", "https://hub.test"),
+        ("https://hf.co/acme/med-7b", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:8081/acme/med-7b", "http://127.0.0.1:8080"),
+        ("http://[x/acme/med-7b", "http://127.0.0.1:8080"),
+        ("http://127.0.0.1:99999999/acme/med-7b", "http://127.0.0.1:8080"),
+    ],
+)
+def test_a_url_of_another_host_is_refused(url: str, endpoint: str) -> None:
+    with pytest.raises(InvalidRepo) as refused:
+        parse_repo(url, endpoint=endpoint)
+    assert "\n" not in f"{refused.value} {refused.value.hint}"
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("http://127.0.0.1:8080/acme/med-7b", "http://127.0.0.1:8080"),
+        ("https://HUB.test:443/acme/med-7b", "https://hub.test"),
+        ("hf://acme/med-7b", "https://hub.test"),
+        ("acme/med-7b", "https://hub.test"),
+    ],
+)
+def test_a_url_of_the_endpoint_is_its_repo(url: str, endpoint: str) -> None:
+    assert parse_repo(url, endpoint=endpoint) == MODEL
+
+
+@pytest.mark.parametrize("text", [None, 7, b"a/b"])
+def test_a_repo_of_another_type_than_text_is_refused(text: object) -> None:
+    with pytest.raises(InvalidRepo):
+        parse_repo(text)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", ["spaces/a/b", "space:a/b", "https://huggingface.co/spaces/a/b"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hf_gate import Hub
@@ -56,3 +58,54 @@ def test_one_repo_that_refuses_does_not_stop_the_others(fresh: LocalHub, verb: s
     assert {row["repo_type"] for row in ended.json["outcomes"] if row["outcome"] == "done"} == {"dataset"}
     assert ended.json["open"] + ended.json["refused"] == 3
     assert status_of(fresh, "ada-l") == "accepted"
+
+
+FOREIGN = f"https://huggingface.co/{MODEL}"
+COMMANDS = (
+    ("accept", FOREIGN, "ada-l"),
+    ("accept", f"ada-l@{FOREIGN}"),
+    ("reset", "--repo", FOREIGN, "ada-l"),
+    ("grant", FOREIGN, "ada-l", "--yes"),
+    ("ls", FOREIGN),
+    ("sync", FOREIGN),
+    ("repos", "form", FOREIGN),
+    ("withdraw", FOREIGN),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_a_url_of_another_hub_is_refused_in_one_line(fresh: LocalHub, words: tuple[str, ...]) -> None:
+    before = fresh.stats()["calls"]
+    ended = Console(fresh).run(*words)
+    assert ended.code == 2, ended.error
+    (line,) = [line for line in ended.error.splitlines() if "another host" in line]
+    assert FOREIGN in line
+    assert {name: n for name, n in fresh.stats()["calls"].items() if n != before.get(name)}.keys() <= {"GET whoami"}
+
+
+def test_a_url_of_another_hub_in_a_file_of_targets_names_its_line(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("accept", "-", stdin=f"ada-l@{MODEL}\nbob99@{FOREIGN}\n")
+    assert (ended.code, "line 2" in ended.error, "another host" in ended.error) == (2, True, True)
+
+
+def test_a_url_of_this_hub_names_its_repo(fresh: LocalHub) -> None:
+    ended = Console(fresh).run("ls", f"{fresh.url}/{MODEL}", "--json")
+    assert ended.code == 0, ended.error
+
+
+@pytest.mark.parametrize("file", ["hf-gate.yaml", "policies/main.yaml"])
+def test_a_workspace_that_names_a_repo_of_another_hub_is_refused(fresh: LocalHub, tmp_path: Path, file: str) -> None:
+    folder = tmp_path / "desk"
+    console = Console(fresh)
+    assert console.run("init", MODEL, "--workspace", str(folder)).code == 0
+    path = next(iter(folder.glob("policies/*.yaml"))) if file != "hf-gate.yaml" else folder / file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace(MODEL, f'"{FOREIGN}"', 1), encoding="utf-8")
+    ended = console.run("plan", "--workspace", str(folder))
+    assert ended.code == 2, ended.error
+    assert "another host" in ended.error
+    if file != "hf-gate.yaml":
+        checked = console.run("policy", "check", "--workspace", str(folder))
+        assert (checked.code, "another host" in checked.out + checked.err) == (2, True)
+    path.write_text(text.replace(MODEL, f'"{fresh.url}/{MODEL}"', 1), encoding="utf-8")
+    assert console.run("plan", "--workspace", str(folder)).code == 0

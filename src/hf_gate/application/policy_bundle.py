@@ -21,7 +21,7 @@ from ..policy.evaluator import CompiledPolicy
 from ..policy.form_facts import QualityCache
 from ..policy.model import Policy, PolicyProblem
 from ..policy.policy_checker import check_policy, check_unique_names
-from ..policy.policy_parser import ParsedPolicy
+from ..policy.policy_parser import ParsedPolicy, find_foreign_urls
 from ..policy.tables import Table
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import (
@@ -98,6 +98,9 @@ def load_policies(workspace: Workspace) -> PolicyBundle:
     folder = read_folder(location.folder)
     cards = tuple((str(row.repo), row.form_card) for row in store.repos() if row.form_card)
     files = tuple((name, _Identity(parsed)) for name, parsed in folder.files.items())
+    for name, parsed in folder.files.items():
+        if foreign := find_foreign_urls(parsed.repo_urls, name, store.endpoint):
+            raise UsageError(format_problem(foreign[0]))
     policies = _check_policies(_Identity(folder.config), files, cards)
     tables = load_tables(folder, policies, store, workspace.now())
     digest = policies_digest(policies, has_reminders=folder.config.letters.has_reminders)

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.lifecycle import STATUSES, Status
+from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.requests import AccessRequest, Target, target_of
 from ..errors import HfGateError, InvalidTarget
 
@@ -52,7 +53,9 @@ def find_attempts(store: Store, target: RequestTarget) -> Sequence[RequestRow]:
     return ()
 
 
-def parse_target_lines(text: str, default_repo: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
+def parse_target_lines(
+    text: str, default_repo: Repo | None, repo_type: str | None, endpoint: str = PUBLIC_HUB
+) -> Iterator[RequestTarget]:
     """Yield the target of each line, or of each object in a JSON array. An error names its line."""
     if text.lstrip().startswith("["):
         yield from _parse_array(text, default_repo)
@@ -61,7 +64,7 @@ def parse_target_lines(text: str, default_repo: Repo | None, repo_type: str | No
         word = line.strip()
         if word and not word.startswith("#"):
             try:
-                yield parse_target(word, default_repo, repo_type)
+                yield parse_target(word, default_repo, repo_type, endpoint)
             except HfGateError as problem:
                 rest = "" if "nothing was sent" in str(problem) else " Nothing was sent."
                 raise InvalidTarget(f"line {number}: {problem}{rest}", hint=problem.hint or None) from None
@@ -80,8 +83,13 @@ def _parse_array(text: str, default_repo: Repo | None) -> Iterator[RequestTarget
         yield _parse_row(row, default_repo)
 
 
-def parse_target(word: str, default_repo: Repo | None, repo_type: str | None) -> RequestTarget:
-    """Parse USER@REPO, `REPO USER` or a line of `ls`. With a `default_repo`, also parse a username or a request id."""
+def parse_target(
+    word: str, default_repo: Repo | None, repo_type: str | None, endpoint: str = PUBLIC_HUB
+) -> RequestTarget:
+    """Parse USER@REPO, `REPO USER` or a line of `ls`. With a `default_repo`, also parse a username or a request id.
+
+    A URL of a repo must be one of the Hub at `endpoint`.
+    """
     if word.startswith("{"):
         try:
             row = json.loads(word)
@@ -94,13 +102,13 @@ def parse_target(word: str, default_repo: Repo | None, repo_type: str | None) ->
         if "/" not in match[2]:
             what, hint = "names no repo: an e-mail address is not a target", f"Write USER@acme/eeg. {_USERNAME}"
             raise InvalidTarget(f"{word!r} {what}.", hint=hint)
-        repo = parse_repo(match[2], repo_type)
+        repo = parse_repo(match[2], repo_type, endpoint=endpoint)
         if default_repo is not None and repo != default_repo:
             raise InvalidTarget(f"{word} is not in {default_repo}.", hint="Give one repo: with --repo or with @REPO.")
         return RequestTarget(repo, _parse_person(match[1]))
     pair = word.split()
     if default_repo is None and len(pair) == 2:
-        return RequestTarget(parse_repo(pair[0], repo_type), _parse_person(pair[1]))
+        return RequestTarget(parse_repo(pair[0], repo_type, endpoint=endpoint), _parse_person(pair[1]))
     if default_repo is None:
         raise InvalidTarget(f"{word!r} names no repo.", hint=SPELLINGS)
     return RequestTarget(default_repo, _parse_person(word))

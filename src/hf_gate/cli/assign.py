@@ -50,7 +50,7 @@ def assign(
     """
     from ..application.assignments import assign_requests, find_assignee, read_assignees
 
-    found = read_targets(targets, file, repo, repo_type)
+    found = read_targets(run, targets, file, repo, repo_type)
     with open_workspace(run, writes=True, lends=True) as workspace:
         me = member_at_terminal(run)
         member = find_assignee(workspace, to, me)

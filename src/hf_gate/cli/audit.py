@@ -102,7 +102,7 @@ def audit_ls(
             and (by is None or link.actor.lower() == by or link.actor.lower().startswith(f"{by}@"))
         )
 
-    wanted = None if target is None else parse_person_or_repo(target, repo_type)
+    wanted = None if target is None else parse_person_or_repo(run, target, repo_type)
     links = _find_links(workspace, wanted, request, is_wanted)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:

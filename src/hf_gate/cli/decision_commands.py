@@ -160,7 +160,7 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
     note = None if given["note"] is None else parse_note(str(given["note"]))
     words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
     repo, repo_type = given["repo"], given["repo_type"]
-    targets = read_targets(expand_globs(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
+    targets = read_targets(run, expand_globs(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
     return DecisionCommand(
         verb,
         targets,

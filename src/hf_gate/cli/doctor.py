@@ -235,7 +235,7 @@ def _check_rights(run: Run, repo: Repo) -> Finding:
 
 
 def _check_repo(run: Run, text: str, repo_type: str | None) -> Finding:
-    repo = parse_repo_argument(text, repo_type)
+    repo = parse_repo_argument(run, text, repo_type)
     gate = run.hub.gate(repo)
     if gate.mode is False:
         return Finding(

@@ -13,7 +13,6 @@ from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
-from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.timestamps import from_ms, to_ms
@@ -190,7 +189,7 @@ def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: boo
     workspace, bundle = open_with_policies(run)
     now, zone = workspace.clock.now(), bundle.zone
     written = None if until is None else parse_end(until, now, zone, has_workspace=True)
-    rows = _read_rows(workspace, bundle, read_targets(targets, None, None, None))
+    rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
     terms = _read_terms(workspace, bundle, rows, now)
     if written is not None:
         changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
@@ -213,7 +212,7 @@ def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int 
     from ..application.end_changes import change_end_by_hand
 
     workspace, bundle = open_with_policies(run)
-    rows, now = _read_rows(workspace, bundle, read_targets(targets, None, None, None)), workspace.clock.now()
+    rows, now = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None)), workspace.clock.now()
     terms = _read_terms(workspace, bundle, rows, now)
     changes = [change_end_by_hand(workspace.store, row, None, terms[row.id], now, bundle.zone) for row in rows]
     return _apply(run, workspace, bundle, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
@@ -249,7 +248,7 @@ def expire_adopt(
     from ..application.terms_reader import load_terms_reader
 
     workspace, bundle = open_with_policies(run)
-    now, wanted = workspace.clock.now(), [parse_repo(text, None) for text in repos] or None
+    now, wanted = workspace.clock.now(), [run.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
     rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
@@ -401,7 +400,7 @@ def expire_no_renew(run: Run, targets: tuple[str, ...], undo: bool) -> int:
 
     announce(run, writes=True)
     with open_workspace(run, needs_folder=True, writes=True) as workspace:
-        rows = [_find_grant(workspace, target) for target in read_targets(targets, None, None, None)]
+        rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
         people = [row.person.identity for row in rows]
         require_member_for_ends(run, workspace, (row.repo for row in rows))
         authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])

@@ -70,7 +70,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
         return print_errors(run, found)
     workspace = open_workspace(run, needs_folder=True)
     bundle = load_policies(workspace)
-    row = _find_row(run, workspace, _find_target(workspace, target, repo, repo_type))
+    row = _find_row(run, workspace, _find_target(run, workspace, target, repo, repo_type))
     evaluation = _evaluate_with_drafts(workspace, bundle, row, found if file else None)
     if not evaluation.is_stored:
         run.out.say(
@@ -93,7 +93,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
 
 def _find_target(
-    workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
+    run: Run, workspace: Workspace, words: tuple[str, ...], repo: str | None, repo_type: str | None
 ) -> RequestTarget | RequestRow:
     from ..application.evaluation import latest_request
 
@@ -102,7 +102,7 @@ def _find_target(
         if row is None:
             raise RequestNotFound(f"there is no request {words[0]} in the store.", hint="Name the repo: --repo REPO.")
         return row
-    targets = read_targets(words, None, repo, repo_type)
+    targets = read_targets(run, words, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; explain takes one.")
     return targets[0]

@@ -58,7 +58,7 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
         raise UsageError("give either REPO or --card FILE.")
     if as_markdown and run.formats:
         raise UsageError(f"--markdown cannot be combined with {', '.join(run.formats)}.", hint="Use only one of them.")
-    where = None if repo is None else parse_repo_argument(repo, repo_type)
+    where = None if repo is None else parse_repo_argument(run, repo, repo_type)
     mode, found = _read_from_hub(run, where) if where is not None else (None, _read_local_card(card or "-"))
     title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 from click.core import ParameterSource
 
+from ..domain.ids import Repo, parse_repo
 from ..errors import NotAllowed, UsageError
 from .output import FIRST_ROWS, Format, Output, resolve_format
 
@@ -74,6 +75,17 @@ class Run:
         connection = bootstrap.Connection(self.read_settings())
         click.get_current_context().find_root().call_on_close(connection.close)
         return connection
+
+    def parse_repo(self, text: str, repo_type: str | None = None) -> Repo:
+        """Parse an argument as a repo of this Hub."""
+        return parse_repo(text, repo_type, endpoint=self.endpoint)
+
+    @property
+    def endpoint(self) -> str:
+        """Return the URL of the Hub."""
+        from .. import bootstrap
+
+        return bootstrap.endpoint_of(self.settings)
 
     def read_settings(self) -> Settings:
         """Read the settings again, with the token that its file holds now."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..domain.display_text import pluralize
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..errors import NotAllowed, UsageError
 from ..private_files import write_private_file
@@ -37,7 +37,7 @@ def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """
     folder = Path(run.flag_text("workspace") or ".").expanduser().absolute()
     _check_folder(folder)
-    found = [parse_repo(text, repo_type) for text in repos] or _own_repos(run)
+    found = [run.parse_repo(text, repo_type) for text in repos] or _own_repos(run)
     if not found:
         raise UsageError(
             "this account and its organisations have no gated repo.",

@@ -85,7 +85,7 @@ def ls(
     policies: `Needs review` means that a person decides; `no rule` means that no rule of an enforced policy matches.
     """
     statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
-    named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
+    named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
     if as_of is not None:
         refuse_with_as_of({"--query": query, "--live": live})
         return _print_past(run, named, as_of, statuses, limit, oldest_first=sort == "age")

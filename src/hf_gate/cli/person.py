@@ -18,7 +18,7 @@ from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
 from ..domain.display_text import pluralize
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import to_ms
@@ -74,7 +74,7 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
     if there is no store. The Hub keeps no earlier attempts.
     """
-    only = None if repo is None else parse_repo(repo, repo_type)
+    only = None if repo is None else run.parse_repo(repo, repo_type)
     if as_of is not None:
         refuse_with_as_of({"--live": live})
         return _show_past(run, user, only, as_of)

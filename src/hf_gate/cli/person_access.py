@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..errors import InvalidTarget, RequestNotFound
 from .decision_commands import decide, reason_options, until_option
@@ -53,7 +53,7 @@ def person_grant(run: Run, *, user: str, repos: tuple[str, ...], repo_type: str 
     """
     workspace = open_stored_workspace(run)
     person = user if workspace is None else _name_of_person(_find_requests(workspace, user), user)
-    found = _expand(workspace, repos, repo_type)
+    found = _expand(run, workspace, repos, repo_type)
     words = [f"{person}@{repo.type.value}:{repo.id}" for repo in found]
     return decide(run, "grant", {**_GIVEN, **given, "targets": words})
 
@@ -89,7 +89,7 @@ def person_revoke(run: Run, *, user: str, repos: tuple[str, ...], repo_type: str
     workspace = open_workspace(run)
     requests = _find_requests(workspace, user)
     _name_of_person(requests, user)
-    among = set(_expand(workspace, repos, repo_type)) if repos else None
+    among = set(_expand(run, workspace, repos, repo_type)) if repos else None
     accepted = [row for row in requests if row.state.status == Status.ACCEPTED and (among is None or row.repo in among)]
     if not accepted:
         where = "at these repos" if repos else "at any repo"
@@ -126,12 +126,12 @@ def _target_line(row: RequestRow) -> str:
     })  # fmt: skip
 
 
-def _expand(workspace: Workspace | None, words: Sequence[str], repo_type: str | None) -> list[Repo]:
+def _expand(run: Run, workspace: Workspace | None, words: Sequence[str], repo_type: str | None) -> list[Repo]:
     """Return the repos that the arguments name. A pattern matches repos in the store."""
     found: list[Repo] = []
     for word in words:
         if not is_glob(word):
-            found.append(parse_repo(word, repo_type))
+            found.append(run.parse_repo(word, repo_type))
             continue
         if workspace is None:
             raise no_store_error()

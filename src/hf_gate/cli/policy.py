@@ -216,7 +216,7 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     from ..policy.descriptions import describe_policies
     from ..policy.literals import glob_matches
 
-    where = parse_repo_argument(repo, repo_type)
+    where = parse_repo_argument(run, repo, repo_type)
     found = read_policies(run, needs_workspace=True)
     if found.has_errors:
         return print_errors(run, found)

@@ -99,6 +99,7 @@ def read_policies(
     """
     from .. import bootstrap
     from ..application.workspace import WorkspaceLocation
+    from ..policy.policy_parser import find_foreign_urls
 
     folder = bootstrap.find_workspace_folder(run.settings)
     if folder is None and files and files[0] != "-":  # the workspace that contains the file defines the tables
@@ -118,13 +119,18 @@ def read_policies(
         return Policies(folder, None, sources=sources, problems=problems)
     parsed = {name: _parse_file(name) for name in files} if files else _policies_of_folder(folder)
     found = _check_policies(run, folder, config, parsed)
+    foreign = [
+        problem
+        for name, each in parsed.items()
+        for problem in find_foreign_urls(each.repo_urls, name, bootstrap.endpoint_of(run.settings))
+    ]
     policies = [policy for _, _, policy in found.without_errors()]
     tables = check_tables(run, folder, policies, counts=counts_matches)
     wrong = [problem for table in tables for problem in table.problems()]
     return replace(
         found,
         sources={**sources, **found.sources},
-        problems=(*problems, *(() if files else _check_needs(found, config)), *found.problems, *wrong),
+        problems=(*problems, *(() if files else _check_needs(found, config)), *found.problems, *foreign, *wrong),
         tables=tuple(tables),
     )
 

@@ -122,7 +122,7 @@ def report_access(
     FOUND LATER marks a request that had changed on the Hub by then, as a later sync showed.
     """
     workspace = open_workspace(run)
-    named = list(dict.fromkeys(parse_repo_argument(text, repo_type) for text in repos))
+    named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
     view = read_view(workspace, named, as_of)
     columns = _build_columns(view, is_single=len(view.certainties) == 1)
     rows = chain(view.access(), _bypassing_accounts(run, view))

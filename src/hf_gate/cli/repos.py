@@ -58,7 +58,7 @@ def repos_ls(run: Run, *, owners: tuple[str, ...]) -> int:
 @repo_type_option
 def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Show how a repo is gated, what its form asks, and how many people are on each list."""
-    where = parse_repo_argument(repo, repo_type)
+    where = parse_repo_argument(run, repo, repo_type)
     announce(run)
     gate = run.hub.gate(where)
     form, counts = read_form(run, where), _read_counts(run, where)
@@ -113,7 +113,7 @@ def _gate_lines(gate: Gate, form: GateForm | None, counts: dict[str, int] | None
 @repo_type_option
 def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
     """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = parse_repo_argument(repo, repo_type)
+    where = parse_repo_argument(run, repo, repo_type)
     announce(run)
     rows = [_report_row(where, record) for record in run.hub.access_report(where)]
     columns: list[Column[ReportRecord]] = [

@@ -12,7 +12,7 @@ import click
 
 from ..domain.display_text import clip, pluralize
 from ..domain.forms import collapse_whitespace
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..errors import NotGated, RequestNotFound, UsageError
 from ..private_files import read_regular_file
 from ..protocol.flows.repos import make_no_pending_error
@@ -54,7 +54,7 @@ def ask(
     run: Run, *, repo: str, given: tuple[str, ...], file: str | None, dry_run: bool, yes: bool, repo_type: str | None
 ) -> int:
     """Ask for access as the token's account. The owners of the repo see your name, e-mail address and answers."""
-    where = parse_repo(repo, repo_type)
+    where = run.parse_repo(repo, repo_type)
     answers = {**_read_answers(file), **dict(map(_parse_answer, given))}
     announce(run, writes=True)
     if run.hub.gate(where).mode is False:
@@ -74,7 +74,7 @@ def ask(
 @repo_type_option
 def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> int:
     """Withdraw your own pending request; the Hub deletes it."""
-    where = parse_repo(repo, repo_type)
+    where = run.parse_repo(repo, repo_type)
     announce(run, writes=True)
     status = run.hub.check_access(where) if dry_run else ""
     try:

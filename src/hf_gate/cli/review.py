@@ -100,7 +100,7 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
     quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a workspace
     each request is shown with its verdict.
     """
-    where = parse_repo_argument(repo, repo_type)
+    where = parse_repo_argument(run, repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "review needs a terminal.", hint="Without one, use `hf-gate ls --format jsonl` and `hf-gate accept -`."

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @as_of_option
 def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None, as_of: str | None) -> int:
     """Show one request in full: answers, person, age, verdict, history, and the next command."""
-    targets = read_targets(target, None, repo, repo_type)
+    targets = read_targets(run, target, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; show takes one.")
     if as_of is not None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct
 
 from ..application.targets import SPELLINGS, USER_AT, USERNAME, RequestTarget, parse_target, parse_target_lines
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, VERBS_WITH_REASON, Status
 from ..errors import HfGateError, InvalidRepo, InvalidTarget, RequestNotFound, UsageError
 from ..private_files import read_regular_file
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 
 def read_targets(
-    words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
+    run: Run, words: Sequence[str], file: str | None, repo: str | None, repo_type: str | None
 ) -> list[RequestTarget]:
     """Return the targets without duplicates, in the order given. An invalid line raises an error with its number."""
-    default_repo = parse_repo(repo, repo_type) if repo is not None else None
+    default_repo = run.parse_repo(repo, repo_type) if repo is not None else None
     if (
         default_repo is None
         and len(words) == (1 if file else 2)
         and (file or words[1] == "-")
         and not USER_AT.match(words[0])
     ):
-        default_repo, words = _parse_first_repo(words, repo_type), words[1:]  # REPO --from FILE, REPO -
+        default_repo, words = _parse_first_repo(run, words, repo_type), words[1:]  # REPO --from FILE, REPO -
     if file is not None and words:
         raise InvalidTarget("targets cannot be given both as arguments and with --from.")
     if file is None and not words:
         raise InvalidTarget("no target is given.", hint=SPELLINGS)
     if file is not None or list(words) == ["-"]:
-        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type)
+        targets = parse_target_lines(_read_file(file or "-"), default_repo, repo_type, run.endpoint)
     else:
-        targets = _parse_words(words, default_repo, repo_type)
+        targets = _parse_words(run, words, default_repo, repo_type)
     return list({target.key: target for target in reversed(list(targets))}.values())[::-1]
 
 
@@ -61,9 +61,11 @@ def _read_file(file: str) -> str:
         raise UsageError(f"{file} cannot be read: {problem.strerror}; nothing was sent.") from None
 
 
-def _parse_words(words: Sequence[str], default_repo: Repo | None, repo_type: str | None) -> Iterator[RequestTarget]:
+def _parse_words(
+    run: Run, words: Sequence[str], default_repo: Repo | None, repo_type: str | None
+) -> Iterator[RequestTarget]:
     if default_repo is None and not (USER_AT.match(words[0]) or words[0].startswith("{")):
-        default_repo = _parse_first_repo(words, repo_type)
+        default_repo = _parse_first_repo(run, words, repo_type)
         if len(words) == 1:
             raise InvalidTarget(
                 f"no person is given for {default_repo}.",
@@ -71,35 +73,37 @@ def _parse_words(words: Sequence[str], default_repo: Repo | None, repo_type: str
             )
         words = words[1:]
     for word in words:
-        yield parse_target(word, default_repo, repo_type)
+        yield parse_target(word, default_repo, repo_type, run.endpoint)
 
 
-def parse_repo_argument(text: str, repo_type: str | None) -> Repo:
+def parse_repo_argument(run: Run, text: str, repo_type: str | None) -> Repo:
     """Parse an argument as a repo. If the argument is a person or an owner, the error suggests the right command."""
     try:
-        return parse_repo(text, repo_type)
+        return run.parse_repo(text, repo_type)
     except InvalidRepo as problem:
         match = USER_AT.match(text)
-        if match and _is_repo(match[2], repo_type):
+        if match and _is_repo(run, match[2], repo_type):
             problem.hint = f"`hf-gate show {text}` shows one person. Here, write {match[2]}."
         elif USERNAME.match(text):
             problem.hint += f" `hf-gate repos ls {text}` lists the gated repos of {text}."
         raise
 
 
-def parse_person_or_repo(word: str, repo_type: str | None) -> RequestTarget | Repo:
+def parse_person_or_repo(run: Run, word: str, repo_type: str | None) -> RequestTarget | Repo:
     """Parse USER@REPO as a request target, anything else as a repo."""
-    return parse_target(word, None, repo_type) if USER_AT.match(word) else parse_repo_argument(word, repo_type)
+    if USER_AT.match(word):
+        return parse_target(word, None, repo_type, run.endpoint)
+    return parse_repo_argument(run, word, repo_type)
 
 
-def _parse_first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
+def _parse_first_repo(run: Run, words: Sequence[str], repo_type: str | None) -> Repo:
     """Parse the first word as a repo. If the word is a person, the error suggests the probable command."""
     try:
-        return parse_repo(words[0], repo_type)
+        return run.parse_repo(words[0], repo_type)
     except InvalidRepo:
         if not USERNAME.match(words[0]):
             raise
-    repo = next((word for word in words[1:] if _is_repo(word, repo_type)), None)
+    repo = next((word for word in words[1:] if _is_repo(run, word, repo_type)), None)
     if repo is None:
         people = ", ".join(words)
         raise InvalidTarget(
@@ -111,9 +115,9 @@ def _parse_first_repo(words: Sequence[str], repo_type: str | None) -> Repo:
     )
 
 
-def _is_repo(word: str, repo_type: str | None) -> bool:
+def _is_repo(run: Run, word: str, repo_type: str | None) -> bool:
     try:
-        return bool(parse_repo(word, repo_type))
+        return bool(run.parse_repo(word, repo_type))
     except HfGateError:
         return False
 

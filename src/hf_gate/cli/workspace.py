@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.ids import Repo, parse_repo
+from ..domain.ids import Repo
 from ..domain.runs import RunKind
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, UsageError
 from .framework import Run
@@ -145,7 +145,7 @@ def select_repos(run: Run, named: Sequence[str], repo_type: str | None) -> list[
     from ..application.repo_globs import expand_globs
 
     if named:
-        return list(dict.fromkeys(parse_repo(text, repo_type) for text in named))
+        return list(dict.fromkeys(run.parse_repo(text, repo_type) for text in named))
     if run.location.folder is not None:
         owners = owners_of(run) if run.account else ()
         return expand_globs(run.location.config.repos, run.hub, owners)

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..errors import InvalidRepo, SpaceNotSupported, UsageError
+from .network_hosts import PUBLIC_HUB, is_url_of_hub
 
 
 class RepoType(StrEnum):
@@ -20,6 +21,7 @@ class RepoType(StrEnum):
     DATASET = "dataset"
 
 
+FOREIGN_URL_HINT: Final = "Write ns/name or datasets/ns/name, or set HF_ENDPOINT to that host."
 _SEGMENT = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _TYPE_WORDS = {
     "model": RepoType.MODEL,
@@ -63,15 +65,18 @@ def parse_repo_type(text: str) -> RepoType:
     return _TYPE_WORDS[word]
 
 
-def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None) -> Repo:
-    """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a Hub URL.
+def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None, *, endpoint: str | None = PUBLIC_HUB) -> Repo:
+    """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a URL of the Hub at `endpoint`.
 
-    `repo_type` sets the type of a bare `ns/name`. If the text names a type, both must agree.
+    `repo_type` sets the type of a bare `ns/name`. If the text names a type, both must agree. A URL of another host is
+    refused, because calls go to the Hub at `endpoint`; with None, the caller checks the host.
     """
     wanted = None if repo_type is None else parse_repo_type(repo_type)
     if isinstance(text, Repo):
         return _make_repo(text.type, wanted, str(text), text.namespace, text.name)
-    path = _path_of(text)
+    if not isinstance(text, str):
+        raise InvalidRepo(f"a repo is a text or a Repo, not {type(text).__name__}.")
+    path = _path_of(text, endpoint)
     stated, parts = _split_type(path)
     if len(parts) > 2:
         parts = parts[:2] if _looks_like_url(text) else parts
@@ -95,16 +100,22 @@ def _looks_like_url(text: str) -> bool:
     return "://" in text
 
 
-def _path_of(text: str) -> str:
+def _path_of(text: str, endpoint: str | None) -> str:
     text = text.strip()
     if not _looks_like_url(text):
         return text.strip("/")
     try:
         url = urlsplit(text)
+        is_own = endpoint is None or url.scheme == "hf" or is_url_of_hub(url, endpoint)
     except ValueError:
         raise InvalidRepo(f"{text!r} is not the URL of a repo.") from None
     if url.scheme == "hf":
         return unquote(f"{url.netloc}{url.path}").strip("/").partition("@")[0]
+    if not is_own:
+        raise InvalidRepo(
+            f"{text!r} is a URL of another host than {urlsplit(endpoint or '').netloc}, where calls go.",
+            hint=FOREIGN_URL_HINT,
+        )
     return unquote(url.path).strip("/")
 
 

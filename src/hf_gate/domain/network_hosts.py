@@ -1,8 +1,14 @@
-"""Tells hosts of this machine from others."""
+"""Tells hosts of this machine, and hosts of a Hub, from others."""
 
 from __future__ import annotations
 
 import ipaddress
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+PUBLIC_HUB: Final = "https://huggingface.co"
+_PUBLIC_NAMES: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 def is_loopback_host(host: str) -> bool:
@@ -11,3 +17,16 @@ def is_loopback_host(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:  # any other name may resolve to another machine
         return host == "localhost"
+
+
+def is_url_of_hub(url: SplitResult, endpoint: str) -> bool:
+    """Return whether a URL leads to the Hub at `endpoint`. The public Hub has several names."""
+    hub = urlsplit(endpoint)
+    if hub.hostname == urlsplit(PUBLIC_HUB).hostname:
+        return url.hostname in _PUBLIC_NAMES and _special_port(url) is None
+    return (url.hostname, _special_port(url)) == (hub.hostname, _special_port(hub))
+
+
+def _special_port(url: SplitResult) -> int | None:
+    """Return the port, unless it is the one of the scheme. Raises ValueError for an impossible port."""
+    return None if url.port == _DEFAULT_PORTS.get(url.scheme) else url.port

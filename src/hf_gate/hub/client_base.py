@@ -104,7 +104,7 @@ class HubBase(ABC, Generic[L]):
 
     def _start(self, repo: str | Repo, repo_type: str | None, make: FlowMaker[T]) -> tuple[Repo, Flow[T]]:
         """Return the parsed repo and a flow for it; raise before anything is sent if the Hub must not be called."""
-        target, context = parse_repo(repo, repo_type), self._new_context()
+        target, context = parse_repo(repo, repo_type, endpoint=self.endpoint), self._new_context()
         check_online()
         return target, repos.with_type_hint(make(target, context), target, context)
 

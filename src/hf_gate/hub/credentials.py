@@ -7,10 +7,9 @@ import os
 from urllib.parse import urlsplit
 
 from ..config import is_true
-from ..domain.network_hosts import is_loopback_host
+from ..domain.network_hosts import PUBLIC_HUB, is_loopback_host
 from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError
 
-PUBLIC_HUB = "https://huggingface.co"
 _STAGING_HUB = "https://hub-ci.huggingface.co"
 _NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from msgspec import Struct
 
 from ..domain.members import MEMBER_NAME
-from ..domain.yaml_parser import Mapping, Node
+from ..domain.yaml_parser import Mapping, Node, Scalar
 from .letter_config import find_need_positions, read_letters
 from .literals import Rate, parse_hours, parse_rate
 from .model import PolicyProblem
@@ -59,6 +59,7 @@ class ParsedConfig(Struct, frozen=True):
 
     config: WorkspaceConfig | None
     problems: tuple[PolicyProblem, ...] = ()
+    repo_urls: tuple[Scalar, ...] = ()
 
 
 @lru_cache(maxsize=8)
@@ -77,7 +78,8 @@ def parse_config(
     reader = NodeReader(read.source)
     config = _read_config(reader, read.root, list_zones)
     problems = reader.sorted_problems
-    return ParsedConfig(None if any(each.is_error for each in problems) else config, problems)
+    is_wrong = any(each.is_error for each in problems)
+    return ParsedConfig(None if is_wrong else config, problems, tuple(reader.repo_urls))
 
 
 def _read_config(reader: NodeReader, root: Node, list_zones: Callable[[], Collection[str]]) -> WorkspaceConfig | None:

@@ -216,11 +216,11 @@ _KINDS = {"model": "", "models": "", "dataset": "datasets/", "datasets": "datase
 def parse_glob(text: str) -> str:
     """Return the canonical form of a glob: `ns/name` or `datasets/ns/name`, with `*` and `?` within a part.
 
-    A bare name is a model. Raises InvalidLiteralError.
+    A bare name is a model. The host of a URL is not checked. Raises InvalidLiteralError.
     """
     if not re.search(r"[*?\[{]", text):
         try:
-            return parse_repo(text).web_path
+            return parse_repo(text, endpoint=None).web_path
         except UsageError as problem:
             near = (
                 f"{text}/*" if re.fullmatch(r"(datasets/)?[\w-]+/?", text) and text.strip("/") not in _KINDS else None

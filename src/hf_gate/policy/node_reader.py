@@ -48,6 +48,7 @@ class NodeReader:
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.problems: list[PolicyProblem] = []
+        self.repo_urls: list[Scalar] = []  # repos that were written as URLs
 
     @property
     def sorted_problems(self) -> tuple[PolicyProblem, ...]:

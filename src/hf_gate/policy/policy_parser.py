@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from msgspec.structs import replace
 
+from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence
+from ..errors import InvalidRepo
 from .fact_table import ANSWER_ROLES
 from .literals import parse_glob, parse_share
-from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Roster, Rule, TableSpec
+from .model import Policy, PolicyMode, PolicyProblem, PolicyTest, Roster, Rule, SourcePosition, TableSpec
 from .node_reader import KnownKeys, NodeReader
 from .policy_digest import policy_digest
 from .rule_parser import ACTION_SYNONYMS, ACTIONS, read_rules
@@ -91,6 +94,7 @@ class ParsedPolicy:
     policy: Policy | None
     problems: tuple[PolicyProblem, ...]
     document: YamlDocument = field(repr=False, compare=False)
+    repo_urls: tuple[Scalar, ...] = ()
 
 
 def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
@@ -105,7 +109,20 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
     problems = reader.sorted_problems
     if policy is None or any(each.is_error for each in problems):
         return ParsedPolicy(None, problems, read)
-    return ParsedPolicy(replace(policy, digest=policy_digest(policy)), problems, read)
+    policy = replace(policy, digest=policy_digest(policy))
+    return ParsedPolicy(policy, problems, read, tuple(reader.repo_urls))
+
+
+def find_foreign_urls(repo_urls: Iterable[Scalar], source: str, endpoint: str) -> list[PolicyProblem]:
+    """Return a problem for each repo in a file that is written as a URL of another host than the Hub at `endpoint`."""
+    problems: list[PolicyProblem] = []
+    for item in repo_urls:
+        try:
+            parse_repo(item.text, endpoint=endpoint)
+        except InvalidRepo as problem:
+            position = SourcePosition(item.line, item.column)
+            problems.append(PolicyProblem("foreign_url", str(problem), source, position, hint=problem.hint))
+    return problems
 
 
 def read_version(reader: NodeReader, keys: KnownKeys, root: Node) -> None:
@@ -172,6 +189,7 @@ def _read_applies_to(reader: NodeReader, keys: KnownKeys, root: Node) -> tuple[s
 def read_globs(reader: NodeReader, node: Node, what: str) -> tuple[str, ...]:
     """Read repo globs in their canonical form."""
     items = reader.read_items(node, what, f"`{what}: [datasets/ns/name-*, ns/name]`")
+    reader.repo_urls += [item for item in items if isinstance(item, Scalar) and "://" in item.text]
     found = [reader.parse(item, what, "bad_glob", parse_glob) for item in items]
     return tuple(dict.fromkeys(each for each in found if each is not None))
 

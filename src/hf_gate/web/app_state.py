@@ -22,10 +22,10 @@ from ..application.terms_reader import TermsReader
 from ..application.tray import TrayService
 from ..application.workspace import Workspace
 from ..domain.members import Member
+from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.timestamps import to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError, UsageError
-from ..hub.credentials import PUBLIC_HUB
 from ..hub.local_hub_headers import get_world_id
 from .draft_pool import DraftPool
 from .hub_sign_in import HubSignIn

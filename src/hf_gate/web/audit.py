@@ -90,7 +90,7 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
 
 def _repos_named(context: RequestContext, text: str) -> list[Repo]:
     try:
-        repo = parse_repo(text)
+        repo = parse_repo(text, endpoint=context.workspace.store.endpoint)
     except HfGateError:
         return []
     return [row.repo for row in context.list_visible_repos().rows if row.repo == repo]

@@ -233,7 +233,7 @@ def find_request(context: RequestContext, who: str, policy: Policy) -> RequestRo
     """Return the request that `USER@REPO`, a request id or a name means: the latest one where the policy applies."""
     name, at, where = who.strip().rpartition("@")
     try:
-        repo = parse_repo(where) if at and "/" in where else None
+        repo = parse_repo(where, endpoint=context.workspace.store.endpoint) if at and "/" in where else None
     except HfGateError:
         repo = None
     if repo is None:
