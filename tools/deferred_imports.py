@@ -100,6 +100,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.workspace_status": "loads the store's rows and the sync",
     "hf_gate.bootstrap": "builds Hub, store and sources",
     "hf_gate.cli.confirmation": "loads plans and their guards",
+    "hf_gate.cli.log_lines": "loads logging, which commands without a Hub do not need",
     "hf_gate.cli.schemas": "every struct that has a JSON Schema",
     "hf_gate.domain.answer_quality": "compiles the word lists of the classifier",
     "hf_gate.domain.forms": "parses cards; loads the YAML parser",

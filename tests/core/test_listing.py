@@ -266,3 +266,39 @@ def test_an_unreadable_record_of_a_head_is_reported() -> None:
 def test_a_hub_without_reset_has_an_empty_head() -> None:
     played = play(read_head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
     assert played.result == Head()
+
+
+class Endless:
+    """A list whose every page has one new request and links to another page."""
+
+    def __init__(self, report: Answer) -> None:
+        self.report, self.count = report, 0
+
+    def __call__(self, send: HubCall) -> Answer:
+        if send.endpoint == "report":
+            return self.report
+        self.count += 1
+        return reply([row(self.count)], link=f'<https://hub.test{LIST}?cursor={self.count}>; rel="next"')
+
+
+def test_a_list_without_end_stops_when_it_is_longer_than_the_report() -> None:
+    hub = Endless(reply([{"status": "pending"}] * 900))
+    played = listed(hub)
+    assert hub.count <= 1001
+    assert not played.result.proved
+    assert "goes on after 1,000 requests, the report counts 900 of all statuses" in played.result.why
+
+
+def test_a_list_without_end_stops_at_the_limit_if_the_report_cannot_be_read() -> None:
+    hub = Endless(NoReply(FailureReason.TOO_LARGE, False, "too large"))
+    played = listed(hub)
+    assert hub.count <= 10_001
+    assert not played.result.proved
+    assert "stopped after 10,000 pages" in played.result.why
+
+
+def test_a_long_list_that_agrees_with_the_report_is_read_to_its_end() -> None:
+    rows = by_time(2500)
+    played = listed(Pages(rows, 1), limit=1000)
+    assert len(keys(played)) == 2500
+    assert played.result.proved, played.result.why

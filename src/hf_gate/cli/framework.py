@@ -48,6 +48,7 @@ class Run:
         self.flags: dict[str, object] = {}
         self.formats: set[str] = set()
         self.is_announced = False
+        self._prints_waits = False
         self._location: WorkspaceLocation | None = None
 
     def flag_text(self, name: str) -> str | None:
@@ -67,13 +68,18 @@ class Run:
     def connection(self) -> Connection:
         """Return the connection to the Hub named by flags, environment or file. It is closed when the program ends."""
         from .. import bootstrap
+        from .log_lines import WaitLines
 
         if self.flags.get("token") is not None:
             self.out.warn(
                 "--token is visible in the shell history and the process list; use HF_TOKEN or --token-file instead."
             )
         connection = bootstrap.Connection(self.read_settings())
-        click.get_current_context().find_root().call_on_close(connection.close)
+        root = click.get_current_context().find_root()
+        root.call_on_close(connection.close)
+        if not self._prints_waits:
+            self._prints_waits = True
+            root.call_on_close(WaitLines(self.out).install())
         return connection
 
     def parse_repo(self, text: str, repo_type: str | None = None) -> Repo:

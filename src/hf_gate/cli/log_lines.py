@@ -1,4 +1,4 @@
-"""Log lines of `hf-gate run --log json`: one JSON object each, with the time and the turn, and without personal data."""
+"""Log lines of commands: long waits on stderr, and the JSON lines of `hf-gate run --log json`, without personal data."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ..domain.timestamps import ms_to_iso, to_iso
 
 if TYPE_CHECKING:
     from ..domain.turns import TurnRow
+    from .output import Output
 
 _LOGGER: Final = "hf_gate"
 _ADDRESS: Final = re.compile(r"\S+@\S+")
@@ -78,3 +79,22 @@ class LogLines(logging.Formatter):
             logger.propagate = before[1]
 
         return remove
+
+
+class WaitLines(logging.Handler):
+    """Prints long waits for the Hub on stderr, unless they are written as JSON lines."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__()
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print the message of a wait."""
+        if self._out.write_log is None:
+            self._out.say(record.getMessage(), "dim")
+
+    def install(self) -> Callable[[], None]:
+        """Begin to print waits; return the function that ends this."""
+        logger = logging.getLogger(f"{_LOGGER}.waits")
+        logger.addHandler(self)
+        return lambda: logger.removeHandler(self)

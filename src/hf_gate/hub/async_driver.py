@@ -73,7 +73,7 @@ class AsyncDriver:
                 else:
                     answer = await run.perform(step)
         except HubError as error:
-            raise to_huggingface_error(error) from None
+            raise to_huggingface_error(error) from error.__cause__
         finally:
             flow.close()
             run.cancel_calls()
@@ -128,8 +128,9 @@ class AsyncDriver:
                     queue.wake_first()  # the next call of this kind may be able to go too
                     return None
                 waited = self.clock.now() - start
-                if limit is not None and waited + wait > limit:
-                    return self.budget.refuse_wait(self.clock.now(), send, waited + wait)
+                refused = self.budget.check_wait(self.clock.now(), send, wait, waited, limit)
+                if refused is not None:
+                    return refused
                 await queue.wait(max(self.clock.to_real_seconds(wait), 0.0005), is_new=is_new)
                 is_new = False
             return NoReply(FailureReason.NOT_SENT, False, "the client was closed", self.clock.now())
@@ -248,8 +249,10 @@ class _AsyncFlowRun:
             case AwaitCall(ticket):
                 self._tickets.discard(ticket)
                 return await ticket
-            case Pause(seconds, _, jitter):
-                return await self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+            case Pause(seconds, reason, jitter):
+                seconds *= self._driver.budget.jitter() if jitter else 1.0
+                self._driver.budget.log_wait(self._driver.clock.now(), reason, seconds)
+                return await self._driver.sleep(seconds)
             case AwaitSlot(send):
                 return await self._driver.wait_for_slot(send)
             case TakeItems(limit):

@@ -12,11 +12,14 @@ from weakref import WeakSet, WeakValueDictionary
 
 from ..protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from ..protocol.pacing import Outlook, Pacer, WaitReason
+from ..protocol.replies import is_transient
 
 _log = logging.getLogger("hf_gate")
 _log.addHandler(logging.NullHandler())  # logs nothing unless the application configures logging
+_wait_log = logging.getLogger("hf_gate.waits")
 
-
+LONGEST_WAIT_S = 3600.0  # a longer wait is refused even without `max_wait`
+_LOGGED_WAIT_S = 5.0  # a wait of at least this long is logged
 MIN_TRY_S = 1.0  # a single attempt may always take this long, even if less of `max_wait` is left
 
 
@@ -39,6 +42,8 @@ class CallBudget:
         self._pacer = Pacer(reserve=reserve)
         self._chance = random.Random()
         self._listeners: WeakSet[AnswerListener] = WeakSet()
+        self._logged_until = -math.inf
+        self._last_failure: Answer | None = None  # of a Hub that does not answer, or with errors
 
     def add_listener(self, listener: AnswerListener) -> None:
         """Notify a listener of each answer that may free a call.
@@ -85,6 +90,7 @@ class CallBudget:
         )
         with self._lock:
             self._pacer.record_answer(now, send, answer, self._chance.random())
+            self._last_failure = answer if is_transient(answer) else self._last_failure
             self._notify_all()
 
     def record_lost_call(self, send: HubCall) -> None:
@@ -103,18 +109,46 @@ class CallBudget:
         with self._lock:
             return self._pacer.outlook(now)
 
-    def refuse_wait(self, now: float, send: HubCall, seconds: float) -> NoReply:
-        """Return the answer to a call that is not sent because it would wait too long; it says why."""
+    def allow_probe(self, now: float) -> None:
+        """Let one call test whether an outage is over: a new client does not share the pauses of earlier ones."""
         with self._lock:
-            reason = self._pacer.outlook(now, send.bucket).waiting_why
-        is_down = reason is WaitReason.UNAVAILABLE
-        why = f"{reason}; the next attempt would be in" if is_down else "the rate limit would delay this by"
-        return NoReply(FailureReason.WAIT_TOO_LONG, False, f"{why} {seconds:.0f} s")
+            self._pacer.allow_probe(now)
+            self._notify_all()
+
+    def check_wait(self, now: float, send: HubCall, wait: float, waited: float, limit: float | None) -> NoReply | None:
+        """Return the answer to a call that is not sent because it would wait too long; else log a long wait.
+
+        `limit` is for the whole call. Without it, a single wait is limited.
+        """
+        with self._lock:
+            reason = self._pacer.wait_reason(now, send)
+            failure = self._last_failure
+        if (wait > LONGEST_WAIT_S) if limit is None else (waited + wait > limit):
+            return _refuse_wait(reason, waited + wait, failure)
+        self.log_wait(now, reason, wait)
+        return None
+
+    def log_wait(self, now: float, reason: str, seconds: float) -> None:
+        """Log a long wait, once for all calls that wait for the same time."""
+        if seconds < _LOGGED_WAIT_S or now + seconds < self._logged_until + _LOGGED_WAIT_S:
+            return
+        self._logged_until = now + seconds
+        _wait_log.warning("Waiting %.0f s: %s.", seconds, reason)
 
     def jitter(self) -> float:
         """Return a random share between 0 and 1."""
         with self._lock:
             return self._chance.random()
+
+
+def _refuse_wait(reason: WaitReason, seconds: float, failure: Answer | None) -> NoReply:
+    if reason is WaitReason.UNAVAILABLE:
+        last = failure.detail if isinstance(failure, NoReply) else f"status {failure.status}" if failure else ""
+        detail = f"{reason}; the next attempt would be in {seconds:.0f} s" + (f" (last: {last})" if last else "")
+        cause = failure.cause if isinstance(failure, NoReply) else None
+        return NoReply(FailureReason.WAIT_TOO_LONG, False, detail, cause=cause)
+    why = f"{reason}, and" if reason is WaitReason.RETRY_AFTER else "the rate limit"
+    return NoReply(FailureReason.WAIT_TOO_LONG, False, f"{why} would delay this by {seconds:.0f} s")
 
 
 _shared: WeakValueDictionary[tuple[str, str], CallBudget] = WeakValueDictionary()

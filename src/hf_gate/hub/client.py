@@ -64,9 +64,9 @@ class Hub(HubBase[Listing]):
 
     `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds of
     silence; a whole attempt, including slow headers and bodies, may take six times as long. `max_wait` limits the
-    seconds of a call with all attempts and waits; then `HubUnavailable` is raised (None: wait for announced limits, and
-    try an unreachable Hub a few times). An attempt always gets at least a second, and reading back a change gets the
-    same limit again. `reserve` is the share of the token's calls that bulk work leaves free.
+    seconds of a call with all attempts and waits; then `HubUnavailable` is raised (None: wait for announced limits, each
+    at most an hour, and try an unreachable Hub a few times). An attempt always gets at least a second, and reading back a
+    change gets the same limit again. `reserve` is the share of the token's calls that bulk work leaves free.
 
     A change returns an outcome, done or already so, or raises an error. See `docs/outcomes.md`.
     """

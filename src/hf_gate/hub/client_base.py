@@ -64,6 +64,7 @@ class HubBase(ABC, Generic[L]):
         connection = HubConnection(origin, clock_for(origin), timeout, secret, build_user_agent(__version__))
         self.endpoint, self._clock, self._patience = origin, connection.clock, RetryPolicy(max_wait)
         self._budget = budget_for(origin, secret.fingerprint if secret else "", reserve)
+        self._budget.allow_probe(self._clock.now())
         self._open(connection, max_wait)
 
     @abstractmethod
@@ -192,7 +193,7 @@ def last_outcome(outcomes: list[Any]) -> Any:
     """Return the last outcome; raise its error if it has one."""
     outcome: Outcome = outcomes[-1]
     if isinstance(outcome.error, HubError):
-        raise to_huggingface_error(outcome.error) from None
+        raise to_huggingface_error(outcome.error) from outcome.error.__cause__
     if outcome.error is not None:
         raise outcome.error
     return outcome

@@ -73,7 +73,7 @@ class Driver:
                     answer = run.perform(step)
         except HubError as error:
             run.raise_if_stopped()
-            raise to_huggingface_error(error) from None
+            raise to_huggingface_error(error) from error.__cause__
         finally:
             flow.close()
             run.cancel_calls()
@@ -143,8 +143,9 @@ class Driver:
                 if wait <= 0:
                     return None
                 waited = self.clock.now() - start
-                if limit is not None and waited + wait > limit:
-                    return self.budget.refuse_wait(self.clock.now(), send, waited + wait)
+                refused = self.budget.check_wait(self.clock.now(), send, wait, waited, limit)
+                if refused is not None:
+                    return refused
                 left = max(min(stop_signal.until, self._stop_signal.until) - time.monotonic(), 0.0)
                 self.budget.wait_for_answer(
                     min(self.clock.to_real_seconds(wait), left), lambda: self._is_forbidden(send, stop_signal)
@@ -221,9 +222,11 @@ class _FlowRun:
                 return self._start_call(send)
             case AwaitCall(ticket):
                 return self._await_call(ticket)
-            case Pause(seconds, _, jitter):
+            case Pause(seconds, reason, jitter):
                 if self._interrupt is None:
-                    self._driver.sleep(seconds * (self._driver.budget.jitter() if jitter else 1.0))
+                    seconds *= self._driver.budget.jitter() if jitter else 1.0
+                    self._driver.budget.log_wait(self._driver.clock.now(), reason, seconds)
+                    self._driver.sleep(seconds)
                 return None
             case AwaitSlot(send):
                 return self._driver.wait_for_slot(send, self._stop_signal)

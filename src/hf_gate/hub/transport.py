@@ -28,6 +28,7 @@ _UNSENT = (
     httpx2.ProxyError,  # the proxy refused the tunnel, before any call
 )
 LIMITS = httpx2.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=30)
+_MAX_CAUSES = 12
 _PROXY_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 
@@ -63,14 +64,20 @@ class HubConnection(Struct, frozen=True):
 
     def failure_reply(self, problem: Exception) -> NoReply:
         """Return the answer for a failure of the network."""
+        cause: BaseException | None = _without_frames(problem)
         detail = str(problem)[:200] or type(problem).__name__
+        if self.token is not None and self.token.reveal() in str(problem):
+            detail = type(problem).__name__
+            cause = None
         if isinstance(problem, httpx2.ProxyError):
             detail = f"the proxy refused the connection ({detail})"
         if isinstance(problem, _UNSENT) or not isinstance(problem, httpx2.HTTPError):
-            return NoReply(FailureReason.CONNECT, False, detail, self.clock.now())
+            return NoReply(FailureReason.CONNECT, False, detail, self.clock.now(), cause=cause)
         if isinstance(problem, httpx2.TimeoutException):
-            return NoReply(FailureReason.TIMEOUT, True, f"no answer for {self.timeout:g} s", self.clock.now())
-        return NoReply(FailureReason.BROKEN, True, f"the connection ended early ({detail})", self.clock.now())
+            detail = f"no answer for {self.timeout:g} s"
+            return NoReply(FailureReason.TIMEOUT, True, detail, self.clock.now(), cause=cause)
+        detail = f"the connection ended early ({detail})"
+        return NoReply(FailureReason.BROKEN, True, detail, self.clock.now(), cause=cause)
 
     def build_reply(self, response: httpx2.Response, body: bytes) -> Reply:
         """Return the answer for a complete response."""
@@ -86,6 +93,21 @@ class HubConnection(Struct, frozen=True):
     def too_slow_reply(self, limit: float) -> NoReply:
         """Return the answer for a response that is incomplete after `limit` seconds."""
         return NoReply(FailureReason.TIMEOUT, True, f"incomplete after {limit:.3g} s", self.clock.now())
+
+
+def _without_frames(problem: BaseException) -> BaseException:
+    """Remove the frames and calls of a network error and of its causes, because they contain the Authorization header."""
+    step: BaseException | None = problem
+    for _ in range(_MAX_CAUSES):
+        if step is None:
+            break
+        step.with_traceback(None)
+        if isinstance(step, httpx2.RequestError):
+            step._request = None  # noqa: SLF001 - read by the property `request`, which then raises
+        step = step.__cause__ or step.__context__
+    else:
+        problem.__cause__ = problem.__context__ = None
+    return problem
 
 
 def build_user_agent(version: str) -> str:

@@ -79,6 +79,7 @@ class NoReply(Struct, frozen=True):
     detail: str = ""
     received_at: float = 0.0
     elapsed: float = 0.0
+    cause: BaseException | None = None  # the error of the network
 
 
 Answer = Reply | NoReply

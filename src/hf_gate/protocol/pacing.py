@@ -286,6 +286,17 @@ class Pacer:
             self._required_wait(now, state, bulk)[1],
         )
 
+    def wait_reason(self, now: float, send: HubCall) -> WaitReason:
+        """Return why this call waits."""
+        return self._required_wait(now, self._refresh_bucket(now, send.bucket), send)[1]
+
+    def allow_probe(self, now: float) -> None:
+        """End the pauses after errors: one call goes alone, and its failure starts the next pause."""
+        for bucket in self._buckets.values():
+            if now < bucket.pause_until and bucket.pause_reason is WaitReason.UNAVAILABLE:
+                bucket.pause_until, bucket.pause_reason = -math.inf, WaitReason.NONE
+                bucket.restart_with_one_call()
+
     # ---- deciding whether a call can go ------------------------------------------------------------------------------
 
     def _required_wait(

@@ -101,6 +101,12 @@ def _build_redirect_error(answer: Reply, where: str, details: dict[str, Any]) ->
 
 
 def _build_no_reply_error(answer: NoReply, where: str) -> HubError:
+    error = _describe_no_reply(answer, where)
+    error.__cause__ = answer.cause
+    return error
+
+
+def _describe_no_reply(answer: NoReply, where: str) -> HubError:
     match answer.reason:
         case FailureReason.CONNECT:
             return HubUnavailable(f"no connection to the Hub for {where}: {answer.detail}.", hint=_CONNECT_HINT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 from urllib.parse import urlsplit
 
 from msgspec import Struct, field
@@ -36,6 +37,8 @@ _COMMON_PAGE_SIZES = frozenset({10, 20, 25, 50, 100, 200, 250, 500})
 _MAX_REPORT_ROWS = 20_000
 _MAX_REPORT_BYTES = 64 * MIB  # large, because the report contains all statuses
 _MAX_EMPTY_PAGES = 20
+_MAX_PAGES = 10_000  # ten million requests, with the largest pages
+_PAGES_PER_CHECK = 1000  # after so many pages, the list is compared with the report again
 _MS = timedelta(milliseconds=1)
 
 
@@ -115,6 +118,8 @@ def list_requests(
         send, ticket = _find_next_call(pages, send, reply, page.size), None
         if begun is not None and send == begun[0]:
             ticket = begun[1]
+        if send is not None and (yield from _is_endless(pages)):
+            send, ticket = None, None
         half = (len(fresh) + 1) // 2 if ahead else len(fresh)
         yield EmitValue(RequestPage(tuple(fresh[:half]), page.quarantined))
         if send is not None and ticket is None and ahead:
@@ -254,17 +259,42 @@ def _compare_with_report(pages: _Pagination) -> Flow[None]:
     if len(pages.seen_keys) > _MAX_REPORT_ROWS:
         pages.add_doubt("a full page had no next link, and the report is too large for a comparison")
         return
-    answer = yield from send_call(endpoints.build_report_call(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
     try:
-        if not is_ok(answer):
-            raise build_error(answer, pages.repo)
-        total = sum(isinstance(row, dict) and row.get("status") == pages.status for row in read_array(answer.body))
+        rows = yield from _read_report(pages)
     except (HubError, UnreadableBody) as problem:
         status = problem.status if isinstance(problem, HubError) else None
         why = f"the Hub answered {status}" if status else problem
         pages.add_doubt(f"a full page had no next link, and the report could not be read ({why})")
         return
+    total = sum(isinstance(row, dict) and row.get("status") == pages.status for row in rows)
     if total != len(pages.seen_keys):
         pages.add_doubt(
             f"a full page came without a next link; {len(pages.seen_keys)} were found, the report counts {total}"
         )
+
+
+def _read_report(pages: _Pagination) -> Flow[list[Any]]:
+    """Return the rows of the Hub's report: all statuses."""
+    answer = yield from send_call(endpoints.build_report_call(pages.repo, max_bytes=_MAX_REPORT_BYTES), pages.context)
+    if not is_ok(answer):
+        raise build_error(answer, pages.repo)
+    return read_array(answer.body)
+
+
+def _is_endless(pages: _Pagination) -> Flow[bool]:
+    """Return whether to stop reading, because the list is longer than the Hub's whole report, or than any real list."""
+    count = len(pages.paths)
+    if count >= _MAX_PAGES:
+        pages.add_doubt(f"reading stopped after {_MAX_PAGES:,} pages, and the list goes on")
+        return True
+    if count % _PAGES_PER_CHECK:
+        return False
+    try:
+        total = len((yield from _read_report(pages)))
+    except (HubError, UnreadableBody):  # the report of a very long list is too large
+        return False
+    if len(pages.seen_keys) > total:
+        pages.add_doubt(
+            f"the list goes on after {len(pages.seen_keys):,} requests, the report counts {total:,} of all statuses"
+        )
+    return len(pages.seen_keys) > total
