@@ -42,12 +42,36 @@ reaches the caller. `hub/errors.py` adds that base class at run time, because it
 from __future__ import annotations
 
 ACCESS_HELP = "More: `hf-gate help token` (docs/token.md)."
+TOKEN_HELP = "More: docs/token.md."  # noqa: S105 - a hint
 LOGIN_ADVICE = "Set HF_TOKEN, or run `hf auth login`"  # `hub.credentials.name_token_source` replaces it
 NO_TOKEN_HINT = f"{LOGIN_ADVICE}. {ACCESS_HELP}"
+PAGED_READ_HINT = "`hub.list(repo, status)` reads the same requests page by page."
+
+_HTTP_HINT = "Use an https endpoint, or insecure_http=True if you trust the network."
+_GATE_HINT = 'Gate it first: `hub.set_gate(repo, "manual")`.'
+_GRANT_HINT = "To give access without a request: `hub.grant_access(repo, user)`."
+_LATER_HINT = "Nothing was changed. Make the same call again later."
+
+# Hints of errors that users of the library can meet are written in Python. Commands and the desk show the second column.
+_COMMAND_HINTS = (
+    (TOKEN_HELP, ACCESS_HELP),
+    (PAGED_READ_HINT, "`hf-gate ls REPO --status all --live` reads the same requests page by page."),
+    (_HTTP_HINT, "Use an https endpoint, or --insecure-http if you trust the network."),
+    (_GATE_HINT, "Gate it first: `hf repos settings REPO --gated manual`."),
+    (_GRANT_HINT, "To give access without a request: `hf-gate grant USER@REPO`."),
+    (_LATER_HINT, "Nothing was changed. Run the same command again later."),
+)
+
+
+def to_command_hint(hint: str) -> str:
+    """Return a hint in the words of the command line."""
+    for python_words, command_words in _COMMAND_HINTS:
+        hint = hint.replace(python_words, command_words)
+    return hint
 
 
 class HfGateError(Exception):
-    """Base class of all errors of hf-gate. `hint` says in one line what to do next."""
+    """Base class of all errors of hf-gate. `hint` says in one line what to do next, in Python."""
 
     exit_code = 1
     default_hint = ""
@@ -98,7 +122,7 @@ class EndNeeded(UsageError):
 class InsecureEndpoint(UsageError):
     """A token would be sent over plain http to another machine."""
 
-    default_hint = "Use an https endpoint, or --insecure-http if you trust the network."
+    default_hint = _HTTP_HINT
 
 
 class HubError(HfGateError):
@@ -131,7 +155,7 @@ class NotAllowed(HubError):
     exit_code = 4
     default_hint = (
         "Reading requests needs repo.content.read and repo.access.read; deciding also needs repo.write (or the write role). "
-        + NO_TOKEN_HINT
+        f"{LOGIN_ADVICE}. {TOKEN_HELP}"
     )
 
 
@@ -156,7 +180,7 @@ class RepoMoved(HubError):
 class NotGated(HubError):
     """The repo is not gated, so it has no access requests."""
 
-    default_hint = "Gate it first: `hf repos settings REPO --gated manual`."
+    default_hint = _GATE_HINT
 
 
 class PersonNotFound(HubError):
@@ -168,7 +192,7 @@ class PersonNotFound(HubError):
 class RequestNotFound(HubError):
     """The person has no request for this repo, or withdrew it."""
 
-    default_hint = "To give access without a request: `hf-gate grant USER@REPO`."
+    default_hint = _GRANT_HINT
 
 
 class BadRequest(HubError):
@@ -191,7 +215,7 @@ class HubUnavailable(HubError):
     """The Hub gave no answer, errors or a used-up rate limit for longer than allowed; nothing was changed."""
 
     exit_code = 75
-    default_hint = "Nothing was changed. Run the same command again later."
+    default_hint = _LATER_HINT
 
 
 class Offline(HfGateError):

@@ -16,7 +16,7 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason
-from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError
+from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
 from .confirmation import confirm_decision
 from .execution import CommandResult, execute_decisions, print_result
 from .framework import GateCommand, Run, command, repo_type_option
@@ -254,7 +254,8 @@ def _next_step(decision: DecisionCommand, target: RequestTarget, problem: Person
     if isinstance(problem, PersonNotFound):
         return problem.hint
     if decision.verb == "accept":
-        return problem.hint.replace("USER@REPO", str(target)) if target.target.username else problem.hint
+        hint = to_command_hint(problem.hint)
+        return hint.replace("USER@REPO", str(target)) if target.target.username else hint
     return f"`hf-gate ls {target.repo} --status all` lists all requests."
 
 

@@ -21,7 +21,7 @@ from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
-from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed
+from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hint
 from ..hub.credentials import name_token_source
 from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from .framework import Run, command, explain_refused_token, repo_type_option
@@ -93,7 +93,7 @@ def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
     except HfGateError as problem:
         if isinstance(problem, NotAllowed):
             explain_refused_token(run, problem)
-        return Finding(check, False, str(problem), problem.hint or None, problem.exit_code)
+        return Finding(check, False, str(problem), to_command_hint(problem.hint) or None, problem.exit_code)
 
 
 def _check_versions() -> Finding:
@@ -198,7 +198,7 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
         owners = (account.name, *account.orgs) if account else ()
         found += (gate.repo for owner in owners for gate in run.hub.gated_repos(owner))
     except HfGateError as problem:
-        yield Finding("repos", False, str(problem), problem.hint or None, problem.exit_code)
+        yield Finding("repos", False, str(problem), to_command_hint(problem.hint) or None, problem.exit_code)
         return
     if not found:
         yield Finding(

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 from msgspec import Struct
 
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
+from ..errors import to_command_hint
 from .text_layout import choose_widths, format_row, terminal_width
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Output:
 
     def hint(self, text: str) -> None:
         """Write a hint for the next step."""
-        self.say(f"Hint: {text}", "dim")
+        self.say(f"Hint: {to_command_hint(text)}", "dim")
 
     def style(self, text: str, style: str, stream: TextIO | None = None) -> str:
         """Return the text in a style if colours are used."""

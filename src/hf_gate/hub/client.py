@@ -338,5 +338,10 @@ class Hub(HubBase[Listing]):
 
     @make_blocking
     def check_access(self, repo: str | Repo, *, repo_type: str | None = None) -> Operation[str]:
-        """Return the access of the token's account: granted, ask, pending, rejected, reset, sign_in or unknown."""
+        """Return the access of the token's account: granted, ask, pending, rejected, reset, sign_in or unknown.
+
+        Granted means that the Hub confirmed the access and did not refuse a file; this takes a second call. `sign_in`
+        means that no token was sent. Raises `NotAllowed` if something other than the request is in the way: a revoked,
+        mistyped or expired token, a missing permission, an organisation's rule, the region, or a closed repo.
+        """
         return self._operation(repo, repo_type, repos.check_access)

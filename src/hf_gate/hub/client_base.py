@@ -63,6 +63,7 @@ class HubBase(ABC, Generic[L]):
         check_channel(origin, secret, insecure_http=insecure_http)
         connection = HubConnection(origin, clock_for(origin), timeout, secret, build_user_agent(__version__))
         self.endpoint, self._clock, self._patience = origin, connection.clock, RetryPolicy(max_wait)
+        self._has_token = secret is not None
         self._budget = budget_for(origin, secret.fingerprint if secret else "", reserve)
         self._budget.allow_probe(self._clock.now())
         self._open(connection, max_wait)
@@ -132,7 +133,7 @@ class HubBase(ABC, Generic[L]):
         )
 
     def _new_context(self) -> FlowContext:
-        return FlowContext(self.endpoint, self._patience, self._clock.now())
+        return FlowContext(self.endpoint, self._patience, self._clock.now(), has_token=self._has_token)
 
 
 # ---- arguments and results --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from ..config import is_true
 from ..domain.network_hosts import PUBLIC_HUB, is_loopback_host
-from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError
+from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError, to_command_hint
 
 _STAGING_HUB = "https://hub-ci.huggingface.co"
 _NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
@@ -20,6 +20,8 @@ class Secret:
     __slots__ = ("_value",)
 
     def __init__(self, value: str) -> None:
+        if not value.isprintable():  # the network library would show the whole value in its error
+            raise UsageError("the token contains invalid characters.", hint="Copy the token again.")
         self._value = value
 
     def reveal(self) -> str:
@@ -60,7 +62,7 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
 
 
 def name_token_source(hint: str, token_from: str | None) -> str:
-    """Return a hint in which the advice to set a token names where this process gets its token.
+    """Return the hint of a command, in which the advice to set a token names where this process gets its token.
 
     `token_from` is the option or the profile with the token, or the process that has it. None means that
     `huggingface_hub` finds it.
@@ -73,7 +75,7 @@ def name_token_source(hint: str, token_from: str | None) -> str:
         advice = "Set HF_TOKEN to another token"
     else:
         advice = LOGIN_ADVICE
-    return hint.replace(LOGIN_ADVICE, advice)
+    return to_command_hint(hint).replace(LOGIN_ADVICE, advice)
 
 
 def _token_of_environment() -> str | None:

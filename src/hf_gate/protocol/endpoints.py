@@ -157,6 +157,11 @@ def build_card_call(repo: Repo) -> HubCall:
     return _build_call("resolve", repo, revision="main", path="README.md", accept="*/*", max_bytes=8 * MIB)
 
 
+def build_gated_file_call(repo: Repo) -> HubCall:
+    """Build the call for a small file that the gate hides and that almost every repo has."""
+    return _build_call("resolve", repo, revision="main", path=".gitattributes", accept="*/*")
+
+
 def build_auth_check_call(repo: Repo) -> HubCall:
     """Build the call that checks whether the token can read the files."""
     return _build_call("auth-check", repo, accept="*/*")

@@ -11,8 +11,8 @@ from typing import Any, TypeGuard
 from ..domain.accounts import DECIDE_PERMISSION, READ_PERMISSION
 from ..domain.ids import Repo
 from ..errors import (
-    ACCESS_HELP,
     LOGIN_ADVICE,
+    TOKEN_HELP,
     BadRequest,
     ForeignOrigin,
     HubError,
@@ -84,13 +84,13 @@ def _build_permission_hint(answer: Reply) -> str:
             if needed
             else f"Reading requests needs {_LIST_PERMISSIONS}; deciding needs {_DECIDE_PERMISSIONS}."
         )
-        return f"{LOGIN_ADVICE}. {more} {ACCESS_HELP}"
+        return f"{LOGIN_ADVICE}. {more} {TOKEN_HELP}"
     if needed is None:
-        return f"The token lacks the permission. {ACCESS_HELP}"
+        return f"The token lacks the permission. {TOKEN_HELP}"
     if needed == "repo.content.read":
-        return f"Needed: {needed}, and an account that can read the repo. {ACCESS_HELP}"
+        return f"Needed: {needed}, and an account that can read the repo. {TOKEN_HELP}"
     kinds = f"{needed} (fine-grained token) or the write role (classic token)"
-    return f"Needed: {kinds}, and an account with write access. {ACCESS_HELP}"
+    return f"Needed: {kinds}, and an account with write access. {TOKEN_HELP}"
 
 
 def _build_redirect_error(answer: Reply, where: str, details: dict[str, Any]) -> HubError:

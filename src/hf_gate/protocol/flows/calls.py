@@ -52,6 +52,7 @@ class FlowContext(Struct):
     retry_policy: RetryPolicy = field(default_factory=RetryPolicy)
     started_at: float = 0.0
     max_parallel: int = 16
+    has_token: bool = True
 
 
 def send_call(

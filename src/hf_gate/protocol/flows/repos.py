@@ -9,6 +9,7 @@ from ...domain.accounts import Account, Gate, Profile
 from ...domain.ids import Person, Repo, RepoType, is_id
 from ...domain.outcomes import Outcome, OutcomeKind
 from ...errors import (
+    PAGED_READ_HINT,
     HubError,
     NotAllowed,
     OutcomeUnknown,
@@ -19,9 +20,10 @@ from ...errors import (
     WrongRepoType,
 )
 from .. import endpoints
+from ..access_refusals import ADVICE, RefusalCause, find_refusal_cause, is_answer_of_hub
 from ..codec import UnreadableBody, find_next_link, read_account, read_array, read_object, read_profile
-from ..messages import EmitValue, HubCall, Reply
-from ..replies import build_error, is_ok, is_outcome_unknown, server_message
+from ..messages import Answer, EmitValue, HubCall, Reply
+from ..replies import build_error, is_ok, is_outcome_unknown
 from .calls import Flow, FlowContext, T, build_unreadable_error, follow_link, read_reply, send_call
 
 _MAX_PAGES = 1000  # pages of the repos of an owner, or of the members of an organisation
@@ -93,7 +95,7 @@ def fetch_report(repo: Repo, context: FlowContext) -> Flow[list[dict[str, Any]]]
     try:
         reply = yield from read_reply(endpoints.build_report_call(repo), context, repo)
     except UnexpectedAnswer as problem:
-        problem.hint = f"`hf-gate ls {repo} --status all --live` reads the same requests page by page."
+        problem.hint = PAGED_READ_HINT
         raise
     try:
         return [row for row in read_array(reply.body) if isinstance(row, dict)]
@@ -175,28 +177,53 @@ def fetch_account(context: FlowContext) -> Flow[Account]:
 
 _LOOK_HINT = "Check the state before you try again: the change may have happened, or may still happen."
 
-# The Hub has one error code for all of these states; only the text differs.
-_ACCESS_STATES = (
-    ("awaiting a review", "pending"),
-    ("has been rejected", "rejected"),
-    ("has been reset", "reset"),
-    ("not in the authorized list", "ask"),
-)
+_ACCESS_STATES: dict[RefusalCause | None, str] = {
+    RefusalCause.NO_TOKEN: "sign_in",
+    RefusalCause.NOT_ASKED: "ask",
+    RefusalCause.PENDING: "pending",
+    RefusalCause.REJECTED: "rejected",
+    RefusalCause.RESET: "reset",
+}
+
+
+_TOKEN_CAUSES = frozenset({RefusalCause.TOKEN_INVALID, RefusalCause.TOKEN_EXPIRED})
 
 
 def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
-    """Return the token's access to the files: granted, ask, pending, rejected, reset, sign_in or unknown."""
+    """Return the token's access to the files: granted, ask, pending, rejected, reset, sign_in or unknown.
+
+    Granted means that the Hub confirmed the access and did not refuse a file. Raises NotAllowed if something other than
+    the request is in the way: the token, the region, or the rules of an organisation.
+    """
     answer = yield from send_call(endpoints.build_auth_check_call(repo), context)
     if is_ok(answer):
-        return "granted"
-    if not isinstance(answer, Reply) or answer.status >= 500:
+        if not is_answer_of_hub(answer) or answer.body.strip() != b"OK":
+            raise build_error(answer, repo)
+        answer = yield from send_call(endpoints.build_gated_file_call(repo), context)
+        if _is_file_answer(answer):
+            return "granted"
+    if not isinstance(answer, Reply) or answer.status not in (401, 403):
         raise build_error(answer, repo)
-    if answer.status == 401:
-        return "sign_in"
-    if answer.status == 403:
-        text = server_message(answer)
-        return next((state for words, state in _ACCESS_STATES if words in text), "unknown")
-    raise build_error(answer, repo)
+    if not is_answer_of_hub(answer):
+        raise UnexpectedAnswer(f"{repo}: the answer ({answer.status}) is not from a Hub.", status=answer.status)
+    cause = find_refusal_cause(answer)
+    if cause in _TOKEN_CAUSES and not context.has_token:
+        cause = RefusalCause.NO_TOKEN
+    if cause is RefusalCause.NO_TOKEN and context.has_token:
+        cause = RefusalCause.TOKEN_INVALID
+    if cause not in ADVICE:
+        return _ACCESS_STATES.get(cause, "unknown")
+    error = build_error(answer, repo)
+    error.message, error.hint = f"{repo}: {ADVICE[cause].sentence}.", ADVICE[cause].hint
+    raise error
+
+
+def _is_file_answer(answer: Answer) -> bool:
+    """Return whether the Hub would send a file, or says that there is no such file: it checks the access first."""
+    if not isinstance(answer, Reply) or not is_answer_of_hub(answer):
+        return False
+    is_absent = answer.status == 404 and answer.headers.get("x-error-code") in ("EntryNotFound", "RevisionNotFound")
+    return 200 <= answer.status < 400 or is_absent
 
 
 def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> Flow[str]:
