@@ -1,4 +1,17 @@
-"""The public names of hf-gate. Each is loaded on first access, so that `hf-gate version` stays fast."""
+"""Manages access requests of gated repos on the Hugging Face Hub.
+
+```python
+from hf_gate import Decision, Hub
+
+with Hub() as hub:
+    requests = list(hub.list_pending("datasets/you/your-data"))
+    for outcome in hub.decide_many("datasets/you/your-data", [Decision.accept(one) for one in requests]):
+        print(outcome.user, outcome.kind)
+```
+
+`AsyncHub` has the same methods for an event loop, and `hf_gate.testing.LocalHub` is a Hub for tests. Each public name is
+loaded on first access, so that `hf-gate version` stays fast.
+"""
 
 from __future__ import annotations
 

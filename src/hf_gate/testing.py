@@ -87,6 +87,9 @@ class LocalHub:
             self._thread.join()
         self._serving = self._thread = None
 
+    def __repr__(self) -> str:
+        return f"LocalHub({self.url!r})" if self._serving is not None else "LocalHub(not started)"
+
     @property
     def repos(self) -> list[dict[str, Any]]:
         """Each repo with `repo, repo_type, gated` and its number of requests by status."""

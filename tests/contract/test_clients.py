@@ -388,7 +388,8 @@ def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: World) -> No
     assert repr(listing) == f"<Listing {world.repo} pending: 2 rows, complete>"
     assert sorted((row["user"], row["answer: Purpose"]) for row in rows) == [("ada", "to learn"), ("bob", "to learn")]
     assert [row["user_id"] for row in rows] == [r.user_id for r in world.owner.list_pending(world.repo)]
-    assert listing.to_rows() == []
+    with pytest.raises(UsageError, match="only once"):
+        listing.to_rows()
 
     async def later() -> tuple[list[dict[str, object]], str]:
         async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:

@@ -334,7 +334,7 @@ def _parse(words: list[str]) -> None:
 # ---- the tests ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page)])
+@pytest.mark.parametrize("page", [page for page in (*PAGES, "src/hf_gate/__init__.py") if blocks(page)])
 def test_every_block_of(page: str) -> None:
     with tempfile.TemporaryDirectory() as folder, example_world() as hub, ExitStack() as stack:
         reader = Reader(page, hub, Path(folder), stack, program_words())

@@ -37,7 +37,7 @@ class Profile:
     models: int | None = None
     datasets: int | None = None
     followers: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 class TokenScope(Struct, frozen=True):
@@ -120,5 +120,5 @@ class Account:
     id: str | None = None
     orgs: tuple[str, ...] = ()
     token_role: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict)
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     rights: TokenRights = field(default_factory=TokenRights)

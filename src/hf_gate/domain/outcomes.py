@@ -52,6 +52,10 @@ class Outcome:
     hub_request_id: str | None = None
     error: Exception | None = None
 
+    def __repr__(self) -> str:
+        why = f", {self.why!r}" if self.why else ""
+        return f"<Outcome {self.kind.value} for {str(self.person)!r} at {self.repo}{why}>"
+
     @property
     def user(self) -> str | None:
         """The username, if known."""

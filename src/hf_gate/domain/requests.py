@@ -41,6 +41,11 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     raw_json: bytes = b""
     read_at: float = 0.0
 
+    def __repr__(self) -> str:
+        return (
+            f"<AccessRequest {str(self.person)!r} at {self.repo}: {str(self.status)!r}, asked {self.asked_at:%Y-%m-%d}>"
+        )
+
     @property
     def raw(self) -> dict[str, Any]:
         """The record as the Hub sent it, including unknown keys."""
@@ -89,6 +94,9 @@ class Target(Struct, frozen=True):
     request_id: str | None = None
     request: AccessRequest | None = None
 
+    def __repr__(self) -> str:
+        return f"<Target {self.label!r}>"
+
     @property
     def label(self) -> str:
         """The name of the person in messages."""
@@ -132,6 +140,9 @@ class Decision:
     to: Status
     target: Target
     reason: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<Decision {self.to.value} for {self.target.label!r}>"
 
     @classmethod
     def accept(cls, who: str | Person | AccessRequest) -> Decision:

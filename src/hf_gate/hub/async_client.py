@@ -46,7 +46,7 @@ def make_async(method: Callable[Concatenate[Hub, P], T]) -> Callable[Concatenate
     return call
 
 
-class AsyncHub(HubBase[AsyncListing]):
+class AsyncHub(HubBase[AsyncListing], listing="AsyncListing"):
     """`Hub` for an event loop: listings, `gated_repos` and `decide_many` are async iterators; await the other methods."""
 
     def _open(self, connection: HubConnection, max_wait: float | None) -> None:

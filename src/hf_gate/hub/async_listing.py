@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from typing import Any
+from typing import Any, Self
 
 from ..domain.flat_rows import Cell, flat_rows
 from ..domain.ids import Repo
@@ -24,6 +24,10 @@ class AsyncListing(ListingState, AsyncIterator[AccessRequest]):
         # this cannot deadlock with a write that the caller makes because of a row.
         self._lock = asyncio.Lock()
         self._pages = start(self._end)
+
+    def __aiter__(self) -> Self:
+        self._check_unread()
+        return self
 
     async def __anext__(self) -> AccessRequest:
         while not self._rows:
@@ -61,4 +65,5 @@ class AsyncListing(ListingState, AsyncIterator[AccessRequest]):
         """Stop reading."""
         async with self._lock:
             self.is_open = False
+            self._has_ended = True
             await self._pages.aclose()

@@ -59,7 +59,7 @@ def make_blocking(make: Callable[Concatenate[Hub, P], Operation[T]]) -> Callable
     return call
 
 
-class Hub(HubBase[Listing]):
+class Hub(HubBase[Listing], listing="Listing"):
     """Access requests of gated repositories on one Hub, as one account. It is thread-safe.
 
     `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds of

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -35,6 +36,7 @@ RevocationMode = Literal["reset", "reject", "cancel"]
 REVOCATION_STATUS: dict[str, Status] = {"reset": Status.RESET, "reject": Status.REJECTED, "cancel": Status.PENDING}
 TargetRef = str | Person | AccessRequest | Target
 UNSET: Any = object()
+_LISTING_METHODS = ("list_pending", "list_accepted", "list_rejected", "list_reset")
 
 
 class Operation(Struct, Generic[T], frozen=True):
@@ -67,6 +69,13 @@ class HubBase(ABC, Generic[L]):
         self._budget = budget_for(origin, secret.fingerprint if secret else "", reserve)
         self._budget.allow_probe(self._clock.now())
         self._open(connection, max_wait)
+
+    def __init_subclass__(cls, *, listing: str | None = None) -> None:
+        """Let `help` and annotations of the methods that list requests show the class of the client's listings."""
+        if listing is None:  # a class of a user of the library
+            return
+        for name in _LISTING_METHODS:
+            setattr(cls, name, _make_listing_method(cls, name, listing))
 
     @abstractmethod
     def _open(self, connection: HubConnection, max_wait: float | None) -> None:
@@ -198,6 +207,20 @@ def last_outcome(outcomes: list[Any]) -> Any:
     if outcome.error is not None:
         raise outcome.error
     return outcome
+
+
+def _make_listing_method(cls: type, name: str, listing: str) -> Callable[..., Any]:
+    make = getattr(HubBase, name)
+
+    @wraps(make)
+    def call(hub: Any, /, *args: Any, **named: Any) -> Any:
+        return make(hub, *args, **named)
+
+    call.__qualname__ = f"{cls.__name__}.{name}"
+    shown = signature(make)
+    call.__annotations__ = make.__annotations__ | {"return": listing}
+    call.__signature__ = shown.replace(return_annotation=listing)  # type: ignore[attr-defined]
+    return call
 
 
 def show_result(call: Callable[..., Any], make: Callable[..., Operation[Any]]) -> None:

@@ -11,6 +11,7 @@ from ..domain.completeness import NOT_READ, Completeness
 from ..domain.flat_rows import Cell, flat_rows
 from ..domain.ids import Repo
 from ..domain.requests import AccessRequest
+from ..errors import UsageError
 from ..protocol.codec import Quarantined, RequestPage
 
 
@@ -29,6 +30,7 @@ class ListingState:
         self.quarantined = []
         self._rows: deque[AccessRequest] = deque()
         self.is_open = False
+        self._has_ended = False
 
     def __repr__(self) -> str:
         is_complete, why = self.completeness.proved, self.completeness.why
@@ -39,6 +41,15 @@ class ListingState:
 
     def _end(self, completeness: Completeness) -> None:
         self.completeness, self.is_open = completeness, False
+        self._has_ended = True
+
+    def _check_unread(self) -> None:
+        """Raise UsageError if all requests were read already, because a second iteration would be empty."""
+        if self._has_ended and not self._rows:
+            raise UsageError(
+                f"this listing of {self.repo} was already read; it can be read only once.",
+                hint="List again, or keep the requests: rows = list(hub.list_pending(repo)).",
+            )
 
     def _fail(self, error: BaseException) -> None:
         self._end(Completeness(False, f"ended by an error: {error}"))
@@ -63,6 +74,15 @@ class Listing(ListingState, Iterator[AccessRequest]):
         super().__init__(repo, status)
         self._lock = threading.RLock()
         self._pages = start(self._end)
+
+    def __iter__(self) -> Iterator[AccessRequest]:  # noqa: PYI034 - the result can be asked again after its end
+        self._check_unread()
+        return self._iterate()
+
+    def _iterate(self) -> Iterator[AccessRequest]:
+        """Yield the rest. The iterator itself can be asked again after its end, as `islice` in a loop does."""
+        while (row := next(self, None)) is not None:
+            yield row
 
     def __next__(self) -> AccessRequest:
         with self._lock:
@@ -101,4 +121,5 @@ class Listing(ListingState, Iterator[AccessRequest]):
         """Stop reading."""
         with self._lock:
             self.is_open = False
+            self._has_ended = True
             self._pages.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -49,7 +49,7 @@ class Quarantined:
     """A record that could not be read, with the reason; the other records of its page are not affected."""
 
     reason: str
-    raw: str
+    raw: str = field(repr=False)
 
 
 class RequestPage(Struct, frozen=True):

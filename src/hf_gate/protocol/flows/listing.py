@@ -140,6 +140,9 @@ class Head:
     has_more: bool = False
     quarantined: tuple[Quarantined, ...] = ()
 
+    def __repr__(self) -> str:
+        return f"<Head {pluralize(len(self.requests), 'request')}{', more follow' if self.has_more else ''}>"
+
 
 def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
     """Read the first page of a list with one call. People who are not on this page may still be on the list."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from ...domain.completeness import Completeness
+from ...domain.display_text import pluralize
 from ...domain.ids import Repo
 from ...domain.lifecycle import STATUSES
 from ...domain.requests import AccessRequest, Target
@@ -31,6 +32,9 @@ class Found:
 
     requests: Mapping[int, AccessRequest] = field(default_factory=dict)
     complete: bool = True
+
+    def __repr__(self) -> str:
+        return f"<Found {pluralize(len(self.requests), 'request')}, {'' if self.complete else 'not '}complete>"
 
 
 def order_statuses(*first: str) -> tuple[str, ...]:
