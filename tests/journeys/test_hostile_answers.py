@@ -23,7 +23,7 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_a_sync_of_answers_that_consist_of_combining_marks_ends(console: Console) -> None:
     fill(console.hub, ["ada"])
     fill(console.hub, [f"mallory-{n}" for n in PEOPLE], answers={"Purpose": MARKS})
-    assert console.run("init", MODEL).code == 0
+    assert console.spawn("init", MODEL).code == 0
     synced = console.spawn("sync", "--full")
     assert synced.code == 0, synced.err
     listed = console.spawn("ls", "--json")  # `spawn` waits a minute, which is many times what this takes
