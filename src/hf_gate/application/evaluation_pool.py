@@ -18,7 +18,9 @@ import msgspec
 from msgspec import Struct
 
 from ..domain.rows import ListRange
+from ..domain.timestamps import to_ms
 from ..errors import Guarded
+from ..store.evaluations import count_due
 from .evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from .evaluation import RepoPolicies
 from .policy_bundle import PolicyBundle, load_policies
@@ -90,6 +92,17 @@ class EvaluationPool:
                 yield from _unpack(waiting.popleft().result())
         while waiting:
             yield from _unpack(waiting.popleft().result())
+
+
+def count_to_evaluate(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_new: bool) -> int:
+    """Return how many requests must be evaluated: all that these policies judge if they are new, which may be too many."""
+    store, found = workspace.store, 0
+    statuses = {status for policy in bundle.policies for status in policy.judges}
+    for row in store.repos():
+        for status in statuses if bundle.is_governed(row.repo) else ():
+            waiting = row.counts.get(status, 0)
+            found += waiting if is_new else count_due(store.reads, row.id, status, to_ms(now), most=waiting)
+    return found
 
 
 class _Task(Struct, frozen=True):

@@ -94,6 +94,12 @@ def find_due(db: Database, repo_id: int, status: str, now: int) -> list[int]:
     return [ident for (ident,) in db.rows(sql, (repo_id, status, now))]
 
 
+def count_due(db: Database, repo_id: int, status: str, now: int, *, most: int) -> int:
+    """Return how many requests of a list must be evaluated at `now` (ms), counted up to `most`."""
+    sql = "SELECT 1 FROM requests WHERE repo_id = ? AND status = ? AND is_current AND evaluate_at <= ? LIMIT ?"
+    return db.count(f"SELECT count(*) FROM ({sql}) AS due", (repo_id, status, now, most))
+
+
 def read_counts(store: Store, repo_id: int, status: str) -> list[EvaluationCount]:
     """Return how many requests of a list have each outcome and verdict."""
     look = store.verdict_lookup()

@@ -12,9 +12,7 @@ from typing import Final
 
 from .. import bootstrap
 from ..application.approval_alarms import raise_approval_alarms
-from ..application.evaluated_parts import RecordOnly
 from ..application.notifications import drain_workspace, store_destinations
-from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
 from ..application.sync_schedule import QUOTA_SHARE, choose_sync, next_pause, read_last_full_sync
@@ -23,6 +21,7 @@ from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, StoreBusy
 from .app_state import AppState
+from .evaluation_process import EvaluationProcess
 
 _log = logging.getLogger("hf_gate.web")
 _MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two syncs while the desk is in use
@@ -42,6 +41,10 @@ class BackgroundWorker:
     _sync_requested: threading.Event = field(default_factory=threading.Event)
     _evaluated_bundle: PolicyBundle | None = None
     _has_unevaluated: bool = False  # whether a sync found changes that no evaluation has seen
+    _evaluation: EvaluationProcess = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._evaluation = EvaluationProcess(self.app_state.workspace)
 
     def start(self) -> None:
         works = [("hf-gate-tray", self._run_tray), ("hf-gate-reader", self._run_sync)]
@@ -55,6 +58,7 @@ class BackgroundWorker:
     def stop(self, wait: float = 10.0) -> None:
         """Finish what is in progress and end; unsent decisions stay in the tray."""
         self._stop.set()
+        self._evaluation.stop()
         self._sync_requested.set()
         self.app_state.wake.set()
         end = time.monotonic() + wait
@@ -173,18 +177,8 @@ class BackgroundWorker:
         bundle = self.app_state.policies.current
         if bundle is None or (not self._has_unevaluated and self._evaluated_bundle is bundle):
             return
-        workspace = self.app_state.workspace
-        with workspace.store.hold_write_lock():
-            policy_sets = bundle.for_repos(workspace.store, workspace.sources)
-            propose_plan(
-                workspace.store,
-                policy_sets,
-                self.app_state.policies.pool(bundle).evaluate,
-                now=workspace.now(),
-                policies=bundle.policies,
-                sources=workspace.sources,
-                change_filter=RecordOnly(),
-            )
+        now = self.app_state.workspace.now()
+        self._evaluation.evaluate(bundle, now, is_new=self._evaluated_bundle is not bundle)
         self._evaluated_bundle = bundle
         self._has_unevaluated = False
 
