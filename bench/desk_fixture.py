@@ -39,8 +39,10 @@ class Answer(NamedTuple):
 
 
 @contextmanager
-def open_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, Authenticator, SecurityMiddleware]]:
-    """Open the desk in this folder, after filling a new one."""
+def open_desk(
+    folder: Path, count: int, repos: int, *, lends: bool = False
+) -> Iterator[tuple[AppState, Authenticator, SecurityMiddleware]]:
+    """Open the desk in this folder, after filling a new one. `lends`: other processes may write, as with a real desk."""
     is_new = not (folder / "desk.db").exists()
     if is_new:
         _write_config(folder, [])
@@ -48,7 +50,7 @@ def open_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, 
             _fill_store(store, count, repos)
             names = [str(row.repo) for row in store.repos()]
         _write_config(folder, names)
-    with _open_workspace(folder) as (app_state, _):
+    with _open_workspace(folder, lends=lends) as (app_state, _):
         door = Authenticator(app_state)
         gc.collect()
         gc.freeze()  # as the server does at its start
@@ -56,11 +58,11 @@ def open_desk(folder: Path, count: int, repos: int) -> Iterator[tuple[AppState, 
 
 
 @contextmanager
-def _open_workspace(folder: Path) -> Iterator[tuple[AppState, Store]]:
+def _open_workspace(folder: Path, *, lends: bool = False) -> Iterator[tuple[AppState, Store]]:
     settings = read_settings(Flags(endpoint=ENDPOINT, token="hf_bench", workspace=str(folder)), {}, folder)  # noqa: S106
     with (
         bootstrap.Connection(settings) as connection,
-        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+        bootstrap.open_workspace(connection, bootstrap.read_location(settings), lends=lends) as workspace,
     ):
         yield AppState(workspace, OWNER, 600.0, f"http://{HOST}"), workspace.store
 
@@ -85,7 +87,7 @@ def _fill_store(store: Store, count: int, repos: int) -> None:
                 (number, action, f"r{number:02}", "0" * 64),
             )
         db.run(
-            "UPDATE requests SET verdict_id = 1 + (id * 7919) % ? WHERE status = 'pending' AND is_current",
+            "UPDATE requests SET verdict_id = 1 + (id * 7919) % ?, outcome = 'stay', evaluate_at = NULL WHERE status = 'pending' AND is_current",
             (len(RULES),),
         )
         db.run("DELETE FROM counters WHERE kind = 'cell'")

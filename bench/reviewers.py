@@ -24,9 +24,12 @@ import httpx2
 import uvicorn
 
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.rows import count_pending
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.store import Store
 from hf_gate.web.app import build_app
+from hf_gate.web.app_state import AppState
+from hf_gate.web.evaluation_process import EvaluationProcess
 from hf_gate.web.server import BoundedConnection
 
 from . import store as filling
@@ -35,6 +38,7 @@ from .results import Row, is_met_if_large, percentile_95, target_if_large
 from .sizes import Sizes
 
 KEY: Final = "web-reviewers"
+EVALUATING_KEY: Final = "web-reviewers-new"
 _REVIEWERS, _EVERY_S, _MOST_MS = 20, 6.0, 100
 _SYNCED_A_SECOND: Final = 500  # new and changed records that the sync stores meanwhile
 _ACCEPT: Final = re.compile(r'name="accept" value="([^"]+)"')
@@ -50,23 +54,27 @@ class Visits:
     refused: list[str] = field(default_factory=list)
 
 
-def measure_reviewers(folder: Path, sizes: Sizes) -> Row:
-    """Measure with the store of this folder, which is filled if it is new."""
+def measure_reviewers(folder: Path, sizes: Sizes, *, is_evaluating: bool = False) -> Row:
+    """Measure with the store of this folder, which is filled if it is new. `is_evaluating`: during its first evaluation."""
     count, began = sizes.desk_requests, time.monotonic()
-    with _serve_apart(folder, count) as (process, url, links):
-        visits = asyncio.run(_visit(url, links, sizes.reviewer_rounds))
+    with _serve_apart(folder, count, is_evaluating=is_evaluating) as (process, url, links, terms):
+        visits = asyncio.run(_visit(url, links, sizes.reviewer_rounds, terms))
         told = _end(process)
     lost = visits.decided - told["waiting"]
     page, decision = percentile_95(visits.pages), percentile_95(visits.decisions)
+    meanwhile = (
+        "all requests are evaluated for the first time"
+        if is_evaluating
+        else f"a sync stores {_SYNCED_A_SECOND} records a second"
+    )
     return Row(
-        KEY,
-        f"{_REVIEWERS} reviewers, a page and a decision each {_EVERY_S:g} s, while a sync stores {_SYNCED_A_SECOND}"
-        " records a second: page and decision, 95th percentile",
+        EVALUATING_KEY if is_evaluating else KEY,
+        f"{_REVIEWERS} reviewers, a page and a decision each {_EVERY_S:g} s, while {meanwhile}: page and decision, 95th percentile",
         f"{page:.0f} ms and {decision:.0f} ms; {len(visits.pages):,} pages, {len(visits.decisions):,} decisions,"
         f" {len(visits.refused)} errors, {lost} lost",
         target=target_if_large(count, f"<= {_MOST_MS} ms, no error, none lost"),
         is_met=is_met_if_large(count, max(page, decision) <= _MOST_MS) and not visits.refused and not lost,
-        why=f"{told['synced']:,} records were stored in {time.monotonic() - began:.0f} s. First error:"
+        why=f"{told['synced']:,} records were stored or evaluated in {time.monotonic() - began:.0f} s. First error:"
         f" {visits.refused[0]}" if visits.refused else "The desk, its sync and the reviewers share two cores.",
     )  # fmt: skip
 
@@ -74,18 +82,18 @@ def measure_reviewers(folder: Path, sizes: Sizes) -> Row:
 # ---- reviewers -----------------------------------------------------------------------------------------------------------
 
 
-async def _visit(url: str, links: Sequence[str], rounds: int) -> Visits:
+async def _visit(url: str, links: Sequence[str], rounds: int, terms: Sequence[str]) -> Visits:
     visits = Visits()
     begin = asyncio.get_running_loop().time() + 1.0
     await asyncio.gather(*(
-        _review(url, link, begin + _EVERY_S * number / len(links), rounds, f"r{number + 1:02}", visits)
+        _review(url, link, begin + _EVERY_S * number / len(links), rounds, terms[number], visits)
         for number, link in enumerate(links)
     ))  # fmt: skip
     return visits
 
 
-async def _review(url: str, link: str, begin: float, rounds: int, rule: str, visits: Visits) -> None:
-    """One reviewer, who accepts one request after the other of those that one rule decides."""
+async def _review(url: str, link: str, begin: float, rounds: int, term: str, visits: Visits) -> None:
+    """One reviewer, who accepts one request after the other of those that match a term."""
     loop = asyncio.get_running_loop()
     async with httpx2.AsyncClient(base_url=url, headers={"sec-fetch-site": "same-origin", "origin": url}) as client:
         entered = await client.post("/sign-in", data={"link": link})
@@ -93,7 +101,7 @@ async def _review(url: str, link: str, begin: float, rounds: int, rule: str, vis
             raise RuntimeError(f"signing in gave {entered.status_code}")
         for turn in range(rounds):
             await asyncio.sleep(max(0.0, begin + turn * _EVERY_S - loop.time()))
-            answer, took = await _time(client.get(f"/queue?q={quote_plus(f'status:pending rule:{rule}')}"))
+            answer, took = await _time(client.get(f"/queue?q={quote_plus(f'status:pending {term}')}"))
             visits.pages.append(took)
             found = _ACCEPT.findall(answer.text)
             if answer.status_code != httpx2.codes.OK or not found:
@@ -119,26 +127,31 @@ async def _time(call: Any) -> tuple[httpx2.Response, float]:  # noqa: ANN401 - a
 
 
 @contextmanager
-def _serve_apart(folder: Path, count: int) -> Iterator[tuple[subprocess.Popen[str], str, list[str]]]:
-    command = [sys.executable, "-m", "bench.reviewers", str(folder), str(count)]
+def _serve_apart(
+    folder: Path, count: int, *, is_evaluating: bool
+) -> Iterator[tuple[subprocess.Popen[str], str, list[str], list[str]]]:
+    command = [sys.executable, "-m", "bench.reviewers", str(folder), str(count), *["evaluate"] * is_evaluating]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             told = json.loads(process.stdout.readline() if process.stdout else "")
-            yield process, told["url"], told["links"]
+            yield process, told["url"], told["links"], told["terms"]
         finally:
             process.kill()
 
 
 def _end(process: subprocess.Popen[str]) -> dict[str, int]:
     """Let the desk end, and return how many decisions wait in its store and how many records its sync stored."""
-    told, _ = process.communicate(timeout=60)
+    told, _ = process.communicate(timeout=600)
     found: dict[str, int] = json.loads(told)
     return found
 
 
-def serve(folder: Path, count: int) -> None:
-    """Serve a desk until stdin ends. Prints its address and sign-in links, at the end what its store holds."""
-    with open_desk(folder, count, 50) as (app_state, door, _):
+def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
+    """Serve a desk until stdin ends. Prints its address and sign-in links, at the end what its store holds.
+
+    With `is_evaluating`, it evaluates all requests as a new desk does, else it stores what a sync brings.
+    """
+    with open_desk(folder, count, 50, lends=is_evaluating) as (app_state, door, _):
         links = [f"reviewer-{number}-{app_state.now():%H%M%S%f}" for number in range(_REVIEWERS)]
         for number, link in enumerate(links):
             app_state.membership.invite(Member(name=f"reviewer-{number}", role=MemberRole.REVIEWER), link)
@@ -151,12 +164,18 @@ def serve(folder: Path, count: int) -> None:
         stop, synced = threading.Event(), list[int]()
         threads = [
             threading.Thread(target=server.run, kwargs={"sockets": [socket]}),
-            threading.Thread(target=_sync, args=(app_state.workspace.store, stop, synced)),
+            threading.Thread(target=_evaluate, args=(app_state, synced))
+            if is_evaluating
+            else threading.Thread(target=_sync, args=(app_state.workspace.store, stop, synced)),
         ]
         for thread in threads:
             thread.start()
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-        print(json.dumps({"url": url, "links": links}), flush=True)
+        repos = [row.repo for row in app_state.workspace.store.repos()]
+        terms = (
+            [f"repo:{repo}" for repo in repos] if is_evaluating else [f"rule:r{n:02}" for n in range(1, _REVIEWERS + 1)]
+        )
+        print(json.dumps({"url": url, "links": links, "terms": terms}), flush=True)
         sys.stdin.read()
         stop.set()
         server.should_exit = True
@@ -165,6 +184,17 @@ def serve(folder: Path, count: int) -> None:
         waiting = len(app_state.workspace.tray.list_waiting()) - before
         empty_tray(app_state)
         print(json.dumps({"waiting": waiting, "synced": sum(synced)}), flush=True)
+
+
+def _evaluate(app_state: AppState, evaluated: list[int]) -> None:
+    """Evaluate everything again as the background worker of a new desk does."""
+    store, bundle = app_state.workspace.store, app_state.policies.current
+    if bundle is None:
+        raise RuntimeError("the policies cannot be read")
+    with store.writing() as write:
+        write.db.run("DELETE FROM evaluated_lists")
+    EvaluationProcess(app_state.workspace).evaluate(bundle, app_state.now(), is_new=True)
+    evaluated.append(count_pending(store.repos()))
 
 
 def _sync(store: Store, stop: threading.Event, synced: list[int]) -> None:
@@ -184,4 +214,4 @@ def _sync(store: Store, stop: threading.Event, synced: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]), int(sys.argv[2]))
+    serve(Path(sys.argv[1]), int(sys.argv[2]), is_evaluating="evaluate" in sys.argv[3:])

@@ -13,8 +13,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 from urllib.parse import quote_plus
 
@@ -26,13 +28,14 @@ from . import store as filling
 from .browser_latency import KeyTimes, measure_keys
 from .desk_fixture import Visitor, open_desk
 from .results import DASH, Row, format_table, is_met_if_large, percentile_95, target_if_large
+from .reviewers import EVALUATING_KEY, measure_reviewers
 from .reviewers import KEY as REVIEWERS_KEY
-from .reviewers import measure_reviewers
 from .sizes import FULL, QUICK, Sizes
 
 REPOS = 50
 _MOST_MS, _MOST_KB, _MOST_JS = 50, 120, 40
 _MOST_OVERVIEW_MS = 100
+_MOST_PAGE_MS, _MOST_PAGE_KB = 18, 80
 _BUSIEST = (
     "SELECT pseudonym FROM people WHERE id IN"
     " (SELECT person_id FROM requests GROUP BY person_id ORDER BY count(*) DESC LIMIT 20)"
@@ -83,6 +86,7 @@ def measure_folder(folder: Path, sizes: Sizes) -> Iterator[Row]:
                     key, f"{what}, 95th percentile", f"{asked.p95:.0f} ms (CPU {percentile_95(asked.cpu):.0f}, median {asked.median:.0f}), {asked.largest / 1000:.0f} kB",
                     target=target_if_large(count, f"< {most} ms"), is_met=is_met_if_large(count, asked.p95 < most), why=f"It computes {percentile_95(asked.cpu):.0f} ms (95th percentile); the rest is waiting for a core. Slowest: {asked.slow} ms.",
                 )  # fmt: skip
+            yield _measure_queue_page(visitor, count)
             yield Row(
                 "web-page", "the largest of these pages, uncompressed", f"{largest / 1000:.0f} kB",
                 target=f"< {_MOST_KB} kB", is_met=largest < _MOST_KB * 1000,
@@ -93,6 +97,21 @@ def measure_folder(folder: Path, sizes: Sizes) -> Iterator[Row]:
             visitor.close()
         yield from _key_rows(measure_keys(app_state, sizes.web_rounds))
     yield measure_reviewers(folder, sizes)
+    yield measure_reviewers(folder, sizes, is_evaluating=True)
+
+
+def _measure_queue_page(visitor: Visitor, count: int) -> Row:
+    """Measure the page that opens first, again and again, and then its following pages, each for the first time."""
+    times = _time_pages(visitor, ["/queue"] * 12, 2)
+    following = _time_pages(visitor, ["following"] * 12, 2)
+    cpu, new = median(times.cpu), median(following.cpu)
+    return Row(
+        "web-first-page", f"the first page of the queue, 50 rows of {count:,} requests, CPU, median",
+        f"{cpu:.0f} ms, {times.largest / 1000:.1f} kB; following pages, each seen for the first time, {new:.0f} ms",
+        target=f"<= {_MOST_PAGE_MS} ms, <= {_MOST_PAGE_KB} kB",
+        is_met=cpu <= _MOST_PAGE_MS and times.largest <= _MOST_PAGE_KB * 1000,
+        why="CPU time grows by half and more while other work uses the other half of a core.",
+    )  # fmt: skip
 
 
 def _iterate_kinds(app_state: AppState) -> Iterator[tuple[str, str, list[str]]]:
@@ -204,9 +223,12 @@ def main(args: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
     parser.add_argument("--at", type=Path, required=True, help="folder of the workspace; created if missing")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--requests", type=int, help="requests of a new store")
     parser.add_argument("--write", action="store_true", help="update this part of docs/benchmarks.md")
     asked = parser.parse_args(args)
     sizes, rows, start = QUICK if asked.quick else FULL, list[Row](), time.perf_counter()
+    if asked.requests is not None:
+        sizes = replace(sizes, desk_requests=asked.requests)
     for row in measure_folder(asked.at, sizes):
         rows.append(row)
         print(f"{row.what}: {row.ours} {row.why}", file=sys.stderr, flush=True)
@@ -220,9 +242,9 @@ def main(args: Sequence[str]) -> int:
 
 
 KEYS: tuple[str, ...] = (
-    "web-queue", "web-person-rows", "web-facet", "web-search", "web-detail", "web-person", "web-overview", "web-page",
+    "web-queue", "web-person-rows", "web-facet", "web-search", "web-detail", "web-person", "web-overview", "web-first-page", "web-page",
     "web-js", "web-select", "web-selected", "web-bulk", "web-key", "web-next", "web-turn",
-    REVIEWERS_KEY,
+    REVIEWERS_KEY, EVALUATING_KEY,
 )  # fmt: skip
 
 if __name__ == "__main__":
