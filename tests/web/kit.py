@@ -88,7 +88,7 @@ class Answer:
     @property
     def rows(self) -> list[str]:
         """The requests of the table, in order."""
-        return re.findall(r'<(?:tr|li)[^>]*\sid="[rq]-([0-9a-f]{24}|n\d+)"', self.body)
+        return re.findall(r'<(?:tr|li)[^>]*\sdata-request-id="([0-9a-f]{24}|n\d+)"', self.body)
 
 
 @dataclass

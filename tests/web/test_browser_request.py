@@ -127,7 +127,7 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
     page.get_by_role("button", name="Create link").click()
     link = page.locator(".msg-ok code").first.inner_text()
     page.goto(f"{origin_of(page)}/queue?q=cyd")
-    key = (page.locator(".row").first.get_attribute("id") or "").removeprefix("r-")
+    key = page.locator(".row").first.get_attribute("data-request-id")
     with _page(browser) as other:
         other.goto(link)
         other.locator("form:has(input[name=link]) button").first.click()

@@ -93,7 +93,7 @@ def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Room) ->
     day = re.search(r'aria-label="Accept ada until ([^"]+)"', queue)
     assert day is not None
     assert f"✓ Accept until {day[1]}" in page
-    assert f'title="Accept until {day[1]}"' in queue
+    assert f'data-end="{day[1]}"' in queue
     assert _press(room, lena, "ada").status == 303
     assert f"until {day[1]}" in lena.get("/queue").body
     before = room.app_state.now()

@@ -99,8 +99,7 @@ def _intersect(old: list[int] | None, new: list[int]) -> list[int]:
 
 
 def _add_status(builder: _ConditionBuilder, term: Term) -> None:
-    names = [row[0] for row in builder.db.rows("SELECT DISTINCT name FROM counters WHERE kind = 'status'")]
-    fitting = [name for name in names if _matches_any(term.patterns, name) != term.is_not]
+    fitting = [name for name in KEY_VALUES["status"] if _matches_any(term.patterns, name) != term.is_not]
     old = builder.result.statuses
     builder.result.statuses = fitting if old is None else [name for name in fitting if name in old]
 

@@ -31,6 +31,7 @@ from .draft_pool import DraftPool
 from .hub_sign_in import HubSignIn
 from .plan_maker import PlanMaker
 from .run_worker import RunWorker
+from .verdict_cache import ShownVerdicts
 
 LIFETIME: Final = 15 * 60.0  # seconds
 _MAX_CODES: Final = 1000
@@ -151,6 +152,7 @@ class AppState:
     presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
     drafts: DraftPool = field(default_factory=DraftPool)
+    verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
     membership: Membership = field(init=False)

@@ -29,7 +29,8 @@ from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_ta
 from .queue_query import run_query
 from .request_context import NotFound, RequestContext
 from .request_lines import RequestLine, request_lines
-from .verdicts import VerdictSummary, read_verdicts
+from .verdict_cache import VerdictSummary
+from .verdicts import read_verdicts
 
 MAX_EXAMPLES: Final = 3  # requests shown for each rule
 MAX_DIFFERENCES: Final = 12  # requests shown for which the draft and the desk disagree

@@ -37,9 +37,16 @@ class TextPiece(NamedTuple):
     mark: str = ""
 
 
-def is_plain(text: str | None) -> bool:
-    """Tell whether a text is short and has only letters, digits and signs of ASCII, so that nothing in it is marked."""
+def is_ascii(text: str | None) -> bool:
+    """Tell whether a text is short and has only letters, digits and signs of ASCII, so that it runs from left to right."""
     return text is not None and text.isascii() and text.isprintable() and len(text) <= _MAX_SHOWN
+
+
+def is_plain(text: str | None) -> bool:
+    """Tell whether a text is short and nothing in it is marked: most texts are so."""
+    if text is None or is_ascii(text):
+        return text is not None
+    return len(text) <= _MAX_SHOWN and make_visible(text) is text and not _CYRILLIC_OR_GREEK.search(text)
 
 
 def begin_text(text: str, most: int) -> str:

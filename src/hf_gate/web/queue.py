@@ -101,7 +101,7 @@ def page(context: RequestContext) -> Response:
     matching = count_matching(asked.query, counters)
     shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
     following, total = shown.pop("next"), shown.pop("total", None)
-    standing = count_pending_by_verdict(counters.cells)
+    standing = count_pending_by_verdict(counters)
     more = "".join(f"&{name}={value}" for name, value in (("by", by), ("order", order)) if value)
     return context.render(
         "queue.html",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Struct, field
 
@@ -27,14 +28,14 @@ _CHOICES: Final = {"quality": QUALITY_CHOICES, "mail": tuple((kind.value, (kind.
 """The fixed choices of a facet: their words, and their values of the key."""
 _MAX_CHOICES: Final = 12  # of one facet
 
-_Row: TypeAlias = "QueueCount | ClassCount"
+_Row: TypeAlias = "tuple[Any, ...]"
 
 
 class _Table(NamedTuple):
     """Numbers of requests by the values of some keys. `places`: the index of each key in a row."""
 
     places: Mapping[str, int]
-    rows: Sequence[_Row]
+    numbers: Mapping[_Row, int]
 
 
 _CELLS: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}
@@ -45,16 +46,27 @@ class Counters(Struct, frozen=True):
 
     cells: Sequence[QueueCount]
     classes: Mapping[str, Sequence[ClassCount]] = field(default_factory=dict)
+    _tables: dict[tuple[frozenset[str], bool], _Table] = field(default_factory=dict)
 
-    def select(self, terms: Sequence[Term], key: str = "") -> _Table | None:
-        """Return the numbers by the keys of these terms and one more key; None if no counter has them all."""
-        keys = {term.key for term in terms} | ({key} if key else set())
+    def select(self, terms: Sequence[Term], *more: str) -> _Table | None:
+        """Return the numbers by the keys of these terms and more keys; None if no counter has them all.
+
+        Each table is summed up once: most views and facets of a page use the same few.
+        """
+        keys = frozenset((*(term.key for term in terms), *more))
+        is_negated = any(term.key in self.classes and term.is_not for term in terms)
+        if (keys, is_negated) not in self._tables:
+            if (table := self._sum_up(keys, is_negated=is_negated)) is None:
+                return None
+            self._tables[keys, is_negated] = table
+        return self._tables[keys, is_negated]
+
+    def _sum_up(self, keys: frozenset[str], *, is_negated: bool) -> _Table | None:
         if keys <= _CELLS.keys():
-            return _Table(_CELLS, self.cells)
+            return _sum_rows(keys, _CELLS, self.cells)
         for kind, rows in self.classes.items():
             if keys <= (places := {"repo": 0, "status": 1, kind: 2}).keys():
-                is_negated = any(term.key == kind and term.is_not for term in terms)
-                return _Table(places, [*rows, *self._list_unclassified(rows)] if is_negated else rows)
+                return _sum_rows(keys, places, [*rows, *self._list_unclassified(rows)] if is_negated else rows)
         return None
 
     def _list_unclassified(self, rows: Sequence[ClassCount]) -> list[ClassCount]:
@@ -67,10 +79,33 @@ class Counters(Struct, frozen=True):
         return [ClassCount(repo, status, None, n) for (repo, status), n in left.items() if n > 0]
 
 
+def _sum_rows(keys: frozenset[str], places: Mapping[str, int], rows: Sequence[QueueCount | ClassCount]) -> _Table:
+    names = sorted(keys)
+    numbers = dict[_Row, int]()
+    indexes = [places[name] for name in names]
+    for row in rows:
+        values = tuple([row[index] for index in indexes])
+        numbers[values] = numbers.get(values, 0) + row.n
+    return _Table({name: index for index, name in enumerate(names)}, numbers)
+
+
+class _LatestCounters(threading.local):
+    """The counters of all repos as a thread summed them up last."""
+
+    found = Counters(())
+
+
+_latest: Final = _LatestCounters()
+
+
 def list_counts(context: RequestContext) -> Counters:
     """Return the counters of the repos that the member can see; viewers see no classes."""
     cells, *classes = context.workspace.queue.read_counters()
     visible = context.list_visible_repos()
+    if visible.are_all and not context.is_masked:
+        if _latest.found.cells is not cells:  # the store has other numbers now
+            _latest.found = Counters(cells, dict(zip(_CHOICES, classes, strict=True)))
+        return _latest.found
     if not visible.are_all:
         seen = {str(row.repo) for row in visible.rows}
         cells = [each for each in cells if each.repo in seen]
@@ -84,12 +119,12 @@ def count_matching(query: Query, counters: Counters) -> int | None:
     A counter covers status and repo with verdict and rule, or with one class: the purpose or the e-mail address.
     """
     table = counters.select(query.terms)
-    return None if table is None else sum(row.n for row in _matching_rows(query.terms, table))
+    return None if table is None else sum(table.numbers[row] for row in _matching_rows(query.terms, table))
 
 
 def _matching_rows(terms: Sequence[Term], table: _Table) -> Sequence[_Row]:
     """Return the rows that match all terms. Compares each value once."""
-    rows = table.rows
+    rows = list(table.numbers)
     for term in terms:
         place = table.places[term.key]
         fit = {value for value in {row[place] for row in rows} if _matches(term, value)}
@@ -145,13 +180,17 @@ def count_up_to(context: RequestContext, query: Query) -> int:
     )
 
 
-def count_pending_by_verdict(cells: Sequence[QueueCount]) -> Counter[str]:
+def count_pending_by_verdict(counters: Counters) -> Counter[str]:
     """Return the number of pending requests, and the numbers by verdict."""
     found: Counter[str] = Counter()
-    for cell in cells:
-        if cell.status == Status.PENDING:
-            found[Status.PENDING] += cell.n
-            found[cell.action or "unjudged"] += cell.n
+    if (table := counters.select((), "status", "verdict")) is None:
+        return found
+    status = table.places["status"]
+    verdict = table.places["verdict"]
+    for row, n in table.numbers.items():
+        if row[status] == Status.PENDING:
+            found[Status.PENDING] += n
+            found[row[verdict] or "unjudged"] += n
     return found
 
 
@@ -189,9 +228,9 @@ def _build_facet(title: str, key: str, asked: QueueQuery, counters: Counters, mo
     known = table or counters.select((), key)
     if known is None:
         return Facet(title, key, ())
-    for row in known.rows if table is None else _matching_rows(others, table):
-        if isinstance(value := row[known.places[key]], str):
-            numbers[value] += row.n
+    for row in known.numbers if table is None else _matching_rows(others, table):
+        if (value := row[known.places[key]]) is not None:
+            numbers[value] += known.numbers[row]
     choices = []
     for words, values in _CHOICES.get(key) or _name_choices(key, numbers):
         n, is_current = sum(numbers[value] for value in values), current == frozenset(values)

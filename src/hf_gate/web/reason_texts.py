@@ -20,7 +20,7 @@ from ..policy.reasons import fill_reason
 from .request_context import NotFound, RequestContext
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine
-from .verdicts import VerdictSummary
+from .verdict_cache import VerdictSummary
 
 _MAX_CHOICES: Final = 24  # the first nine have a number key
 _MAX_PREVIEW: Final = 2000  # characters of a text that is shown before it is checked

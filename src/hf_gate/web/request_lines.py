@@ -29,7 +29,8 @@ from ..policy.fact_values import EmailFacts
 from . import formatting
 from .app_state import AppState
 from .request_context import RequestContext
-from .verdicts import VerdictSummary, read_repos, read_verdicts
+from .verdict_cache import VerdictSummary
+from .verdicts import read_repos, read_verdicts
 
 TICKS: Final = {"true": "ticked", "on": "ticked", "false": "not ticked", "off": "not ticked"}
 _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
@@ -42,6 +43,9 @@ _CHIP_TEXTS: Final[Mapping[ChipKind, tuple[str, str]]] = MappingProxyType({
 })  # fmt: skip
 """The text and the explanation of each chip. They contain no text of people."""
 
+_MAX_USES: Final = 3  # main answers in a row
+_MOST_SHOWN: Final = 240  # characters of a main answer in a row
+_MOST_IN_BRIEF: Final = 160  # and in one of many rows of a person
 _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NAME, Role.BIRTH_DATE})
 
 
@@ -53,6 +57,23 @@ class AnswerLine(Struct, frozen=True):
     type: str  # as on the card; empty if the current form does not ask the question
     text: str
     is_tick: bool = False
+
+
+class ShownAnswer(NamedTuple):
+    """The begin of an answer, as a row shows it. `is_ascii`: it needs no isolation from what stands beside it."""
+
+    label: str
+    text: str
+    is_ascii: bool
+
+
+class AnswerSummary(NamedTuple):
+    """The answers that a row shows."""
+
+    uses: Sequence[ShownAnswer]
+    institution: ShownAnswer | None
+    country: ShownAnswer | None
+    is_right_to_left: bool
 
 
 class ChipLabel(NamedTuple):
@@ -158,9 +179,20 @@ class RequestLine(Struct):
         """The verb that leads to the current status."""
         return VERB_FOR_STATUS.get(self.status, "human")
 
-    def answers_to(self, *roles: Role) -> list[AnswerLine]:
-        """Return the answers to questions with these roles."""
-        return [answer for answer in self.answers if answer.role in roles and answer.text.strip()]
+    @property
+    def number(self) -> str:
+        """The request's number in the store, which is the short form of its key: a page has many of them."""
+        return f"n{self.row.id}"
+
+    @property
+    def shown_answers(self) -> AnswerSummary:
+        """The answers that a row shows."""
+        return summarize_answers(self, _MOST_SHOWN)
+
+    @property
+    def brief_answers(self) -> AnswerSummary:
+        """The answers that one of many rows of a person shows."""
+        return summarize_answers(self, _MOST_IN_BRIEF)
 
     @property
     def main_answers(self) -> list[AnswerLine]:
@@ -172,6 +204,25 @@ class RequestLine(Struct):
         ]
         purpose = [a for a in told if a.role is Role.PURPOSE]
         return [*purpose, *(a for a in told if a.role is Role.JOB)] if purpose else told
+
+
+def summarize_answers(line: RequestLine, most: int) -> AnswerSummary:
+    """Return the answers that a row shows: the main ones with at most `most` characters each, and from where."""
+    main, roles = line.main_answers, {answer.role: answer for answer in reversed(line.answers) if answer.text.strip()}
+    first = next(iter(main), roles.get(Role.AFFILIATION, line.answers[0]))
+    is_right_to_left = formatting.text_direction(first.text) is not None
+
+    def shorten(answer: AnswerLine, most: int) -> ShownAnswer:
+        text = formatting.begin_text(answer.text, most)
+        return ShownAnswer(answer.label, text, not is_right_to_left and formatting.is_ascii(text))
+
+    institution, country = roles.get(Role.AFFILIATION), roles.get(Role.COUNTRY)
+    return AnswerSummary(
+        [shorten(answer, most) for answer in main[:_MAX_USES]],
+        None if institution is None else shorten(institution, 120),
+        None if country is None else shorten(country, 60),
+        is_right_to_left,
+    )
 
 
 def request_key(row: RequestRow) -> str:
@@ -278,6 +329,7 @@ def _list_late_flags(row: RequestRow, context: RequestContext) -> list[str]:
     return [f"late:overdue {context.format_age(from_ms(due))}"]
 
 
+@lru_cache(16)
 def possible_verbs(status: str) -> tuple[str, ...]:
     """Return the verbs possible in a status, the mildest first."""
     able = {move.verb for move in MOVES if move.before == status}

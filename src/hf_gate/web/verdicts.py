@@ -1,4 +1,4 @@
-"""The verdicts on the requests of a page: evaluated now if possible, else as last stored, with a short reason."""
+"""The verdicts on the requests of a page: evaluated where they changed, else as last stored, with a short reason."""
 
 from __future__ import annotations
 
@@ -6,34 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
-from msgspec import Struct
-
 from ..application.current_verdicts import CurrentVerdicts
 from ..application.evaluation import RepoPolicies, build_inputs
-from ..domain.hand_terms import HandTerms
+from ..application.evaluation_times import EvaluationTimes
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RequestRow
+from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..policy.model import Verdict
-from ..policy.why import LazyTraces, TraceSource, WhySentence, explain_opinion_in_words, explain_verdict_in_words
+from ..policy.why import LazyTraces, TraceSource, explain_opinion_in_words, explain_verdict_in_words
 from .app_state import AppState
 from .redaction import RedactedTraces
+from .verdict_cache import VerdictSummary
 
 _MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
-
-
-class VerdictSummary(Struct, frozen=True):
-    """The verdict on a request. `shadow`: action, policy and rule of a policy in shadow mode."""
-
-    action: str
-    rule: str
-    policy: str | None = None
-    why: WhySentence | None = None
-    shadow: tuple[str, str, str] | None = None
-    shadow_why: WhySentence | None = None
-    reason: str | None = None  # the text that the person would get
-    terms: HandTerms | None = None  # of an acceptance by hand; None if this was not evaluated now
 
 
 def read_repos(app_state: AppState, rows: Iterable[RequestRow]) -> dict[Repo, RepoRow]:
@@ -65,13 +52,8 @@ def read_verdicts(
     for repo, group in group_by_repo(rows).items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
-            found |= _evaluate(
-                app_state,
-                policy_set,
-                [row for row in group if row.state.status in policy_set.statuses],
-                now,
-                hides=hides,
-            )
+            judged = [row for row in group if row.state.status in policy_set.statuses]
+            found |= _read_current(app_state, policy_set, repos[repo], judged, now, hides=hides)
         found |= {row.id: said for row in group if row.id not in found and (said := _stored_verdict(row, standing))}
     return found
 
@@ -83,20 +65,49 @@ def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | Non
         return None
 
 
-def _evaluate(
-    app_state: AppState, policy_set: RepoPolicies, rows: Sequence[RequestRow], now: datetime, *, hides: bool
-) -> dict[int, VerdictSummary]:  # fmt: skip
-    bundle = app_state.policies.current
-    if bundle is None or not rows:
+def _read_current(
+    app_state: AppState,
+    policy_set: RepoPolicies,
+    repo: RepoRow,
+    rows: Sequence[RequestRow],
+    now: datetime,
+    *,
+    hides: bool,
+) -> dict[int, VerdictSummary]:
+    """Return the verdicts of the current policies, evaluated again where they do not hold any more."""
+    if app_state.policies.current is None or not rows:
         return {}
+    store, at = app_state.workspace.store, to_ms(now)
+    basis = (policy_set, repo.full_at, *(tuple(store.bindings(name).items()) for name in policy_set.tables))
     found = {}
-    for case in build_inputs(app_state.workspace.store, policy_set, app_state.workspace.sources, rows, now):
+    for row in rows:
+        if (kept := app_state.verdicts.find(row, basis, at, hides=hides)) is not None:
+            found[row.id] = kept
+    missing = [row for row in rows if row.id not in found]
+    return found | _evaluate(app_state, policy_set, basis, missing, now, hides=hides)
+
+
+def _evaluate(
+    app_state: AppState,
+    policy_set: RepoPolicies,
+    basis: tuple[object, ...],
+    rows: Sequence[RequestRow],
+    now: datetime,
+    *,
+    hides: bool,
+) -> dict[int, VerdictSummary]:
+    found = {}
+    workspace, times = app_state.workspace, EvaluationTimes(policy_set, now)
+    for case in build_inputs(workspace.store, policy_set, workspace.sources, rows, now):
         traces = LazyTraces(policy_set.evaluator, case.facts)
-        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=case.row.state.status, bound=traces.bound)
+        status = case.row.state.status
+        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=status, bound=traces.bound)
         if verdict is not None:
             source = RedactedTraces(traces) if hides else traces
-            zone = app_state.workspace.zone
-            found[case.row.id] = summarize_verdict(verdict, source, now, zone, case.row.state.status)
+            summary = summarize_verdict(verdict, source, now, workspace.zone, status)
+            end = times.next_evaluation(case.facts)
+            app_state.verdicts.keep(case.row, basis, to_ms(now), end, summary, hides=hides)
+            found[case.row.id] = summary
     return found
 
 

@@ -4,7 +4,8 @@ import { announce, find, pageName } from "./dom.js";
 import { watchUndo } from "./decisions.js";
 import { watchForms } from "./forms.js";
 import { areKeysOn, showKeySwitch, watchKeys } from "./keyboard.js";
-import { allRows, currentRow, focusRow, followPointerAndFocus, markCurrent, rowOf, setTabStops } from "./rows.js";
+import { allRows, currentRow, focusRow, followPointerAndFocus, markCurrent, rowOf } from "./rows.js";
+import { setRoles, setTabStops, watchTooltips } from "./rows.js";
 import { watchKeptRows, watchTicks } from "./selection.js";
 import { watchSheet } from "./sheet.js";
 import { watchTray } from "./tray.js";
@@ -16,6 +17,7 @@ function watchAnswers() {
     if (event.detail.xhr.status === 401) location.reload();
   });
   document.addEventListener("htmx:afterSettle", () => {
+    setRoles();
     setTabStops();
     showKeySwitch();
     const row = currentRow();
@@ -56,6 +58,8 @@ watchKeys();
 watchTray();
 reportLeaving();
 labelThemeSwitch();
+watchTooltips();
+setRoles();
 setTabStops();
 showKeySwitch();
 if (pageName === "queue" && areKeysOn()) focusFirstRow();

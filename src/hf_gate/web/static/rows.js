@@ -6,10 +6,11 @@ let currentKey = null;
 
 export const allRows = () => findAll("#rows > .row");
 export const rowOf = (node) => node?.closest?.("#rows > .row") ?? null;
-export const rowById = (key) => document.getElementById("r-" + key);
-/* The key of a request or, grouped by person, of a person: then the row has an element (q-) for each request. */
-export const keyOf = (node) => node.id.slice(2);
-export const rowOfRequest = (key) => rowById(key) ?? rowOf(document.getElementById("q-" + key));
+/* The key of a request or, grouped by person, of a person: then the row has an element for each request. */
+export const keyOf = (node) => node.dataset.requestId ?? node.id.slice(2);
+const named = (key) => `[data-request-id="${CSS.escape(key)}"]`;
+export const rowById = (key) => find(`#rows > ${named(key)}`) ?? document.getElementById("r-" + key);
+export const rowOfRequest = (key) => rowOf(find(`#rows ${named(key)}`));
 export const isOfPerson = (row) => Boolean(row?.querySelector(".at"));
 export const currentRowKey = () => currentKey;
 export const currentRow = () => (currentKey && rowById(currentKey)) || null;
@@ -90,6 +91,22 @@ function followFocus(target) {
 export function setTabStops() {
   const controls = "#rows .c-act > :is(a, button), #rows .c-pick input, #rows .at :is(input, a), #rows .c-say a";
   for (const control of findAll(controls)) control.tabIndex = -1;
+}
+
+/* On a narrow screen rows are laid out as a grid, so some browsers need their roles. */
+export function setRoles() {
+  for (const row of findAll("#rows > tr")) {
+    row.role = "row";
+    for (const cell of row.children) cell.role = cell.localName === "th" ? "rowheader" : "cell";
+  }
+}
+
+/* The label of a control is its tooltip. */
+export function watchTooltips() {
+  document.addEventListener("pointerover", (event) => {
+    const control = event.target.closest?.("#rows [data-do][aria-label]");
+    if (control) control.title = control.getAttribute("aria-label");
+  });
 }
 
 export function focusAlongRow(offset) {

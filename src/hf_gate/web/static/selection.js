@@ -2,9 +2,9 @@
 
 import { postSelection } from "./calls.js";
 import { find, findAll } from "./dom.js";
-import { allRows } from "./rows.js";
+import { allRows, keyOf } from "./rows.js";
 
-let anchorId = null; // where a range starts
+let anchorKey = null; // where a range starts
 
 export const tickOf = (row) => row && find("[data-pick]", row);
 
@@ -30,7 +30,7 @@ export function toggleRow(row, { isRange = false } = {}) {
   const box = tickOf(row);
   if (!box || box.disabled) return;
   const list = allRows();
-  const from = isRange && anchorId ? list.indexOf(document.getElementById(anchorId)) : -1;
+  const from = isRange ? list.findIndex((one) => keyOf(one) === anchorKey) : -1;
   if (from >= 0) {
     const to = list.indexOf(row);
     const range = list.slice(Math.min(from, to), Math.max(from, to) + 1);
@@ -38,14 +38,14 @@ export function toggleRow(row, { isRange = false } = {}) {
   } else {
     setTicks([box], !box.checked);
   }
-  anchorId = row.id;
+  anchorKey = keyOf(row);
 }
 
 export function watchTicks() {
   document.addEventListener("change", (event) => {
     const box = event.target;
     if (box.matches("[data-pick]")) {
-      anchorId = box.closest(".row").id;
+      anchorKey = keyOf(box.closest(".row"));
       postSelection({ do: box.checked ? "add" : "remove", key: box.value });
     }
     if (box.matches("[data-pick-page]")) setAllTicks(box.checked);

@@ -3,7 +3,7 @@
 import { getSheet } from "./calls.js";
 import { find } from "./dom.js";
 import { showReason, typeText, watchReasons } from "./reasons.js";
-import { currentRow, rowOf } from "./rows.js";
+import { currentRow, keyOf, rowById, rowOf } from "./rows.js";
 
 const GAP = 8; // pixels around the row and the sheet
 const LEAST = 240; // pixels of the sheet that are always visible
@@ -12,12 +12,15 @@ const narrow = matchMedia("(max-width: 40rem)");
 export const dialog = find("#sheet");
 const body = find("#sheet-body");
 const MOST_KEYS = 40; // that are kept while a sheet is on its way
-let aboutId = null; // the row that the sheet is about
+let aboutKey = null; // the row that the sheet is about
 let earlyKeys = null; // pressed while a sheet is on its way; null while none is
 
 /* `url` may be a function, which is called when `ready` has resolved. */
 export function openSheet(url, opener = null, ready = null) {
-  if (!dialog.contains(opener)) aboutId = (opener ? rowOf(opener) : currentRow())?.id ?? null;
+  if (!dialog.contains(opener)) {
+    const about = opener ? rowOf(opener) : currentRow();
+    aboutKey = about && keyOf(about);
+  }
   earlyKeys = [];
   const getIt = () => getSheet((typeof url === "function" ? url() : url).split("#")[0]); // htmx would scroll to a fragment
   (ready ? ready.then(getIt) : getIt()).finally(() => {
@@ -69,7 +72,7 @@ function stickyEdge() {
 
 /* Place the sheet below its row and scroll so that both can be read. On a phone it is at the bottom of the window. */
 function placeSheet() {
-  const row = document.getElementById(aboutId ?? "") || (narrow.matches && find(".answers .is-purpose"));
+  const row = (aboutKey && rowById(aboutKey)) || (narrow.matches && find(".answers .is-purpose"));
   const isForm = Boolean(find("[data-sheet-form], .leaves", body));
   dialog.classList.toggle("is-low", isForm && (!row || narrow.matches));
   dialog.classList.toggle("is-below", Boolean(isForm && row && !narrow.matches));
