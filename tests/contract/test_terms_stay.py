@@ -12,6 +12,7 @@ from hf_gate.application import setting_keys
 from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget, PendingDecision
+from hf_gate.application.end_changes import EndChanger, renew_by_rules
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.members import Membership
 from hf_gate.application.terms_reader import load_terms_reader
@@ -23,6 +24,7 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import Target
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import UsageError
 from hf_gate.store.grant_terms import read_terms_of
 from hf_gate.store.members import Members
@@ -238,7 +240,9 @@ def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(granted:
 def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(granted: EndsScene) -> None:
     granted.change_end("ada", "2y", OWNER)
     (held,) = granted.change_end("ada", "3y", MIA)
-    assert "owner approved access for 2y, under a condition, and this is access for 3y" in held.why
+    two, three = (f"access until {granted.now.year + years}-" for years in (2, 3))
+    assert f"owner approved {two}" in held.why
+    assert f"under a condition, and this is {three}" in held.why
     assert granted.change_end("ada", "2y", MIA) == []
     assert days_and_terms(granted)[1:] == (RULE, 1)
     assert granted.days_left("ada") == pytest.approx(730, abs=1.01)
@@ -252,6 +256,51 @@ def test_one_person_shortens_an_end_alone_and_does_not_begin_a_grace_again(grant
     assert days_and_terms(granted) == (90, RULE, 1)
     (held,) = granted.change_end("ada", "200d", OWNER)
     assert held.why == "approval 1 of 2"
+
+
+@pytest.mark.parametrize("shortens", [MIA, OWNER, NOBODY])
+def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_end(granted: EndsScene, shortens: Approver) -> None:
+    granted.change_end("ada", "2y", MIA)
+    assert granted.change_end("ada", "30d", shortens) == []
+    (held,) = granted.change_end("ada", "2y", OWNER)
+    assert held.why == "approval 1 of 2"
+    assert days_and_terms(granted) == (30, RULE, 1)
+
+
+def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_date_of_the_table(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: tables.dua.expires")
+    member(scene, "mia")
+    accept(scene, "mia")
+    accept(scene, "owner")
+    scene.change_end("ada", "2028-12-31", MIA)
+    scene.change_end("ada", LATE, MIA)
+    scene.set_rows({"ada": 60, "bo": 900})
+    scene.turn()
+    (held,) = scene.change_end("ada", LATE, OWNER)
+    assert held.why == "approval 1 of 2"
+    assert days_and_terms(scene)[0] in (60, 61)
+
+
+def test_a_second_approver_cannot_begin_an_approved_length_later(granted: EndsScene) -> None:
+    granted.change_end("ada", "400d", MIA)
+    granted.wait(200)
+    (held,) = granted.change_end("ada", "400d", OWNER)
+    assert held.kind is OutcomeKind.REFUSED
+    assert "mia approved access until " in held.why
+    assert granted.change_end("ada", "199d", OWNER) == []
+    assert days_and_terms(granted) == (199, RULE, 1)
+
+
+def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: EndsScene) -> None:
+    granted.set_policy(policy(TWO, "until: 200d", KEPT, "at_end: human"))
+    row, now = granted.row("ada"), granted.clock.now()
+    terms = load_terms_reader(granted.workspace).read_terms([row], now)[row.id]
+    change = renew_by_rules(row, terms, now, granted.zone)
+    (held,) = EndChanger(granted.approvals, OWNER).record([change], to_ms(now))
+    assert held.why == "approval 1 of 2"
+    assert granted.row("ada").state.at_end == "reset"
+    assert EndChanger(granted.approvals, MIA).record([change], to_ms(now)) == []
+    assert granted.row("ada").state.at_end == "human"
 
 
 def test_a_revoked_member_does_not_lengthen_an_end(granted: EndsScene) -> None:

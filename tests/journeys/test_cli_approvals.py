@@ -166,6 +166,18 @@ def test_a_grant_in_advance_is_refused(fresh: LocalHub) -> None:
 
 
 @pytest.mark.usefixtures("desk")
+def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(fresh: LocalHub) -> None:
+    owner, nameless = Console(fresh), Console(fresh, "")
+    assert owner.run("sync", "--full").code == 0
+    refused = nameless.run("policy", "promote", "lantern", "--yes")
+    assert refused.code == 4, refused.err
+    assert "this shell has no Hub account" in refused.error
+    assert owner.run("policy", "promote", "lantern", "--yes", "--json").json["promoted"]
+    first = owner.run("accept", f"ada-l@{MODEL}")
+    assert "you promoted or saved this version of the policy" in first.out + first.err
+
+
+@pytest.mark.usefixtures("desk")
 def test_status_and_sync_name_an_acceptance_that_lacks_approvals(fresh: LocalHub) -> None:
     console = Console(fresh)
     assert console.run("sync", "--full").code == 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
 
+from hf_gate.domain.grants import last_day
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
@@ -53,7 +54,8 @@ def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can
     assert days_left(room) == pytest.approx(30, abs=0.1)
     shown = words(lena.get(end, hx_request="true"))
     assert "Approved by mia, " in shown
-    assert "access for 90d. Another member must choose the same end" in shown
+    day = last_day(room.app_state.now() + timedelta(days=90), UTC)
+    assert f"access until {day}. Another member must choose the same end" in shown
     assert post(room, lena, end, until="none").status == 409
     assert post(room, lena, end, until="90d").status == 303
     assert days_left(room) == pytest.approx(90, abs=0.1)

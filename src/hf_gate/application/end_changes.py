@@ -17,14 +17,15 @@ from msgspec import Struct
 from ..domain import events as e
 from ..domain.approvals import Approver, ReviewerNeed, agree_to
 from ..domain.end_rows import EndRows, list_agreements, list_tables
-from ..domain.grants import GrantTerms, fix_terms, parse_grant_end, with_chosen_end
+from ..domain.grants import GrantTerms, fix_terms, last_day, parse_grant_end, with_chosen_end
 from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, TermsKind, check_ceiling
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow, entry_about
 from ..domain.runs import ChangeOrigin
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
+from ..policy.model import Action
 from ..store.approvals import delete_approvals
 from ..store.grant_terms import read_terms, read_terms_of, write_terms
 from ..store.ledger import append_entries
@@ -50,6 +51,10 @@ class EndChange(Struct, frozen=True):
         """When the access ends (ms); None if no date is known."""
         return self.event.until
 
+    def format_day(self, zone: tzinfo) -> str | None:
+        """Return the last day of the access. A person approves this day, and not a length that begins later."""
+        return None if self.end is None else last_day(from_ms(self.end), zone).isoformat()
+
     def make_entry(self, actor: str, at: int) -> e.LedgerEntry:
         """Return the entry of the change, whose private part has the rows on which the end rests."""
         return entry_about(self.row, self.event, actor, at, {"rows": self.rows} if self.rows else None)
@@ -61,12 +66,13 @@ class EndChange(Struct, frozen=True):
         return before is not None and (self.end is None or self.end > before)
 
     def gives_more(self, old: GrantTerms | None) -> bool:
-        """Whether the date is later, or a condition of the old terms is gone or begins again."""
+        """Whether the date is later, a condition of the old terms is gone or begins again, or the end waits for a person."""
         state, event = self.row.state, self.event
         kept = () if self.terms is None else self.terms.keep_while
         is_kept = old is None or all(one in kept for one in old.keep_while)
         is_later = state.until is not None and (event.until is None or event.until > state.until)
-        return is_later or not is_kept or (state.lapses_at is not None and event.lapses != state.lapses)
+        waits = event.at_end == Action.HUMAN and state.at_end != Action.HUMAN
+        return is_later or not is_kept or waits or (state.lapses_at is not None and event.lapses != state.lapses)
 
 
 def check_has_access(row: RequestRow) -> None:
@@ -173,10 +179,10 @@ class EndChanger(Struct, frozen=True):
         """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
         held = self._approve(write, changes, needs, at)
         left = {one.change.row.id for one in held}
-        for one in changes:
-            if one.row.id in needs and one.row.id not in left:
-                delete_approvals(write, one.row.id)
-        write_end_changes(write, [one for one in changes if one.row.id not in left], self.approver.actor, at)
+        ready = [one for one in changes if one.row.id not in left]
+        for one in ready:
+            delete_approvals(write, one.row.id)  # used, or given for a longer end than the one that is set now
+        write_end_changes(write, ready, self.approver.actor, at)
         return held
 
     def _approve(
@@ -189,7 +195,7 @@ class EndChanger(Struct, frozen=True):
             need = needs.get(one.row.id)
             if need is None:
                 continue
-            end = agree_to(GrantEnd(one.event.written, terms=one.terms))
+            end = agree_to(GrantEnd(one.format_day(workspace.zone), terms=one.terms))
             asked = AskedApproval(one.row, one.row.version, need, end, self.approver)
             lack = approve(write, book, asked, at, workspace.zone) if not need.problem else None
             if need.problem or lack is not None:

@@ -24,6 +24,7 @@ from ..domain.rows import RequestRow, entry_about
 from ..domain.timestamps import format_span, to_ms
 from ..errors import Guarded, HfGateError
 from ..protocol.clock_skew import is_clock_off
+from ..store.approvals import delete_approvals
 from ..store.ledger import append_entries
 from ..store.store import Store
 from . import setting_keys
@@ -122,7 +123,7 @@ def record_moves(
     actor: str,
     at: int,
 ) -> None:
-    """Record moved ends and notices in the ledger."""
+    """Record moved ends and notices in the ledger. An approval of a longer end does not outlive an earlier end."""
     events: list[tuple[RequestRow, e.GrantDated | e.GrantNoticed, e.Private | None]] = [
         *((move.row, move.event, {"rows": move.rows} if move.rows else None) for move in moves),
         *((row, event, None) for row, event in notices),
@@ -133,6 +134,9 @@ def record_moves(
     ]
     if entries:
         with store.writing() as write:
+            for move in moves:
+                if move.can_shorten:
+                    delete_approvals(write, move.row.id)
             append_entries(write, entries)
 
 

@@ -17,7 +17,7 @@ from ..domain.members import RunAuthor
 from ..domain.query_parser import parse_query
 from ..domain.rows import count_pending
 from ..domain.timestamps import to_ms
-from ..errors import Guarded, UsageError
+from ..errors import Guarded, NotAllowed, UsageError
 from .framework import Run, command
 from .policy_files import print_errors, read_policies
 from .workspace import actor_of, open_with_policies, open_workspace
@@ -197,6 +197,12 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     workspace, bundle = open_with_policies(run)
     hold = next((one for one in read_active_holds(workspace.store, bundle.policies) if one.policy == name), None)
     policy = _find_policy(bundle, name, hold)
+    account = run.connection.read_account()
+    if account is None and (policy.has_two_person_rule or hold is not None):
+        raise NotAllowed(
+            f"policy {name} asks for two people or was saved from the desk, and this shell has no Hub account; nothing was done.",
+            hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
+        )
     is_known = is_promoted(workspace.store, policy)
     comparison = None if is_known else compare(workspace, policy, bundle.tables)
     if comparison is not None:
@@ -206,7 +212,6 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
         run.out.say(hold.note)
     if not is_known:
         _confirm(run, workspace, policy, changes, yes=yes, max_changes=max_changes)
-        account = run.connection.read_account()
         author = RunAuthor(account=account.id if account else None)
         promote(workspace.store, policy, actor_of(run), to_ms(workspace.clock.now()), author)
     doc = {
