@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import Duration, GrantTerms, fix_terms
 from hf_gate.domain.request_state import RequestState, apply_event
+from hf_gate.domain.timestamps import to_ms
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.fact_table import fact_types
 from hf_gate.policy.model import (
@@ -104,6 +105,13 @@ def test_two_policies_give_the_earliest_end_and_all_conditions() -> None:
     fixed = fix_terms(terms, NOW, UTC)
     assert fixed.until == (EXPIRES, "2027-11-27T12:00:00.000Z")
     assert fix_terms(fixed, SOON, UTC) == fixed, "the fixed part never moves again"
+
+
+def test_the_fixed_part_is_the_stored_end_to_the_millisecond() -> None:
+    """Otherwise the next turn would move the end by a millisecond, and say so."""
+    moment = NOW + timedelta(microseconds=999_600)
+    fixed = fix_terms(GrantTerms(until=(EXPIRES, "90d")), moment, UTC)
+    assert to_ms(datetime.fromisoformat(fixed.until[1])) == to_ms(Duration(90).after(moment))
 
 
 def test_fixed_ends_have_no_terms() -> None:

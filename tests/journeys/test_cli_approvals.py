@@ -166,6 +166,25 @@ def test_a_grant_in_advance_is_refused(fresh: LocalHub) -> None:
 
 
 @pytest.mark.usefixtures("desk")
+def test_an_undo_that_gives_access_back_needs_two_people_and_blames_no_clock(fresh: LocalHub) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert owner.run("sync", "--full").code == 0
+    for console in (owner, admin):
+        assert console.run("accept", f"ada-l@{MODEL}", "--until", "90d").code == 0
+    assert owner.run("reject", f"ada-l@{MODEL}", "--no-reason").code == 0
+    (removal, *_) = owner.run("runs", "ls", "--json").json
+    plans = ("first.json", "second.json")
+    for plan in plans:
+        assert owner.run("undo", removal["run"], "--out", plan).code == 0
+    first = owner.run("apply", plans[0], "--yes")
+    assert "1 deferred" in first.out, first.err
+    assert "No grant was ended" not in first.err
+    assert status_of(fresh, "ada-l") == "rejected"
+    assert "1 accepted" in admin.run("apply", plans[1], "--yes").out
+    assert [row["rule"] for row in owner.run("expire", "ls", "--json").json] == ["direct"]
+
+
+@pytest.mark.usefixtures("desk")
 def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(fresh: LocalHub) -> None:
     owner, nameless = Console(fresh), Console(fresh, "")
     assert owner.run("sync", "--full").code == 0

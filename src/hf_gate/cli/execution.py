@@ -18,6 +18,7 @@ from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
 from ..domain.runs import UNSETTLED, ChangeOrigin, ChangeState
 from ..errors import EndNeeded, Guarded, HfGateError, HubUnavailable
+from ..protocol.clock_skew import is_clock_off
 from .confirmation import authorize_run
 from .hand_ends import make_end_chooser
 from .output import Format, Output, clock_advice
@@ -192,8 +193,9 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
         ):  # otherwise nothing was done, and the error's own exit code applies
             set_exit_code(problem, 5, "`runs resume` reads the state of these requests and sends the rest")
         raise
-    if workspace.hub.skew is not None and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):
-        run.out.warn(f"No grant was ended: {clock_advice(workspace.hub.skew)}")
+    skew = workspace.hub.skew
+    if skew is not None and is_clock_off(skew) and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):
+        run.out.warn(f"No grant was ended: {clock_advice(skew)}")
     return print_run(run, workspace, _reload_run(workspace, started))
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from .timestamps import to_iso
+from .timestamps import ms_to_iso, to_ms
 
 _DURATION: Final = re.compile(r"([1-9]\d{0,4})(d|w|mo|y)\Z", re.ASCII)
 FAR_END: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -77,7 +77,8 @@ def fix_terms(terms: GrantTerms, accepted_at: datetime, zone: tzinfo) -> GrantTe
     if not fixed:
         return terms
     facts = tuple(each for each in terms.until if is_fact_name(each))
-    until = (*facts, to_iso(parse_grant_end(",".join(fixed), accepted_at, zone))) if facts else ()
+    moment = to_ms(parse_grant_end(",".join(fixed), accepted_at, zone))  # as the end is stored
+    until = (*facts, ms_to_iso(moment)) if facts else ()
     return msgspec.structs.replace(terms, until=until)
 
 
