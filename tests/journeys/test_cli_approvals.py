@@ -184,6 +184,37 @@ def test_an_undo_that_gives_access_back_needs_two_people_and_blames_no_clock(fre
     assert [row["rule"] for row in owner.run("expire", "ls", "--json").json] == ["direct"]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="the fold takes an outcome `already` for a change of status, which ends approvals"
+)
+@pytest.mark.usefixtures("desk")
+def test_two_people_who_accept_somebody_again_with_a_later_end_give_it(fresh: LocalHub) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    assert owner.run("sync", "--full").code == 0
+    for until in ("90d", "700d"):
+        first = owner.run("accept", f"ada-l@{MODEL}", "--until", until)
+        assert "approval 1 of 2" in first.out, first.err
+        second = admin.run("accept", f"ada-l@{MODEL}", "--until", until)
+        assert "deferred" not in second.out, second.err
+    assert owner.run("expire", "ls", "--within", "600d", "--json").json == []
+    assert len(owner.run("expire", "ls", "--within", "701d", "--json").json) == 1
+
+
+def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: LocalHub, desk: Path) -> None:
+    owner, admin = Console(fresh), Console(fresh, "admin")
+    policy = desk / "policies" / "lantern.yaml"
+    policy.write_text(f"{POLICY}    until: 1y\n")
+    assert owner.run("sync", "--full").code == 0
+    for console in (owner, admin):
+        assert console.run("accept", f"ada-l@{MODEL}").code == 0
+    policy.write_text(f"{POLICY}    until: 2y\n")
+    shown, real = (owner.run("expire", "adopt", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
+    for ended in (shown, real):
+        assert "ada-l@lumen-labs/lantern-7b-chat: deferred: approval 1 of 2" in ended.err
+    assert "0 ends would change" in shown.out
+    assert "1 end changed" in admin.run("expire", "adopt", "--with-end", "--yes").out
+
+
 @pytest.mark.usefixtures("desk")
 def test_a_shell_without_an_account_cannot_promote_a_policy_and_then_count_as_one_of_two(fresh: LocalHub) -> None:
     owner, nameless = Console(fresh), Console(fresh, "")

@@ -293,6 +293,7 @@ OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
     "import": (_table, "owner", ["table", "import", "partners", "new.csv", "--yes"], 0),
     "import that removes too much": (_table, "owner", ["table", "import", "partners", "new.csv", "--replace", "--yes"], 6),
     "import behind a link": (_linked_table, "owner", ["table", "import", "partners", "new.csv", "--yes"], 2),
+    "adopt": (_accepted_and_synced, "owner", ["expire", "adopt", "--yes"], 0),
     "policy": (_nothing, "owner", ["policy", "new", "first", "--like", "deny"], 0),
     "policy with a table of the workspace": (_table, "owner", ["policy", "new", "first", "--like", "academic"], 2),
     "policy of a name that is taken": (_two_people, "owner", ["policy", "new", "lantern", "--like", "deny"], 2),

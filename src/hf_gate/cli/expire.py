@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ..application.end_adoption import Adoption
-    from ..application.end_changes import EndChange
+    from ..application.end_changes import EndChange, EndChanger
     from ..application.end_moves import EndMove
     from ..application.policy_bundle import PolicyBundle
     from ..application.targets import RequestTarget
@@ -247,7 +247,7 @@ def expire_adopt(
     from ..application.end_adoption import iterate_accepted, plan_adoption
     from ..application.terms_reader import load_terms_reader
 
-    workspace, bundle = open_with_policies(run)
+    workspace, bundle = open_with_policies(run, is_preview=dry_run)
     now, wanted = workspace.clock.now(), [run.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
@@ -317,9 +317,7 @@ def _apply(
     is_dry_run: bool = False,
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
-    from ..application.approvals import ApprovalGate, as_approver
-    from ..application.end_changes import ONLY_SHORTER, EndChanger
-    from ..application.grant_ends import require_right_clock
+    from ..application.end_changes import ONLY_SHORTER
 
     lacking, planned = Counter({} if found is None else found.left), len(changes)
     kept = [] if found is None else found.chosen
@@ -327,23 +325,12 @@ def _apply(
         run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
     for row in kept[:_SHOWN]:
         run.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
-    if is_dry_run:
-        lines = [_describe_change(one) for one in changes[:_SHOWN]]
-        lines.append(f"{pluralize(planned, 'end')} would change. Nothing was changed.")
-        run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
-        return 0
     if changes:
-        me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
-        if any(change.end is not None for change in changes):
-            require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
-        lines = [_describe_change(change) for change in changes]
-        confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=found is None)
-        longer = [change.row.person.identity for change in changes if change.is_longer]
-        if longer:
-            about = [(who.username, who.user_id) for who in longer]
-            authorize_run(run, workspace, {"accept": len(longer)}, about=about)
-        approver = as_approver(me)._replace(actor=actor_of(run))
-        held = EndChanger(ApprovalGate(workspace, lambda: bundle), approver).record(changes, to_ms(now))
+        changer = _authorize_changes(run, workspace, bundle, changes)
+        if not is_dry_run:
+            lines = [_describe_change(change) for change in changes]
+            confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=found is None)
+        held = changer.preview(changes, to_ms(now)) if is_dry_run else changer.record(changes, to_ms(now))
         if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
             raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
         for one in held:
@@ -351,6 +338,11 @@ def _apply(
         lacking.update(one.why for one in held)
         without = {one.change.row.id for one in held}
         changes = [one for one in changes if one.row.id not in without]
+    if is_dry_run:
+        lines = [_describe_change(one) for one in changes[:_SHOWN]]
+        lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")
+        run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
+        return 0
     known = workspace.store.requests([change.row.id for change in changes])
     document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
     lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
@@ -358,6 +350,24 @@ def _apply(
         lines.append(f"{pluralize(len(changes), 'end')} changed.")
     run.out.document(document, lambda: lines)
     return 0
+
+
+def _authorize_changes(
+    run: Run, workspace: Workspace, bundle: PolicyBundle, changes: Sequence[EndChange]
+) -> EndChanger:
+    """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
+    from ..application.approvals import ApprovalGate, as_approver
+    from ..application.end_changes import EndChanger
+    from ..application.grant_ends import require_right_clock
+
+    me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))
+    if any(change.end is not None for change in changes):
+        require_right_clock(workspace.hub, changes[0].row.repo, may_be_unknown=True)
+    longer = [change.row.person.identity for change in changes if change.is_longer]
+    if longer:
+        about = [(who.username, who.user_id) for who in longer]
+        authorize_run(run, workspace, {"accept": len(longer)}, about=about)
+    return EndChanger(ApprovalGate(workspace, lambda: bundle), as_approver(me)._replace(actor=actor_of(run)))
 
 
 def _changes_document(

@@ -191,11 +191,11 @@ def actor_of(run: Run) -> str:
 # ---- policies and runs -------------------------------------------------------------------------------------------------
 
 
-def open_with_policies(run: Run) -> tuple[Workspace, PolicyBundle]:
-    """Return the workspace, open for writing, and its policies; refused tables are reported."""
+def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
+    """Return the workspace, open for writing except for a preview, and its policies; refused tables are reported."""
     from ..application.policy_bundle import load_policies
 
-    workspace = open_workspace(run, needs_folder=True, writes=True)
+    workspace = open_workspace(run, needs_folder=True, writes=not is_preview, is_preview=is_preview)
     try:
         bundle = load_policies(workspace)
     except BaseException:
