@@ -16,7 +16,7 @@ from hf_gate.domain.notices import NoticeEvent
 from tests.contract.notice_kit import Hook
 
 from .console import DATASET, Console, fill
-from .notices_kit import POLICY, console, hook
+from .notices_kit import POLICY, console, hook, run_once
 
 __all__ = ["console", "hook"]
 
@@ -78,6 +78,22 @@ def test_a_loop_whose_fixed_token_is_revoked_tells_once_however_often_it_is_rest
     assert check(console)[0] == 0
 
 
+def test_a_turn_by_hand_does_not_hide_that_the_loop_has_ended(console: Console, hook: Hook) -> None:
+    stranger = Console(console.hub, "hf_local_revoked")
+    assert stranger.run("run", "--every", "1s").code == 4
+    run_once(console)
+    assert hook.texts[-1].endswith(" 1 other problem lasts: hf-gate status --check")
+    code, said = check(console)
+    assert (code, said.startswith("failed: `hf-gate run` ended ")) == (1, True), said
+    assert "Start it again: hf-gate run --every auto" in said
+    for _ in range(3):
+        run_once(console)
+    assert (check(console)[0], len(loop_texts(hook))) == (1, 1)
+    run_once(console)
+    assert loop_texts(hook)[1].startswith(f"Over: {ENDED}"), "five turns without a loop: somebody chose them"
+    assert check(console)[0] == 0
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_loop_that_a_person_ends_is_no_incident(console: Console, hook: Hook, number: signal.Signals) -> None:
     with console.start("run", "--every", "2h") as loop:
@@ -122,6 +138,21 @@ def test_a_loop_whose_package_was_removed_tells_that_it_ended(
     assert text.startswith(ENDED), text
     assert "bob" not in text
     assert check(console)[0] == 1
+
+
+def test_a_loop_that_misses_a_file_of_the_package_names_it_and_says_what_to_do(
+    console: Console, hook: Hook, tmp_path: Path, package: Path
+) -> None:
+    policy = tmp_path / "policies" / "starter.yaml"
+    policy.write_text(POLICY.replace("id: all,", "id: all, when: email.academic,"), "utf-8")
+    (package / "sources" / "data" / "academic.txt").unlink()
+    with start_copy(console, package, "run", "--every", "1s") as loop:
+        _, err = loop.communicate(timeout=120)
+    assert loop.returncode == 1, err
+    (text,) = loop_texts(hook)
+    missing = "academic.txt, a part of the installation, cannot be read. Install hf-gate again."
+    assert text == f"{ENDED}{missing} {RESTART}"
+    assert missing in check(console)[1]
 
 
 def test_a_loop_that_cannot_write_its_end_into_the_store_sends_it_directly(

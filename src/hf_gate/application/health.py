@@ -46,8 +46,11 @@ _DECIDED: Final = ("accept", "reset", "reject")
 _ENTRIES: Final = 50  # of a request, searched for its last verdict
 _FACTS: Final = 3  # named at most
 _BAD_ENDS: Final = (TurnEnd.FAILED, TurnEnd.PARTIAL, TurnEnd.LOOP_ENDED)
-_READ_TURNS: Final = 5
+_START_AGAIN: Final = "Start it again: hf-gate run --every auto"
 _CLOCK_STEP: Final = timedelta(minutes=1)  # a correction of the clock that is not worth a warning
+
+READ_TURNS: Final = 5
+"""So many turns are read. When so many turns of `run --once` have followed a loop that ended, they replace it."""
 
 
 class Health(Struct, frozen=True):
@@ -71,7 +74,7 @@ def read_health(store: Store, now: datetime, *, max_age: timedelta | None = None
 
     The first of these states that holds is returned: stopped, idle, failed, late, stuck, fine.
     """
-    turns = read_turns(store, _READ_TURNS)
+    turns = read_turns(store, READ_TURNS)
     last = next((turn for turn in turns if turn.end is not None), None)
     running = turns[0] if turns and turns[0].end is None else None
     stop = read_stop(store)
@@ -97,23 +100,25 @@ def _judge(
     newest = turns[0]
     if last is not None and last.end in _BAD_ENDS:
         return HealthState.FAILED, describe_turn(last, now), _next_after_failure(newest, now, max_age)
+    if ended := _find_ended_loop(turns):
+        return HealthState.FAILED, f"{describe_turn(ended, now)} Only `run --once` followed.", _START_AGAIN
     if lost := _describe_lost_turns(turns):
         return HealthState.FAILED, lost, "See the log of the service that runs it."
     if from_ms(newest.started_at) - now > _CLOCK_STEP:
         ahead = format_span(from_ms(newest.started_at) - now)
         said = f"The last turn began {ahead} in the future: the clock was ahead, so its age is unknown."
-        return HealthState.LATE, said, "Start it again: hf-gate run --every auto"
+        return HealthState.LATE, said, _START_AGAIN
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
         if newest.end is None:
             said = f"The last turn began {_ago(newest.started_at, now)} and has not ended."
         else:
             said = f"No turn for {format_span(now - from_ms(newest.started_at))}. {describe_turn(newest, now)}"
-        return HealthState.LATE, said, "Start it again: hf-gate run --every auto"
+        return HealthState.LATE, said, _START_AGAIN
     said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
     if stuck:
         needs = "1 problem needs" if len(stuck) == 1 else f"{len(stuck):,} problems need"
-        return HealthState.STUCK, f"{said} {needs} a person.", ""
-    return HealthState.FINE, said, ""
+        said = f"{said} {needs} a person."
+    return HealthState.STUCK if stuck else HealthState.FINE, said, ""
 
 
 def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | None) -> str:
@@ -123,6 +128,12 @@ def _next_after_failure(newest: TurnRow, now: datetime, max_age: timedelta | Non
     if now - from_ms(newest.started_at) > (max_age or _patience(newest)):
         return "No turn followed. See hf-gate doctor, then start it again: hf-gate run --every auto"
     return "A loop that still runs tries again. See: hf-gate doctor"
+
+
+def _find_ended_loop(turns: Sequence[TurnRow]) -> TurnRow | None:
+    """Return the entry of a loop that ended for good, if no loop has run since."""
+    newest = next((turn for turn in turns if turn.interval_s is not None), None)
+    return newest if newest is not None and newest.end is TurnEnd.LOOP_ENDED else None
 
 
 def _describe_lost_turns(turns: Sequence[TurnRow]) -> str:
@@ -147,7 +158,7 @@ def describe_turn(turn: TurnRow, now: datetime) -> str:
         case TurnEnd.OK:
             words = f"{pluralize(turn.repos, 'repo')}, {pluralize(turn.done, 'change')} made"
         case TurnEnd.STOPPED:
-            words = "nothing was decided, because unattended work is stopped"
+            words = "nothing was decided, because unattended work was stopped"
         case TurnEnd.INTERRUPTED:
             words = "interrupted"
         case TurnEnd.LOOP_ENDED:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.store import Store
 from ..store.turns import begin_turn, has_loop_ended_before, write_turn_end
 from ..store.writer import Writer
-from .health import StuckKind, list_stuck
+from .health import READ_TURNS, StuckKind, list_stuck
 from .ledger_breaks import read_check
 from .policy_bundle import PolicyBundle
 from .policy_saves import read_workspace_holds
@@ -48,6 +49,7 @@ _NO_REPO_HINT: Final = "Check `repos` in hf-gate.yaml and the rights of the toke
 _TRIES_AGAIN: Final = "The next turn tries again."
 _TURN_EVENTS: Final = (NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN)
 _LONGEST: Final = 300  # characters of a problem
+_PACKAGE: Final = Path(__file__).parents[1]
 _NUMBER: Final = re.compile(r"\d+")
 _STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.OVERDUE, NoticeEvent.STUCK)
 
@@ -78,8 +80,10 @@ def queue_turn_notices(
     if turn.end is TurnEnd.LOOP_ENDED:
         events += (NoticeEvent.LOOP_ENDED,)
         conditions.append(Condition("loop", make_loop_end_item(turn.problem)))
-    elif turn.interval_s is not None and not has_loop_ended_before(write, turn.id):
-        events += (NoticeEvent.LOOP_ENDED,)  # over: a new loop has gone on after its first turn
+    elif not has_loop_ended_before(write, turn.id, READ_TURNS - 1 if turn.interval_s is None else 1):
+        events += (
+            NoticeEvent.LOOP_ENDED,
+        )  # over: a new loop has gone on after its first turn, or `run --once` replaces it
     if turn.end not in {TurnEnd.LOOP_ENDED, TurnEnd.INTERRUPTED}:
         events += (NoticeEvent.LEDGER_BROKEN,)
         conditions += [] if broken is None else [_make_ledger_condition(broken)]
@@ -315,7 +319,19 @@ def _first_problem(result: TurnResult) -> str | None:
 
 def describe_problem(problem: BaseException) -> str:
     """Return an error for the record. The text of an unexpected error may hold personal data, so only its kind is kept."""
-    return _shorten(str(problem)) if isinstance(problem, HfGateError) else type(problem).__name__
+    if isinstance(problem, HfGateError):
+        return _shorten(str(problem))
+    if part := _find_missing_part(problem):
+        return f"{part}, a part of the installation, cannot be read. Install hf-gate again"
+    return type(problem).__name__
+
+
+def _find_missing_part(problem: BaseException) -> str | None:
+    """Return the file or module of the installed package that an error is about; None if it is about something else."""
+    if isinstance(problem, ImportError):
+        return problem.name
+    name = str(problem.filename) if isinstance(problem, OSError) else ""
+    return Path(name).name if Path(name).is_relative_to(_PACKAGE) else None
 
 
 def _shorten(text: str) -> str:

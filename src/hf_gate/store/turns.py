@@ -38,10 +38,10 @@ def read_turns(store: Store, limit: int) -> list[TurnRow]:
     return [decode_row(row, TurnRow) for row in rows]
 
 
-def has_loop_ended_before(write: Writer, turn: int) -> bool:
-    """Return whether the entry before a turn says that a loop ended for good."""
-    found = write.db.row("SELECT ending FROM turns WHERE id < ? ORDER BY id DESC LIMIT 1", (turn,))
-    return found is not None and found[0] == TurnEnd.LOOP_ENDED
+def has_loop_ended_before(write: Writer, turn: int, limit: int) -> bool:
+    """Return whether one of the last `limit` entries before a turn says that a loop ended for good."""
+    rows = write.db.rows("SELECT ending FROM turns WHERE id < ? ORDER BY id DESC LIMIT ?", (turn, limit))
+    return any(ending == TurnEnd.LOOP_ENDED for (ending,) in rows)
 
 
 def delete_stop(write: Writer) -> None:
