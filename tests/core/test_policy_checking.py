@@ -261,6 +261,14 @@ def test_unused_names_are_reported() -> None:
     assert codes(checked(text)).count("unused") == 2
 
 
+def test_a_table_that_only_an_end_or_keep_while_names_is_used_and_one_with_a_shorter_name_is_not() -> None:
+    terms = 'until: tables.dates.expires\n  keep_while: tables.kept.state == "valid"'
+    tables = ", ".join(f'{name}: ["@a.org"]' for name in ("dates", "kept", "part", "parts"))
+    rules = f"- id: a\n  when: tables.parts\n  then: accept\n  {terms}\n- id: rest\n  then: human"
+    found = checked(policy(rules, f"tables: {{{tables}}}\n"))
+    assert [one.message for one in found.problems if one.code == "unused"] == ["no rule uses table part."]
+
+
 # ---- the least that an applicant must control ------------------------------------------------------------------------
 
 

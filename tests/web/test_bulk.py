@@ -99,6 +99,15 @@ def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
     assert len(room.app_state.workspace.tray.list_waiting()) == 21
 
 
+def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Room) -> None:
+    room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
+    lena = room.visitor()
+    lena.post("/selection", {"do": "all", "q": "status:pending"})
+    body = _confirm(lena, _begin(lena, "reset"), reason="😀" * 60, typed="20").body
+    assert "<b>120</b> of 200 characters" in body
+    assert 'value="120"' in body
+
+
 def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     lena = room.visitor()

@@ -160,6 +160,15 @@ def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Room) -> None:
     assert vic.post(f"/people/{person.pseudonym}", {"verb": "accept"}).status == 403
 
 
+def test_an_address_is_described_although_a_policy_cannot_be_read(tmp_path: Path) -> None:
+    with a_room(tmp_path, "version: 1\npolicy: [\n") as room:
+        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        body = room.visitor().get("/people").body
+    assert "ethz.ch" in body
+    assert "academic" in body
+    assert "no mail shared" not in body
+
+
 def test_people_are_found_by_parts_of_what_they_are_called(three: Room) -> None:
     lena = three.visitor()
     assert [row["user"] for row in lena.get("/people.json?q=ada").json] == ["ada"]

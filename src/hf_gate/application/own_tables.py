@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from ..domain.display_text import make_visible
 from ..domain.timestamps import to_ms
 from ..errors import Stale, UsageError
 from ..policy.email_addresses import parse_address
-from ..policy.model import Policy, TableSpec
+from ..policy.model import FactEnd, Policy, Rule, TableSpec
 from ..policy.strict_yaml import suggest
 from ..policy.tables import KEYS, Table, TableRow
 from ..sources.policy_files import digest_of_file, replace_file
@@ -113,12 +114,18 @@ def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables:
 
 
 def _policies_using(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
-    """Yield the policies that define a table or name it in an expression."""
-    word = f"tables.{name}"
+    """Yield the policies that define a table or name it in an expression or an end."""
+    word = re.compile(rf"\btables\s*\.\s*{re.escape(name)}\b")
     for policy in policies:
-        texts = [*policy.let.values(), *(part for rule in policy.rules for part in (rule.when, rule.unless) if part)]
-        if any(spec.name == name for spec in policy.tables) or any(word in text for text in texts):
+        texts = [*policy.let.values(), *(text for rule in policy.rules for text in _texts_of(rule))]
+        if any(spec.name == name for spec in policy.tables) or any(map(word.search, texts)):
             yield policy
+
+
+def _texts_of(rule: Rule) -> Iterator[str]:
+    """Yield the texts of a rule that can name a table."""
+    end = rule.until.name if isinstance(rule.until, FactEnd) else None
+    yield from filter(None, (rule.when, rule.unless, rule.keep_while, end))
 
 
 def find_own_table(workspace: Workspace, name: str) -> OwnTable:

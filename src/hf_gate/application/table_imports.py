@@ -77,7 +77,8 @@ class _People:
         self.waiting: dict[int, PersonRow] = {}
         self._by_key: dict[tuple[str, str], PersonRow] = {}
         self._by_words: dict[str, dict[int, PersonRow]] = defaultdict(dict)
-        self._mails: dict[int, tuple[str, str | None]] = {}  # the address and its registrable domain
+        self._by_mailbox: dict[str, dict[int, PersonRow]] = defaultdict(dict)  # by the address without a `+tag`
+        self._domains: dict[int, str | None] = {}  # the registrable domain of the address
         for row in requests:
             self._add(row)
 
@@ -88,7 +89,8 @@ class _People:
         email = self._sources.email(identity.email)
         if email is not None and email.address and email.domain:
             self._by_key["email", email.address] = person
-            self._mails[person.id] = (email.address, email.registrable)
+            self._by_mailbox[_without_tag(email.address)][person.id] = person
+            self._domains[person.id] = email.registrable
         if identity.user_id:
             self._by_key["user_id", identity.user_id.lower()] = person
         if identity.username:
@@ -112,8 +114,11 @@ class _People:
         in_address = frozenset(
             part for part in re.split(r"[^a-z]+", (row.email or "").partition("@")[0]) if len(part) >= _MIN_TOKEN
         )
-        words = frozenset().union(in_address, *names)
-        near = {ident: person for word in words for ident, person in self._by_words.get(word, {}).items()}
+        near: dict[int, PersonRow] = {}
+        for words in (*names, in_address):  # a proposed person has all of them, so also the rarest
+            people = [self._by_words.get(word, {}) for word in words]
+            rarest: dict[int, PersonRow] = min(people, key=len, default={})
+            near |= rarest
         ranked = [
             (rank, person.id, Proposal(person, why))
             for person in near.values()
@@ -130,7 +135,7 @@ class _People:
     ) -> list[tuple[int, str]]:
         own = fold_words(person.identity.fullname or "")
         is_same_name = own in names
-        is_same_domain = domain is not None and self._mails.get(person.id, ("", None))[1] == domain
+        is_same_domain = domain is not None and self._domains.get(person.id) == domain
         if is_same_domain and (is_same_name or (in_address and in_address <= own)):
             return [(0, "e-mail differs, same name and domain")]
         return [(2, "e-mail differs, same name")] if is_same_name and len(own) > 1 else []
@@ -139,10 +144,8 @@ class _People:
         """Propose people whose address differs only by a `+tag`."""
         if row.email is None:
             return []
-        wanted = _without_tag(row.email)
-        found = [ident for ident, (address, _) in self._mails.items() if _without_tag(address) == wanted]
-        people = {person.id: person for person in self._by_key.values()}
-        return [(1, ident, Proposal(people[ident], "same address except for a +tag")) for ident in found]
+        people = self._by_mailbox.get(_without_tag(row.email), {})
+        return [(1, ident, Proposal(person, "same address except for a +tag")) for ident, person in people.items()]
 
 
 def _without_tag(address: str) -> str:

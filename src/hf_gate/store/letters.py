@@ -8,7 +8,7 @@ Guarantees:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 import msgspec
@@ -133,7 +133,7 @@ def claim(store: Store, config: LetterConfig, worker: str, now: int) -> LetterCa
         sql = f"{_SELECT} WHERE l.state = 'due' AND l.next_at <= ? {_ORDER} LIMIT ?"
         for row in write.db.rows(sql, (now, _SKIPPED_AT_ONCE)):
             case = _decode_case(row)
-            past = _read_past(write.db, case.person, now)
+            past = _read_past(write.db, {case.person}, now)[case.person]
             problem = find_obstacle(case, config, now)
             limit = find_limit(case.kind, past, config.per_person, now) if problem is None else None
             if limit is not None and case.kind is LetterKind.REMINDER:  # later is better than never
@@ -225,12 +225,12 @@ def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int
 def list_due(store: Store, config: LetterConfig, now: int, limit: int) -> list[LetterCase]:
     """Return the letters that would be sent, the oldest first."""
     found: list[LetterCase] = []
-    past: dict[int, list[PastLetter]] = {}
-    for row in store.reads.rows(f"{_SELECT} WHERE l.state = 'due' {_ORDER}"):
-        case = _decode_case(row)
+    cases = [_decode_case(row) for row in store.reads.rows(f"{_SELECT} WHERE l.state = 'due' {_ORDER}")]
+    past = _read_past(store.reads, {case.person for case in cases}, now)
+    for case in cases:
         if find_obstacle(case, config, now) is not None:
             continue
-        known = past.setdefault(case.person, _read_past(store.reads, case.person, now))
+        known = past[case.person]
         if find_limit(case.kind, known, config.per_person, now) is None:
             known.append(PastLetter(case.kind, now))
             found.append(case)
@@ -274,12 +274,17 @@ def read_letters_to(store: Store, person: int) -> list[LetterRow]:
     return [decode_row(row, LetterRow) for row in rows]
 
 
-def _read_past(db: Database, person: int, now: int) -> list[PastLetter]:
+def _read_past(db: Database, people: Collection[int], now: int) -> dict[int, list[PastLetter]]:
+    """Return what was sent to each of these people lately."""
+    among, value = db.in_clause(people)
     sql = (
-        "SELECT kind, started_at FROM letters WHERE person_id = ? AND started_at > ?"
+        f"SELECT person_id, kind, started_at FROM letters WHERE person_id {among} AND started_at > ?"
         " AND state IN ('sending', 'sent', 'unknown')"
     )
-    return [PastLetter(kind, at) for kind, at in db.rows(sql, (person, now - PERSON_MS))]
+    found: dict[int, list[PastLetter]] = {person: [] for person in people}
+    for person, kind, at in db.rows(sql, (value, now - PERSON_MS)):
+        found[person].append(PastLetter(kind, at))
+    return found
 
 
 def _decode_case(row: Row) -> LetterCase:

@@ -21,6 +21,7 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import label_verdict
 from ..domain.members import Member, MemberRole
+from ..domain.requests import utf16_units
 from ..domain.rows import RepoRow, RequestRow
 from . import formatting
 from .app_state import AppState
@@ -263,6 +264,7 @@ def _environment() -> Environment:
         "split_text": formatting.split_text,
         "begin": formatting.begin_text,
         "visible": make_visible,
+        "utf16_units": utf16_units,
         "n": lambda number: f"{number:,}",
         "label": formatting.LABEL.__getitem__,
         "verdict_label": label_verdict,

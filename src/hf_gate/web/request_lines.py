@@ -341,10 +341,9 @@ def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     who = row.person.identity
     if who.username is None:
         return "this repo hides names"
-    bundle = app_state.policies.current
-    mail = None if bundle is None else app_state.workspace.sources.email(who.email)
+    mail = app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
-    domain = mail.domain if mail else (who.email or "").rpartition("@")[2]
+    domain = mail.domain if mail else ""
     parts = (describe_mail(mail), formatting.format_account_age(now - made) if made else "", domain or "")
     return " · ".join(part for part in parts if part)
 
