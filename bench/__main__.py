@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-from . import automation, calls, decisions, desk, lists, notices, report, startup, turns, web, years
+from . import automation, calls, decisions, desk, first_sync, lists, notices, report, startup, turns, web, years
 from .results import Row, format_table, unmeasured_row
 from .sizes import FULL, QUICK, Sizes
 
@@ -20,7 +21,7 @@ class Case(NamedTuple):
 
     run: Callable[[Sizes], Iterator[Row]]
     keys: tuple[str, ...]
-    part: str = "beside"  # of the page
+    part: str = "beside"  # of the page; "" for a case that is only printed
 
 
 CASES: dict[str, Case] = {
@@ -49,6 +50,7 @@ CASES: dict[str, Case] = {
         ),
         "desk",
     ),
+    "first-sync": Case(first_sync.measure_first_sync, first_sync.KEYS, ""),
     "turn": Case(turns.measure_turns, turns.KEYS, "desk"),
     "notices": Case(notices.measure_notices, notices.KEYS, "desk"),
     "calls": Case(calls.measure_calls, ("desk-calls", "desk-window", "desk-429", "desk-idle"), "desk"),
@@ -93,13 +95,17 @@ def main(args: Sequence[str]) -> int:
         help="write docs/benchmarks.md even after a quick run, or the parts that ran completely",
     )
     parser.add_argument("--turn-requests", type=int, metavar="N", help="requests of the case `turn`")
+    parser.add_argument(
+        "--at", type=Path, metavar="DIR", help="another work tree; the case `first-sync` compares its first sync"
+    )
     asked = parser.parse_args(args)
     sizes = QUICK if asked.quick else FULL
     if asked.turn_requests is not None:
         sizes = replace(sizes, turn_requests=asked.turn_requests)
+    sizes = replace(sizes, other_tree=asked.at)
     print("\n".join(report.describe_machine()), file=sys.stderr)
     start, rows = time.perf_counter(), list[Row]()
-    took = dict.fromkeys(report.PARTS, 0.0)
+    took = dict.fromkeys((*report.PARTS, ""), 0.0)
     names = [name for name, case in CASES.items() if not asked.only or {name, case.part} & set(asked.only)]
     for name in names:
         started = time.perf_counter()

@@ -72,12 +72,12 @@ def format_rate(value: float) -> str:
 LARGE = 500_000  # fewest requests in a store for which its targets count
 
 
-def target_if_large(count: int, target: str) -> str:
-    return target if count >= LARGE else DASH
+def target_if_large(count: int, target: str, large: int = LARGE) -> str:
+    return target if count >= large else DASH
 
 
-def is_met_if_large(count: int, is_met: bool) -> bool | None:
-    return is_met if count >= LARGE else None
+def is_met_if_large(count: int, is_met: bool, large: int = LARGE) -> bool | None:
+    return is_met if count >= large else None
 
 
 def percentile_95(values: Sequence[float]) -> float:

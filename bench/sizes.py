@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Sizes:
     year_days: int
     web_rounds: int  # requests of each page
     reviewer_rounds: int  # pages and decisions of each reviewer
+    synced: int
+    other_tree: Path | None = None  # a work tree whose first sync is compared
 
 
 FULL = Sizes(
@@ -68,6 +71,7 @@ FULL = Sizes(
     year_days=365,
     web_rounds=8,
     reviewer_rounds=12,
+    synced=20_000,
 )
 QUICK = Sizes(
     name="quick",
@@ -98,6 +102,7 @@ QUICK = Sizes(
     year_days=12,
     web_rounds=1,
     reviewer_rounds=1,
+    synced=400,
 )
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.domain.answer_quality import rate_answer
+from hf_gate.domain.answer_quality import rate_answer, rate_without_names
 from hf_gate.domain.answer_ratings import Quality
+from hf_gate.domain.answer_text import fold_answer, split_words, strip_invisible
+from hf_gate.domain.answer_word_lists import PLACE_PARTS
 from hf_gate.domain.roles import Role
 from tools.quality_table import SETS, build_table, rate_answers
 
@@ -187,3 +191,24 @@ def test_any_answer_has_a_quality(answer: str | None, label: str, role: Role | N
 def test_four_words_that_say_something_are_never_junk(words: list[str]) -> None:
     if len(set(words)) > 1:
         assert rate_answer(" ".join(words), "Intended use") is GOOD
+
+
+@given(st.text(st.one_of(st.characters(), st.sampled_from(" '`\u2019\"aZé\u0301٣Ⅷ漢ｱ\u093f😀\u200b")), max_size=40))
+def test_words_are_the_runs_of_letters_marks_and_digits_of_every_script(text: str) -> None:
+    folded = fold_answer(strip_invisible(text))
+    plain = "".join(char for char in folded if char not in "'`\u2018\u2019\u02bc\u05f3\u05f4\"")
+    runs = "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in plain)
+    assert split_words(folded) == tuple(runs.split())
+
+
+@given(st.text(max_size=12), st.text(max_size=3))
+def test_an_answer_of_exactly_the_words_of_a_name_is_junk_and_any_other_answer_is_not_affected(
+    name: str, rest: str
+) -> None:
+    own = sorted(split_words(fold_answer(strip_invisible(name))))
+    is_place = re.search(PLACE_PARTS, " ".join(split_words(fold_answer(strip_invisible(name))))) is not None
+    for answer in (name, name.upper(), f"{name} {rest}", " ".join(reversed(name.split()))):
+        shared = rate_without_names(answer, "", Role.PURPOSE)
+        words = sorted(split_words(fold_answer(strip_invisible(answer))))
+        wanted = JUNK if shared.words and own and own == words and not is_place else shared.quality
+        assert rate_answer(answer, "", Role.PURPOSE, (name,)) is wanted

@@ -45,8 +45,10 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     has_fitting_form, is_thin = _FITS.get(role), THIN.get(role)
     if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
         return AnswerRating(Quality.GOOD)
-    if not _is_date_asked_for(given) and any(is_junk(given) for is_junk in _JUNK):
-        return AnswerRating(Quality.JUNK)
+    if not _is_date_asked_for(given):
+        for is_junk in _JUNK:
+            if is_junk(given):
+                return AnswerRating(Quality.JUNK)
     found = Quality.THIN if is_thin is not None and is_thin(given) else Quality.GOOD
     return AnswerRating(found) if role in _NAMELESS else AnswerRating(found, len(given.words), len(given.joined_words))
 
@@ -54,8 +56,8 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
 def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
     for name in names if found.words else ():
-        if name.isascii() and len(name) < found.size:  # the name is too short to have these words
-            continue
+        if len(name) < found.size and (name.isascii() or len(_fold_name(name)) < found.size):
+            continue  # the name is too short to have these words
         if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)
             return Quality.JUNK if _is_own_name(given) else found.quality
@@ -206,11 +208,11 @@ def _is_repetition(given: AnswerText) -> bool:
         return not (given.role is Role.AFFILIATION and given.text.isupper() and len(text) == 3)  # AAA, CCC, III
     if len(text) == 2 and len(set(text)) == 1 and text.isascii():
         return given.role in (Role.PURPOSE, Role.AFFILIATION) and given.text.islower()
-    if len(given.words) >= 3 and len(set(given.words)) == 1:
+    if len(given.words) >= 3 and given.words.count(given.words[0]) == len(given.words):
         return True
     if len(text) >= 5 and len(given.words) == 1 and max(map(text.count, set(text))) >= 0.8 * len(text):
         return True
-    return len(text) >= 6 and _UNIT.fullmatch(text[:200]) is not None
+    return len(text) >= 6 and text[0] in text[1:5] and _UNIT.fullmatch(text[:200]) is not None
 
 
 def _is_typed_at_random(given: AnswerText) -> bool:
@@ -294,7 +296,12 @@ _NAMELESS: Final = (Role.NAME, Role.COUNTRY, Role.JOB)  # a name is a valid answ
 @lru_cache(maxsize=256)
 def _words_of_name(name: str) -> tuple[str, ...]:
     """Return the words of a person's name."""
-    return split_words(fold_answer(strip_invisible(name[:200])))
+    return split_words(_fold_name(name))
+
+
+@lru_cache(maxsize=256)
+def _fold_name(name: str) -> str:
+    return fold_answer(strip_invisible(name[:200]))
 
 
 def _is_own_name(given: AnswerText) -> bool:

@@ -34,8 +34,7 @@ _INVISIBLE = re.compile(
 )
 _ACCENTS = re.compile("[\u0300-\u0309\u030b-\u036f\u064b-\u0652\u05b0-\u05c7]+")
 _SAME_LETTERS = str.maketrans("أإآىيکڪ", "اااییكك")
-_ASCII_WORD = re.compile("[a-z0-9]+")
-_APOSTROPHES = re.compile("['`\u2018\u2019\u02bc\u05f3\u05f4\"]")
+_APOSTROPHES = "'`\u2018\u2019\u02bc\u05f3\u05f4\""
 
 
 def strip_invisible(answer: str) -> str:
@@ -52,12 +51,30 @@ def fold_answer(text: str) -> str:
     return normalize("NFC", plain).translate(_SAME_LETTERS).replace("ı", "i").replace("đ", "d")
 
 
+class _WordCharacters(dict[int, str | None]):
+    """What becomes of each character before a text is split at spaces. Only those of the basic plane are remembered."""
+
+    def __missing__(self, code: int) -> str:
+        found = chr(code) if unicodedata.category(chr(code))[0] in "LMN" else " "
+        if code < 0x10000:
+            self[code] = found
+        return found
+
+
+_NO_APOSTROPHES: dict[int, str | None] = dict.fromkeys(map(ord, _APOSTROPHES))
+_WORD_CHARACTERS = _WordCharacters(_NO_APOSTROPHES)
+_ASCII_CHARACTERS: dict[int, str | None] = {
+    code: " " for code in range(128) if chr(code) not in "abcdefghijklmnopqrstuvwxyz0123456789"
+}
+_ASCII_CHARACTERS |= {code: None for code in _NO_APOSTROPHES if code < 128}
+
+
 def split_words(folded: str) -> tuple[str, ...]:
     """Return the runs of letters, marks and digits."""
-    text = _APOSTROPHES.sub("", folded)
-    if text.isascii():
-        return tuple(_ASCII_WORD.findall(text))
-    return tuple("".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in text).split())
+    if folded.isascii():
+        return tuple(folded.translate(_ASCII_CHARACTERS).split())
+    text = folded.translate(_WORD_CHARACTERS)
+    return tuple(text.split())
 
 
 def fold_phrases(text: str) -> frozenset[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache, lru_cache
 
 from msgspec import Struct, field
 
@@ -72,6 +72,16 @@ def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
     return AnswerLayout(folded, by_role, boxes, all(box in found for box in form.boxes))
 
 
+@cache
+def _load_raters() -> tuple[
+    Callable[[str, str, Role], AnswerRating], Callable[[AnswerRating, str, str, Role, Collection[str]], Quality]
+]:
+    """Import the functions that rate answers, whose word lists take time to load; an import at each call takes a while too."""
+    from ..domain.answer_quality import rate_with_names, rate_without_names
+
+    return rate_without_names, rate_with_names
+
+
 class QualityCache:
     """A bounded cache of rated answers, because many people give the same answer.
 
@@ -88,8 +98,7 @@ class QualityCache:
 
     def rate(self, answer: str, label: str, role: Role, names: Sequence[str]) -> Quality:
         """Return the quality as `rate_answer` does."""
-        from ..domain.answer_quality import rate_with_names, rate_without_names
-
+        rate_without_names, rate_with_names = _load_raters()
         key = (answer, label, role)
         found = self._new.get(key)
         if found is None:

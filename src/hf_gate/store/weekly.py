@@ -12,6 +12,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState
 from ..domain.rows import WeeklyCount
+from ..domain.timestamps import DAY_MS
 from .sql import Database
 from .state_columns import repo_of
 
@@ -24,6 +25,7 @@ class WeeklyCounts:
     def __init__(self, db: Database) -> None:
         self._db = db
         self._counts: Counter[tuple[str, int, int, str]] = Counter()
+        self._new_pending: Counter[tuple[int, int]] = Counter()  # most new attempts: by repo and day of the request
 
     def add(self, kind: Activity, at: int, repo_id: int, name: str = "", n: int = 1) -> None:
         """Count something that happened at a time (ms)."""
@@ -31,6 +33,9 @@ class WeeklyCounts:
 
     def count_new(self, repo_id: int, state: RequestState) -> None:
         """Count a new attempt. If it was already answered, it was answered outside hf-gate."""
+        if state.status == Status.PENDING and state.ends_at is None:
+            self._new_pending[repo_id, state.asked_at // DAY_MS] += 1
+            return
         self.add(Activity.ASKED, state.asked_at, repo_id)
         self.count_current(repo_id, state, 1)
         if state.status in _ANSWERS and state.reviewed_at is not None:
@@ -54,6 +59,11 @@ class WeeklyCounts:
 
     def flush(self) -> None:
         """Add the counts to the stored ones."""
+        for (repo_id, day), n in self._new_pending.items():
+            asked_at = day * DAY_MS
+            self.add(Activity.ASKED, asked_at, repo_id, n=n)
+            self.add(Activity.OPEN, asked_at, repo_id, str(weekday_of(asked_at)), n)
+        self._new_pending.clear()
         self._db.run_many(
             "INSERT INTO weekly (kind, week, repo_id, name, n) VALUES (?, ?, ?, ?, ?)"
             " ON CONFLICT (kind, week, repo_id, name) DO UPDATE SET n = weekly.n + excluded.n",
