@@ -33,7 +33,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.timestamps import to_ms
+from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store.store import Store
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
@@ -42,6 +42,7 @@ from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
 from hf_gate.web.server import BoundedConnection
 from hf_gate.web.sign_in import Authenticator
+from tests.clock import ManualClock
 from tests.program_server import program_words
 
 HOST = "127.0.0.1:7860"
@@ -248,7 +249,10 @@ class Room:
 
 @contextmanager
 def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: Any) -> Iterator[Room]:
-    """A desk at all repos of a local Hub made so. `desk`: what `hf-gate.yaml` says besides."""
+    """A desk at all repos of a local Hub made so. `desk`: what `hf-gate.yaml` says besides.
+
+    The desk's clock stands still: a test that wants time to pass advances `room.app_state.workspace.clock`.
+    """
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
         write_desk(folder, local, policy, desk)
         flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
@@ -257,6 +261,7 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
             bootstrap.Connection(settings) as connection,
             bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
         ):
+            workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
             app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
             door = Authenticator(app_state)
             line = local.repos[0]

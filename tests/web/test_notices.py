@@ -41,10 +41,10 @@ def told(hook: Hook, tmp_path: Path) -> Iterator[Room]:
         store_destinations(room.app_state.workspace)
         for event in (e.UnattendedStopped(), e.UnattendedStarted()):
             with store.writing() as write:
-                write.append(None, [e.LedgerEntry(event=event, at=now + 1, actor="lena")])
-        row = outbox.claim(store, "team", "w", now + 1)
+                write.append(None, [e.LedgerEntry(event=event, at=now, actor="lena")])
+        row = outbox.claim(store, "team", "w", now)
         assert row is not None
-        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now + 2)
+        outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now)
         yield room
 
 
@@ -68,9 +68,9 @@ def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
 def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Room) -> None:
     store, now = told.app_state.workspace.store, to_ms(told.app_state.now())
     with store.writing() as write:
-        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now + 3, actor="lena")])
+        write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now, actor="lena")])
     assert _attempts(told) == ["", "after the message before it", "at the next turn"]
-    row = outbox.claim(store, "team", "w", now + 1)
+    row = outbox.claim(store, "team", "w", now)
     assert row is not None
     outbox.settle(store, row, "w", Delivery(DeliveryKind.FAILED, "down"), now + 600_000)
     due = from_ms(now + 600_000 + retry_wait(1, is_alarm=False))
