@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.errors import UnexpectedAnswer
+from hf_gate.errors import UnexpectedAnswer, to_command_hint
 from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.flows.repos import fetch_report
 from hf_gate.protocol.messages import FailureReason, NoReply
@@ -36,4 +36,5 @@ def test_a_report_that_is_too_large_says_how_to_read_the_same() -> None:
     error = play(fetch_report(EEG, FlowContext("https://hub.test")), lambda _: answer).error
     assert isinstance(error, UnexpectedAnswer)
     assert "larger than 384 MiB" in str(error)
-    assert "hf-gate ls datasets/acme/eeg --status all --live" in error.hint
+    assert "hub.list(repo, status)" in error.hint
+    assert "hf-gate ls REPO --status all --live" in to_command_hint(error.hint)

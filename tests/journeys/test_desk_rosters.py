@@ -143,9 +143,7 @@ def test_a_deny_entry_reaches_open_requests_and_live_grants_of_all_repos(desk: D
     added = desk.run(
         "table", "add", "unwelcome", "username=student-3", "reason=resold data", "expires=2099-01-01", "--json"
     )
-    assert [(one["status"], one["after"]) for one in added.json["people"]] == [
-        ("accepted", "unknown")
-    ] * 2  # not bound yet
+    assert [(one["status"], one["after"]) for one in added.json["people"]] == [("accepted", "valid")] * 2
     fill(desk.hub, ["newcomer"], DATASET)
     assert desk.run("table", "add", "unwelcome", "username=newcomer").code == 0
     desk.turn()

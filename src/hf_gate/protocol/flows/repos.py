@@ -233,10 +233,21 @@ def ask_access(repo: Repo, answers: Mapping[str, str], context: FlowContext) -> 
     is_lost = not isinstance(answer, Reply) or answer.status >= 500
     if not is_accepted and not is_lost:
         raise build_error(answer, repo)
-    state = yield from check_access(repo, context)
-    if is_lost and state in ("ask", "reset"):
-        raise OutcomeUnknown(f"{repo}: the request was sent, but the answer was lost.", hint=_LOOK_HINT)
+    if not is_lost:
+        return (yield from check_access(repo, context))
+    lost = OutcomeUnknown(f"{repo}: the request was sent, but the answer was lost.", hint=_LOOK_HINT)
+    state = yield from _check_after_loss(repo, context, lost)
+    if state in ("ask", "reset"):
+        raise lost
     return state
+
+
+def _check_after_loss(repo: Repo, context: FlowContext, lost: OutcomeUnknown) -> Flow[str]:
+    """Return the state after a change whose answer was lost. Raises `lost` if the state cannot be read."""
+    try:
+        return (yield from check_access(repo, context))
+    except HubError as problem:
+        raise lost from problem
 
 
 def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
@@ -245,10 +256,10 @@ def withdraw_request(repo: Repo, context: FlowContext) -> Flow[Outcome]:
     if is_ok(answer):
         return Outcome(OutcomeKind.DONE, repo, Person())
     if not isinstance(answer, Reply) or answer.status >= 500:
-        state = yield from check_access(repo, context)
-        if state == "ask":
+        lost = OutcomeUnknown(f"{repo}: the withdrawal was sent, but the answer was lost.", hint=_LOOK_HINT)
+        if (yield from _check_after_loss(repo, context, lost)) == "ask":
             return Outcome(OutcomeKind.DONE, repo, Person(), why="the answer was lost; read back")
-        raise OutcomeUnknown(f"{repo}: the withdrawal was sent, but the answer was lost.", hint=_LOOK_HINT)
+        raise lost
     error: HubError = build_error(answer, repo)
     if isinstance(error, RequestNotFound) and not isinstance(error, NotAllowed):
         raise make_no_pending_error(repo, error.code)
