@@ -10,14 +10,20 @@ import msgspec
 
 from ..domain.ids import Repo
 from ..domain.requests import utf16_units
+from ..protocol.access_refusals import RefusalCause, get_refusals
 from ..protocol.endpoints import RecognizedCall
 from .http_messages import HttpError, HttpRequest
 from .records import HubRepo, HubToken
 from .world import World
 
-BAD_LOGIN = "Invalid username or password."
 NO_RIGHT = "You have read access but not the required permissions for this operation"
 NO_PAGE = "Sorry, we can't find the page you are looking for."
+
+
+def build_refusal(cause: RefusalCause, **values: str) -> HttpError:
+    """Return the error with the Hub's text for a cause; `values` are those of its placeholders."""
+    refusal = get_refusals(cause)[0]
+    return HttpError(refusal.status, refusal.text.format_map(values), refusal.code)
 
 
 class CallContext:
@@ -35,13 +41,13 @@ class CallContext:
             return None
         token = self.world.find_token(secret)
         if token is None:
-            raise HttpError(401, BAD_LOGIN)
+            raise build_refusal(RefusalCause.TOKEN_INVALID)
         return token
 
     @property
     def caller(self) -> HubToken:
         if self.token is None:
-            raise HttpError(401, BAD_LOGIN)
+            raise build_refusal(RefusalCause.TOKEN_INVALID)
         return self.token
 
     @cached_property
@@ -63,7 +69,7 @@ class CallContext:
             raise HttpError(307, f"Temporary Redirect. Redirecting to {path}", Location=f"{path}{query}")
         found = self.world.find_repo(named)
         if found is None or not self.world.can_see(token, found):
-            raise HttpError(401, BAD_LOGIN) if token is None else HttpError(404, "Repository not found", "RepoNotFound")
+            raise build_refusal(RefusalCause.TOKEN_INVALID if token is None else RefusalCause.NOT_FOUND_OR_PRIVATE)
         return found
 
     def require_reviewer(self, *, can_decide: bool) -> tuple[HubToken, HubRepo]:

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ..domain.lifecycle import Status
+from ..protocol.access_refusals import RefusalCause
 from ..protocol.endpoints import MAX_BATCH_SIZE
-from .context import BodyValidator, CallContext, get_json_type
+from .context import BodyValidator, CallContext, build_refusal, get_json_type
 from .handlers_lists import find_request
 from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
@@ -205,23 +206,20 @@ def check_gate(context: CallContext) -> None:
     what = f"{hub_repo.repo.type.value} {hub_repo.repo.id}"
     page = f"https://huggingface.co/{hub_repo.repo.web_path}"
     if token is None:
-        words = "You must have access to it and be authenticated to access it. Please log in."
-        raise HttpError(401, f"Access to {what} is restricted. {words}", "GatedRepo")
+        raise build_refusal(RefusalCause.NO_TOKEN, what=what)
     if context.world.can_pass_gate(token, hub_repo):
         return
     row = find_request(context.world, hub_repo, token.account, context.request.view, context.now_ms)
     status = None if row is None else row.status
     if status is not Status.ACCEPTED:
-        raise HttpError(403, _REFUSALS[status].format(what=what, page=page), "GatedRepo")
+        raise build_refusal(_REFUSAL_CAUSES[status], what=what, page=page)
 
 
-_REFUSALS: dict[Status | None, str] = {
-    None: "Access to {what} is restricted and you are not in the authorized list. Visit {page} to ask for access.",
-    Status.PENDING: "Your request to access {what} is awaiting a review from the repo authors.",
-    Status.REJECTED: "Your request to access {what} has been rejected by the repo's authors.",
-    Status.RESET: (
-        "Your request to access {what} has been reset by the repo's authors. Visit {page} to submit a new request."
-    ),
+_REFUSAL_CAUSES: dict[Status | None, RefusalCause] = {
+    None: RefusalCause.NOT_ASKED,
+    Status.PENDING: RefusalCause.PENDING,
+    Status.REJECTED: RefusalCause.REJECTED,
+    Status.RESET: RefusalCause.RESET,
 }
 
 

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import Any, Final
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from .context import CallContext
+from ..protocol.access_refusals import RefusalCause
+from .context import CallContext, build_refusal
 from .http_messages import HTML_TYPE, HttpError, HttpResponse, escape_html, json_response
 from .openid_client import CLIENT_ID, CLIENT_SECRET
 from .records import HubAccount, SignInCode
@@ -218,7 +219,7 @@ def describe_person(context: CallContext) -> HttpResponse:
     """Return the person of an access token, with their organisations and roles."""
     account = context.world.sign_in_tokens.get(context.request.bearer_token or "")
     if account is None:
-        raise HttpError(401, "Invalid username or password.")
+        raise build_refusal(RefusalCause.TOKEN_INVALID)
     restrictions = ["sso"] if context.request.view.sign_in == "no_sso" else []
     orgs = [
         {

@@ -8,7 +8,8 @@ from ..domain.frontmatter import find_front_matter
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.yaml_parser import Mapping, Node, Scalar, Sequence, parse_yaml
 from ..errors import InvalidRepo
-from .context import NO_RIGHT, BodyValidator, CallContext, parse_number
+from ..protocol.access_refusals import RefusalCause
+from .context import NO_RIGHT, BodyValidator, CallContext, build_refusal, parse_number
 from .handlers_files import commit_files, find_commit
 from .handlers_lists import build_next_link
 from .http_messages import HttpError, HttpResponse, format_ms, json_response, text_response
@@ -161,7 +162,7 @@ def delete_repo(context: CallContext) -> HttpResponse:
     namespace = body.get_text("organization") if body.values.get("organization") is not None else None
     body.raise_problems()
     if of not in {"model", "dataset"}:
-        raise HttpError(404, "Repository not found", "RepoNotFound")
+        raise build_refusal(RefusalCause.NOT_FOUND_OR_PRIVATE)
     hub_repo = context.find_repo(Repo(RepoType(of), namespace or caller.account.username, name))
     if not context.world.can_write(caller, hub_repo):
         raise HttpError(403, NO_RIGHT)

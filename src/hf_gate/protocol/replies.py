@@ -34,6 +34,7 @@ _PERMISSIONS: dict[str, str] = {
     **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDE_PERMISSIONS),
     **dict.fromkeys(("info", "resolve", "auth-check"), "repo.content.read"),
 }
+MAX_SERVER_MESSAGE = 500  # characters
 TRANSIENT_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 # The first matching row wins: (X-Error-Code, status, error class, message); None matches anything.
@@ -121,12 +122,12 @@ def _describe_no_reply(answer: NoReply, where: str) -> HubError:
 
 
 def server_message(reply: Reply) -> str:
-    """Return the Hub's own error text, at most 500 characters (untrusted)."""
+    """Return the Hub's own error text, at most `MAX_SERVER_MESSAGE` characters (untrusted)."""
     try:
         text = read_object(reply.body[:10_000]).get("error")
     except UnreadableBody:
         text = None
-    return (text if isinstance(text, str) else reply.headers.get("x-error-message", ""))[:500]
+    return (text if isinstance(text, str) else reply.headers.get("x-error-message", ""))[:MAX_SERVER_MESSAGE]
 
 
 def is_transient(answer: Answer) -> bool:
