@@ -40,6 +40,7 @@ from .sizes import Sizes
 KEY: Final = "web-reviewers"
 EVALUATING_KEY: Final = "web-reviewers-new"
 _REVIEWERS, _EVERY_S, _MOST_MS = 20, 6.0, 100
+_IDLE_S: Final = 2.0  # a connection of a reviewer is kept for so long, less than the 5 s of the desk: else it may be closed under a request
 _SYNCED_A_SECOND: Final = 500  # new and changed records that the sync stores meanwhile
 _ACCEPT: Final = re.compile(r'name="accept" value="([^"]+)"')
 
@@ -95,7 +96,9 @@ async def _visit(url: str, links: Sequence[str], rounds: int, terms: Sequence[st
 async def _review(url: str, link: str, begin: float, rounds: int, term: str, visits: Visits) -> None:
     """One reviewer, who accepts one request after the other of those that match a term."""
     loop = asyncio.get_running_loop()
-    async with httpx2.AsyncClient(base_url=url, headers={"sec-fetch-site": "same-origin", "origin": url}) as client:
+    headers = {"sec-fetch-site": "same-origin", "origin": url}
+    limits = httpx2.Limits(keepalive_expiry=_IDLE_S)
+    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits) as client:
         entered = await client.post("/sign-in", data={"link": link})
         if entered.status_code != httpx2.codes.SEE_OTHER:
             raise RuntimeError(f"signing in gave {entered.status_code}")
