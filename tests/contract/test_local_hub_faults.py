@@ -327,6 +327,15 @@ def test_chance_is_seeded() -> None:
         ("truncate:on=everything", "on=everything is not an endpoint; known endpoints: handle, batch"),
         ("truncate:times=0", "times=0 is not a count"),
         ("bad_record:kind=odd", "bad_record has no kind 'odd'; its kinds: time, user"),
+        ("answer:words=x", "answer has no key 'words'; its keys: status, text, code, p, call, on, times"),
+        ("answer:status=200", "status=200 is not the status of an error: write 400 to 599"),
+        ("fail_after:status=99999", "status=99999 is not the status of an error: write 400 to 599"),
+        ("answer:text=100 % sure", "text='100 % sure' has a % without two hex digits: write % as %25"),
+        ("answer:text=%FF", "text='%FF' is not UTF-8"),
+        ("answer:text=\udcff", r"text='\\udcff' is not UTF-8"),
+        ("answer:code=Gated\nRepo", r"code='Gated\\nRepo' is not an error code: write letters and digits"),
+        ("answer:code=A%0AX", "code='A%0AX' is not an error code"),
+        ("drop_auth:text=x", "drop_auth has no key 'text'; its keys: p, call, on, times"),
     ],
 )
 def test_an_invalid_spec_lists_the_choices(spec: str, words: str) -> None:
@@ -339,6 +348,9 @@ def test_every_documented_fault_exists() -> None:
     contract = [
         "limit_bare",
         "hidden_limit",
+        "answer",
+        "drop_auth",
+        "foreign",
         "fail_before",
         "fail_after",
         "delay_before",

@@ -53,7 +53,12 @@ hub = GateGroup(
     show_default=True,
     help="2026-08 lacks reset, requestId and q.",
 )
-@click.option("--faults", multiple=True, metavar="SPEC", help="Fault to inject: NAME[:key=value]...; can be repeated.")
+@click.option(
+    "--faults",
+    multiple=True,
+    metavar="SPEC",
+    help="Fault: NAME[:key=value]..., e.g. answer:status=403:text=No; can be repeated.",
+)
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
 @click.option("--data", metavar="DIR", help="Save the Hub's data in this folder, and write oracle.jsonl.")
 @click.option("--no-advice", is_flag=True, hidden=True)

@@ -8,12 +8,14 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, NamedTuple
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..protocol.endpoints import ENDPOINTS, RecognizedCall
+from .handlers import get_error_shape
 from .handlers_openid import SIGN_IN_FAULTS
 from .http_messages import HTML_TYPE, HttpError, HttpRequest, HttpResponse, json_response
 from .records import HubRepo
@@ -35,6 +37,7 @@ class FaultPlan(Struct):
     world: World
     replacement: HttpResponse | None = None  # sent instead of the world's answer
     is_bare: bool = False  # no rate-limit headers
+    is_foreign: bool = False  # none of the Hub's own headers
     changes: list[Callable[[HttpResponse], HttpResponse]] = field(default_factory=list)
     delay_before: float = 0.0
     delay_after: float = 0.0
@@ -147,6 +150,21 @@ def _hidden_limit(fault: ActiveFault, plan: FaultPlan) -> None:
         plan.replacement = HttpError(429, "Too many actions of this kind").to_response("json")
     else:
         fault.recent.append(now_ms)
+
+
+def _answer(fault: ActiveFault, plan: FaultPlan) -> None:
+    values = fault.values
+    error = HttpError(values["status"], values["text"], values["code"] or None)
+    plan.replacement = error.to_response(get_error_shape(plan.request, plan.call))
+
+
+def _drop_auth(_: ActiveFault, plan: FaultPlan) -> None:
+    headers = {name: value for name, value in plan.request.headers.items() if name != "authorization"}
+    plan.request = dataclasses.replace(plan.request, headers=headers)
+
+
+def _foreign(_: ActiveFault, plan: FaultPlan) -> None:
+    plan.is_foreign = True
 
 
 def _fail_before(fault: ActiveFault, plan: FaultPlan) -> None:
@@ -348,6 +366,18 @@ FAULT_KINDS: dict[str, FaultKind] = {
     "link_loop": FaultKind(_link_loop, _LISTS, {}, "the next link of each page leads to itself"),
     "link_evil": FaultKind(_link_evil, _LISTS, {"url": _EVIL}, "the next link leads to another host"),
     "redirect_evil": FaultKind(_redirect_evil, None, {"url": _EVIL}, "307 to another host; the change is not made"),
+    "answer": FaultKind(
+        _answer,
+        None,
+        {"status": 403, "text": "Forbidden", "code": ""},
+        "an error with these words, as the Hub sends it; the change is not made",
+    ),
+    "drop_auth": FaultKind(
+        _drop_auth, None, {}, "the call arrives without its token, as through a mirror that does not pass it on"
+    ),
+    "foreign": FaultKind(
+        _foreign, None, {}, "the answer has none of the Hub's own headers, as through a proxy that strips them"
+    ),
     "lag": FaultKind(
         _lag, _SEEN, {"s": 1.0}, "lists, report and gate are as they were this many seconds ago, by the Hub's clock"
     ),
@@ -408,6 +438,12 @@ def _parse_value(name: str, key: str, text: str, default: object) -> object:
         raise ValueError(f"{name} has no kind {text!r}; its kinds: {', '.join(BAD_RECORDS)}")
     if key == "how" and text not in SIGN_IN_FAULTS:
         raise ValueError(f"{name} has no way {text!r}; its ways: {', '.join(SIGN_IN_FAULTS)}")
+    if key == "text":
+        return _parse_words(text)
+    if key == "code" and not re.fullmatch(r"[A-Za-z0-9]{0,64}", text):
+        raise ValueError(f"code={text!r} is not an error code: write letters and digits, such as GatedRepo")
+    if key == "status" and not re.fullmatch(r"[45]\d\d", text):
+        raise ValueError(f"status={text} is not the status of an error: write 400 to 599")
     if isinstance(default, str):
         return text
     if isinstance(default, int):
@@ -415,6 +451,16 @@ def _parse_value(name: str, key: str, text: str, default: object) -> object:
     if not re.fullmatch(r"\d+(\.\d+)?", text):
         raise ValueError(f"{key}={text} is not a number")
     return float(text)
+
+
+def _parse_words(text: str) -> str:
+    """Decode %XX as in a URL, so that a text can have any character."""
+    if re.search("%(?![0-9A-Fa-f]{2})", text):
+        raise ValueError(f"text={text!r} has a % without two hex digits: write % as %25")
+    try:
+        return unquote_to_bytes(text).decode()
+    except UnicodeError:
+        raise ValueError(f"text={text!r} is not UTF-8") from None
 
 
 def _parse_count(key: str, text: str) -> int:

@@ -54,12 +54,19 @@ def find_call(request: HttpRequest) -> RecognizedCall | None:
     return match_call(request.method, request.path)
 
 
+def get_error_shape(request: HttpRequest, call: RecognizedCall | None) -> str:
+    """Return the form of a call's errors: json, text or html."""
+    if call is None:
+        return "json" if request.path.startswith("/api/") else "html"
+    return _SHAPES.get(call.endpoint.name, "json")
+
+
 def answer_call(world: World, request: HttpRequest, call: RecognizedCall | None = None) -> HttpResponse:
     """Answer a call and apply its changes to the world."""
     call = call or find_call(request)
     if call is None:
-        return HttpError(404, NO_PAGE).to_response("json" if request.path.startswith("/api/") else "html")
+        return HttpError(404, NO_PAGE).to_response(get_error_shape(request, None))
     try:
         return HANDLERS[call.endpoint.name](CallContext(world, request, call))
     except HttpError as refusal:
-        return refusal.to_response(_SHAPES.get(call.endpoint.name, "json"))
+        return refusal.to_response(get_error_shape(request, call))

@@ -24,6 +24,7 @@ EXPOSED = (
     "X-Repo-Commit,X-Request-Id,X-Error-Code,X-Error-Message,X-Total-Count,ETag,Link,Accept-Ranges,Content-Range,"
     "X-Linked-Size,X-Linked-ETag,X-Xet-Hash"
 )
+_HUB_HEADERS = ("x-", "ratelimit", "access-control-")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -78,6 +79,11 @@ class HttpResponse(Struct, frozen=True):
         """Return a copy with more headers; `_` in a name stands for `-`."""
         more = {name.replace("_", "-"): value for name, value in headers.items()}
         return replace(self, headers={**self.headers, **more})
+
+    def without_hub_headers(self) -> HttpResponse:
+        """Return a copy with only those headers that any web server might send."""
+        plain = {name: value for name, value in self.headers.items() if not name.lower().startswith(_HUB_HEADERS)}
+        return replace(self, headers=plain)
 
 
 class HttpError(Exception):

@@ -87,7 +87,8 @@ class LocalHubApp(HubState):
             for change in plan.changes:
                 response = change(response)
         self.replies[str(response.status)] += 1
-        return self._add_headers(response, headers)
+        response = self._add_headers(response, headers)
+        return response.without_hub_headers() if plan.is_foreign else response
 
     def _answer_call(self, request: HttpRequest, call: RecognizedCall | None) -> HttpResponse:
         """Answer a call; an internal error is a 500 and is logged."""
