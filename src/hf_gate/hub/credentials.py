@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 from ..config import is_true
@@ -11,7 +13,7 @@ from ..domain.network_hosts import PUBLIC_HUB, is_loopback_host
 from ..errors import LOGIN_ADVICE, InsecureEndpoint, Offline, UsageError, to_command_hint
 
 _STAGING_HUB = "https://hub-ci.huggingface.co"
-_NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
+NO_IMPLICIT_TOKEN = "HF_HUB_DISABLE_IMPLICIT_TOKEN"  # noqa: S105 - the name of a variable
 
 
 class Secret:
@@ -40,6 +42,16 @@ class Secret:
         raise TypeError("tokens cannot be pickled")
 
 
+_TOKEN_SHAPES = r"\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"
+
+
+def hide_tokens(text: str, secrets: Iterable[Secret] = ()) -> str:
+    """Return the text without these tokens, and without anything that looks like a token."""
+    for secret in secrets:
+        text = text.replace(secret.reveal(), "(token)")
+    return re.sub(_TOKEN_SHAPES, "(token)", text)
+
+
 def _is_on(name: str) -> bool:
     return is_true(os.environ.get(name))
 
@@ -48,7 +60,7 @@ def resolve_token(token: str | bool | Secret | None) -> Secret | None:
     """Return the token as `huggingface_hub` would find it; False means none."""
     if isinstance(token, Secret):
         return token
-    if token is False or (token is None and _is_on(_NO_IMPLICIT_TOKEN)):
+    if token is False or (token is None and _is_on(NO_IMPLICIT_TOKEN)):
         return None
     text = token if isinstance(token, str) else _implicit_token()
     if token is True and not text:
@@ -69,8 +81,8 @@ def name_token_source(hint: str, token_from: str | None) -> str:
     """
     if token_from is not None:
         advice = f"Replace the token of {token_from}"
-    elif _is_on(_NO_IMPLICIT_TOKEN):
-        advice = f"Use --token-file FILE, because {_NO_IMPLICIT_TOKEN} is set"
+    elif _is_on(NO_IMPLICIT_TOKEN):
+        advice = f"Use --token-file FILE, because {NO_IMPLICIT_TOKEN} is set"
     elif _token_of_environment():
         advice = "Set HF_TOKEN to another token"
     else:

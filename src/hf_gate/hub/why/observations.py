@@ -1,0 +1,291 @@
+"""Asks the Hub what decides access: at most five calls for a repo, up to three more for the repos that it loads."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+from ... import __version__
+from ...domain.accounts import Account
+from ...domain.ids import Repo, RepoType, parse_repo
+from ...domain.network_hosts import PUBLIC_HUB
+from ...errors import HfGateError, UsageError
+from ...protocol import endpoints
+from ...protocol.access_refusals import is_answer_of_hub
+from ...protocol.codec import UnreadableBody, read_account, read_object, same_origin_path
+from ...protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
+from ...protocol.replies import is_ok
+from ..budget import budget_for
+from ..clock import clock_for
+from ..credentials import Secret, check_channel, is_loopback
+from ..deadlines import StopSignal
+from ..driver import Driver
+from ..transport import BlockingTransport, HubConnection, build_user_agent
+from .token_search import TokenSearch
+
+CALL_S: Final = 10.0  # the most seconds of one call
+ALL_CALLS_S: Final = 20.0  # the most seconds of all calls of one question
+MAX_RELATED: Final = 3  # repos that a repo loads
+MAX_SAVED: Final = 4  # saved tokens that --all-tokens tries
+_OPEN_FILE: Final = re.compile(r"(?i)(readme\.md|license.*|\.gitattributes)")  # files that show nothing about access
+_REDIRECTS: Final = frozenset({301, 302, 307, 308})
+_CONFIG_FILES: Final = ("adapter_config.json", "config.yaml")  # files that name the repos which a repo loads
+_REPO_IN_CONFIG: Final = re.compile(
+    r"(?m)(?:base_model_name_or_path\"|segmentation|embedding|plda)\s*:\s*[\"']?([\w.-]{1,96}/[\w.-]{1,96})(?:@[\w.-]+)?[\"']?\s*,?\s*$"
+)
+
+
+class RepoFacts(Struct, frozen=True):
+    """What the Hub tells about a repo, whether or not it is open to the account."""
+
+    gated: Any = False
+    is_disabled: bool = False
+    is_private: bool = False
+    files: tuple[str, ...] = ()
+    base_models: tuple[str, ...] = ()
+
+
+class Observations(Struct):
+    """The Hub's answers. An answer is None if the call was not needed."""
+
+    endpoint: str
+    repo: Repo | None = None
+    moved_from: Repo | None = None
+    file: str | None = None
+    whoami: Answer | None = None
+    account: Account | None = None
+    info: Answer | None = None
+    facts: RepoFacts | None = None
+    other_type: Repo | None = None
+    is_public_without_token: bool | None = None
+    auth_check: Answer | None = None
+    head: Answer | None = None
+    accepted_source: str | None = None  # a later source whose token the Hub accepts, if it refused the first
+    accepted_account: str | None = None
+    related: list[tuple[Repo, Answer]] = []
+    opening_tokens: list[str] = []  # names of saved tokens that open the repo
+    calls: int = 0
+
+    @property
+    def host(self) -> str:
+        """The host of the Hub, with the port of a local one."""
+        return urlsplit(self.endpoint).netloc
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether other tokens than the one in use may be sent there: the public Hub, or this machine."""
+        return self.endpoint == PUBLIC_HUB or is_loopback(self.endpoint)
+
+
+class HubCaller:
+    """Sends single calls without repeating them, with a limit of calls and seconds."""
+
+    def __init__(self, endpoint: str, *, max_calls: int, insecure_http: bool = False) -> None:
+        self.endpoint, self.calls, self.clock = endpoint, 0, clock_for(endpoint)
+        self._max_calls, self._insecure_http = max_calls, insecure_http
+        self._drivers: dict[str, Driver] = {}
+        self._ends_at = time.monotonic() + ALL_CALLS_S
+
+    def ask(self, call: HubCall, secret: Secret | None) -> Answer:
+        """Return the answer to one call; an answer without a reply if it cannot be sent."""
+        left = self._ends_at - time.monotonic()
+        if left <= 0 or self.calls >= self._max_calls:
+            return self._refuse("the limit of calls or seconds of this question is used up")
+        try:
+            driver = self._driver(secret)
+        except UsageError as problem:
+            return self._refuse(str(problem))
+        self.calls += 1
+        driver.max_wait = min(CALL_S, left)
+        return driver.exchange(call, StopSignal())
+
+    def allow_calls(self, count: int) -> None:
+        """Allow so many further calls, with the full time."""
+        self._max_calls, self._ends_at = self.calls + count, time.monotonic() + ALL_CALLS_S
+
+    def pause(self, seconds: float) -> None:
+        """Wait for seconds of the Hub's clock, which differs from this machine's only on a local Hub."""
+        self._driver(None).sleep(seconds)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for driver in self._drivers.values():
+            driver.close()
+
+    def _driver(self, secret: Secret | None) -> Driver:
+        key = secret.fingerprint if secret is not None else ""
+        if key not in self._drivers:
+            check_channel(self.endpoint, secret, insecure_http=self._insecure_http)
+            connection = HubConnection(self.endpoint, self.clock, CALL_S, secret, build_user_agent(__version__))
+            transport, budget = BlockingTransport(connection, time.monotonic), budget_for(self.endpoint, key, 0.0)
+            self._drivers[key] = Driver(transport, budget, self.clock, CALL_S)
+        return self._drivers[key]
+
+    def _refuse(self, detail: str) -> NoReply:
+        return NoReply(FailureReason.NOT_SENT, False, detail, self.clock.now())
+
+
+def observe(caller: HubCaller, search: TokenSearch, seen: Observations, revision: str = "main") -> None:
+    """Make the calls that decide, and store their answers. They end as soon as an answer decides."""
+    secret = search.used.secret if search.used is not None else None
+    if (secret is None or _observe_account(caller, search, secret, seen)) and seen.repo is not None:
+        _observe_access(caller, secret, seen, revision)
+    seen.calls = caller.calls
+
+
+def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations, revision: str) -> None:
+    if not _observe_repo(caller, secret, seen):
+        return
+    assert seen.repo is not None and seen.facts is not None
+    seen.auth_check = caller.ask(endpoints.build_auth_check_call(seen.repo), secret)
+    if not is_access_confirmed(seen.auth_check):
+        return
+    name = seen.file or _pick_file(seen.facts.files)
+    seen.head = caller.ask(endpoints.build_head_call(seen.repo, name, revision), secret)
+    if is_file_answer(seen.head):
+        _observe_related(caller, secret, seen)
+
+
+def is_access_confirmed(answer: Answer | None) -> bool:
+    """Return whether an answer to auth-check says that the account has access. Other pages may answer 200 too."""
+    return answer is not None and is_ok(answer) and answer.body.strip() == b"OK"
+
+
+def is_file_answer(answer: Answer | None) -> bool:
+    """Return whether the Hub would send a file, or redirects to its storage. Mirrors remove the Hub's headers."""
+    if not isinstance(answer, Reply) or not 200 <= answer.status < 400:
+        return False
+    return is_answer_of_hub(answer) or "html" not in answer.headers.get("content-type", "")
+
+
+def is_reached(answer: Answer | None) -> bool:
+    """Return whether this is an answer of a Hub, or of a mirror that passes its JSON on."""
+    if not isinstance(answer, Reply):
+        return False
+    return is_answer_of_hub(answer) or _read_object(answer) is not None
+
+
+def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, seen: Observations) -> bool:
+    """Ask for the token's account; return whether to go on with the repo."""
+    seen.whoami = answer = caller.ask(endpoints.build_whoami_call(), secret)
+    if is_ok(answer):
+        try:
+            seen.account = read_account(answer.body)
+        except UnreadableBody:
+            return is_answer_of_hub(answer)
+    if not isinstance(answer, Reply) or answer.status >= 500 or answer.status == 429:
+        return False
+    if answer.status != 401:
+        return is_reached(answer)
+    if seen.repo is not None:
+        info = caller.ask(endpoints.build_facts_call(seen.repo), None)
+        seen.is_public_without_token = is_ok(info) and not _read_facts(info).gated
+    following = [one for one in search.candidates[1:] if one.secret is not None]
+    if seen.is_trusted and following and following[0].secret is not None:
+        other = caller.ask(endpoints.build_whoami_call(), following[0].secret)
+        if is_ok(other):
+            name = (_read_object(other) or {}).get("name")
+            seen.accepted_source, seen.accepted_account = following[0].source, str(name) if name else None
+    return False
+
+
+def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) -> bool:
+    """Read what the Hub tells about the repo, under its new name if it was moved; return whether to go on."""
+    assert seen.repo is not None
+    answer = caller.ask(endpoints.build_facts_call(seen.repo), secret)
+    if (
+        isinstance(answer, Reply)
+        and answer.status in _REDIRECTS
+        and (moved := _read_new_name(answer, seen)) is not None
+    ):
+        seen.moved_from, seen.repo = seen.repo, moved
+        answer = caller.ask(endpoints.build_facts_call(moved), secret)
+    seen.info = answer
+    if is_ok(answer):
+        seen.facts = _read_facts(answer)
+        return not seen.facts.is_disabled
+    if isinstance(answer, Reply) and answer.status in (401, 404) and is_reached(answer):
+        other = Repo(RepoType.DATASET if seen.repo.type is RepoType.MODEL else RepoType.MODEL, *seen.repo.id.split("/"))
+        if is_ok(caller.ask(endpoints.build_info_call(other), secret)):
+            seen.other_type = other
+    return False
+
+
+def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observations) -> None:
+    """Ask for access to the repos that the card or a readable configuration of this repo names."""
+    assert seen.repo is not None and seen.facts is not None
+    names = list(seen.facts.base_models)
+    for config in [name for name in _CONFIG_FILES if name in seen.facts.files][:1]:
+        answer = caller.ask(endpoints.build_head_call(seen.repo, config, "main", method="GET"), secret)
+        if is_ok(answer):
+            names += _REPO_IN_CONFIG.findall(answer.body[:100_000].decode("utf-8", "replace"))
+    for other in _parse_repos(names, seen.repo)[:MAX_RELATED]:
+        seen.related.append((other, caller.ask(endpoints.build_auth_check_call(other), secret)))
+
+
+def try_saved_tokens(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
+    """Find the saved tokens that open the repo. They are sent only to the public Hub or to this machine."""
+    assert seen.repo is not None
+    used = search.used.secret.fingerprint if search.used is not None and search.used.secret is not None else None
+    others = [one for one in search.saved if one.secret.fingerprint != used]
+    if not seen.is_trusted:
+        return
+    caller.allow_calls(MAX_SAVED)
+    for saved in others[:MAX_SAVED]:
+        if is_access_confirmed(caller.ask(endpoints.build_auth_check_call(seen.repo), saved.secret)):
+            seen.opening_tokens.append(saved.name)
+    seen.calls = caller.calls
+
+
+def _pick_file(files: Sequence[str]) -> str:
+    """Return a file that the gate hides."""
+    hidden = [name for name in files if not _OPEN_FILE.fullmatch(name)]
+    return "config.json" if "config.json" in hidden else next(iter(hidden), ".gitattributes")
+
+
+def _read_new_name(answer: Reply, seen: Observations) -> Repo | None:
+    path = same_origin_path(answer.headers.get("location", ""), seen.endpoint)
+    try:
+        return None if path is None else parse_repo(f"{seen.endpoint}{path.partition('?')[0]}", endpoint=seen.endpoint)
+    except HfGateError:
+        return None
+
+
+def _read_object(answer: Reply) -> dict[str, Any] | None:
+    try:
+        return read_object(answer.body)
+    except UnreadableBody:
+        return None
+
+
+def _read_facts(answer: Reply) -> RepoFacts:
+    value: Mapping[str, Any] = _read_object(answer) or {}
+    card = value.get("cardData")
+    base = card.get("base_model") if isinstance(card, Mapping) else None
+    siblings = value.get("siblings")
+    rows = siblings[:10_000] if isinstance(siblings, list) else []
+    files = (row.get("rfilename") for row in rows if isinstance(row, Mapping))
+    return RepoFacts(
+        gated=value.get("gated", False),
+        is_disabled=value.get("disabled") is True,
+        is_private=value.get("private") is True,
+        files=tuple(name for name in files if isinstance(name, str)),
+        base_models=tuple(str(name) for name in (base if isinstance(base, list) else [base]) if isinstance(name, str)),
+    )
+
+
+def _parse_repos(names: Sequence[str], own: Repo) -> list[Repo]:
+    found = list[Repo]()
+    for name in names[:20]:
+        try:
+            repo = parse_repo(name)
+        except HfGateError:
+            continue
+        if repo not in (own, *found):
+            found.append(repo)
+    return found

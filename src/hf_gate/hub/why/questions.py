@@ -1,0 +1,215 @@
+"""The public functions: why an account cannot download, and what an error means."""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ...config import is_true
+from ...domain.ids import Repo, parse_repo
+from ...errors import InsecureEndpoint
+from ..credentials import Secret, check_channel, resolve_endpoint
+from .decision import Situation, decide
+from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
+from .explanations import combine, decide_failure
+from .failures import Failure, read_error, read_log
+from .observations import HubCaller, Observations, observe, try_saved_tokens
+from .token_search import ARGUMENT, TokenSearch, find_cached_file, search_tokens
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+Token = bool | str | Secret | None
+MAX_CALLS: Final = 8
+_FIRST_PAUSES: Final = (60.0, 120.0, 300.0, 600.0)  # seconds between the first calls of a wait
+_LATER_PAUSE: Final = 900.0
+_JITTER: Final = 0.1
+_WAITABLE: Final = frozenset({DiagnosisCode.PENDING, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.NOT_ASKED})
+
+
+class _Options(Struct, frozen=True):
+    """How to look for the answer; the parameters of `why`."""
+
+    revision: str = "main"
+    all_tokens: bool = False
+    offline: bool = False
+    insecure_http: bool = False
+
+
+def why(
+    repo: str | Repo | None = None,
+    file: str | None = None,
+    token: Token = None,
+    endpoint: str | None = None,
+    *,
+    repo_type: str | None = None,
+    token_source: str = ARGUMENT,
+    **options: Any,
+) -> Diagnosis:
+    """Return why the account of a token cannot download from a repo, or that it can.
+
+    The token and the endpoint are those that `huggingface_hub` would use in this process, if they are not given. Without a
+    repo, only the token is checked. Options are `revision="main"`, `all_tokens=False` (also try saved tokens),
+    `offline=False` (make no call) and `insecure_http=False`. It makes at most 5 calls, 8 if the repo loads others, and 4
+    more with `all_tokens`, within 20 seconds. It writes nothing and asks for nothing. The token goes to the endpoint only.
+    What is in the way is returned, never raised; raises `UsageError` if the repo or the endpoint is not one.
+    """
+    origin = resolve_endpoint(endpoint)
+    target = None if repo is None else parse_repo(repo, repo_type, endpoint=origin)
+    search = search_tokens(token, os.environ, Path.home(), source=token_source)
+    seen = Observations(origin, target, file=file)
+    found = _answer(search, seen, _Options(**options))
+    known = replace(
+        found,
+        repo=str(seen.repo) if seen.repo is not None else None,
+        file=file,
+        token=Situation(search, seen).describe_token(),
+    )
+    return clean_diagnosis(known, search.secrets)
+
+
+def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagnosis:
+    now, used = Situation(search, seen), search.used
+    variable = next(
+        (name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if is_true(os.environ.get(name))), None
+    )
+    if options.offline or variable is not None:
+        return _tell_offline(now, variable)
+    if used is not None and used.problem is not None:
+        return now.tell("malformed", problem=used.problem)
+    try:
+        check_channel(seen.endpoint, used.secret if used is not None else None, insecure_http=options.insecure_http)
+    except InsecureEndpoint as problem:
+        return now.tell("plain http", detail=problem)
+    caller = HubCaller(seen.endpoint, max_calls=MAX_CALLS, insecure_http=options.insecure_http)
+    try:
+        observe(caller, search, seen, options.revision)
+        found = decide(search, seen)
+        if options.all_tokens and found.code is DiagnosisCode.NOT_ASKED:
+            try_saved_tokens(caller, search, seen)
+            found = decide(search, seen)
+        return found
+    finally:
+        caller.close()
+
+
+def _tell_offline(now: Situation, variable: str | None) -> Diagnosis:
+    """Row 1: nothing is fetched. What is cached can be used."""
+    repo, file = now.seen.repo, now.seen.file
+    folder = f"{repo.type.value}s--{repo.namespace}--{repo.name}" if repo is not None else ""
+    path = find_cached_file(folder, file, os.environ, Path.home()) if folder else None
+    cached = f" {file or repo} is {'' if path is not None else 'not '}in the cache." if repo is not None else ""
+    found = now.tell("offline" if variable else "offline by option", variable=variable, cached=cached)
+    return replace(found, evidence=[Seen("cached", str(path))] if path is not None else [])
+
+
+def explain(error: BaseException | str | None = None, look: bool = False, *, endpoint: str | None = None) -> Diagnosis:
+    """Return what an error means, or a pasted log: why the repo **of the error** was refused.
+
+    Without an error, it explains the last one that this interpreter or notebook showed. It makes no call; with `look`, it
+    then asks the Hub for the repo of the error, with the token of the failed request if the error still has it. Errors of
+    `huggingface_hub` 2 and of libraries that wrap them are read with their causes, at most 12. It does not raise.
+    """
+    error = error if error is not None else getattr(sys, "last_value", None)
+    if error is None:
+        error = "there is no error"
+    failure = read_log(error) if isinstance(error, str) else read_error(error)
+    return explain_failure(failure, endpoint=endpoint, look=look)
+
+
+def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool = False, **options: Any) -> Diagnosis:
+    """Return what a failure means; with `look`, ask the Hub as `why` does, with its options."""
+    origin = resolve_endpoint(endpoint)
+    own = decide_failure(failure, origin)
+    secrets = [failure.secret] if failure.secret is not None else []
+    if not look or failure.repo is None:
+        return clean_diagnosis(own, secrets)
+    is_same_hub = failure.host is not None and failure.host == origin.partition("://")[2].partition(":")[0]
+    if failure.secret is not None and is_same_hub:
+        options |= {"token": failure.secret, "token_source": "the failed request"}
+    file = failure.file if own.code is not DiagnosisCode.NOT_FOUND_OR_PRIVATE else None
+    return clean_diagnosis(combine(failure, own, why(failure.repo, file, endpoint=origin, **options), origin), secrets)
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Add what an error means as a note to each error that leaves the block, and raise the same error.
+
+    It makes no call. Errors that say nothing about a repo get no note.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = explain(error)
+        if found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+            error.add_note("\n".join(line for line in found.to_lines() if not line.startswith("  seen")))
+        raise
+
+
+def wait_for_access(
+    repo: str | Repo,
+    timeout: float | None = None,
+    token: Token = None,
+    endpoint: str | None = None,
+    **options: Any,
+) -> Diagnosis:
+    """Wait until the state of a request changes, and return the diagnosis then.
+
+    It waits while the request is pending, while an organisation has to approve the token, and before a request to a repo
+    that accepts at once; any other state is returned at once. `timeout` is in seconds; None waits without an end. It asks
+    after 1, 3, 8 and 18 minutes, then every 15 minutes, give or take a tenth: about 7 calls in the first hour, then 4.
+    """
+    ends_at = time.monotonic() + timeout if timeout is not None else float("inf")
+    found = first = why(repo, None, token, endpoint, **options)
+    caller = HubCaller(resolve_endpoint(endpoint), max_calls=0)
+    pauses = iter(_FIRST_PAUSES)
+    try:
+        while found.code is first.code and _is_waitable(found) and time.monotonic() < ends_at:
+            pause = next(pauses, _LATER_PAUSE) * random.uniform(1 - _JITTER, 1 + _JITTER)
+            caller.pause(min(pause, ends_at - time.monotonic()))
+            latest = why(repo, None, token, endpoint, **options)
+            is_reached = latest.exit_code != 75
+            found = latest if is_reached else found
+    finally:
+        caller.close()
+    return replace(found, evidence=[Seen("before", str(first.code)), *found.evidence]) if found is not first else found
+
+
+def _is_waitable(found: Diagnosis) -> bool:
+    is_at_once = any(seen.what == "repo" and "at once" in seen.value for seen in found.evidence)
+    return found.code in _WAITABLE and (found.code is not DiagnosisCode.NOT_ASKED or is_at_once)
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Add one line below each error of a gated repo in this notebook: `%load_ext hf_gate`."""
+
+    def show(
+        shell: InteractiveShell,
+        kind: type[BaseException],
+        error: BaseException,
+        trace: Any,
+        tb_offset: int | None = None,
+    ) -> None:  # noqa: ANN401
+        shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
+        found = explain(error)
+        if found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+            print(f"{found.headline} {found.sentence} hf_gate.explain(look=True) says more.")  # noqa: T201
+
+    errors = _find_error_classes()
+    if errors:
+        shell.set_custom_exc(errors, show)
+
+
+def _find_error_classes() -> tuple[type[BaseException], ...]:
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    return (HfHubHTTPError, LocalEntryNotFoundError)

@@ -1,0 +1,183 @@
+"""The texts of diagnoses: for each situation its code, its sentence and the next steps. The words in braces are filled in."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec import Struct
+
+from ...domain.network_hosts import PUBLIC_HUB
+from .diagnosis import Diagnosis, DiagnosisCode, Step
+
+_TOKENS_PAGE: Final = f"{PUBLIC_HUB}/settings/tokens"
+NEW_GATED_TOKEN: Final = f"{_TOKENS_PAGE}/new?tokenType=fineGrained&canReadGatedRepos=true"
+_LOGIN: Final = Step("Log in, or set HF_TOKEN to a token that the Hub accepts", "hf auth login")
+_NEW_TOKEN: Final = Step("Create a new token and log in with it", "hf auth login", _TOKENS_PAGE)
+_COPY_TOKEN: Final = Step(f"Copy the token again from {_TOKENS_PAGE}, without spaces, quotation marks and line breaks")
+_COMPARE_NAME: Final = Step("Open its page and compare the name", None, "{page}")
+_CONTACT_OWNER: Final = Step("Contact the owner of the repo on its page", None, "{page}")
+_ASK_FIRST: Final = Step("Then ask for access on its page, if you have not asked", None, "{page}")
+_NOT_SHOWN: Final = "The Hub shows no repo of this name to {viewer}. It may be misspelt, removed or private; the Hub does not say which."
+_NO_SECRET: Final = "This repo is gated, and this process has no token. It looked at {looked}.{place}"  # noqa: S105
+_UNREACHED: Final = Step("Check the network, the proxy and the certificates of the machine where it failed")
+
+
+class Text(Struct, frozen=True):
+    """The words of one situation."""
+
+    code: DiagnosisCode
+    sentence: str
+    steps: tuple[Step, ...] = ()
+    certain: bool = True
+
+
+_C = DiagnosisCode
+TEXTS: Final[dict[str, Text]] = {
+    "ok": Text(_C.OK, "{who} can download {what} from this shell, with this token.", (
+        Step("If a program still fails, restart it: it may remember the refusal, or use another token"),
+    )),
+    "ok without a token": Text(_C.OK, "Everybody can download {what}, without a token."),
+    "ok, refused before": Text(_C.OK, "{who} can download {repo} now. The failed request was refused earlier, or had another token.", (
+        Step("Restart the program: it may remember the refusal, or use another token"),
+    )),
+    "token works": Text(_C.OK, "The Hub accepts the token from {source} as {who}."),
+    "offline": Text(_C.OFFLINE, "{variable} is set, so nothing is fetched.{cached}", (
+        Step("Unset it to download", "unset {variable}"),
+    )),
+    "offline by option": Text(_C.OFFLINE, "No call was made, because of --offline.{cached}", (
+        Step("Leave out --offline to ask the Hub"),
+    )),
+    "program is offline": Text(_C.OFFLINE, "The program is set to work offline, so it fetches nothing.", (
+        Step("Unset the variable to download", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"), Step("Download the repo before, on a machine with a network"),
+    )),
+    "network": Text(_C.NETWORK, "{host} could not be reached: {detail}.", (
+        Step("Check the network, the proxy, the certificates and HF_ENDPOINT of this machine; {host} must be reachable"),
+    )),
+    "plain http": Text(_C.NETWORK, "{detail} The token was not sent.", (
+        Step("Use an https endpoint, or allow it if you trust the network", "hf-gate --insecure-http why {repo}"),
+    ), certain=False),
+    "program has no network": Text(_C.NETWORK, "The program could not reach the Hub.", (_UNREACHED,)),
+    "foreign": Text(_C.ENDPOINT_NOT_HUB, "{host} answered {status}, but not as a Hub: a proxy or another server is in between.", (
+        Step("Open the address in a browser: a network may ask for a sign-in", None, "{endpoint}"),
+        Step("Check HF_ENDPOINT and the proxy, and ask who runs them to let the Hub through"),
+    )),
+    "unavailable": Text(_C.HUB_UNAVAILABLE, "The Hub cannot be asked now: {detail}.", (Step("Wait {wait} and try again"),)),
+    "malformed": Text(_C.TOKEN_MALFORMED, "The program has {problem} from {source}. The Hub never gets it.", (_COPY_TOKEN,)),
+    "program's token is malformed": Text(
+        _C.TOKEN_MALFORMED, "The program passes an empty token, or one with a line break or a space. The Hub never gets it.", (_COPY_TOKEN,),
+    ),
+    "inference": Text(_C.TOKEN_NO_INFERENCE_PERMISSION, "The token may not call Inference Providers. Downloads need another permission.", (
+        Step("Add the permission to the token", None, _TOKENS_PAGE),
+    )),
+    "expired": Text(_C.TOKEN_EXPIRED, "The token {named} has expired.", (_NEW_TOKEN,)),
+    "shadowed": Text(
+        _C.TOKEN_SHADOWED, "{source} holds a token that the Hub does not accept. It hides the good token{owner} from {other}.",
+        (Step("Remove the token from {source}", "{unset}"),),
+    ),
+    "invalid": Text(_C.TOKEN_INVALID, "The Hub does not accept the token {named}. With it, even public repos fail.{public}", (
+        _LOGIN, Step("Remove the token, if the repo is public"),
+    )),
+    "password": Text(_C.TOKEN_INVALID, "The program sent a password. The Hub takes an access token, or for git an SSH key.", (
+        Step("Let git use your token", "hf auth login --add-to-git-credential"),
+    ), certain=False),
+    "dropped": Text(
+        _C.ENDPOINT_DROPS_TOKEN, "{host} does not pass your token on, or does not know it; from here both look the same.", (
+            Step("Ask the Hub itself", "unset HF_ENDPOINT"), Step("Ask who runs {host} whether it passes tokens on"),
+        ), certain=False,
+    ),
+    "wrong type": Text(_C.WRONG_TYPE, "There is a {other} of this name, but no {type}.", (
+        Step("Name it as a {other}; in Python: repo_type=\"{other}\"", "hf-gate why {word}"),
+    )),
+    "not found": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, Step("Ask the owner, if it is private"))),
+    "not found without a token": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, _LOGIN), certain=False),
+    "program does not find it": Text(
+        _C.NOT_FOUND_OR_PRIVATE, f"{_NOT_SHOWN} A bad token looks the same.", (_COMPARE_NAME, _LOGIN), certain=False,
+    ),
+    "no such file": Text(_C.NOT_FOUND_OR_PRIVATE, "{repo} has no file {file}.", (
+        Step("Compare the name with its files", None, "{page}"),
+    )),
+    "disabled": Text(_C.DISABLED, "The Hub has closed this repo. Nobody can download it.", (_CONTACT_OWNER,)),
+    "look-alike": Text(_C.TOKEN_ELSEWHERE, "{variable} is set, but huggingface_hub reads HF_TOKEN. So no token is sent to this gated repo.", (
+        Step("Give the token its other name", 'export HF_TOKEN="${variable}"'), _ASK_FIRST,
+    )),
+    "env file": Text(_C.TOKEN_ELSEWHERE, "The file .env here has HF_TOKEN, but this process has not loaded it. So no token is sent.", (
+        Step("Load it", "set -a; . ./.env; set +a"), _ASK_FIRST,
+    )),
+    "kept back": Text(_C.LIBRARY_SENT_NO_TOKEN, "A token is there, in {other}, but {setting} keeps it from being sent.", (
+        Step("Remove this setting"),
+    )),
+    "program sent none": Text(_C.LIBRARY_SENT_NO_TOKEN, "Access to {repo} works with this token. The failed request carried none.", (
+        Step("Set HF_TOKEN where the program runs, or pass token= to it"), Step("Update the library: some versions ignore token="),
+    )),
+    "exchange": Text(_C.NO_TOKEN, "HF_OIDC_RESOURCE lets the CI exchange a token. This command does not do that, so it sees none.", (
+        _LOGIN,
+    ), certain=False),
+    "no token": Text(_C.NO_TOKEN, _NO_SECRET, (_LOGIN, _ASK_FIRST)),
+    "program has no token": Text(_C.NO_TOKEN, "This repo is gated, and the request carried no token that the Hub accepts.", (
+        _LOGIN, _ASK_FIRST,
+    )),
+    "no gated permission": Text(
+        _C.TOKEN_NO_GATED_PERMISSION,
+        "The token {named} is fine-grained and may not read gated repos. Whether {who} has access shows only with another token.",
+        (Step("Create a token that may, or add the permission to this one and wait some minutes", None, NEW_GATED_TOKEN),),
+    ),
+    "organisation": Text(_C.TOKEN_ORG_POLICY, "{org} does not allow this token: its administrators approve, deny and revoke tokens.", (
+        Step("Ask an administrator of {org} to approve the token", None, f"{PUBLIC_HUB}/{{org}}"),
+    )),
+    "organisation's rules": Text(_C.TOKEN_ORG_POLICY, "{org} has rules for tokens ({rules}), and one of them may refuse this.", (
+        Step("Ask an administrator of {org}, or sign in to it again in the browser", None, f"{PUBLIC_HUB}/{{org}}"),
+    ), certain=False),
+    "region": Text(_C.REGION, "The files are not available from this network's region. No token and no request changes that.", (_CONTACT_OWNER,)),
+    "not asked": Text(_C.NOT_ASKED, "{who} has not asked for this repo.{at_once}{other}", (
+        Step("Read the terms and ask on its page", None, "{page}"), Step("Ask here", "hf-gate ask {word}"),
+    )),
+    "pending": Text(
+        _C.PENDING, "{who} asked; the owners have not decided. The Hub shows neither the time nor the place in the queue.", (
+            Step("Wait for the decision", "hf-gate why {word} --wait"),
+            Step("Its page may say how the owners decide and where to ask", None, "{page}"),
+        ),
+    ),
+    "rejected": Text(_C.REJECTED, "The owners rejected the request of {who}. Asking again changes nothing; only they can reopen it.", (
+        Step("Write to the owners; the reason, if they gave one, is on its page", None, "{page}"),
+    )),
+    "reset": Text(_C.RESET, "The owners sent the request of {who} back. The reason, if they gave one, is in an e-mail.", (
+        Step("Ask again with better answers", "hf-gate ask {word}", "{page}"),
+    )),
+    "storage": Text(_C.STORAGE, "The storage host refused the transfer. This is not the gate of the repo.", (
+        Step("Try the older way of downloading", "export HF_HUB_DISABLE_XET=1"),
+        Step("Let the proxy pass *.hf.co and *.xethub.hf.co, check the clock, and try again later"),
+    )),
+    "other repo": Text(_C.OTHER_REPO_REFUSED, "{repo} is open to {who}, but it loads {other}. There: {detail}"),
+    "unknown": Text(_C.REFUSED_UNKNOWN, "The Hub refused this. It says: {detail}", (
+        Step("Open its page in the browser with the same account", None, "{page}"),
+        Step("Give the Hub's support this request id: {request_id}"),
+    ), certain=False),
+    "nothing to explain": Text(_C.REFUSED_UNKNOWN, "This text shows no repo or no reason of a refusal.", (
+        Step("Paste the whole error, or name the repo", "hf-gate why REPO"),
+    ), certain=False),
+}  # fmt: skip
+
+# How a process gets a token, by where it runs.
+LOGIN_STEPS: Final = {
+    "a Space": Step("Add a secret HF_TOKEN in the settings of the Space"),
+    "Colab": Step("Add a secret HF_TOKEN to the notebook and allow access to it, or log in", "hf auth login"),
+    "Kubernetes": Step("Give the container the token as the variable HF_TOKEN, from a secret"),
+    "CI": Step("Add HF_TOKEN to the secrets of the CI, and pass it to this job; forks do not get secrets"),
+    "a container": Step("Give the container the token", 'docker run -e HF_TOKEN="$HF_TOKEN" ...'),
+    "sudo": Step("Log in as this user, or keep the variable", "sudo --preserve-env=HF_TOKEN ..."),
+}
+GATED_PERMISSION_TOO: Final = Step(
+    "Also let this token read gated repos, or it will be refused afterwards", None, NEW_GATED_TOKEN
+)
+
+
+def build_diagnosis(situation: str, words: dict[str, str]) -> Diagnosis:
+    """Return the diagnosis of a situation, with these words. A step with a command or page of an unknown word is left out."""
+    text = TEXTS[situation]
+    steps = [_fill(step, words) for step in text.steps if "request_id" in words or "{request_id}" not in step.text]
+    return Diagnosis(text.code, text.sentence.format_map(words), steps, certain=text.certain)
+
+
+def _fill(step: Step, words: dict[str, str]) -> Step:
+    command, url = (part.format_map(words) if part else None for part in (step.command, step.url))
+    return Step(step.text.format_map(words), command or None, url)

@@ -1,0 +1,218 @@
+"""Finds the token that `huggingface_hub` would send from this process, and what hides it. It reads, and never writes."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from msgspec import Struct
+
+from ...config import is_true
+from ..credentials import NO_IMPLICIT_TOKEN, Secret
+
+_LARGEST_FILE: Final = 1 << 20
+_LOOK_ALIKES: Final = (
+    "HUGGINGFACE_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_API_KEY", "HF_API_TOKEN", "HF_API_KEY",
+    "HF_ACCESS_TOKEN", "HF_AUTH_TOKEN", "HUGGING_FACE_TOKEN",
+)  # fmt: skip
+_EMPTY_WORDS: Final = frozenset({"none", "null", "undefined", "false", "true"})
+ARGUMENT: Final = "token="
+
+
+class Candidate(Struct, frozen=True):
+    """A token, and where this process has it from. `problem` says why it cannot be one; then `secret` is None."""
+
+    source: str
+    secret: Secret | None
+    problem: str | None = None
+
+
+class SavedToken(Struct, frozen=True):
+    """A token that `hf auth login` saved. `expires_at` is in epoch seconds, for OAuth tokens only."""
+
+    name: str
+    secret: Secret
+    expires_at: float | None = None
+
+
+class TokenSearch(Struct, frozen=True):
+    """The tokens of this process. `candidates` are in the order in which `huggingface_hub` takes the first one.
+
+    `kept_back_by` names the setting or argument that keeps the token from being sent; None if it is sent.
+    """
+
+    candidates: list[Candidate] = []
+    saved: list[SavedToken] = []
+    look_alikes: list[str] = []
+    is_in_env_file: bool = False  # `.env` of the working folder has HF_TOKEN
+    looked_at: list[str] = []
+    kept_back_by: str | None = None
+    has_exchange: bool = False  # a CI exchanges its own token for one of the Hub
+    surroundings: list[str] = []
+    settings: list[str] = []
+
+    @property
+    def used(self) -> Candidate | None:
+        """The token that is sent; None without one."""
+        return None if self.kept_back_by is not None else next(iter(self.candidates), None)
+
+    @property
+    def secrets(self) -> list[Secret]:
+        """All tokens, so that texts can be cleaned of them."""
+        return [one.secret for one in self.candidates if one.secret is not None] + [one.secret for one in self.saved]
+
+    def name_of(self, secret: Secret) -> str | None:
+        """Return the name under which a token was saved; None if it was not."""
+        return next((one.name for one in self.saved if one.secret.fingerprint == secret.fingerprint), None)
+
+    def expiry_of(self, secret: Secret) -> float | None:
+        """Return when a saved OAuth token expires, in epoch seconds; None if this is not known."""
+        return next((one.expires_at for one in self.saved if one.secret.fingerprint == secret.fingerprint), None)
+
+
+def search_tokens(
+    token: str | bool | Secret | None, environ: Mapping[str, str], home: Path, *, source: str = ARGUMENT
+) -> TokenSearch:
+    """Look at the argument, the environment, the files and the Colab vault, in the order of `huggingface_hub`."""
+    folder = _hub_folder(environ, home)
+    token_path = Path(environ.get("HF_TOKEN_PATH") or folder / "token").expanduser()
+    given = _read_argument(token, source)
+    found = [given] if given is not None else []
+    if given is None:
+        found += _read_environment(environ, token_path)
+    return TokenSearch(
+        candidates=found,
+        saved=_read_saved_tokens(token_path.parent / "stored_tokens"),
+        look_alikes=[name for name in _LOOK_ALIKES if environ.get(name, "").strip()],
+        is_in_env_file="HF_TOKEN=" in (_read_text(Path(".env")) or "").replace(" ", ""),
+        looked_at=["HF_TOKEN", str(token_path)],
+        kept_back_by=_find_setting(token, environ),
+        has_exchange=bool(environ.get("HF_OIDC_RESOURCE")) and given is None,
+        surroundings=list(_describe_surroundings(environ)),
+        settings=list(_describe_settings(environ)),
+    )
+
+
+def find_cached_file(repo_folder: str, file: str | None, environ: Mapping[str, str], home: Path) -> Path | None:
+    """Return a file of the cache of `huggingface_hub`, or the folder of a repo's snapshots; None without one."""
+    cache = Path(environ.get("HF_HUB_CACHE") or _hub_folder(environ, home) / "hub").expanduser()
+    snapshots = cache / repo_folder / "snapshots"
+    try:
+        for snapshot in sorted(snapshots.iterdir(), reverse=True):
+            path = snapshot / file if file is not None else snapshot
+            if path.exists():
+                return path
+    except OSError:
+        return None
+    return None
+
+
+def _hub_folder(environ: Mapping[str, str], home: Path) -> Path:
+    default = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface"
+    return Path(environ.get("HF_HOME") or default).expanduser()
+
+
+def _find_setting(token: str | bool | Secret | None, environ: Mapping[str, str]) -> str | None:
+    if token is False:
+        return "token=False"
+    return NO_IMPLICIT_TOKEN if token is None and is_true(environ.get(NO_IMPLICIT_TOKEN)) else None
+
+
+def _read_argument(token: str | bool | Secret | None, source: str) -> Candidate | None:
+    """Return the token that a caller passes. `huggingface_hub` sends it as it is, so a line break is a problem here."""
+    if isinstance(token, Secret):
+        return Candidate(source, token)
+    if not isinstance(token, str):
+        return None
+    if not token.strip():
+        return Candidate(source, None, "an empty token")
+    if token != token.strip() or not token.isprintable():
+        return Candidate(source, None, "a token with a line break or a space")
+    return make_candidate(source, token)
+
+
+def make_candidate(source: str, text: str) -> Candidate:
+    """Return a candidate for a text without line breaks at its ends."""
+    if text.lower() in _EMPTY_WORDS:
+        return Candidate(source, None, "a word instead of a token")
+    if text[0] in "\"'" or text.lower().startswith("bearer"):
+        return Candidate(source, None, "a token with quotation marks or the word Bearer")
+    if not text.isascii() or not text.isprintable() or " " in text:
+        return Candidate(source, None, "a token with characters that no token has")
+    return Candidate(source, Secret(text))
+
+
+def _read_environment(environ: Mapping[str, str], token_path: Path) -> list[Candidate]:
+    name = next((name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if environ.get(name)), "")
+    texts = {
+        name: environ.get(name),
+        str(token_path): _read_text(token_path),
+        "the Colab secret HF_TOKEN": _read_colab_secret() if "google.colab" in sys.modules else None,
+    }
+    cleaned = {place: (text or "").replace("\r", "").replace("\n", "").strip() for place, text in texts.items()}
+    return [make_candidate(place, text) for place, text in cleaned.items() if text]
+
+
+def _read_colab_secret() -> str | None:
+    """Return the secret of a Colab notebook, as `huggingface_hub` asks for it; None if it is missing or not allowed."""
+    try:
+        from google.colab import userdata
+
+        return str(userdata.get("HF_TOKEN"))
+    except Exception:  # noqa: BLE001 - Colab has many errors for this, and none of them is the answer
+        return None
+
+
+def _read_text(path: Path) -> str | None:
+    try:
+        if path.stat().st_size > _LARGEST_FILE:
+            return None
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+
+
+def _read_saved_tokens(path: Path) -> list[SavedToken]:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        parser.read_string(_read_text(path) or "")
+    except configparser.Error:
+        return []
+    return [
+        SavedToken(name, candidate.secret, _parse_time(section.get("expires_at")))
+        for name, section in parser.items()
+        if (text := section.get("hf_token", "").strip())
+        and (candidate := make_candidate(name, text)).secret is not None
+    ]
+
+
+def _parse_time(text: str | None) -> float | None:
+    return float(text) if text is not None and text.isdecimal() else None
+
+
+def _describe_surroundings(environ: Mapping[str, str]) -> list[str]:
+    """Return where this process runs, if this decides how it gets a token."""
+    is_container = any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv"))
+    known = {
+        "a Space": environ.get("SPACE_ID"),
+        "Colab": environ.get("COLAB_RELEASE_TAG"),
+        "Kubernetes": environ.get("KUBERNETES_SERVICE_HOST"),
+        "CI": environ.get("CI"),
+        "a container": is_container,
+        "sudo": environ.get("SUDO_USER"),
+    }
+    return [name for name, is_here in known.items() if is_here]
+
+
+def _describe_settings(environ: Mapping[str, str]) -> list[str]:
+    """Return settings that decide where calls go. A proxy's address may contain a password, so it is not shown."""
+    names = [name for name in ("HF_ENDPOINT", "SSL_CERT_FILE") if environ.get(name)]
+    shown = [f"{name} is set" if "@" in environ[name] else f"{name}={environ[name]}" for name in names]
+    proxies = [
+        name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if environ.get(name) or environ.get(name.lower())
+    ]
+    return [*shown, *(f"{name} is set" for name in proxies)]
