@@ -69,6 +69,8 @@ if TYPE_CHECKING:
         revoke_access,
     )
     from .hub.listing import Listing
+    from .hub.why.diagnosis import Diagnosis
+    from .hub.why.questions import explain, explaining, load_ipython_extension, wait_for_access, why
     from .protocol.codec import Quarantined
     from .protocol.flows.listing import Head
     from .protocol.flows.lookup import Found
@@ -85,6 +87,7 @@ __all__ = [
     "BadRequest",
     "Completeness",
     "Decision",
+    "Diagnosis",
     "ForeignOrigin",
     "Found",
     "Gate",
@@ -128,16 +131,21 @@ __all__ = [
     "__version__",
     "accept_access_request",
     "cancel_access_request",
+    "explain",
+    "explaining",
     "grant_access",
     "list_accepted_access_requests",
     "list_pending_access_requests",
     "list_rejected_access_requests",
     "list_reset_access_requests",
+    "load_ipython_extension",
     "parse_gate_form",
     "parse_repo",
     "reject_access_request",
     "reset_access_request",
     "revoke_access",
+    "wait_for_access",
+    "why",
 ]
 
 # Every public name is listed twice: under `if TYPE_CHECKING:` for type checkers, and in `__all__`. `_HOMES` has the module
@@ -154,9 +162,13 @@ _HOMES: Final = {name: "errors" for name in __all__ if name != "__version__"} | 
         "domain.requests": ("AccessRequest", "Decision"),
         "hub.async_client": ("AsyncHub",),
         "hub.client": ("Hub",),
-        "hub.hf_functions": (name for name in __all__ if name.endswith(("_access_request", "_requests", "_access"))),
+        "hub.hf_functions": (
+            name for name in __all__ if name.endswith(("_access_request", "_requests", "grant_access", "revoke_access"))
+        ),
         "hub.async_listing": ("AsyncListing",),
         "hub.listing": ("Listing",),
+        "hub.why.diagnosis": ("Diagnosis",),
+        "hub.why.questions": ("explain", "explaining", "load_ipython_extension", "wait_for_access", "why"),
         "protocol.codec": ("Quarantined",),
         "protocol.flows.listing": ("Head",),
         "protocol.flows.lookup": ("Found",),

@@ -71,6 +71,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
     "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
     "hub": CommandEntry("hub_serve:hub", "Local Hub: serve.", _TRY),
+    "why": CommandEntry("why:why_", "Tell why you cannot download from a repo, and what to do.", _ASK),
     "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True),
     "withdraw": CommandEntry("requester:withdraw", "Withdraw your own pending request.", _ASK, has_effect=True),
     "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),

@@ -90,6 +90,23 @@ _PLACEHOLDERS: Final = {
 }
 
 
+# Words that tell a cause in a pasted log or on a page, where status, code and the start of the text are missing.
+WORDS_IN_LOGS: Final[dict[RefusalCause, tuple[str, ...]]] = {
+    RefusalCause.NO_TOKEN: ("be authenticated to access it",),
+    RefusalCause.NOT_ASKED: ("not in the authorized list",),
+    RefusalCause.PENDING: ("awaiting a review", "awaiting review", "pending a review", "pending review"),
+    RefusalCause.REJECTED: ("has been rejected", "was rejected by the repo"),
+    RefusalCause.RESET: ("has been reset by the repo",),
+    RefusalCause.TOKEN_NO_GATED_PERMISSION: ("access to public gated repositories", "canreadgatedrepos: false"),
+    RefusalCause.TOKEN_NO_INFERENCE_PERMISSION: ("sufficient permissions to call inference providers",),
+    RefusalCause.TOKEN_ORG_POLICY: ("organization token policy", "revoked by the organization"),
+    RefusalCause.REGION: ("not available in your region",),
+    RefusalCause.DISABLED: ("access to this resource is disabled",),
+    RefusalCause.TOKEN_INVALID: ("invalid credentials in authorization header", "invalid user token"),
+    RefusalCause.TOKEN_EXPIRED: ('" is expired',),
+}
+
+
 class RefusalAdvice(Struct, frozen=True):
     """What a cause means, after the name of the repo, and the next step."""
 
@@ -142,6 +159,14 @@ def find_refusal_cause(answer: Reply) -> RefusalCause | None:
     """Return why the Hub refused a read; None if its words do not tell."""
     refusal = find_refusal(answer.status, answer.headers.get("x-error-code"), server_message(answer))
     return None if refusal is None else refusal.cause
+
+
+def find_cause_in_log(text: str) -> RefusalCause | None:
+    """Return the cause that the last words of the Hub in a log tell; None if there are none."""
+    text = " ".join(text.casefold().split())
+    places = {cause: max(map(text.rfind, words)) for cause, words in WORDS_IN_LOGS.items()}
+    cause = max(places, key=lambda cause: places[cause])
+    return cause if places[cause] >= 0 else None
 
 
 @cache

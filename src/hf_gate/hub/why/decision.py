@@ -50,11 +50,11 @@ class Situation(Struct, frozen=True):
     @property
     def source(self) -> str:
         """Where the token in use comes from; empty without one."""
-        return self.search.used.source if self.search.used is not None else ""
+        return self.search.active.source if self.search.active is not None else ""
 
     def describe_token(self) -> TokenSeen | None:
         """Return what is known of the token in use; None without one."""
-        used, account = self.search.used, self.seen.account
+        used, account = self.search.active, self.seen.account
         if used is None:
             return None
         name = self.search.name_of(used.secret) if used.secret is not None else None
@@ -122,8 +122,10 @@ def _read_path(value: object, *keys: str) -> object:
 def decide(search: TokenSearch, seen: Observations) -> Diagnosis:
     """Return the diagnosis for what was observed."""
     now = Situation(search, seen)
-    rows = (_decide_reached, _decide_refused_token, _decide_missing, _decide_cause, _decide_anonymous, _decide_open)
-    found = next((diagnosis for row in rows if (diagnosis := row(now)) is not None), None) or _tell_unknown(now)
+    rows = (
+        _decide_reached, _decide_refused_token, _decide_missing, _decide_cause, _decide_anonymous, _decide_open, _tell_unknown,
+    )  # fmt: skip
+    found = next(diagnosis for row in rows if (diagnosis := row(now)) is not None)
     return replace(
         found,
         repo=str(seen.repo) if seen.repo is not None else None,
@@ -150,12 +152,12 @@ def _decide_reached(now: Situation) -> Diagnosis | None:
             return now.tell(
                 "unavailable", detail=f"it answered {answer.status}", wait=f"{wait:.0f} s" if wait else "a few minutes"
             )
-        is_page = "html" in answer.headers.get("content-type", "")
-        is_other = answer is seen.auth_check and is_ok(answer) and not is_access_confirmed(answer)
-        is_readable = (
-            is_reached(answer) or (seen.account is not None and not is_page) or answer in (seen.auth_check, seen.head)
+        is_page = "html" in answer.headers.get("content-type", "") and not (
+            answer is seen.head and is_file_answer(answer)
         )
-        if is_other or not is_readable or (is_page and not is_reached(answer)):
+        is_other = answer is seen.auth_check and is_ok(answer) and not is_access_confirmed(answer)
+        is_readable = is_reached(answer) or seen.account is not None or answer in (seen.auth_check, seen.head)
+        if is_page or is_other or not is_readable:
             return now.tell("foreign", status=answer.status)
     return None
 
@@ -191,7 +193,7 @@ def _decide_missing(now: Situation) -> Diagnosis | None:
         return now.tell(
             "wrong type", other=other.type, word=str(other) if other.type is RepoType.DATASET else f"model:{other.id}"
         )
-    if now.search.used is None:
+    if now.search.active is None:
         return now.tell("not found without a token", viewer="anybody without a token")
     return now.tell("not found", viewer=now.seen.account.name if now.seen.account is not None else "this account")
 
@@ -221,7 +223,7 @@ def _decide_anonymous(now: Situation) -> Diagnosis | None:
     """Rows 4a, 12 and 13: the repo is gated, and no token arrives."""
     if now.seen.repo is not None and find_cause(now.seen) not in _ANONYMOUS:
         return None
-    if now.search.used is None:
+    if now.search.active is None:
         return tell_no_token(now)
     return now.tell("dropped") if now.seen.repo is not None else None
 
@@ -239,7 +241,8 @@ def tell_no_token(now: Situation) -> Diagnosis:
         return now.tell("exchange")
     place = next((name for name in search.surroundings if name in LOGIN_STEPS), None)
     about = f" It runs in {place}, which does not see the login of another machine or account." if place else ""
-    found = now.tell("no token", looked=join_words(search.looked_at, "and"), place=about)
+    situation = "no token" if now.seen.repo is not None else "no token at all"
+    found = now.tell(situation, looked=join_words(search.looked_at, "and"), place=about)
     return replace(found, next=[LOGIN_STEPS[place], *found.next[1:]]) if place else found
 
 
@@ -257,7 +260,7 @@ def _decide_open(now: Situation) -> Diagnosis | None:
     if refused:
         found = now.tell("other repo", other=refused[0].repo, detail=refused[0].sentence)
         return replace(found, next=refused[0].next, also=refused)
-    return now.tell("ok" if now.search.used is not None else "ok without a token")
+    return now.tell("ok" if now.search.active is not None else "ok without a token")
 
 
 def _decide_related(now: Situation, other: Repo, answer: Answer) -> Diagnosis | None:
@@ -265,7 +268,7 @@ def _decide_related(now: Situation, other: Repo, answer: Answer) -> Diagnosis | 
     there = Situation(now.search, Observations(now.seen.endpoint, other, account=now.seen.account, auth_check=answer))
     cause = find_cause(there.seen)
     found = tell_cause(there, cause)
-    if found is None and cause is RefusalCause.NO_TOKEN and now.search.used is None:
+    if found is None and cause is RefusalCause.NO_TOKEN and now.search.active is None:
         found = tell_no_token(there)
     account = now.seen.account.name if now.seen.account is not None else None
     return None if found is None else replace(found, repo=str(other), account=account, token=now.describe_token())
@@ -311,16 +314,13 @@ def _list_evidence(now: Situation) -> Iterator[Seen]:
         yield Seen("moved", f"{seen.moved_from} is now {seen.repo}")
     if seen.facts is not None:
         yield Seen("repo", _GATES.get(str(seen.facts.gated), "gated") + (", private" if seen.facts.is_private else ""))
-    for what, answer in (
-        ("whoami", seen.whoami),
-        ("repo", seen.info),
-        ("auth-check", seen.auth_check),
-        ("file", seen.head),
-    ):
+    answers = {"whoami": seen.whoami, "repo": seen.info, "auth-check": seen.auth_check, "file": seen.head}
+    for what, answer in answers.items():
         if answer is not None and not is_ok(answer) and not is_file_answer(answer):
             yield Seen(what, describe_answer(answer))
     for setting in search.settings:
-        yield Seen("setting", setting)
+        if setting.startswith("HF_ENDPOINT") or not any(map(is_reached, answers.values())):
+            yield Seen("setting", setting)
     if search.surroundings:
         yield Seen("runs in", join_words(search.surroundings, "and"))
 

@@ -168,9 +168,12 @@ class Diagnosis(Struct, frozen=True):
     def to_lines(self) -> Iterator[str]:
         """Yield the diagnosis as `hf-gate why` prints it: the answer, the next steps, and the evidence."""
         yield self.headline
-        yield self.sentence if self.certain else f"{self.sentence} This is not certain."
+        is_guess = not self.certain and self.code is not DiagnosisCode.REFUSED_UNKNOWN
+        yield (
+            f"{self.sentence} This is not certain: other causes look the same from here." if is_guess else self.sentence
+        )
         for number, step in enumerate(self.next):
-            yield f"{'Or' if number else 'Next'}: {_describe_step(step)}"
+            yield f"{'      ' if number else 'Next: '}{_describe_step(step)}"
         for seen in self.evidence:
             yield f"  seen  {seen.what}: {seen.value}"
         for other in self.also:
@@ -187,8 +190,9 @@ class Diagnosis(Struct, frozen=True):
 
 
 def _describe_step(step: Step) -> str:
-    parts = [step.text, *([f"`{step.command}`"] if step.command else []), *([step.url] if step.url else [])]
-    return ": ".join(parts) if len(parts) > 1 else f"{step.text}."
+    ways = [f"`{step.command}`"] if step.command else []
+    ways += [step.url] if step.url else []
+    return f"{step.text}: {' or '.join(ways)}" if ways else f"{step.text}."
 
 
 def clean_diagnosis(diagnosis: Diagnosis, secrets: Sequence[Secret]) -> Diagnosis:

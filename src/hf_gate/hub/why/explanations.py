@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ...protocol.access_refusals import RefusalCause
+from ...protocol.access_refusals import RefusalCause, find_cause_in_log
 from .decision import Situation, tell_cause
 from .diagnosis import Diagnosis, DiagnosisCode, Seen
 from .failures import Failure
@@ -27,7 +27,6 @@ _NETWORK_WORDS: Final = (
     "name or service not known",
     "connection refused",
 )
-_TOKEN_WORDS: Final = ("invalid credentials in authorization header", "invalid user token")
 _PAST: Final = frozenset(
     {DiagnosisCode.STORAGE, DiagnosisCode.NETWORK, DiagnosisCode.OFFLINE, DiagnosisCode.TOKEN_MALFORMED}
 )
@@ -41,8 +40,9 @@ _VAGUE: Final = frozenset({DiagnosisCode.REFUSED_UNKNOWN, DiagnosisCode.NOT_FOUN
 def decide_failure(failure: Failure, endpoint: str) -> Diagnosis:
     """Return what a failure says by itself, without a call. It names neither the account nor the token."""
     now = Situation(TokenSearch(), Observations(endpoint, failure.repo, file=failure.file))
-    found = _decide_words(failure, now) or tell_cause(now, failure.cause) or _decide_status(failure, now)
-    found = found or now.tell("nothing to explain")
+    rows = (_decide_words(failure, now), tell_cause(now, failure.cause), _decide_status(failure, now))
+    found = next((row for row in rows if row is not None), None)
+    found = now.tell("nothing to explain") if found is None else found
     repo = str(failure.repo) if failure.repo is not None else None
     return replace(found, repo=repo, file=failure.file, evidence=[Seen("error", _describe_failure(failure))])
 
@@ -83,15 +83,15 @@ def _decide_words(failure: Failure, now: Situation) -> Diagnosis | None:
             return now.tell(situation)
     if failure.status is None and failure.has_words(*_NETWORK_WORDS):
         return now.tell("program has no network")
-    return now.tell("invalid", public="") if failure.has_words(*_TOKEN_WORDS) else None
+    return None
 
 
 def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
     """Failures that the status of an answer explains."""
     if failure.cause is RefusalCause.NO_TOKEN and not failure.sent_token:
         return replace(now.tell("program has no token"), certain=failure.sent_token is False)
-    if failure.sent_token and failure.status == 401:
-        return replace(now.tell("invalid", public=""), certain=False)
+    if failure.status == 401 and (failure.sent_token or find_cause_in_log(failure.words) is RefusalCause.TOKEN_INVALID):
+        return replace(now.tell("invalid", public=""), certain=failure.cause is RefusalCause.TOKEN_INVALID)
     if failure.code == "EntryNotFound" or failure.has_words("entrynotfounderror"):
         return now.tell("no such file")
     if failure.status in (401, 404) or failure.has_words("repositorynotfounderror", "datasetnotfounderror"):

@@ -14,8 +14,7 @@ from msgspec import Struct
 
 from ...domain.ids import Repo, RepoType, parse_repo
 from ...errors import HfGateError
-from ...protocol.access_refusals import RefusalCause, find_refusal_cause
-from ...protocol.messages import Reply
+from ...protocol.access_refusals import RefusalCause, find_cause_in_log, find_refusal
 from ..credentials import Secret
 
 MAX_LOG: Final = 1 << 20  # characters of a pasted log that are read, from its end
@@ -62,7 +61,6 @@ class Failure(Struct, frozen=True):
     """
 
     words: str
-    kinds: frozenset[str] = frozenset()  # names of the classes of the error and its causes
     repo: Repo | None = None
     file: str | None = None
     host: str | None = None
@@ -74,16 +72,11 @@ class Failure(Struct, frozen=True):
 
     @property
     def cause(self) -> RefusalCause | None:
-        """The cause that status, code and words show; None if they show none."""
-        statuses = (self.status,) if self.status is not None else (403, 401)
-        codes = (self.code,) if not self.is_log else (self.code, None if self.code else "GatedRepo")
-        for status in statuses:
-            for code in codes:
-                headers = {"x-error-message": self.words} | ({"x-error-code": code} if code else {})
-                cause = find_refusal_cause(Reply(status, headers))
-                if cause is not None and (self.status is not None or cause not in _CAUSES_WITHOUT_WORDS):
-                    return cause
-        return None
+        """The cause that the Hub's words show, or else status and code; None if they show none."""
+        if (cause := find_cause_in_log(self.words)) is not None or self.status is None:
+            return cause
+        refusal = find_refusal(self.status, self.code, self.words)
+        return None if refusal is None else refusal.cause
 
     @property
     def is_from_storage(self) -> bool:
@@ -97,14 +90,6 @@ class Failure(Struct, frozen=True):
         words = self.words.casefold()
         return any(text in words for text in texts)
 
-    def has_kind(self, *names: str) -> bool:
-        """Return whether one of these is the class of the error or of a cause; in a log, whether it names one."""
-        return any(name in self.kinds or (self.is_log and name in self.words) for name in names)
-
-
-# Without a status, these need words.
-_CAUSES_WITHOUT_WORDS: Final = frozenset({RefusalCause.NO_TOKEN, RefusalCause.TOKEN_INVALID})
-
 
 # ---- errors in this process ----------------------------------------------------------------------------------------------
 
@@ -114,9 +99,8 @@ def read_error(error: BaseException) -> Failure:
     chain = list(_follow_causes(error))
     answered = [(step, response) for step in chain if (response := getattr(step, "response", None)) is not None]
     words = "\n".join(dict.fromkeys(_text_of(step) for step in chain))[:_MAX_WORDS]
-    kinds = frozenset(kind.__name__ for step in chain for kind in type(step).__mro__)
     if not answered:
-        return _read_words(words, kinds, is_log=False)
+        return _read_words(words, is_log=False)
     step, response = answered[-1]
     headers = _headers_of(response)
     status = getattr(response, "status_code", getattr(response, "status", None))
@@ -125,10 +109,9 @@ def read_error(error: BaseException) -> Failure:
     message = headers.get("x-error-message") or str(getattr(step, "server_message", "") or "") or words
     sent = _headers_of(request).get("authorization")
     repo, file = parse_url(url) or (None, None)
-    named = _read_words(words, kinds, is_log=False) if repo is None else None
+    named = _read_words(words, is_log=False) if repo is None else None
     return Failure(
         words=message[:_MAX_WORDS],
-        kinds=kinds,
         repo=repo or (named.repo if named is not None else None),
         file=file,
         host=_host_of(url),
@@ -173,13 +156,14 @@ def _read_secret(header: str | None) -> Secret | None:
 
 def read_log(text: str) -> Failure:
     """Return what a pasted log says. Only its last 1,048,576 characters are read."""
-    return _read_words(_COLORS.sub("", text[-MAX_LOG:]), frozenset(), is_log=True)
+    return _read_words(_COLORS.sub("", text[-MAX_LOG:]), is_log=True)
 
 
-def _read_words(text: str, kinds: frozenset[str], *, is_log: bool) -> Failure:
+def _read_words(text: str, *, is_log: bool) -> Failure:
     refused = [(int(status), url) for status, url in _REFUSED_URL.findall(text)]
     places = [(status, url, place) for status, url in refused if (place := parse_url(url)) is not None]
     status, url = refused[-1] if refused else (None, "")
+    repo: Repo | None
     if places:
         status, url, (repo, file) = places[-1]
     else:
@@ -190,7 +174,7 @@ def _read_words(text: str, kinds: frozenset[str], *, is_log: bool) -> Failure:
     is_gated = "GatedRepo" in text or "gated repo" in text.casefold()
     code = "GatedRepo" if is_gated else "RepoNotFound" if "RepositoryNotFound" in text and status == 404 else None
     words = " ".join(text.split()) if is_log else text
-    return Failure(words, kinds, repo, file, _host_of(url), status, code, is_log=is_log)
+    return Failure(words, repo, file, _host_of(url), status, code, is_log=is_log)
 
 
 def _find_repo(text: str) -> tuple[Repo | None, str | None, str]:

@@ -132,7 +132,7 @@ class HubCaller:
 
 def observe(caller: HubCaller, search: TokenSearch, seen: Observations, revision: str = "main") -> None:
     """Make the calls that decide, and store their answers. They end as soon as an answer decides."""
-    secret = search.used.secret if search.used is not None else None
+    secret = search.active.secret if search.active is not None else None
     if (secret is None or _observe_account(caller, search, secret, seen)) and seen.repo is not None:
         _observe_access(caller, secret, seen, revision)
     seen.calls = caller.calls
@@ -141,7 +141,8 @@ def observe(caller: HubCaller, search: TokenSearch, seen: Observations, revision
 def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations, revision: str) -> None:
     if not _observe_repo(caller, secret, seen):
         return
-    assert seen.repo is not None and seen.facts is not None
+    assert seen.repo is not None
+    assert seen.facts is not None
     seen.auth_check = caller.ask(endpoints.build_auth_check_call(seen.repo), secret)
     if not is_access_confirmed(seen.auth_check):
         return
@@ -207,8 +208,8 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
         answer = caller.ask(endpoints.build_facts_call(moved), secret)
     seen.info = answer
     if is_ok(answer):
-        seen.facts = _read_facts(answer)
-        return not seen.facts.is_disabled
+        seen.facts = _read_facts(answer) if _read_object(answer) is not None else None
+        return seen.facts is not None and not seen.facts.is_disabled
     if isinstance(answer, Reply) and answer.status in (401, 404) and is_reached(answer):
         other = Repo(RepoType.DATASET if seen.repo.type is RepoType.MODEL else RepoType.MODEL, *seen.repo.id.split("/"))
         if is_ok(caller.ask(endpoints.build_info_call(other), secret)):
@@ -218,7 +219,8 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
 
 def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observations) -> None:
     """Ask for access to the repos that the card or a readable configuration of this repo names."""
-    assert seen.repo is not None and seen.facts is not None
+    assert seen.repo is not None
+    assert seen.facts is not None
     names = list(seen.facts.base_models)
     for config in [name for name in _CONFIG_FILES if name in seen.facts.files][:1]:
         answer = caller.ask(endpoints.build_head_call(seen.repo, config, "main", method="GET"), secret)
@@ -231,7 +233,7 @@ def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observation
 def try_saved_tokens(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
     """Find the saved tokens that open the repo. They are sent only to the public Hub or to this machine."""
     assert seen.repo is not None
-    used = search.used.secret.fingerprint if search.used is not None and search.used.secret is not None else None
+    used = search.active.secret.fingerprint if search.active is not None and search.active.secret is not None else None
     others = [one for one in search.saved if one.secret.fingerprint != used]
     if not seen.is_trusted:
         return

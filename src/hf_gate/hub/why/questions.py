@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -24,9 +24,6 @@ from .explanations import combine, decide_failure
 from .failures import Failure, read_error, read_log
 from .observations import HubCaller, Observations, observe, try_saved_tokens
 from .token_search import ARGUMENT, TokenSearch, find_cached_file, search_tokens
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
 
 Token = bool | str | Secret | None
 MAX_CALLS: Final = 8
@@ -78,7 +75,7 @@ def why(
 
 
 def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagnosis:
-    now, used = Situation(search, seen), search.used
+    now, used = Situation(search, seen), search.active
     variable = next(
         (name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if is_true(os.environ.get(name))), None
     )
@@ -112,7 +109,7 @@ def _tell_offline(now: Situation, variable: str | None) -> Diagnosis:
     return replace(found, evidence=[Seen("cached", str(path))] if path is not None else [])
 
 
-def explain(error: BaseException | str | None = None, look: bool = False, *, endpoint: str | None = None) -> Diagnosis:
+def explain(error: BaseException | str | None = None, *, look: bool = False, endpoint: str | None = None) -> Diagnosis:
     """Return what an error means, or a pasted log: why the repo **of the error** was refused.
 
     Without an error, it explains the last one that this interpreter or notebook showed. It makes no call; with `look`, it
@@ -150,7 +147,7 @@ def explaining() -> Iterator[None]:
         yield
     except Exception as error:
         found = explain(error)
-        if found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+        if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
             error.add_note("\n".join(line for line in found.to_lines() if not line.startswith("  seen")))
         raise
 
@@ -189,27 +186,15 @@ def _is_waitable(found: Diagnosis) -> bool:
     return found.code in _WAITABLE and (found.code is not DiagnosisCode.NOT_ASKED or is_at_once)
 
 
-def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Add one line below each error of a gated repo in this notebook: `%load_ext hf_gate`."""
+def load_ipython_extension(shell: Any) -> None:
+    """Add one line below each error of a repo in this notebook: `%load_ext hf_gate`."""
 
     def show(
-        shell: InteractiveShell,
-        kind: type[BaseException],
-        error: BaseException,
-        trace: Any,
-        tb_offset: int | None = None,
-    ) -> None:  # noqa: ANN401
+        shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: int | None = None
+    ) -> None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         found = explain(error)
-        if found.code is not DiagnosisCode.REFUSED_UNKNOWN:
-            print(f"{found.headline} {found.sentence} hf_gate.explain(look=True) says more.")  # noqa: T201
+        if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+            print(f"{found.headline} {found.sentence} More: hf_gate.explain(look=True)")  # noqa: T201 - in the notebook
 
-    errors = _find_error_classes()
-    if errors:
-        shell.set_custom_exc(errors, show)
-
-
-def _find_error_classes() -> tuple[type[BaseException], ...]:
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    return (HfHubHTTPError, LocalEntryNotFoundError)
+    shell.set_custom_exc((Exception,), show)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -54,8 +55,8 @@ TEXTS: Final[dict[str, Text]] = {
         Step("Check the network, the proxy, the certificates and HF_ENDPOINT of this machine; {host} must be reachable"),
     )),
     "plain http": Text(_C.NETWORK, "{detail} The token was not sent.", (
-        Step("Use an https endpoint, or allow it if you trust the network", "hf-gate --insecure-http why {repo}"),
-    ), certain=False),
+        Step("Use an https endpoint, or allow it if you trust the network", "hf-gate --insecure-http why {word}"),
+    )),
     "program has no network": Text(_C.NETWORK, "The program could not reach the Hub.", (_UNREACHED,)),
     "foreign": Text(_C.ENDPOINT_NOT_HUB, "{host} answered {status}, but not as a Hub: a proxy or another server is in between.", (
         Step("Open the address in a browser: a network may ask for a sign-in", None, "{endpoint}"),
@@ -86,7 +87,7 @@ TEXTS: Final[dict[str, Text]] = {
         ), certain=False,
     ),
     "wrong type": Text(_C.WRONG_TYPE, "There is a {other} of this name, but no {type}.", (
-        Step("Name it as a {other}; in Python: repo_type=\"{other}\"", "hf-gate why {word}"),
+        Step('Name it as a {other}; in Python: repo_type="{other}"', "hf-gate why {word}"),
     )),
     "not found": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, Step("Ask the owner, if it is private"))),
     "not found without a token": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, _LOGIN), certain=False),
@@ -112,6 +113,7 @@ TEXTS: Final[dict[str, Text]] = {
     "exchange": Text(_C.NO_TOKEN, "HF_OIDC_RESOURCE lets the CI exchange a token. This command does not do that, so it sees none.", (
         _LOGIN,
     ), certain=False),
+    "no token at all": Text(_C.NO_TOKEN, "This process has no token. It looked at {looked}.{place}", (_LOGIN,)),
     "no token": Text(_C.NO_TOKEN, _NO_SECRET, (_LOGIN, _ASK_FIRST)),
     "program has no token": Text(_C.NO_TOKEN, "This repo is gated, and the request carried no token that the Hub accepts.", (
         _LOGIN, _ASK_FIRST,
@@ -171,13 +173,13 @@ GATED_PERMISSION_TOO: Final = Step(
 )
 
 
-def build_diagnosis(situation: str, words: dict[str, str]) -> Diagnosis:
+def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
     """Return the diagnosis of a situation, with these words. A step with a command or page of an unknown word is left out."""
     text = TEXTS[situation]
     steps = [_fill(step, words) for step in text.steps if "request_id" in words or "{request_id}" not in step.text]
     return Diagnosis(text.code, text.sentence.format_map(words), steps, certain=text.certain)
 
 
-def _fill(step: Step, words: dict[str, str]) -> Step:
+def _fill(step: Step, words: Mapping[str, object]) -> Step:
     command, url = (part.format_map(words) if part else None for part in (step.command, step.url))
     return Step(step.text.format_map(words), command or None, url)

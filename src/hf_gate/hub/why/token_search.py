@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import configparser
-import os
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -23,7 +23,7 @@ _EMPTY_WORDS: Final = frozenset({"none", "null", "undefined", "false", "true"})
 ARGUMENT: Final = "token="
 
 
-class Candidate(Struct, frozen=True):
+class TokenCandidate(Struct, frozen=True):
     """A token, and where this process has it from. `problem` says why it cannot be one; then `secret` is None."""
 
     source: str
@@ -45,7 +45,7 @@ class TokenSearch(Struct, frozen=True):
     `kept_back_by` names the setting or argument that keeps the token from being sent; None if it is sent.
     """
 
-    candidates: list[Candidate] = []
+    candidates: list[TokenCandidate] = []
     saved: list[SavedToken] = []
     look_alikes: list[str] = []
     is_in_env_file: bool = False  # `.env` of the working folder has HF_TOKEN
@@ -56,7 +56,7 @@ class TokenSearch(Struct, frozen=True):
     settings: list[str] = []
 
     @property
-    def used(self) -> Candidate | None:
+    def active(self) -> TokenCandidate | None:
         """The token that is sent; None without one."""
         return None if self.kept_back_by is not None else next(iter(self.candidates), None)
 
@@ -122,31 +122,31 @@ def _find_setting(token: str | bool | Secret | None, environ: Mapping[str, str])
     return NO_IMPLICIT_TOKEN if token is None and is_true(environ.get(NO_IMPLICIT_TOKEN)) else None
 
 
-def _read_argument(token: str | bool | Secret | None, source: str) -> Candidate | None:
+def _read_argument(token: str | bool | Secret | None, source: str) -> TokenCandidate | None:
     """Return the token that a caller passes. `huggingface_hub` sends it as it is, so a line break is a problem here."""
     if isinstance(token, Secret):
-        return Candidate(source, token)
+        return TokenCandidate(source, token)
     if not isinstance(token, str):
         return None
     if not token.strip():
-        return Candidate(source, None, "an empty token")
+        return TokenCandidate(source, None, "an empty token")
     if token != token.strip() or not token.isprintable():
-        return Candidate(source, None, "a token with a line break or a space")
+        return TokenCandidate(source, None, "a token with a line break or a space")
     return make_candidate(source, token)
 
 
-def make_candidate(source: str, text: str) -> Candidate:
+def make_candidate(source: str, text: str) -> TokenCandidate:
     """Return a candidate for a text without line breaks at its ends."""
     if text.lower() in _EMPTY_WORDS:
-        return Candidate(source, None, "a word instead of a token")
+        return TokenCandidate(source, None, "a word instead of a token")
     if text[0] in "\"'" or text.lower().startswith("bearer"):
-        return Candidate(source, None, "a token with quotation marks or the word Bearer")
+        return TokenCandidate(source, None, "a token with quotation marks or the word Bearer")
     if not text.isascii() or not text.isprintable() or " " in text:
-        return Candidate(source, None, "a token with characters that no token has")
-    return Candidate(source, Secret(text))
+        return TokenCandidate(source, None, "a token with characters that no token has")
+    return TokenCandidate(source, Secret(text))
 
 
-def _read_environment(environ: Mapping[str, str], token_path: Path) -> list[Candidate]:
+def _read_environment(environ: Mapping[str, str], token_path: Path) -> list[TokenCandidate]:
     name = next((name for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN") if environ.get(name)), "")
     texts = {
         name: environ.get(name),
@@ -160,9 +160,7 @@ def _read_environment(environ: Mapping[str, str], token_path: Path) -> list[Cand
 def _read_colab_secret() -> str | None:
     """Return the secret of a Colab notebook, as `huggingface_hub` asks for it; None if it is missing or not allowed."""
     try:
-        from google.colab import userdata
-
-        return str(userdata.get("HF_TOKEN"))
+        return str(import_module("google.colab.userdata").get("HF_TOKEN"))
     except Exception:  # noqa: BLE001 - Colab has many errors for this, and none of them is the answer
         return None
 
@@ -196,7 +194,7 @@ def _parse_time(text: str | None) -> float | None:
 
 def _describe_surroundings(environ: Mapping[str, str]) -> list[str]:
     """Return where this process runs, if this decides how it gets a token."""
-    is_container = any(os.path.exists(path) for path in ("/.dockerenv", "/run/.containerenv"))
+    is_container = any(Path(path).exists() for path in ("/.dockerenv", "/run/.containerenv"))
     known = {
         "a Space": environ.get("SPACE_ID"),
         "Colab": environ.get("COLAB_RELEASE_TAG"),

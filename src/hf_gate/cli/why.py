@@ -1,0 +1,90 @@
+"""why: tells why an account cannot download from a repo, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from ..config import parse_seconds
+from ..errors import UsageError
+from ..hub.why.diagnosis import Diagnosis
+from ..hub.why.failures import MAX_LOG, read_log
+from ..hub.why.questions import explain_failure, wait_for_access, why
+from .framework import Run, command, repo_type_option
+
+_FOREVER = "forever"
+_CHUNK = 1 << 16
+
+
+@command(
+    "why",
+    examples=(
+        "hf-gate why acme/med-7b",
+        "hf-gate why datasets/acme/eeg data/train.parquet --json",
+        "python train.py 2>&1 | hf-gate why -",
+        "hf-gate why acme/med-7b --wait 7d",
+    ),
+)
+@click.argument("repo", metavar="[REPO]", required=False)
+@click.argument("file", metavar="[FILE]", required=False)
+@click.option("--revision", metavar="NAME", default="main", help="Branch, tag or commit of the file; default: main.")
+@click.option(
+    "--wait",
+    metavar="[TIME]",
+    is_flag=False,
+    flag_value=_FOREVER,
+    help="Wait until the owners decide, or so long: 1h, 7d.",
+)
+@click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
+@click.option("--offline", is_flag=True, help="Make no call; say what this machine knows.")
+@click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and names of files.")
+@repo_type_option
+def why_(
+    run: Run,
+    *,
+    repo: str | None,
+    file: str | None,
+    revision: str,
+    wait: str | None,
+    all_tokens: bool,
+    offline: bool,
+    report: bool,
+    repo_type: str | None,
+) -> int:
+    """Tell why you cannot download from REPO, or that you can. Writes nothing and asks for nothing.
+
+    With - in place of REPO, it reads a log from stdin. Without REPO, it checks the token alone.
+    """
+    settings = run.settings
+    options: dict[str, Any] = {"insecure_http": settings.insecure_http, "all_tokens": all_tokens, "offline": offline}
+    if settings.token is not None:
+        options |= {"token": settings.token, "token_source": settings.token_from or "--token"}
+    if repo == "-":
+        found = explain_failure(read_log(_read_log()), endpoint=run.endpoint, look=not offline, **options)
+    elif wait is None:
+        found = why(repo, file, endpoint=run.endpoint, repo_type=repo_type, revision=revision, **options)
+    elif repo is None:
+        raise UsageError("--wait needs a repo.", hint="Write hf-gate why REPO --wait.")
+    else:
+        timeout = None if wait == _FOREVER else parse_seconds(wait, "--wait")
+        found = wait_for_access(repo, timeout, endpoint=run.endpoint, repo_type=repo_type, **options)
+    run.out.print_object(found.to_document(), lambda: _list_lines(run, found, report=report), quiet=[found.code])
+    return found.exit_code
+
+
+def _read_log() -> str:
+    """Return the end of stdin."""
+    tail = b""
+    while chunk := sys.stdin.buffer.read(_CHUNK):
+        tail = (tail + chunk)[-4 * MAX_LOG :]
+    return tail.decode("utf-8", "replace")
+
+
+def _list_lines(run: Run, found: Diagnosis, *, report: bool) -> list[str]:
+    lines = list(found.to_lines())
+    if report:
+        return ["```text", f"hf-gate why: {found.code}", *lines, "```"]
+    lines[0] = run.out.style(lines[0], "bold")
+    return lines
