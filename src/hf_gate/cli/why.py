@@ -23,7 +23,7 @@ _CHUNK = 1 << 16
     examples=(
         "hf-gate why acme/med-7b",
         "hf-gate why datasets/acme/eeg data/train.parquet --json",
-        "python train.py 2>&1 | hf-gate why -",
+        "hf-gate why -",
         "hf-gate why acme/med-7b --wait 7d",
     ),
 )
