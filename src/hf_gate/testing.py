@@ -37,8 +37,8 @@ class LocalHub:
     """A local Hub on a port of this machine, in a thread of this process, for the length of a `with` block.
 
     `people` are added at the start; see `add_people`. `.tokens` has the tokens by name (owner, admin, writer, reader,
-    stranger, owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide), and for added people by
-    username.
+    stranger, owner_read, fine_write, fine_access, fine_content, fine_look, fine_decide), for added people by username,
+    and those of `add_token` by name.
     """
 
     def __init__(
@@ -127,6 +127,30 @@ class LocalHub:
     def set_role(self, org: str, user: str, role: str | None) -> None:
         """Give a person a role in an organisation (admin, write, contributor, read, no_access); None removes the person."""
         self.control("POST", "roles", {"org": org, "user": user, "role": role})
+
+    def add_token(
+        self,
+        user: str,
+        role: str = "read",
+        *,
+        name: str | None = None,
+        can_read_gated: bool | None = None,
+        scopes: Sequence[Mapping[str, Any]] = (),
+        expired: bool = False,
+        restrictions: Sequence[str] = (),
+    ) -> str:
+        """Make a token for a person and return it; `.tokens` has it by its name.
+
+        `role` is read, write or fineGrained. A fineGrained token may read gated repos only with `can_read_gated`, or
+        with a scope on the repo: `{"repo": "acme/eeg", "permissions": ["repo.content.read"]}`. A scope without `repo` is
+        for the account and its organisations. The Hub refuses an `expired` token everywhere. `restrictions` are those
+        that the person's organisations put on the token: mfa, token-policy, token-revoked, sso, ip.
+        """
+        line = {"user": user, "role": role, "name": name, "can_read_gated": can_read_gated, "expired": expired}
+        lists = {"scopes": [dict(scope) for scope in scopes], "restrictions": list(restrictions)}
+        made = self.control("POST", "tokens", line | lists)
+        self.tokens[made["name"]] = made["token"]
+        return str(made["token"])
 
     def set_card(self, repo: str, text: str, repo_type: str | None = None) -> None:
         """Replace the README.md of a repo, and thus its gate form."""

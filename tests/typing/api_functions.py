@@ -67,6 +67,10 @@ def local_hub() -> None:
         hub.rename("max", "moritz")
         hub.set_card("acme/eeg", "# EEG", repo_type="dataset")
         hub.set_role("acme", "mia", "write")
+        scope = {"repo": "acme/eeg", "permissions": ["repo.content.read"]}
+        assert_type(hub.add_token("mia", "fineGrained", name="laptop", can_read_gated=True, scopes=[scope]), str)
+        assert_type(hub.add_token("mia", expired=True, restrictions=["sso"]), str)
+        hub.add_token("mia", "read", "laptop")  # type: ignore[call-arg]
         hub.reset()
         hub.control("POST", "reset", {})
         hub.clock.advance(48)  # type: ignore[arg-type]

@@ -17,12 +17,13 @@ from .records import HubRepo, HubToken
 from .world import World
 
 NO_RIGHT = "You have read access but not the required permissions for this operation"
+BAD_LOGIN_PREFIX = "hf_bad_credentials"  # an unknown token that begins so is refused with the Hub's other text
 NO_PAGE = "Sorry, we can't find the page you are looking for."
 
 
-def build_refusal(cause: RefusalCause, **values: str) -> HttpError:
-    """Return the error with the Hub's text for a cause; `values` are those of its placeholders."""
-    refusal = get_refusals(cause)[0]
+def build_refusal(cause: RefusalCause, variant: int = 0, **values: str) -> HttpError:
+    """Return the error with the Hub's text for a cause, or another of its texts; `values` are for its placeholders."""
+    refusal = get_refusals(cause)[variant]
     return HttpError(refusal.status, refusal.text.format_map(values), refusal.code)
 
 
@@ -35,13 +36,15 @@ class CallContext:
 
     @cached_property
     def token(self) -> HubToken | None:
-        """The caller's token; None for anonymous calls. An unknown token is refused at every endpoint."""
+        """The caller's token; None for anonymous calls. An unknown or expired token is refused at every endpoint."""
         secret = self.request.bearer_token
         if secret is None:
             return None
         token = self.world.find_token(secret)
         if token is None:
-            raise build_refusal(RefusalCause.TOKEN_INVALID)
+            raise build_refusal(RefusalCause.TOKEN_INVALID, secret.startswith(BAD_LOGIN_PREFIX))
+        if token.is_expired:
+            raise build_refusal(RefusalCause.TOKEN_EXPIRED, token=token.name)
         return token
 
     @property

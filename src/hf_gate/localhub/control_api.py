@@ -15,11 +15,13 @@ from .handlers_access import add_request
 from .handlers_files import commit_files
 from .http_messages import HttpError, HttpRequest, HttpResponse, format_ms, json_response, parse_ms
 from .hub_state import HubState, parse_duration
-from .records import HubAccount, HubRepo
+from .records import HubAccount, HubRepo, HubToken
 from .world import World
 
 PREFIX = "/_hf_gate/"
 _ORG_ROLES = ("admin", "write", "contributor", "read", "no_access")
+_TOKEN_ROLES = ("read", "write", "fineGrained")
+_RESTRICTIONS = ("mfa", "token-policy", "token-revoked", "sso", "ip")
 _USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 
 
@@ -147,6 +149,49 @@ def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
     return _describe_person(world, account)
 
 
+def _add_token(app: HubState, request: HttpRequest) -> dict[str, object]:
+    """Make a token for a person. A fine-grained one has only the permissions of its scopes."""
+    line = _parse_body(request, {"user", "role", "name", "can_read_gated", "scopes", "expired", "restrictions"})
+    world, account, role = app.world, _find_account(app.world, line.get("user")), line.get("role", "read")
+    if role not in _TOKEN_ROLES:
+        raise HttpError(400, f"{role!r} is not a role of a token; roles: {', '.join(_TOKEN_ROLES)}")
+    name = _get_text(line, "name") or f"{account.username}-{role}-{len(world.tokens)}"
+    if world.find_user(name) or any(token.name == name for token in world.tokens.values()):
+        raise HttpError(400, f"the token name {name!r} is taken")
+    scopes = _parse_scopes(world, line.get("scopes", []))
+    is_fine_grained = role == "fineGrained"
+    can_read_gated = _get_flag(line, "can_read_gated", default=not is_fine_grained)
+    if not is_fine_grained and (scopes or not can_read_gated):
+        raise HttpError(400, "can_read_gated and scopes are for tokens with role fineGrained")
+    restrictions = tuple(_expect_text(text) for text in _expect_list(line.get("restrictions", [])))
+    if unknown := [text for text in restrictions if text not in _RESTRICTIONS]:
+        raise HttpError(400, f"{unknown[0]!r} is not a restriction; restrictions: {', '.join(_RESTRICTIONS)}")
+    token = HubToken(
+        name,
+        f"hf_local_{world.seed}_{world.new_id(request.now_ms)}",
+        account,
+        role,
+        scopes.pop("", frozenset()),
+        request.now_ms,
+        scopes,
+        can_read_gated,
+        _get_flag(line, "expired"),
+        restrictions,
+    )
+    return {"name": name, "user": account.username, "token": world.add_token(token).secret}
+
+
+def _parse_scopes(world: World, value: object) -> dict[str, frozenset[str]]:
+    """Return permissions by the id of a repo; "" stands for the account and its organisations."""
+    scopes: dict[str, frozenset[str]] = {}
+    for raw in _expect_list(value):
+        line = _check_keys(raw, {"repo", "repo_type", "permissions"})
+        place = _find_repo(world, line).id if "repo" in line else ""
+        names = _expect_list(line.get("permissions", ["repo.content.read"]))
+        scopes[place] = scopes.get(place, frozenset()) | {_expect_text(name) for name in names}
+    return scopes
+
+
 def _set_role(app: HubState, request: HttpRequest) -> dict[str, object]:
     """Give a person a role in an organisation; null removes the person."""
     line = _parse_body(request, {"org", "user", "role"})
@@ -198,12 +243,16 @@ def _set_card(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _change_settings(app: HubState, request: HttpRequest) -> dict[str, object]:
-    """Hide usernames or e-mail addresses of requesters. The Hub has no known endpoint for these settings."""
-    line = _parse_body(request, {"repo", "repo_type", "hide_usernames", "hide_emails"})
+    """Hide usernames or e-mail addresses of requesters, or close a repo as the Hub does. The Hub has no known endpoint."""
+    line = _parse_body(request, {"repo", "repo_type", *_REPO_FLAGS})
     hub_repo = _find_repo(app.world, line)
-    hub_repo.hide_usernames = bool(line.get("hide_usernames", hub_repo.hide_usernames))
-    hub_repo.hide_emails = bool(line.get("hide_emails", hub_repo.hide_emails))
-    return {"hide_usernames": hub_repo.hide_usernames, "hide_emails": hub_repo.hide_emails}
+    flags = {key: _get_flag(line, key, default=getattr(hub_repo, name)) for key, name in _REPO_FLAGS.items()}
+    for key, name in _REPO_FLAGS.items():
+        setattr(hub_repo, name, flags[key])
+    return dict(flags)
+
+
+_REPO_FLAGS = {"hide_usernames": "hide_usernames", "hide_emails": "hide_emails", "disabled": "is_disabled"}
 
 
 def _reset_world(app: HubState, request: HttpRequest) -> dict[str, object]:
@@ -225,6 +274,7 @@ _HANDLERS: dict[tuple[str, str], Callable[[HubState, HttpRequest], object]] = {
     ("POST", "requests"): _add_requests,
     ("POST", "rename"): _rename_person,
     ("POST", "roles"): _set_role,
+    ("POST", "tokens"): _add_token,
     ("POST", "card"): _set_card,
     ("POST", "settings"): _change_settings,
     ("POST", "reset"): _reset_world,
@@ -273,6 +323,14 @@ def _get_text(line: Mapping[str, Any], key: str) -> str:
     if value is not None and not isinstance(value, str):
         raise HttpError(400, f"{key} must be text")
     return value or ""
+
+
+def _get_flag(line: Mapping[str, Any], key: str, *, default: bool = False) -> bool:
+    """Return the flag of a key; null counts as missing."""
+    value = line.get(key)
+    if value is not None and not isinstance(value, bool):
+        raise HttpError(400, f"{key} must be true or false")
+    return default if value is None else value
 
 
 def _parse_time(value: object, default: int) -> int:

@@ -14,7 +14,7 @@ from .context import BodyValidator, CallContext, build_refusal, get_json_type
 from .handlers_lists import find_request
 from .http_messages import HttpError, HttpResponse, json_response, text_response
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
-from .world import ALLOWED_MOVES, World, find_account
+from .world import ALLOWED_MOVES, World, find_account, get_repo_permissions
 
 NOT_FOUND = "No access request found matching your criteria"
 ONE_OF_TWO = "Either userId or user must be provided, but not both"
@@ -201,18 +201,26 @@ def _parse_answers(context: CallContext) -> dict[str, str]:
 def check_gate(context: CallContext) -> None:
     """Raise the Hub's error if the caller has no access, before checking whether the file exists."""
     hub_repo, token = context.hub_repo, context.token
+    if hub_repo.is_disabled:
+        raise build_refusal(RefusalCause.DISABLED)
     if hub_repo.gated is False:
         return
     what = f"{hub_repo.repo.type.value} {hub_repo.repo.id}"
     page = f"https://huggingface.co/{hub_repo.repo.web_path}"
     if token is None:
         raise build_refusal(RefusalCause.NO_TOKEN, what=what)
+    for restriction, variant in (("token-revoked", 1), ("token-policy", 0)):
+        if restriction in token.restrictions and context.world.get_role(token.account, hub_repo.repo.namespace):
+            raise build_refusal(RefusalCause.TOKEN_ORG_POLICY, variant)
     if context.world.can_pass_gate(token, hub_repo):
         return
     row = find_request(context.world, hub_repo, token.account, context.request.view, context.now_ms)
     status = None if row is None else row.status
     if status is not Status.ACCEPTED:
         raise build_refusal(_REFUSAL_CAUSES[status], what=what, page=page)
+    reads_gated = token.can_read_gated or "repo.content.read" in get_repo_permissions(token, hub_repo)
+    if token.role == "fineGrained" and not reads_gated:
+        raise build_refusal(RefusalCause.TOKEN_NO_GATED_PERMISSION)
 
 
 _REFUSAL_CAUSES: dict[Status | None, RefusalCause] = {

@@ -54,7 +54,7 @@ def find_commit(context: CallContext) -> Commit:
 
 def resolve_file(context: CallContext) -> HttpResponse:
     path = context.call.parts["path"]
-    if path not in OPEN_FILES:
+    if path not in OPEN_FILES or context.hub_repo.is_disabled:
         check_gate(context)
     commit = find_commit(context)
     content = commit.files.get(path)

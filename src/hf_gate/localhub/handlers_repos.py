@@ -46,7 +46,7 @@ def _describe(hub_repo: HubRepo, at: Commit, keys: tuple[str, ...]) -> dict[str,
         "author": hub_repo.repo.namespace,
         "cardData": card,
         "createdAt": format_ms(hub_repo.created_ms),
-        "disabled": False,
+        "disabled": hub_repo.is_disabled,
         "downloads": 0,
         "downloadsAllTime": 0,
         "gated": hub_repo.gated,
@@ -182,11 +182,11 @@ def describe_token(context: CallContext) -> HttpResponse:
         "createdAt": format_ms(token.created_ms),
     }
     if token.role == "fineGrained":
-        scoped = [
-            {"entity": entity, "permissions": sorted(token.permissions)}
-            for entity in _describe_entities(context, token)
-        ]
-        carried["fineGrained"] = {"scoped": scoped, "global": [], "canReadGatedRepos": False}
+        carried["fineGrained"] = {
+            "scoped": _describe_scopes(context, token),
+            "global": [],
+            "canReadGatedRepos": token.can_read_gated,
+        }
     return json_response({
         "type": "user", "id": account.id, "name": account.username, "fullname": account.fullname, "email": account.email,
         "emailVerified": True, "canPay": False, "billingMode": "prepaid", "periodEnd": None, "isPro": account.is_pro,
@@ -194,23 +194,31 @@ def describe_token(context: CallContext) -> HttpResponse:
     })  # fmt: skip
 
 
-def _describe_entities(context: CallContext, token: HubToken) -> list[dict[str, object]]:
-    """Return where a fine-grained token is valid: its repos, or else its account and the account's organisations."""
-    if token.repos is not None:
-        named = [hub_repo for hub_repo in context.world.repos.values() if hub_repo.id in token.repos]
-        return [{"_id": hub_repo.id, "name": hub_repo.repo.id, "type": hub_repo.repo.type.value} for hub_repo in named]
+def _describe_scopes(context: CallContext, token: HubToken) -> list[dict[str, object]]:
+    """Return the permissions of a fine-grained token in its account, the account's organisations, and repos."""
     orgs = [org.account for org in context.world.orgs.values() if token.account.id in org.roles]
-    return [{"_id": each.id, "name": each.username, "type": each.kind} for each in (token.account, *orgs)]
+    accounts = (token.account, *orgs) if token.permissions else ()
+    repos = [hub_repo for hub_repo in context.world.repos.values() if hub_repo.id in token.repo_permissions]
+    entities = [
+        *((a.id, a.username, a.kind, token.permissions) for a in accounts),
+        *((r.id, r.repo.id, r.repo.type.value, token.repo_permissions[r.id]) for r in repos),
+    ]
+    return [
+        {"entity": {"_id": hub_id, "name": name, "type": kind}, "permissions": sorted(permissions)}
+        for hub_id, name, kind, permissions in entities
+    ]
 
 
 def _describe_orgs(context: CallContext, token: HubToken) -> list[dict[str, object]]:
     mine = [org for org in context.world.orgs.values() if token.account.id in org.roles]
+    restrictions: dict[str, object] = {"securityRestrictions": token.restrictions} if token.restrictions else {}
     return [
         {
             "type": "org", "id": org.account.id, "name": org.account.username, "fullname": org.account.fullname,
             "email": None, "canPay": False, "billingMode": "postpaid", "periodEnd": None,
             "avatarUrl": org.account.avatar, "roleInOrg": org.roles[token.account.id],
         }
+        | restrictions
         for org in mine
     ]  # fmt: skip
 

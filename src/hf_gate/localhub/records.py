@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from operator import attrgetter
 from typing import Final, NamedTuple
 
@@ -39,9 +39,10 @@ class HubAccount(Struct, array_like=True, eq=False):
 
 
 class HubToken(Struct, frozen=True):
-    """An access token with its account and role (write, read or fineGrained); `permissions` apply to fineGrained.
+    """An access token with its account and role (write, read or fineGrained).
 
-    `repos` limits the permissions to repos by id; None means all repos of the account and its organisations.
+    Only a fine-grained token has permissions: `permissions` in all repos of the account and its organisations, and
+    `repo_permissions` in other repos, by id. `restrictions` are those of the account's organisations.
     """
 
     name: str
@@ -50,7 +51,10 @@ class HubToken(Struct, frozen=True):
     role: str = "write"
     permissions: frozenset[str] = frozenset()
     created_ms: int = 0
-    repos: frozenset[str] | None = None
+    repo_permissions: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    can_read_gated: bool = False
+    is_expired: bool = False
+    restrictions: tuple[str, ...] = ()
 
 
 class Commit(NamedTuple):
@@ -105,6 +109,7 @@ class HubRepo(Struct):
     notify_email: str | None = None
     hide_usernames: bool = False
     hide_emails: bool = False
+    is_disabled: bool = False  # closed by the Hub
     commits: list[Commit] = field(default_factory=list)
     people: dict[str, StoredRequest] = field(default_factory=dict)  # by account id
     requests: dict[str, StoredRequest] = field(default_factory=dict)  # by request id

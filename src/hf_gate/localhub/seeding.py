@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
 
@@ -41,6 +41,7 @@ REPO_TOKENS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("fine_look", ("repo.content.read", "repo.access.read")),
     ("fine_decide", ("repo.content.read", "repo.access.read", "repo.write")),
 )
+NO_REPOS: Mapping[str, frozenset[str]] = {}
 _encode = msgspec.json.Encoder().encode
 
 
@@ -54,9 +55,9 @@ def seed_world(
     start_ms = now_ms - 900 * DAY_MS
     staff = _add_staff(world, generated_data.gates, start_ms)
     gates = [_add_gate(world, gate, staff, start_ms) for gate in generated_data.gates]
-    first = frozenset(hub_repo.id for hub_repo in gates[:1])
     for name, permissions in REPO_TOKENS:
-        _add_token(world, name, staff["owner"], "fineGrained", permissions, start_ms, first)
+        limited = {hub_repo.id: frozenset(permissions) for hub_repo in gates[:1]}
+        _add_token(world, name, staff["owner"], "fineGrained", (), start_ms, limited)
     people = [world.add_account(account) for account in generated_data.accounts]
     _load_requests(world, gates, people, generated_data.rows, staff["owner"])
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
@@ -92,10 +93,10 @@ def _add_token(
     role: str,
     permissions: tuple[str, ...],
     at_ms: int,
-    repos: frozenset[str] | None = None,
+    repo_permissions: Mapping[str, frozenset[str]] = NO_REPOS,
 ) -> None:
     secret = f"hf_local_{name}_{world.seed}"
-    world.add_token(HubToken(name, secret, account, role, frozenset(permissions), at_ms, repos))
+    world.add_token(HubToken(name, secret, account, role, frozenset(permissions), at_ms, repo_permissions))
 
 
 def _add_gate(world: World, gate: DemoGate, staff: dict[str, HubAccount], start_ms: int) -> HubRepo:

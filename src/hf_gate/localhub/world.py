@@ -273,7 +273,12 @@ def _get_sort_name(account: HubAccount) -> str:
 def _has_permission(token: HubToken, hub_repo: HubRepo, enough: set[str]) -> bool:
     if token.role != "fineGrained":
         return token.role == "write"
-    return (token.repos is None or hub_repo.id in token.repos) and not enough.isdisjoint(token.permissions)
+    return not enough.isdisjoint(token.permissions | get_repo_permissions(token, hub_repo))
+
+
+def get_repo_permissions(token: HubToken, hub_repo: HubRepo) -> frozenset[str]:
+    """Return the permissions that a fine-grained token has in exactly this repo."""
+    return token.repo_permissions.get(hub_repo.id, frozenset())
 
 
 def find_account(world: World, body: dict[str, str]) -> HubAccount | None:

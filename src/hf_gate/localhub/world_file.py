@@ -24,7 +24,11 @@ class _SavedToken(Struct):
     role: str
     permissions: list[str]
     created_ms: int
-    repos: list[str] | None = None
+    repos: list[str] | None = None  # earlier versions: the permissions apply to these repos only
+    repo_permissions: dict[str, frozenset[str]] = {}
+    can_read_gated: bool = False
+    is_expired: bool = False
+    restrictions: tuple[str, ...] = ()
 
 
 class _SavedRequest(Struct, array_like=True):
@@ -81,7 +85,9 @@ class SavedWorld(Struct):
     outbox: list[dict[str, str | None]]
 
 
-_SETTINGS = ("gated", "visibility", "org_members_gated", "notify_mode", "notify_email", "hide_usernames", "hide_emails")
+_SETTINGS = (
+    "gated", "visibility", "org_members_gated", "notify_mode", "notify_email", "hide_usernames", "hide_emails", "is_disabled",
+)  # fmt: skip
 
 
 def save_world(world: World, folder: Path, now_ms: int) -> None:
@@ -124,7 +130,11 @@ def _to_saved_world(world: World, now_ms: int) -> SavedWorld:
                 t.role,
                 sorted(t.permissions),
                 t.created_ms,
-                None if t.repos is None else sorted(t.repos),
+                None,
+                dict(t.repo_permissions),
+                t.can_read_gated,
+                t.is_expired,
+                t.restrictions,
             )
             for t in world.tokens.values()
         ],
@@ -170,9 +180,12 @@ def _from_saved_world(saved: SavedWorld) -> World:
                 t.secret,
                 world.accounts[t.account],
                 t.role,
-                frozenset(t.permissions),
+                frozenset(t.permissions if t.repos is None else ()),
                 t.created_ms,
-                None if t.repos is None else frozenset(t.repos),
+                t.repo_permissions | dict.fromkeys(t.repos or (), frozenset(t.permissions)),
+                t.can_read_gated,
+                t.is_expired,
+                t.restrictions,
             )
         )
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
@@ -190,7 +203,7 @@ def _from_saved_world(saved: SavedWorld) -> World:
 def _restore_repo(world: World, saved: _SavedRepo) -> None:
     people = world.accounts
     hub_repo = HubRepo(Repo(saved.type, saved.namespace, saved.name), saved.id, people[saved.creator], saved.created_ms)
-    for key in _SETTINGS:
+    for key in saved.settings.keys() & set(_SETTINGS):
         setattr(hub_repo, key, saved.settings[key])
     hub_repo.commits = saved.commits
     rows = [
