@@ -1,6 +1,7 @@
 """Runs where huggingface_hub is and hf-gate need not be: plays refusals of the local Hub, and prints what the official client raised.
 
-Stdin: `{url, repo, token, specs}`. Stdout: for each spec of a fault, the errors of a download, of auth_check and of whoami.
+Stdin: `{url, repo, cases}`, each case with faults and a token. Stdout: for each case, the errors of a download, of auth_check
+and of whoami.
 """
 
 from __future__ import annotations
@@ -15,26 +16,25 @@ from typing import Any
 from huggingface_hub import HfApi, hf_hub_download
 
 
-def observe(url: str, repo: str, token: str, specs: list[str]) -> list[dict[str, list[dict[str, Any]]]]:
-    """Return for each fault the error of each call and its causes, the outer error first."""
+def observe(url: str, repo: str, cases: list[dict[str, Any]]) -> list[dict[str, list[dict[str, Any]]]]:
+    """Return for each case the error of each call and its causes, the outer error first."""
+    return [observe_case(url, repo, case["faults"], case["token"]) for case in cases]
+
+
+def observe_case(url: str, repo: str, faults: list[str], token: str) -> dict[str, list[dict[str, Any]]]:
     api = HfApi(endpoint=url, token=token)
-    seen = []
-    for spec in specs:
-        set_fault(url, spec)
-        with tempfile.TemporaryDirectory() as cache:
-
-            def download(cache: str = cache) -> object:
-                return hf_hub_download(repo, "config.json", endpoint=url, token=token, cache_dir=cache)
-
-            calls: dict[str, Callable[[], object]] = {
-                "download": download, "check": lambda: api.auth_check(repo), "whoami": api.whoami,
-            }  # fmt: skip
-            seen.append({name: list_errors(call) for name, call in calls.items()})
-    return seen
+    set_faults(url, faults)
+    with tempfile.TemporaryDirectory() as cache:
+        calls: dict[str, Callable[[], object]] = {
+            "download": lambda: hf_hub_download(repo, "config.json", endpoint=url, token=token, cache_dir=cache),
+            "check": lambda: api.auth_check(repo),
+            "whoami": api.whoami,
+        }
+        return {name: list_errors(call) for name, call in calls.items()}
 
 
-def set_fault(url: str, spec: str) -> None:
-    body = json.dumps({"set": [spec]}).encode()
+def set_faults(url: str, faults: list[str]) -> None:
+    body = json.dumps({"set": faults}).encode()
     request = urllib.request.Request(f"{url}/_hf_gate/faults", body, {"content-type": "application/json"})  # noqa: S310
     urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - the local Hub
 

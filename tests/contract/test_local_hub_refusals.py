@@ -111,18 +111,49 @@ def check_observed(seen: list[dict[str, list[dict[str, Any]]]]) -> None:
             assert any(quotes) or refusal.cause is RefusalCause.NOT_FOUND_OR_PRIVATE, (refusal, call, errors)
 
 
-def test_every_text_of_the_table_reaches_huggingface_hub(hub: LocalHub) -> None:
-    specs = [answer_spec(refusal, hub) for refusal in REFUSALS]
-    check_observed(observe(hub.url, repo_of(hub), hub.tokens["mia"], specs))
+def build_cases(hub: LocalHub) -> list[dict[str, Any]]:
+    """Return a case for each text, and then one for each state of NETWORKS."""
+    texts = [{"faults": [answer_spec(refusal, hub)], "token": hub.tokens["mia"]} for refusal in REFUSALS]
+    accept(hub, "mia")
+    tokens = {
+        "good": hub.tokens["mia"], "fine-grained": hub.add_token("mia", "fineGrained"),
+        "old": hub.add_token("mia", expired=True), "bad": "hf_bad_credentials",
+    }  # fmt: skip
+    return texts + [{"faults": faults, "token": tokens[token]} for faults, token, _ in NETWORKS]
+
+
+# Faults, a token of an accepted person, and the classes that a download, auth_check and whoami raise.
+NETWORKS: Final = (
+    ((), "good", (None, None, None)),
+    ((), "fine-grained", ("LocalEntryNotFoundError", "HfHubHTTPError", None)),
+    ((), "old", ("HfHubHTTPError", "HfHubHTTPError", "HfHubHTTPError")),
+    ((), "bad", ("HfHubHTTPError", "HfHubHTTPError", "HfHubHTTPError")),
+    ((f"answer:text={REGION}:on=resolve",), "good", ("LocalEntryNotFoundError", None, None)),
+    (("html_200:on=resolve|auth-check",), "good", ("LocalEntryNotFoundError", None, None)),
+    (("drop_auth",), "good", ("GatedRepoError", "GatedRepoError", "HfHubHTTPError")),
+    (("foreign",), "good", ("LocalEntryNotFoundError", None, None)),
+)
+
+
+def check_networks(seen: list[dict[str, list[dict[str, Any]]]]) -> None:
+    for (faults, token, kinds), calls in zip(NETWORKS, seen, strict=True):
+        for kind, (call, errors) in zip(kinds, calls.items(), strict=True):
+            assert (kind is None) == (not errors), (faults, token, call, errors)
+            assert kind is None or kind in errors[0]["kinds"], (faults, token, call, errors)
+
+
+def test_every_refusal_reaches_huggingface_hub(hub: LocalHub) -> None:
+    seen = observe(hub.url, repo_of(hub), build_cases(hub))
+    check_observed(seen[: len(REFUSALS)])
+    check_networks(seen[len(REFUSALS) :])
 
 
 @pytest.mark.witness
-def test_every_text_of_the_table_reaches_other_huggingface_hubs(
-    witness_python: Path, hub: LocalHub, private_home: Path
-) -> None:
-    specs = [answer_spec(refusal, hub) for refusal in REFUSALS]
-    told = {"url": hub.url, "repo": repo_of(hub), "token": hub.tokens["mia"], "specs": specs}
-    check_observed(observe_apart(witness_python, private_home, told))
+def test_every_refusal_reaches_other_huggingface_hubs(witness_python: Path, hub: LocalHub, private_home: Path) -> None:
+    told = {"url": hub.url, "repo": repo_of(hub), "cases": build_cases(hub)}
+    seen = observe_apart(witness_python, private_home, told)
+    check_observed(seen[: len(REFUSALS)])
+    check_networks(seen[len(REFUSALS) :])
 
 
 def test_a_text_has_the_form_of_the_hub_at_each_endpoint(hub: LocalHub) -> None:
