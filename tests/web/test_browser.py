@@ -54,19 +54,23 @@ def _page(browser: Browser, url: str) -> Iterator[Page]:
         context.close()
 
 
-def _rows(page: Page, count: int) -> None:
-    """The queue, once the Hub was read and so many wait."""
-    base = page.url.partition("/queue")[0]
+def _wait_for(page: Page, query: str, count: int) -> None:
+    """Return when so many requests match the query."""
     page.wait_for_function(
-        """async ([base, n]) => { while (true) {
-          const rows = await (await fetch(base + "/queue.json")).json();
+        """async ([path, n]) => { while (true) {
+          const rows = await (await fetch(path)).json();
           if (rows.length === n) return true;
           await new Promise((done) => setTimeout(done, 200));
         } }""",
-        arg=[base, count],
+        arg=[f"{origin_of(page)}/queue.json?q={query}", count],
         timeout=60_000,
     )
-    page.goto(f"{base}/queue")
+
+
+def _rows(page: Page, count: int) -> None:
+    """The queue, once the Hub was read and so many wait."""
+    _wait_for(page, "status:pending", count)
+    page.goto(f"{origin_of(page)}/queue")
     expect(page.locator("#rows > .row")).to_have_count(min(count, 50))
 
 
@@ -84,6 +88,7 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
         _ask(local, [name], Purpose="test" if name in poor else GOOD)
     write_desk(tmp_path, local)
     with a_program(tmp_path, local, "1s") as program, _page(browser, program.login_url) as page:
+        _wait_for(page, "verdict:reset", len(poor))
         _rows(page, 20)
         pressed = 0
         for _ in names:
@@ -126,7 +131,7 @@ def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, loc
 def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, ["ada"], Purpose=GOOD)
-    with a_program(tmp_path, local, "2s") as program, _page(browser, program.login_url) as lena:
+    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as lena:
         _rows(lena, 1)
         lena.goto(f"{origin_of(lena)}/settings")
         lena.get_by_label("Name", exact=True).fill("mia")
@@ -134,14 +139,15 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
         link = lena.locator(".msg-ok code").first.inner_text()
         with _page(browser, link) as mia:
             _rows(mia, 1)
+            mia.keyboard.press("r")
+            mia.locator("#reason").fill("No.")
             lena.goto(f"{origin_of(lena)}/queue")
             lena.keyboard.press("a")
             expect(lena.locator("#tray")).to_contain_text("ada")
-            mia.keyboard.press("r")
-            mia.locator("#reason").fill("No.")
             mia.locator("#sheet [data-enter]").click()
             expect(mia.locator("#notice")).to_contain_text("lena-brandt has decided this already: Accept ada")
             expect(mia.locator(".row")).to_contain_text("by lena-brandt")
+            lena.get_by_role("button", name="Send now").click()
             expect(lena.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         assert _status(local) == {"ada": "accepted"}
 
@@ -205,6 +211,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         expect(page.locator("#bulk")).to_contain_text("3 selected")
         page.locator(".pager a[rel=next]").click()
         expect(page.locator("#rows > .row")).to_have_count(20)
+        expect(page.locator(".row.is-focus")).to_be_visible()  # the scripts hear keys
         page.keyboard.press("*")
         page.keyboard.press("a")
         expect(page.locator("#bulk")).to_contain_text("23 selected")

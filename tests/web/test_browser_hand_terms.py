@@ -56,8 +56,10 @@ def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: 
             page.keyboard.press("a")
             expect(page.get_by_text("Choose an end for 1", exact=True)).to_be_visible()
             assert violations(page) == []
+            page.wait_for_load_state()
             page.keyboard.press("y")
             expect(page.get_by_role("alert")).to_contain_text("Choose an end for 1 request")
+            page.wait_for_load_state()
             page.get_by_label("no end").check()
             page.keyboard.press("y")
             expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")

@@ -33,6 +33,7 @@ def _page(browser: Browser, room: Room, url: str) -> Iterator[Page]:
 def _tab_to(page: Page, where: Locator) -> None:
     """By the Tab key alone, from wherever the focus is."""
     expect(where).to_be_visible()
+    page.wait_for_load_state()  # its scripts hear keys
     for _ in range(STEPS):
         if where.evaluate("one => one === document.activeElement"):
             return
@@ -56,7 +57,7 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
         good, poor = [f"ada-{n:02}" for n in range(24)], ["bob"]
         room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
         room.ask([{"username": name} for name in poor], {"Purpose": "test"})
-        room.local.set_faults(["delay_before:s=3:on=batch"])
+        room.local.set_faults(["delay_before:s=6:times=1:on=batch"])
         with _page(browser, room, url) as page:
             _go(page, "p", "Plans")
             _press(page, page.get_by_role("button", name="Make a plan now"))
@@ -110,7 +111,7 @@ def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_deci
         with _page(browser, room, url) as page:
             picked = []
             for number in (1, 2, 3):
-                expect(page.locator("#rows > .row").first).to_be_visible()
+                expect(page.locator(".row.is-focus")).to_be_visible()
                 page.keyboard.press("j")
                 page.keyboard.press("x")
                 expect(page.locator("#bulk")).to_contain_text(f"{number} selected")
@@ -160,6 +161,7 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
             expect(page.locator("#leaves .reads")).to_contain_text("They can ask again")
             page.get_by_label("Give your full name").check()
             page.locator("#leaves [data-enter]").click()
+            expect(page.locator("#tray")).to_contain_text("2 decisions")
             page.goto(queue)
             page.get_by_role("button", name="Accept cyd").click()
             expect(page.locator("#tray")).to_contain_text("3 decisions, the first will be sent in")

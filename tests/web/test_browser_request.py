@@ -68,6 +68,7 @@ def _css(page: Page, selector: str, name: str) -> str:
 def test_the_purpose_is_large_and_other_answers_stand_in_two_columns_if_there_is_room(page: Page) -> None:
     page.goto(f"{origin_of(page)}/queue")
     page.locator("#rows > .row", has_text="ada").locator("a[href^='/requests/']").first.click()
+    page.wait_for_load_state()
     purpose = ".answers .is-purpose"
     assert (_css(page, purpose, "fontSize"), _css(page, purpose, "lineHeight")) == ("16px", "24px")
     assert len(_css(page, ".answers.in-two", "gridTemplateColumns").split()) == 2
@@ -119,6 +120,7 @@ def test_what_was_sent_is_reversed_by_keys_and_what_is_like_it_comes_by_itself(p
     page.keyboard.press("Enter")
     expect(page.locator("#tray")).to_contain_text("Return to pending bob")
     page.get_by_role("button", name="Undo all").click()
+    expect(page.locator("#tray .tray")).to_have_count(0)
 
 
 def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page: Page) -> None:
@@ -143,7 +145,7 @@ def test_a_request_that_is_open_elsewhere_says_who_looks(browser: Browser, page:
         expect(page.locator("#tray")).to_contain_text("cyd")
         other.goto(f"{origin_of(other)}/keys")
         page.wait_for_function(
-            """async () => { while ((await (await fetch("/queue?q=cyd")).text()).includes("is looking"))
+            """async () => { while ((await (await fetch("/queue?q=cyd")).text()).includes("mia has it open"))
               await new Promise((done) => setTimeout(done, 200)); return true; }""",
             timeout=20_000,
         )

@@ -80,6 +80,7 @@ def test_a_long_policy_opens_at_the_rule_and_a_moved_card_stays_in_sight(browser
         page.goto(f"{url}/policies/house?rule=r30")
         expect(page.locator(".cards > .is-marked")).to_be_in_viewport()
         page.get_by_role("button", name=re.compile("Move up rule r30$")).click()
+        page.wait_for_load_state()
         expect(page.locator(".cards > .is-marked")).to_be_in_viewport()
         order = page.locator(".cards > li .card-says > .hint code").all_inner_texts()
         assert order.index("r30") + 1 == order.index("r29")

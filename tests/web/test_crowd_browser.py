@@ -62,11 +62,12 @@ def test_one_person_after_the_other_is_decided_by_keys_alone(browser: Browser, d
     _queue(page, desk)
     page.keyboard.press("G")
     expect(page.locator("#rows > .row")).to_have_count(len(NAMES))
+    _expect_focus(page, "ada")
     repos = page.locator(".row.is-focus [name=pick]").count()
     assert repos >= 2
-    _expect_focus(page, "ada")
     page.keyboard.press("a")
     expect(page.get_by_role("heading", level=1)).to_contain_text(f"{repos} requests?")
+    page.wait_for_load_state()  # the heading is there before the keys are
     page.keyboard.press("y")
     expect(page.locator("#rows [name=pick]").first).to_be_visible()  # back by person
     _expect_focus(page, "ada")
@@ -76,12 +77,12 @@ def test_one_person_after_the_other_is_decided_by_keys_alone(browser: Browser, d
         page.keyboard.press("ArrowRight")
         if page.evaluate("document.activeElement.matches('.at > li + li input')"):
             page.keyboard.press("Space")
-    assert page.locator(".row.is-focus [name=pick]:checked").count() == 1
+    expect(page.locator(".row.is-focus [name=pick]:checked")).to_have_count(1)
     page.keyboard.press("a")  # one is ticked: into the tray, and back to the same row
     expect(page.locator("#tray")).to_contain_text(f"{repos + 1} decisions")
     _expect_focus(page, "bob")
     page.keyboard.press("x")
-    assert page.locator(".row.is-focus [name=pick]:checked").count() == 0
+    expect(page.locator(".row.is-focus [name=pick]:checked")).to_have_count(0)
     page.locator("#tray").get_by_role("button", name="Send now").click()
     expect(page.locator("#tray .tray")).to_have_count(0, timeout=20_000)
     expect(page.get_by_text("sent or undone")).to_have_count(repos + 1)

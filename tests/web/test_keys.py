@@ -301,6 +301,7 @@ def test_the_page_of_a_request_keeps_the_places_too(page: Page) -> None:
         page.goto(f"/queue?q={name}")
         _press(page, "o")
         expect(page.locator(".verbs")).to_be_visible()
+        page.wait_for_load_state()
         found = page.locator(".verbs [data-key]").all()
         places.append({one.get_attribute("data-key"): one.bounding_box() for one in found})
     pending, accepted = places
