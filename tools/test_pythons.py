@@ -1,15 +1,23 @@
 """Tests the built wheel on the oldest patch release of each supported Python, with the lowest and the newest dependencies.
 
     python tools/test_pythons.py                  3.11, 3.12 and 3.13; one that is missing fails the run
+    python tools/test_pythons.py --whole          all tests with both sets of dependencies
     python tools/test_pythons.py --only 3.12      one of them
-    python tools/test_pythons.py -- -k demo       the rest goes to pytest
+    python tools/test_pythons.py -- -k demo       the rest goes to pytest; what it selects runs with both sets
 
 Each environment holds what a user gets from the wheel, and the test tools. The checkout's own source is not importable there.
+
+Each Python runs all tests with one set of dependencies, and a quarter of the test files, the types and the demo with the
+other. What breaks depends on the Python or on a library, and seldom on both at once. So `WHOLE` takes the combinations that
+nothing else covers: the lowest set on the oldest Python and, because `make test` runs the newest set on the newest Python, on
+the newest Python too; the newest set on the Python between them. The quarters differ, so that three quarters of the files run
+with both sets on some Python.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import os
 import re
 import shutil
@@ -24,6 +32,10 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 SUPPORTED: Final = ("3.11", "3.12", "3.13")
 DEPENDENCIES: Final = ("lowest", "newest")
 TESTS: Final = ("tests/journeys", "tests/typing")
+WHOLE: Final[Mapping[str, str]] = {"3.11": "lowest", "3.12": "newest", "3.13": "lowest"}
+"""With which dependencies a Python runs all tests. A Python that is not named runs them with both sets."""
+ALWAYS: Final = ("tests/journeys/test_cli_demo.py", "tests/typing/test_api_is_covered.py")
+QUARTERS: Final = 4
 ENVIRONMENTS: Final = ROOT / ".venv-pythons"
 _DESCRIBE: Final = (
     "import sys, venv, ensurepip\n"
@@ -79,6 +91,25 @@ def find_oldest(candidates: Iterable[Path]) -> dict[str, Interpreter]:
     return oldest
 
 
+def list_tests() -> list[str]:
+    """Return the test files, relative to the checkout."""
+    files = (file for folder in TESTS for file in (ROOT / folder).glob("**/test_*.py"))
+    return sorted(file.relative_to(ROOT).as_posix() for file in files)
+
+
+def quarter_of(file: str) -> int:
+    """Return the quarter that a test file is in. It depends on its name only, so a new file moves no other."""
+    return hashlib.sha256(file.encode()).digest()[0] % QUARTERS
+
+
+def select_tests(minor: str, dependencies: str) -> list[str]:
+    """Return the test files that a Python runs with a set of dependencies, if not everything is asked for."""
+    if WHOLE.get(minor, dependencies) == dependencies:
+        return list_tests()
+    quarter = list(WHOLE).index(minor)
+    return [file for file in list_tests() if file in ALWAYS or quarter_of(file) == quarter]
+
+
 def build_wheel() -> Path:
     """Build the wheel of this checkout and return its path."""
     folder = ROOT / "build" / "wheel"
@@ -105,7 +136,9 @@ def prepare_environment(interpreter: Interpreter, dependencies: str, wheel: Path
     return python
 
 
-def check_environment(name: str, python: Path, processes: str, arguments: Sequence[str]) -> Result:
+def check_environment(
+    name: str, python: Path, processes: str, tests: Sequence[str], arguments: Sequence[str]
+) -> Result:
     """Check the types that the wheel shows to users, and run the tests that use the installed program."""
     started = time.monotonic()
     print(f"\n=== {name}", flush=True)
@@ -113,7 +146,7 @@ def check_environment(name: str, python: Path, processes: str, arguments: Sequen
     mypy = [str(python), "-m", "mypy", "--strict", "--config-file", os.devnull, "--cache-dir", os.devnull, *typing]
     is_typed = subprocess.run(mypy, cwd=ROOT, stdin=subprocess.DEVNULL, check=False).returncode == 0
     environment = {**os.environ, "HF_GATE_TEST_PROFILE": "ci"}
-    pytest = [str(python), "-m", "pytest", "-q", "-n", processes, "--dist", "worksteal", *TESTS, *arguments]
+    pytest = [str(python), "-m", "pytest", "-q", "-n", processes, "--dist", "worksteal", *tests, *arguments]
     process = subprocess.Popen(
         pytest, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, env=environment
     )
@@ -132,10 +165,12 @@ def main() -> None:
     """Test each Python with each set of dependencies, and print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", help="test only this Python (repeatable)")
+    parser.add_argument("--whole", action="store_true", help="run all tests with both sets of dependencies")
     parser.add_argument("-n", dest="processes", default="3", help="test processes")
     parser.add_argument("arguments", nargs="*", help="arguments for pytest")
     given = parser.parse_args()
     asked = given.only or SUPPORTED
+    is_whole = given.whole or bool(given.arguments)
     pythons = find_oldest(list_candidates(asked, os.environ, Path.home()))
     wheel = build_wheel()
     results = [
@@ -143,6 +178,7 @@ def main() -> None:
             f"Python {pythons[minor].name}, {dependencies} dependencies",
             prepare_environment(pythons[minor], dependencies, wheel),
             given.processes,
+            TESTS if is_whole else select_tests(minor, dependencies),
             given.arguments,
         )
         for minor in asked
