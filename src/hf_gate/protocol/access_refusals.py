@@ -161,12 +161,15 @@ def find_refusal_cause(answer: Reply) -> RefusalCause | None:
     return None if refusal is None else refusal.cause
 
 
-def find_cause_in_log(text: str) -> RefusalCause | None:
-    """Return the cause that the last words of the Hub in a log tell; None if there are none."""
-    text = " ".join(text.casefold().split())
+def locate_words_in_log(text: str) -> tuple[RefusalCause | None, int]:
+    """Return the cause that the last words of the Hub in a log tell, and their place; None and -1 without such words.
+
+    Every space of the text must be a single one.
+    """
+    text = text.lower()
     places = {cause: max(map(text.rfind, words)) for cause, words in WORDS_IN_LOGS.items()}
     cause = max(places, key=lambda cause: places[cause])
-    return cause if places[cause] >= 0 else None
+    return (cause, places[cause]) if places[cause] >= 0 else (None, -1)
 
 
 @cache

@@ -79,8 +79,8 @@ class Situation(Struct, frozen=True):
         )
         known = {
             "who": seen.account.name if seen.account is not None else "the account of this token",
-            "repo": str(repo),
-            "word": str(repo),
+            "repo": str(repo or "the repo"),
+            "word": str(repo or "REPO"),
             "what": seen.file or str(repo),
             "file": seen.file,
             "type": repo.type if repo is not None else "",

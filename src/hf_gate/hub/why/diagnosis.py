@@ -147,7 +147,8 @@ class Diagnosis(Struct, frozen=True):
     @property
     def headline(self) -> str:
         """The repo and the shortest answer."""
-        subject = self.repo or "this token"
+        is_of_log = any(seen.what == "error" for seen in self.evidence)
+        subject = self.repo or ("this failure" if is_of_log else "this token")
         ending = "works" if self.repo is None and self else _MEANINGS[self.code].headline
         return f"{subject}: {ending}."
 

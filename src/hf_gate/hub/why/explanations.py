@@ -6,33 +6,56 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from ...protocol.access_refusals import RefusalCause, find_cause_in_log
+from ...protocol.access_refusals import RefusalCause, locate_words_in_log
 from .decision import Situation, tell_cause
 from .diagnosis import Diagnosis, DiagnosisCode, Seen
 from .failures import Failure
 from .observations import Observations
+from .texts import TOKEN_TOO
 from .token_search import TokenSearch
 
-# Situations that need no answer of the Hub, by words of the failure in lower case.
+# Situations that words of the failure show, in lower case, where the Hub's words show none.
 _WORDS: Final = (
     (("offlinemodeisenabled", "offline mode is enabled", "outgoing traffic has been disabled"), "program is offline"),
-    (("illegal header value", "invalid header value", "invalid character in header"), "program's token is malformed"),
-    (("password authentication in git is no longer supported", "username/password authentication failed"), "password"),
+    (("illegal header value", "invalid header value", "invalid character in header", "character(s) in header value"),
+     "program's token is malformed"),
+    (("localtokennotfounderror", "but no token found", "error: not logged in"), "program found no token"),
+    (("password authentication in git is no longer supported",), "password"),
+    (("distant resource does not seem to be on",), "program reached another server"),
+    (("cas service error", "cas client error", "signatureerror", "invalid key pair id"), "storage"),
     (("tunnel connection failed", "certificate_verify_failed", "proxyerror", "sslerror"), "program has no network"),
+)  # fmt: skip
+# The same, for failures without a status.
+_WORDS_WITHOUT_STATUS: Final = (
+    (("connecterror", "connecttimeout", "readtimeout", "nameresolutionerror", "name resolution", "could not resolve host",
+      "name or service not known", "connection refused", "connection reset", "network is unreachable"), "program has no network"),
+)  # fmt: skip
+# The same, for words that other causes have too.
+_HINTS: Final = (
+    (("secret value from your vault", "not authenticated with the hugging face hub", "hf_token is not set"), "program found no token"),
+    (("agree to share your contact information", "accept the conditions to access"), "not asked"),
+    (("could not download", "private or gated", "requires approval"), "program is refused"),
+)  # fmt: skip
+_NO_FILE: Final = (
+    "entry not found for url",
+    "revision not found",
+    "file not found in",
+    "does not appear to have a file",
 )
-_NETWORK_WORDS: Final = (
-    "connecterror",
-    "connecttimeout",
-    "nameresolutionerror",
-    "name or service not known",
-    "connection refused",
-)
+_NO_REPO: Final = (
+    "repositorynotfounderror", "datasetnotfounderror", "repository not found", "not a valid model identifier", "' not found.",
+    "doesn't exist on the hub", "couldn't find a dataset", "invalid username or password",
+)  # fmt: skip
 _PAST: Final = frozenset(
     {DiagnosisCode.STORAGE, DiagnosisCode.NETWORK, DiagnosisCode.OFFLINE, DiagnosisCode.TOKEN_MALFORMED}
 )
 _UNSEEN: Final = frozenset(
     {DiagnosisCode.NO_TOKEN, DiagnosisCode.TOKEN_ELSEWHERE, DiagnosisCode.OFFLINE, DiagnosisCode.NETWORK,
      DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE}
+)  # fmt: skip
+_STATES: Final = frozenset(
+    {DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING, DiagnosisCode.REJECTED, DiagnosisCode.RESET,
+     DiagnosisCode.TOKEN_NO_GATED_PERMISSION}
 )  # fmt: skip
 _VAGUE: Final = frozenset({DiagnosisCode.REFUSED_UNKNOWN, DiagnosisCode.NOT_FOUND_OR_PRIVATE, DiagnosisCode.NO_TOKEN})
 
@@ -58,6 +81,8 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
         found = _explain_past(failure, own, current, endpoint)
     elif (current.code in _UNSEEN or not current.certain) and own.code not in _VAGUE:
         found = own
+    elif current.code in _STATES and own.code is DiagnosisCode.NO_TOKEN:
+        found = replace(current, next=[*current.next, TOKEN_TOO])
     fields = {"account": current.account, "token": current.token, "calls": current.calls, "repo": current.repo}
     return replace(found, evidence=[*own.evidence, *current.evidence], **fields)
 
@@ -65,7 +90,7 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
 def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str) -> Diagnosis:
     """Return why a request failed although the repo is open now."""
     now = Situation(TokenSearch(), Observations(endpoint, failure.repo))
-    if own.code in _PAST:
+    if own.code in _PAST or (own.code is DiagnosisCode.NOT_FOUND_OR_PRIVATE and own.certain):
         return own
     if failure.sent_token is False or own.code is DiagnosisCode.NO_TOKEN:
         return replace(now.tell("program sent none"), certain=failure.sent_token is False)
@@ -78,31 +103,33 @@ def _decide_words(failure: Failure, now: Situation) -> Diagnosis | None:
     """Failures that need no answer of the Hub: settings, a token that cannot be sent, the storage, the network."""
     if failure.is_from_storage:
         return now.tell("storage")
-    for words, situation in _WORDS:
-        if failure.has_words(*words):
-            return now.tell(situation)
-    if failure.status is None and failure.has_words(*_NETWORK_WORDS):
-        return now.tell("program has no network")
-    return None
+    rows = _WORDS if failure.status is not None else _WORDS + _WORDS_WITHOUT_STATUS
+    return next((now.tell(situation) for words, situation in rows if failure.has_words(*words)), None)
 
 
 def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
-    """Failures that the status of an answer explains."""
+    """Failures that the status of an answer explains, or words that other causes have too."""
     if failure.cause is RefusalCause.NO_TOKEN and not failure.sent_token:
         return replace(now.tell("program has no token"), certain=failure.sent_token is False)
-    if failure.status == 401 and (failure.sent_token or find_cause_in_log(failure.words) is RefusalCause.TOKEN_INVALID):
-        return replace(now.tell("invalid", public=""), certain=failure.cause is RefusalCause.TOKEN_INVALID)
-    if failure.code == "EntryNotFound" or failure.has_words("entrynotfounderror"):
-        return now.tell("no such file")
-    if failure.status in (401, 404) or failure.has_words("repositorynotfounderror", "datasetnotfounderror"):
+    is_told = locate_words_in_log(failure.words)[0] is RefusalCause.TOKEN_INVALID
+    if is_told or (failure.status == 401 and failure.sent_token):
+        return replace(now.tell("invalid", public=""), certain=is_told and not failure.is_log)
+    if failure.code in ("EntryNotFound", "RevisionNotFound") or failure.has_words(*_NO_FILE):
+        return now.tell("program does not find the file")
+    if failure.status == 404 or (failure.code != "GatedRepo" and failure.has_words(*_NO_REPO)):
         return now.tell("program does not find it", viewer="the program")
+    if failure.status == 401:
+        return now.tell("program is not known")
     if failure.status is not None and (failure.status == 429 or failure.status >= 500):
         return now.tell("unavailable", detail=f"it answered {failure.status}", wait="a few minutes")
-    return None
+    hint = next((situation for words, situation in _HINTS if failure.has_words(*words)), None)
+    if hint is None and (failure.status == 403 or failure.code == "GatedRepo"):
+        hint = "program is refused"
+    return None if hint is None else replace(now.tell(hint), certain=False)
 
 
 def _describe_failure(failure: Failure) -> str:
     sent = {True: "with a token", False: "without a token", None: ""}[failure.sent_token]
     host = f"from {failure.host}" if failure.host else ""
     told = " ".join(part for part in (str(failure.status or ""), failure.code, host, sent) if part)
-    return told or " ".join(failure.words.split())[:200]
+    return told or " ".join(failure.words.split())[-200:]

@@ -6,52 +6,52 @@ Errors are read by the names of their attributes, so errors of requests, httpx a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from ...domain.ids import Repo, RepoType, parse_repo
+from ...domain.ids import Repo, parse_repo
 from ...errors import HfGateError
-from ...protocol.access_refusals import RefusalCause, find_cause_in_log, find_refusal
+from ...protocol.access_refusals import RefusalCause, find_refusal, locate_words_in_log
 from ..credentials import Secret
 
 MAX_LOG: Final = 1 << 20  # characters of a pasted log that are read, from its end
 _MAX_CAUSES: Final = 12
 _MAX_WORDS: Final = 20_000  # characters of the text of one error
-_URL: Final = re.compile(r"https?://[^\s\"'<>()\[\]{}`\\]+")
-_REFUSED_URL: Final = re.compile(
-    r"\b([45]\d\d)\b[^\n]{0,300}?\b(?:for url|url)\b\W{0,12}(https?://[^\s\"'<>()\[\]{}`\\]+)", re.IGNORECASE
+_URL: Final = re.compile(r"(?:https?://|(?<=url: )/)[^\s\"'<>()\[\]{}`\\]+")
+_REASONS: Final = (
+    "Client Error|Server Error|Unauthorized|Forbidden|Not Found|Too Many|Internal|Bad Gateway|Service|Gateway"
 )
 _STATUS: Final = re.compile(
-    r"(?:\b(?:HTTP|status|code|error|got|returned|answered)\b[^\n\d]{0,24}|\b)(40[0-9]|429|50[0-9])\b"
-    r"(?=\s*(?:Client|Server|Unauthorized|Forbidden|Not Found|Too Many|,|\.|\)|:|$|\n))",
-    re.IGNORECASE,
+    r"(?i)\b(?:http|status|code|error|response|manifest)\b[^\d/]{0,24}(?<!line )(4[0-3]\d|451|5[0-2]\d)\b"
+    rf"|\b(4[0-3]\d|451|5[0-2]\d) (?:{_REASONS})"
 )
 _NAME: Final = r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}?)"
-_NAMED: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        rf"[Aa]ccess(?: to)? (model|dataset) {_NAME}(?= is | has )",
-        rf"Repo (model|dataset) {_NAME} is gated",
-        rf"([Dd]ataset) '{_NAME}(?:@[\w.-]+)?'",
-        rf"(?:download|load|find|access)[^\n]{{0,80}}?(model|dataset)?[^\n]{{0,40}}?['\"`]{_NAME}(?:@[\w.-]+)?['\"`]",
-        rf"(model|dataset)?['\"`]{_NAME}['\"`][^\n]{{0,40}}(?:is not|does not|pipeline|model|doesn)",
-    )
+_NAMED_BY_HUB: Final = re.compile(rf"(?i)\b(?:access(?: to)?|repo) (model|dataset) {_NAME}(?= (?:is|has)\b)")
+_NAMED: Final = re.compile(
+    rf"(?P<mark>['\"`]){_NAME}(?:@[\w.-]+)?(?P=mark)|(?<![\w./:-]){_NAME}(?= (?:is not a local folder|does not appear to have))"
 )
+_ABOUT_REPOS: Final = re.compile(
+    r"(?i)model|dataset|pipeline|download|load|find|access|is not|not found|does not|doesn.t"
+)
+_FILE_NAME: Final = re.compile(r"(?i)\.(?:py|json|csv|txt|ya?ml|toml|bin|pt|pth|so|safetensors|gguf|parquet|log)$")
 _NO_REPOS: Final = frozenset(
     {"settings", "docs", "blog", "login", "join", "pricing", "collections", "organizations", "papers", "tasks", "oauth", "front",
-     "chat", "learn", "posts", "new", "spaces", "inference", "support", "terms-of-service", "api", "user-attachments"}
+     "chat", "learn", "posts", "new", "spaces", "inference", "support", "terms-of-service", "api", "datasets", "models", "v1", "v2",
+     "enterprise", "buckets", "kernels", "jobs", "application", "text", "image", "audio", "video"}
 )  # fmt: skip
-_HUB_HOSTS: Final = ("huggingface.co", "hf.co", "hf-mirror.com", "huggingface.com")
-_STORAGE: Final = re.compile(
-    r"(?i)xethub\.hf\.co|cdn-lfs[\w.-]*|cas-bridge|cas-server|SignatureError|invalid key pair id|hf_xet"
-)
+_FILE_ROUTES: Final = ("resolve", "raw", "blob")
+_ROUTES: Final = frozenset({*_FILE_ROUTES, "tree", "auth-check", "revision", "refs", "commits", "paths-info"})
+_HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com", "huggingface.com"})
 _STORAGE_HOST: Final = re.compile(
     r"(?i)(^|\.)(xethub\.hf\.co|cdn-lfs[\w-]*\.(hf|huggingface)\.co|cloudfront\.net|amazonaws\.com)$"
 )
+_DECORATION: Final = re.compile(r"[\u2500-\u257f]|\\n")  # frames, and line breaks in JSON
 _COLORS: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+_GATED_WORDS: Final = ("gatedrepo", "access gated repo", "access a gated repo", "is a gated dataset")
 
 
 class Failure(Struct, frozen=True):
@@ -73,7 +73,7 @@ class Failure(Struct, frozen=True):
     @property
     def cause(self) -> RefusalCause | None:
         """The cause that the Hub's words show, or else status and code; None if they show none."""
-        if (cause := find_cause_in_log(self.words)) is not None or self.status is None:
+        if (cause := locate_words_in_log(self.words)[0]) is not None or self.status is None:
             return cause
         refusal = find_refusal(self.status, self.code, self.words)
         return None if refusal is None else refusal.cause
@@ -81,9 +81,7 @@ class Failure(Struct, frozen=True):
     @property
     def is_from_storage(self) -> bool:
         """Whether a host that stores files refused, not the Hub."""
-        if self.host is not None and _STORAGE_HOST.search(self.host):
-            return True
-        return self.is_log and self.repo is None and _STORAGE.search(self.words) is not None
+        return self.host is not None and _STORAGE_HOST.search(self.host) is not None
 
     def has_words(self, *texts: str) -> bool:
         """Return whether the text contains one of these, without regard to case."""
@@ -97,120 +95,164 @@ class Failure(Struct, frozen=True):
 def read_error(error: BaseException) -> Failure:
     """Return what an error and its causes say; the innermost answer of a server decides."""
     chain = list(_follow_causes(error))
-    answered = [(step, response) for step in chain if (response := getattr(step, "response", None)) is not None]
-    words = "\n".join(dict.fromkeys(_text_of(step) for step in chain))[:_MAX_WORDS]
+    answered = [(step, response) for step in chain if (response := _get(step, "response")) is not None]
+    words = "\n".join(dict.fromkeys(f"{type(step).__name__}: {_show(step)}" for step in chain))[:_MAX_WORDS]
     if not answered:
         return _read_words(words, is_log=False)
     step, response = answered[-1]
-    headers = _headers_of(response)
-    status = getattr(response, "status_code", getattr(response, "status", None))
-    request = getattr(response, "request", None) or getattr(step, "request", None)
-    url = str(getattr(request, "url", "") or getattr(response, "url", ""))
-    message = headers.get("x-error-message") or str(getattr(step, "server_message", "") or "") or words
-    sent = _headers_of(request).get("authorization")
-    repo, file = parse_url(url) or (None, None)
-    named = _read_words(words, is_log=False) if repo is None else None
+    headers = _headers_of(response) or {}
+    status = _get(response, "status_code") or _get(response, "status")
+    request = _get(response, "request") or _get(step, "request")
+    url = _show(_get(request, "url") or _get(response, "url") or "")
+    sent = _headers_of(request)
+    place = parse_url(url)
     return Failure(
-        words=message[:_MAX_WORDS],
-        repo=repo or (named.repo if named is not None else None),
-        file=file,
+        words=(headers.get("x-error-message") or _show(_get(step, "server_message") or "") or words)[:_MAX_WORDS],
+        repo=place.repo if place is not None else _read_words(words, is_log=False).repo,
+        file=place.file if place is not None else None,
         host=_host_of(url),
         status=status if isinstance(status, int) else None,
         code=headers.get("x-error-code"),
-        sent_token=sent is not None if request is not None else None,
-        secret=_read_secret(sent),
+        sent_token="authorization" in sent if sent is not None else None,
+        secret=_read_secret((sent or {}).get("authorization", "")),
     )
 
 
 def _follow_causes(error: BaseException) -> Iterator[BaseException]:
     """Yield an error, then its causes from the outside to the inside, each once."""
     seen = set[int]()
-    step: BaseException | None = error
-    while step is not None and id(step) not in seen and len(seen) < _MAX_CAUSES:
+    step: object = error
+    while isinstance(step, BaseException) and id(step) not in seen and len(seen) < _MAX_CAUSES:
         seen.add(id(step))
         yield step
-        step = step.__cause__ or step.__context__
+        step = _get(step, "__cause__") or _get(step, "__context__")
 
 
-def _text_of(error: BaseException) -> str:
+def _get(value: object, name: str) -> Any:
+    """Return an attribute; None if there is none, or if it cannot be read, such as `request` of some errors of httpx."""
     try:
-        return f"{type(error).__name__}: {error}"[:_MAX_WORDS]
-    except Exception:  # noqa: BLE001 - an error of another library whose text fails
-        return type(error).__name__
+        return getattr(value, name, None)
+    except Exception:  # noqa: BLE001 - the code of another library
+        return None
 
 
-def _headers_of(message: Any) -> dict[str, str]:
-    headers = getattr(message, "headers", None)
-    if not isinstance(headers, Mapping):
-        return {}
-    return {str(name).lower(): str(value) for name, value in headers.items()}
+def _show(value: object) -> str:
+    try:
+        return str(value)[:_MAX_WORDS]
+    except Exception:  # noqa: BLE001 - the code of another library
+        return ""
 
 
-def _read_secret(header: str | None) -> Secret | None:
-    kind, _, token = (header or "").partition(" ")
-    return Secret(token.strip()) if kind.lower() == "bearer" and token.strip() and token.isprintable() else None
+def _headers_of(message: object) -> dict[str, str] | None:
+    try:
+        return {str(name).lower(): str(value) for name, value in _get(message, "headers").items()}
+    except Exception:  # noqa: BLE001 - the code of another library
+        return None
+
+
+def _read_secret(header: str) -> Secret | None:
+    kind, _, token = header.partition(" ")
+    is_token = token.isascii() and token.isprintable() and bool(token.strip())
+    return Secret(token.strip()) if kind.lower() == "bearer" and is_token else None
 
 
 # ---- pasted logs -----------------------------------------------------------------------------------------------------------
 
 
+class _Place(Struct, frozen=True):
+    """Where a text names a repo. The highest rank counts, and of several the place that is nearest to the failure."""
+
+    repo: Repo
+    rank: int
+    file: str | None = None
+    host: str | None = None
+    start: int = 0
+
+
+_LINK, _SENTENCE, _CALL, _WORDS_OF_HUB = range(4)  # ranks of places
+
+
 def read_log(text: str) -> Failure:
     """Return what a pasted log says. Only its last 1,048,576 characters are read."""
-    return _read_words(_COLORS.sub("", text[-MAX_LOG:]), is_log=True)
+    return _read_words(_DECORATION.sub(" ", _COLORS.sub("", text[-MAX_LOG:])), is_log=True)
 
 
 def _read_words(text: str, *, is_log: bool) -> Failure:
-    refused = [(int(status), url) for status, url in _REFUSED_URL.findall(text)]
-    places = [(status, url, place) for status, url in refused if (place := parse_url(url)) is not None]
-    status, url = refused[-1] if refused else (None, "")
-    repo: Repo | None
-    if places:
-        status, url, (repo, file) = places[-1]
-    else:
-        repo, file, other = _find_repo(text)
-        url = url or other
-        statuses = _STATUS.findall(text)
-        status = status or (int(statuses[-1]) if statuses else None)
-    is_gated = "GatedRepo" in text or "gated repo" in text.casefold()
-    code = "GatedRepo" if is_gated else "RepoNotFound" if "RepositoryNotFound" in text and status == 404 else None
-    words = " ".join(text.split()) if is_log else text
-    return Failure(words, repo, file, _host_of(url), status, code, is_log=is_log)
+    text = " ".join(text.split())
+    statuses = [(found.start(), int(found[1] or found[2])) for found in _STATUS.finditer(text)]
+    urls = [(found.start(), found[0]) for found in _URL.finditer(text)]
+    failed_at = locate_words_in_log(text)[1]
+    if failed_at < 0:
+        failed_at = statuses[-1][0] if statuses else len(text)
+
+    def measure(place: tuple[int, Any]) -> int:
+        return abs(place[0] - failed_at)
+
+    place = max(_list_places(text, urls), key=lambda place: (place.rank, -measure((place.start, place))), default=None)
+    host = _host_of(min(urls, key=measure, default=(0, ""))[1])
+    is_stored = host is not None and _STORAGE_HOST.search(host) is not None
+    lower = text.casefold()
+    return Failure(
+        words=text,
+        repo=place.repo if place is not None else None,
+        file=place.file if place is not None else None,
+        host=host if is_stored or place is None else place.host,
+        status=min(statuses, key=measure, default=(0, None))[1],
+        code="GatedRepo" if any(words in lower for words in _GATED_WORDS) else None,
+        is_log=is_log,
+    )
 
 
-def _find_repo(text: str) -> tuple[Repo | None, str | None, str]:
-    """Return the repo that a text names, with its file and URL: in a URL, or in a sentence of a library."""
-    for url in reversed(_URL.findall(text)):
+def _list_places(text: str, urls: list[tuple[int, str]]) -> Iterator[_Place]:
+    for start, url in urls:
         if (place := parse_url(url)) is not None:
-            return *place, url
-    for pattern in _NAMED:
-        for kind, name in pattern.findall(text):
-            try:
-                return parse_repo(name, kind.lower() or None, endpoint=None), None, ""
-            except HfGateError:
-                continue
-    return None, None, ""
+            yield replace(place, start=start)
+    for found in _NAMED_BY_HUB.finditer(text):
+        yield from _make_place(found[2], found[1], _WORDS_OF_HUB, start=found.start())
+    for found in _NAMED.finditer(text):
+        around = text[max(0, found.start() - 60) : found.end() + 30]
+        name = found[2] or found[3]
+        if _ABOUT_REPOS.search(around) and not _FILE_NAME.search(name):
+            kind = "dataset" if "dataset" in around.casefold() else "model"
+            yield from _make_place(name, kind, _SENTENCE, start=found.start())
 
 
-def parse_url(url: str) -> tuple[Repo, str | None] | None:
-    """Return the repo and the file of a URL of a Hub or of a mirror; None if it is not one of a repo."""
+def _make_place(name: str, kind: str, rank: int, **fields: Any) -> Iterator[_Place]:
+    try:
+        repo = parse_repo(name, kind.lower(), endpoint=None)
+    except HfGateError:
+        return
+    if repo.namespace not in _NO_REPOS and repo.name not in _ROUTES:
+        yield _Place(repo, rank, **fields)
+
+
+def parse_url(url: str) -> _Place | None:
+    """Return the repo and the file of the address of a call, or of a page of the Hub; None for other addresses."""
     try:
         parts = urlsplit(url.rstrip(".,;:!"))
-        host = parts.hostname or ""
+        host = parts.hostname
     except ValueError:
         return None
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
-    is_call = segments[:1] == ["api"] or "resolve" in segments or "raw" in segments
-    segments = segments[1:] if segments[:1] == ["api"] else segments
-    kind = RepoType.DATASET if segments[:1] == ["datasets"] else RepoType.MODEL
-    segments = segments[1:] if segments[:1] in (["datasets"], ["models"]) else segments
-    if len(segments) < 2 or segments[0] in _NO_REPOS or not (is_call or host.endswith(_HUB_HOSTS)):
+    start, rank = _find_name(segments, host or "")
+    kind = "dataset" if start and segments[start - 1] == "datasets" else "model"
+    rest = segments[start + 2 :]
+    if rank == _LINK and rest and rest[0] not in (*_FILE_ROUTES, "tree", "info", "manifests"):
         return None
-    try:
-        repo = parse_repo("/".join(segments[:2]), kind)
-    except HfGateError:
-        return None
-    has_file = len(segments) > 4 and segments[2] in ("resolve", "raw", "blob")
-    return repo, "/".join(segments[4:]) if has_file else None
+    file = "/".join(rest[2:]) if rest[:1] and rest[0] in _FILE_ROUTES else None
+    return next(_make_place("/".join(segments[start : start + 2]), kind, rank, file=file or None, host=host), None)
+
+
+def _find_name(segments: list[str], host: str) -> tuple[int, int]:
+    """Return the place of the name of a repo in the path of an address, and its rank. Mirrors have a path before it."""
+    if "resolve" in segments[2:]:
+        return segments.index("resolve", 2) - 2, _CALL
+    for start, word in enumerate(segments):
+        if word in ("models", "datasets") and ("api" in segments[:start] or host.endswith(".huggingface.co")):
+            return start + 1, _CALL
+    if host not in _HUB_HOSTS:
+        return len(segments), _LINK
+    return int(segments[:1] in (["v2"], ["datasets"])), _LINK
 
 
 def _host_of(url: str) -> str | None:

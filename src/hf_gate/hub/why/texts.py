@@ -38,7 +38,7 @@ TEXTS: Final[dict[str, Text]] = {
         Step("If a program still fails, restart it: it may remember the refusal, or use another token"),
     )),
     "ok without a token": Text(_C.OK, "Everybody can download {what}, without a token."),
-    "ok, refused before": Text(_C.OK, "{who} can download {repo} now. The failed request was refused earlier, or had another token.", (
+    "ok, refused before": Text(_C.OK, "{who} can download {repo} now. The failed request was refused earlier, or had another token or network.", (
         Step("Restart the program: it may remember the refusal, or use another token"),
     )),
     "token works": Text(_C.OK, "The Hub accepts the token from {source} as {who}."),
@@ -62,6 +62,10 @@ TEXTS: Final[dict[str, Text]] = {
         Step("Open the address in a browser: a network may ask for a sign-in", None, "{endpoint}"),
         Step("Check HF_ENDPOINT and the proxy, and ask who runs them to let the Hub through"),
     )),
+    "program reached another server": Text(
+        _C.ENDPOINT_NOT_HUB, "Another server answered the program in place of the Hub: a proxy, a sign-in page or a mirror.",
+        (_UNREACHED, Step("Check HF_ENDPOINT there")),
+    ),
     "unavailable": Text(_C.HUB_UNAVAILABLE, "The Hub cannot be asked now: {detail}.", (Step("Wait {wait} and try again"),)),
     "malformed": Text(_C.TOKEN_MALFORMED, "The program has {problem} from {source}. The Hub never gets it.", (_COPY_TOKEN,)),
     "program's token is malformed": Text(
@@ -94,6 +98,18 @@ TEXTS: Final[dict[str, Text]] = {
     "program does not find it": Text(
         _C.NOT_FOUND_OR_PRIVATE, f"{_NOT_SHOWN} A bad token looks the same.", (_COMPARE_NAME, _LOGIN), certain=False,
     ),
+    "program is not known": Text(
+        _C.NO_TOKEN, "The request carried no token that the Hub accepts, or there is no such repo: the Hub answers 401 to both.",
+        (_LOGIN, _COMPARE_NAME, _ASK_FIRST), certain=False,
+    ),
+    "program is refused": Text(
+        _C.REFUSED_UNKNOWN,
+        "The program was refused, and this text does not say why: no token arrived, it may not read gated repos, or its account has no access yet.",
+        (Step("Ask the Hub", "hf-gate why {word}"), _ASK_FIRST), certain=False,
+    ),
+    "program does not find the file": Text(_C.NOT_FOUND_OR_PRIVATE, "The repo is there, but the file or the revision is not.", (
+        Step("Compare the name with its files", None, "{page}"),
+    )),
     "no such file": Text(_C.NOT_FOUND_OR_PRIVATE, "{repo} has no file {file}.", (
         Step("Compare the name with its files", None, "{page}"),
     )),
@@ -115,6 +131,7 @@ TEXTS: Final[dict[str, Text]] = {
     ), certain=False),
     "no token at all": Text(_C.NO_TOKEN, "This process has no token. It looked at {looked}.{place}", (_LOGIN,)),
     "no token": Text(_C.NO_TOKEN, _NO_SECRET, (_LOGIN, _ASK_FIRST)),
+    "program found no token": Text(_C.NO_TOKEN, "The program found no token.", (_LOGIN,)),
     "program has no token": Text(_C.NO_TOKEN, "This repo is gated, and the request carried no token that the Hub accepts.", (
         _LOGIN, _ASK_FIRST,
     )),
@@ -168,6 +185,7 @@ LOGIN_STEPS: Final = {
     "a container": Step("Give the container the token", 'docker run -e HF_TOKEN="$HF_TOKEN" ...'),
     "sudo": Step("Log in as this user, or keep the variable", "sudo --preserve-env=HF_TOKEN ..."),
 }
+TOKEN_TOO: Final = Step("Also pass the token to the program: its request carried none that the Hub accepts")
 GATED_PERMISSION_TOO: Final = Step(
     "Also let this token read gated repos, or it will be refused afterwards", None, NEW_GATED_TOKEN
 )
@@ -176,8 +194,10 @@ GATED_PERMISSION_TOO: Final = Step(
 def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
     """Return the diagnosis of a situation, with these words. A step with a command or page of an unknown word is left out."""
     text = TEXTS[situation]
+    sentence = text.sentence.format_map(words)
+    sentence = f"The {sentence[4:]}" if sentence.startswith("the ") else sentence
     steps = [_fill(step, words) for step in text.steps if "request_id" in words or "{request_id}" not in step.text]
-    return Diagnosis(text.code, text.sentence.format_map(words), steps, certain=text.certain)
+    return Diagnosis(text.code, sentence, steps, certain=text.certain)
 
 
 def _fill(step: Step, words: Mapping[str, object]) -> Step:
