@@ -17,6 +17,9 @@ _SETTING = re.compile(r"\.setting\(\s*f?[\"']")
 _STORE_IMPORT = re.compile(
     r"^\s*(?:from|import) (?:\.\.|hf_gate\.)store\b|^\s*from (?:\.\.|hf_gate) import .*\bstore\b", re.MULTILINE
 )
+_TYPED_DECODING = re.compile(
+    r"msgspec\.(?:json|msgpack)\.Decoder\(|msgspec\.convert\(|msgspec\.(?:json|msgpack)\.decode\([^\n]*,\s*type="
+)
 _CHANGE = re.compile(r"(?<!class )\bChange\(")
 
 
@@ -34,6 +37,14 @@ def test_cli_and_web_do_not_import_the_store_not_even_for_a_type() -> None:
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:
     built = [file.relative_to(PACKAGE).as_posix() for file in modules() if _CHANGE.search(file.read_text("utf-8"))]
     assert built == ["plan/changes.py"]
+
+
+def test_typed_values_are_decoded_in_the_module_that_is_safe_in_threads() -> None:
+    files = [
+        file.relative_to(PACKAGE).as_posix() for file in modules() if _TYPED_DECODING.search(file.read_text("utf-8"))
+    ]
+    assert files == ["decoding.py"]
+    assert not any("from msgspec.json import" in file.read_text("utf-8") for file in modules())
 
 
 def test_text_is_normalised_in_one_module_that_limits_its_marks_first() -> None:

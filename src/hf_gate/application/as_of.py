@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Final, Literal
 
-import msgspec
 from msgspec import Struct, field
 
+from ..decoding import convert_value
 from ..domain.display_text import clip_line, pluralize
 from ..domain.event_descriptions import describe_agreements
 from ..domain.events import OUTSIDE, POLICY_ACTOR
@@ -264,7 +264,7 @@ def _bypass_record(
         "missing_approvals": 0,
         "note": note,
     }
-    return msgspec.convert(unknown | known, AccessRecord)
+    return convert_value(unknown | known, AccessRecord)
 
 
 def find_past_attempts(store: Store, certainty: SyncCertainty, idents: Sequence[int]) -> list[PastRequest]:

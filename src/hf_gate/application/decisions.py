@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
@@ -145,7 +146,7 @@ def final_outcome(
 
 
 def _keys_in(row: ChangeRow) -> list[str]:
-    change = msgspec.json.decode(row.change, type=Change)
+    change = decode_json(row.change, Change)
     return match_keys(row.repo, change.request_id, Person(change.user_id, change.user))
 
 

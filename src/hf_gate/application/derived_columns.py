@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.batches import split_into_batches
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
@@ -59,7 +60,7 @@ class _PrivateReason(msgspec.Struct):
 
 def _digest_in(private: bytes) -> bytes | None:
     try:
-        return _digest(msgspec.json.decode(private, type=_PrivateReason).reason)
+        return _digest(decode_json(private, _PrivateReason).reason)
     except msgspec.DecodeError:
         return None
 

@@ -17,6 +17,7 @@ from typing import Final, Self
 import msgspec
 from msgspec import Struct
 
+from ..decoding import make_msgpack_decoder
 from ..domain.rows import ListRange
 from ..domain.timestamps import to_ms
 from ..errors import Guarded
@@ -154,4 +155,4 @@ def _evaluate_part(task: _Task) -> bytes:
 
 
 _pack = msgspec.msgpack.Encoder().encode  # pickle would take a third of the evaluation's time
-_unpack = msgspec.msgpack.Decoder(list[EvaluatedPart]).decode
+_unpack = make_msgpack_decoder(list[EvaluatedPart]).decode

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.display_text import join_words
 from ..domain.members import Member
@@ -49,7 +50,7 @@ class EndsAgreement(msgspec.Struct, frozen=True):
 def read_agreement(store: Store, moves: Sequence[EndMove], now: datetime) -> EndsAgreement:
     """Return who agreed to exactly these ends; an agreement to other ends does not count."""
     digest, text = _digest_to_agree(moves, now), store.setting(setting_keys.AGREED_ENDS)
-    known = None if text is None else msgspec.json.decode(text, type=EndsAgreement)
+    known = None if text is None else decode_json(text, EndsAgreement)
     return known if known is not None and known.moves == digest else EndsAgreement(digest)
 
 

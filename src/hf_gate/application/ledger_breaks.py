@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec import Struct, field
 
+from ..decoding import decode_json
 from ..store.store import Store
 from ..store.writer import Writer
 from .setting_keys import LEDGER_CHECK
@@ -35,7 +36,7 @@ class LedgerCheck(Struct):
 def read_check(store: Store) -> LedgerCheck:
     """Return how far the ledger was verified, and which breaks were found."""
     text = store.setting(LEDGER_CHECK)
-    return LedgerCheck() if text is None else msgspec.json.decode(text, type=LedgerCheck)
+    return LedgerCheck() if text is None else decode_json(text, LedgerCheck)
 
 
 def write_check(write: Writer, check: LedgerCheck) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import UsageError
@@ -54,7 +55,7 @@ class _CheckpointFile(msgspec.Struct):
 def read_checkpoint(text: bytes, source: str) -> Checkpoint:
     """Parse a checkpoint file. Raises UsageError if the file is not a checkpoint, or if its digest does not match."""
     try:
-        read = msgspec.json.decode(text, type=_CheckpointFile)
+        read = decode_json(text, _CheckpointFile)
         checkpoint = Checkpoint(to_ms(read.at), read.heads)
     except (msgspec.DecodeError, ValueError, OverflowError) as problem:
         hint = "Write one: hf-gate audit checkpoint --out FILE."
@@ -154,7 +155,7 @@ def _parse_entries(lines: Iterable[bytes], result: LedgerReport, source: str) ->
 
 def _parse_header(line: bytes, source: str) -> ExportHeader:
     try:
-        header = msgspec.json.decode(line, type=ExportHeader)
+        header = decode_json(line, ExportHeader)
         for _, last in header.heads.values():
             bytes.fromhex(last)
     except (msgspec.DecodeError, ValueError):
@@ -167,7 +168,7 @@ def _parse_header(line: bytes, source: str) -> ExportHeader:
 
 def _parse_entry(line: bytes) -> SealedEntry | None:
     try:
-        read = msgspec.json.decode(line, type=_Line)
+        read = decode_json(line, _Line)
         at = to_ms(datetime.fromisoformat(read.at))
         commitment = None if read.commitment is None else bytes.fromhex(read.commitment)
         body, last = read.body.encode(), bytes.fromhex(read.hash)

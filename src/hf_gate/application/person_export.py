@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from ..decoding import decode_json
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import describe_event
 from ..domain.events import decode_event
@@ -171,7 +172,7 @@ def _letter(repo: str, row: LetterRow) -> PersonLetterRecord:
 
 
 def _change(n: int, row: Any) -> ChangeRecord:  # noqa: ANN401 - a row of the store
-    return change_record(n, msgspec.json.decode(row.change, type=Change), row)
+    return change_record(n, decode_json(row.change, Change), row)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
@@ -75,7 +76,7 @@ class PolicyHold(msgspec.Struct, frozen=True):
 def read_holds(store: Store) -> dict[str, PolicyHold]:
     """Return every stored hold by the policy's name, also those that no longer apply."""
     stored = store.setting(SAVED_POLICIES)
-    return {} if stored is None else {hold.policy: hold for hold in msgspec.json.decode(stored, type=list[PolicyHold])}
+    return {} if stored is None else {hold.policy: hold for hold in decode_json(stored, list[PolicyHold])}
 
 
 def read_active_holds(store: Store, policies: Iterable[Policy]) -> list[PolicyHold]:

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.batches import split_into_batches
 from ..domain.ids import Repo, group_by_repo
@@ -368,7 +369,7 @@ class RunExecutor:
         rows = self.store.changes(run.id, states, limit, repo)
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
-            RunItem(row.n, msgspec.json.decode(row.change, type=Change), known.get(row.request or 0), row.repo)
+            RunItem(row.n, decode_json(row.change, Change), known.get(row.request or 0), row.repo)
             for row in rows
             if row.request is None or row.request in known
         ]

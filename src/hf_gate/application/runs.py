@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.batches import split_into_batches
 from ..domain.grants import GrantTerms, first_lapse
@@ -156,7 +157,7 @@ def check_changes_match_plan(store: Store, run: RunRow) -> None:
     rows = store.changes(run.id)
     wanted = () if plan is None else plan.changes
     same = len(rows) == len(wanted) and all(
-        (row.request, row.repo, msgspec.json.decode(row.change, type=Change)) == (change.row, change.repo_ref, change)
+        (row.request, row.repo, decode_json(row.change, Change)) == (change.row, change.repo_ref, change)
         for row, change in zip(rows, wanted, strict=True)
     )
     if plan is None or not same:
@@ -192,7 +193,7 @@ def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVers
         if row.request is not None
         and row.request in known
         and known[row.request].request is not None  # otherwise its personal data was deleted
-        and (change := msgspec.json.decode(row.change, type=Change)).before == known[row.request].state.status
+        and (change := decode_json(row.change, Change)).before == known[row.request].state.status
     ]
     changes = [change for change in still if versions is None or _is_current(change, versions)]
     return _make_plan(store, changes, len(rows), now, outdated=len(still) - len(changes))
@@ -205,7 +206,7 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
     reversed_changes: list[Change] = []
     moved = over = mailed = seen = 0
     for row in rows:
-        change = msgspec.json.decode(row.change, type=Change)
+        change = decode_json(row.change, Change)
         request = _granted_request(store, change) if row.request is None else known.get(row.request)
         record = None if request is None else request.request
         if request is None or record is None or not request.is_current or request.state.status != change.after:

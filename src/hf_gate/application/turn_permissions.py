@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 from msgspec import Struct, field
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
@@ -57,7 +58,7 @@ def _end_of(change: Change) -> GrantEnd:
 
 def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) -> None:
     """Store the halt of a run if a person ended it (`is_requested`); otherwise delete the run's halt."""
-    changes = (msgspec.json.decode(row.change, type=Change) for row in store.changes(run.id)) if is_requested else ()
+    changes = (decode_json(row.change, Change) for row in store.changes(run.id)) if is_requested else ()
     write_halt(write, run.id, _halt_of(changes))
 
 

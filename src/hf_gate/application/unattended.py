@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..store.store import Store
 from ..store.turns import ALL_RUNS, delete_stop
@@ -40,7 +41,7 @@ class UnattendedStop(msgspec.Struct, frozen=True, omit_defaults=True):
 def read_stop(store: Store) -> UnattendedStop | None:
     """Return the stop that is in force; None while unattended work may run."""
     text = store.stop_request(ALL_RUNS)
-    return None if text is None else msgspec.json.decode(text, type=UnattendedStop)
+    return None if text is None else decode_json(text, UnattendedStop)
 
 
 def stop_unattended(store: Store, actor: str, at: int) -> bool:
@@ -69,7 +70,7 @@ def record_stop(store: Store) -> None:
     text = store.stop_request(ALL_RUNS)
     if text is None or store.setting(UNATTENDED_STOP) == text:
         return
-    stop = msgspec.json.decode(text, type=UnattendedStop)
+    stop = decode_json(text, UnattendedStop)
     event = e.UnattendedStopped(cause=stop.cause)
     try:
         with store.writing() as write:

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..application.record_builders import outcome_of_change, outcome_record
 from ..application.records import OutcomeRecord
+from ..decoding import decode_json
 from ..domain.display_text import pluralize, to_json
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Person
@@ -269,7 +269,7 @@ def _changes(
 ) -> list[tuple[Change, ChangeRow]]:
     from ..plan.model import Change
 
-    return [(msgspec.json.decode(row.change, type=Change), row) for row in workspace.store.changes(each.id, states)]
+    return [(decode_json(row.change, Change), row) for row in workspace.store.changes(each.id, states)]
 
 
 PAST: Final = {

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, get_args
 
 import msgspec
 
+from ..decoding import make_json_decoder
 from .hand_terms import HandTerms
 
 Private: TypeAlias = Mapping[str, Any]
@@ -409,7 +410,7 @@ KINDS: tuple[str, ...] = tuple(sorted(kind.value for kind in EventKind))
 _KIND_OF: dict[type, str] = {each: each.__struct_config__.tag for each in get_args(AnyEvent)}
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
-_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+_DECODER: msgspec.json.Decoder[AnyEvent] = make_json_decoder(AnyEvent)  # type: ignore[arg-type]  # a union is no type
 
 
 class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from ..decoding import convert_value
 from .form_lint import card_problems, field_problems, is_error, order_problems
 from .frontmatter import find_front_matter
 from .roles import Role, role_of
@@ -140,7 +141,7 @@ def form_to_json(form: GateForm) -> dict[str, object]:
 
 def form_from_json(document: str) -> GateForm:
     """Return the form stored as the JSON of `form_to_json`, without the problems of the card."""
-    return msgspec.convert(json.loads(document) | {"problems": ()}, GateForm)
+    return convert_value(json.loads(document) | {"problems": ()}, GateForm)
 
 
 class _GateFormParser(Struct):

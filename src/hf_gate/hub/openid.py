@@ -20,6 +20,7 @@ import httpx2
 import msgspec
 from msgspec import Struct
 
+from ..decoding import decode_json
 from ..domain.display_text import make_visible
 from ..domain.ids import is_id
 from ..domain.sign_in import HubIdentity, SignInFailed
@@ -228,7 +229,7 @@ class _Calls(Struct, frozen=True):
 def _failure_of(status: int, body: bytes, host: str) -> SignInFailed:
     """Return the error for an error answer. Its text decides nothing but the hint."""
     try:
-        kind = msgspec.json.decode(body, type=dict[str, Any]).get("error")
+        kind = decode_json(body, dict[str, Any]).get("error")
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         kind = None
     if kind == "invalid_grant":
@@ -244,7 +245,7 @@ def _failure_of(status: int, body: bytes, host: str) -> SignInFailed:
 
 def _decode(body: bytes, wanted: type[_T]) -> _T:
     try:
-        return msgspec.json.decode(body, type=wanted)
+        return decode_json(body, wanted)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise SignInFailed("the provider sent an answer that cannot be read.", hint=_WRONG) from None
 

@@ -8,6 +8,8 @@ from random import Random
 
 import msgspec
 
+from ..decoding import decode_json
+
 
 class Culture(msgspec.Struct, frozen=True, gc=False):
     """The names of a culture as columns: native script, Latin letters, ASCII. `order` is `given` or `family` first."""
@@ -70,7 +72,7 @@ class Pools(msgspec.Struct, frozen=True):
 
 @cache
 def load_pools() -> Pools:
-    return msgspec.json.decode(Path(__file__).with_name("pools.json").read_bytes(), type=Pools)
+    return decode_json(Path(__file__).with_name("pools.json").read_bytes(), Pools)
 
 
 def seed_random(name: str) -> Random:

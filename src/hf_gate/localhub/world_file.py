@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw, Struct
 
+from ..decoding import decode_json
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
 from ..private_files import write_private_file
@@ -101,7 +102,7 @@ def load_world(folder: Path) -> tuple[World, int] | None:
     if not path.exists():
         return None
     try:
-        saved = msgspec.json.decode(path.read_bytes(), type=SavedWorld)
+        saved = decode_json(path.read_bytes(), SavedWorld)
     except msgspec.DecodeError as error:
         raise ValueError(
             f"{path} is not a saved local Hub ({error}); move the file away to start with a new world"

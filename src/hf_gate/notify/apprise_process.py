@@ -12,8 +12,7 @@ from contextlib import suppress
 from threading import Timer
 from typing import Final
 
-import msgspec
-
+from ..decoding import decode_json
 from ..domain.notices import DeliveryKind
 from .apprise_channel import DEADLINE_S, ChatMessage, open_service
 from .private_calls import hide_address
@@ -23,7 +22,7 @@ _MAX_MEMORY: Final = 1 << 30  # bytes
 
 def main() -> None:
     """Send the message, and write the kind of the delivery, or of the error."""
-    sent = msgspec.json.decode(sys.stdin.buffer.read(), type=ChatMessage)
+    sent = decode_json(sys.stdin.buffer.read(), ChatMessage)
     out, sys.stdout = sys.stdout, sys.stderr  # only the result goes there
     timer = Timer(DEADLINE_S, os._exit, [1])  # also if the process that started this one is gone
     timer.daemon = True

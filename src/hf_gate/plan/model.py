@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ..decoding import make_json_decoder
 from ..domain.end_rows import EndRows
 from ..domain.events import canonical_json
 from ..domain.grants import GrantTerms, is_fact_name, parse_grant_end, read_duration
@@ -210,7 +211,7 @@ def encode_plan(plan: Plan) -> bytes:
 _ANY_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _HEX: Final = re.compile(r"(?:[0-9a-f]{2})*")
 _AT_END: Final = (None, "reset", "reject", "human")
-_DECODER = msgspec.json.Decoder(Plan, strict=True)
+_DECODER = make_json_decoder(Plan)
 
 
 def decode_plan(document: bytes, source: str) -> Plan:

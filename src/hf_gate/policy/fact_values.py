@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from ..decoding import make_json_decoder
 from ..domain.accounts import Profile
 from ..domain.answer_ratings import Quality
 from ..domain.requests import AccessRequest
@@ -122,7 +123,7 @@ class _RawRecord(msgspec.Struct, frozen=True):
     user: _RawAccount | None = None
 
 
-_decode_raw_record = msgspec.json.Decoder(_RawRecord).decode
+_decode_raw_record = make_json_decoder(_RawRecord).decode
 
 
 class FactInputs:

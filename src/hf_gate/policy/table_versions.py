@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_msgpack
 from .tables import Table, TableRow, index_of_rows
 
 _COLUMNS: Final = ("user_id", "email", "username", "domain")  # in the order of TableRow
@@ -84,7 +85,7 @@ def encode_version(version: TableVersion) -> bytes:
 
 def decode_version(document: bytes) -> TableVersion:
     """Decode a stored version."""
-    return msgspec.msgpack.decode(document, type=TableVersion)
+    return decode_msgpack(document, TableVersion)
 
 
 def hide_key(salt: bytes, column: str, value: str) -> str:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Struct
 
+from ..decoding import make_json_decoder
 from ..domain.accounts import Account, Profile, TokenRights, TokenScope
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -67,8 +68,8 @@ class RequestPage(Struct, frozen=True):
 MAX_RECORDS = 100_000  # a page has at most 1,000; millions of tiny records would fill the memory
 MAX_RECORD_BYTES = 1 << 20  # of one record in a list; the answers of a long form are a few thousand bytes
 MAX_ANSWERS = 200  # of one request
-_split_records = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_record = msgspec.json.Decoder(_RawRequest).decode
+_split_records = make_json_decoder(list[msgspec.Raw]).decode
+_decode_record = make_json_decoder(_RawRequest).decode
 
 
 def read_page(body: bytes, repo: Repo, at: float, max_record: int | None = None) -> RequestPage:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from ..decoding import make_json_decoder
 from ..domain.accounts import Profile
 from ..domain.ids import Person
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound
@@ -107,7 +108,7 @@ class _StoredProfile(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(_StoredProfile).decode
+_decode = make_json_decoder(_StoredProfile).decode
 
 
 def encode_profile(fact: ProfileFact) -> bytes:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-import msgspec
-
+from ..decoding import decode_json
 from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -115,7 +114,7 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
 def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
     """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
     text = store.setting(TWO_PERSON_POLICIES)
-    return {} if text is None else msgspec.json.decode(text, type=dict[str, tuple[str, ...]])
+    return {} if text is None else decode_json(text, dict[str, tuple[str, ...]])
 
 
 # ---- alarms ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import make_json_decoder
 from ..domain.requests import AccessRequest
 
 _WINDOW: Final = -12  # raw deflate, 4 KiB: records are small, and a small state is quick to create
@@ -168,8 +169,8 @@ class _Private(msgspec.Struct):
     record: str = "null"
 
 
-_decode = msgspec.json.Decoder(_Private).decode
-_decode_all = msgspec.json.Decoder(dict).decode
+_decode = make_json_decoder(_Private).decode
+_decode_all = make_json_decoder(dict).decode
 
 
 def decode_record(unpacked: bytes) -> bytes:

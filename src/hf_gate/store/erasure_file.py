@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import TO_SCRUB, find_keys, read_secret
@@ -99,7 +100,7 @@ def _parse_line(line: bytes, place: str) -> ErasureHashes | None:
     if not line.strip():
         return None
     try:
-        record = msgspec.json.decode(line, type=ErasureHashes)
+        record = decode_json(line, ErasureHashes)
         bytes.fromhex(record.person + record.account + "".join((*record.requests, *record.names)))
     except ValueError:
         if _BEGINNING.startswith(line[: len(_BEGINNING)]) and not line.endswith(b"}"):

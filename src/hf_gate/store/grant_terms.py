@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import make_json_decoder
 from ..domain.evaluations import ReviewResult
 from ..domain.events import EventKind, GrantDated, decode_event
 from ..domain.grants import GrantTerms
@@ -20,7 +21,7 @@ from .store import Store
 from .writer import Writer
 
 _PAGE: Final = 1000
-_DECODER: Final = msgspec.json.Decoder(GrantTerms)
+_DECODER: Final = make_json_decoder(GrantTerms)
 
 
 def write_terms(write: Writer, terms: Iterable[GrantTerms]) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 from msgspec import Struct, field
 
+from ..decoding import make_json_decoder
 from ..domain.events import AnyEvent, EventKind, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, chain_of, link_hash
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .writer import Writer
 
 PAGE: Final = 500  # entries read at a time; more would not stay in the processor's cache
-_heads = msgspec.json.Decoder(dict[str, tuple[int, str]]).decode
+_heads = make_json_decoder(dict[str, tuple[int, str]]).decode
 _FIRST: Final = -(2**62)  # below any number that a forged entry could have
 _REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo instead of all ledger entries
     "WITH RECURSIVE whose (id) AS (SELECT min(repo_id) FROM ledger UNION ALL"

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.letters import OF_RULES, ON_HOLD, LetterKind
 from ..domain.lifecycle import Status
@@ -36,7 +37,7 @@ class LetterCollector:
     def _subscription(self) -> LetterSubscription | None:
         """The kinds that are on, read once in a transaction; None while letters are off."""
         setting = self._db.setting(SETTING)
-        return None if setting is None else msgspec.json.decode(setting, type=LetterSubscription)
+        return None if setting is None else decode_json(setting, LetterSubscription)
 
     def add_event(self, event: e.AnyEvent, at: int, request: int | None) -> None:
         """Add the letters that an entry of the ledger causes."""

@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.events import LedgerEntry, ReminderAccepted
 from ..domain.letters import (
     DAY_MS,
@@ -93,7 +94,7 @@ def reminders_since(store: Store) -> int | None:
 
 def _read_subscription(store: Store) -> LetterSubscription:
     text = store.setting(SETTING)
-    return LetterSubscription({}) if text is None else msgspec.json.decode(text, type=LetterSubscription)
+    return LetterSubscription({}) if text is None else decode_json(text, LetterSubscription)
 
 
 def has_letters(store: Store) -> bool:

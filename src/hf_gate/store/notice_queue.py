@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.notices import TOLD_EVENTS, NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
@@ -60,7 +61,7 @@ class Subscription(NamedTuple):
 
 def decode_events(text: str) -> dict[str, EventSubscription]:
     """Return the stored events of a destination."""
-    return msgspec.json.decode(text, type=dict[str, EventSubscription])
+    return decode_json(text, dict[str, EventSubscription])
 
 
 def read_subscriptions(db: Database) -> list[Subscription]:
@@ -157,7 +158,7 @@ def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) ->
     last = db.row(f"{sql} DESC LIMIT 1", (destination,))
     if first is None or last is None or last[0] - first[0] < MAX_OPEN or last[3]:
         return False
-    merged = merge_items([*msgspec.json.decode(last[2], type=list[NoticeItem]), *items])
+    merged = merge_items([*decode_json(last[2], list[NoticeItem]), *items])
     if len(merged) > MAX_LINES:
         return False
     is_alarm = any(item.event.is_alarm for item in merged)
@@ -174,7 +175,7 @@ def _add_line(db: Database, destination: str, item: NoticeItem, at: int) -> None
     line = f"{item.event} {item.repo or ''} {own}"
     found = db.row("SELECT item FROM notice_lines WHERE destination = ? AND line = ?", (destination, line))
     if found is not None:
-        merged = merge_items([msgspec.json.decode(found[0], type=NoticeItem), item])[-1]
+        merged = merge_items([decode_json(found[0], NoticeItem), item])[-1]
         sql = "UPDATE notice_lines SET item = ? WHERE destination = ? AND line = ?"
         db.run(sql, (msgspec.json.encode(merged).decode(), destination, line))
         return

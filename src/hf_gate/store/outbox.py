@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.notices import (
     DEFAULT_AFTER,
     FAILURES,
@@ -118,7 +119,7 @@ def close_digests(store: Store, now: int) -> None:
         with store.writing() as write:
             rows = write.db.rows("SELECT item FROM notice_lines WHERE destination = ? ORDER BY at, line", (one.name,))
             if rows:
-                lines = sum_runs([msgspec.json.decode(row[0], type=NoticeItem) for row in rows])
+                lines = sum_runs([decode_json(row[0], NoticeItem) for row in rows])
                 insert_message(write.db, one.name, lines, now)
                 write.db.run("DELETE FROM notice_lines WHERE destination = ?", (one.name,))
 
@@ -142,7 +143,7 @@ def compare_conditions(
     """
     db, subscriptions = write.db, read_subscriptions(write.db)
     stored = {
-        (NoticeEvent(event), line): (msgspec.json.decode(item, type=HeldCondition), began_at)
+        (NoticeEvent(event), line): (decode_json(item, HeldCondition), began_at)
         for event, line, item, began_at in db.rows("SELECT event, line, item, began_at FROM notice_conditions")
     }
     items = {(one.item.event, one.key): one.item for one in current}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
 
 import msgspec
 
+from ..decoding import convert_value
 from ..errors import StoreBusy, StoreDamaged, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -404,7 +405,7 @@ def decode_row(row: Sequence[Any], kind: type[T], **parsers: Callable[[Any], obj
     """Return a struct with the values of a row in the order of its fields; a parser decodes the value of its field."""
     values = dict(zip(kind.__struct_fields__, row, strict=True))
     try:
-        return msgspec.convert(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
+        return convert_value(values | {name: parse(values[name]) for name, parse in parsers.items()}, kind)
     except (ValueError, TypeError) as problem:  # only an edited store has such values; they may be personal data
         raise StoreDamaged(f"the store has a {kind.__name__} that cannot be read.") from problem
 

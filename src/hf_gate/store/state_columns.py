@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from ..decoding import decode_json
 from ..domain.hand_terms import HandTerms
 from ..domain.ids import Repo, RepoType
 from ..domain.request_state import RequestState
@@ -79,7 +80,7 @@ def encode_hand_terms(terms: HandTerms | None) -> str | None:
 
 def decode_hand_terms(stored: str | None) -> HandTerms | None:
     """Return terms by hand from their stored form."""
-    return None if stored is None else msgspec.json.decode(stored, type=HandTerms)
+    return None if stored is None else decode_json(stored, HandTerms)
 
 
 class VerdictCache:

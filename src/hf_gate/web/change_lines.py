@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from msgspec import Struct, field
 
+from ..decoding import decode_json
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role
@@ -77,7 +77,7 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
 
 def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
     """Return the row of a change of a run."""
-    return change_line(context, row.n, msgspec.json.decode(row.change, type=Change), row)
+    return change_line(context, row.n, decode_json(row.change, Change), row)
 
 
 def _describe_reasons(reasons: Iterable[ChangeReason]) -> str:

@@ -18,6 +18,7 @@ from ..application.members import ApprovalNeed
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
+from ..decoding import decode_json
 from ..domain.events import LedgerEntry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
@@ -62,7 +63,7 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
         document = app_state.workspace.store.plan(digest)
         if document is None:
             raise NotFound
-        known = _recent_plans[digest] = msgspec.json.decode(document, type=Plan)
+        known = _recent_plans[digest] = decode_json(document, Plan)
         while len(_recent_plans) > _MAX_RECENT:
             _recent_plans.popitem(last=False)
     return known

@@ -9,13 +9,13 @@ from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-import msgspec
 from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
+from ..decoding import decode_json
 from ..domain.ids import Repo
 from ..domain.members import MemberRole
 from ..domain.outcomes import OutcomeKind
@@ -266,7 +266,7 @@ def export(context: RequestContext) -> Response:
     """Return all changes with their outcomes as a file."""
     view = _read_run(context)
     rows = (
-        change_record(row.n, msgspec.json.decode(row.change, type=Change), row)
+        change_record(row.n, decode_json(row.change, Change), row)
         for row in context.workspace.plans_and_runs.iterate_changes(view.run.id, view.repos)
     )
     return export_response(f"run-{view.run.id}", context.params["kind"], ChangeRecord, rows)
@@ -370,7 +370,7 @@ def _undo(context: RequestContext, view: RunView) -> Response:
 
 def _changes_with_outcome(context: RequestContext, view: RunView) -> list[Change]:
     rows = context.workspace.plans_and_runs.read_page(view.run.id, states=[OutcomeKind.DONE.value], limit=1)
-    return [msgspec.json.decode(row.change, type=Change) for row in rows]
+    return [decode_json(row.change, Change) for row in rows]
 
 
 def _redirect_to_plan(digest: str) -> Response:

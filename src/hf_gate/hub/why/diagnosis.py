@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from ...decoding import convert_value
 from ...domain.display_text import clip, make_visible
 from ..credentials import Secret, hide_tokens
 
@@ -210,4 +211,4 @@ def clean_diagnosis(diagnosis: Diagnosis, secrets: Sequence[Secret]) -> Diagnosi
             case _:
                 return value
 
-    return msgspec.convert(clean(msgspec.to_builtins(diagnosis)), Diagnosis)
+    return convert_value(clean(msgspec.to_builtins(diagnosis)), Diagnosis)
