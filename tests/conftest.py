@@ -242,11 +242,13 @@ def pytest_collection_finish() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PROFILE != "dev" and not _FIRST:
+        from tests.contract.asker_kit import list_cases
         from tests.house.test_gauges import gauges
 
-        terminalreporter.section("gauges")
-        for line in gauges():
-            terminalreporter.write_line(line)
+        for title, lines in (("people who could not download", list_cases()), ("gauges", gauges())):
+            terminalreporter.section(title)
+            for line in lines:
+                terminalreporter.write_line(line)
 
 
 def pytest_unconfigure() -> None:

@@ -242,7 +242,7 @@ LOGS: Final = (
         "git sends a password",
         "remote: Password authentication in git is no longer supported. You must use a user access token or an SSH key "
         f"instead. See {HUB}/blog/password-git-deprecation\nfatal: Authentication failed for '{HUB}/{LLAMA}/'",
-        ("token_invalid", "no_token"), LLAMA, False,
+        ("library_sent_no_token",), LLAMA, False,
     ),
     PastedLog(
         "git lfs has no token",

@@ -42,7 +42,9 @@ class Secret:
         raise TypeError("tokens cannot be pickled")
 
 
-_LOOKS_LIKE_A_TOKEN = r"\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"  # noqa: S105 - a pattern
+_LOOKS_LIKE_A_TOKEN = (
+    r"\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )[^\s'\"\\<>]{6,}"  # noqa: S105 - a pattern
+)
 
 
 def hide_tokens(text: str, secrets: Iterable[Secret] = ()) -> str:

@@ -57,7 +57,7 @@ class Situation(Struct, frozen=True):
         used, account = self.search.active, self.seen.account
         if used is None:
             return None
-        name = self.search.name_of(used.secret) if used.secret is not None else None
+        name = self.search.active_login.name if self.search.active_login is not None else None
         if account is None:
             return TokenSeen(used.source, name)
         shown = _read_path(account.raw, "auth", "accessToken", "displayName")
@@ -169,6 +169,9 @@ def _decide_refused_token(now: Situation) -> Diagnosis | None:
         return None
     if find_refusal_cause(seen.whoami) is RefusalCause.TOKEN_EXPIRED:
         return now.tell("expired")
+    login = now.search.active_login
+    if login is not None and login.expires_at is not None and login.expires_at < seen.whoami.received_at:
+        return now.tell("expired login")
     if seen.accepted_source is not None:
         owner = f" of {seen.accepted_account}" if seen.accepted_account else ""
         unset = f"unset {now.source}" if now.source.isidentifier() else ""

@@ -148,8 +148,9 @@ class Diagnosis(Struct, frozen=True):
     @property
     def headline(self) -> str:
         """The repo and the shortest answer."""
-        is_of_log = any(seen.what == "error" for seen in self.evidence)
-        subject = self.repo or ("this failure" if is_of_log else "this token")
+        subject = self.repo or (
+            "this failure" if self.evidence[:1] and self.evidence[0].what == "error" and not self else "this token"
+        )
         ending = "works" if self.repo is None and self else _MEANINGS[self.code].headline
         return f"{subject}: {ending}."
 

@@ -20,7 +20,7 @@ _WORDS: Final = (
     (("illegal header value", "invalid header value", "invalid character in header", "character(s) in header value"),
      "program's token is malformed"),
     (("localtokennotfounderror", "but no token found", "error: not logged in"), "program found no token"),
-    (("password authentication in git is no longer supported",), "password"),
+    (("password authentication in git is no longer supported", "batch response: authentication required"), "password"),
     (("distant resource does not seem to be on",), "program reached another server"),
     (("cas service error", "cas client error", "signatureerror", "invalid key pair id"), "storage"),
     (("tunnel connection failed", "certificate_verify_failed", "proxyerror", "sslerror"), "program has no network"),
@@ -46,9 +46,12 @@ _NO_REPO: Final = (
     "repositorynotfounderror", "datasetnotfounderror", "repository not found", "not a valid model identifier", "' not found.",
     "doesn't exist on the hub", "couldn't find a dataset", "invalid username or password",
 )  # fmt: skip
+# What the answers of now do not show, because it is over or is not about downloads.
 _PAST: Final = frozenset(
-    {DiagnosisCode.STORAGE, DiagnosisCode.NETWORK, DiagnosisCode.OFFLINE, DiagnosisCode.TOKEN_MALFORMED}
-)
+    {DiagnosisCode.STORAGE, DiagnosisCode.NETWORK, DiagnosisCode.OFFLINE, DiagnosisCode.TOKEN_MALFORMED,
+     DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE, DiagnosisCode.LIBRARY_SENT_NO_TOKEN,
+     DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION}
+)  # fmt: skip
 _UNSEEN: Final = frozenset(
     {DiagnosisCode.NO_TOKEN, DiagnosisCode.TOKEN_ELSEWHERE, DiagnosisCode.OFFLINE, DiagnosisCode.NETWORK,
      DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE}
@@ -79,12 +82,14 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
     found = current
     if current:
         found = _explain_past(failure, own, current, endpoint)
-    elif (current.code in _UNSEEN or not current.certain) and own.code not in _VAGUE:
+    elif (current.code in _UNSEEN or not current.certain) and (own.code not in _VAGUE or failure.repo is None):
         found = own
     elif current.code in _STATES and own.code is DiagnosisCode.NO_TOKEN:
         found = replace(current, next=[*current.next, TOKEN_TOO])
-    fields = {"account": current.account, "token": current.token, "calls": current.calls, "repo": current.repo}
-    return replace(found, evidence=[*own.evidence, *current.evidence], **fields)
+    evidence = [*own.evidence, *current.evidence]
+    return replace(
+        found, repo=current.repo, account=current.account, token=current.token, calls=current.calls, evidence=evidence
+    )
 
 
 def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str) -> Diagnosis:
@@ -92,6 +97,8 @@ def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint
     now = Situation(TokenSearch(), Observations(endpoint, failure.repo))
     if own.code in _PAST or (own.code is DiagnosisCode.NOT_FOUND_OR_PRIVATE and own.certain):
         return own
+    if failure.repo is None:
+        return current
     if failure.sent_token is False or own.code is DiagnosisCode.NO_TOKEN:
         return replace(now.tell("program sent none"), certain=failure.sent_token is False)
     if own.code in _VAGUE:
@@ -121,15 +128,14 @@ def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
     if failure.status == 401:
         return now.tell("program is not known")
     if failure.status is not None and (failure.status == 429 or failure.status >= 500):
-        return now.tell("unavailable", detail=f"it answered {failure.status}", wait="a few minutes")
-    hint = next((situation for words, situation in _HINTS if failure.has_words(*words)), None)
-    if hint is None and (failure.status == 403 or failure.code == "GatedRepo"):
-        hint = "program is refused"
+        detail = f"it answered {failure.status}"
+        return replace(now.tell("unavailable", detail=detail, wait="a few minutes"), certain=failure.host is not None)
+    refused = "program is refused" if failure.status == 403 or failure.code == "GatedRepo" else None
+    hint = next((situation for words, situation in _HINTS if failure.has_words(*words)), refused)
     return None if hint is None else replace(now.tell(hint), certain=False)
 
 
 def _describe_failure(failure: Failure) -> str:
     sent = {True: "with a token", False: "without a token", None: ""}[failure.sent_token]
-    host = f"from {failure.host}" if failure.host else ""
-    told = " ".join(part for part in (str(failure.status or ""), failure.code, host, sent) if part)
-    return told or " ".join(failure.words.split())[-200:]
+    parts = (failure.status, failure.code, f"from {failure.host}" if failure.host else None, sent)
+    return " ".join(str(part) for part in parts if part) or " ".join(failure.words.split())[-200:]

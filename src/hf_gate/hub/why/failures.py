@@ -6,7 +6,7 @@ Errors are read by the names of their attributes, so errors of requests, httpx a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -43,15 +43,14 @@ _NO_REPOS: Final = frozenset(
      "chat", "learn", "posts", "new", "spaces", "inference", "support", "terms-of-service", "api", "datasets", "models", "v1", "v2",
      "enterprise", "buckets", "kernels", "jobs", "application", "text", "image", "audio", "video"}
 )  # fmt: skip
+_GATED: Final = re.compile(r"(?i)GatedRepo|access (?:a )?gated repo|is a gated dataset")
 _FILE_ROUTES: Final = ("resolve", "raw", "blob")
 _ROUTES: Final = frozenset({*_FILE_ROUTES, "tree", "auth-check", "revision", "refs", "commits", "paths-info"})
 _HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", "hf-mirror.com", "huggingface.com"})
 _STORAGE_HOST: Final = re.compile(
-    r"(?i)(^|\.)(xethub\.hf\.co|cdn-lfs[\w-]*\.(hf|huggingface)\.co|cloudfront\.net|amazonaws\.com)$"
+    r"(?i)(^|\.)(xethub\.hf\.co|cdn-lfs[\w-]*\.(hf|huggingface)\.co|cloudfront\.net|amazonaws\.com)(:\d+)?$"
 )
-_DECORATION: Final = re.compile(r"[\u2500-\u257f]|\\n")  # frames, and line breaks in JSON
-_COLORS: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_GATED_WORDS: Final = ("gatedrepo", "access gated repo", "access a gated repo", "is a gated dataset")
+_DECORATION: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]|\\n")  # colours, frames, line breaks in JSON
 
 
 class Failure(Struct, frozen=True):
@@ -85,8 +84,7 @@ class Failure(Struct, frozen=True):
 
     def has_words(self, *texts: str) -> bool:
         """Return whether the text contains one of these, without regard to case."""
-        words = self.words.casefold()
-        return any(text in words for text in texts)
+        return any(text in self.words.lower() for text in texts)
 
 
 # ---- errors in this process ----------------------------------------------------------------------------------------------
@@ -128,26 +126,27 @@ def _follow_causes(error: BaseException) -> Iterator[BaseException]:
         step = _get(step, "__cause__") or _get(step, "__context__")
 
 
-def _get(value: object, name: str) -> Any:
-    """Return an attribute; None if there is none, or if it cannot be read, such as `request` of some errors of httpx."""
+def _attempt(read: Callable[[], Any]) -> Any:
+    """Return what a function returns; None if it fails. Objects of other libraries can fail where they are only read."""
     try:
-        return getattr(value, name, None)
-    except Exception:  # noqa: BLE001 - the code of another library
+        return read()
+    except Exception:  # noqa: BLE001 - the code of another library, such as `request` of some errors of httpx
         return None
+
+
+def _get(value: object, name: str) -> Any:
+    return _attempt(lambda: getattr(value, name, None))
 
 
 def _show(value: object) -> str:
-    try:
-        return str(value)[:_MAX_WORDS]
-    except Exception:  # noqa: BLE001 - the code of another library
-        return ""
+    return _attempt(lambda: str(value)[:_MAX_WORDS]) or ""
 
 
 def _headers_of(message: object) -> dict[str, str] | None:
-    try:
-        return {str(name).lower(): str(value) for name, value in _get(message, "headers").items()}
-    except Exception:  # noqa: BLE001 - the code of another library
-        return None
+    headers: dict[str, str] | None = _attempt(
+        lambda: {str(name).lower(): str(value) for name, value in _get(message, "headers").items()}
+    )
+    return headers
 
 
 def _read_secret(header: str) -> Secret | None:
@@ -174,7 +173,7 @@ _LINK, _SENTENCE, _CALL, _WORDS_OF_HUB = range(4)  # ranks of places
 
 def read_log(text: str) -> Failure:
     """Return what a pasted log says. Only its last 1,048,576 characters are read."""
-    return _read_words(_DECORATION.sub(" ", _COLORS.sub("", text[-MAX_LOG:])), is_log=True)
+    return _read_words(_DECORATION.sub(" ", text[-MAX_LOG:]), is_log=True)
 
 
 def _read_words(text: str, *, is_log: bool) -> Failure:
@@ -190,15 +189,13 @@ def _read_words(text: str, *, is_log: bool) -> Failure:
 
     place = max(_list_places(text, urls), key=lambda place: (place.rank, -measure((place.start, place))), default=None)
     host = _host_of(min(urls, key=measure, default=(0, ""))[1])
-    is_stored = host is not None and _STORAGE_HOST.search(host) is not None
-    lower = text.casefold()
     return Failure(
         words=text,
         repo=place.repo if place is not None else None,
         file=place.file if place is not None else None,
-        host=host if is_stored or place is None else place.host,
+        host=host if place is None or _STORAGE_HOST.search(host or "") else place.host,
         status=min(statuses, key=measure, default=(0, None))[1],
-        code="GatedRepo" if any(words in lower for words in _GATED_WORDS) else None,
+        code="GatedRepo" if _GATED.search(text) else None,
         is_log=is_log,
     )
 
@@ -230,10 +227,10 @@ def parse_url(url: str) -> _Place | None:
     """Return the repo and the file of the address of a call, or of a page of the Hub; None for other addresses."""
     try:
         parts = urlsplit(url.rstrip(".,;:!"))
-        host = parts.hostname
     except ValueError:
         return None
     segments = [unquote(segment) for segment in parts.path.split("/") if segment]
+    host = _host_of(url)
     start, rank = _find_name(segments, host or "")
     kind = "dataset" if start and segments[start - 1] == "datasets" else "model"
     rest = segments[start + 2 :]
@@ -256,7 +253,8 @@ def _find_name(segments: list[str], host: str) -> tuple[int, int]:
 
 
 def _host_of(url: str) -> str | None:
+    """Return the host of an address, with its port if it has one."""
     try:
-        return urlsplit(url).hostname
+        return urlsplit(url).netloc.rpartition("@")[2].lower() or None
     except ValueError:
         return None

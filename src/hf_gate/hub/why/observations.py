@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -36,7 +37,7 @@ _OPEN_FILE: Final = re.compile(r"(?i)(readme\.md|license.*|\.gitattributes)")  #
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _CONFIG_FILES: Final = ("adapter_config.json", "config.yaml")  # files that name the repos which a repo loads
 _REPO_IN_CONFIG: Final = re.compile(
-    r"(?m)(?:base_model_name_or_path\"|segmentation|embedding|plda)\s*:\s*[\"']?([\w.-]{1,96}/[\w.-]{1,96})(?:@[\w.-]+)?[\"']?\s*,?\s*$"
+    r"(?:base_model_name_or_path|segmentation|embedding|plda)[\"']?\s*:\s*[\"']?([\w.-]{1,96}/[\w.-]{1,96})(?:@[\w.-]+)?[\"']?(?=[\s,}]|$)"
 )
 
 
@@ -159,16 +160,16 @@ def is_access_confirmed(answer: Answer | None) -> bool:
 
 def is_file_answer(answer: Answer | None) -> bool:
     """Return whether the Hub would send a file, or redirects to its storage. Mirrors remove the Hub's headers."""
-    if not isinstance(answer, Reply) or not 200 <= answer.status < 400:
-        return False
-    return is_answer_of_hub(answer) or "html" not in answer.headers.get("content-type", "")
+    return (
+        isinstance(answer, Reply)
+        and 200 <= answer.status < 400
+        and (is_answer_of_hub(answer) or "html" not in answer.headers.get("content-type", ""))
+    )
 
 
 def is_reached(answer: Answer | None) -> bool:
     """Return whether this is an answer of a Hub, or of a mirror that passes its JSON on."""
-    if not isinstance(answer, Reply):
-        return False
-    return is_answer_of_hub(answer) or _read_object(answer) is not None
+    return isinstance(answer, Reply) and (is_answer_of_hub(answer) or _read_object(answer) is not None)
 
 
 def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, seen: Observations) -> bool:
@@ -199,11 +200,7 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
     """Read what the Hub tells about the repo, under its new name if it was moved; return whether to go on."""
     assert seen.repo is not None
     answer = caller.ask(endpoints.build_facts_call(seen.repo), secret)
-    if (
-        isinstance(answer, Reply)
-        and answer.status in _REDIRECTS
-        and (moved := _read_new_name(answer, seen)) is not None
-    ):
+    if (moved := _read_new_name(answer, seen)) is not None:
         seen.moved_from, seen.repo = seen.repo, moved
         answer = caller.ask(endpoints.build_facts_call(moved), secret)
     seen.info = answer
@@ -223,7 +220,10 @@ def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observation
     assert seen.facts is not None
     names = list(seen.facts.base_models)
     for config in [name for name in _CONFIG_FILES if name in seen.facts.files][:1]:
-        answer = caller.ask(endpoints.build_head_call(seen.repo, config, "main", method="GET"), secret)
+        call = endpoints.build_head_call(seen.repo, config, method="GET")
+        answer = caller.ask(call, secret)
+        if (path := _read_redirect(answer, seen)) is not None:  # the Hub has small files at another address
+            answer = caller.ask(replace(call, path=path), secret)
         if is_ok(answer):
             names += _REPO_IN_CONFIG.findall(answer.body[:100_000].decode("utf-8", "replace"))
     for other in _parse_repos(names, seen.repo)[:MAX_RELATED]:
@@ -250,8 +250,15 @@ def _pick_file(files: Sequence[str]) -> str:
     return "config.json" if "config.json" in hidden else next(iter(hidden), ".gitattributes")
 
 
-def _read_new_name(answer: Reply, seen: Observations) -> Repo | None:
-    path = same_origin_path(answer.headers.get("location", ""), seen.endpoint)
+def _read_redirect(answer: Answer, seen: Observations) -> str | None:
+    """Return the path to which the Hub redirects; None for another host, which gets no token."""
+    if not isinstance(answer, Reply) or answer.status not in _REDIRECTS:
+        return None
+    return same_origin_path(answer.headers.get("location", ""), seen.endpoint)
+
+
+def _read_new_name(answer: Answer, seen: Observations) -> Repo | None:
+    path = _read_redirect(answer, seen)
     try:
         return None if path is None else parse_repo(f"{seen.endpoint}{path.partition('?')[0]}", endpoint=seen.endpoint)
     except HfGateError:

@@ -10,13 +10,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from ...config import is_true
 from ...domain.ids import Repo, parse_repo
-from ...errors import InsecureEndpoint
+from ...domain.network_hosts import PUBLIC_HUB
+from ...errors import InsecureEndpoint, UsageError
 from ..credentials import Secret, check_channel, resolve_endpoint
 from .decision import Situation, decide
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
@@ -31,6 +33,9 @@ _FIRST_PAUSES: Final = (60.0, 120.0, 300.0, 600.0)  # seconds between the first 
 _LATER_PAUSE: Final = 900.0
 _JITTER: Final = 0.1
 _WAITABLE: Final = frozenset({DiagnosisCode.PENDING, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.NOT_ASKED})
+_ABOUT_TOKENS: Final = frozenset(
+    {DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED, DiagnosisCode.NO_TOKEN}
+)  # for them, the token of this process is checked, also if no repo is known
 
 
 class _Options(Struct, frozen=True):
@@ -125,16 +130,20 @@ def explain(error: BaseException | str | None = None, *, look: bool = False, end
 
 def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool = False, **options: Any) -> Diagnosis:
     """Return what a failure means; with `look`, ask the Hub as `why` does, with its options."""
-    origin = resolve_endpoint(endpoint)
+    try:
+        origin = resolve_endpoint(endpoint)
+    except UsageError:
+        origin, look = PUBLIC_HUB, False
     own = decide_failure(failure, origin)
     secrets = [failure.secret] if failure.secret is not None else []
-    if not look or failure.repo is None:
+    if not look or (failure.repo is None and own.code not in _ABOUT_TOKENS):
         return clean_diagnosis(own, secrets)
-    is_same_hub = failure.host is not None and failure.host == origin.partition("://")[2].partition(":")[0]
-    if failure.secret is not None and is_same_hub:
+    if failure.secret is not None and failure.host == urlsplit(origin).netloc:
         options |= {"token": failure.secret, "token_source": "the failed request"}
-    file = failure.file if own.code is not DiagnosisCode.NOT_FOUND_OR_PRIVATE else None
-    return clean_diagnosis(combine(failure, own, why(failure.repo, file, endpoint=origin, **options), origin), secrets)
+    # The address of a file in a log may be cut off.
+    current = why(failure.repo, None if failure.is_log else failure.file, endpoint=origin, **options)
+    secrets += search_tokens(None, os.environ, Path.home()).secrets
+    return clean_diagnosis(combine(failure, own, current, origin), secrets)
 
 
 @contextmanager

@@ -75,6 +75,10 @@ TEXTS: Final[dict[str, Text]] = {
         Step("Add the permission to the token", None, _TOKENS_PAGE),
     )),
     "expired": Text(_C.TOKEN_EXPIRED, "The token {named} has expired.", (_NEW_TOKEN,)),
+    "expired login": Text(
+        _C.TOKEN_EXPIRED, "The login {named} is past its date. A program may renew it when it starts; this command does not.",
+        (Step("Renew it", "hf auth whoami"), Step("Or log in again", "hf auth login")), certain=False,
+    ),
     "shadowed": Text(
         _C.TOKEN_SHADOWED, "{source} holds a token that the Hub does not accept. It hides the good token{owner} from {other}.",
         (Step("Remove the token from {source}", "{unset}"),),
@@ -82,7 +86,7 @@ TEXTS: Final[dict[str, Text]] = {
     "invalid": Text(_C.TOKEN_INVALID, "The Hub does not accept the token {named}. With it, even public repos fail.{public}", (
         _LOGIN, Step("Remove the token, if the repo is public"),
     )),
-    "password": Text(_C.TOKEN_INVALID, "The program sent a password. The Hub takes an access token, or for git an SSH key.", (
+    "password": Text(_C.LIBRARY_SENT_NO_TOKEN, "git sent a password, or nothing. The Hub takes an access token as the password, or an SSH key.", (
         Step("Let git use your token", "hf auth login --add-to-git-credential"),
     ), certain=False),
     "dropped": Text(
@@ -195,9 +199,10 @@ def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
     """Return the diagnosis of a situation, with these words. A step with a command or page of an unknown word is left out."""
     text = TEXTS[situation]
     sentence = text.sentence.format_map(words)
-    sentence = f"The {sentence[4:]}" if sentence.startswith("the ") else sentence
     steps = [_fill(step, words) for step in text.steps if "request_id" in words or "{request_id}" not in step.text]
-    return Diagnosis(text.code, sentence, steps, certain=text.certain)
+    return Diagnosis(
+        text.code, f"T{sentence[1:]}" if sentence.startswith("the ") else sentence, steps, certain=text.certain
+    )
 
 
 def _fill(step: Step, words: Mapping[str, object]) -> Step:

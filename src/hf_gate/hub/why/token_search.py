@@ -65,13 +65,12 @@ class TokenSearch(Struct, frozen=True):
         """All tokens, so that texts can be cleaned of them."""
         return [one.secret for one in self.candidates if one.secret is not None] + [one.secret for one in self.saved]
 
-    def name_of(self, secret: Secret) -> str | None:
-        """Return the name under which a token was saved; None if it was not."""
-        return next((one.name for one in self.saved if one.secret.fingerprint == secret.fingerprint), None)
-
-    def expiry_of(self, secret: Secret) -> float | None:
-        """Return when a saved OAuth token expires, in epoch seconds; None if this is not known."""
-        return next((one.expires_at for one in self.saved if one.secret.fingerprint == secret.fingerprint), None)
+    @property
+    def active_login(self) -> SavedToken | None:
+        """The saved login whose token is sent; None if it was not saved by a login."""
+        secret = self.active.secret if self.active is not None else None
+        known = secret.fingerprint if secret is not None else ""
+        return next((one for one in self.saved if one.secret.fingerprint == known), None)
 
 
 def search_tokens(
