@@ -163,6 +163,37 @@ def test_a_public_report_is_explained(enter: Any, asker_hub: AskerHub, case: Ask
     assert_hides_tokens(asker_hub, alone, printed.out, printed.err)
 
 
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("bad credentials", "token_invalid?"), ("expired", "token_expired?"), ("fine-grained 403", "token_no_gated_permission?"),
+        ("not asked 403", "ok?"), ("rejected 403", "ok?"), ("not found 401", "ok"), ("gated 401", "library_sent_no_token?"),
+        ("inference 403", "token_no_inference_permission"), ("storage 403", "storage"), ("offline", "offline"),
+        ("illegal header", "token_malformed"), ("proxy 403", "network"),
+    ],
+)  # fmt: skip
+def test_a_refusal_of_another_token_is_not_denied_because_this_one_works(enter: Any, text: str, code: str) -> None:
+    """The log may be from a CI, a node or a service account; this shell has a token that opens the repo."""
+    world = enter("accepted")
+    found = hf_gate.explain(TEXTS[text](world.repo), look=True)
+    assert show(found) == code, found
+
+
+@pytest.mark.parametrize(
+    ("world", "text", "code"),
+    [
+        ("not asked", "bad credentials", "token_invalid?"), ("pending", "fine-grained 403", "token_no_gated_permission?"),
+        ("no token", "bad credentials", "token_invalid?"), ("no token", "fine-grained 403", "token_no_gated_permission"),
+        ("no token", "rejected 403", "rejected"), ("pending", "not asked 403", "pending"), ("rejected", "not asked 403", "rejected"),
+        ("bad token", "not asked 403", "token_invalid"), ("no network", "not asked 403", "not_asked"), ("offline", "expired", "token_expired"),
+        ("not asked", "gated 401", "not_asked"), ("missing", "bare 403", "not_found_or_private"),
+    ],
+)  # fmt: skip
+def test_a_text_and_a_world_that_differ_are_weighed(enter: Any, world: str, text: str, code: str) -> None:
+    entered = enter(world)
+    assert show(hf_gate.explain(TEXTS[text](entered.repo), look=True)) == code
+
+
 def test_the_table_has_every_public_report() -> None:
     assert [case.id for case in CASES] == [f"c{number:03}" for number in range(1, 115)]
     assert list_cases()[-1].startswith("114 cases: 113 played")

@@ -45,6 +45,17 @@ def test_the_last_refusal_of_a_log_counts() -> None:
     assert hf_gate.explain(f"{REJECTED}\n{asked}").code == "pending"
 
 
+def test_words_of_the_hub_count_more_than_an_earlier_failure_of_the_network() -> None:
+    for before in (
+        "ProxyError: Tunnel connection failed: 503",
+        "SSLError(1)",
+        "SignatureError",
+        "ConnectTimeout, retry 1 of 5",
+    ):
+        found = hf_gate.explain(f"WARNING {before}\nretrying\n{REJECTED}")
+        assert (found.code, found.repo) == ("rejected", LLAMA)
+
+
 @pytest.mark.parametrize(
     ("url", "repo", "file"),
     [

@@ -43,7 +43,7 @@ class Secret:
 
 
 _LOOKS_LIKE_A_TOKEN = (
-    r"\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )[^\s'\"\\<>]{6,}"  # noqa: S105 - a pattern
+    r"(?<=[Bb]earer )[^\s'\"<>]{6,}|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"  # noqa: S105 - a pattern
 )
 
 

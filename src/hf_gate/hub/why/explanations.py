@@ -52,6 +52,10 @@ _PAST: Final = frozenset(
      DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE, DiagnosisCode.LIBRARY_SENT_NO_TOKEN,
      DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION}
 )  # fmt: skip
+_OF_TOKEN: Final = frozenset(
+    {DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED, DiagnosisCode.TOKEN_SHADOWED, DiagnosisCode.TOKEN_MALFORMED,
+     DiagnosisCode.TOKEN_NO_GATED_PERMISSION, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.ENDPOINT_DROPS_TOKEN}
+)  # fmt: skip
 _UNSEEN: Final = frozenset(
     {DiagnosisCode.NO_TOKEN, DiagnosisCode.TOKEN_ELSEWHERE, DiagnosisCode.OFFLINE, DiagnosisCode.NETWORK,
      DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE}
@@ -66,9 +70,8 @@ _VAGUE: Final = frozenset({DiagnosisCode.REFUSED_UNKNOWN, DiagnosisCode.NOT_FOUN
 def decide_failure(failure: Failure, endpoint: str) -> Diagnosis:
     """Return what a failure says by itself, without a call. It names neither the account nor the token."""
     now = Situation(TokenSearch(), Observations(endpoint, failure.repo, file=failure.file))
-    rows = (_decide_words(failure, now), tell_cause(now, failure.cause), _decide_status(failure, now))
-    found = next((row for row in rows if row is not None), None)
-    found = now.tell("nothing to explain") if found is None else found
+    rows = (tell_cause(now, failure.cause), _decide_words(failure, now), _decide_status(failure, now))
+    found = next((row for row in rows if row is not None), now.tell("nothing to explain"))
     repo = str(failure.repo) if failure.repo is not None else None
     return replace(found, repo=repo, file=failure.file, evidence=[Seen("error", _describe_failure(failure))])
 
@@ -76,19 +79,26 @@ def decide_failure(failure: Failure, endpoint: str) -> Diagnosis:
 def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str) -> Diagnosis:
     """Return the explanation of a failure, from what it says itself and from what `why` finds now.
 
-    What the Hub answers now decides, with two exceptions: this process may see less than the failed program, and a
-    failure that is over was caused by something that the answers no longer show.
+    What the Hub answers now decides, with three exceptions: the token of this process may be another one than that of the
+    failed program, this process may see less, and a failure that is over has a cause that the answers no longer show.
     """
     found = current
-    if current:
+    if failure.secret is None and own.code in _OF_TOKEN and current.code not in _OF_TOKEN | _UNSEEN:
+        found = replace(own, certain=False)
+    elif current:
         found = _explain_past(failure, own, current, endpoint)
     elif (current.code in _UNSEEN or not current.certain) and (own.code not in _VAGUE or failure.repo is None):
         found = own
     elif current.code in _STATES and own.code is DiagnosisCode.NO_TOKEN:
         found = replace(current, next=[*current.next, TOKEN_TOO])
-    evidence = [*own.evidence, *current.evidence]
+    here = [Seen("from here", current.sentence)] if found.code is not current.code else []
     return replace(
-        found, repo=current.repo, account=current.account, token=current.token, calls=current.calls, evidence=evidence
+        found,
+        repo=current.repo,
+        account=current.account,
+        token=current.token,
+        calls=current.calls,
+        evidence=[*own.evidence, *here, *current.evidence],
     )
 
 
@@ -103,14 +113,14 @@ def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint
         return replace(now.tell("program sent none"), certain=failure.sent_token is False)
     if own.code in _VAGUE:
         return current
-    return now.tell("ok, refused before", who=current.account)
+    return replace(now.tell("ok, refused before", who=current.account), certain=failure.secret is not None)
 
 
 def _decide_words(failure: Failure, now: Situation) -> Diagnosis | None:
     """Failures that need no answer of the Hub: settings, a token that cannot be sent, the storage, the network."""
     if failure.is_from_storage:
         return now.tell("storage")
-    rows = _WORDS if failure.status is not None else _WORDS + _WORDS_WITHOUT_STATUS
+    rows = _WORDS + (_WORDS_WITHOUT_STATUS if failure.status is None else ())
     return next((now.tell(situation) for words, situation in rows if failure.has_words(*words)), None)
 
 
@@ -136,6 +146,6 @@ def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
 
 
 def _describe_failure(failure: Failure) -> str:
-    sent = {True: "with a token", False: "without a token", None: ""}[failure.sent_token]
-    parts = (failure.status, failure.code, f"from {failure.host}" if failure.host else None, sent)
+    sent = {True: "with a token", False: "without a token", None: None}
+    parts = (failure.status, failure.code, failure.host and f"from {failure.host}", sent[failure.sent_token])
     return " ".join(str(part) for part in parts if part) or " ".join(failure.words.split())[-200:]

@@ -151,8 +151,8 @@ def _headers_of(message: object) -> dict[str, str] | None:
 
 def _read_secret(header: str) -> Secret | None:
     kind, _, token = header.partition(" ")
-    is_token = token.isascii() and token.isprintable() and bool(token.strip())
-    return Secret(token.strip()) if kind.lower() == "bearer" and is_token else None
+    is_bearer = kind.lower() == "bearer" and token.strip() != ""
+    return Secret(token.strip()) if is_bearer and token.isascii() and token.isprintable() else None
 
 
 # ---- pasted logs -----------------------------------------------------------------------------------------------------------

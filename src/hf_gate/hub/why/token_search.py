@@ -180,15 +180,11 @@ def _read_saved_tokens(path: Path) -> list[SavedToken]:
     except configparser.Error:
         return []
     return [
-        SavedToken(name, candidate.secret, _parse_time(section.get("expires_at")))
+        SavedToken(name, candidate.secret, float(date) if (date := section.get("expires_at", "")).isdecimal() else None)
         for name, section in parser.items()
         if (text := section.get("hf_token", "").strip())
         and (candidate := make_candidate(name, text)).secret is not None
     ]
-
-
-def _parse_time(text: str | None) -> float | None:
-    return float(text) if text is not None and text.isdecimal() else None
 
 
 def _describe_surroundings(environ: Mapping[str, str]) -> list[str]:
