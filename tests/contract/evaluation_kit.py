@@ -41,6 +41,7 @@ from hf_gate.policy.literals import Rate
 from hf_gate.sources.profile import encode_profile
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.opening import open_store
+from tests.clock import ManualClock
 from tests.contract.store_kit import EEG, ENDPOINT, MED, hub_id, record, take
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,22 +61,6 @@ extra_gated_fields:
   Why: text
 ---
 """
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self) -> None:
-        self.at = START
-
-    def now(self) -> datetime:
-        return self.at
-
-    def monotonic(self) -> float:
-        return self.at.timestamp()
-
-    def sleep(self, seconds: float) -> None:
-        self.at += timedelta(seconds=seconds)
 
 
 def kept(expr: str, grace: str | None = None, **lets: str) -> GrantCondition:
@@ -114,7 +99,7 @@ class Evaluated:
 
     place: str
     folder: Path
-    clock: Clock = field(default_factory=Clock)
+    clock: ManualClock = field(default_factory=lambda: ManualClock(START))
     hub: ClockOfHub = field(default_factory=ClockOfHub)
 
     def __post_init__(self) -> None:
@@ -226,7 +211,7 @@ class Evaluated:
         return found
 
     def wait(self, **span: float) -> None:
-        self.clock.at += timedelta(**span)
+        self.clock.advance(timedelta(**span).total_seconds())
 
     # ---- evaluation ----------------------------------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from hf_gate.domain.ledger import chain_of
 from hf_gate.domain.timestamps import DAY_MS, from_ms
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.store import Store
+from tests.clock import ManualClock
 
 from .store_kit import EEG, place, record, store, take
-from .test_outbox import TestClock
 
 __all__ = ["place", "store"]
 
@@ -51,7 +51,7 @@ def test_a_ledger_that_nobody_touched_stops_nothing(store: Store) -> None:
     take(store, EEG, [record(number) for number in range(1, 20)])
     for at in (T0, T0 + 1, T0 + DAY_MS, T0 + 3 * DAY_MS):
         assert check(store, at).broken == []
-    assert stop_if_broken(store, TestClock(T0)) is None
+    assert stop_if_broken(store, ManualClock.at_ms(T0)) is None
 
 
 def test_a_turn_verifies_what_was_added_and_the_daily_check_the_rest(store: Store) -> None:
@@ -143,26 +143,26 @@ def test_an_erasure_is_no_break_however_the_check_is_divided(store: Store) -> No
 
 def test_a_break_stops_unattended_work_until_a_person_accepts_it(store: Store) -> None:
     take(store, EEG, [record(number) for number in range(1, 20)])
-    assert stop_if_broken(store, TestClock(T0)) is None
+    assert stop_if_broken(store, ManualClock.at_ms(T0)) is None
     take(store, EEG, [record(20)])
     tamper(store, REWRITE.format(20))
-    stop = stop_if_broken(store, TestClock(T0 + 1))
+    stop = stop_if_broken(store, ManualClock.at_ms(T0 + 1))
     assert stop is not None
     assert (stop.by, stop.cause) == ("hf-gate run", StopCause.LEDGER_BROKEN)
-    assert stop_if_broken(store, TestClock(T0 + 2)) == stop == read_stop(store)
+    assert stop_if_broken(store, ManualClock.at_ms(T0 + 2)) == stop == read_stop(store)
     assert start_unattended(store, "lena", T0 + 3)
     for at in (T0 + 4, T0 + DAY_MS, T0 + 3 * DAY_MS):
-        assert stop_if_broken(store, TestClock(at)) is None, "a person accepted it"
+        assert stop_if_broken(store, ManualClock.at_ms(at)) is None, "a person accepted it"
     with store.writing() as write:
         assert write.db.run(REWRITE.format(2))
-    assert stop_if_broken(store, TestClock(T0 + 5 * DAY_MS)) is not None, "another break"
+    assert stop_if_broken(store, ManualClock.at_ms(T0 + 5 * DAY_MS)) is not None, "another break"
 
 
 def test_a_break_is_named_although_a_person_had_stopped_unattended_work_before(store: Store) -> None:
     take(store, EEG, [record(1)])
     tamper(store, REWRITE.format(1))
     assert stop_unattended(store, "mia", T0)
-    stop = stop_if_broken(store, TestClock(T0))
+    stop = stop_if_broken(store, ManualClock.at_ms(T0))
     assert stop is not None
     assert stop.cause is StopCause.LEDGER_BROKEN
 
@@ -174,7 +174,7 @@ def test_a_stop_is_in_force_although_the_broken_ledger_takes_no_entry(store: Sto
     assert start_unattended(store, "mia", T0)
     assert check(store).broken == []
     tamper(store, "UPDATE chains SET seq = 1 WHERE repo_id = 0")
-    stop = stop_if_broken(store, TestClock(T0 + 1))
+    stop = stop_if_broken(store, ManualClock.at_ms(T0 + 1))
     assert stop is not None
     record_stop(store)
     assert read_stop(store) == stop

@@ -8,8 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +36,7 @@ from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
+from tests.clock import ManualClock
 
 from .letter_kit import ENDINGS, KilledError, Post
 from .notice_kit import open_mailbox
@@ -52,20 +51,7 @@ CONFIG = LetterConfig(kinds=tuple(LetterKind), needs={"agreement": {"en": "Sign.
 DAY = 86_400
 
 
-@dataclass
-class Clock:
-    """A clock that stands still until somebody moves it."""
-
-    at: int = T0
-
-    def now(self) -> datetime:
-        return from_ms(self.at)
-
-    def sleep(self, seconds: float) -> None:
-        self.at += round(seconds * 1000)
-
-
-def open_desk(store: Store, clock: Clock, config: LetterConfig = CONFIG) -> Workspace:
+def open_desk(store: Store, clock: ManualClock, config: LetterConfig = CONFIG) -> Workspace:
     location = WorkspaceLocation(Path(), WorkspaceConfig(letters=config))
 
     wanted = Settings(paths=resolve_paths({}, Path()))
@@ -74,7 +60,7 @@ def open_desk(store: Store, clock: Clock, config: LetterConfig = CONFIG) -> Work
 
 @pytest.fixture
 def desk(store: Store) -> Workspace:
-    found = open_desk(store, Clock())
+    found = open_desk(store, ManualClock.at_ms(T0))
     store_subscription(found)
     return found
 
@@ -93,9 +79,9 @@ def advance(workspace: Workspace, seconds: int) -> None:
 
 
 def test_nobody_who_asked_before_a_kind_was_on_gets_a_letter(store: Store) -> None:
-    clock = Clock()
+    clock = ManualClock.at_ms(T0)
     store_subscription(open_desk(store, clock, LetterConfig(kinds=(LetterKind.ENDS,), mail=MAIL)))
-    clock.at += 40 * DAY * 1000
+    clock.advance(40 * DAY)
     desk = open_desk(store, clock)
     store_subscription(desk)
     read_in(desk, [record(1, day=20), record(2, day=60)])
@@ -249,7 +235,7 @@ def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(
 
 
 def test_a_person_gets_so_many_letters_in_thirty_days(store: Store) -> None:
-    desk = open_desk(store, Clock(), LetterConfig(kinds=(LetterKind.RECEIVED,), mail=MAIL, per_person=2))
+    desk = open_desk(store, ManualClock.at_ms(T0), LetterConfig(kinds=(LetterKind.RECEIVED,), mail=MAIL, per_person=2))
     store_subscription(desk)
     post = Post()
     for n in range(4):
@@ -302,7 +288,7 @@ def test_a_letter_whose_outcome_was_changed_in_the_database_does_not_match_the_l
 def test_the_list_of_many_letters_that_are_due_takes_no_more_queries_than_that_of_few(tmp_path: Path) -> None:
     place = f"sqlite:///{tmp_path / 'desk.db'}"
     with open_store(place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier) as store:
-        desk = open_desk(store, Clock())
+        desk = open_desk(store, ManualClock.at_ms(T0))
         store_subscription(desk)
 
         def count_queries(numbers: Sequence[int]) -> int:
@@ -325,7 +311,7 @@ class LetterMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.place = type(self).make_place(Path(self.folder.name))
-        self.clock, self.post, self.people = Clock(), Post(), 0
+        self.clock, self.post, self.people = ManualClock.at_ms(T0), Post(), 0
         self.retried: set[str] = set()
         self.open()
         store_subscription(self.desk)
@@ -350,7 +336,7 @@ class LetterMachine(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([1, 60, 700, 13 * 3600, 8 * DAY]), endings=st.lists(ENDINGS, min_size=1, max_size=4))
     def a_turn_sends(self, seconds: int, endings: list[tuple[DeliveryKind | None, bool]]) -> None:
-        self.clock.at += 1000 * seconds
+        self.clock.advance(seconds)
         self.post.answers = list(endings)
         try:
             send_letters(self.desk, self.post)

@@ -36,12 +36,13 @@ from hf_gate.domain.notices import (
     next_digest,
     retry_wait,
 )
-from hf_gate.domain.timestamps import DAY_MS, from_ms
+from hf_gate.domain.timestamps import DAY_MS
 from hf_gate.errors import StoreBusy
 from hf_gate.store import outbox
 from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
+from tests.clock import ManualClock
 
 from .notice_kit import EVERYTHING, T0, tell, turn_on
 from .store_kit import EEG as REPO
@@ -53,31 +54,17 @@ NAMES = ("a", "b")
 
 
 @dataclass
-class TestClock:
-    """A clock that stands still until somebody moves it."""
-
-    __test__ = False
-    at: int = T0
-
-    def now(self) -> datetime:
-        return from_ms(self.at)
-
-    def sleep(self, seconds: float) -> None:
-        self.at += round(seconds * 1000)
-
-
-@dataclass
 class Receiver:
     """A channel to a list. `answer` says how each sending ends; sending takes `cost` ms."""
 
-    clock: TestClock
+    clock: ManualClock
     answer: Callable[[OutgoingMessage], DeliveryKind] = lambda _: DeliveryKind.DELIVERED
     cost: int = 0
     got: list[OutgoingMessage] = field(default_factory=list)
 
     def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str]) -> Delivery:
         assert (sent_at, tuple(accepted)) == (self.clock.now(), ())
-        self.clock.at += self.cost
+        self.clock.ms += self.cost
         kind = self.answer(message)
         if kind in {DeliveryKind.DELIVERED, DeliveryKind.UNKNOWN}:
             self.got.append(message)
@@ -134,14 +121,14 @@ def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
 
 
 def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
-    clock = TestClock()
+    clock = ManualClock.at_ms(T0)
     turn_on(store, modes=dict(DEFAULT_MODES), at=0)
     take(store, REPO, [record(1), record(2)], T0)
     take(store, REPO, [record(3)], T0)
     receiver = Receiver(clock)
     drain_until_idle(store, receiver)
     assert receiver.got == []
-    clock.at = round(datetime(2027, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
+    clock.ms = round(datetime(2027, 1, 1, 8, tzinfo=UTC).timestamp() * 1000)
     drain_until_idle(store, receiver)
     (message,) = receiver.got
     assert [item.text for item in message.items] == [f"3 new requests at {REPO}."]
@@ -150,11 +137,11 @@ def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
 
 
 def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
-    clock = TestClock()
+    clock = ManualClock.at_ms(T0)
     turn_on(store, modes=dict(DEFAULT_MODES), at=0)
     for number in range(120):
         take(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
-    clock.at += DAY_MS
+    clock.ms += DAY_MS
     receiver = Receiver(clock)
     drain_until_idle(store, receiver)
     assert len({item.repo for message in receiver.got for item in message.items}) == 120
@@ -218,14 +205,16 @@ def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) ->
     turn_on(store)
     for _ in range(3):
         tell(store, T0)
-    receiver = Receiver(TestClock(), lambda one: DeliveryKind.REFUSED if one.sequence == 2 else DeliveryKind.DELIVERED)
+    receiver = Receiver(
+        ManualClock.at_ms(T0), lambda one: DeliveryKind.REFUSED if one.sequence == 2 else DeliveryKind.DELIVERED
+    )
     drain_until_idle(store, receiver)
     assert [one.sequence for one in receiver.got] == [1, 3]
     assert states(store) == [MessageState.DELIVERED, MessageState.DEAD, MessageState.DELIVERED]
 
 
 def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: Store) -> None:
-    clock = TestClock()
+    clock = ManualClock.at_ms(T0)
     turn_on(store)
     with store.writing() as write:
         ended = e.RunEnded(run="r_1", state="ended", counts={"done": 30})
@@ -239,47 +228,47 @@ def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: 
     tries: list[int] = []
 
     def answer(_: OutgoingMessage) -> DeliveryKind:
-        tries.append(clock.at)
+        tries.append(clock.ms)
         return DeliveryKind.FAILED
 
     receiver.answer = answer
-    while clock.at < T0 + 20 * 3_600_000:
+    while clock.ms < T0 + 20 * 3_600_000:
         drain_until_idle(store, receiver)
-        clock.at = outbox.next_due(store, clock.at) or clock.at
+        clock.ms = outbox.next_due(store, clock.ms) or clock.ms
     gaps = [later - one for one, later in pairwise(tries)]
     assert gaps[:4] == [10_000, 30_000, 90_000, 270_000]
     assert gaps[-1] > LONGEST_ALARM_WAIT_MS
-    tell(store, clock.at)
+    tell(store, clock.ms)
     tries.clear()
-    began = clock.at
-    while clock.at < began + 3_600_000:
+    began = clock.ms
+    while clock.ms < began + 3_600_000:
         drain_until_idle(store, receiver)
-        clock.at = outbox.next_due(store, clock.at) or clock.at
+        clock.ms = outbox.next_due(store, clock.ms) or clock.ms
     gaps = [later - one for one, later in pairwise(tries)]
     assert len(tries) >= 11
     assert max(gaps) <= LONGEST_ALARM_WAIT_MS
 
 
 def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
-    clock = TestClock()
+    clock = ManualClock.at_ms(T0)
     turn_on(store)
     tell(store, T0)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
-    while (due := outbox.next_due(store, clock.at)) is not None:
-        clock.at = max(due, clock.at)
+    while (due := outbox.next_due(store, clock.ms)) is not None:
+        clock.ms = max(due, clock.ms)
         drain_until_idle(store, receiver)
-    assert GIVE_UP_MS <= clock.at - T0 <= GIVE_UP_MS + LONGEST_WAIT_MS
+    assert GIVE_UP_MS <= clock.ms - T0 <= GIVE_UP_MS + LONGEST_WAIT_MS
     assert states(store) == [MessageState.DEAD]
 
 
 def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
-    clock = TestClock(T0 + 365 * 86_400_000)
+    clock = ManualClock.at_ms(T0 + 365 * 86_400_000)
     turn_on(store)
-    tell(store, clock.at)
+    tell(store, clock.ms)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
     drain_until_idle(store, receiver)
-    assert outbox.claim(store, "a", "w9", clock.at + 60_000) is not None
-    clock.at = T0 + 1000
+    assert outbox.claim(store, "a", "w9", clock.ms + 60_000) is not None
+    clock.ms = T0 + 1000
     receiver.answer = lambda _: DeliveryKind.DELIVERED
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
@@ -288,23 +277,23 @@ def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
 def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
     turn_on(store)
     tell(store, T0)
-    receiver = Receiver(TestClock())
+    receiver = Receiver(ManualClock.at_ms(T0))
 
     def lose_claim(_: Destination) -> Receiver:
-        receiver.clock.at += DAY_MS
-        assert outbox.claim(store, "a", "another", receiver.clock.at) is not None
+        receiver.clock.ms += DAY_MS
+        assert outbox.claim(store, "a", "another", receiver.clock.ms) is not None
         return receiver
 
     drain(store, [destination()], lose_claim, receiver.clock)
     assert receiver.got == []
-    receiver.clock.at += DAY_MS
+    receiver.clock.ms += DAY_MS
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
 
 
 @pytest.mark.parametrize("jump", [DAY_MS, -DAY_MS])
 def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: str, jump: int) -> None:
-    clock = TestClock()
+    clock = ManualClock.at_ms(T0)
     with (
         open_store(place, endpoint=ENDPOINT, lends=True) as desk,
         open_store(place, endpoint=ENDPOINT, lends=True) as cli,
@@ -314,7 +303,7 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
         refused: list[StoreBusy] = []
 
         def receive_while_the_clock_jumps(_: OutgoingMessage) -> DeliveryKind:
-            clock.at += jump
+            clock.ms += jump
             with pytest.raises(StoreBusy, match="notices are being sent by") as busy:
                 drain_until_idle(cli, receiver)
             refused.append(busy.value)
@@ -333,7 +322,7 @@ def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says
     tell(store, T0)
     dead = outbox.claim(store, "a", "dead", T0)
     assert dead is not None
-    receiver = Receiver(TestClock(T0 + jump))
+    receiver = Receiver(ManualClock.at_ms(T0 + jump))
     drain_until_idle(store, receiver)
     assert [one.id for one in receiver.got] == [dead.id]
 
@@ -342,10 +331,10 @@ def test_a_clock_that_goes_back_ends_a_drain_and_not_its_bound(store: Store) -> 
     turn_on(store)
     for _ in range(3):
         tell(store, T0)
-    receiver = Receiver(TestClock(), cost=-10_000)
+    receiver = Receiver(ManualClock.at_ms(T0), cost=-10_000)
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
-    receiver.cost, receiver.clock.at = 0, T0
+    receiver.cost, receiver.clock.ms = 0, T0
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 3
 
@@ -354,7 +343,7 @@ def test_a_drain_ends_in_bounded_time(store: Store) -> None:
     turn_on(store)
     for _ in range(20):
         tell(store, T0)
-    receiver = Receiver(TestClock(), cost=10_000)
+    receiver = Receiver(ManualClock.at_ms(T0), cost=10_000)
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 6
 
@@ -382,7 +371,7 @@ def _digest(store: Store, items: Sequence[NoticeItem]) -> list[str]:
     for item in items:
         with store.writing() as write:
             queue(write.db, read_subscriptions(write.db)[0], [item], T0)
-    receiver = Receiver(TestClock(T0 + DAY_MS))
+    receiver = Receiver(ManualClock.at_ms(T0 + DAY_MS))
     drain_until_idle(store, receiver)
     return [item.text for message in receiver.got for item in message.items]
 
@@ -418,7 +407,7 @@ class OutboxMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="outbox-"))
         self.store = open_store(type(self).make_place(self.folder), endpoint=ENDPOINT)
-        self.clock, self.told = TestClock(), 0
+        self.clock, self.told = ManualClock.at_ms(T0), 0
         self.got: dict[str, list[tuple[int, str]]] = {name: [] for name in NAMES}
         self.resent: set[str] = set()
         self.held: dict[str, tuple[str, OutboxRow]] = {}
@@ -433,19 +422,19 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def something_happens(self) -> None:
-        tell(self.store, self.clock.at)
+        tell(self.store, self.clock.ms)
         self.told += 1
 
     @rule(seconds=st.sampled_from([1, 10, 61, 120, 300, 3600]))
     def time_passes(self, seconds: int) -> None:
-        self.clock.at += seconds * 1000
+        self.clock.ms += seconds * 1000
 
     @rule(name=st.sampled_from(NAMES), worker=st.sampled_from(["w1", "w2"]), arrives=st.booleans())
     def claim_and_die(self, name: str, worker: str, arrives: bool) -> None:
         """A process dies between the sending and the record, or before the sending."""
-        row = outbox.claim(self.store, name, worker, self.clock.at)
+        row = outbox.claim(self.store, name, worker, self.clock.ms)
         if row is not None:
-            assert outbox.claim(self.store, name, "w3", self.clock.at) is None
+            assert outbox.claim(self.store, name, "w3", self.clock.ms) is None
             self.held[name] = (worker, row)
             if arrives:
                 self.receive(row)
@@ -460,23 +449,23 @@ class OutboxMachine(RuleBasedStateMachine):
                 row,
                 worker,
                 Delivery(kind if kind is not DeliveryKind.DELIVERED else DeliveryKind.UNKNOWN),
-                self.clock.at,
+                self.clock.ms,
             )
 
     @rule(name=st.sampled_from(NAMES), kind=st.sampled_from(list(DeliveryKind)))
     def drain_one(self, name: str, kind: DeliveryKind) -> None:
-        row = outbox.claim(self.store, name, "w4", self.clock.at)
+        row = outbox.claim(self.store, name, "w4", self.clock.ms)
         if row is None:
             return
         if kind in {DeliveryKind.DELIVERED, DeliveryKind.UNKNOWN}:
             self.receive(row)
-        assert outbox.settle(self.store, row, "w4", Delivery(kind), self.clock.at)
+        assert outbox.settle(self.store, row, "w4", Delivery(kind), self.clock.ms)
         if kind is DeliveryKind.REFUSED:
             self.resent.add(row.id)
 
     @rule()
     def retry_all(self) -> None:
-        self.resent |= set(outbox.requeue(self.store, None, self.clock.at, NAMES))
+        self.resent |= set(outbox.requeue(self.store, None, self.clock.ms, NAMES))
 
     def receive(self, row: OutboxRow) -> None:
         self.got[row.destination].append((row.sequence, row.id))
@@ -493,7 +482,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for name in NAMES:
             self.retry_all()
             receiver = Receiver(self.clock)
-            self.clock.at += LONGEST_WAIT_MS
+            self.clock.ms += LONGEST_WAIT_MS
             drain_until_idle(self.store, receiver, name)
             self.got[name] += [(one.sequence, one.id) for one in receiver.got]
             assert {number for number, _ in self.got[name]} == set(range(1, self.told + 1))

@@ -15,9 +15,9 @@ from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
+from tests.clock import ManualClock
 
 from .store_kit import EEG, place, record, store, take
-from .test_outbox import TestClock
 
 __all__ = ["place", "store"]
 
@@ -34,7 +34,7 @@ def desk(store: Store, tmp_path: Path) -> Workspace:
     )
     location = WorkspaceLocation(tmp_path, WorkspaceConfig())
     settings = Settings(paths=resolve_paths({}, tmp_path))
-    return Workspace(settings, location, store, clock=TestClock(T0), open_hub=lambda: cast("Any", None))
+    return Workspace(settings, location, store, clock=ManualClock.at_ms(T0), open_hub=lambda: cast("Any", None))
 
 
 def match(desk: Workspace, *rows: tuple[str, str]) -> ImportMatches:
