@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from hf_gate.testing import LocalHub
+
+from .console import MODEL, fill
 
 DESK = """\
 version: 1
@@ -32,6 +36,26 @@ tests:
     facts: {answers.purpose.quality: good, email.academic: true, person.account_days: 400}
     want: {then: accept, rule: signed}
 """
+
+
+TWO_REVIEWERS = f"""\
+version: 1
+policy: lantern
+applies_to: [{MODEL}]
+mode: enforce
+rules:
+  - id: all
+    then: accept
+    reviewers: 2
+"""
+
+
+def ask_at_lantern(folder: Path, hub: LocalHub, repos: Sequence[str]) -> Path:
+    """A workspace at these repos without rules, not read yet: ada-l and bob99 ask for the model."""
+    (folder / "policies").mkdir()
+    (folder / "hf-gate.yaml").write_text(f"version: 1\nrepos: [{', '.join(repos)}]\npolicies: [policies/*.yaml]\n")
+    fill(hub, ["ada-l", "bob99"])
+    return folder
 
 
 def desk(folder: Path, policies: Mapping[str, str] | None = None, text: str = DESK) -> Path:

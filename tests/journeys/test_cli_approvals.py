@@ -15,29 +15,15 @@ from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.config import Flags
 from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, PROGRAM, Console, fill, status_of
+from tests.journeys.console import MODEL, PROGRAM, Console, status_of
+from tests.journeys.desks import TWO_REVIEWERS, ask_at_lantern
 from tests.journeys.terminal import Terminal
-
-HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
-POLICY = f"""\
-version: 1
-policy: lantern
-applies_to: [{MODEL}]
-mode: enforce
-rules:
-  - id: all
-    then: accept
-    reviewers: 2
-"""
 
 
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "hf-gate.yaml").write_text(HOUSE)
-    (tmp_path / "policies" / "lantern.yaml").write_text(POLICY)
-    monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l", "bob99"])
+    monkeypatch.chdir(ask_at_lantern(tmp_path, fresh, [MODEL]))
+    (tmp_path / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
     return tmp_path
 
 
@@ -85,11 +71,11 @@ def test_the_list_marks_a_request_that_has_one_of_two_approvals(fresh: LocalHub,
     assert (json.loads(cells["ada-l"]), cells["bob99"]) == (shown, "")
     assert owner.run("ls", MODEL, "--live", "--json").json[0]["approvals"] is None
     policy = desk / "policies" / "lantern.yaml"
-    policy.write_text(POLICY.replace("then: accept", "then: human"))
+    policy.write_text(TWO_REVIEWERS.replace("then: accept", "then: human"))
     assert "APPROVALS" not in owner.run("ls", MODEL).out, "the approval was for another rule"
     policy.write_text("rules: [")
     assert [row["approvals"] for row in owner.run("ls", MODEL, "--json").json] == [None, None], "nobody knows"
-    policy.write_text(POLICY)
+    policy.write_text(TWO_REVIEWERS)
     assert Console(fresh, "admin").run("accept", f"ada-l@{MODEL}").code == 0
     listed = owner.run("ls", MODEL, "--status", "all", "--json").json
     assert [row["approvals"] for row in listed] == [None, None]
@@ -203,11 +189,11 @@ def test_two_people_who_accept_somebody_again_with_a_later_end_give_it(fresh: Lo
 def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: LocalHub, desk: Path) -> None:
     owner, admin = Console(fresh), Console(fresh, "admin")
     policy = desk / "policies" / "lantern.yaml"
-    policy.write_text(f"{POLICY}    until: 1y\n")
+    policy.write_text(f"{TWO_REVIEWERS}    until: 1y\n")
     assert owner.run("sync", "--full").code == 0
     for console in (owner, admin):
         assert console.run("accept", f"ada-l@{MODEL}").code == 0
-    policy.write_text(f"{POLICY}    until: 2y\n")
+    policy.write_text(f"{TWO_REVIEWERS}    until: 2y\n")
     shown, real = (owner.run("expire", "adopt", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
     for ended in (shown, real):
         assert "ada-l@lumen-labs/lantern-7b-chat: deferred: approval 1 of 2" in ended.err

@@ -14,18 +14,8 @@ from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
 
 from .console import DATASET, MODEL, Console, Ended, fill
+from .desks import TWO_REVIEWERS, ask_at_lantern
 
-CONFIG = f"version: 1\nrepos: [{MODEL}, {DATASET}]\npolicies: [policies/*.yaml]\n"
-TWO = f"""\
-version: 1
-policy: lantern
-applies_to: [{MODEL}]
-mode: enforce
-rules:
-  - id: all
-    then: accept
-    reviewers: 2
-"""
 ENDS = f"""\
 version: 1
 policy: lantern
@@ -43,10 +33,8 @@ ADA, BOB = f"ada-l@{MODEL}", f"bob99@{MODEL}"
 @pytest.fixture
 def folder(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace without rules, in which ada-l and bob99 ask, and the staff's own account too."""
-    (tmp_path / "policies").mkdir()
-    (tmp_path / "hf-gate.yaml").write_text(CONFIG)
+    ask_at_lantern(tmp_path, fresh, [MODEL, DATASET])
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l", "bob99"])
     assert Console(fresh).run("sync", "--full").code == 0
     return tmp_path
 
@@ -93,7 +81,7 @@ def _nothing(_hub: LocalHub, _folder: Path) -> None: ...
 
 
 def _two_people(_hub: LocalHub, folder: Path) -> None:
-    (folder / "policies" / "lantern.yaml").write_text(TWO)
+    (folder / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
 
 
 def _first_approval(hub: LocalHub, folder: Path) -> None:
@@ -267,7 +255,8 @@ def _table(_hub: LocalHub, folder: Path) -> None:
     (folder / "tables" / "partners.csv").write_text("username,expires\nada-l,2099-01-01\nbob99,2099-01-01\n")
     (folder / "new.csv").write_text("username,expires\ncem-k,2099-01-01\n")
     text = "tables: {partners: {file: tables/partners.csv, key: username}}\nretention: {rejected: 30d}\n"
-    (folder / "hf-gate.yaml").write_text(CONFIG + text)
+    with (folder / "hf-gate.yaml").open("a") as file:
+        file.write(text)
 
 
 def _linked_table(hub: LocalHub, folder: Path) -> None:
