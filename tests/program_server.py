@@ -83,10 +83,16 @@ def _serve(address: str) -> None:
     selector.register(listener, selectors.EVENT_READ)
     while True:
         for key, _ in selector.select():
+            if selector.get_map().get(key.fd) is not key:
+                continue  # its program ended in this round already
             if key.fileobj is listener:
                 client = listener.accept()[0]
-                pid, ended = _start(client, listener)
-                client.sendall(pid.to_bytes(8, "big"))
+                if (started := _start(client, listener)) is None:
+                    client.close()
+                    continue
+                pid, ended = started
+                with suppress(OSError):  # a client that is gone is noticed below
+                    client.sendall(pid.to_bytes(8, "big"))
                 selector.register(ended, selectors.EVENT_READ, (client, pid))
                 selector.register(client, selectors.EVENT_READ, (None, pid))
             elif key.data[0] is None:  # the client is gone, and so its program
@@ -107,18 +113,23 @@ def _end(selector: selectors.BaseSelector, ended: int, client: socket.socket, pi
         client.sendall(status.to_bytes(8, "big"))
 
 
-def _start(client: socket.socket, listener: socket.socket) -> tuple[int, int]:
-    """Fork for a client; return the id of the process and a descriptor that is readable at its end."""
+def _start(client: socket.socket, listener: socket.socket) -> tuple[int, int] | None:
+    """Fork for a client; return the id of the process and a descriptor that is readable at its end.
+
+    Return None if the client ended before it sent everything.
+    """
     size, ancillary, _, _ = client.recvmsg(8, socket.CMSG_SPACE(3 * array.array("i").itemsize), socket.MSG_WAITALL)
+    if not ancillary:
+        return None
     streams = array.array("i", ancillary[0][2])
-    message = client.recv(int.from_bytes(size, "big"), socket.MSG_WAITALL)
-    if (pid := os.fork()) == 0:
+    message = client.recv(length := int.from_bytes(size, "big"), socket.MSG_WAITALL)
+    if len(message) == length and (pid := os.fork()) == 0:
         client.detach()
         listener.detach()
         _run(message, streams)
     for number in streams:
         os.close(number)
-    return pid, os.pidfd_open(pid)
+    return (pid, os.pidfd_open(pid)) if len(message) == length else None
 
 
 def _run(message: bytes, streams: array.array[int]) -> None:
