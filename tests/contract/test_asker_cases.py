@@ -197,3 +197,32 @@ def test_a_text_and_a_world_that_differ_are_weighed(enter: Any, world: str, text
 def test_the_table_has_every_public_report() -> None:
     assert [case.id for case in CASES] == [f"c{number:03}" for number in range(1, 115)]
     assert list_cases()[-1].startswith("114 cases: 113 played")
+
+
+def test_a_login_in_another_folder_is_named(
+    enter: Any, asker_hub: AskerHub, private_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume or a cluster sets HF_HOME, and the login is where it was before."""
+    world = enter("no token")
+    folder = private_home / ".cache" / "huggingface"
+    folder.mkdir(parents=True)
+    (folder / "token").write_text(asker_hub.tokens["accepted"], "utf-8")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "volume"))
+    found = hf_gate.why(world.repo)
+    assert show(found) == "token_elsewhere"
+    assert str(folder / "token") in found.sentence
+    assert str(tmp_path / "volume" / "token") in found.sentence
+    assert_hides_tokens(asker_hub, found, found.to_document())
+
+
+def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: AskerHub, tmp_path: Path) -> None:
+    world = enter("accepted")
+    asker_hub.hub.set_faults(["answer:status=403:text=You must dance first."])
+    try:
+        with pytest.raises(Exception) as raised:  # noqa: PT011
+            play_calls(world, tmp_path)["check"]()
+        for found in (hf_gate.explain(raised.value), hf_gate.explain(raised.value, look=True), hf_gate.why(world.repo)):
+            assert show(found) == "refused_unknown?"
+            assert "You must dance first." in str(found)
+    finally:
+        asker_hub.hub.set_faults([])

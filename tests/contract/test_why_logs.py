@@ -9,12 +9,13 @@ import pytest
 import hf_gate
 from hf_gate.hub.why.failures import MAX_LOG, parse_url, read_log
 
-from .why_situations import GEMMA, HUB, LLAMA, LOGS, PastedLog, gated
+from .why_situations import GEMMA, HUB, LLAMA, LOGS, LOGS_OF_OTHERS, PastedLog, gated
 
+ALL_LOGS = [*LOGS, *LOGS_OF_OTHERS]
 REJECTED = gated(LLAMA, 403, f"Your request to access model {LLAMA} has been rejected by the repo's authors.")
 
 
-@pytest.mark.parametrize("log", LOGS, ids=[log.name for log in LOGS])
+@pytest.mark.parametrize("log", ALL_LOGS, ids=[log.name for log in ALL_LOGS])
 def test_a_log_says_what_it_knows(log: PastedLog) -> None:
     found = hf_gate.explain(log.text)
     assert (found.code in log.codes, found.repo, found.certain) == (True, log.repo, log.is_certain), found
@@ -26,7 +27,7 @@ def test_a_log_says_what_it_knows(log: PastedLog) -> None:
     assert found.next
 
 
-@pytest.mark.parametrize("log", LOGS, ids=[log.name for log in LOGS])
+@pytest.mark.parametrize("log", ALL_LOGS, ids=[log.name for log in ALL_LOGS])
 def test_what_stands_around_a_failure_changes_nothing(log: PastedLog) -> None:
     """Noise of training, and of a shell with a token, before and after."""
     noise = (

@@ -102,7 +102,12 @@ WORDS_IN_LOGS: Final[dict[RefusalCause, tuple[str, ...]]] = {
     RefusalCause.TOKEN_ORG_POLICY: ("organization token policy", "revoked by the organization"),
     RefusalCause.REGION: ("not available in your region",),
     RefusalCause.DISABLED: ("access to this resource is disabled",),
-    RefusalCause.TOKEN_INVALID: ("invalid credentials in authorization header", "invalid user token"),
+    RefusalCause.TOKEN_INVALID: (
+        "invalid credentials in authorization header",
+        "invalid user token",
+        "invalid token passed",
+        "the token seems invalid",
+    ),
     RefusalCause.TOKEN_EXPIRED: ('" is expired',),
 }
 

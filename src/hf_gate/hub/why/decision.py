@@ -238,8 +238,12 @@ def tell_no_token(now: Situation) -> Diagnosis:
         return now.tell("kept back", other=search.candidates[0].source, setting=search.kept_back_by)
     if search.look_alikes:
         return now.tell("look-alike", variable=search.look_alikes[0])
-    if search.is_in_env_file:
-        return now.tell("env file")
+    if search.unread_file is not None:
+        return now.tell(
+            "env file" if search.unread_file == ".env" else "other folder",
+            file=search.unread_file,
+            looked=join_words(search.looked_at, "and"),
+        )
     if search.has_exchange:
         return now.tell("exchange")
     place = next((name for name in search.surroundings if name in LOGIN_STEPS), None)

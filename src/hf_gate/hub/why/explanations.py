@@ -20,28 +20,31 @@ _WORDS: Final = (
     (("illegal header value", "invalid header value", "invalid character in header", "character(s) in header value"),
      "program's token is malformed"),
     (("localtokennotfounderror", "but no token found", "error: not logged in"), "program found no token"),
-    (("password authentication in git is no longer supported", "batch response: authentication required"), "password"),
+    (("password authentication in git is no longer supported", "batch response: authentication required",
+      "could not read username for 'https://huggingface.co", "could not read username for 'https://hf.co",
+      "git@hf.co: permission denied"), "password"),
     (("distant resource does not seem to be on",), "program reached another server"),
-    (("cas service error", "cas client error", "signatureerror", "invalid key pair id"), "storage"),
-    (("tunnel connection failed", "certificate_verify_failed", "proxyerror", "sslerror"), "program has no network"),
+    (("signatureerror", "signaturedoesnotmatch", "invalid key pair id", "request has expired</message>"), "storage"),
+    (("hfvalidationerror", "repo id must"), "program names no repo"),
+    (("tunnel connection failed", "proxy tunneling failed", "connect tunnel failed", "from proxy after connect", "proxyerror",
+      "sslerror", "certificate_verify_failed", "ssl certificate problem", "x509: certificate"), "program has no network"),
 )  # fmt: skip
 # The same, for failures without a status.
 _WORDS_WITHOUT_STATUS: Final = (
-    (("connecterror", "connecttimeout", "readtimeout", "nameresolutionerror", "name resolution", "could not resolve host",
-      "name or service not known", "connection refused", "connection reset", "network is unreachable"), "program has no network"),
+    (("connecterror", "connecttimeout", "readtimeout", "read timed out", "connection timed out", "timed out after", "nameresolutionerror", "name resolution", "getaddrinfo",
+      "could not resolve host", "name or service not known", "connection refused", "connection reset", "network is unreachable",
+      "failed to establish a new connection", "econnrefused", "econnreset", "etimedout"), "program has no network"),
 )  # fmt: skip
 # The same, for words that other causes have too.
 _HINTS: Final = (
-    (("secret value from your vault", "not authenticated with the hugging face hub", "hf_token is not set"), "program found no token"),
+    (("secret value from your vault", "not authenticated with the hugging face hub", "hf_token is not set", "not logged in",
+      "no user secrets exist", "provide your hf_token", "did not find huggingfacehub_api_token"), "program found no token"),
     (("agree to share your contact information", "accept the conditions to access"), "not asked"),
-    (("could not download", "private or gated", "requires approval"), "program is refused"),
+    (("cas service error", "cas client error"), "storage"),
+    (("zscaler", "fortigu", "<!doctype html"), "program reached another server"),
+    (("authorization failed", "unauthorized access to file"), "program is not known"),
+    (("could not download", "private or gated", "requires approval", "forbidden access to file"), "program is refused"),
 )  # fmt: skip
-_NO_FILE: Final = (
-    "entry not found for url",
-    "revision not found",
-    "file not found in",
-    "does not appear to have a file",
-)
 _NO_REPO: Final = (
     "repositorynotfounderror", "datasetnotfounderror", "repository not found", "not a valid model identifier", "' not found.",
     "doesn't exist on the hub", "couldn't find a dataset", "invalid username or password",
@@ -131,7 +134,9 @@ def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
     is_told = locate_words_in_log(failure.words)[0] is RefusalCause.TOKEN_INVALID
     if is_told or (failure.status == 401 and failure.sent_token):
         return replace(now.tell("invalid", public=""), certain=is_told and not failure.is_log)
-    if failure.code in ("EntryNotFound", "RevisionNotFound") or failure.has_words(*_NO_FILE):
+    if failure.code in ("EntryNotFound", "RevisionNotFound") or failure.has_words(
+        "entry not found for url", "revision not found", "file not found in", "does not appear to have a file"
+    ):
         return now.tell("program does not find the file")
     if failure.status == 404 or (failure.code != "GatedRepo" and failure.has_words(*_NO_REPO)):
         return now.tell("program does not find it", viewer="the program")
@@ -146,6 +151,11 @@ def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
 
 
 def _describe_failure(failure: Failure) -> str:
-    sent = {True: "with a token", False: "without a token", None: None}
-    parts = (failure.status, failure.code, failure.host and f"from {failure.host}", sent[failure.sent_token])
+    parts = (
+        failure.status,
+        failure.code,
+        f'"{failure.words[:200]}"' if failure.status is not None and not failure.is_log else None,
+        f"from {failure.host}" if failure.host is not None else None,
+        {True: "with a token", False: "without a token", None: None}[failure.sent_token],
+    )
     return " ".join(str(part) for part in parts if part) or " ".join(failure.words.split())[-200:]

@@ -27,7 +27,7 @@ _REASONS: Final = (
 )
 _STATUS: Final = re.compile(
     r"(?i)\b(?:http|status|code|error|response|manifest)\b[^\d/]{0,24}(?<!line )(4[0-3]\d|451|5[0-2]\d)\b"
-    rf"|\b(4[0-3]\d|451|5[0-2]\d) (?:{_REASONS})"
+    r"|\b(4[0-3]\d|451|5[0-2]\d) (?:Client Error|Server Error|Unauthorized|Forbidden|Not Found|Too Many|Internal|Bad Gateway|Service|Gateway)"
 )
 _NAME: Final = r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}?)"
 _NAMED_BY_HUB: Final = re.compile(rf"(?i)\b(?:access(?: to)?|repo) (model|dataset) {_NAME}(?= (?:is|has)\b)")
@@ -35,13 +35,13 @@ _NAMED: Final = re.compile(
     rf"(?P<mark>['\"`]){_NAME}(?:@[\w.-]+)?(?P=mark)|(?<![\w./:-]){_NAME}(?= (?:is not a local folder|does not appear to have))"
 )
 _ABOUT_REPOS: Final = re.compile(
-    r"(?i)model|dataset|pipeline|download|load|find|access|is not|not found|does not|doesn.t"
+    r"(?i)model|dataset|pipeline|download|load|find|reach|access|is not|not found|does not|doesn.t"
 )
 _FILE_NAME: Final = re.compile(r"(?i)\.(?:py|json|csv|txt|ya?ml|toml|bin|pt|pth|so|safetensors|gguf|parquet|log)$")
 _NO_REPOS: Final = frozenset(
     {"settings", "docs", "blog", "login", "join", "pricing", "collections", "organizations", "papers", "tasks", "oauth", "front",
      "chat", "learn", "posts", "new", "spaces", "inference", "support", "terms-of-service", "api", "datasets", "models", "v1", "v2",
-     "enterprise", "buckets", "kernels", "jobs", "application", "text", "image", "audio", "video"}
+     "enterprise", "namespace", "buckets", "kernels", "jobs", "application", "text", "image", "audio", "video"}
 )  # fmt: skip
 _GATED: Final = re.compile(r"(?i)GatedRepo|access (?:a )?gated repo|is a gated dataset")
 _FILE_ROUTES: Final = ("resolve", "raw", "blob")
@@ -50,7 +50,9 @@ _HUB_HOSTS: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co", 
 _STORAGE_HOST: Final = re.compile(
     r"(?i)(^|\.)(xethub\.hf\.co|cdn-lfs[\w-]*\.(hf|huggingface)\.co|cloudfront\.net|amazonaws\.com)(:\d+)?$"
 )
-_DECORATION: Final = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]|\\n")  # colours, frames, line breaks in JSON
+_DECORATION: Final = re.compile(
+    r"(?m)\x1b\[[0-9;]*[A-Za-z]|[\u2500-\u257f]|\\n|^ *(?:>|\([^()\n]{1,40} pid=\d+\))"
+)  # colours, frames, quotes
 
 
 class Failure(Struct, frozen=True):
@@ -210,8 +212,8 @@ def _list_places(text: str, urls: list[tuple[int, str]]) -> Iterator[_Place]:
         around = text[max(0, found.start() - 60) : found.end() + 30]
         name = found[2] or found[3]
         if _ABOUT_REPOS.search(around) and not _FILE_NAME.search(name):
-            kind = "dataset" if "dataset" in around.casefold() else "model"
-            yield from _make_place(name, kind, _SENTENCE, start=found.start())
+            is_dataset = "dataset" in around.casefold() or "Couldn't reach" in around
+            yield from _make_place(name, "dataset" if is_dataset else "model", _SENTENCE, start=found.start())
 
 
 def _make_place(name: str, kind: str, rank: int, **fields: Any) -> Iterator[_Place]:

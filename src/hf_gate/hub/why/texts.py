@@ -111,6 +111,10 @@ TEXTS: Final[dict[str, Text]] = {
         "The program was refused, and this text does not say why: no token arrived, it may not read gated repos, or its account has no access yet.",
         (Step("Ask the Hub", "hf-gate why {word}"), _ASK_FIRST), certain=False,
     ),
+    "program names no repo": Text(
+        _C.NOT_FOUND_OR_PRIVATE, "The program asked for something that is no name of a repo: a folder that is not there, or a misspelt name.",
+        (Step("Write namespace/name, or compare the path with the folders of the machine where it runs"),),
+    ),
     "program does not find the file": Text(_C.NOT_FOUND_OR_PRIVATE, "The repo is there, but the file or the revision is not.", (
         Step("Compare the name with its files", None, "{page}"),
     )),
@@ -123,6 +127,10 @@ TEXTS: Final[dict[str, Text]] = {
     )),
     "env file": Text(_C.TOKEN_ELSEWHERE, "The file .env here has HF_TOKEN, but this process has not loaded it. So no token is sent.", (
         Step("Load it", "set -a; . ./.env; set +a"), _ASK_FIRST,
+    )),
+    "other folder": Text(_C.TOKEN_ELSEWHERE, "{file} holds a token, but this process looks at {looked}. So no token is sent.", (
+        Step("Give it the token", 'export HF_TOKEN="$(cat {file})"'), Step("Or compare HF_HOME and HF_TOKEN_PATH with those of the login"),
+        _ASK_FIRST,
     )),
     "kept back": Text(_C.LIBRARY_SENT_NO_TOKEN, "A token is there, in {other}, but {setting} keeps it from being sent.", (
         Step("Remove this setting"),

@@ -48,7 +48,9 @@ class TokenSearch(Struct, frozen=True):
     candidates: list[TokenCandidate] = []
     saved: list[SavedToken] = []
     look_alikes: list[str] = []
-    is_in_env_file: bool = False  # `.env` of the working folder has HF_TOKEN
+    unread_file: str | None = (
+        None  # has a token, but this process does not read it: `.env`, or a login in another folder
+    )
     looked_at: list[str] = []
     kept_back_by: str | None = None
     has_exchange: bool = False  # a CI exchanges its own token for one of the Hub
@@ -87,7 +89,14 @@ def search_tokens(
         candidates=found,
         saved=_read_saved_tokens(token_path.parent / "stored_tokens"),
         look_alikes=[name for name in _LOOK_ALIKES if environ.get(name, "").strip()],
-        is_in_env_file="HF_TOKEN=" in (_read_text(Path(".env")) or "").replace(" ", ""),
+        unread_file=next(
+            (
+                str(path)
+                for path in (Path(".env"), home / ".cache" / "huggingface" / "token", home / ".huggingface" / "token")
+                if path != token_path and _has_token(path)
+            ),
+            None,
+        ),
         looked_at=["HF_TOKEN", str(token_path)],
         kept_back_by=_find_setting(token, environ),
         has_exchange=bool(environ.get("HF_OIDC_RESOURCE")) and given is None,
@@ -171,6 +180,11 @@ def _read_text(path: Path) -> str | None:
         return path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+
+
+def _has_token(path: Path) -> bool:
+    """Return whether a file has a token, or a `.env` file HF_TOKEN."""
+    return ("HF_TOKEN=" if path.name == ".env" else "_") in (_read_text(path) or "").replace(" ", "")
 
 
 def _read_saved_tokens(path: Path) -> list[SavedToken]:
