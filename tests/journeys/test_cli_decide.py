@@ -345,15 +345,15 @@ def test_a_byte_order_mark_is_no_part_of_a_name(fresh: LocalHub, tmp_path: Path)
     assert console.run("accept", "-", "--yes", stdin="\ufeff" + lines).code == 0
     assert [status_of(fresh, name) for name in NAMES] == ["accepted"] * 3
     file.write_text("{}", "utf-8-sig")
-    assert "the form needs the" in Console(fresh, "reader").run("ask", MODEL, "--answers", str(file)).error
+    assert "the form needs the" in Console(fresh, "stranger").run("ask", MODEL, "--answers", str(file)).error
 
 
 def test_what_a_form_also_asks_stands_in_lines_of_their_own_however_long_a_label_is(fresh: LocalHub) -> None:
     label = "I agree " + "to this and that " * 20 + "and to all of it"
     fresh.set_card(MODEL, f"---\nextra_gated_fields:\n  Use: text\n  {label}: checkbox\n---\n")
-    ended = Console(fresh, "reader").run("ask", MODEL, "-a", "Use=to listen")
+    ended = Console(fresh, "stranger").run("ask", MODEL, "-a", "Use=to listen")
     assert ended.code == 2
     assert len(ended.error) < 100
-    assert all(len(line) <= 72 for line in ended.err.splitlines() if line.startswith("  "))
+    assert all(len(line) <= 72 for line in ended.err.splitlines() if line.startswith("  I"))
     assert "  I agree to this and that to this" in ended.err
     assert f"hf-gate form check {MODEL}" in ended.hint

@@ -271,6 +271,7 @@ def _without_store(hub: LocalHub, folder: Path) -> None:
         path.unlink()
 
 
+BOX = "I agree to the Lantern community licence and to the acceptable use policy"
 OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
     "add": (_table, "owner", ["table", "add", "partners", "username=cem-k"], 0),
     "add a key that is there": (_table, "owner", ["table", "add", "partners", "username=ada-l"], 2),
@@ -294,7 +295,8 @@ OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
     "withdraw": (_nothing, "ada-l", ["withdraw", MODEL], 0),
     "withdraw nothing": (_nothing, "stranger", ["withdraw", MODEL], 1),
     "withdraw what was accepted": (_accepted, "ada-l", ["withdraw", MODEL], 1),
-    "ask": (_nothing, "stranger", ["ask", MODEL, "--yes"], 0),
+    "ask": (_nothing, "stranger", ["ask", MODEL, "--yes", "-a", f"{BOX}=true"], 1),
+    "ask with an open box": (_nothing, "stranger", ["ask", MODEL, "--yes"], 2),
     "ask without answers": (_nothing, "stranger", ["ask", MODEL], 2),
     "retention": (_table, "owner", ["store", "retention", "--yes"], 0),
     "no retention": (_nothing, "owner", ["store", "retention", "--yes"], 2),

@@ -45,7 +45,7 @@ def test_a_public_gate_is_checked_without_a_token(fresh: LocalHub) -> None:
     assert ended.code == 0, ended.err
     assert f"{DATASET}: gated: a reviewer decides each request." in ended.out
     assert "  question 1   " in ended.out
-    assert "  always       the username and the e-mail address of the account" in ended.out
+    assert "  always       the username, the full name and the e-mail address of the account" in ended.out
     assert "No problems." in ended.out
     assert [line["route"] for line in fresh.journal()] == []
 

@@ -9,6 +9,7 @@ from typing import Final
 
 import click
 
+from ..domain.display_text import clip
 from ..domain.form_lint import is_error
 from ..domain.form_report import count_problems, render_markdown, requester_view, summarize_problems
 from ..domain.forms import GateForm, form_to_json, parse_gate_form
@@ -22,6 +23,7 @@ from .workspace import announce
 
 _MAX_BYTES: Final = 4 * 1024 * 1024  # bytes of a card
 _PROMPT_LINES: Final = 12
+_LINE: Final = 1000  # the most columns of a line
 _MODES: Final = {
     "manual": "gated: a reviewer decides each request.",
     "auto": "gated: everybody who submits the form gets access at once.",
@@ -115,15 +117,20 @@ def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
     yield f"{title}: {about}"
     yield ""
     yield "What a requester sees:" if found.fields else "The form has no fields. What a requester sees:"
-    for name, text in requester_view(found):
-        lines = list(safe_lines(text))
-        yield f"  {name:12} {lines[0]}"
-        yield from (f"  {'':12} {line}" for line in lines[1:_PROMPT_LINES])
-        if len(lines) > _PROMPT_LINES:
-            yield f"  {'':12} ... {len(lines) - _PROMPT_LINES} more lines"
+    yield from list_requester_view(found, _PROMPT_LINES)
     yield ""
     yield summarize_problems(found)
     for each in found.problems:
         yield f"  {each.line}:{each.column} {'error' if is_error(each) else 'warning'} {each.code}: {each.message}"
         if each.fix:
             yield f"      Fix: {each.fix}"
+
+
+def list_requester_view(form: GateForm, most_lines: int) -> Iterator[str]:
+    """Yield what a requester sees and enters, with at most so many lines of each text."""
+    for name, text in requester_view(form):
+        lines = [clip(line, _LINE) for line in safe_lines(text)]
+        yield f"  {name:12} {lines[0]}"
+        yield from (f"  {'':12} {line}" for line in lines[1:most_lines])
+        if len(lines) > most_lines:
+            yield f"  {'':12} ... {len(lines) - most_lines} more lines"

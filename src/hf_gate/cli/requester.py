@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..domain.display_text import clip, pluralize
+from ..domain.form_lint import is_error
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo
-from ..errors import NotGated, RequestNotFound, UsageError
+from ..errors import Guarded, NotAllowed, NotGated, RequestNotFound, UsageError
+from ..hub.why.questions import describe_access
+from ..policy.form_facts import TICKED
 from ..private_files import read_regular_file
 from ..protocol.flows.repos import make_no_pending_error
+from .form import list_requester_view
 from .framework import Run, command, repo_type_option
 from .output import Row
 from .workspace import announce
@@ -24,16 +29,9 @@ if TYPE_CHECKING:
     from ..domain.forms import Field, GateForm
 
 _LABEL: Final = 70  # the most columns of a label in a list
-_MEANING: Final = {
-    "granted": "you can download.",
-    "pending": "your request is waiting for review.",
-    "rejected": "your request was rejected; you cannot ask again.",
-    "reset": "your request was sent back; you can ask again.",
-    "ask": "you have not asked yet.",
-    "sign_in": "you need a token.",
-    "unknown": "the Hub did not report the state of your request.",
-}
-
+_TEXT_LINES: Final = 40  # the most lines of one text of a gate
+_GATE_LINES: Final = 200  # the most lines of a gate
+_UNCHANGED: Final = frozenset({"granted", "pending", "rejected"})  # states in which asking changes nothing
 _WITHOUT_PENDING: Final = frozenset({"granted", "rejected", "reset", "ask"})  # states of access
 
 
@@ -48,24 +46,49 @@ _WITHOUT_PENDING: Final = frozenset({"granted", "rejected", "reset", "ask"})  # 
 @click.option("-a", "--answer", "given", multiple=True, metavar="LABEL=TEXT", help="One answer; can be repeated.")
 @click.option("--answers", "file", metavar="FILE", help="JSON object that maps labels to answers; - is stdin.")
 @click.option("--dry-run", is_flag=True, help="Check the answers against the form; send nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask for missing answers; send the request without them.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for missing answers and a confirmation; it ticks no box.")
 @repo_type_option
 def ask(
     run: Run, *, repo: str, given: tuple[str, ...], file: str | None, dry_run: bool, yes: bool, repo_type: str | None
 ) -> int:
-    """Ask for access as the token's account. The owners of the repo see your name, e-mail address and answers."""
+    """Ask for access as the token's account. The owners see your username, full name, e-mail address and answers.
+
+    It shows the text of the gate first. A checkbox must be ticked, by -a 'LABEL=true' or at the question; --yes ticks none.
+    The exit code is 0 if you can download afterwards, else that of `hf-gate why`: 1 while the request is pending.
+    """
     where = run.parse_repo(repo, repo_type)
     answers = {**_read_answers(file), **dict(map(_parse_answer, given))}
+    try:
+        status, is_sent = _ask_for_access(run, where, answers, dry_run=dry_run, yes=yes)
+    except NotAllowed as problem:
+        problem.hint = f"To see what is in the way, and what to do: hf-gate why {where}"
+        raise
+    found = describe_access(status, where, run.endpoint, run.account)
+    return _print_status(run, where, status, list(found.to_lines()), is_changed=is_sent) or found.exit_code
+
+
+def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool) -> tuple[str, bool]:
+    """Send the request unless it changes nothing; return the state afterwards, and whether a request was sent."""
     announce(run, writes=True)
-    if run.hub.gate(where).mode is False:
-        raise NotGated(f"{where} is not gated.", hint="You can download it without asking.")
-    answers = _complete_answers(run, where, answers, allows_missing=yes)
+    if run.hub.gate(repo).mode is False:
+        raise NotGated(f"{repo} is not gated.", hint="You can download it without asking.")
+    form = run.hub.gate_form(repo)
+    _check_labels(form, answers)
+    status = run.hub.check_access(repo)
+    if status == "sign_in":
+        raise NotAllowed(f"{repo}: no token was sent, and asking needs one.")
+    if status in _UNCHANGED:
+        run.out.say("Asking changes nothing now; nothing was sent.")
+        return status, False
+    _show_gate(run, repo, form)
+    answers = _complete_answers(run, repo, form, answers, allows_missing=yes)
+    _require_ticks(form, answers)
     if dry_run:
-        status = run.hub.check_access(where)
         run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
-    else:
-        status = run.hub.ask_access(where, answers)
-    return _print_status(run, where, status, is_changed=not dry_run)
+        return status, False
+    if run.may_ask and not yes and not click.confirm("Send this request?", err=True):
+        raise Guarded("you did not confirm; nothing was sent.", hint=f"To ask later: hf-gate ask {repo}")
+    return run.hub.ask_access(repo, answers), True
 
 
 @command("withdraw", examples=("hf-gate withdraw datasets/acme/eeg", "hf-gate withdraw acme/med-7b --json"))
@@ -87,12 +110,13 @@ def withdraw(run: Run, *, repo: str, dry_run: bool, repo_type: str | None) -> in
     except RequestNotFound as problem:
         problem.hint = problem.hint or "Only a pending request can be withdrawn. To ask: hf-gate ask REPO"
         raise
-    return _print_status(run, where, status or run.hub.check_access(where), is_changed=not dry_run)
+    status = status or run.hub.check_access(where)
+    lines = [f"{where}: {status}; {describe_access(status, where, run.endpoint, run.account).sentence}"]
+    return _print_status(run, where, status, lines, is_changed=not dry_run)
 
 
-def _print_status(run: Run, repo: Repo, status: str, *, is_changed: bool) -> int:
+def _print_status(run: Run, repo: Repo, status: str, lines: list[str], *, is_changed: bool) -> int:
     doc: Row = {"repo": repo.id, "repo_type": repo.type.value, "status": status}
-    lines = [f"{repo}: {status}; {_MEANING.get(status, '')}".rstrip("; ")]
     return run.out.write_results(lambda: run.out.document(doc, lambda: lines, quiet=[status]), is_changed=is_changed)
 
 
@@ -123,14 +147,33 @@ def _read_answers(file: str | None) -> dict[str, str]:
     return {collapse_whitespace(label): value for label, value in found.items()}
 
 
-def _complete_answers(run: Run, repo: Repo, answers: dict[str, str], *, allows_missing: bool) -> dict[str, str]:
-    """Check the answers against the form, and ask for missing ones on the terminal."""
-    form = run.hub.gate_form(repo)
-    known = {field.label: field for field in form.fields}
+def _show_gate(run: Run, repo: Repo, form: GateForm) -> None:
+    """Print what the person agrees to and shares. Raises UsageError if the card cannot be read: a box might be lost."""
+    page = f"{run.endpoint}/{repo.web_path}"
+    if not form.fields and any(map(is_error, form.problems)):
+        raise UsageError(f"the form of {repo} cannot be read; nothing was sent.", hint=f"Ask on its page: {page}")
+    run.out.say(f"The gate of {repo} says this. Its owners get your answers, and what follows `always`:")
+    lines = list(list_requester_view(form, _TEXT_LINES))
+    for line in lines[:_GATE_LINES]:
+        run.out.say(line)
+    if len(lines) > _GATE_LINES:
+        run.out.say(f"  ... {len(lines) - _GATE_LINES} more lines. Read them all on its page: {page}")
+
+
+def _check_labels(form: GateForm, answers: Mapping[str, str]) -> None:
+    labels = [field.label for field in form.fields]
     for label in answers:
-        if known and label not in known:
-            raise UsageError(f"the form has no field {label!r}.", hint=f"Its fields are {', '.join(map(repr, known))}.")
-    missing = [field for label, field in known.items() if label not in answers and field.type != "ip_location"]
+        if labels and label not in labels:
+            raise UsageError(
+                f"the form has no field {label!r}.", hint=f"Its fields are {', '.join(map(repr, labels))}."
+            )
+
+
+def _complete_answers(
+    run: Run, repo: Repo, form: GateForm, answers: dict[str, str], *, allows_missing: bool
+) -> dict[str, str]:
+    """Return the answers, with missing ones asked for on the terminal."""
+    missing = [field for field in form.fields if field.label not in answers and field.type != "ip_location"]
     if not missing or allows_missing:
         return answers
     if not run.may_ask:
@@ -138,16 +181,19 @@ def _complete_answers(run: Run, repo: Repo, answers: dict[str, str], *, allows_m
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
             f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
-            hint=f"Add -a 'LABEL=TEXT' for each answer, or --yes to send without them. `hf-gate form check {repo}` shows the full labels.",
+            hint=f"Add -a 'LABEL=TEXT' for each answer, or --yes to send without them; a box needs -a 'LABEL=true'. `hf-gate form check {repo}` shows the full labels.",
         )
-    return {**answers, **_ask_missing(run, form, missing)}
+    return {**answers, **{field.label: _ask_answer(run, field) for field in missing}}
 
 
-def _ask_missing(run: Run, form: GateForm, missing: list[Field]) -> dict[str, str]:
-    if form.prompt:
-        for line in form.prompt.splitlines():
-            run.out.say(line)
-    return {field.label: _ask_answer(run, field) for field in missing}
+def _require_ticks(form: GateForm, answers: Mapping[str, str]) -> None:
+    """Raise UsageError for a box that is not ticked: the page of the Hub sends no form with an open box."""
+    for field in form.fields:
+        if field.type == "checkbox" and answers.get(field.label, "").strip().casefold() not in TICKED:
+            raise UsageError(
+                f"the box {clip(field.label, _LABEL)!r} is not ticked; nothing was sent.",
+                hint=f"If you agree, add -a {shlex.quote(f'{field.label}=true')}. --yes ticks no box.",
+            )
 
 
 def _ask_answer(run: Run, field: Field) -> str:

@@ -42,7 +42,7 @@ def requester_view(form: GateForm) -> Iterator[tuple[str, str]]:
             yield name, text
     for number, field in enumerate(form.fields, 1):
         yield f"question {number}", f"{field.label} ({_describe_input(field)})"
-    yield "always", "the username and the e-mail address of the account"
+    yield "always", "the username, the full name and the e-mail address of the account"
     if form.button:
         yield "button", form.button
     if form.eu_disallowed:

@@ -16,6 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...config import is_true
+from ...domain.accounts import Account
 from ...domain.ids import Repo, parse_repo
 from ...domain.network_hosts import PUBLIC_HUB
 from ...errors import InsecureEndpoint, UsageError
@@ -32,6 +33,14 @@ MAX_CALLS: Final = 8
 _FIRST_PAUSES: Final = (60.0, 120.0, 300.0, 600.0)  # seconds between the first calls of a wait
 _LATER_PAUSE: Final = 900.0
 _JITTER: Final = 0.1
+_SITUATIONS_OF_STATES: Final = {
+    "granted": "ok",
+    "ask": "not asked",
+    "pending": "pending",
+    "rejected": "rejected",
+    "reset": "reset",
+    "sign_in": "program has no token",
+}
 _WAITABLE: Final = frozenset({DiagnosisCode.PENDING, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.NOT_ASKED})
 _ABOUT_TOKENS: Final = frozenset(
     {DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED, DiagnosisCode.NO_TOKEN}
@@ -144,6 +153,13 @@ def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool
     current = why(failure.repo, None if failure.is_log else failure.file, endpoint=origin, **options)
     secrets += search_tokens(None, os.environ, Path.home()).secrets
     return clean_diagnosis(combine(failure, own, current, origin), secrets)
+
+
+def describe_access(state: str, repo: Repo, endpoint: str, account: Account | None) -> Diagnosis:
+    """Return the diagnosis of a state that `Hub.check_access` returned, without a call."""
+    now = Situation(TokenSearch(), Observations(endpoint, repo, account=account))
+    found = now.tell(_SITUATIONS_OF_STATES.get(state, "words not known"))
+    return clean_diagnosis(replace(found, repo=str(repo), account=account.name if account is not None else None), [])
 
 
 @contextmanager

@@ -183,6 +183,9 @@ TEXTS: Final[dict[str, Text]] = {
         Step("Open its page in the browser with the same account", None, "{page}"),
         Step("Give the Hub's support this request id: {request_id}"),
     ), certain=False),
+    "words not known": Text(_C.REFUSED_UNKNOWN, "The Hub refused this with words that hf-gate does not know.", (
+        Step("See these words", "hf-gate why {word}"),
+    ), certain=False),
     "nothing to explain": Text(_C.REFUSED_UNKNOWN, "This text shows no repo or no reason of a refusal.", (
         Step("Paste the whole error, or name the repo", "hf-gate why REPO"),
     ), certain=False),
