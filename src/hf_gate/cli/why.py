@@ -69,9 +69,14 @@ def why_(
         raise UsageError("--wait needs a repo.", hint="Write hf-gate why REPO --wait.")
     else:
         timeout = None if wait == _FOREVER else parse_seconds(wait, "--wait")
+        options |= {"file": file, "revision": revision, "on_wait": lambda found: run.out.say(_describe_wait(found))}
         found = wait_for_access(repo, timeout, endpoint=run.endpoint, repo_type=repo_type, **options)
     run.out.print_object(found.to_document(), lambda: _list_lines(run, found, report=report), quiet=[found.code])
     return found.exit_code
+
+
+def _describe_wait(found: Diagnosis) -> str:
+    return f"{found.headline} The state is {found.code}. Asks again after 1, 3, 8 and 18 minutes, then every 15. Ctrl-C ends this."
 
 
 def _read_log() -> str:

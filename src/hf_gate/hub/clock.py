@@ -8,15 +8,12 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..errors import HubUnavailable
 from ..protocol.clock_skew import measure_skew
 from .credentials import is_loopback
 from .local_hub_headers import fetch_local_headers
-
-if TYPE_CHECKING:
-    from .client import Hub
 
 
 class Clock(Protocol):
@@ -100,10 +97,16 @@ def clock_for(endpoint: str) -> Clock:
     return RealClock()
 
 
+class ClockOwner(Protocol):
+    """A client that follows the Hub's clock."""
+
+    _clock: Clock
+
+
 class HubClock:
     """The clock of the application: this machine's clock, or with HF_GATE_CLOCK=hub the local Hub's clock."""
 
-    def __init__(self, endpoint: str, open_hub: Callable[[], Hub]) -> None:
+    def __init__(self, endpoint: str, open_hub: Callable[[], ClockOwner]) -> None:
         own = clock_for(endpoint)
         self._endpoint, self._follows = endpoint, not isinstance(own, RealClock)
         self._clock = open_hub()._clock if self._follows else own  # noqa: SLF001 - both follow one clock

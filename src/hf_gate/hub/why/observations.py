@@ -84,11 +84,11 @@ class Observations(Struct):
 
 
 class HubCaller:
-    """Sends single calls without repeating them, with a limit of calls and seconds."""
+    """Sends single calls without repeating them, with a limit of calls and seconds. It sends none before `allow_calls`."""
 
-    def __init__(self, endpoint: str, *, max_calls: int, insecure_http: bool = False) -> None:
-        self.endpoint, self.calls, self.clock = endpoint, 0, clock_for(endpoint)
-        self._max_calls, self._insecure_http = max_calls, insecure_http
+    def __init__(self, endpoint: str, *, insecure_http: bool = False) -> None:
+        self.endpoint, self.calls, self._clock = endpoint, 0, clock_for(endpoint)
+        self._max_calls, self._insecure_http = 0, insecure_http
         self._drivers: dict[str, Driver] = {}
         self._ends_at = time.monotonic() + ALL_CALLS_S
 
@@ -109,10 +109,6 @@ class HubCaller:
         """Allow so many further calls, with the full time."""
         self._max_calls, self._ends_at = self.calls + count, time.monotonic() + ALL_CALLS_S
 
-    def pause(self, seconds: float) -> None:
-        """Wait for seconds of the Hub's clock, which differs from this machine's only on a local Hub."""
-        self._driver(None).sleep(seconds)
-
     def close(self) -> None:
         """Close all connections."""
         for driver in self._drivers.values():
@@ -122,13 +118,13 @@ class HubCaller:
         key = secret.fingerprint if secret is not None else ""
         if key not in self._drivers:
             check_channel(self.endpoint, secret, insecure_http=self._insecure_http)
-            connection = HubConnection(self.endpoint, self.clock, CALL_S, secret, build_user_agent(__version__))
+            connection = HubConnection(self.endpoint, self._clock, CALL_S, secret, build_user_agent(__version__))
             transport, budget = BlockingTransport(connection, time.monotonic), budget_for(self.endpoint, key, 0.0)
-            self._drivers[key] = Driver(transport, budget, self.clock, CALL_S)
+            self._drivers[key] = Driver(transport, budget, self._clock, CALL_S)
         return self._drivers[key]
 
     def _refuse(self, detail: str) -> NoReply:
-        return NoReply(FailureReason.NOT_SENT, False, detail, self.clock.now())
+        return NoReply(FailureReason.NOT_SENT, False, detail, self._clock.now())
 
 
 def observe(caller: HubCaller, search: TokenSearch, seen: Observations, revision: str = "main") -> None:

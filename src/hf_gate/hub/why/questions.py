@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import random
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -20,12 +22,18 @@ from ...domain.accounts import Account
 from ...domain.ids import Repo, parse_repo
 from ...domain.network_hosts import PUBLIC_HUB
 from ...errors import InsecureEndpoint, UsageError
+from ...protocol import endpoints
+from ...protocol.access_refusals import find_refusal_cause, is_answer_of_hub
+from ...protocol.messages import Answer, Reply
+from ...protocol.ratelimit_headers import parse_retry_after
+from ...protocol.replies import is_transient
+from ..clock import HubClock
 from ..credentials import Secret, check_channel, resolve_endpoint
-from .decision import Situation, decide
+from .decision import Situation, decide, describe_answer
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
 from .explanations import combine, decide_failure
 from .failures import Failure, read_error, read_log
-from .observations import HubCaller, Observations, observe, try_saved_tokens
+from .observations import HubCaller, Observations, is_access_confirmed, observe, try_saved_tokens
 from .token_search import ARGUMENT, TokenSearch, find_cached_file, search_tokens
 
 Token = bool | str | Secret | None
@@ -54,6 +62,7 @@ class _Options(Struct, frozen=True):
     all_tokens: bool = False
     offline: bool = False
     insecure_http: bool = False
+    caller: HubCaller | None = None  # a caller to use again
 
 
 def why(
@@ -101,7 +110,8 @@ def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagn
         check_channel(seen.endpoint, used.secret if used is not None else None, insecure_http=options.insecure_http)
     except InsecureEndpoint as problem:
         return now.tell("plain http", detail=problem)
-    caller = HubCaller(seen.endpoint, max_calls=MAX_CALLS, insecure_http=options.insecure_http)
+    caller = options.caller or HubCaller(seen.endpoint, insecure_http=options.insecure_http)
+    caller.allow_calls(MAX_CALLS)
     try:
         observe(caller, search, seen, options.revision)
         found = decide(search, seen)
@@ -110,7 +120,8 @@ def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagn
             found = decide(search, seen)
         return found
     finally:
-        caller.close()
+        if options.caller is None:
+            caller.close()
 
 
 def _tell_offline(now: Situation, variable: str | None) -> Diagnosis:
@@ -182,28 +193,61 @@ def wait_for_access(
     timeout: float | None = None,
     token: Token = None,
     endpoint: str | None = None,
+    *,
+    file: str | None = None,
+    on_wait: Callable[[Diagnosis], None] = lambda _: None,
     **options: Any,
 ) -> Diagnosis:
     """Wait until the state of a request changes, and return the diagnosis then.
 
     It waits while the request is pending, while an organisation has to approve the token, and before a request to a repo
-    that accepts at once; any other state is returned at once. `timeout` is in seconds; None waits without an end. It asks
-    after 1, 3, 8 and 18 minutes, then every 15 minutes, give or take a tenth: about 7 calls in the first hour, then 4.
+    that accepts at once; any other state is returned at once. `timeout` is in seconds; None waits without an end. After
+    `on_wait`, which gets the diagnosis before, it makes one call after 1, 3, 8 and 18 minutes, then every 15 minutes, give
+    or take a tenth. A Hub that cannot be asked ends no wait. The options are those of `why`.
     """
-    ends_at = time.monotonic() + timeout if timeout is not None else float("inf")
-    found = first = why(repo, None, token, endpoint, **options)
-    caller = HubCaller(resolve_endpoint(endpoint), max_calls=0)
-    pauses = iter(_FIRST_PAUSES)
+    origin, used = resolve_endpoint(endpoint), search_tokens(token, os.environ, Path.home()).active
+    caller = HubCaller(origin, insecure_http=options.get("insecure_http", False))
+    ask = partial(why, repo, file, token, endpoint, caller=caller, **options)
+    pauses, retry_after, is_over = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE)), 0.0, False
     try:
-        while found.code is first.code and _is_waitable(found) and time.monotonic() < ends_at:
-            pause = next(pauses, _LATER_PAUSE) * random.uniform(1 - _JITTER, 1 + _JITTER)
-            caller.pause(min(pause, ends_at - time.monotonic()))
-            latest = why(repo, None, token, endpoint, **options)
-            is_reached = latest.exit_code != 75
-            found = latest if is_reached else found
+        first = ask()
+        if not _is_waitable(first):
+            return first or _add_evidence(first, "wait", "not started: time alone changes nothing here")
+        on_wait(first)
+        clock, state = HubClock(origin, lambda: caller), str(first.code)
+        ends_at = None if timeout is None else clock.now() + timedelta(seconds=timeout)
+        while not is_over:
+            pause = max(next(pauses) * random.uniform(1 - _JITTER, 1 + _JITTER), retry_after)
+            left = (ends_at - clock.now()).total_seconds() if ends_at is not None else pause + 1
+            is_over = left <= pause
+            clock.sleep(min(pause, left))
+            caller.allow_calls(1)
+            call = endpoints.build_auth_check_call(parse_repo(str(first.repo)))
+            answer = caller.ask(call, used.secret if used is not None else None)
+            retry_after = (isinstance(answer, Reply) and parse_retry_after(answer.headers, answer.received_at)) or 0.0
+            latest_state = _describe_state(answer)
+            latest = ask() if latest_state not in (None, state) else first
+            if latest.exit_code == 75:
+                continue
+            if latest.code is not first.code:
+                return _add_evidence(latest, "before", first.code)
+            state = latest_state or state
     finally:
         caller.close()
-    return replace(found, evidence=[Seen("before", str(first.code)), *found.evidence]) if found is not first else found
+    return _add_evidence(first, "wait", f"the time is over, and the state is still {first.code}")
+
+
+def _describe_state(answer: Answer) -> str | None:
+    """Return the cause of a refusal, or else the words of the Hub; None for an answer that says nothing about access."""
+    if is_access_confirmed(answer):
+        return str(DiagnosisCode.OK)
+    if not isinstance(answer, Reply) or is_transient(answer) or not is_answer_of_hub(answer):
+        return None
+    return str(find_refusal_cause(answer) or describe_answer(answer))
+
+
+def _add_evidence(diagnosis: Diagnosis, what: str, value: str) -> Diagnosis:
+    return replace(diagnosis, evidence=[Seen(what, value), *diagnosis.evidence])
 
 
 def _is_waitable(found: Diagnosis) -> bool:
