@@ -30,17 +30,23 @@ from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 
 _TRIED: Final = 3  # the most owners; the token is tried at one repo of each
+_WHY_HINT: Final = "To see whether you can download: hf-gate why REPO"
 _MARKS: Final = {True: "ok  ", False: "FAIL", None: "note"}
 
 
 class Finding(Struct, frozen=True):
-    """The result of one check. `ok` is None for a note that blocks nothing."""
+    """The result of one check. `ok` is None for a note; a note with a code says what this token cannot do."""
 
     check: str
     ok: bool | None
     detail: str
     hint: str | None = None
-    code: int = 1
+    code: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of a command that needs this; 0 if nothing is missing."""
+        return self.code if self.code is not None else int(self.ok is False)
 
 
 @command("doctor", examples=("hf-gate doctor", "hf-gate doctor datasets/acme/eeg --json"))
@@ -49,16 +55,16 @@ class Finding(Struct, frozen=True):
 def doctor(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Check versions, files, the token and the Hub, and whether you can see and decide requests of REPO.
 
-    Changes nothing.
+    Changes nothing. A token that may not review is a note, with exit code 4; `hf-gate why REPO` tells what it can download.
     """
     findings = list(_run_checks(run, repos, repo_type))
-    bad = [finding for finding in findings if finding.ok is False]
+    bad = [finding for finding in findings if finding.exit_code]
     doc = {
         "ok": not bad,
         "checks": [{"check": f.check, "ok": f.ok, "detail": f.detail, "hint": f.hint} for f in findings],
     }
     run.out.document(doc, lambda: _finding_lines(findings), quiet=[f.check for f in bad])
-    return bad[0].code if bad else 0
+    return bad[0].exit_code if bad else 0
 
 
 def _finding_lines(findings: Sequence[Finding]) -> Iterator[str]:
@@ -75,12 +81,12 @@ def _run_checks(run: Run, repos: Sequence[str], repo_type: str | None) -> Iterat
     yield _run_check(run, "workspace", lambda: _check_workspace(run))
     token = _run_check(run, "token", lambda: _check_token(run))
     yield token
-    if token.ok is False and token.code != 4:
+    if token.ok is False:
         return  # the Hub does not answer, so asking for repos would only wait again
     yield from _check_clock(run)
     for text in repos:
         yield _run_check(run, "repo", lambda text=text: _check_repo(run, text, repo_type))  # type: ignore[misc]
-    if token.ok is False:
+    if token.ok is None:
         return
     if not repos:
         yield from _check_own_repos(run)
@@ -91,9 +97,15 @@ def _run_check(run: Run, check: str, look: Callable[[], Finding]) -> Finding:
     try:
         return look()
     except HfGateError as problem:
-        if isinstance(problem, NotAllowed):
-            explain_refused_token(run, problem)
+        return _describe_problem(run, check, problem)
+
+
+def _describe_problem(run: Run, check: str, problem: HfGateError) -> Finding:
+    """Return a failure, or a note for a token that the Hub refuses: its holder may only want to download."""
+    if not isinstance(problem, NotAllowed):
         return Finding(check, False, str(problem), to_command_hint(problem.hint) or None, problem.exit_code)
+    explain_refused_token(run, problem)
+    return Finding(check, None, str(problem), f"{to_command_hint(problem.hint)} {_WHY_HINT}", problem.exit_code)
 
 
 def _check_versions() -> Finding:
@@ -163,7 +175,8 @@ def _check_token(run: Run) -> Finding:
 
     where = bootstrap.name_of_hub(run.settings)
     if not bootstrap.has_token(run.settings):
-        return Finding("token", False, f"no token for {where}", name_token_source(NO_TOKEN_HINT, None), 4)
+        hint = f"{name_token_source(NO_TOKEN_HINT, None)} {_WHY_HINT}"
+        return Finding("token", None, f"no token for {where}, so you can review nothing there", hint, 4)
     account = run.connection.account = run.hub.whoami()
     role = account.token_role or "unknown"
     orgs = f", organisations {', '.join(account.orgs)}" if account.orgs else ""
@@ -198,7 +211,7 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
         owners = (account.name, *account.orgs) if account else ()
         found += (gate.repo for owner in owners for gate in run.hub.gated_repos(owner))
     except HfGateError as problem:
-        yield Finding("repos", False, str(problem), to_command_hint(problem.hint) or None, problem.exit_code)
+        yield _describe_problem(run, "repos", problem)
         return
     if not found:
         yield Finding(
@@ -223,7 +236,8 @@ def _check_rights(run: Run, repo: Repo) -> Finding:
     except NotAllowed as problem:
         if problem.status != 403:
             raise
-        return Finding("rights", False, "this token can neither list nor decide requests (403)", DECIDE_HINT, 4)
+        what = "this token can neither list nor decide requests (403)"
+        return Finding("rights", None, what, f"{DECIDE_HINT} {_WHY_HINT}", 4)
     finally:
         listing.close()
     may, why = check_decide_right(run.account.rights if run.account else TokenRights(), repo)

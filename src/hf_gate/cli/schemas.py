@@ -38,6 +38,7 @@ from ..domain.lifecycle import STATUSES
 from ..domain.members import MemberRole
 from ..domain.notices import DeliveryKind, OutgoingMessage
 from ..domain.outcomes import OutcomeKind
+from ..hub.why.diagnosis import DiagnosisCode, Seen, Step, TokenSeen
 from ..plan.model import Plan
 
 Schema = Mapping[str, object]
@@ -330,6 +331,18 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "policy-compare": _document(**_fields(ComparisonRecord)),
     "explain": _document(**_fields(ExplanationRecord)),
+    "why": _document(
+        repo=_MAYBE,
+        code={"enum": list(DiagnosisCode)},
+        certain=_BOOL,
+        sentence=_TEXT,
+        next=_array(_record(Step)),
+        account=_MAYBE,
+        token=_maybe(_record(TokenSeen)),
+        evidence=_array(_record(Seen)),
+        calls=_COUNT,
+        also=_array({"$ref": "#"}),
+    ),
     "ask": _document(
         repo=_TEXT,
         repo_type=_REPO_TYPE,

@@ -46,7 +46,7 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option(
     "--markdown",
     is_flag=True,
-    help="Print lines for a repo card that say until when requests have been answered. No personal data.",
+    help="Print lines for a repo card: until when requests were answered, and what to run if a download fails. No personal data.",
 )
 @click.option(
     "--check",
@@ -262,6 +262,8 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
         )
         needs = format_holds(one.on_hold)
         yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+        yield f"- Cannot download `{one.repo}`? Run `pip install hf-gate && hf-gate why {one.repo}`: it tells why, and what to do."
+        yield "- It asks for nothing and sends your token to the Hub only. For the error of a program: `... 2>&1 | hf-gate why -`"
 
 
 # ---- status --check --------------------------------------------------------------------------------------------------
