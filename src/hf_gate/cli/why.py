@@ -35,7 +35,7 @@ _CHUNK = 1 << 16
     metavar="[TIME]",
     is_flag=False,
     flag_value=_FOREVER,
-    help="Wait until the owners decide, or so long: 1h, 7d.",
+    help="Wait until the state changes, or for this time: 1h, 7d.",
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
 @click.option("--offline", is_flag=True, help="Make no call; say what this machine knows.")
