@@ -292,7 +292,7 @@ def test_the_lines_for_a_card_name_nobody(busy: LocalHub) -> None:
     assert card.count("Answered:") == 3
     for line in busy.repos:
         word = line["repo"] if line["repo_type"] == "model" else f"datasets/{line['repo']}"
-        assert f"Run `pip install hf-gate && hf-gate why {word}`" in card
+        assert f"Cannot download? Run `hf-gate why {word}`" in card
     assert card.count("2>&1 | hf-gate why -") == 3
     for row in console.run("ls", "--status", "all", "--json").json:
         for key in ("user", "email", "user_id", "request_id"):

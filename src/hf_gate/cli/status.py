@@ -262,8 +262,8 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
         )
         needs = format_holds(one.on_hold)
         yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
-        yield f"- Cannot download `{one.repo}`? Run `pip install hf-gate && hf-gate why {one.repo}`: it tells why, and what to do."
-        yield "- It asks for nothing and sends your token to the Hub only. For the error of a program: `... 2>&1 | hf-gate why -`"
+        yield f"- Cannot download? Run `hf-gate why {one.repo}`: it tells why, and what to do. It asks for nothing."
+        yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."
 
 
 # ---- status --check --------------------------------------------------------------------------------------------------
