@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import signal
 
-import jsonschema
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Hub

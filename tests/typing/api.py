@@ -14,6 +14,7 @@ from hf_gate import (
     AccessRequest,
     Account,
     Decision,
+    Diagnosis,
     Found,
     Gate,
     GateForm,
@@ -27,6 +28,11 @@ from hf_gate import (
     Repo,
     RepoType,
     Status,
+    explain,
+    explaining,
+    load_ipython_extension,
+    wait_for_access,
+    why,
 )
 
 assert_type(hf_gate.__version__, str)
@@ -133,3 +139,15 @@ def people_and_oneself(hub: Hub, person: Person) -> None:
     hub.ask_access(MODEL, ["to sleep"])  # type: ignore[arg-type]
     hub.withdraw(MODEL, "mia")  # type: ignore[call-arg]
     hub.profile(None)  # type: ignore[arg-type]
+
+
+def access(error: OSError) -> None:
+    assert_type(why(MODEL, "config.json", token=True, endpoint=None), Diagnosis)
+    assert_type(why(), Diagnosis)
+    assert_type(explain(error, look=True), Diagnosis)
+    assert_type(wait_for_access(MODEL, 60.0, on_wait=load_ipython_extension), Diagnosis)
+    with explaining():
+        pass
+    why(1)  # type: ignore[arg-type]
+    explain(1)  # type: ignore[arg-type]
+    wait_for_access(MODEL, "1h")  # type: ignore[arg-type]
