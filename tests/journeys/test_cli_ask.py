@@ -55,6 +55,7 @@ def test_the_text_of_the_gate_and_what_is_shared_are_shown_before_a_request_is_s
         assert words in ended.err
     for shared in ("username", "full name", "e-mail address", "answers"):
         assert shared in ended.err
+    assert ended.err.endswith("The request was sent.\n")
     assert "Next: Wait for the decision" in ended.out
     assert asks_of(gate) == 1
 
@@ -115,7 +116,7 @@ def test_where_asking_changes_nothing_ask_says_so_and_sends_nothing(gate: LocalH
     ended, told = console.run("ask", MODEL), console.run("why", MODEL)
     assert (ended.code, told.code) == (code, code), ended.err
     assert ended.out.splitlines()[:2] == told.out.splitlines()[:2]
-    assert "Asking changes nothing" in ended.err
+    assert "Asking changes nothing now; nothing was sent." in ended.err
     assert console.run("ask", MODEL, *ANSWERS, "--json").json["status"] == state
     assert asks_of(gate) == 0
 

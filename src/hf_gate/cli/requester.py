@@ -88,7 +88,9 @@ def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: b
         return status, False
     if run.may_ask and not yes and not click.confirm("Send this request?", err=True):
         raise Guarded("you did not confirm; nothing was sent.", hint=f"To ask later: hf-gate ask {repo}")
-    return run.hub.ask_access(repo, answers), True
+    status = run.hub.ask_access(repo, answers)
+    run.out.say("The request was sent.")
+    return status, True
 
 
 @command("withdraw", examples=("hf-gate withdraw datasets/acme/eeg", "hf-gate withdraw acme/med-7b --json"))
@@ -152,7 +154,9 @@ def _show_gate(run: Run, repo: Repo, form: GateForm) -> None:
     page = f"{run.endpoint}/{repo.web_path}"
     if not form.fields and any(map(is_error, form.problems)):
         raise UsageError(f"the form of {repo} cannot be read; nothing was sent.", hint=f"Ask on its page: {page}")
-    run.out.say(f"The gate of {repo} says this. Its owners get your answers, and what follows `always`:")
+    run.out.say(
+        f"Gate of {repo}. If you ask, its owners get your answers, and your username, full name and e-mail address:"
+    )
     lines = list(list_requester_view(form, _TEXT_LINES))
     for line in lines[:_GATE_LINES]:
         run.out.say(line)

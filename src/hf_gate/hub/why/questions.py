@@ -25,7 +25,6 @@ from ...errors import InsecureEndpoint, UsageError
 from ...protocol import endpoints
 from ...protocol.access_refusals import find_refusal_cause, is_answer_of_hub
 from ...protocol.messages import Answer, Reply
-from ...protocol.ratelimit_headers import parse_retry_after
 from ...protocol.replies import is_transient
 from ..clock import HubClock
 from ..credentials import Secret, check_channel, resolve_endpoint
@@ -208,7 +207,7 @@ def wait_for_access(
     origin, used = resolve_endpoint(endpoint), search_tokens(token, os.environ, Path.home()).active
     caller = HubCaller(origin, insecure_http=options.get("insecure_http", False))
     ask = partial(why, repo, file, token, endpoint, caller=caller, **options)
-    pauses, retry_after, is_over = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE)), 0.0, False
+    pauses, is_over = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE)), False
     try:
         first = ask()
         if not _is_waitable(first):
@@ -217,15 +216,14 @@ def wait_for_access(
         clock, state = HubClock(origin, lambda: caller), str(first.code)
         ends_at = None if timeout is None else clock.now() + timedelta(seconds=timeout)
         while not is_over:
-            pause = max(next(pauses) * random.uniform(1 - _JITTER, 1 + _JITTER), retry_after)
+            pause = next(pauses) * random.uniform(1 - _JITTER, 1 + _JITTER)
             left = (ends_at - clock.now()).total_seconds() if ends_at is not None else pause + 1
             is_over = left <= pause
             clock.sleep(min(pause, left))
             caller.allow_calls(1)
             call = endpoints.build_auth_check_call(parse_repo(str(first.repo)))
             answer = caller.ask(call, used.secret if used is not None else None)
-            retry_after = (isinstance(answer, Reply) and parse_retry_after(answer.headers, answer.received_at)) or 0.0
-            latest_state = _describe_state(answer)
+            latest_state = _describe_state(answer)  # None also while the budget of calls waits for a Retry-After
             latest = ask() if latest_state not in (None, state) else first
             if latest.exit_code == 75:
                 continue
