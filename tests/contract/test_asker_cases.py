@@ -187,6 +187,7 @@ def test_a_refusal_of_another_token_is_not_denied_because_this_one_works(enter: 
         ("no token", "rejected 403", "rejected"), ("pending", "not asked 403", "pending"), ("rejected", "not asked 403", "rejected"),
         ("bad token", "not asked 403", "token_invalid"), ("no network", "not asked 403", "not_asked"), ("offline", "expired", "token_expired"),
         ("not asked", "gated 401", "not_asked"), ("missing", "bare 403", "not_found_or_private"),
+        ("no token", "bare 403", "refused_unknown?"), ("no token", "bare 401", "no_token"), ("no network", "bare 403", "refused_unknown?"),
     ],
 )  # fmt: skip
 def test_a_text_and_a_world_that_differ_are_weighed(enter: Any, world: str, text: str, code: str) -> None:
@@ -226,3 +227,25 @@ def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: AskerHub
             assert "You must dance first." in str(found)
     finally:
         asker_hub.hub.set_faults([])
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [("bad token", "unset HF_TOKEN && hf auth login"), ("no token", "hf auth login")]
+)
+def test_a_login_is_advised_so_that_it_has_an_effect(enter: Any, name: str, command: str) -> None:
+    """While HF_TOKEN has a token, the token of a login is not used."""
+    assert hf_gate.why(enter(name).repo).next[0].command == command
+
+
+def test_a_failure_that_a_library_handled_is_not_the_cause(enter: Any, asker_hub: AskerHub, tmp_path: Path) -> None:
+    """Transformers looks for an optional file, handles its absence, and then is refused at another repo."""
+    world = enter("not asked")
+    world.repo = asker_hub.adapter
+    with pytest.raises(Exception) as raised:  # noqa: PT011, PT012
+        try:
+            play_calls(world, tmp_path)["download"]()
+        except Exception:  # noqa: BLE001
+            world.repo = asker_hub.gated
+            play_calls(world, tmp_path)["download"]()
+    found = hf_gate.explain(raised.value)
+    assert (found.code, found.repo) == ("not_asked", asker_hub.gated)

@@ -89,6 +89,7 @@ class Situation(Struct, frozen=True):
             "host": seen.host,
             "endpoint": seen.endpoint,
             "source": self.source,
+            "login": f"unset {self.source} && hf auth login" if self.source.isidentifier() else "hf auth login",
             "named": named,
             "at_once": " Who asks gets access at once."
             if seen.facts is not None and seen.facts.gated == "auto"

@@ -43,7 +43,8 @@ _HINTS: Final = (
     (("cas service error", "cas client error"), "storage"),
     (("zscaler", "fortigu", "<!doctype html"), "program reached another server"),
     (("authorization failed", "unauthorized access to file"), "program is not known"),
-    (("could not download", "private or gated", "requires approval", "forbidden access to file"), "program is refused"),
+    (("gatedrepo", "gated repo", "gated dataset", "could not download", "private or gated", "requires approval",
+      "forbidden access to"), "program is refused"),
 )  # fmt: skip
 _NO_REPO: Final = (
     "repositorynotfounderror", "datasetnotfounderror", "repository not found", "not a valid model identifier", "' not found.",
@@ -90,7 +91,9 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
         found = replace(own, certain=False)
     elif current:
         found = _explain_past(failure, own, current, endpoint)
-    elif (current.code in _UNSEEN or not current.certain) and (own.code not in _VAGUE or failure.repo is None):
+    elif (current.code in _UNSEEN or not current.certain) and (
+        own.code not in _VAGUE or failure.repo is None or failure.status == 403
+    ):
         found = own
     elif current.code in _STATES and own.code is DiagnosisCode.NO_TOKEN:
         found = replace(current, next=[*current.next, TOKEN_TOO])
@@ -143,11 +146,12 @@ def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
     if failure.status == 401:
         return now.tell("program is not known")
     if failure.status is not None and (failure.status == 429 or failure.status >= 500):
-        detail = f"it answered {failure.status}"
-        return replace(now.tell("unavailable", detail=detail, wait="a few minutes"), certain=failure.host is not None)
-    refused = "program is refused" if failure.status == 403 or failure.code == "GatedRepo" else None
-    hint = next((situation for words, situation in _HINTS if failure.has_words(*words)), refused)
-    return None if hint is None else replace(now.tell(hint), certain=False)
+        found = now.tell("unavailable", detail=f"it answered {failure.status}", wait="a few minutes")
+        return replace(found, certain=failure.host is not None)
+    hints = (situation for words, situation in _HINTS if failure.has_words(*words))
+    hint = next(hints, "program is refused" if failure.status == 403 else None)
+    anonymous = "" if failure.status == 403 else "no token arrived, "  # the Hub answers 401 then
+    return None if hint is None else replace(now.tell(hint, anonymous=anonymous), certain=False)
 
 
 def _describe_failure(failure: Failure) -> str:

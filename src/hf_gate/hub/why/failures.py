@@ -93,13 +93,13 @@ class Failure(Struct, frozen=True):
 
 
 def read_error(error: BaseException) -> Failure:
-    """Return what an error and its causes say; the innermost answer of a server decides."""
+    """Return what an error and its causes say. The outermost answer of a server decides: those within may have been handled."""
     chain = list(_follow_causes(error))
     answered = [(step, response) for step in chain if (response := _get(step, "response")) is not None]
     words = "\n".join(dict.fromkeys(f"{type(step).__name__}: {_show(step)}" for step in chain))[:_MAX_WORDS]
     if not answered:
         return _read_words(words, is_log=False)
-    step, response = answered[-1]
+    step, response = answered[0]
     headers = _headers_of(response) or {}
     status = _get(response, "status_code") or _get(response, "status")
     request = _get(response, "request") or _get(step, "request")

@@ -229,8 +229,7 @@ def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observation
 def try_saved_tokens(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
     """Find the saved tokens that open the repo. They are sent only to the public Hub or to this machine."""
     assert seen.repo is not None
-    used = search.active.secret.fingerprint if search.active is not None and search.active.secret is not None else None
-    others = [one for one in search.saved if one.secret.fingerprint != used]
+    others = [one for one in search.saved if one is not search.active_login]
     if not seen.is_trusted:
         return
     caller.allow_calls(MAX_SAVED)

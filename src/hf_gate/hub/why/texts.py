@@ -12,8 +12,9 @@ from .diagnosis import Diagnosis, DiagnosisCode, Step
 
 _TOKENS_PAGE: Final = f"{PUBLIC_HUB}/settings/tokens"
 NEW_GATED_TOKEN: Final = f"{_TOKENS_PAGE}/new?tokenType=fineGrained&canReadGatedRepos=true"
-_LOGIN: Final = Step("Log in, or set HF_TOKEN to a token that the Hub accepts", "hf auth login")
-_NEW_TOKEN: Final = Step("Create a new token and log in with it", "hf auth login", _TOKENS_PAGE)
+# A login has no effect while a variable has a token, so `{login}` removes the variable first.
+_LOGIN: Final = Step("Log in, or set HF_TOKEN to a token that the Hub accepts", "{login}")
+_NEW_TOKEN: Final = Step("Create a new token and log in with it, or set HF_TOKEN to it", "{login}", _TOKENS_PAGE)
 _COPY_TOKEN: Final = Step(f"Copy the token again from {_TOKENS_PAGE}, without spaces, quotation marks and line breaks")
 _COMPARE_NAME: Final = Step("Open its page and compare the name", None, "{page}")
 _CONTACT_OWNER: Final = Step("Contact the owner of the repo on its page", None, "{page}")
@@ -108,8 +109,8 @@ TEXTS: Final[dict[str, Text]] = {
     ),
     "program is refused": Text(
         _C.REFUSED_UNKNOWN,
-        "The program was refused, and this text does not say why: no token arrived, it may not read gated repos, or its account has no access yet.",
-        (Step("Ask the Hub", "hf-gate why {word}"), _ASK_FIRST), certain=False,
+        "The program was refused, and this text does not say why: {anonymous}the token may not read gated repos, or its account has no access.",
+        (Step("Ask the Hub, with the token of the program", "hf-gate why {word}"), _ASK_FIRST), certain=False,
     ),
     "program names no repo": Text(
         _C.NOT_FOUND_OR_PRIVATE, "The program asked for something that is no name of a repo: a folder that is not there, or a misspelt name.",
