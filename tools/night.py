@@ -142,6 +142,7 @@ def _read_lines(mail: Message) -> list[str]:
 def _shorten(text: str) -> str:
     text = re.sub(r"http://127\.0\.0\.1:\d+|127\.0\.0\.1:\d+", "the Hub", text.strip())
     text = re.sub(r"(?<=\s)/\S+", "the store", text)
+    text = re.sub(r"would be in \d+ s", "would be in 60 s", text)  # longer if more calls failed at the same time
     return re.sub(r"\br_\w{12}\b", "r_...", text).replace("|", "/")
 
 
