@@ -25,6 +25,7 @@ import uvicorn
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.rows import count_pending
+from hf_gate.errors import HfGateError
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.store import Store
 from hf_gate.web.app import build_app
@@ -98,7 +99,7 @@ async def _review(url: str, link: str, begin: float, rounds: int, term: str, vis
     loop = asyncio.get_running_loop()
     headers = {"sec-fetch-site": "same-origin", "origin": url}
     limits = httpx2.Limits(keepalive_expiry=_IDLE_S)
-    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits) as client:
+    async with httpx2.AsyncClient(base_url=url, headers=headers, limits=limits, timeout=60.0) as client:
         entered = await client.post("/sign-in", data={"link": link})
         if entered.status_code != httpx2.codes.SEE_OTHER:
             raise RuntimeError(f"signing in gave {entered.status_code}")
@@ -165,22 +166,26 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
         server, socket = uvicorn.Server(config), config.bind_socket()
         socket.listen()
         stop, synced = threading.Event(), list[int]()
+        evaluation = EvaluationProcess(app_state.workspace)
         threads = [
             threading.Thread(target=server.run, kwargs={"sockets": [socket]}),
-            threading.Thread(target=_evaluate, args=(app_state, synced))
+            threading.Thread(target=_evaluate, args=(app_state, evaluation, stop, synced))
             if is_evaluating
             else threading.Thread(target=_sync, args=(app_state.workspace.store, stop, synced)),
         ]
         for thread in threads:
             thread.start()
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-        repos = [row.repo for row in app_state.workspace.store.repos()]
+        repos = sorted(app_state.workspace.store.repos(), key=lambda row: -row.counts.get("pending", 0))
         terms = (
-            [f"repo:{repo}" for repo in repos] if is_evaluating else [f"rule:r{n:02}" for n in range(1, _REVIEWERS + 1)]
+            [f"repo:{row.repo}" for row in repos[:_REVIEWERS]]
+            if is_evaluating
+            else [f"rule:r{n:02}" for n in range(1, _REVIEWERS + 1)]
         )
         print(json.dumps({"url": url, "links": links, "terms": terms}), flush=True)
         sys.stdin.read()
         stop.set()
+        evaluation.stop()  # the first evaluation of a million takes longer than the reviewers
         server.should_exit = True
         for thread in threads:
             thread.join()
@@ -189,15 +194,20 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
         print(json.dumps({"waiting": waiting, "synced": sum(synced)}), flush=True)
 
 
-def _evaluate(app_state: AppState, evaluated: list[int]) -> None:
-    """Evaluate everything again as the background worker of a new desk does."""
+def _evaluate(app_state: AppState, evaluation: EvaluationProcess, stop: threading.Event, evaluated: list[int]) -> None:
+    """Evaluate everything again as the background worker of a new desk does. It ends early if it is stopped."""
     store, bundle = app_state.workspace.store, app_state.policies.current
     if bundle is None:
         raise RuntimeError("the policies cannot be read")
     with store.writing() as write:
         write.db.run("DELETE FROM evaluated_lists")
-    EvaluationProcess(app_state.workspace).evaluate(bundle, app_state.now(), is_new=True)
-    evaluated.append(count_pending(store.repos()))
+    try:
+        evaluation.evaluate(bundle, app_state.now(), is_new=True)
+    except HfGateError:
+        if not stop.is_set():
+            raise
+    lists = {ident for (ident,) in store.reads.rows("SELECT repo_id FROM evaluated_lists WHERE status = 'pending'")}
+    evaluated.append(count_pending([row for row in store.repos() if row.id in lists]))
 
 
 def _sync(store: Store, stop: threading.Event, synced: list[int]) -> None:

@@ -27,7 +27,7 @@ from hf_gate.errors import HfGateError
 from hf_gate.hub.clock import HubClock
 from hf_gate.store.write_lock import read_holder
 from hf_gate.testing import LocalHub
-from hf_gate.web.evaluation_process import EvaluationProcess
+from hf_gate.web.evaluation_process import NICENESS, EvaluationProcess
 
 POLICY = """\
 version: 1
@@ -103,6 +103,21 @@ def test_many_requests_are_evaluated_by_another_process(settings: Settings) -> N
         holder = read_holder(settings.workspace / "desk.db")
         assert holder is not None
         assert holder.pid != os.getpid(), "this process stored no verdict"
+
+
+@pytest.mark.skipif(not hasattr(os, "getpriority"), reason="this system has no priorities of processes")
+def test_pages_come_before_the_other_process_where_all_cores_are_busy(settings: Settings) -> None:
+    with opened(settings) as (workspace, bundle):
+        process = EvaluationProcess(workspace, min_requests=50)
+        own = os.getpriority(os.PRIO_PROCESS, os.getpid())
+        with started(process, workspace, bundle) as running:
+            wait_until(lambda: running.done() or priority_of(process) == min(19, own + NICENESS))
+            assert not running.done()
+        running.result()
+
+
+def priority_of(process: EvaluationProcess) -> int | None:
+    return None if process.pid is None else os.getpriority(os.PRIO_PROCESS, process.pid)
 
 
 def test_few_requests_are_evaluated_without_another_process(settings: Settings) -> None:

@@ -39,9 +39,11 @@ _APOSTROPHES = "'`\u2018\u2019\u02bc\u05f3\u05f4\""
 
 def strip_invisible(answer: str) -> str:
     """Return the visible part of an answer, at most 4,000 characters. Strangers can send a million invisible ones."""
+    if len(answer) <= _LIMIT and answer.isascii() and answer.isprintable():  # the usual case
+        return answer.strip()
     text = answer if len(answer) <= _LIMIT else _INVISIBLE.sub("", answer).lstrip()[:_LIMIT]
     text = normalize("NFKC", text)[:_LIMIT]  # one character can become eighteen
-    return text.strip() if text.isascii() and text.isprintable() else _INVISIBLE.sub("", text).strip()
+    return _INVISIBLE.sub("", text).strip()
 
 
 def fold_answer(text: str) -> str:
@@ -63,16 +65,14 @@ class _WordCharacters(dict[int, str | None]):
 
 _NO_APOSTROPHES: dict[int, str | None] = dict.fromkeys(map(ord, _APOSTROPHES))
 _WORD_CHARACTERS = _WordCharacters(_NO_APOSTROPHES)
-_ASCII_CHARACTERS: dict[int, str | None] = {
-    code: " " for code in range(128) if chr(code) not in "abcdefghijklmnopqrstuvwxyz0123456789"
-}
-_ASCII_CHARACTERS |= {code: None for code in _NO_APOSTROPHES if code < 128}
+_ASCII_APOSTROPHES = bytes(code for code in _NO_APOSTROPHES if code < 128)
+_ASCII_CHARACTERS = bytes(code if chr(code) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for code in range(256))
 
 
 def split_words(folded: str) -> tuple[str, ...]:
     """Return the runs of letters, marks and digits."""
     if folded.isascii():
-        return tuple(folded.translate(_ASCII_CHARACTERS).split())
+        return tuple(folded.encode().translate(_ASCII_CHARACTERS, _ASCII_APOSTROPHES).decode().split())
     text = folded.translate(_WORD_CHARACTERS)
     return tuple(text.split())
 

@@ -27,5 +27,6 @@ def fold_for_search(text: str, limit: int | None = MAX_FOLDED) -> str:
     if text.isascii():
         low = text.lower()
         return low if low.isprintable() else _STRANGE.sub(" ", low)
-    text = _STRANGE.sub(" ", text)
+    if not text.isprintable():
+        text = _STRANGE.sub(" ", text)
     return normalize("NFKC", normalize("NFKC", text)[:limit].casefold())[:limit]

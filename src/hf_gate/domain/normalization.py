@@ -28,6 +28,8 @@ def limit_marks(text: str) -> str:
     """Return the text without the combining marks after the first 30 of a letter; they are never part of a word."""
     if len(text) <= MAX_MARKS or text.isascii():
         return text
+    if len(text.encode("utf-8", "surrogatepass")) <= len(text) + MAX_MARKS:  # too few characters outside ASCII
+        return text
     return _LONG_RUN.sub(_drop_extra_marks, text)
 
 

@@ -96,7 +96,7 @@ class _PhraseCodec:
 
     def pack(self, data: bytes) -> bytes:
         for phrase, mark in self._marks:
-            data = data.replace(phrase, mark)
+            data = mark.join(data.split(phrase))  # `replace` searches twice: it counts first
         return data
 
     def unpack(self, packed: bytes) -> bytes:

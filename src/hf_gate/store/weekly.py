@@ -32,8 +32,8 @@ class WeeklyCounts:
         self._counts[str(kind), week_of(at), repo_id, name] += n
 
     def count_new(self, repo_id: int, state: RequestState) -> None:
-        """Count a new attempt. If it was already answered, it was answered outside hf-gate."""
-        if state.status == Status.PENDING and state.ends_at is None:
+        """Count a new attempt, which has no end yet. If it was already answered, it was answered outside hf-gate."""
+        if state.status == Status.PENDING:
             self._new_pending[repo_id, state.asked_at // DAY_MS] += 1
             return
         self.add(Activity.ASKED, state.asked_at, repo_id)

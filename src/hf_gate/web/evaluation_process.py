@@ -25,6 +25,7 @@ from ..errors import Guarded, HfGateError
 
 MIN_REQUESTS: Final = 1_000  # below this, starting a process costs more than it saves
 _END_S: Final = 5.0  # seconds that a process may take to end before it is killed
+NICENESS: Final = 5  # pages come first where all cores are busy; not 19, because a decision waits for its transactions
 _FAILED: Final = "hf-gate failed; the log has the traceback."
 
 _log = logging.getLogger("hf_gate.web")
@@ -122,6 +123,8 @@ def store_verdicts(workspace: Workspace, bundle: PolicyBundle, now: datetime) ->
 def _run(pipe: Connection, settings: Settings, digest: str, now: datetime) -> None:
     """Evaluate, and send None, or why it failed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the desk, which ends this process
+    if hasattr(os, "nice"):  # not on Windows
+        os.nice(NICENESS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         _evaluate(settings, digest, now)
