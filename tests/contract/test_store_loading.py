@@ -60,6 +60,15 @@ def test_postgresql_knows_the_sizes_of_its_tables_after_a_load(store: Store) -> 
         assert sizes == {"people": 5, "requests": 5}
 
 
+def test_postgresql_does_not_compute_the_trigrams_of_texts_again_to_count_them(store: Store) -> None:
+    with defer_indexes(store):
+        take(store, EEG, [record(n) for n in range(5)])
+    if not store.reads.is_sqlite:
+        counted = {name for (name,) in store.reads.rows("SELECT DISTINCT tablename FROM pg_stats")}
+        assert {"people", "requests", "ledger"} <= counted
+        assert "texts_grams" not in counted
+
+
 def test_a_store_with_requests_keeps_its_indexes(store: Store) -> None:
     take(store, EEG, [record(1)])
     before = _indexes(store)

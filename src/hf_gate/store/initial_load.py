@@ -20,6 +20,10 @@ DEFERRED_INDEXES: Final = (
 )  # fmt: skip
 """Indexes that the first sync does not use; `texts_grams` exists in PostgreSQL only."""
 _MARKER: Final = "loading"
+_ANALYZED: Final = (  # not `texts`: PostgreSQL would compute the trigrams of 30,000 texts again
+    "SELECT quote_ident(relname) FROM pg_class"
+    " WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace AND relname <> 'texts'"
+)
 
 
 @contextmanager
@@ -61,7 +65,7 @@ def _create_indexes(db: Database, statements: Iterable[str]) -> None:
     for statement in statements:
         db.run(statement)
     if not db.is_sqlite:
-        db.run("ANALYZE")
+        db.run(f"ANALYZE {', '.join(name for (name,) in db.rows(_ANALYZED))}")
 
 
 def finish_loading(db: Database) -> None:
