@@ -87,7 +87,12 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
     failed program, this process may see less, and a failure that is over has a cause that the answers no longer show.
     """
     found = current
-    if failure.secret is None and own.code in _OF_TOKEN and current.code not in _OF_TOKEN | _UNSEEN:
+    if (
+        own.code in _OF_TOKEN
+        and current.code not in _OF_TOKEN | _UNSEEN
+        and failure.secret is None
+        and (failure.repo is not None or not current)
+    ):
         found = replace(own, certain=False)
     elif current:
         found = _explain_past(failure, own, current, endpoint)
@@ -114,7 +119,7 @@ def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint
     if own.code in _PAST or (own.code is DiagnosisCode.NOT_FOUND_OR_PRIVATE and own.certain):
         return own
     if failure.repo is None:
-        return current
+        return replace(current, certain=own.certain)
     if failure.sent_token is False or own.code is DiagnosisCode.NO_TOKEN:
         return replace(now.tell("program sent none"), certain=failure.sent_token is False)
     if own.code in _VAGUE:
