@@ -109,7 +109,7 @@ def test_yes_sends_without_answers_that_are_no_boxes(gate: LocalHub) -> None:
     assert ended.json == {"schema_version": 1, "repo": MODEL, "repo_type": "model", "status": "pending"}
 
 
-@pytest.mark.parametrize(("state", "code"), [("granted", 0), ("pending", 1), ("rejected", 1)])
+@pytest.mark.parametrize(("state", "code"), [("granted", 0), ("pending", 0), ("rejected", 1)])
 def test_where_asking_changes_nothing_ask_says_so_and_sends_nothing(gate: LocalHub, state: str, code: int) -> None:
     decide(gate, state)
     console = Console(gate, "mia")
@@ -153,7 +153,7 @@ def test_without_a_token_nothing_is_sent(gate: LocalHub) -> None:
     assert f"hf-gate why {MODEL}" in ended.hint
 
 
-@pytest.mark.parametrize(("keys", "count", "code"), [("y\n", 1, 1), ("n\n", 0, 6), ("\n", 0, 6)])
+@pytest.mark.parametrize(("keys", "count", "code"), [("y\n", 1, 0), ("n\n", 0, 6), ("\n", 0, 6)])
 def test_on_a_terminal_it_asks_before_it_sends(gate: LocalHub, keys: str, count: int, code: int) -> None:
     with Terminal([*PROGRAM, "ask", MODEL, *ANSWERS], Console(gate, "mia").environment()) as terminal:
         terminal.until("Send this request?")

@@ -295,7 +295,7 @@ OTHERS: dict[str, tuple[Prepare, str, list[str], int]] = {
     "withdraw": (_nothing, "ada-l", ["withdraw", MODEL], 0),
     "withdraw nothing": (_nothing, "stranger", ["withdraw", MODEL], 1),
     "withdraw what was accepted": (_accepted, "ada-l", ["withdraw", MODEL], 1),
-    "ask": (_nothing, "stranger", ["ask", MODEL, "--yes", "-a", f"{BOX}=true"], 1),
+    "ask": (_nothing, "stranger", ["ask", MODEL, "--yes", "-a", f"{BOX}=true"], 0),
     "ask with an open box": (_nothing, "stranger", ["ask", MODEL, "--yes"], 2),
     "ask without answers": (_nothing, "stranger", ["ask", MODEL], 2),
     "retention": (_table, "owner", ["store", "retention", "--yes"], 0),

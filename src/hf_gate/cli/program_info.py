@@ -89,7 +89,7 @@ def schema(run: Run, *, name: str | None) -> int:
 
 _EXIT_CODES: Final = """\
   0  success; nothing was refused or left open (also: nothing to do, an empty list)
-  1  failed; nothing was done. why and ask: you cannot download, or not yet
+  1  failed; nothing was done. why: you cannot download, or not yet
   2  wrong usage or configuration, a Space, a wrong type, an unknown status, a reason that is too long
   3  only plan --detailed-exitcode: there are changes
   4  no token, or the token lacks a permission; nothing was done

@@ -32,6 +32,7 @@ _LABEL: Final = 70  # the most columns of a label in a list
 _TEXT_LINES: Final = 40  # the most lines of one text of a gate
 _GATE_LINES: Final = 200  # the most lines of a gate
 _UNCHANGED: Final = frozenset({"granted", "pending", "rejected"})  # states in which asking changes nothing
+_REQUESTED: Final = frozenset({"granted", "pending"})  # states in which there is a request that the owners may accept
 _WITHOUT_PENDING: Final = frozenset({"granted", "rejected", "reset", "ask"})  # states of access
 
 
@@ -54,7 +55,7 @@ def ask(
     """Ask for access as the token's account. The owners see your username, full name, e-mail address and answers.
 
     It shows the text of the gate first. A checkbox must be ticked, by -a 'LABEL=true' or at the question; --yes ticks none.
-    The exit code is 0 if you can download afterwards, else that of `hf-gate why`: 1 while the request is pending.
+    The exit code is 0 if the request is there afterwards: sent now or before, or accepted.
     """
     where = run.parse_repo(repo, repo_type)
     answers = {**_read_answers(file), **dict(map(_parse_answer, given))}
@@ -64,7 +65,8 @@ def ask(
         problem.hint = f"To see what is in the way, and what to do: hf-gate why {where}"
         raise
     found = describe_access(status, where, run.endpoint, run.account)
-    return _print_status(run, where, status, list(found.to_lines()), is_changed=is_sent) or found.exit_code
+    written = _print_status(run, where, status, list(found.to_lines()), is_changed=is_sent)
+    return written or (0 if dry_run or status in _REQUESTED else found.exit_code)
 
 
 def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool) -> tuple[str, bool]:

@@ -236,7 +236,8 @@ def tell_no_token(now: Situation) -> Diagnosis:
     """Return the diagnosis of a process that sends no token: it has none, or something keeps it back."""
     search = now.search
     if search.kept_back_by is not None and search.candidates:
-        return now.tell("kept back", other=search.candidates[0].source, setting=search.kept_back_by)
+        unset = f"unset {search.kept_back_by}" if search.kept_back_by.isidentifier() else ""
+        return now.tell("kept back", other=search.candidates[0].source, setting=search.kept_back_by, unset=unset)
     if search.look_alikes:
         return now.tell("look-alike", variable=search.look_alikes[0])
     if search.unread_file is not None:

@@ -73,11 +73,13 @@ class Failure(Struct, frozen=True):
 
     @property
     def cause(self) -> RefusalCause | None:
-        """The cause that the Hub's words show, or else status and code; None if they show none."""
-        if (cause := locate_words_in_log(self.words)[0]) is not None or self.status is None:
-            return cause
-        refusal = find_refusal(self.status, self.code, self.words)
-        return None if refusal is None else refusal.cause
+        """The cause that an answer or the Hub's words in a log show; None if they show none."""
+        told = locate_words_in_log(self.words)[0]
+        refusal = None if self.status is None else find_refusal(self.status, self.code, self.words)
+        known = None if refusal is None else refusal.cause
+        if self.status == 403 and not self.is_log:  # in an answer, words count only with their code
+            return known
+        return told or known
 
     @property
     def is_from_storage(self) -> bool:

@@ -68,7 +68,7 @@ TEXTS: Final[dict[str, Text]] = {
         (_UNREACHED, Step("Check HF_ENDPOINT there")),
     ),
     "unavailable": Text(_C.HUB_UNAVAILABLE, "The Hub cannot be asked now: {detail}.", (Step("Wait {wait} and try again"),)),
-    "malformed": Text(_C.TOKEN_MALFORMED, "The program has {problem} from {source}. The Hub never gets it.", (_COPY_TOKEN,)),
+    "malformed": Text(_C.TOKEN_MALFORMED, "The program has {problem} from {source}. The Hub cannot know it.", (_COPY_TOKEN,)),
     "program's token is malformed": Text(
         _C.TOKEN_MALFORMED, "The program passes an empty token, or one with a line break or a space. The Hub never gets it.", (_COPY_TOKEN,),
     ),
@@ -134,7 +134,7 @@ TEXTS: Final[dict[str, Text]] = {
         _ASK_FIRST,
     )),
     "kept back": Text(_C.LIBRARY_SENT_NO_TOKEN, "A token is there, in {other}, but {setting} keeps it from being sent.", (
-        Step("Remove this setting"),
+        Step("Remove this setting", "{unset}"),
     )),
     "program sent none": Text(_C.LIBRARY_SENT_NO_TOKEN, "Access to {repo} works with this token. The failed request carried none.", (
         Step("Set HF_TOKEN where the program runs, or pass token= to it"), Step("Update the library: some versions ignore token="),
