@@ -22,7 +22,7 @@ def test_a_log_says_what_it_knows(log: PastedLog) -> None:
     assert found.calls == 0
     assert found.account is None
     assert "None" not in " ".join(
-        [found.headline, found.sentence, *(str(step.command) for step in found.next if step.command)]
+        [found.title, found.sentence, *(str(step.command) for step in found.next if step.command)]
     )
     assert found.next
 

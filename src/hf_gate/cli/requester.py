@@ -88,7 +88,9 @@ def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: b
     if dry_run:
         run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
         return status, False
-    if run.may_ask and not yes and not click.confirm("Send this request?", err=True):
+    if not yes and not run.may_ask:
+        raise Guarded("nothing was sent, because nobody can confirm it here.", hint="Add --yes to send the request.")
+    if not yes and not click.confirm("Send this request?", err=True):
         raise Guarded("you did not confirm; nothing was sent.", hint=f"To ask later: hf-gate ask {repo}")
     status = run.hub.ask_access(repo, answers)
     run.out.say("The request was sent.")

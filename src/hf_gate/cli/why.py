@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
+from pathlib import Path
+from platform import python_version
 from typing import Any
 
 import click
 
+from .. import __version__
 from ..config import parse_seconds
 from ..errors import UsageError
 from ..hub.why.diagnosis import Diagnosis
@@ -39,7 +43,9 @@ _CHUNK = 1 << 16
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
 @click.option("--offline", is_flag=True, help="Make no call; say what this machine knows.")
-@click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and names of files.")
+@click.option(
+    "--report", is_flag=True, help="Print a block for a support thread, without tokens and names of your files."
+)
 @repo_type_option
 def why_(
     run: Run,
@@ -76,7 +82,7 @@ def why_(
 
 
 def _describe_wait(found: Diagnosis) -> str:
-    return f"{found.headline} The state is {found.code}. Asks again after 1, 3, 8 and 18 minutes, then every 15. Ctrl-C ends this."
+    return f"{found.title} The state is {found.code}. Asks again after 1, 3, 8 and 18 minutes, then every 15. Ctrl-C ends this."
 
 
 def _read_log() -> str:
@@ -87,9 +93,21 @@ def _read_log() -> str:
     return tail.decode("utf-8", "replace")
 
 
+def _hide_places(found: Diagnosis, lines: list[str]) -> list[str]:
+    """Return lines without the names of the person's files."""
+    hidden = {str(Path.home()): "~"} | ({found.file: "(file)"} if found.file else {})
+    for place, word in hidden.items():
+        lines = [line.replace(place, word) for line in lines]
+    return lines
+
+
+def _describe_versions() -> str:
+    return f"  seen  versions: hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
+
+
 def _list_lines(run: Run, found: Diagnosis, *, report: bool) -> list[str]:
     lines = list(found.to_lines())
     if report:
-        return ["```text", f"hf-gate why: {found.code}", *lines, "```"]
+        return ["```text", f"hf-gate why: {found.code}", *_hide_places(found, lines), _describe_versions(), "```"]
     lines[0] = run.out.style(lines[0], "bold")
     return lines

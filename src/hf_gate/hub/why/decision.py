@@ -7,6 +7,7 @@ of `protocol.access_refusals`; other words are shown, and decide nothing.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 
 from ...domain.display_text import join_words
 from ...domain.ids import Repo, RepoType
+from ...domain.network_hosts import PUBLIC_HUB
 from ...protocol.access_refusals import RefusalCause, find_refusal_cause
 from ...protocol.messages import Answer, NoReply, Reply
 from ...protocol.ratelimit_headers import parse_retry_after
@@ -68,6 +70,11 @@ class Situation(Struct, frozen=True):
             _read_right(account.raw),
         )
 
+    @property
+    def lacks_gated_right(self) -> bool:
+        """Whether the token may not read gated repos."""
+        return self.seen.account is not None and _read_right(self.seen.account.raw) is False
+
     def tell(self, situation: str, **words: Any) -> Diagnosis:
         """Return the diagnosis of a situation."""
         seen, token = self.seen, self.describe_token()
@@ -83,9 +90,10 @@ class Situation(Struct, frozen=True):
             "word": str(repo or "REPO"),
             "what": seen.file or str(repo),
             "file": seen.file,
+            "revision": seen.revision,
             "type": repo.type if repo is not None else "",
             "org": repo.namespace if repo is not None else "the organisation",
-            "page": f"{seen.endpoint}/{repo.web_path}" if repo is not None else seen.endpoint,
+            "page": f"{seen.endpoint}/{repo.web_path}" if repo is not None else "",
             "host": seen.host,
             "endpoint": seen.endpoint,
             "source": self.source,
@@ -97,8 +105,8 @@ class Situation(Struct, frozen=True):
             "other": f" The saved token {seen.opening_tokens[0]} has access." if seen.opening_tokens else "",
         }
         found = build_diagnosis(situation, known | words)
-        lacks_right = seen.account is not None and _read_right(seen.account.raw) is False
-        if found.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) and lacks_right:
+        is_next = found.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) or situation == "token works"
+        if is_next and self.lacks_gated_right:
             return replace(found, next=[*found.next, GATED_PERMISSION_TOO])
         return found
 
@@ -145,7 +153,9 @@ def _decide_reached(now: Situation) -> Diagnosis | None:
         if answer is None:
             continue
         if isinstance(answer, NoReply) and (not answer.is_sent or not is_transient(answer)):
-            return now.tell("network", detail=answer.detail)
+            return now.tell(
+                "network" if seen.endpoint == PUBLIC_HUB else "network, at another endpoint", detail=answer.detail
+            )
         if isinstance(answer, NoReply):
             return now.tell("unavailable", detail=answer.detail, wait="a few minutes")
         if is_transient(answer):
@@ -244,6 +254,7 @@ def tell_no_token(now: Situation) -> Diagnosis:
         return now.tell(
             "env file" if search.unread_file == ".env" else "other folder",
             file=search.unread_file,
+            quoted=shlex.quote(search.unread_file),
             looked=join_words(search.looked_at, "and"),
         )
     if search.has_exchange:
@@ -259,10 +270,13 @@ def _decide_open(now: Situation) -> Diagnosis | None:
     """Rows 23 and 24: the token or the repo works, or the repo needs another one that does not."""
     seen = now.seen
     if seen.repo is None:
-        return now.tell("token works") if seen.account is not None else None
+        rights = " It may not read gated repos." if now.lacks_gated_right else ""
+        return now.tell("token works", rights=rights) if seen.account is not None else None
     is_missing = isinstance(seen.head, Reply) and seen.head.status == 404
     if not is_access_confirmed(seen.auth_check) or not (is_file_answer(seen.head) or is_missing):
         return None
+    if isinstance(seen.head, Reply) and seen.head.headers.get("x-error-code") == "RevisionNotFound":
+        return now.tell("no such revision")
     if is_missing and seen.file is not None:
         return now.tell("no such file")
     refused = [found for other, answer in seen.related if (found := _decide_related(now, other, answer)) is not None]
@@ -327,8 +341,14 @@ def _list_evidence(now: Situation) -> Iterator[Seen]:
     for what, answer in answers.items():
         if answer is not None and not is_ok(answer) and not is_file_answer(answer):
             yield Seen(what, describe_answer(answer))
+    is_certificate = any(
+        "certificate" in answer.detail.lower() for answer in answers.values() if isinstance(answer, NoReply)
+    )
     for setting in search.settings:
-        if setting.startswith("HF_ENDPOINT") or not any(map(is_reached, answers.values())):
+        is_about_certificates = setting.startswith(("SSL_", "REQUESTS_"))
+        if setting.startswith("HF_ENDPOINT") or (
+            not any(map(is_reached, answers.values())) and is_about_certificates <= is_certificate
+        ):
             yield Seen("setting", setting)
     if search.surroundings:
         yield Seen("runs in", join_words(search.surroundings, "and"))

@@ -57,7 +57,6 @@ class _Meaning(Struct, frozen=True):
     headline: str
 
 
-_TOKEN = "the token is in the way"  # noqa: S105
 _NOT_YOURS = "not yours yet"
 _NOT_REACHED = "the Hub was not reached"
 _MEANINGS: Final[dict[DiagnosisCode, _Meaning]] = {
@@ -66,20 +65,20 @@ _MEANINGS: Final[dict[DiagnosisCode, _Meaning]] = {
     DiagnosisCode.NETWORK: _Meaning(75, _NOT_REACHED),
     DiagnosisCode.ENDPOINT_NOT_HUB: _Meaning(75, _NOT_REACHED),
     DiagnosisCode.HUB_UNAVAILABLE: _Meaning(75, "the Hub cannot be asked now"),
-    DiagnosisCode.TOKEN_MALFORMED: _Meaning(4, _TOKEN),
+    DiagnosisCode.TOKEN_MALFORMED: _Meaning(4, "the token is written wrongly"),
     DiagnosisCode.LIBRARY_SENT_NO_TOKEN: _Meaning(1, "no token was sent"),
-    DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION: _Meaning(4, _TOKEN),
-    DiagnosisCode.TOKEN_EXPIRED: _Meaning(4, _TOKEN),
-    DiagnosisCode.TOKEN_SHADOWED: _Meaning(4, _TOKEN),
-    DiagnosisCode.TOKEN_INVALID: _Meaning(4, _TOKEN),
+    DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION: _Meaning(4, "this token may not call Inference Providers"),
+    DiagnosisCode.TOKEN_EXPIRED: _Meaning(4, "the token has expired"),
+    DiagnosisCode.TOKEN_SHADOWED: _Meaning(4, "a bad token hides a good one"),
+    DiagnosisCode.TOKEN_INVALID: _Meaning(4, "the token is not accepted"),
     DiagnosisCode.ENDPOINT_DROPS_TOKEN: _Meaning(5, "the token does not arrive"),
     DiagnosisCode.WRONG_TYPE: _Meaning(2, "another type of repo"),
     DiagnosisCode.NOT_FOUND_OR_PRIVATE: _Meaning(1, "not found, or private"),
     DiagnosisCode.DISABLED: _Meaning(1, "closed"),
     DiagnosisCode.TOKEN_ELSEWHERE: _Meaning(4, "no token was found"),
     DiagnosisCode.NO_TOKEN: _Meaning(4, "no token was found"),
-    DiagnosisCode.TOKEN_NO_GATED_PERMISSION: _Meaning(4, _TOKEN),
-    DiagnosisCode.TOKEN_ORG_POLICY: _Meaning(4, _TOKEN),
+    DiagnosisCode.TOKEN_NO_GATED_PERMISSION: _Meaning(4, "this token may not read gated repos"),
+    DiagnosisCode.TOKEN_ORG_POLICY: _Meaning(4, "an organisation does not allow this token"),
     DiagnosisCode.REGION: _Meaning(1, "not available in this region"),
     DiagnosisCode.NOT_ASKED: _Meaning(1, _NOT_YOURS),
     DiagnosisCode.PENDING: _Meaning(1, _NOT_YOURS),
@@ -124,7 +123,8 @@ class Diagnosis(Struct, frozen=True):
 
     `certain` is False where the Hub's answers fit several causes. `repo` is None if no repo was named. `calls` counts the
     calls to the Hub. `also` has the diagnoses of other repos that this repo loads. Texts of the Hub are shortened to 1,000
-    columns, and their control characters are made visible.
+    columns, and their control characters are made visible. `headline` has the words after the name of the repo where they
+    differ from those of the code.
     """
 
     code: DiagnosisCode
@@ -138,6 +138,7 @@ class Diagnosis(Struct, frozen=True):
     certain: bool = True
     calls: int = 0
     also: list[Diagnosis] = []
+    headline: str = ""
 
     def __bool__(self) -> bool:
         return self.code is DiagnosisCode.OK
@@ -146,12 +147,12 @@ class Diagnosis(Struct, frozen=True):
         return "\n".join(self.to_lines())
 
     @property
-    def headline(self) -> str:
+    def title(self) -> str:
         """The repo and the shortest answer."""
         subject = self.repo or (
             "this failure" if self.evidence[:1] and self.evidence[0].what == "error" and not self else "this token"
         )
-        ending = "works" if self.repo is None and self else _MEANINGS[self.code].headline
+        ending = "works" if self.repo is None and self else self.headline or _MEANINGS[self.code].headline
         return f"{subject}: {ending}."
 
     @property
@@ -170,7 +171,7 @@ class Diagnosis(Struct, frozen=True):
 
     def to_lines(self) -> Iterator[str]:
         """Yield the diagnosis as `hf-gate why` prints it: the answer, the next steps, and the evidence."""
-        yield self.headline
+        yield self.title
         is_guess = not self.certain and self.code is not DiagnosisCode.REFUSED_UNKNOWN
         yield (
             f"{self.sentence} This is not certain: other causes look the same from here." if is_guess else self.sentence

@@ -58,6 +58,7 @@ class Observations(Struct):
     repo: Repo | None = None
     moved_from: Repo | None = None
     file: str | None = None
+    revision: str = "main"
     whoami: Answer | None = None
     account: Account | None = None
     info: Answer | None = None
@@ -127,15 +128,15 @@ class HubCaller:
         return NoReply(FailureReason.NOT_SENT, False, detail, self._clock.now())
 
 
-def observe(caller: HubCaller, search: TokenSearch, seen: Observations, revision: str = "main") -> None:
+def observe(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
     """Make the calls that decide, and store their answers. They end as soon as an answer decides."""
     secret = search.active.secret if search.active is not None else None
     if (secret is None or _observe_account(caller, search, secret, seen)) and seen.repo is not None:
-        _observe_access(caller, secret, seen, revision)
+        _observe_access(caller, secret, seen)
     seen.calls = caller.calls
 
 
-def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations, revision: str) -> None:
+def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations) -> None:
     if not _observe_repo(caller, secret, seen):
         return
     assert seen.repo is not None
@@ -144,7 +145,7 @@ def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations
     if not is_access_confirmed(seen.auth_check):
         return
     name = seen.file or _pick_file(seen.facts.files)
-    seen.head = caller.ask(endpoints.build_head_call(seen.repo, name, revision), secret)
+    seen.head = caller.ask(endpoints.build_head_call(seen.repo, name, seen.revision), secret)
     if is_file_answer(seen.head):
         _observe_related(caller, secret, seen)
 

@@ -85,8 +85,9 @@ def why(
     origin = resolve_endpoint(endpoint)
     target = None if repo is None else parse_repo(repo, repo_type, endpoint=origin)
     search = search_tokens(token, os.environ, Path.home(), source=token_source)
-    seen = Observations(origin, target, file=file)
-    found = _answer(search, seen, _Options(**options))
+    chosen = _Options(**options)
+    seen = Observations(origin, target, file=file, revision=chosen.revision)
+    found = _answer(search, seen, chosen)
     known = replace(
         found,
         repo=str(seen.repo) if seen.repo is not None else None,
@@ -112,7 +113,7 @@ def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagn
     caller = options.caller or HubCaller(seen.endpoint, insecure_http=options.insecure_http)
     caller.allow_calls(MAX_CALLS)
     try:
-        observe(caller, search, seen, options.revision)
+        observe(caller, search, seen)
         found = decide(search, seen)
         if options.all_tokens and found.code is DiagnosisCode.NOT_ASKED:
             try_saved_tokens(caller, search, seen)
@@ -262,6 +263,6 @@ def load_ipython_extension(shell: Any) -> None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
         found = explain(error)
         if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
-            print(f"{found.headline} {found.sentence} More: hf_gate.explain(look=True)")  # noqa: T201 - in the notebook
+            print(f"{found.title} {found.sentence} More: hf_gate.explain(look=True)")  # noqa: T201 - in the notebook
 
     shell.set_custom_exc((Exception,), show)

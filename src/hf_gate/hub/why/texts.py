@@ -15,7 +15,11 @@ NEW_GATED_TOKEN: Final = f"{_TOKENS_PAGE}/new?tokenType=fineGrained&canReadGated
 # A login has no effect while a variable has a token, so `{login}` removes the variable first.
 _LOGIN: Final = Step("Log in, or set HF_TOKEN to a token that the Hub accepts", "{login}")
 _NEW_TOKEN: Final = Step("Create a new token and log in with it, or set HF_TOKEN to it", "{login}", _TOKENS_PAGE)
-_COPY_TOKEN: Final = Step(f"Copy the token again from {_TOKENS_PAGE}, without spaces, quotation marks and line breaks")
+_COPY_TOKEN: Final = Step(
+    "Write it without spaces, quotation marks and line breaks; if you no longer have it, create a new one",
+    None,
+    _TOKENS_PAGE,
+)
 _COMPARE_NAME: Final = Step("Open its page and compare the name", None, "{page}")
 _CONTACT_OWNER: Final = Step("Contact the owner of the repo on its page", None, "{page}")
 _ASK_FIRST: Final = Step("Then ask for access on its page, if you have not asked", None, "{page}")
@@ -31,18 +35,19 @@ class Text(Struct, frozen=True):
     sentence: str
     steps: tuple[Step, ...] = ()
     certain: bool = True
+    headline: str = ""
 
 
 _C = DiagnosisCode
 TEXTS: Final[dict[str, Text]] = {
     "ok": Text(_C.OK, "{who} can download {what} from this shell, with this token.", (
-        Step("If a program still fails, restart it: it may remember the refusal, or use another token"),
+        Step("If your program still fails, restart it, or ask about its output", "PROGRAM 2>&1 | hf-gate why -"),
     )),
     "ok without a token": Text(_C.OK, "Everybody can download {what}, without a token."),
     "ok, refused before": Text(_C.OK, "{who} can download {repo} now. The failed request was refused earlier, or had another token or network.", (
         Step("Restart the program: it may remember the refusal, or use another token"),
     )),
-    "token works": Text(_C.OK, "The Hub accepts the token from {source} as {who}."),
+    "token works": Text(_C.OK, "The Hub accepts the token from {source} as {who}.{rights}"),
     "offline": Text(_C.OFFLINE, "{variable} is set, so nothing is fetched.{cached}", (
         Step("Unset it to download", "unset {variable}"),
     )),
@@ -50,10 +55,13 @@ TEXTS: Final[dict[str, Text]] = {
         Step("Leave out --offline to ask the Hub"),
     )),
     "program is offline": Text(_C.OFFLINE, "The program is set to work offline, so it fetches nothing.", (
-        Step("Unset the variable to download", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"), Step("Download the repo before, on a machine with a network"),
+        Step("Unset the variable to download", "unset HF_HUB_OFFLINE TRANSFORMERS_OFFLINE"), Step("Or download the repo first on a machine with a network, and copy the cache"),
     )),
     "network": Text(_C.NETWORK, "{host} could not be reached: {detail}.", (
-        Step("Check the network, the proxy, the certificates and HF_ENDPOINT of this machine; {host} must be reachable"),
+        Step("Check the network, the proxy and the certificates of this machine; {host} must be reachable"),
+    )),
+    "network, at another endpoint": Text(_C.NETWORK, "{host}, which HF_ENDPOINT or --endpoint names, could not be reached: {detail}.", (
+        Step("Correct HF_ENDPOINT, or unset it to use huggingface.co", "unset HF_ENDPOINT"), Step("Check the network and the proxy"),
     )),
     "plain http": Text(_C.NETWORK, "{detail} The token was not sent.", (
         Step("Use an https endpoint, or allow it if you trust the network", "hf-gate --insecure-http why {word}"),
@@ -96,7 +104,7 @@ TEXTS: Final[dict[str, Text]] = {
         ), certain=False,
     ),
     "wrong type": Text(_C.WRONG_TYPE, "There is a {other} of this name, but no {type}.", (
-        Step('Name it as a {other}; in Python: repo_type="{other}"', "hf-gate why {word}"),
+        Step('Name it as a {other}: repo_type="{other}" in Python, --repo-type {other} for `hf download`'), Step("Then check again", "hf-gate why {word}"),
     )),
     "not found": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, Step("Ask the owner, if it is private"))),
     "not found without a token": Text(_C.NOT_FOUND_OR_PRIVATE, _NOT_SHOWN, (_COMPARE_NAME, _LOGIN), certain=False),
@@ -118,19 +126,22 @@ TEXTS: Final[dict[str, Text]] = {
     ),
     "program does not find the file": Text(_C.NOT_FOUND_OR_PRIVATE, "The repo is there, but the file or the revision is not.", (
         Step("Compare the name with its files", None, "{page}"),
-    )),
+    ), headline="no such file or revision"),
     "no such file": Text(_C.NOT_FOUND_OR_PRIVATE, "{repo} has no file {file}.", (
         Step("Compare the name with its files", None, "{page}"),
-    )),
+    ), headline="no such file"),
+    "no such revision": Text(_C.NOT_FOUND_OR_PRIVATE, "{repo} has no branch, tag or commit {revision}.", (
+        Step("Compare the name with its branches and tags", None, "{page}"),
+    ), headline="no such revision"),
     "disabled": Text(_C.DISABLED, "The Hub has closed this repo. Nobody can download it.", (_CONTACT_OWNER,)),
-    "look-alike": Text(_C.TOKEN_ELSEWHERE, "{variable} is set, but huggingface_hub reads HF_TOKEN. So no token is sent to this gated repo.", (
+    "look-alike": Text(_C.TOKEN_ELSEWHERE, "{variable} is set, but huggingface_hub reads HF_TOKEN. So no token is sent.", (
         Step("Give the token its other name", 'export HF_TOKEN="${variable}"'), _ASK_FIRST,
     )),
     "env file": Text(_C.TOKEN_ELSEWHERE, "The file .env here has HF_TOKEN, but this process has not loaded it. So no token is sent.", (
         Step("Load it", "set -a; . ./.env; set +a"), _ASK_FIRST,
     )),
     "other folder": Text(_C.TOKEN_ELSEWHERE, "{file} holds a token, but this process looks at {looked}. So no token is sent.", (
-        Step("Give it the token", 'export HF_TOKEN="$(cat {file})"'), Step("Or compare HF_HOME and HF_TOKEN_PATH with those of the login"),
+        Step("Give it the token", 'export HF_TOKEN="$(cat {quoted})"'), Step("Or compare HF_HOME and HF_TOKEN_PATH with those of the login"),
         _ASK_FIRST,
     )),
     "kept back": Text(_C.LIBRARY_SENT_NO_TOKEN, "A token is there, in {other}, but {setting} keeps it from being sent.", (
@@ -150,8 +161,11 @@ TEXTS: Final[dict[str, Text]] = {
     )),
     "no gated permission": Text(
         _C.TOKEN_NO_GATED_PERMISSION,
-        "The token {named} is fine-grained and may not read gated repos. Whether {who} has access shows only with another token.",
-        (Step("Create a token that may, or add the permission to this one and wait some minutes", None, NEW_GATED_TOKEN),),
+        "The token {named} is fine-grained and may not read gated repos. Whether {who} has access shows only with a token that may.",
+        (
+            Step("Create a token that may", None, NEW_GATED_TOKEN),
+            Step("Or add the permission to this one, and wait some minutes", None, _TOKENS_PAGE),
+        ),
     ),
     "organisation": Text(_C.TOKEN_ORG_POLICY, "{org} does not allow this token: its administrators approve, deny and revoke tokens.", (
         Step("Ask an administrator of {org} to approve the token", None, f"{PUBLIC_HUB}/{{org}}"),
@@ -161,16 +175,16 @@ TEXTS: Final[dict[str, Text]] = {
     ), certain=False),
     "region": Text(_C.REGION, "The files are not available from this network's region. No token and no request changes that.", (_CONTACT_OWNER,)),
     "not asked": Text(_C.NOT_ASKED, "{who} has not asked for this repo.{at_once}{other}", (
-        Step("Read the terms and ask on its page", None, "{page}"), Step("Ask here", "hf-gate ask {word}"),
+        Step("Read the terms and ask on its page", None, "{page}"), Step("Or ask here", "hf-gate ask {word}"),
     )),
     "pending": Text(
         _C.PENDING, "{who} asked; the owners have not decided. The Hub shows neither the time nor the place in the queue.", (
             Step("Wait for the decision", "hf-gate why {word} --wait"),
-            Step("Its page may say how the owners decide and where to ask", None, "{page}"),
+            Step("Or read on its page how the owners decide, and where to write to them", None, "{page}"),
         ),
     ),
     "rejected": Text(_C.REJECTED, "The owners rejected the request of {who}. Asking again changes nothing; only they can reopen it.", (
-        Step("Write to the owners; the reason, if they gave one, is on its page", None, "{page}"),
+        Step("Read its page for a reason and a contact, then write to the owners", None, "{page}"),
     )),
     "reset": Text(_C.RESET, "The owners sent the request of {who} back. The reason, if they gave one, is in an e-mail.", (
         Step("Ask again with better answers", "hf-gate ask {word}", "{page}"),
@@ -187,9 +201,9 @@ TEXTS: Final[dict[str, Text]] = {
     "words not known": Text(_C.REFUSED_UNKNOWN, "The Hub refused this with words that hf-gate does not know.", (
         Step("See these words", "hf-gate why {word}"),
     ), certain=False),
-    "nothing to explain": Text(_C.REFUSED_UNKNOWN, "This text shows no repo or no reason of a refusal.", (
+    "nothing to explain": Text(_C.REFUSED_UNKNOWN, "This text shows no refused download.", (
         Step("Paste the whole error, or name the repo", "hf-gate why REPO"),
-    ), certain=False),
+    ), certain=False, headline="nothing to explain"),
 }  # fmt: skip
 
 # How a process gets a token, by where it runs.
@@ -208,13 +222,17 @@ GATED_PERMISSION_TOO: Final = Step(
 
 
 def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
-    """Return the diagnosis of a situation, with these words. A step with a command or page of an unknown word is left out."""
+    """Return the diagnosis of a situation, with these words. A step about a page or a request id that there is not is left out."""
     text = TEXTS[situation]
     sentence = text.sentence.format_map(words)
-    steps = [_fill(step, words) for step in text.steps if "request_id" in words or "{request_id}" not in step.text]
-    return Diagnosis(
-        text.code, f"T{sentence[1:]}" if sentence.startswith("the ") else sentence, steps, certain=text.certain
-    )
+    steps = [_fill(step, words) for step in text.steps if _has_words(step, words)]
+    sentence = f"T{sentence[1:]}" if sentence.startswith("the ") else sentence
+    return Diagnosis(text.code, sentence, steps, certain=text.certain, headline=text.headline)
+
+
+def _has_words(step: Step, words: Mapping[str, object]) -> bool:
+    """Return whether a step can be shown: the page of a repo needs a repo, and a request id is not always there."""
+    return ("request_id" in words or "{request_id}" not in step.text) and (words["page"] != "" or step.url != "{page}")
 
 
 def _fill(step: Step, words: Mapping[str, object]) -> Step:

@@ -147,8 +147,10 @@ def make_candidate(source: str, text: str) -> TokenCandidate:
     """Return a candidate for a text without line breaks at its ends."""
     if text.lower() in _EMPTY_WORDS:
         return TokenCandidate(source, None, "a word instead of a token")
-    if text[0] in "\"'" or text.lower().startswith("bearer"):
-        return TokenCandidate(source, None, "a token with quotation marks or the word Bearer")
+    if text[0] in "\"'":
+        return TokenCandidate(source, None, "a token in quotation marks")
+    if text.lower().startswith("bearer"):
+        return TokenCandidate(source, None, "a token after the word Bearer")
     if not text.isascii() or not text.isprintable() or " " in text:
         return TokenCandidate(source, None, "a token with characters that no token has")
     return TokenCandidate(source, Secret(text))
@@ -217,7 +219,7 @@ def _describe_surroundings(environ: Mapping[str, str]) -> list[str]:
 
 def _describe_settings(environ: Mapping[str, str]) -> list[str]:
     """Return settings that decide where calls go. A proxy's address may contain a password, so it is not shown."""
-    names = [name for name in ("HF_ENDPOINT", "SSL_CERT_FILE") if environ.get(name)]
+    names = [name for name in ("HF_ENDPOINT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE") if environ.get(name)]
     shown = [f"{name} is set" if "@" in environ[name] else f"{name}={environ[name]}" for name in names]
     proxies = [
         name for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY") if environ.get(name) or environ.get(name.lower())
