@@ -18,6 +18,7 @@ from .raw_hub import RawHub, answer, raw_hub
 from .why_situations import HUB, NONE_TYPE, PYANNOTE, forbidden, gated, not_found
 
 CASES: Final = Path(__file__).parents[1] / "data" / "asker_cases.txt"
+CLOSED: Final = "http://127.0.0.1:9"  # a port below 1024, which no other test can get meanwhile
 MIRROR: Final = "http://mirror.example"
 BAD_TOKEN: Final = "hf_local_nobody"
 STATES: Final = ("not asked", "pending", "rejected", "accepted", "fine-grained", "expired")
@@ -101,7 +102,7 @@ class AskerHub:
             "a word": {"token": "None"},
             "look-alike": {"variables": {"HUGGINGFACE_TOKEN": good}},
             "offline": {"token": good, "variables": {"HF_HUB_OFFLINE": "1"}},
-            "no network": {"token": good, "endpoint": _find_closed_port()},
+            "no network": {"token": good, "endpoint": CLOSED},
             "mirror": {"token": good, "endpoint": MIRROR},
         }
         fields |= {place: {"variables": dict([pair])} for place, pair in _PLACES.items()}
@@ -116,11 +117,6 @@ class AskerHub:
             world.variables |= {"HF_ENDPOINT": world.endpoint} | ({"HF_TOKEN": world.token} if world.token else {})
             world.variables |= {"HTTP_PROXY": proxy.url} if name == "mirror" else {}
             yield world
-
-
-def _find_closed_port() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        return f"http://127.0.0.1:{closed.getsockname()[1]}"
 
 
 _PLACES: Final = {

@@ -275,7 +275,7 @@ def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHu
     assert (missing.code, f"  {labels[0]}\n" in missing.err) == (2, True)
     answers = json.dumps(dict.fromkeys(labels, "true"))
     assert console.run("ask", MODEL, "--answers", "-", "--dry-run", "--json", stdin=answers).json["status"] == "ask"
-    assert console.run("ask", MODEL, "--answers", "-", "--json", stdin=answers).json["status"] == "pending"
+    assert console.run("ask", MODEL, "--answers", "-", "--yes", "--json", stdin=answers).json["status"] == "pending"
     assert status_of(fresh, "ada-l") == "pending"
     assert console.run("withdraw", MODEL, "--json").json["status"] == "ask"
 

@@ -85,7 +85,11 @@ class Situation(Struct, frozen=True):
             else "of the program"
         )
         known = {
-            "who": seen.account.name if seen.account is not None else "the account of this token",
+            "who": seen.account.name
+            if seen.account is not None
+            else "the account of this token"
+            if token
+            else "the program's account",
             "repo": str(repo or "the repo"),
             "word": str(repo or "REPO"),
             "what": seen.file or str(repo),

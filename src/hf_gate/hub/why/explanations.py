@@ -96,10 +96,8 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
         found = replace(own, certain=False)
     elif current:
         found = _explain_past(failure, own, current, endpoint)
-    elif (
-        current.code is not own.code
-        and (current.code in _UNSEEN or not current.certain)
-        and (own.code not in _VAGUE or failure.repo is None or failure.status == 403)
+    elif (current.code in _UNSEEN or not current.certain) and (
+        failure.repo is None or (own.code not in {*_VAGUE, current.code}) or failure.status == 403
     ):
         found = own
     elif current.code in _STATES and own.code is DiagnosisCode.NO_TOKEN:

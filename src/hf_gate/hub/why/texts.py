@@ -226,6 +226,7 @@ def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
     text = TEXTS[situation]
     sentence = text.sentence.format_map(words)
     steps = [_fill(step, words) for step in text.steps if _has_words(step, words)]
+    steps = steps or [Step(step.text.format_map(words)) for step in text.steps]
     sentence = f"T{sentence[1:]}" if sentence.startswith("the ") else sentence
     return Diagnosis(text.code, sentence, steps, certain=text.certain, headline=text.headline)
 
