@@ -83,6 +83,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/contract/test_request_version.py",
         "tests/contract/test_sources_tables.py",
         "tests/contract/test_table_history.py",
+        "tests/contract/test_why_hostile.py",
         "tests/contract/test_table_edits.py",
         "tests/contract/test_store_deeds.py",
         "tests/contract/test_store_hand_terms.py",
