@@ -26,7 +26,7 @@ def test_ctrl_c_ends_a_wait_with_130_and_the_state_was_said(fresh: LocalHub) -> 
     program = Console(fresh, "mia").start("why", MODEL, "--wait")
     assert program.stderr is not None
     line = program.stderr.readline().decode()
-    assert f"{MODEL}: not yours yet. The state is pending." in line
+    assert f"{MODEL}: no access yet. The state is pending." in line
     program.send_signal(signal.SIGINT)
     out, err = program.communicate(timeout=60)
     assert (program.returncode, out) == (130, b""), err

@@ -30,7 +30,7 @@ def _decision_options(function: Callable[..., object]) -> Callable[..., object]:
         click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
         click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets."),
         repo_type_option,
-        click.option("-y", "--yes", is_flag=True, help="Do not ask."),
+        click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
         click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing."),
         click.option("--max", "at_most", type=click.IntRange(min=1), default=100, show_default=True, help="Refuse more targets than this."),
         click.option("--max-changes", type=click.IntRange(min=1), help="With --yes: maximum number of changes."),

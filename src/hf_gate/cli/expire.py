@@ -55,7 +55,7 @@ expire = GateGroup(
 )
 _NO_LIMIT: Final = "36500d"
 _SHOWN: Final = 20  # the most ends named by a command
-_YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
 
 

@@ -208,7 +208,9 @@ COMMON: tuple[click.Option, ...] = (
         metavar="DIR",
         help="Folder with hf-gate.yaml (HF_GATE_WORKSPACE); default: this folder or the nearest parent that has one.",
     ),
-    _option("--profile", metavar="NAME", help="A profile of config.toml, or `demo` while it runs (HF_GATE_PROFILE)."),
+    _option(
+        "--profile", metavar="NAME", help="Profile in config.toml, or `demo` while the demo runs (HF_GATE_PROFILE)."
+    ),
     _option(
         "--max-wait",
         metavar="TIME",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
 
 _GIVEN = {"file": None, "repo": None, "repo_type": None}
-_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+_yes = click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
 _at_most = click.option(
     "--max", "at_most", type=click.IntRange(min=1), default=100, show_default=True, help="Refuse more repos than this."

@@ -26,7 +26,7 @@ _SHOWN = 20  # the most places in files that are printed
 )
 @click.argument("user", metavar="USER")
 @click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask. USER must be the exact name.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation. USER must be the exact name.")
 def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
     """Erase one person: names, e-mail address, answers, notes and everything derived from them, in backups too.
 

@@ -144,7 +144,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     examples=("hf-gate apply plan.json", "hf-gate apply plan.json --yes --max-changes 773 --json"),
 )
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes.")
 def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     """Apply a plan: each change once, after reading each request again.

@@ -179,7 +179,7 @@ def _format_rest(count: int) -> Iterator[str]:
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))
 @click.argument("name")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of changes in the first turn.")
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.

@@ -29,7 +29,9 @@ repos = GateGroup(
     "repos",
     {
         "ls": CommandEntry("repos:repos_ls", "List the gated repos of accounts or organisations."),
-        "show": CommandEntry("repos:repos_show", "Show the gate of a repo and the size of each list."),
+        "show": CommandEntry(
+            "repos:repos_show", "Show the gate and the form of a repo, and the number of requests in each state."
+        ),
         "form": CommandEntry("form:form_check", "", is_hidden=True),
         "report": CommandEntry("repos:repos_report", "Print the Hub's own report of all requests."),
     },

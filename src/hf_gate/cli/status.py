@@ -262,7 +262,7 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
         )
         needs = format_holds(one.on_hold)
         yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
-        yield f"- Cannot download? Run `hf-gate why {one.repo}`: it tells why, and what to do. It asks for nothing."
+        yield f"- Cannot download? Run `hf-gate why {one.repo}`: it shows the cause and what to do. It does not request access."
         yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."
 
 

@@ -272,7 +272,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
 
 
 @command("disarm", examples=("hf-gate store disarm", "hf-gate store disarm --yes"))
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def store_disarm(run: Run, *, yes: bool) -> int:
     """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
 
@@ -321,7 +321,7 @@ _NO_LIMIT = 1 << 40
 
 @command("retention", examples=("hf-gate store retention --dry-run", "hf-gate store retention --yes"))
 @click.option("--dry-run", is_flag=True, help="Show how much would be deleted; delete nothing.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     """Delete names, e-mail addresses and answers of requests that were kept as long as `retention` in hf-gate.yaml says.
 

@@ -50,7 +50,7 @@ def table_diff(run: Run, *, names: tuple[str, ...]) -> int:
 @click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
 @click.option("--max-removed", type=click.IntRange(0), help="With --replace: maximum number of rows to remove.")
 @click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows that access depends on.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_import(
     run: Run,

@@ -43,9 +43,7 @@ _CHUNK = 1 << 16
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
 @click.option("--offline", is_flag=True, help="Make no call; say what this machine knows.")
-@click.option(
-    "--report", is_flag=True, help="Print a block for a support thread, without tokens and names of your files."
-)
+@click.option("--report", is_flag=True, help="Print a block for a support thread, without tokens and file names.")
 @repo_type_option
 def why_(
     run: Run,
@@ -59,7 +57,7 @@ def why_(
     report: bool,
     repo_type: str | None,
 ) -> int:
-    """Tell why you cannot download from REPO, or that you can. Writes nothing and asks for nothing.
+    """Tell why you cannot download from REPO, or that you can. Writes nothing and does not request access.
 
     With - in place of REPO, it reads a log from stdin. Without REPO, it checks the token alone.
     """
@@ -82,7 +80,7 @@ def why_(
 
 
 def _describe_wait(found: Diagnosis) -> str:
-    return f"{found.title} The state is {found.code}. Asks again after 1, 3, 8 and 18 minutes, then every 15. Ctrl-C ends this."
+    return f"{found.title} The state is {found.code}. Checks again after 1, 3, 8 and 18 minutes, then every 15 minutes. Press Ctrl-C to stop."
 
 
 def _read_log() -> str:

@@ -134,12 +134,12 @@ ADVICE: Final[dict[RefusalCause, RefusalAdvice]] = {
         f"Allow calls to Inference Providers for it at {FINE_GRAINED_PAGE}. {TOKEN_HELP}",
     ),
     RefusalCause.TOKEN_ORG_POLICY: RefusalAdvice(
-        "an organization does not allow this token", "Ask an administrator of the organization to approve the token."
+        "an organisation does not allow this token", "Ask an administrator of the organisation to approve the token."
     ),
     RefusalCause.REGION: RefusalAdvice(
         "the files are not available in this network's region", "Contact the owner of the repo."
     ),
-    RefusalCause.DISABLED: RefusalAdvice("the Hub has closed this repo", "Contact the owner of the repo."),
+    RefusalCause.DISABLED: RefusalAdvice("the Hub has disabled this repo", "Contact the owner of the repo."),
 }
 
 

@@ -103,7 +103,7 @@ class Situation(Struct, frozen=True):
             "source": self.source,
             "login": f"unset {self.source} && hf auth login" if self.source.isidentifier() else "hf auth login",
             "named": named,
-            "at_once": " Who asks gets access at once."
+            "at_once": " Everybody who asks gets access at once."
             if seen.facts is not None and seen.facts.gated == "auto"
             else "",
             "other": f" The saved token {seen.opening_tokens[0]} has access." if seen.opening_tokens else "",

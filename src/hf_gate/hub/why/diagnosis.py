@@ -57,14 +57,14 @@ class _Meaning(Struct, frozen=True):
     headline: str
 
 
-_NOT_YOURS = "not yours yet"
+_NO_ACCESS_YET = "no access yet"
 _NOT_REACHED = "the Hub was not reached"
 _MEANINGS: Final[dict[DiagnosisCode, _Meaning]] = {
     DiagnosisCode.OK: _Meaning(0, "open to you"),
     DiagnosisCode.OFFLINE: _Meaning(75, "nothing is fetched"),
     DiagnosisCode.NETWORK: _Meaning(75, _NOT_REACHED),
     DiagnosisCode.ENDPOINT_NOT_HUB: _Meaning(75, _NOT_REACHED),
-    DiagnosisCode.HUB_UNAVAILABLE: _Meaning(75, "the Hub cannot be asked now"),
+    DiagnosisCode.HUB_UNAVAILABLE: _Meaning(75, "the Hub does not answer now"),
     DiagnosisCode.TOKEN_MALFORMED: _Meaning(4, "the token is written wrongly"),
     DiagnosisCode.LIBRARY_SENT_NO_TOKEN: _Meaning(1, "no token was sent"),
     DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION: _Meaning(4, "this token may not call Inference Providers"),
@@ -74,16 +74,16 @@ _MEANINGS: Final[dict[DiagnosisCode, _Meaning]] = {
     DiagnosisCode.ENDPOINT_DROPS_TOKEN: _Meaning(5, "the token does not arrive"),
     DiagnosisCode.WRONG_TYPE: _Meaning(2, "another type of repo"),
     DiagnosisCode.NOT_FOUND_OR_PRIVATE: _Meaning(1, "not found, or private"),
-    DiagnosisCode.DISABLED: _Meaning(1, "closed"),
+    DiagnosisCode.DISABLED: _Meaning(1, "disabled by the Hub"),
     DiagnosisCode.TOKEN_ELSEWHERE: _Meaning(4, "no token was found"),
     DiagnosisCode.NO_TOKEN: _Meaning(4, "no token was found"),
     DiagnosisCode.TOKEN_NO_GATED_PERMISSION: _Meaning(4, "this token may not read gated repos"),
     DiagnosisCode.TOKEN_ORG_POLICY: _Meaning(4, "an organisation does not allow this token"),
     DiagnosisCode.REGION: _Meaning(1, "not available in this region"),
-    DiagnosisCode.NOT_ASKED: _Meaning(1, _NOT_YOURS),
-    DiagnosisCode.PENDING: _Meaning(1, _NOT_YOURS),
-    DiagnosisCode.REJECTED: _Meaning(1, "not yours: rejected"),
-    DiagnosisCode.RESET: _Meaning(1, "not yours yet: sent back"),
+    DiagnosisCode.NOT_ASKED: _Meaning(1, _NO_ACCESS_YET),
+    DiagnosisCode.PENDING: _Meaning(1, _NO_ACCESS_YET),
+    DiagnosisCode.REJECTED: _Meaning(1, "no access: rejected"),
+    DiagnosisCode.RESET: _Meaning(1, "no access yet: sent back"),
     DiagnosisCode.STORAGE: _Meaning(75, "open to you, but the transfer failed"),
     DiagnosisCode.OTHER_REPO_REFUSED: _Meaning(1, "open to you, but it needs another repo"),
     DiagnosisCode.REFUSED_UNKNOWN: _Meaning(5, "refused, and the reason is not known"),

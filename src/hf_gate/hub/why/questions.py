@@ -79,7 +79,7 @@ def why(
     The token and the endpoint are those that `huggingface_hub` would use in this process, if they are not given. Without a
     repo, only the token is checked. Options are `revision="main"`, `all_tokens=False` (also try saved tokens),
     `offline=False` (make no call) and `insecure_http=False`. It makes at most 5 calls, 8 if the repo loads others, and 4
-    more with `all_tokens`, within 20 seconds. It writes nothing and asks for nothing. The token goes to the endpoint only.
+    more with `all_tokens`, within 20 seconds. It writes nothing and does not request access. The token goes to the endpoint only.
     What is in the way is returned, never raised; raises `UsageError` if the repo or the endpoint is not one.
     """
     origin = resolve_endpoint(endpoint)
