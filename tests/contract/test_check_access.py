@@ -115,10 +115,10 @@ REFUSED = [
     (
         "403 Forbidden",
         "Due to the organization token policy, your token needs to be approved by the organization before you can access this resource.",
-        "organization",
+        "organisation",
         "administrator",
     ),
-    ("403 Forbidden", "Access to this resource is disabled.", "closed", "owner"),
+    ("403 Forbidden", "Access to this resource is disabled.", "disabled", "owner"),
 ]
 
 

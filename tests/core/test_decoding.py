@@ -20,7 +20,7 @@ VALUE = {"number": 1, "inner": {"text": "a"}}
 def decode_in_a_second_thread() -> type:
     # msgspec calls this in the middle of its description of Outer.
     if not started:
-        second = threading.Thread(target=lambda: print(convert_value(VALUE, Outer)))
+        second = threading.Thread(target=lambda: values.append(convert_value(VALUE, Outer)))
         started.append(second)
         second.start()
         while second.is_alive() and not is_waiting(second):
@@ -31,7 +31,7 @@ def is_waiting(thread) -> bool:
     frame = sys._current_frames().get(thread.ident)
     return frame is not None and frame.f_code is describe_type.__code__
 
-started = []
+started, values = [], []
 
 KIND
 class Inner(BASE):
@@ -42,8 +42,9 @@ class Outer(BASE):
     inner: Inner
     number: int
 
-print(convert_value(VALUE, Outer))
+values.append(convert_value(VALUE, Outer))
 started[0].join()
+print(*values, sep="\n")
 """
 
 

@@ -7,6 +7,7 @@ import signal
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from huggingface_hub import HfApi
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
@@ -65,7 +66,11 @@ def test_a_repo_that_another_one_loads_is_in_the_document(fresh: LocalHub) -> No
     fresh.add_people([{"username": "mia"}])
     with Hub(fresh.tokens["owner"], fresh.url) as owner:
         owner.set_gate(OTHER, mode=False)
-    fresh.set_card(OTHER, f"---\nbase_model: {MODEL}\n---\n")
+    HfApi(endpoint=fresh.url, token=fresh.tokens["owner"]).upload_file(
+        path_or_fileobj=f'{{"base_model_name_or_path": "{MODEL}"}}'.encode(),
+        path_in_repo="adapter_config.json",
+        repo_id=OTHER,
+    )
     console = Console(fresh, "mia")
     document = console.run("why", OTHER, "--json").json
     assert [(document["code"], other["code"]) for other in document["also"]] == [("other_repo_refused", "not_asked")]

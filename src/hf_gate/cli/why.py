@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib.metadata import version
-from pathlib import Path
 from platform import python_version
 from typing import Any
 
@@ -19,7 +19,8 @@ from ..hub.why.questions import explain_failure, wait_for_access, why
 from .framework import Run, command, repo_type_option
 
 _FOREVER = "forever"
-_CHUNK = 1 << 16
+_TAIL = 4 * MAX_LOG  # bytes of a log that can be its last characters
+_PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of an address
 
 
 @command(
@@ -65,6 +66,10 @@ def why_(
     options: dict[str, Any] = {"insecure_http": settings.insecure_http, "all_tokens": all_tokens, "offline": offline}
     if settings.token is not None:
         options |= {"token": settings.token, "token_source": settings.token_from or "--token"}
+    if repo == "-" and (file or wait or repo_type or revision != "main"):
+        raise UsageError(
+            "with -, the log names the repo and the file.", hint="Write hf-gate why - alone, or name the repo."
+        )
     if repo == "-":
         found = explain_failure(read_log(_read_log()), endpoint=run.endpoint, look=not offline, **options)
     elif wait is None:
@@ -86,17 +91,15 @@ def _describe_wait(found: Diagnosis) -> str:
 def _read_log() -> str:
     """Return the end of stdin."""
     tail = b""
-    while chunk := sys.stdin.buffer.read(_CHUNK):
-        tail = (tail + chunk)[-4 * MAX_LOG :]
+    while chunk := sys.stdin.buffer.read(_TAIL):
+        tail = (tail + chunk)[-_TAIL:]
     return tail.decode("utf-8", "replace")
 
 
 def _hide_places(found: Diagnosis, lines: list[str]) -> list[str]:
     """Return lines without the names of the person's files."""
-    hidden = {str(Path.home()): "~"} | ({found.file: "(file)"} if found.file else {})
-    for place, word in hidden.items():
-        lines = [line.replace(place, word) for line in lines]
-    return lines
+    name = rf"(?<![\w./-]){re.escape(found.file)}(?![\w./-])|" if found.file else ""
+    return [re.sub(name + _PATH, "(file)", line) for line in lines]
 
 
 def _describe_versions() -> str:

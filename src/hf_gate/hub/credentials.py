@@ -42,15 +42,17 @@ class Secret:
         raise TypeError("tokens cannot be pickled")
 
 
-_LOOKS_LIKE_A_TOKEN = (
-    r"(?<=[Bb]earer )[^\s'\"<>]{6,}|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"  # noqa: S105 - a pattern
-)
+_LOOKS_LIKE_A_TOKEN = r"(?<=[Bb]earer )[^\s'\"<>]{6,}|(?<=://)[^/@\s]+(?=@)|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"  # noqa: S105 - a pattern
+
+
+_SHORTEST_TOKEN = 8
 
 
 def hide_tokens(text: str, secrets: Iterable[Secret] = ()) -> str:
     """Return the text without these tokens, and without anything that looks like a token."""
-    for secret in secrets:
-        text = text.replace(secret.reveal(), "(token)")
+    for token in (secret.reveal() for secret in secrets):
+        if len(token) >= _SHORTEST_TOKEN:  # a shorter one is a word, which the text may have for itself
+            text = text.replace(token, "(token)")
     return re.sub(_LOOKS_LIKE_A_TOKEN, "(token)", text)
 
 

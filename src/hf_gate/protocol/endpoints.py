@@ -152,13 +152,13 @@ def build_info_call(repo: Repo) -> HubCall:
     return _build_call("info", repo, query=[("expand[]", "gated"), ("expand[]", "cardData")])
 
 
-def build_facts_call(repo: Repo) -> HubCall:
+def build_summary_call(repo: Repo) -> HubCall:
     """Build the call for what decides the access to a repo. The Hub answers it for gated repos too."""
     keys = ("gated", "private", "disabled", "siblings", "cardData")
     return _build_call("info", repo, query=[("expand[]", key) for key in keys])
 
 
-def build_head_call(repo: Repo, path: str, revision: str = "main", *, method: str = "HEAD") -> HubCall:
+def build_file_call(repo: Repo, path: str, revision: str = "main", *, method: str = "HEAD") -> HubCall:
     """Build the call that asks whether the Hub would send a file, or with `GET` for the file."""
     call = _build_call("resolve", repo, revision=revision, path=path, accept="*/*", max_bytes=MIB)
     return replace(call, method=method)

@@ -207,7 +207,7 @@ def clean_diagnosis(diagnosis: Diagnosis, secrets: Sequence[Secret]) -> Diagnosi
             case str():
                 return clip(make_visible(hide_tokens(value, secrets), one_line=True), _LONGEST_TEXT)
             case dict():
-                return {key: clean(part) for key, part in value.items()}
+                return {key: part if key == "code" else clean(part) for key, part in value.items()}
             case list():
                 return [clean(part) for part in value]
             case _:

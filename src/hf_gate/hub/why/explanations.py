@@ -7,7 +7,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from ...protocol.access_refusals import RefusalCause, locate_words_in_log
-from .decision import Situation, tell_cause
+from .diagnosing import Case, tell_cause
 from .diagnosis import Diagnosis, DiagnosisCode, Seen
 from .failures import Failure
 from .observations import Observations
@@ -71,9 +71,9 @@ _STATES: Final = frozenset(
 _VAGUE: Final = frozenset({DiagnosisCode.REFUSED_UNKNOWN, DiagnosisCode.NOT_FOUND_OR_PRIVATE, DiagnosisCode.NO_TOKEN})
 
 
-def decide_failure(failure: Failure, endpoint: str) -> Diagnosis:
+def diagnose_failure(failure: Failure, endpoint: str) -> Diagnosis:
     """Return what a failure says by itself, without a call. It names neither the account nor the token."""
-    now = Situation(TokenSearch(), Observations(endpoint, failure.repo, file=failure.file))
+    now = Case(TokenSearch(), Observations(endpoint, failure.repo, file=failure.file))
     rows = (tell_cause(now, failure.cause), _decide_words(failure, now), _decide_status(failure, now))
     found = next((row for row in rows if row is not None), now.tell("nothing to explain"))
     repo = str(failure.repo) if failure.repo is not None else None
@@ -115,7 +115,7 @@ def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str)
 
 def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str) -> Diagnosis:
     """Return why a request failed although the repo is open now."""
-    now = Situation(TokenSearch(), Observations(endpoint, failure.repo))
+    now = Case(TokenSearch(), Observations(endpoint, failure.repo))
     if own.code in _PAST or (own.code is DiagnosisCode.NOT_FOUND_OR_PRIVATE and own.certain):
         return own
     if failure.repo is None:
@@ -127,7 +127,7 @@ def _explain_past(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint
     return replace(now.tell("ok, refused before", who=current.account), certain=failure.secret is not None)
 
 
-def _decide_words(failure: Failure, now: Situation) -> Diagnosis | None:
+def _decide_words(failure: Failure, now: Case) -> Diagnosis | None:
     """Failures that need no answer of the Hub: settings, a token that cannot be sent, the storage, the network."""
     if failure.is_from_storage:
         return now.tell("storage")
@@ -135,7 +135,7 @@ def _decide_words(failure: Failure, now: Situation) -> Diagnosis | None:
     return next((now.tell(situation) for words, situation in rows if failure.has_words(*words)), None)
 
 
-def _decide_status(failure: Failure, now: Situation) -> Diagnosis | None:
+def _decide_status(failure: Failure, now: Case) -> Diagnosis | None:
     """Failures that the status of an answer explains, or words that other causes have too."""
     if failure.cause is RefusalCause.NO_TOKEN and not failure.sent_token:
         return replace(now.tell("program has no token"), certain=failure.sent_token is False)

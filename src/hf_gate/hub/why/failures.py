@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from ...domain.ids import Repo, parse_repo
 from ...errors import HfGateError
 from ...protocol.access_refusals import RefusalCause, find_refusal, locate_words_in_log
-from ..credentials import Secret
+from ..credentials import Secret, hide_tokens
 
 MAX_LOG: Final = 1 << 20  # characters of a pasted log that are read, from its end
 _MAX_CAUSES: Final = 12
@@ -27,7 +27,7 @@ _REASONS: Final = (
 )
 _STATUS: Final = re.compile(
     r"(?i)\b(?:http|status|code|error|response|manifest)\b[^\d/]{0,24}(?<!line )(4[0-3]\d|451|5[0-2]\d)\b"
-    r"|\b(4[0-3]\d|451|5[0-2]\d) (?:Client Error|Server Error|Unauthorized|Forbidden|Not Found|Too Many|Internal|Bad Gateway|Service|Gateway)"
+    rf"|\b(4[0-3]\d|451|5[0-2]\d) (?:{_REASONS})"
 )
 _NAME: Final = r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}?)"
 _NAMED_BY_HUB: Final = re.compile(rf"(?i)\b(?:access(?: to)?|repo) (model|dataset) {_NAME}(?= (?:is|has)\b)")
@@ -107,16 +107,17 @@ def read_error(error: BaseException) -> Failure:
     request = _get(response, "request") or _get(step, "request")
     url = _show(_get(request, "url") or _get(response, "url") or "")
     sent = _headers_of(request)
-    place = parse_url(url)
+    place, secret = parse_url(url), _read_secret((sent or {}).get("authorization", ""))
+    told = headers.get("x-error-message") or _show(_get(step, "server_message") or "") or words
     return Failure(
-        words=(headers.get("x-error-message") or _show(_get(step, "server_message") or "") or words)[:_MAX_WORDS],
+        words=hide_tokens(told, [secret] if secret is not None else [])[:_MAX_WORDS],
         repo=place.repo if place is not None else _read_words(words, is_log=False).repo,
         file=place.file if place is not None else None,
         host=_host_of(url),
         status=status if isinstance(status, int) else None,
         code=headers.get("x-error-code"),
         sent_token="authorization" in sent if sent is not None else None,
-        secret=_read_secret((sent or {}).get("authorization", "")),
+        secret=secret,
     )
 
 
@@ -143,7 +144,9 @@ def _get(value: object, name: str) -> Any:
 
 
 def _show(value: object) -> str:
-    return _attempt(lambda: str(value)[:_MAX_WORDS]) or ""
+    return (
+        _attempt(lambda: hide_tokens(str(value)[: 2 * _MAX_WORDS])[:_MAX_WORDS]) or ""
+    )  # no part of a token at its end
 
 
 def _headers_of(message: object) -> dict[str, str] | None:
@@ -194,7 +197,7 @@ def _read_words(text: str, *, is_log: bool) -> Failure:
     place = max(_list_places(text, urls), key=lambda place: (place.rank, -measure((place.start, place))), default=None)
     host = _host_of(min(urls, key=measure, default=(0, ""))[1])
     return Failure(
-        words=text,
+        words=hide_tokens(text),
         repo=place.repo if place is not None else None,
         file=place.file if place is not None else None,
         host=host if place is None or _STORAGE_HOST.search(host or "") else place.host,
@@ -248,8 +251,9 @@ def _find_name(segments: list[str], host: str) -> tuple[int, int]:
     """Return the place of the name of a repo in the path of an address, and its rank. Mirrors have a path before it."""
     if "resolve" in segments[2:]:
         return segments.index("resolve", 2) - 2, _CALL
+    call = segments.index("api") if "api" in segments else len(segments)
     for start, word in enumerate(segments):
-        if word in ("models", "datasets") and ("api" in segments[:start] or host.endswith(".huggingface.co")):
+        if word in ("models", "datasets") and (start > call or host.endswith(".huggingface.co")):
             return start + 1, _CALL
     if host not in _HUB_HOSTS:
         return len(segments), _LINK

@@ -41,7 +41,7 @@ _REPO_IN_CONFIG: Final = re.compile(
 )
 
 
-class RepoFacts(Struct, frozen=True):
+class RepoSummary(Struct, frozen=True):
     """What the Hub tells about a repo, whether or not it is open to the account."""
 
     gated: Any = False
@@ -62,7 +62,7 @@ class Observations(Struct):
     whoami: Answer | None = None
     account: Account | None = None
     info: Answer | None = None
-    facts: RepoFacts | None = None
+    facts: RepoSummary | None = None
     other_type: Repo | None = None
     is_public_without_token: bool | None = None
     auth_check: Answer | None = None
@@ -97,11 +97,12 @@ class HubCaller:
         """Return the answer to one call; an answer without a reply if it cannot be sent."""
         left = self._ends_at - time.monotonic()
         if left <= 0 or self.calls >= self._max_calls:
-            return self._refuse("the limit of calls or seconds of this question is used up")
+            detail = "the limit of calls or seconds of this question is used up"
+            return NoReply(FailureReason.NOT_SENT, False, detail, self._clock.now())
         try:
             driver = self._driver(secret)
-        except UsageError as problem:
-            return self._refuse(str(problem))
+        except (UsageError, OSError) as problem:
+            return NoReply(FailureReason.CONNECT, False, f"the proxy or the certificates: {problem}", self._clock.now())
         self.calls += 1
         driver.max_wait = min(CALL_S, left)
         return driver.exchange(call, StopSignal())
@@ -124,9 +125,6 @@ class HubCaller:
             self._drivers[key] = Driver(transport, budget, self._clock, CALL_S)
         return self._drivers[key]
 
-    def _refuse(self, detail: str) -> NoReply:
-        return NoReply(FailureReason.NOT_SENT, False, detail, self._clock.now())
-
 
 def observe(caller: HubCaller, search: TokenSearch, seen: Observations) -> None:
     """Make the calls that decide, and store their answers. They end as soon as an answer decides."""
@@ -145,7 +143,7 @@ def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations
     if not is_access_confirmed(seen.auth_check):
         return
     name = seen.file or _pick_file(seen.facts.files)
-    seen.head = caller.ask(endpoints.build_head_call(seen.repo, name, seen.revision), secret)
+    seen.head = caller.ask(endpoints.build_file_call(seen.repo, name, seen.revision), secret)
     if is_file_answer(seen.head):
         _observe_related(caller, secret, seen)
 
@@ -182,8 +180,8 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
     if answer.status != 401:
         return is_reached(answer)
     if seen.repo is not None:
-        info = caller.ask(endpoints.build_facts_call(seen.repo), None)
-        seen.is_public_without_token = is_ok(info) and not _read_facts(info).gated
+        info = caller.ask(endpoints.build_summary_call(seen.repo), None)
+        seen.is_public_without_token = is_ok(info) and not _read_summary(info).gated
     following = [one for one in search.candidates[1:] if one.secret is not None]
     if seen.is_trusted and following and following[0].secret is not None:
         other = caller.ask(endpoints.build_whoami_call(), following[0].secret)
@@ -196,13 +194,13 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
 def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) -> bool:
     """Read what the Hub tells about the repo, under its new name if it was moved; return whether to go on."""
     assert seen.repo is not None
-    answer = caller.ask(endpoints.build_facts_call(seen.repo), secret)
+    answer = caller.ask(endpoints.build_summary_call(seen.repo), secret)
     if (moved := _read_new_name(answer, seen)) is not None:
         seen.moved_from, seen.repo = seen.repo, moved
-        answer = caller.ask(endpoints.build_facts_call(moved), secret)
+        answer = caller.ask(endpoints.build_summary_call(moved), secret)
     seen.info = answer
     if is_ok(answer):
-        seen.facts = _read_facts(answer) if _read_object(answer) is not None else None
+        seen.facts = _read_summary(answer) if _read_object(answer) is not None else None
         return seen.facts is not None and not seen.facts.is_disabled
     if isinstance(answer, Reply) and answer.status in (401, 404) and is_reached(answer):
         other = Repo(RepoType.DATASET if seen.repo.type is RepoType.MODEL else RepoType.MODEL, *seen.repo.id.split("/"))
@@ -215,9 +213,10 @@ def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observation
     """Ask for access to the repos that the card or a readable configuration of this repo names."""
     assert seen.repo is not None
     assert seen.facts is not None
-    names = list(seen.facts.base_models)
+    names = list[str]()
     for config in [name for name in _CONFIG_FILES if name in seen.facts.files][:1]:
-        call = endpoints.build_head_call(seen.repo, config, method="GET")
+        names += seen.facts.base_models  # a repo without such a file only says from which one it was made
+        call = endpoints.build_file_call(seen.repo, config, method="GET")
         answer = caller.ask(call, secret)
         if (path := _read_redirect(answer, seen)) is not None:  # the Hub has small files at another address
             answer = caller.ask(replace(call, path=path), secret)
@@ -268,19 +267,19 @@ def _read_object(answer: Reply) -> dict[str, Any] | None:
         return None
 
 
-def _read_facts(answer: Reply) -> RepoFacts:
+def _read_summary(answer: Reply) -> RepoSummary:
     value: Mapping[str, Any] = _read_object(answer) or {}
     card = value.get("cardData")
     base = card.get("base_model") if isinstance(card, Mapping) else None
     siblings = value.get("siblings")
     rows = siblings[:10_000] if isinstance(siblings, list) else []
     files = (row.get("rfilename") for row in rows if isinstance(row, Mapping))
-    return RepoFacts(
+    return RepoSummary(
         gated=value.get("gated", False),
         is_disabled=value.get("disabled") is True,
         is_private=value.get("private") is True,
         files=tuple(name for name in files if isinstance(name, str)),
-        base_models=tuple(str(name) for name in (base if isinstance(base, list) else [base]) if isinstance(name, str)),
+        base_models=tuple(name for name in (base if isinstance(base, list) else [base]) if isinstance(name, str)),
     )
 
 

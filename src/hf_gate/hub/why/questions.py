@@ -6,7 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from itertools import chain, repeat
@@ -28,9 +28,9 @@ from ...protocol.messages import Answer, Reply
 from ...protocol.replies import is_transient
 from ..clock import HubClock
 from ..credentials import Secret, check_channel, resolve_endpoint
-from .decision import Situation, decide, describe_answer
+from .diagnosing import Case, describe_answer, diagnose
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
-from .explanations import combine, decide_failure
+from .explanations import combine, diagnose_failure
 from .failures import Failure, read_error, read_log
 from .observations import HubCaller, Observations, is_access_confirmed, observe, try_saved_tokens
 from .token_search import ARGUMENT, TokenSearch, find_cached_file, search_tokens
@@ -48,6 +48,12 @@ _SITUATIONS_OF_STATES: Final = {
     "reset": "reset",
     "sign_in": "program has no token",
 }
+# Another token may help. A rejected request is not among them: nobody is told to use another account for it.
+_HELPED_BY_TOKENS: Final = frozenset(
+    {DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING, DiagnosisCode.TOKEN_NO_GATED_PERMISSION, DiagnosisCode.TOKEN_ORG_POLICY,
+     DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED}
+)  # fmt: skip
+_LONGEST_WAIT: Final = 10 * 365 * 86400.0  # seconds
 _WAITABLE: Final = frozenset({DiagnosisCode.PENDING, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.NOT_ASKED})
 _ABOUT_TOKENS: Final = frozenset(
     {DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED, DiagnosisCode.NO_TOKEN}
@@ -77,7 +83,7 @@ def why(
     """Return why the account of a token cannot download from a repo, or that it can.
 
     The token and the endpoint are those that `huggingface_hub` would use in this process, if they are not given. Without a
-    repo, only the token is checked. Options are `revision="main"`, `all_tokens=False` (also try saved tokens),
+    repo, only the token is checked. Options are `revision="main"`, `all_tokens=False` (also try saved tokens, where another one may help),
     `offline=False` (make no call) and `insecure_http=False`. It makes at most 5 calls, 8 if the repo loads others, and 4
     more with `all_tokens`, within 20 seconds. It writes nothing and does not request access. The token goes to the endpoint only.
     What is in the way is returned, never raised; raises `UsageError` if the repo or the endpoint is not one.
@@ -92,13 +98,13 @@ def why(
         found,
         repo=str(seen.repo) if seen.repo is not None else None,
         file=file,
-        token=Situation(search, seen).describe_token(),
+        token=Case(search, seen).describe_token(),
     )
     return clean_diagnosis(known, search.secrets)
 
 
 def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagnosis:
-    now, used = Situation(search, seen), search.active
+    now, used = Case(search, seen), search.active
     variable = next(
         (name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if is_true(os.environ.get(name))), None
     )
@@ -114,18 +120,18 @@ def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagn
     caller.allow_calls(MAX_CALLS)
     try:
         observe(caller, search, seen)
-        found = decide(search, seen)
-        if options.all_tokens and found.code is DiagnosisCode.NOT_ASKED:
+        found = diagnose(search, seen)
+        if options.all_tokens and found.code in _HELPED_BY_TOKENS and seen.repo is not None:
             try_saved_tokens(caller, search, seen)
-            found = decide(search, seen)
+            found = diagnose(search, seen)
         return found
     finally:
         if options.caller is None:
             caller.close()
 
 
-def _tell_offline(now: Situation, variable: str | None) -> Diagnosis:
-    """Row 1: nothing is fetched. What is cached can be used."""
+def _tell_offline(now: Case, variable: str | None) -> Diagnosis:
+    """Nothing is fetched. What is cached can be used."""
     repo, file = now.seen.repo, now.seen.file
     folder = f"{repo.type.value}s--{repo.namespace}--{repo.name}" if repo is not None else ""
     path = find_cached_file(folder, file, os.environ, Path.home()) if folder else None
@@ -154,7 +160,7 @@ def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool
         origin = resolve_endpoint(endpoint)
     except UsageError:
         origin, look = PUBLIC_HUB, False
-    own = decide_failure(failure, origin)
+    own = diagnose_failure(failure, origin)
     secrets = [failure.secret] if failure.secret is not None else []
     if not look or (failure.repo is None and own.code not in _ABOUT_TOKENS):
         return clean_diagnosis(own, secrets)
@@ -168,7 +174,7 @@ def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool
 
 def describe_access(state: str, repo: Repo, endpoint: str, account: Account | None) -> Diagnosis:
     """Return the diagnosis of a state that `Hub.check_access` returned, without a call."""
-    now = Situation(TokenSearch(), Observations(endpoint, repo, account=account))
+    now = Case(TokenSearch(), Observations(endpoint, repo, account=account))
     found = now.tell(_SITUATIONS_OF_STATES.get(state, "words not known"))
     return clean_diagnosis(replace(found, repo=str(repo), account=account.name if account is not None else None), [])
 
@@ -182,10 +188,18 @@ def explaining() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        found = explain(error)
-        if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+        if (found := _explain_refusal(error)) is not None:
             error.add_note("\n".join(line for line in found.to_lines() if not line.startswith("  seen")))
         raise
+
+
+def _explain_refusal(error: BaseException) -> Diagnosis | None:
+    """Return what an error about a repo means; None for another error. It never hides the error by one of its own."""
+    with suppress(Exception):
+        found = explain(error)
+        if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+            return found
+    return None
 
 
 def wait_for_access(
@@ -215,7 +229,7 @@ def wait_for_access(
             return first or _add_evidence(first, "wait", "not started: time alone changes nothing here")
         on_wait(first)
         clock, state = HubClock(origin, lambda: caller), str(first.code)
-        ends_at = None if timeout is None else clock.now() + timedelta(seconds=timeout)
+        ends_at = None if timeout is None else clock.now() + timedelta(seconds=min(timeout, _LONGEST_WAIT))
         while not is_over:
             pause = next(pauses) * random.uniform(1 - _JITTER, 1 + _JITTER)
             left = (ends_at - clock.now()).total_seconds() if ends_at is not None else pause + 1
@@ -261,8 +275,7 @@ def load_ipython_extension(shell: Any) -> None:
         shell: Any, kind: type[BaseException], error: BaseException, trace: Any, tb_offset: int | None = None
     ) -> None:
         shell.showtraceback((kind, error, trace), tb_offset=tb_offset)
-        found = explain(error)
-        if found.repo is not None and found.code is not DiagnosisCode.REFUSED_UNKNOWN:
+        if (found := _explain_refusal(error)) is not None:
             print(f"{found.title} {found.sentence} More: hf_gate.explain(look=True)")  # noqa: T201 - in the notebook
 
     shell.set_custom_exc((Exception,), show)

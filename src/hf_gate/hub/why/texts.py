@@ -169,13 +169,13 @@ TEXTS: Final[dict[str, Text]] = {
         ),
     ),
     "organisation": Text(_C.TOKEN_ORG_POLICY, "{org} does not allow this token: its administrators approve, deny and revoke tokens.", (
-        Step("Ask an administrator of {org} to approve the token", None, f"{PUBLIC_HUB}/{{org}}"),
+        Step("Ask an administrator of {org} to approve the token", None, "{org_page}"),
     )),
     "organisation's rules": Text(_C.TOKEN_ORG_POLICY, "{org} has rules for tokens ({rules}), and one of them may refuse this.", (
-        Step("Ask an administrator of {org}, or sign in to it again in the browser", None, f"{PUBLIC_HUB}/{{org}}"),
+        Step("Ask an administrator of {org}, or sign in to it again in the browser", None, "{org_page}"),
     ), certain=False),
     "region": Text(_C.REGION, "The files are not available from this network's region. No token and no request changes that.", (_CONTACT_OWNER,)),
-    "not asked": Text(_C.NOT_ASKED, "{who} has not asked for access to this repo.{at_once}{other}", (
+    "not asked": Text(_C.NOT_ASKED, "{who} has not asked for access to this repo.{at_once}", (
         Step("Read the terms and ask on its page", None, "{page}"), Step("Or ask here", "hf-gate ask {word}"),
     )),
     "pending": Text(
@@ -239,4 +239,4 @@ def _has_words(step: Step, words: Mapping[str, object]) -> bool:
 
 def _fill(step: Step, words: Mapping[str, object]) -> Step:
     command, url = (part.format_map(words) if part else None for part in (step.command, step.url))
-    return Step(step.text.format_map(words), command or None, url)
+    return Step(step.text.format_map(words), command or None, url or None)

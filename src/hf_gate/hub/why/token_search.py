@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from ...config import is_true
+from ...private_files import open_regular_file
 from ..credentials import NO_IMPLICIT_TOKEN, Secret
 
 _LARGEST_FILE: Final = 1 << 20
@@ -80,10 +81,11 @@ def search_tokens(
 ) -> TokenSearch:
     """Look at the argument, the environment, the files and the Colab vault, in the order of `huggingface_hub`."""
     folder = _hub_folder(environ, home)
-    token_path = Path(environ.get("HF_TOKEN_PATH") or folder / "token").expanduser()
+    token_path = _expand(environ.get("HF_TOKEN_PATH") or folder / "token")
+    has_exchange = bool(environ.get("HF_OIDC_RESOURCE"))  # then `huggingface_hub` looks at nothing else
     given = _read_argument(token, source)
     found = [given] if given is not None else []
-    if given is None:
+    if given is None and not has_exchange:
         found += _read_environment(environ, token_path)
     return TokenSearch(
         candidates=found,
@@ -99,7 +101,7 @@ def search_tokens(
         ),
         looked_at=["HF_TOKEN", str(token_path)],
         kept_back_by=_find_setting(token, environ),
-        has_exchange=bool(environ.get("HF_OIDC_RESOURCE")) and given is None,
+        has_exchange=has_exchange and given is None,
         surroundings=list(_describe_surroundings(environ)),
         settings=list(_describe_settings(environ)),
     )
@@ -107,7 +109,7 @@ def search_tokens(
 
 def find_cached_file(repo_folder: str, file: str | None, environ: Mapping[str, str], home: Path) -> Path | None:
     """Return a file of the cache of `huggingface_hub`, or the folder of a repo's snapshots; None without one."""
-    cache = Path(environ.get("HF_HUB_CACHE") or _hub_folder(environ, home) / "hub").expanduser()
+    cache = _expand(environ.get("HF_HUB_CACHE") or _hub_folder(environ, home) / "hub")
     snapshots = cache / repo_folder / "snapshots"
     try:
         for snapshot in sorted(snapshots.iterdir(), reverse=True):
@@ -121,7 +123,15 @@ def find_cached_file(repo_folder: str, file: str | None, environ: Mapping[str, s
 
 def _hub_folder(environ: Mapping[str, str], home: Path) -> Path:
     default = Path(environ.get("XDG_CACHE_HOME") or home / ".cache") / "huggingface"
-    return Path(environ.get("HF_HOME") or default).expanduser()
+    return _expand(environ.get("HF_HOME") or default)
+
+
+def _expand(path: str | Path) -> Path:
+    """Return a path with the home of a user in place of `~`; unchanged if there is no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
 
 
 def _find_setting(token: str | bool | Secret | None, environ: Mapping[str, str]) -> str | None:
@@ -177,9 +187,8 @@ def _read_colab_secret() -> str | None:
 
 def _read_text(path: Path) -> str | None:
     try:
-        if path.stat().st_size > _LARGEST_FILE:
-            return None
-        return path.read_text(encoding="utf-8", errors="replace")
+        with open_regular_file(path) as file:
+            return file.read(_LARGEST_FILE).decode("utf-8", "replace")
     except OSError:
         return None
 

@@ -18,10 +18,10 @@ from ...domain.display_text import join_words
 from ...domain.ids import Repo, RepoType
 from ...domain.network_hosts import PUBLIC_HUB
 from ...protocol.access_refusals import RefusalCause, find_refusal_cause
-from ...protocol.messages import Answer, NoReply, Reply
+from ...protocol.messages import Answer, FailureReason, NoReply, Reply
 from ...protocol.ratelimit_headers import parse_retry_after
 from ...protocol.replies import is_ok, is_transient, server_message
-from .diagnosis import Diagnosis, DiagnosisCode, Seen, TokenSeen
+from .diagnosis import Diagnosis, DiagnosisCode, Seen, Step, TokenSeen
 from .observations import Observations, is_access_confirmed, is_file_answer, is_reached
 from .texts import GATED_PERMISSION_TOO, LOGIN_STEPS, build_diagnosis
 from .token_search import TokenSearch
@@ -43,7 +43,7 @@ _ANONYMOUS: Final = (RefusalCause.NO_TOKEN, RefusalCause.TOKEN_INVALID)
 _GATES: Final = {"False": "not gated", "manual": "gated, decided by hand", "auto": "gated, accepted at once"}
 
 
-class Situation(Struct, frozen=True):
+class Case(Struct, frozen=True):
     """The tokens of this process, the Hub's answers, and the words for both."""
 
     search: TokenSearch
@@ -97,6 +97,7 @@ class Situation(Struct, frozen=True):
             "revision": seen.revision,
             "type": repo.type if repo is not None else "",
             "org": repo.namespace if repo is not None else "the organisation",
+            "org_page": f"{PUBLIC_HUB}/{repo.namespace}" if repo is not None else "",
             "page": f"{seen.endpoint}/{repo.web_path}" if repo is not None else "",
             "host": seen.host,
             "endpoint": seen.endpoint,
@@ -106,7 +107,6 @@ class Situation(Struct, frozen=True):
             "at_once": " Everybody who asks gets access at once."
             if seen.facts is not None and seen.facts.gated == "auto"
             else "",
-            "other": f" The saved token {seen.opening_tokens[0]} has access." if seen.opening_tokens else "",
         }
         found = build_diagnosis(situation, known | words)
         is_next = found.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) or situation == "token works"
@@ -132,13 +132,18 @@ def _read_path(value: object, *keys: str) -> object:
 # ---- the table -----------------------------------------------------------------------------------------------------------
 
 
-def decide(search: TokenSearch, seen: Observations) -> Diagnosis:
+def diagnose(search: TokenSearch, seen: Observations) -> Diagnosis:
     """Return the diagnosis for what was observed."""
-    now = Situation(search, seen)
+    now = Case(search, seen)
     rows = (
         _decide_reached, _decide_refused_token, _decide_missing, _decide_cause, _decide_anonymous, _decide_open, _tell_unknown,
     )  # fmt: skip
     found = next(diagnosis for row in rows if (diagnosis := row(now)) is not None)
+    for name in seen.opening_tokens[:1]:
+        switch = Step(
+            f"Use the saved token {name}, which has access", f"hf auth switch --token-name {shlex.quote(name)}"
+        )
+        found = replace(found, next=[switch, *found.next])
     return replace(
         found,
         repo=str(seen.repo) if seen.repo is not None else None,
@@ -150,13 +155,13 @@ def decide(search: TokenSearch, seen: Observations) -> Diagnosis:
     )
 
 
-def _decide_reached(now: Situation) -> Diagnosis | None:
-    """Rows 2 and 3: no network, a page that is not the Hub's, a Hub that cannot answer now."""
+def _decide_reached(now: Case) -> Diagnosis | None:
+    """No network, a page that is not the Hub's, a Hub that cannot answer now."""
     seen = now.seen
     for answer in (seen.whoami, seen.info, seen.auth_check, seen.head):
         if answer is None:
             continue
-        if isinstance(answer, NoReply) and (not answer.is_sent or not is_transient(answer)):
+        if isinstance(answer, NoReply) and answer.reason is FailureReason.CONNECT:
             return now.tell(
                 "network" if seen.endpoint == PUBLIC_HUB else "network, at another endpoint", detail=answer.detail
             )
@@ -177,8 +182,8 @@ def _decide_reached(now: Situation) -> Diagnosis | None:
     return None
 
 
-def _decide_refused_token(now: Situation) -> Diagnosis | None:
-    """Rows 5 to 8: the Hub does not accept the token that is sent."""
+def _decide_refused_token(now: Case) -> Diagnosis | None:
+    """The Hub does not accept the token that is sent."""
     seen = now.seen
     if not isinstance(seen.whoami, Reply) or seen.whoami.status != 401:
         return None
@@ -198,8 +203,8 @@ def _decide_refused_token(now: Situation) -> Diagnosis | None:
     )
 
 
-def _decide_missing(now: Situation) -> Diagnosis | None:
-    """Rows 9 and 10: a repo of the other type, or none that this account sees."""
+def _decide_missing(now: Case) -> Diagnosis | None:
+    """A repo of the other type, or none that this account sees."""
     answer, other = now.seen.info, now.seen.other_type
     if (
         not isinstance(answer, Reply)
@@ -225,20 +230,20 @@ def find_cause(seen: Observations) -> RefusalCause | None:
     return next((cause for cause in causes if cause is not None), None)
 
 
-def _decide_cause(now: Situation) -> Diagnosis | None:
-    """Rows 4b, 11, and 14 to 20: the Hub closed the repo, or its words show the cause."""
+def _decide_cause(now: Case) -> Diagnosis | None:
+    """The Hub closed the repo, or its words show the cause."""
     if now.seen.facts is not None and now.seen.facts.is_disabled:
         return now.tell("disabled")
     return tell_cause(now, find_cause(now.seen))
 
 
-def tell_cause(now: Situation, cause: RefusalCause | None) -> Diagnosis | None:
+def tell_cause(now: Case, cause: RefusalCause | None) -> Diagnosis | None:
     """Return the diagnosis of a cause that the Hub's words show; None for another one."""
     return now.tell(_SITUATIONS[cause]) if cause in _SITUATIONS else None
 
 
-def _decide_anonymous(now: Situation) -> Diagnosis | None:
-    """Rows 4a, 12 and 13: the repo is gated, and no token arrives."""
+def _decide_anonymous(now: Case) -> Diagnosis | None:
+    """The repo is gated, and no token arrives."""
     if now.seen.repo is not None and find_cause(now.seen) not in _ANONYMOUS:
         return None
     if now.search.active is None:
@@ -246,12 +251,14 @@ def _decide_anonymous(now: Situation) -> Diagnosis | None:
     return now.tell("dropped") if now.seen.repo is not None else None
 
 
-def tell_no_token(now: Situation) -> Diagnosis:
+def tell_no_token(now: Case) -> Diagnosis:
     """Return the diagnosis of a process that sends no token: it has none, or something keeps it back."""
     search = now.search
     if search.kept_back_by is not None and search.candidates:
         unset = f"unset {search.kept_back_by}" if search.kept_back_by.isidentifier() else ""
         return now.tell("kept back", other=search.candidates[0].source, setting=search.kept_back_by, unset=unset)
+    if search.has_exchange:
+        return now.tell("exchange")
     if search.look_alikes:
         return now.tell("look-alike", variable=search.look_alikes[0])
     if search.unread_file is not None:
@@ -261,8 +268,6 @@ def tell_no_token(now: Situation) -> Diagnosis:
             quoted=shlex.quote(search.unread_file),
             looked=join_words(search.looked_at, "and"),
         )
-    if search.has_exchange:
-        return now.tell("exchange")
     place = next((name for name in search.surroundings if name in LOGIN_STEPS), None)
     about = f" It runs in {place}, which does not see the login of another machine or account." if place else ""
     situation = "no token" if now.seen.repo is not None else "no token at all"
@@ -270,8 +275,8 @@ def tell_no_token(now: Situation) -> Diagnosis:
     return replace(found, next=[LOGIN_STEPS[place], *found.next[1:]]) if place else found
 
 
-def _decide_open(now: Situation) -> Diagnosis | None:
-    """Rows 23 and 24: the token or the repo works, or the repo needs another one that does not."""
+def _decide_open(now: Case) -> Diagnosis | None:
+    """The token or the repo works, or the repo needs another one that does not."""
     seen = now.seen
     if seen.repo is None:
         rights = " It may not read gated repos." if now.lacks_gated_right else ""
@@ -290,9 +295,9 @@ def _decide_open(now: Situation) -> Diagnosis | None:
     return now.tell("ok" if now.search.active is not None else "ok without a token")
 
 
-def _decide_related(now: Situation, other: Repo, answer: Answer) -> Diagnosis | None:
+def _decide_related(now: Case, other: Repo, answer: Answer) -> Diagnosis | None:
     """Return the diagnosis of a repo that this one loads; None if it is open, or if its answer says nothing about access."""
-    there = Situation(now.search, Observations(now.seen.endpoint, other, account=now.seen.account, auth_check=answer))
+    there = Case(now.search, Observations(now.seen.endpoint, other, account=now.seen.account, auth_check=answer))
     cause = find_cause(there.seen)
     found = tell_cause(there, cause)
     if found is None and cause is RefusalCause.NO_TOKEN and now.search.active is None:
@@ -301,8 +306,8 @@ def _decide_related(now: Situation, other: Repo, answer: Answer) -> Diagnosis | 
     return None if found is None else replace(found, repo=str(other), account=account, token=now.describe_token())
 
 
-def _tell_unknown(now: Situation) -> Diagnosis:
-    """Row 25, and an organisation whose rules whoami shows: nothing is guessed."""
+def _tell_unknown(now: Case) -> Diagnosis:
+    """New words of the Hub, and an organisation whose rules whoami shows: nothing is guessed."""
     seen = now.seen
     refused = [
         one
@@ -331,7 +336,7 @@ def _list_restrictions(seen: Observations) -> list[str]:
 # ---- evidence ------------------------------------------------------------------------------------------------------------
 
 
-def _list_evidence(now: Situation) -> Iterator[Seen]:
+def _list_evidence(now: Case) -> Iterator[Seen]:
     search, seen, token = now.search, now.seen, now.describe_token()
     yield Seen("token", _describe_token(now, token))
     others = [one.name for one in search.saved if token is None or one.name != token.name]
@@ -345,20 +350,27 @@ def _list_evidence(now: Situation) -> Iterator[Seen]:
     for what, answer in answers.items():
         if answer is not None and not is_ok(answer) and not is_file_answer(answer):
             yield Seen(what, describe_answer(answer))
-    is_certificate = any(
-        "certificate" in answer.detail.lower() for answer in answers.values() if isinstance(answer, NoReply)
+    yield from (
+        Seen("not checked", f"{other}, which this repo loads")
+        for other, answer in seen.related
+        if isinstance(answer, NoReply)
     )
-    for setting in search.settings:
-        is_about_certificates = setting.startswith(("SSL_", "REQUESTS_"))
-        if setting.startswith("HF_ENDPOINT") or (
-            not any(map(is_reached, answers.values())) and is_about_certificates <= is_certificate
-        ):
-            yield Seen("setting", setting)
+    yield from (Seen("setting", setting) for setting in search.settings if _matters(setting, list(answers.values())))
     if search.surroundings:
         yield Seen("runs in", join_words(search.surroundings, "and"))
 
 
-def _describe_token(now: Situation, token: TokenSeen | None) -> str:
+def _matters(setting: str, answers: list[Answer | None]) -> bool:
+    """Return whether a setting explains the answers: a proxy and certificates only if the Hub was not reached."""
+    if any(map(is_reached, answers)) or setting.startswith("HF_ENDPOINT"):
+        return setting.startswith("HF_ENDPOINT")
+    is_about_certificates = setting.startswith(("SSL_", "REQUESTS_"))
+    return not is_about_certificates or any(
+        isinstance(answer, NoReply) and "certificate" in answer.detail.lower() for answer in answers
+    )
+
+
+def _describe_token(now: Case, token: TokenSeen | None) -> str:
     if token is None:
         return "none" if now.search.kept_back_by is None else f"none, because of {now.search.kept_back_by}"
     rights = {True: "reads gated repos", False: "may not read gated repos", None: None}[token.gated]
