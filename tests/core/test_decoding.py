@@ -44,7 +44,8 @@ class Outer(BASE):
 
 values.append(convert_value(VALUE, Outer))
 started[0].join()
-print(*values, sep="\n")
+for value in values:
+    print(value)
 """
 
 
