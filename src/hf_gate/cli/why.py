@@ -18,7 +18,11 @@ from ..hub.why.failures import MAX_LOG, read_log
 from ..hub.why.questions import explain_failure, wait_for_access, why
 from .framework import Run, command, repo_type_option
 
-_FOREVER = "forever"
+_TEN_YEARS = "3650d"
+_WAITS = (
+    "{found.title} The state is {found.code}. Checks again after 1, 3, 8 and 18 minutes, then every 15 minutes."
+    " Press Ctrl-C to stop."
+)
 _TAIL = 4 * MAX_LOG  # bytes of a log that can be its last characters
 _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of an address
 
@@ -39,7 +43,7 @@ _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of
     "--wait",
     metavar="[TIME]",
     is_flag=False,
-    flag_value=_FOREVER,
+    flag_value=_TEN_YEARS,
     help="Wait until the state changes, or for this time: 1h, 7d.",
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
@@ -77,15 +81,16 @@ def why_(
     elif repo is None:
         raise UsageError("--wait needs a repo.", hint="Write hf-gate why REPO --wait.")
     else:
-        timeout = None if wait == _FOREVER else parse_seconds(wait, "--wait")
-        options |= {"file": file, "revision": revision, "on_wait": lambda found: run.out.say(_describe_wait(found))}
-        found = wait_for_access(repo, timeout, endpoint=run.endpoint, repo_type=repo_type, **options)
+        options |= {
+            "file": file,
+            "revision": revision,
+            "on_wait": lambda found: run.out.say(_WAITS.format(found=found)),
+        }
+        found = wait_for_access(
+            repo, parse_seconds(wait, "--wait"), endpoint=run.endpoint, repo_type=repo_type, **options
+        )
     run.out.print_object(found.to_document(), lambda: _list_lines(run, found, report=report), quiet=[found.code])
     return found.exit_code
-
-
-def _describe_wait(found: Diagnosis) -> str:
-    return f"{found.title} The state is {found.code}. Checks again after 1, 3, 8 and 18 minutes, then every 15 minutes. Press Ctrl-C to stop."
 
 
 def _read_log() -> str:
@@ -102,13 +107,16 @@ def _hide_places(found: Diagnosis, lines: list[str]) -> list[str]:
     return [re.sub(name + _PATH, "(file)", line) for line in lines]
 
 
-def _describe_versions() -> str:
-    return f"  seen  versions: hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
-
-
 def _list_lines(run: Run, found: Diagnosis, *, report: bool) -> list[str]:
     lines = list(found.to_lines())
     if report:
-        return ["```text", f"hf-gate why: {found.code}", *_hide_places(found, lines), _describe_versions(), "```"]
+        names = f"hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
+        return [
+            "```text",
+            f"hf-gate why: {found.code}",
+            *_hide_places(found, lines),
+            f"  seen  versions: {names}",
+            "```",
+        ]
     lines[0] = run.out.style(lines[0], "bold")
     return lines

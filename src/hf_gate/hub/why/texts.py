@@ -226,15 +226,13 @@ def build_diagnosis(situation: str, words: Mapping[str, object]) -> Diagnosis:
     """Return the diagnosis of a situation, with these words. A step about a page or a request id that there is not is left out."""
     text = TEXTS[situation]
     sentence = text.sentence.format_map(words)
-    steps = [_fill(step, words) for step in text.steps if _has_words(step, words)]
-    steps = steps or [Step(step.text.format_map(words)) for step in text.steps]
+    lacking = [mark for mark in ("{page}", "{request_id}") if not words.get(mark[1:-1])]
+    steps = [
+        _fill(step, words) for step in text.steps if not any(mark in f"{step.text} {step.url}" for mark in lacking)
+    ]
+    steps = steps or [_fill(step, words) for step in text.steps]
     sentence = f"T{sentence[1:]}" if sentence.startswith("the ") else sentence
     return Diagnosis(text.code, sentence, steps, certain=text.certain, headline=text.headline)
-
-
-def _has_words(step: Step, words: Mapping[str, object]) -> bool:
-    """Return whether a step can be shown: the page of a repo needs a repo, and a request id is not always there."""
-    return ("request_id" in words or "{request_id}" not in step.text) and (words["page"] != "" or step.url != "{page}")
 
 
 def _fill(step: Step, words: Mapping[str, object]) -> Step:

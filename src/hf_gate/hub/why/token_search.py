@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -128,10 +129,7 @@ def _hub_folder(environ: Mapping[str, str], home: Path) -> Path:
 
 def _expand(path: str | Path) -> Path:
     """Return a path with the home of a user in place of `~`; unchanged if there is no such user."""
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        return Path(path)
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - `Path.expanduser` raises for an unknown user
 
 
 def _find_setting(token: str | bool | Secret | None, environ: Mapping[str, str]) -> str | None:
