@@ -251,7 +251,7 @@ def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluati
         path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
         count = int(_field(lena.get(path), "count"))
         assert count > MAX_IN_TRAY
-        assert "These are the ends of the last evaluation" in lena.get(path).body
+        assert "These ends come from the last evaluation" in lena.get(path).body
     assert "the last evaluation" not in _few(tmp_path / "few")
 
 
