@@ -18,7 +18,6 @@ from ..hub.why.failures import MAX_LOG, read_log
 from ..hub.why.questions import explain_failure, wait_for_access, why
 from .framework import Run, command, repo_type_option
 
-_TEN_YEARS = "3650d"
 _WAITS = (
     "{found.title} The state is {found.code}. Checks again after 1, 3, 8 and 18 minutes, then every 15 minutes."
     " Press Ctrl-C to stop."
@@ -43,7 +42,7 @@ _PATH = r"(?<![\w:/.~])~?/[\w.@+~-]+(?:/[\w.@+~-]+)+"  # of this machine, not of
     "--wait",
     metavar="[TIME]",
     is_flag=False,
-    flag_value=_TEN_YEARS,
+    flag_value="3650d",
     help="Wait until the state changes, or for this time: 1h, 7d.",
 )
 @click.option("--all-tokens", is_flag=True, help="Also try the other tokens that `hf auth login` saved.")
