@@ -53,7 +53,7 @@ _FOREIGN_PREFIXES = ("HF_", "HUGGINGFACE_", "HUGGING_FACE_", "TRANSFORMERS_", "X
 _FOREIGN_NAMES = frozenset({
     "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE",
     "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "DISABLE_TELEMETRY", "DO_NOT_TRACK", "NETRC",
-    "COLAB_RELEASE_TAG", "SPACE_ID", "PYTHONWARNINGS",
+    "CI", "COLAB_RELEASE_TAG", "KUBERNETES_SERVICE_HOST", "SPACE_ID", "SUDO_USER", "PYTHONWARNINGS",
     # Many containers set it. The tests start hundreds of programs, and each would compile the sources anew.
     "PYTHONDONTWRITEBYTECODE",
 })  # fmt: skip

@@ -230,7 +230,7 @@ def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: AskerHub
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [("bad token", "unset HF_TOKEN && hf auth login"), ("no token", "hf auth login")]
+    ("name", "command"), [("bad token", "unset HF_TOKEN && hf auth login"), ("in Colab", "hf auth login")]
 )
 def test_a_login_is_advised_so_that_it_has_an_effect(enter: Any, name: str, command: str) -> None:
     """While HF_TOKEN has a token, the token of a login is not used."""
