@@ -1,7 +1,8 @@
 """Decodes documents and plain values into typed values, in any thread.
 
-msgspec describes a type to itself when it first decodes it, and stores the description before it is complete. A thread that
-meets such a description ends the process. So each description is completed under one lock before a value is decoded.
+msgspec describes a type to itself when it first decodes it, and stores the description before it is complete. A
+thread that meets such a description ends the process. So each description is completed under one lock before a value
+is decoded.
 """
 
 from __future__ import annotations

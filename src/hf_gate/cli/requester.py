@@ -54,8 +54,8 @@ def ask(
 ) -> int:
     """Ask for access as the token's account. The owners see your username, full name, e-mail address and answers.
 
-    It shows the text of the gate first. A checkbox must be ticked, by -a 'LABEL=true' or at the question; --yes ticks none.
-    The exit code is 0 if the request is there afterwards: sent now or before, or accepted.
+    It shows the text of the gate first. A checkbox must be ticked, by -a 'LABEL=true' or at the question; --yes
+    ticks none. The exit code is 0 if the request is there afterwards: sent now or before, or accepted.
     """
     where = run.parse_repo(repo, repo_type)
     answers = {**_read_answers(file), **dict(map(_parse_answer, given))}
@@ -189,7 +189,8 @@ def _complete_answers(
             run.out.say(f"  {clip(field.label, _LABEL)}")
         raise UsageError(
             f"the form needs the {pluralize(len(missing), 'answer')} above; nothing was sent.",
-            hint=f"Add -a 'LABEL=TEXT' for each answer, or --yes to send without them; a box needs -a 'LABEL=true'. `hf-gate form check {repo}` shows the full labels.",
+            hint="Add -a 'LABEL=TEXT' for each answer, or --yes to send without them; a box needs -a 'LABEL=true'."
+            f" `hf-gate form check {repo}` shows the full labels.",
         )
     return {**answers, **{field.label: _ask_answer(run, field) for field in missing}}
 

@@ -1,7 +1,7 @@
 """Explains refused reads of a repo by status, X-Error-Code and the Hub's words: the one table of these texts.
 
-The Hub gives four states of a request one code, and other refusals none, so here its English words decide. Each text has
-its source. The local Hub builds its answers from this table.
+The Hub gives four states of a request one code, and other refusals none, so here its English words decide. Each text
+has its source. The local Hub builds its answers from this table.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class RefusalCause(StrEnum):
 class AccessRefusal(Struct, frozen=True):
     """One text of the Hub, with the status and code of its answers (None: without a code), its source and its date.
 
-    Placeholders: {what} is `model acme/m`, {page} the address of the repo, {type} model or dataset, {token} the name of a
-    token, and {user} a username. The cause is None where the words do not tell it.
+    Placeholders: {what} is `model acme/m`, {page} the address of the repo, {type} model or dataset, {token} the name
+    of a token, and {user} a username. The cause is None where the words do not tell it.
     """
 
     cause: RefusalCause | None
@@ -151,8 +151,8 @@ def get_refusals(cause: RefusalCause) -> list[AccessRefusal]:
 def find_refusal(status: int, code: str | None, text: str) -> AccessRefusal | None:
     """Return the line of the table for an answer; None if the Hub's words are new.
 
-    The first sentence decides, from its start, so that a name in it that repeats words of another text decides nothing. At
-    401 and 404, the code decides if the words are new.
+    The first sentence decides, from its start, so that a name in it that repeats words of another text decides
+    nothing. At 401 and 404, the code decides if the words are new.
     """
     refusals = [refusal for refusal in REFUSALS if (refusal.status, refusal.code) == (status, code or None)]
     text = text[:MAX_SERVER_MESSAGE]

@@ -1,8 +1,8 @@
 """The decision table: what was observed, in a fixed order, gives one situation. The first row that matches decides.
 
-The order is part of the meaning. A token that the Hub does not accept comes before everything that this token cannot see,
-a missing repo before its gate, and the state of a request before the files. The Hub's words decide only through the table
-of `protocol.access_refusals`; other words are shown, and decide nothing.
+The order is part of the meaning. A token that the Hub does not accept comes before everything that this token cannot
+see, a missing repo before its gate, and the state of a request before the files. The Hub's words decide only through
+the table of `protocol.access_refusals`; other words are shown, and decide nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .observations import Observations, is_access_confirmed, is_file_answer, is_
 from .texts import GATED_PERMISSION_TOO, LOGIN_STEPS, build_diagnosis
 from .token_search import TokenSearch
 
-# The causes that the Hub's words show for themselves. `program` is the situation of another program's request.
+# The causes that the Hub's words show for themselves.
 _SITUATIONS: Final = {
     RefusalCause.NOT_ASKED: "not asked",
     RefusalCause.PENDING: "pending",
@@ -70,15 +70,11 @@ class Case(Struct, frozen=True):
             _read_right(account.raw),
         )
 
-    @property
-    def lacks_gated_right(self) -> bool:
-        """Whether the token may not read gated repos."""
-        return self.seen.account is not None and _read_right(self.seen.account.raw) is False
-
     def tell(self, situation: str, **words: Any) -> Diagnosis:
         """Return the diagnosis of a situation."""
         seen, token = self.seen, self.describe_token()
         repo = seen.repo
+        lacks_right = token is not None and token.gated is False
         named = (
             " ".join(part for part in (token.name, f"from {token.source}") if part)
             if token is not None
@@ -104,13 +100,14 @@ class Case(Struct, frozen=True):
             "source": self.source,
             "login": f"unset {self.source} && hf auth login" if self.source.isidentifier() else "hf auth login",
             "named": named,
+            "rights": " It may not read gated repos." if lacks_right else "",
             "at_once": " Everybody who asks gets access at once."
-            if seen.facts is not None and seen.facts.gated == "auto"
+            if seen.summary is not None and seen.summary.gated == "auto"
             else "",
         }
         found = build_diagnosis(situation, known | words)
         is_next = found.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) or situation == "token works"
-        if is_next and self.lacks_gated_right:
+        if is_next and lacks_right:
             return replace(found, next=[*found.next, GATED_PERMISSION_TOO])
         return found
 
@@ -129,17 +126,24 @@ def _read_path(value: object, *keys: str) -> object:
     return value
 
 
-# ---- the table -----------------------------------------------------------------------------------------------------------
+# ---- the table -------------------------------------------------------------------------------------------------------
 
 
 def diagnose(search: TokenSearch, seen: Observations) -> Diagnosis:
     """Return the diagnosis for what was observed."""
     now = Case(search, seen)
     rows = (
-        _decide_reached, _decide_refused_token, _decide_missing, _decide_cause, _decide_anonymous, _decide_open, _tell_unknown,
-    )  # fmt: skip
+        _decide_reached,
+        _decide_refused_token,
+        _decide_missing,
+        _decide_cause,
+        _decide_anonymous,
+        _decide_open,
+        _tell_unknown,
+    )
     found = next(diagnosis for row in rows if (diagnosis := row(now)) is not None)
-    for name in seen.opening_tokens[:1]:
+    if seen.opening_tokens:
+        name = seen.opening_tokens[0]
         switch = Step(
             f"Use the saved token {name}, which has access", f"hf auth switch --token-name {shlex.quote(name)}"
         )
@@ -232,7 +236,7 @@ def find_cause(seen: Observations) -> RefusalCause | None:
 
 def _decide_cause(now: Case) -> Diagnosis | None:
     """The Hub closed the repo, or its words show the cause."""
-    if now.seen.facts is not None and now.seen.facts.is_disabled:
+    if now.seen.summary is not None and now.seen.summary.is_disabled:
         return now.tell("disabled")
     return tell_cause(now, find_cause(now.seen))
 
@@ -279,8 +283,7 @@ def _decide_open(now: Case) -> Diagnosis | None:
     """The token or the repo works, or the repo needs another one that does not."""
     seen = now.seen
     if seen.repo is None:
-        rights = " It may not read gated repos." if now.lacks_gated_right else ""
-        return now.tell("token works", rights=rights) if seen.account is not None else None
+        return now.tell("token works") if seen.account is not None else None
     is_missing = isinstance(seen.head, Reply) and seen.head.status == 404
     if not is_access_confirmed(seen.auth_check) or not (is_file_answer(seen.head) or is_missing):
         return None
@@ -296,7 +299,9 @@ def _decide_open(now: Case) -> Diagnosis | None:
 
 
 def _decide_related(now: Case, other: Repo, answer: Answer) -> Diagnosis | None:
-    """Return the diagnosis of a repo that this one loads; None if it is open, or if its answer says nothing about access."""
+    """Return the diagnosis of a repo that this one loads; None if it is open, or if its answer says nothing about
+    access.
+    """
     there = Case(now.search, Observations(now.seen.endpoint, other, account=now.seen.account, auth_check=answer))
     cause = find_cause(there.seen)
     found = tell_cause(there, cause)
@@ -333,7 +338,7 @@ def _list_restrictions(seen: Observations) -> list[str]:
     return [str(rule) for rules in own if isinstance(rules, list) for rule in rules]
 
 
-# ---- evidence ------------------------------------------------------------------------------------------------------------
+# ---- evidence --------------------------------------------------------------------------------------------------------
 
 
 def _list_evidence(now: Case) -> Iterator[Seen]:
@@ -344,8 +349,10 @@ def _list_evidence(now: Case) -> Iterator[Seen]:
         yield Seen("also saved", f"{', '.join(others[:5])} (not used)")
     if seen.moved_from is not None:
         yield Seen("moved", f"{seen.moved_from} is now {seen.repo}")
-    if seen.facts is not None:
-        yield Seen("repo", _GATES.get(str(seen.facts.gated), "gated") + (", private" if seen.facts.is_private else ""))
+    if seen.summary is not None:
+        yield Seen(
+            "repo", _GATES.get(str(seen.summary.gated), "gated") + (", private" if seen.summary.is_private else "")
+        )
     answers = {"whoami": seen.whoami, "repo": seen.info, "auth-check": seen.auth_check, "file": seen.head}
     for what, answer in answers.items():
         if answer is not None and not is_ok(answer) and not is_file_answer(answer):

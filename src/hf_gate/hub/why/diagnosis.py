@@ -121,10 +121,10 @@ class TokenSeen(Struct, frozen=True):
 class Diagnosis(Struct, frozen=True):
     """Why an account cannot download from a repo. It is true as a condition only if it can.
 
-    `certain` is False where the Hub's answers fit several causes. `repo` is None if no repo was named. `calls` counts the
-    calls to the Hub. `also` has the diagnoses of other repos that this repo loads. Texts of the Hub are shortened to 1,000
-    columns, and their control characters are made visible. `headline` has the words after the name of the repo where they
-    differ from those of the code.
+    `certain` is False where the Hub's answers fit several causes. `repo` is None if no repo was named. `calls`
+    counts the calls to the Hub. `also` has the diagnoses of other repos that this repo loads. Texts of the Hub are
+    shortened to 1,000 columns, and their control characters are made visible. `headline` has the words after the
+    name of the repo where they differ from those of the code.
     """
 
     code: DiagnosisCode

@@ -17,57 +17,149 @@ from .token_search import TokenSearch
 # Situations that words of the failure show, in lower case, where the Hub's words show none.
 _WORDS: Final = (
     (("offlinemodeisenabled", "offline mode is enabled", "outgoing traffic has been disabled"), "program is offline"),
-    (("illegal header value", "invalid header value", "invalid character in header", "character(s) in header value"),
-     "program's token is malformed"),
+    (
+        ("illegal header value", "invalid header value", "invalid character in header", "character(s) in header value"),
+        "program's token is malformed",
+    ),
     (("localtokennotfounderror", "but no token found", "error: not logged in"), "program found no token"),
-    (("password authentication in git is no longer supported", "batch response: authentication required",
-      "could not read username for 'https://huggingface.co", "could not read username for 'https://hf.co",
-      "git@hf.co: permission denied"), "password"),
+    (
+        (
+            "password authentication in git is no longer supported",
+            "batch response: authentication required",
+            "could not read username for 'https://huggingface.co",
+            "could not read username for 'https://hf.co",
+            "git@hf.co: permission denied",
+        ),
+        "password",
+    ),
     (("distant resource does not seem to be on",), "program reached another server"),
     (("signatureerror", "signaturedoesnotmatch", "invalid key pair id", "request has expired</message>"), "storage"),
     (("hfvalidationerror", "repo id must"), "program names no repo"),
-    (("tunnel connection failed", "proxy tunneling failed", "connect tunnel failed", "from proxy after connect", "proxyerror",
-      "sslerror", "certificate_verify_failed", "ssl certificate problem", "x509: certificate"), "program has no network"),
-)  # fmt: skip
+    (
+        (
+            "tunnel connection failed",
+            "proxy tunneling failed",
+            "connect tunnel failed",
+            "from proxy after connect",
+            "proxyerror",
+            "sslerror",
+            "certificate_verify_failed",
+            "ssl certificate problem",
+            "x509: certificate",
+        ),
+        "program has no network",
+    ),
+)
 # The same, for failures without a status.
 _WORDS_WITHOUT_STATUS: Final = (
-    (("connecterror", "connecttimeout", "readtimeout", "read timed out", "connection timed out", "timed out after", "nameresolutionerror", "name resolution", "getaddrinfo",
-      "could not resolve host", "name or service not known", "connection refused", "connection reset", "network is unreachable",
-      "failed to establish a new connection", "econnrefused", "econnreset", "etimedout"), "program has no network"),
-)  # fmt: skip
+    (
+        (
+            "connecterror",
+            "connecttimeout",
+            "readtimeout",
+            "read timed out",
+            "connection timed out",
+            "timed out after",
+            "nameresolutionerror",
+            "name resolution",
+            "getaddrinfo",
+            "could not resolve host",
+            "name or service not known",
+            "connection refused",
+            "connection reset",
+            "network is unreachable",
+            "failed to establish a new connection",
+            "econnrefused",
+            "econnreset",
+            "etimedout",
+        ),
+        "program has no network",
+    ),
+)
 # The same, for words that other causes have too.
 _HINTS: Final = (
-    (("secret value from your vault", "not authenticated with the hugging face hub", "hf_token is not set", "not logged in",
-      "no user secrets exist", "provide your hf_token", "did not find huggingfacehub_api_token"), "program found no token"),
+    (
+        (
+            "secret value from your vault",
+            "not authenticated with the hugging face hub",
+            "hf_token is not set",
+            "not logged in",
+            "no user secrets exist",
+            "provide your hf_token",
+            "did not find huggingfacehub_api_token",
+        ),
+        "program found no token",
+    ),
     (("agree to share your contact information", "accept the conditions to access"), "not asked"),
     (("cas service error", "cas client error"), "storage"),
     (("zscaler", "fortigu", "<!doctype html"), "program reached another server"),
     (("authorization failed", "unauthorized access to file"), "program is not known"),
-    (("gatedrepo", "gated repo", "gated dataset", "could not download", "private or gated", "requires approval",
-      "forbidden access to"), "program is refused"),
-)  # fmt: skip
+    (
+        (
+            "gatedrepo",
+            "gated repo",
+            "gated dataset",
+            "could not download",
+            "private or gated",
+            "requires approval",
+            "forbidden access to",
+        ),
+        "program is refused",
+    ),
+)
 _NO_REPO: Final = (
-    "repositorynotfounderror", "datasetnotfounderror", "repository not found", "not a valid model identifier", "' not found.",
-    "doesn't exist on the hub", "couldn't find a dataset", "invalid username or password",
-)  # fmt: skip
+    "repositorynotfounderror",
+    "datasetnotfounderror",
+    "repository not found",
+    "not a valid model identifier",
+    "' not found.",
+    "doesn't exist on the hub",
+    "couldn't find a dataset",
+    "invalid username or password",
+)
 # What the answers of now do not show, because it is over or is not about downloads.
 _PAST: Final = frozenset(
-    {DiagnosisCode.STORAGE, DiagnosisCode.NETWORK, DiagnosisCode.OFFLINE, DiagnosisCode.TOKEN_MALFORMED,
-     DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE, DiagnosisCode.LIBRARY_SENT_NO_TOKEN,
-     DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION}
-)  # fmt: skip
+    {
+        DiagnosisCode.STORAGE,
+        DiagnosisCode.NETWORK,
+        DiagnosisCode.OFFLINE,
+        DiagnosisCode.TOKEN_MALFORMED,
+        DiagnosisCode.ENDPOINT_NOT_HUB,
+        DiagnosisCode.HUB_UNAVAILABLE,
+        DiagnosisCode.LIBRARY_SENT_NO_TOKEN,
+        DiagnosisCode.TOKEN_NO_INFERENCE_PERMISSION,
+    }
+)
 _OF_TOKEN: Final = frozenset(
-    {DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED, DiagnosisCode.TOKEN_SHADOWED, DiagnosisCode.TOKEN_MALFORMED,
-     DiagnosisCode.TOKEN_NO_GATED_PERMISSION, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.ENDPOINT_DROPS_TOKEN}
-)  # fmt: skip
+    {
+        DiagnosisCode.TOKEN_INVALID,
+        DiagnosisCode.TOKEN_EXPIRED,
+        DiagnosisCode.TOKEN_SHADOWED,
+        DiagnosisCode.TOKEN_MALFORMED,
+        DiagnosisCode.TOKEN_NO_GATED_PERMISSION,
+        DiagnosisCode.TOKEN_ORG_POLICY,
+        DiagnosisCode.ENDPOINT_DROPS_TOKEN,
+    }
+)
 _UNSEEN: Final = frozenset(
-    {DiagnosisCode.NO_TOKEN, DiagnosisCode.TOKEN_ELSEWHERE, DiagnosisCode.OFFLINE, DiagnosisCode.NETWORK,
-     DiagnosisCode.ENDPOINT_NOT_HUB, DiagnosisCode.HUB_UNAVAILABLE}
-)  # fmt: skip
+    {
+        DiagnosisCode.NO_TOKEN,
+        DiagnosisCode.TOKEN_ELSEWHERE,
+        DiagnosisCode.OFFLINE,
+        DiagnosisCode.NETWORK,
+        DiagnosisCode.ENDPOINT_NOT_HUB,
+        DiagnosisCode.HUB_UNAVAILABLE,
+    }
+)
 _STATES: Final = frozenset(
-    {DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING, DiagnosisCode.REJECTED, DiagnosisCode.RESET,
-     DiagnosisCode.TOKEN_NO_GATED_PERMISSION}
-)  # fmt: skip
+    {
+        DiagnosisCode.NOT_ASKED,
+        DiagnosisCode.PENDING,
+        DiagnosisCode.REJECTED,
+        DiagnosisCode.RESET,
+        DiagnosisCode.TOKEN_NO_GATED_PERMISSION,
+    }
+)
 _VAGUE: Final = frozenset({DiagnosisCode.REFUSED_UNKNOWN, DiagnosisCode.NOT_FOUND_OR_PRIVATE, DiagnosisCode.NO_TOKEN})
 
 
@@ -83,8 +175,9 @@ def diagnose_failure(failure: Failure, endpoint: str) -> Diagnosis:
 def combine(failure: Failure, own: Diagnosis, current: Diagnosis, endpoint: str) -> Diagnosis:
     """Return the explanation of a failure, from what it says itself and from what `why` finds now.
 
-    What the Hub answers now decides, with three exceptions: the token of this process may be another one than that of the
-    failed program, this process may see less, and a failure that is over has a cause that the answers no longer show.
+    What the Hub answers now decides, with three exceptions: the token of this process may be another one than that
+    of the failed program, this process may see less, and a failure that is over has a cause that the answers no
+    longer show.
     """
     found = current
     if (

@@ -1,6 +1,7 @@
 """Reads what failed from an error of another library, or from a pasted log: repo, file, status, and words of the Hub.
 
-Errors are read by the names of their attributes, so errors of requests, httpx and httpx2 need no import of these libraries.
+Errors are read by the names of their attributes, so errors of requests, httpx and httpx2 need no import of these
+libraries.
 """
 
 from __future__ import annotations
@@ -32,17 +33,52 @@ _STATUS: Final = re.compile(
 _NAME: Final = r"([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}?)"
 _NAMED_BY_HUB: Final = re.compile(rf"(?i)\b(?:access(?: to)?|repo) (model|dataset) {_NAME}(?= (?:is|has)\b)")
 _NAMED: Final = re.compile(
-    rf"(?P<mark>['\"`]){_NAME}(?:@[\w.-]+)?(?P=mark)|(?<![\w./:-]){_NAME}(?= (?:is not a local folder|does not appear to have))"
+    rf"(?P<mark>['\"`]){_NAME}(?:@[\w.-]+)?(?P=mark)"
+    rf"|(?<![\w./:-]){_NAME}(?= (?:is not a local folder|does not appear to have))"
 )
 _ABOUT_REPOS: Final = re.compile(
     r"(?i)model|dataset|pipeline|download|load|find|reach|access|is not|not found|does not|doesn.t"
 )
 _FILE_NAME: Final = re.compile(r"(?i)\.(?:py|json|csv|txt|ya?ml|toml|bin|pt|pth|so|safetensors|gguf|parquet|log)$")
 _NO_REPOS: Final = frozenset(
-    {"settings", "docs", "blog", "login", "join", "pricing", "collections", "organizations", "papers", "tasks", "oauth", "front",
-     "chat", "learn", "posts", "new", "spaces", "inference", "support", "terms-of-service", "api", "datasets", "models", "v1", "v2",
-     "enterprise", "namespace", "buckets", "kernels", "jobs", "application", "text", "image", "audio", "video"}
-)  # fmt: skip
+    {
+        "settings",
+        "docs",
+        "blog",
+        "login",
+        "join",
+        "pricing",
+        "collections",
+        "organizations",
+        "papers",
+        "tasks",
+        "oauth",
+        "front",
+        "chat",
+        "learn",
+        "posts",
+        "new",
+        "spaces",
+        "inference",
+        "support",
+        "terms-of-service",
+        "api",
+        "datasets",
+        "models",
+        "v1",
+        "v2",
+        "enterprise",
+        "namespace",
+        "buckets",
+        "kernels",
+        "jobs",
+        "application",
+        "text",
+        "image",
+        "audio",
+        "video",
+    }
+)
 _GATED: Final = re.compile(r"(?i)GatedRepo|access (?:a )?gated repo|is a gated dataset")
 _FILE_ROUTES: Final = ("resolve", "raw", "blob")
 _ROUTES: Final = frozenset({*_FILE_ROUTES, "tree", "auth-check", "revision", "refs", "commits", "paths-info"})
@@ -91,11 +127,13 @@ class Failure(Struct, frozen=True):
         return any(text in self.words.lower() for text in texts)
 
 
-# ---- errors in this process ----------------------------------------------------------------------------------------------
+# ---- errors in this process ------------------------------------------------------------------------------------------
 
 
 def read_error(error: BaseException) -> Failure:
-    """Return what an error and its causes say. The outermost answer of a server decides: those within may have been handled."""
+    """Return what an error and its causes say. The outermost answer of a server decides: those within may have been
+    handled.
+    """
     chain = list(_follow_causes(error))
     answered = [(step, response) for step in chain if (response := _get(step, "response")) is not None]
     words = "\n".join(dict.fromkeys(f"{type(step).__name__}: {_show(step)}" for step in chain))[:_MAX_WORDS]
@@ -132,7 +170,7 @@ def _follow_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _attempt(read: Callable[[], Any]) -> Any:
-    """Return what a function returns; None if it fails. Objects of other libraries can fail where they are only read."""
+    """Return what a function returns; None if it fails. Objects of other libraries can fail where they are read."""
     try:
         return read()
     except Exception:  # noqa: BLE001 - the code of another library, such as `request` of some errors of httpx
@@ -162,7 +200,7 @@ def _read_secret(header: str) -> Secret | None:
     return Secret(token.strip()) if is_bearer and token.isascii() and token.isprintable() else None
 
 
-# ---- pasted logs -----------------------------------------------------------------------------------------------------------
+# ---- pasted logs -----------------------------------------------------------------------------------------------------
 
 
 class _Place(Struct, frozen=True):

@@ -37,7 +37,8 @@ _OPEN_FILE: Final = re.compile(r"(?i)(readme\.md|license.*|\.gitattributes)")  #
 _REDIRECTS: Final = frozenset({301, 302, 307, 308})
 _CONFIG_FILES: Final = ("adapter_config.json", "config.yaml")  # files that name the repos which a repo loads
 _REPO_IN_CONFIG: Final = re.compile(
-    r"(?:base_model_name_or_path|segmentation|embedding|plda)[\"']?\s*:\s*[\"']?([\w.-]{1,96}/[\w.-]{1,96})(?:@[\w.-]+)?[\"']?(?=[\s,}]|$)"
+    r"(?:base_model_name_or_path|segmentation|embedding|plda)[\"']?\s*:\s*[\"']?"
+    r"([\w.-]{1,96}/[\w.-]{1,96})(?:@[\w.-]+)?[\"']?(?=[\s,}]|$)"
 )
 
 
@@ -62,7 +63,7 @@ class Observations(Struct):
     whoami: Answer | None = None
     account: Account | None = None
     info: Answer | None = None
-    facts: RepoSummary | None = None
+    summary: RepoSummary | None = None
     other_type: Repo | None = None
     is_public_without_token: bool | None = None
     auth_check: Answer | None = None
@@ -85,7 +86,7 @@ class Observations(Struct):
 
 
 class HubCaller:
-    """Sends single calls without repeating them, with a limit of calls and seconds. It sends none before `allow_calls`."""
+    """Sends single calls, each once, with a limit of calls and seconds. It sends none before `allow_calls`."""
 
     def __init__(self, endpoint: str, *, insecure_http: bool = False) -> None:
         self.endpoint, self.calls, self._clock = endpoint, 0, clock_for(endpoint)
@@ -107,6 +108,10 @@ class HubCaller:
         driver.max_wait = min(CALL_S, left)
         return driver.exchange(call, StopSignal())
 
+    def check_channel(self, secret: Secret | None) -> None:
+        """Raise InsecureEndpoint if a token would be sent unencrypted to another machine."""
+        check_channel(self.endpoint, secret, insecure_http=self._insecure_http)
+
     def allow_calls(self, count: int) -> None:
         """Allow so many further calls, with the full time."""
         self._max_calls, self._ends_at = self.calls + count, time.monotonic() + ALL_CALLS_S
@@ -119,7 +124,7 @@ class HubCaller:
     def _driver(self, secret: Secret | None) -> Driver:
         key = secret.fingerprint if secret is not None else ""
         if key not in self._drivers:
-            check_channel(self.endpoint, secret, insecure_http=self._insecure_http)
+            self.check_channel(secret)
             connection = HubConnection(self.endpoint, self._clock, CALL_S, secret, build_user_agent(__version__))
             transport, budget = BlockingTransport(connection, time.monotonic), budget_for(self.endpoint, key, 0.0)
             self._drivers[key] = Driver(transport, budget, self._clock, CALL_S)
@@ -138,11 +143,11 @@ def _observe_access(caller: HubCaller, secret: Secret | None, seen: Observations
     if not _observe_repo(caller, secret, seen):
         return
     assert seen.repo is not None
-    assert seen.facts is not None
+    assert seen.summary is not None
     seen.auth_check = caller.ask(endpoints.build_auth_check_call(seen.repo), secret)
     if not is_access_confirmed(seen.auth_check):
         return
-    name = seen.file or _pick_file(seen.facts.files)
+    name = seen.file or _pick_file(seen.summary.files)
     seen.head = caller.ask(endpoints.build_file_call(seen.repo, name, seen.revision), secret)
     if is_file_answer(seen.head):
         _observe_related(caller, secret, seen)
@@ -200,8 +205,8 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
         answer = caller.ask(endpoints.build_summary_call(moved), secret)
     seen.info = answer
     if is_ok(answer):
-        seen.facts = _read_summary(answer) if _read_object(answer) is not None else None
-        return seen.facts is not None and not seen.facts.is_disabled
+        seen.summary = _read_summary(answer) if _read_object(answer) is not None else None
+        return seen.summary is not None and not seen.summary.is_disabled
     if isinstance(answer, Reply) and answer.status in (401, 404) and is_reached(answer):
         other = Repo(RepoType.DATASET if seen.repo.type is RepoType.MODEL else RepoType.MODEL, *seen.repo.id.split("/"))
         if is_ok(caller.ask(endpoints.build_info_call(other), secret)):
@@ -212,10 +217,10 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
 def _observe_related(caller: HubCaller, secret: Secret | None, seen: Observations) -> None:
     """Ask for access to the repos that the card or a readable configuration of this repo names."""
     assert seen.repo is not None
-    assert seen.facts is not None
+    assert seen.summary is not None
     names = list[str]()
-    for config in [name for name in _CONFIG_FILES if name in seen.facts.files][:1]:
-        names += seen.facts.base_models  # a repo without such a file only says from which one it was made
+    for config in [name for name in _CONFIG_FILES if name in seen.summary.files][:1]:
+        names += seen.summary.base_models  # a repo without such a file only says from which one it was made
         call = endpoints.build_file_call(seen.repo, config, method="GET")
         answer = caller.ask(call, secret)
         if (path := _read_redirect(answer, seen)) is not None:  # the Hub has small files at another address

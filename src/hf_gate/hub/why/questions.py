@@ -11,10 +11,9 @@ from datetime import timedelta
 from functools import partial
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from urllib.parse import urlsplit
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ...config import is_true
@@ -27,7 +26,7 @@ from ...protocol.access_refusals import find_refusal_cause, is_answer_of_hub
 from ...protocol.messages import Answer, Reply
 from ...protocol.replies import is_transient
 from ..clock import HubClock
-from ..credentials import Secret, check_channel, resolve_endpoint
+from ..credentials import Secret, resolve_endpoint
 from .diagnosing import Case, describe_answer, diagnose
 from .diagnosis import Diagnosis, DiagnosisCode, Seen, clean_diagnosis
 from .explanations import combine, diagnose_failure
@@ -50,9 +49,15 @@ _SITUATIONS_OF_STATES: Final = {
 }
 # Another token may help. A rejected request is not among them: nobody is told to use another account for it.
 _HELPED_BY_TOKENS: Final = frozenset(
-    {DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING, DiagnosisCode.TOKEN_NO_GATED_PERMISSION, DiagnosisCode.TOKEN_ORG_POLICY,
-     DiagnosisCode.TOKEN_INVALID, DiagnosisCode.TOKEN_EXPIRED}
-)  # fmt: skip
+    {
+        DiagnosisCode.NOT_ASKED,
+        DiagnosisCode.PENDING,
+        DiagnosisCode.TOKEN_NO_GATED_PERMISSION,
+        DiagnosisCode.TOKEN_ORG_POLICY,
+        DiagnosisCode.TOKEN_INVALID,
+        DiagnosisCode.TOKEN_EXPIRED,
+    }
+)
 _LONGEST_WAIT: Final = 10 * 365 * 86400.0  # seconds
 _WAITABLE: Final = frozenset({DiagnosisCode.PENDING, DiagnosisCode.TOKEN_ORG_POLICY, DiagnosisCode.NOT_ASKED})
 _ABOUT_TOKENS: Final = frozenset(
@@ -60,14 +65,13 @@ _ABOUT_TOKENS: Final = frozenset(
 )  # for them, the token of this process is checked, also if no repo is known
 
 
-class _Options(Struct, frozen=True):
-    """How to look for the answer; the parameters of `why`."""
+class WhyOptions(TypedDict, total=False):
+    """How `why` looks for the answer. The defaults are the revision main, and False."""
 
-    revision: str = "main"
-    all_tokens: bool = False
-    offline: bool = False
-    insecure_http: bool = False
-    caller: HubCaller | None = None  # a caller to use again
+    revision: str
+    all_tokens: bool  # also try saved tokens, where another one may help
+    offline: bool  # make no call
+    insecure_http: bool  # send the token to another machine over plain http
 
 
 def why(
@@ -78,22 +82,28 @@ def why(
     *,
     repo_type: str | None = None,
     token_source: str = ARGUMENT,
-    **options: Any,
+    **options: Unpack[WhyOptions],
 ) -> Diagnosis:
     """Return why the account of a token cannot download from a repo, or that it can.
 
-    The token and the endpoint are those that `huggingface_hub` would use in this process, if they are not given. Without a
-    repo, only the token is checked. Options are `revision="main"`, `all_tokens=False` (also try saved tokens, where another one may help),
-    `offline=False` (make no call) and `insecure_http=False`. It makes at most 5 calls, 8 if the repo loads others, and 4
-    more with `all_tokens`, within 20 seconds. It writes nothing and does not request access. The token goes to the endpoint only.
+    The token and the endpoint are those that `huggingface_hub` would use in this process, if they are not given.
+    Without a repo, only the token is checked. It makes at most 5 calls, 8 if the repo loads others, and 4 more with
+    `all_tokens`, within 20 seconds. It writes nothing and does not request access. The token goes to the endpoint only.
     What is in the way is returned, never raised; raises `UsageError` if the repo or the endpoint is not one.
     """
     origin = resolve_endpoint(endpoint)
     target = None if repo is None else parse_repo(repo, repo_type, endpoint=origin)
     search = search_tokens(token, os.environ, Path.home(), source=token_source)
-    chosen = _Options(**options)
-    seen = Observations(origin, target, file=file, revision=chosen.revision)
-    found = _answer(search, seen, chosen)
+    caller = HubCaller(origin, insecure_http=options.get("insecure_http", False))
+    try:
+        return _ask(caller, search, target, file, options)
+    finally:
+        caller.close()
+
+
+def _ask(caller: HubCaller, search: TokenSearch, repo: Repo | None, file: str | None, options: WhyOptions) -> Diagnosis:
+    seen = Observations(caller.endpoint, repo, file=file, revision=options.get("revision", "main"))
+    found = _answer(caller, search, seen, options)
     known = replace(
         found,
         repo=str(seen.repo) if seen.repo is not None else None,
@@ -103,31 +113,26 @@ def why(
     return clean_diagnosis(known, search.secrets)
 
 
-def _answer(search: TokenSearch, seen: Observations, options: _Options) -> Diagnosis:
+def _answer(caller: HubCaller, search: TokenSearch, seen: Observations, options: WhyOptions) -> Diagnosis:
     now, used = Case(search, seen), search.active
     variable = next(
         (name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if is_true(os.environ.get(name))), None
     )
-    if options.offline or variable is not None:
+    if options.get("offline") or variable is not None:
         return _tell_offline(now, variable)
     if used is not None and used.problem is not None:
         return now.tell("malformed", problem=used.problem)
     try:
-        check_channel(seen.endpoint, used.secret if used is not None else None, insecure_http=options.insecure_http)
+        caller.check_channel(used.secret if used is not None else None)
     except InsecureEndpoint as problem:
         return now.tell("plain http", detail=problem)
-    caller = options.caller or HubCaller(seen.endpoint, insecure_http=options.insecure_http)
     caller.allow_calls(MAX_CALLS)
-    try:
-        observe(caller, search, seen)
+    observe(caller, search, seen)
+    found = diagnose(search, seen)
+    if options.get("all_tokens") and found.code in _HELPED_BY_TOKENS and seen.repo is not None:
+        try_saved_tokens(caller, search, seen)
         found = diagnose(search, seen)
-        if options.all_tokens and found.code in _HELPED_BY_TOKENS and seen.repo is not None:
-            try_saved_tokens(caller, search, seen)
-            found = diagnose(search, seen)
-        return found
-    finally:
-        if options.caller is None:
-            caller.close()
+    return found
 
 
 def _tell_offline(now: Case, variable: str | None) -> Diagnosis:
@@ -140,21 +145,33 @@ def _tell_offline(now: Case, variable: str | None) -> Diagnosis:
     return replace(found, evidence=[Seen("cached", str(path))] if path is not None else [])
 
 
-def explain(error: BaseException | str | None = None, *, look: bool = False, endpoint: str | None = None) -> Diagnosis:
+def explain(
+    error: BaseException | str | None = None,
+    look: bool = False,  # noqa: FBT002 - the signature of the contract
+    *,
+    endpoint: str | None = None,
+) -> Diagnosis:
     """Return what an error means, or a pasted log: why the repo **of the error** was refused.
 
-    Without an error, it explains the last one that this interpreter or notebook showed. It makes no call; with `look`, it
-    then asks the Hub for the repo of the error, with the token of the failed request if the error still has it. Errors of
-    `huggingface_hub` 2 and of libraries that wrap them are read with their causes, at most 12. It does not raise.
+    Without an error, it explains the last one that this interpreter or notebook showed. It makes no call; with
+    `look`, it then asks the Hub for the repo of the error, with the token of the failed request if the error still
+    has it. Errors of `huggingface_hub` 2 and of libraries that wrap them are read with their causes, at most 12. It
+    does not raise.
     """
-    error = error if error is not None else getattr(sys, "last_value", None)
-    if error is None:
-        error = "there is no error"
+    error = error if error is not None else getattr(sys, "last_value", "there is no error")
     failure = read_log(error) if isinstance(error, str) else read_error(error)
     return explain_failure(failure, endpoint=endpoint, look=look)
 
 
-def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool = False, **options: Any) -> Diagnosis:
+def explain_failure(
+    failure: Failure,
+    *,
+    endpoint: str | None = None,
+    look: bool = False,
+    token: Token = None,
+    token_source: str = ARGUMENT,
+    **options: Unpack[WhyOptions],
+) -> Diagnosis:
     """Return what a failure means; with `look`, ask the Hub as `why` does, with its options."""
     try:
         origin = resolve_endpoint(endpoint)
@@ -165,9 +182,9 @@ def explain_failure(failure: Failure, *, endpoint: str | None = None, look: bool
     if not look or (failure.repo is None and own.code not in _ABOUT_TOKENS):
         return clean_diagnosis(own, secrets)
     if failure.secret is not None and failure.host == urlsplit(origin).netloc:
-        options |= {"token": failure.secret, "token_source": "the failed request"}
-    # The address of a file in a log may be cut off.
-    current = why(failure.repo, None if failure.is_log else failure.file, endpoint=origin, **options)
+        token, token_source = failure.secret, "the failed request"
+    file = None if failure.is_log else failure.file  # the address of a file in a log may be cut off
+    current = why(failure.repo, file, token, origin, token_source=token_source, **options)
     secrets += search_tokens(None, os.environ, Path.home()).secrets
     return clean_diagnosis(combine(failure, own, current, origin), secrets)
 
@@ -209,19 +226,23 @@ def wait_for_access(
     endpoint: str | None = None,
     *,
     file: str | None = None,
+    repo_type: str | None = None,
+    token_source: str = ARGUMENT,
     on_wait: Callable[[Diagnosis], None] = lambda _: None,
-    **options: Any,
+    **options: Unpack[WhyOptions],
 ) -> Diagnosis:
     """Wait until the state of a request changes, and return the diagnosis then.
 
-    It waits while the request is pending, while an organisation has to approve the token, and before a request to a repo
-    that accepts at once; any other state is returned at once. `timeout` is in seconds; None waits without an end. After
-    `on_wait`, which gets the diagnosis before, it makes one call after 1, 3, 8 and 18 minutes, then every 15 minutes, give
-    or take a tenth. A Hub that cannot be asked ends no wait. The options are those of `why`.
+    It waits while the request is pending, while an organisation has to approve the token, and before a request to a
+    repo that accepts at once; any other state is returned at once. `timeout` is in seconds; None waits without an
+    end. After `on_wait`, which gets the diagnosis before, it makes one call after 1, 3, 8 and 18 minutes, then every
+    15 minutes, give or take a tenth. A Hub that cannot be asked ends no wait. The options are those of `why`.
     """
-    origin, used = resolve_endpoint(endpoint), search_tokens(token, os.environ, Path.home()).active
+    origin = resolve_endpoint(endpoint)
+    target = parse_repo(repo, repo_type, endpoint=origin)
+    search = search_tokens(token, os.environ, Path.home(), source=token_source)
     caller = HubCaller(origin, insecure_http=options.get("insecure_http", False))
-    ask = partial(why, repo, file, token, endpoint, caller=caller, **options)
+    ask = partial(_ask, caller, search, target, file, options)
     pauses, is_over = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE)), False
     try:
         first = ask()
@@ -237,7 +258,7 @@ def wait_for_access(
             clock.sleep(min(pause, left))
             caller.allow_calls(1)
             call = endpoints.build_auth_check_call(parse_repo(str(first.repo)))
-            answer = caller.ask(call, used.secret if used is not None else None)
+            answer = caller.ask(call, search.active.secret if search.active is not None else None)
             latest_state = _describe_state(answer)  # None also while the budget of calls waits for a Retry-After
             latest = ask() if latest_state not in (None, state) else first
             if latest.exit_code == 75:
@@ -251,7 +272,7 @@ def wait_for_access(
 
 
 def _describe_state(answer: Answer) -> str | None:
-    """Return the cause of a refusal, or else the words of the Hub; None for an answer that says nothing about access."""
+    """Return the cause of a refusal, or else the Hub's words; None for an answer that says nothing about access."""
     if is_access_confirmed(answer):
         return str(DiagnosisCode.OK)
     if not isinstance(answer, Reply) or is_transient(answer) or not is_answer_of_hub(answer):

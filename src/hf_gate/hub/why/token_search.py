@@ -1,4 +1,4 @@
-"""Finds the token that `huggingface_hub` would send from this process, and what hides it. It reads, and never writes."""
+"""Finds the token that `huggingface_hub` would send from this process, and what hides it. It only reads."""
 
 from __future__ import annotations
 
@@ -18,9 +18,16 @@ from ..credentials import NO_IMPLICIT_TOKEN, Secret
 
 _LARGEST_FILE: Final = 1 << 20
 _LOOK_ALIKES: Final = (
-    "HUGGINGFACE_TOKEN", "HUGGINGFACEHUB_API_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HUGGINGFACE_API_KEY", "HF_API_TOKEN", "HF_API_KEY",
-    "HF_ACCESS_TOKEN", "HF_AUTH_TOKEN", "HUGGING_FACE_TOKEN",
-)  # fmt: skip
+    "HUGGINGFACE_TOKEN",
+    "HUGGINGFACEHUB_API_TOKEN",
+    "HUGGINGFACE_HUB_TOKEN",
+    "HUGGINGFACE_API_KEY",
+    "HF_API_TOKEN",
+    "HF_API_KEY",
+    "HF_ACCESS_TOKEN",
+    "HF_AUTH_TOKEN",
+    "HUGGING_FACE_TOKEN",
+)
 _EMPTY_WORDS: Final = frozenset({"none", "null", "undefined", "false", "true"})
 ARGUMENT: Final = "token="
 
