@@ -50,6 +50,14 @@ class World:
 
 
 @pytest.fixture
+def hub() -> Iterator[LocalHub]:
+    """A Hub with one gated model of an organisation, and mia, whom nobody has accepted yet."""
+    with LocalHub(requests=0, repos=1) as local:
+        local.add_people([{"username": "mia"}])
+        yield local
+
+
+@pytest.fixture
 def world() -> Iterator[World]:
     with LocalHub(requests=0, repos=1, people=PEOPLE) as local:
         repo = local.repos[0]["repo"]

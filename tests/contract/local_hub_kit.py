@@ -8,6 +8,8 @@ from http.client import HTTPConnection
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from huggingface_hub import HfApi
+
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub.faults import FaultSet
@@ -142,3 +144,19 @@ def fetch(hub: LocalHub, method: str, path: str, body: object = None, **headers:
     return Got(
         response.status, {k.lower(): v for k, v in response.headers.items()}, json.loads(raw) if is_json else raw
     )
+
+
+def repo_of(hub: LocalHub) -> str:
+    """The first repo of a Hub."""
+    return str(hub.repos[0]["repo"])
+
+
+def owner_of(hub: LocalHub) -> HfApi:
+    """The client of a Hub's owner."""
+    return HfApi(endpoint=hub.url, token=hub.tokens["owner"])
+
+
+def accept(hub: LocalHub, user: str) -> None:
+    """Let a person ask for the first repo, and accept the request."""
+    hub.add_requests([{"repo": repo_of(hub), "user": user}])
+    owner_of(hub).accept_access_request(repo_of(hub), user)

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -19,7 +18,7 @@ from hf_gate import Hub, NotAllowed, UnexpectedAnswer
 from hf_gate.localhub.faults import parse_spec
 from hf_gate.protocol.access_refusals import REFUSALS, AccessRefusal, RefusalCause, find_refusal, get_refusals
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import Got, fetch
+from tests.contract.local_hub_kit import Got, accept, fetch, repo_of
 from tests.contract.refusal_script import observe
 
 SCRIPT: Final = Path(__file__).with_name("refusal_script.py")
@@ -27,23 +26,6 @@ FILE = "config.json"
 REGION = get_refusals(RefusalCause.REGION)[0].text.format(type="model")
 FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text
 VALUES = {"type": "model", "token": "laptop: x=1", "user": "mia"}
-
-
-@pytest.fixture
-def hub() -> Iterator[LocalHub]:
-    """A Hub with one gated model of an organisation, and mia, whom nobody has accepted yet."""
-    with LocalHub(requests=0, repos=1) as local:
-        local.add_people([{"username": "mia"}])
-        yield local
-
-
-def repo_of(hub: LocalHub) -> str:
-    return str(hub.repos[0]["repo"])
-
-
-def accept(hub: LocalHub, user: str) -> None:
-    hub.add_requests([{"repo": repo_of(hub), "user": user}])
-    HfApi(endpoint=hub.url, token=hub.tokens["owner"]).accept_access_request(repo_of(hub), user)
 
 
 def download(hub: LocalHub, token: str | bool, folder: Path, repo: str | None = None) -> str:

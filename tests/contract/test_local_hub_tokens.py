@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,34 +16,13 @@ from hf_gate.localhub.records import HubToken
 from hf_gate.localhub.world_file import WORLD_FILE, load_world, save_world
 from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import T0, LocalHubKit, fetch
+from tests.contract.local_hub_kit import T0, LocalHubKit, accept, fetch, owner_of, repo_of
 
 FILE = "config.json"
 FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text
 BAD_TOKEN, BAD_CREDENTIALS = (refusal.text for refusal in get_refusals(RefusalCause.TOKEN_INVALID))
 APPROVAL, REVOKED = (refusal.text for refusal in get_refusals(RefusalCause.TOKEN_ORG_POLICY))
 CONTENT = ["repo.content.read"]
-
-
-@pytest.fixture
-def hub() -> Iterator[LocalHub]:
-    """A Hub with one gated model of an organisation, and mia, whom nobody has accepted yet."""
-    with LocalHub(requests=0, repos=1) as local:
-        local.add_people([{"username": "mia"}])
-        yield local
-
-
-def repo_of(hub: LocalHub) -> str:
-    return str(hub.repos[0]["repo"])
-
-
-def owner_of(hub: LocalHub) -> HfApi:
-    return HfApi(endpoint=hub.url, token=hub.tokens["owner"])
-
-
-def accept(hub: LocalHub, user: str) -> None:
-    hub.add_requests([{"repo": repo_of(hub), "user": user}])
-    owner_of(hub).accept_access_request(repo_of(hub), user)
 
 
 def whoami(hub: LocalHub, token: str) -> dict[str, Any]:

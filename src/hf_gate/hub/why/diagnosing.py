@@ -227,9 +227,10 @@ def _decide_missing(now: Case) -> Diagnosis | None:
 
 def find_cause(seen: Observations) -> RefusalCause | None:
     """Return the cause of the first refusal that has a known one."""
-    answers = (seen.info, seen.auth_check, seen.head)
     causes = (
-        find_refusal_cause(answer) for answer in answers if isinstance(answer, Reply) and answer.status in (401, 403)
+        find_refusal_cause(answer)
+        for answer in (seen.info, seen.auth_check, seen.head)
+        if isinstance(answer, Reply) and answer.status in (401, 403)
     )
     return next((cause for cause in causes if cause is not None), None)
 
