@@ -47,7 +47,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.decision_sender": "sends decisions; loads the store and the run executor",
     "hf_gate.application.decisions": "resolves people and requests; loads the store's rows and flows",
     "hf_gate.application.current_verdicts": "parses policies; loads the YAML parser",
-    "hf_gate.application.deputies": "reads absences; loads the store",
     "hf_gate.application.erasure": "loads the store",
     "hf_gate.application.person_export": "loads the store",
     "hf_gate.application.reminders": "loads the engine of policies and the store",

@@ -37,26 +37,23 @@ def _found(store: Store, query: str) -> list[int]:
 def test_assignments_are_stored_found_and_freed(store: Store) -> None:
     idents = take(store, REPO, [record(number, day=number) for number in range(1, 5)])
     mia, kim = _member(store, "mia"), _member(store, "kim")
-    seen = dict.fromkeys(idents[:3])
-    assert write_assignments(store, seen, mia, by="kim", at=5) == AssignmentResult(idents[:3], [], [])
-    assert write_assignments(store, seen, kim, by="kim", at=6) == AssignmentResult([], [], idents[:3])
-    assert write_assignments(store, seen, mia, by="kim", at=7) == AssignmentResult([], idents[:3], [])
+    assert write_assignments(store, idents[:3], kim, by="kim", at=5) == AssignmentResult(3, 0)
+    assert write_assignments(store, idents[:2], mia, by="kim", at=6) == AssignmentResult(2, 0)
+    assert write_assignments(store, idents[:3], mia, by="kim", at=7) == AssignmentResult(1, 2)
     assert _found(store, "assigned:mia") == idents[:3]
     assert _found(store, "assigned:m*") == idents[:3]
     assert _found(store, "-assigned:mia") == _found(store, "assigned:none") == idents[3:]
     assert _found(store, "assigned:none,mia") == idents
     assert _found(store, "assigned:kim") == _found(store, "assigned:me") == []
     assert _found(store, str(parse_query("assigned:me").asked_by(mia.id))) == idents[:3]
-    assert write_assignments(store, {idents[0]: mia.id, 999: None}, None, by="kim", at=8) == AssignmentResult(
-        idents[:1], [], [999]
-    )
+    assert write_assignments(store, [idents[0], 999], None, by="kim", at=8) == AssignmentResult(1, 0)
     Members(store).revoke(mia, "owner", 9)
     assert _found(store, "assigned:none") == idents
-    assert write_assignments(store, {idents[0]: None}, mia, by="kim", at=10) is None, "removed meanwhile"
+    assert write_assignments(store, idents[:1], mia, by="kim", at=10) is None, "removed meanwhile"
     last = store.request(idents[1])
     assert last is not None
     events = [e.decode_event(one.link.body) for one in store.entries(request=last.id, limit=10)]
-    assert [one.member for one in events if isinstance(one, e.RequestAssigned)] == [None, mia.id]
+    assert [one.member for one in events if isinstance(one, e.RequestAssigned)] == [None, mia.id, kim.id]
 
 
 def test_an_owner_has_requests_too(store: Store) -> None:
@@ -66,19 +63,19 @@ def test_an_owner_has_requests_too(store: Store) -> None:
     owner = Member(
         name="lena", role=MemberRole.ADMIN, has_link=True, id="owner:id-lena", user_id="id-lena", proven_at=0
     )
-    assert write_assignments(store, {ident: None}, owner, by="lena", at=5) == AssignmentResult([ident], [], [])
+    assert write_assignments(store, [ident], owner, by="lena", at=5) == AssignmentResult(1, 0)
     assert _found(store, "assigned:lena") == [ident]
 
 
 def test_a_decision_or_a_new_attempt_ends_an_assignment(store: Store) -> None:
     (ident,) = take(store, REPO, [record(1)])
     mia = _member(store, "mia")
-    write_assignments(store, {ident: None}, mia, by="mia", at=5)
+    write_assignments(store, [ident], mia, by="mia", at=5)
     take(store, REPO, [record(1, "accepted", reviewedAt="2026-03-01T10:00:00.000Z")], at=6)
     row = store.request(ident)
     assert row is not None
     assert (row.state.status, row.state.assigned) == ("accepted", None)
-    assert write_assignments(store, {ident: None}, mia, by="mia", at=7) == AssignmentResult([], [], [ident])
+    assert write_assignments(store, [ident], mia, by="mia", at=7) == AssignmentResult(0, 0)
     (again,) = take(store, REPO, [record(1, day=9, request=77)], at=8)
     assert _found(store, "assigned:none status:pending") == [again]
 

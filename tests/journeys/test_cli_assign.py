@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.absences import write_absence
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
@@ -76,23 +74,10 @@ def test_requests_are_assigned_listed_and_freed(fresh: LocalHub, desk: Console) 
     assert desk.run("audit", "verify").code == 0
 
 
-def test_a_member_who_is_away_is_named_with_the_deputy(fresh: LocalHub, desk: Console) -> None:
-    with open_store(f"sqlite:///{Path.cwd() / 'desk.db'}", endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
-        mia, kim = (one for name in ("mia", "kim") if (one := Members(store).find_by_name(name)))
-        with store.writing() as write:
-            write_absence(write, mia.id, kim.id, to_ms(datetime(2099, 1, 2, tzinfo=UTC)), by="mia", at=1)
-    done = desk.run("assign", _target(fresh, "ada-l"), "--to", "mia")
-    assert done.out == "1 request assigned to mia. mia is away until 2099-01-01; kim stands in.\n", done.err
-    assert desk.run("assign", _target(fresh, "bob99"), "--to", "kim").out == "1 request assigned to kim.\n"
-
-
-def test_what_is_assigned_to_another_member_is_taken_over_on_purpose(fresh: LocalHub, desk: Console) -> None:
+def test_the_last_assignment_wins(fresh: LocalHub, desk: Console) -> None:
     target = _target(fresh, "ada-l")
     assert desk.run("assign", target, "--to", "mia").code == 0
-    refused = desk.run("assign", target, "--to", "kim")
-    assert (refused.code, "is assigned to mia. Nothing was assigned." in refused.err) == (2, True), refused.err
-    assert "--instead-of mia" in refused.err
-    assert desk.run("assign", target, "--to", "kim", "--instead-of", "mia").code == 0
+    assert desk.run("assign", target, "--to", "kim").out == "1 request assigned to kim.\n"
     assert _read_assignees(desk, "--query", "assigned:kim") == {"ada-l": "kim"}
 
 

@@ -65,7 +65,7 @@ def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
 
 REQUEST_KEYS = (
     "repo", "repo_type", "request_id", "user_id", "user", "fullname", "email", "status", "asked_at", "reviewed_at",
-    "answers", "quality", "verdict", "grant", "assigned_to", "deputy", "approvals",
+    "answers", "quality", "verdict", "grant", "assigned_to", "approvals",
 )  # fmt: skip
 
 
@@ -221,7 +221,7 @@ def test_a_csv_without_a_workspace_has_no_column_that_only_a_store_can_fill(host
     (row,) = csv.DictReader(io.StringIO(ended.out))
     columns = {column.partition(".")[0] for column in row}
     assert {"repo", "user", "status", "answers"} <= columns
-    assert not columns & {"verdict", "grant", "assigned_to", "deputy", "approvals"}
+    assert not columns & {"verdict", "grant", "assigned_to", "approvals"}
 
 
 def test_an_error_that_quotes_outside_text_is_one_visible_line(hostile: LocalHub) -> None:

@@ -233,7 +233,7 @@ class Scene:
 
 
 _TABLE: Final = """\
-desk: {may_write_tables: true, may_reveal: true}
+desk: {may_write_tables: true}
 tables: {people: {file: tables/people.csv, key: email}}
 """
 
@@ -291,7 +291,7 @@ def a_hostile_room(folder: Path) -> Iterator[Scene]:
 
 
 def _assign(room: Room, visitor: Visitor, rows: list[RequestRow]) -> None:
-    """Some requests are for a member, and settings offer the form of an absence."""
+    """Some requests are for a member."""
     room.reviewer("mia")
     for row in rows[::2]:
         visitor.post(f"/requests/{row.state.hub_request}/assign", {"to": "mia"})

@@ -1,4 +1,4 @@
-"""A member assigns requests to a member who may decide there; a deputy has them while that one is away."""
+"""A member assigns requests to a member who may decide there."""
 
 from __future__ import annotations
 
@@ -29,9 +29,8 @@ def _key(room: Room, who: str) -> str:
     return room.row(who).state.hub_request or ""
 
 
-def _assign(room: Room, by: Visitor, who: str, to: str, seen: str | None = None) -> Answer:
-    seen = room.row(who).state.assigned if seen is None else seen
-    return by.post(f"/requests/{_key(room, who)}/assign", {"to": to, "seen": seen or ""})
+def _assign(room: Room, by: Visitor, who: str, to: str) -> Answer:
+    return by.post(f"/requests/{_key(room, who)}/assign", {"to": to})
 
 
 def _assignee_name(room: Room, who: str) -> str | None:
@@ -101,20 +100,13 @@ def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
     assert (done.status, done.headers["location"], _assignee_name(desk, "eve")) == (303, "/queue?q=eve", "mia")
 
 
-def test_the_later_one_wins_only_if_it_saw_the_former(desk: Room) -> None:
-    mia, kim, noor = (desk.reviewer(name) for name in ("mia", "kim", "noor"))
-    key, page = _key(desk, "eve"), mia.get("/queue").body
-    assert mia.post("/selection", {"do": "add", "key": key}).status == 303
+def test_the_last_assignment_wins_and_the_ledger_has_both(desk: Room) -> None:
+    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
+    assert mia.post("/selection", {"do": "add", "key": _key(desk, "eve")}).status == 303
     assert _assign(desk, kim, "eve", "kim").status == 303
-    late = _assign(desk, mia, "eve", "mia", seen="")
-    assert (late.status, _assignee_name(desk, "eve")) == (409, "kim")
-    assert "Somebody else assigned or decided 1 request meanwhile" in text_of(late.body)
-    assert mia.post("/assign", {"to": "mia"}).status == 409, "selected before"
-    assert "assigned" not in re.findall(r'name="assigned"', page)
-    assert noor.post("/assign", {"to": "noor", "key": key}).status == 409, "ticked on a page that shows nobody"
-    (shown,) = re.findall(r'name="assigned" value="([^"]+)"', noor.get("/queue").body)
-    assert noor.post("/assign", {"to": "noor", "key": key, "assigned": shown}).status == 303
-    assert _assignee_name(desk, "eve") == "noor"
+    assert mia.post("/assign", {"to": "mia"}).status == 303
+    assert _assignee_name(desk, "eve") == "mia"
+    assert [entry["actor"] for entry in desk.visitor().get("/audit.json?kind=RequestAssigned").json] == ["mia", "kim"]
 
 
 @pytest.mark.parametrize(
@@ -172,16 +164,16 @@ def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> 
 def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Room) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
-    done = mia.post(path, {"to": "kim", "seen": ""}, **part)
+    done = mia.post(path, {"to": "kim"}, **part)
     assert (done.status, json.loads(done.headers["hx-trigger"])) == (
         200,
         {"desk-said": "The request of eve is assigned to kim."},
     )
     assert "assigned to kim" in text_of(done.body)
-    late = kim.post(path, {"to": "mia", "seen": ""}, **part)
-    assert (late.status, _assignee_name(desk, "eve")) == (409, "kim")
-    assert "Somebody else assigned or decided 1 request meanwhile" in text_of(late.body)
-    assert 'id="tray"' in late.body, "the tray is replaced by itself"
+    refused = kim.post(path, {"to": "nemo"}, **part)
+    assert (refused.status, _assignee_name(desk, "eve")) == (409, "kim")
+    assert "there is no member" in text_of(refused.body)
+    assert 'id="tray"' in refused.body, "the tray is replaced by itself"
 
 
 def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room) -> None:
@@ -191,23 +183,6 @@ def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room
     assert _assign(desk, far, "eve", "far").status == 404
     assert far.post("/assign", {"to": "far", "key": _key(desk, "eve")}).status == 404
     assert _assign(desk, desk.viewer(), "eve", "mia").status == 403
-
-
-def test_a_deputy_has_the_requests_until_the_day(desk: Room) -> None:
-    mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
-    assert _assign(desk, mia, "eve", "mia").status == 303
-    day = f"{desk.app_state.now() + timedelta(days=3):%Y-%m-%d}"
-    assert mia.post("/settings/away", {"deputy": "kim", "until": day}).status == 303
-    assert (_found(kim, "assigned:me"), _found(kim, "assigned:kim"), _found(mia, "assigned:me")) == (1, 1, 1)
-    assert "assigned to mia (you stand in)" in text_of(kim.get("/queue").body)
-    sheet = text_of(desk.visitor().get(f"/requests/{_key(desk, 'eve')}?verb=assign").body)
-    assert sheet.count(f"away until {day}") == sheet.count(f"mia away until {day}") > 0
-    shown = kim.get(f"/requests/{_key(desk, 'eve')}").body
-    assert f"Assigned to <b>mia</b>, away until {day}; kim stands in" in shown
-    (row,) = kim.get("/queue.json?q=assigned:me").json
-    assert (row["assigned_to"], row["deputy"]) == ("mia", "kim")
-    assert mia.post("/settings/back").status == 303
-    assert (_found(kim, "assigned:me"), _found(mia, "assigned:me")) == (0, 1)
 
 
 @pytest.mark.parametrize("how", ["removed", "viewer", "narrowed"])

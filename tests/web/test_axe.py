@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
 from urllib.parse import quote
@@ -23,14 +22,11 @@ from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
 LETTERS: Final = "letters: {kinds: [received, ends], languages: [en, ar, ja]}\n"
-TABLES: Final = (
-    "desk: {may_write_tables: true, may_reveal: true}\ntables: {people: {file: tables/people.csv, key: email}}\n"
-)
+TABLES: Final = "desk: {may_write_tables: true}\ntables: {people: {file: tables/people.csv, key: email}}\n"
 TEMPLATES: Final = "templates: {say-more: 'Please say what you will use it for, then ask again.'}\n"
 SHADOW: Final = POLICY.replace("house", "watcher").replace("enforce", "shadow").replace("then: accept", "then: human")
 FILES: Final = (".{kind}", "/export", "/events")
 MIAS_LINK: Final = "link-of-mia"
-VICS_LINK: Final = "link-of-vic"
 LINKS: Final = ("a link", "another device", "a link of another site", "a link at another address", "a proof")
 PARTS: Final = frozenset({"/requests/{id}/why", "/requests/{id}/similar", "/runs/{id}/live", "/"})
 """Shown within a page that is looked at, or leading to one."""
@@ -118,19 +114,15 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
         "/settings": ("/settings",),
         "/first-steps": ("/first-steps",),
         "elsewhere": ("/nothing", "the sheet", "a draft", "a link", "another device", "signed out", "a link of another site", "a link at another address",
-                      "a proof", "a reveal"),
+                      "a proof"),
     }  # fmt: skip
 
 
 def _leave_more(room: Room, folder: Path, keys: Sequence[str]) -> None:
-    """Assignments, an absence, a person to grant to, a policy that is wrong, and notices that were not delivered."""
-    mia = room.reviewer("mia")
+    """Assignments, a person to grant to, a policy that is wrong, and notices that were not delivered."""
+    room.reviewer("mia")
     for key in keys:
         room.visitor().post(f"/requests/{key}/assign", {"to": "mia"})
-    mia.post(
-        "/settings/away",
-        {"deputy": room.app_state.owner, "until": f"{room.app_state.now() + timedelta(days=9):%Y-%m-%d}"},
-    )
     room.local.add_people([{"username": "never-asked"}])
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
@@ -346,14 +338,6 @@ def _go(page: Page, desk: Desk, path: str) -> None:
         page.get_by_label("Remove the rows that the file does not have").check()
         page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Import")
-    elif path == "a reveal":
-        desk.room.app_state.membership.invite(Member(name="vic", role=MemberRole.VIEWER), VICS_LINK)
-        page.goto(f"{url}/sign-in?t={VICS_LINK}")
-        page.get_by_role("button", name="Sign in as vic").click()
-        page.goto(url + desk.pages["/requests/{id}"][0])
-        page.get_by_label("Reason to see the personal data").fill("The data protection officer asked.")
-        page.get_by_role("button", name="Show personal data").click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("Personal data of one request")
     elif path in LINKS:
         _go_to_link(page, desk, path)
     elif path == "signed out":

@@ -196,7 +196,7 @@ FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
     "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
     "col.0", "head", "rows", "file", "line", "means.2", "base", "replaces",
-    "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to", "seen", "assigned", "deputy",
+    "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to",
 )  # fmt: skip
 """What any form of the desk sends."""
 
@@ -224,23 +224,6 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
             f"{there['/requests/{id}']}/preview", {"verb": "reset", "reason": text[:5000]}, hx_request="true"
         )
         assert (preview.status, faults(preview), wrong) == (200, [], [])
-
-
-def test_what_is_revealed_to_a_viewer_stays_text(scene: Scene) -> None:
-    viewer, seen = scene.room.viewer(), set[str]()
-    for turn in TURNS:
-        path, reason = f"/requests/{scene.waiting[turn].state.hub_request}/reveal", payload(Field.QUERY, turn)
-        answer = viewer.post(path, {"reason": reason})
-        seen |= set(MARK.findall(answer.body))
-        assert (answer.status, faults(answer)) == (200, []), reason
-    shown = {(field, turn) for field in Field for turn in TURNS if str(number_of(field, turn)) in seen}
-    assert {field for field, _ in shown} >= {
-        Field.USERNAME,
-        Field.FULLNAME,
-        Field.EMAIL,
-        Field.ANSWER_TEXT,
-        Field.QUERY,
-    }
 
 
 def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
@@ -358,9 +341,6 @@ def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, sc
         context.add_cookies([{"name": n, "value": v, "url": url} for n, v in scene.room.viewer("vera").cookies.items()])
         for turn in TURNS[::5]:
             watched.look(f"/requests/{scene.waiting[turn].state.hub_request}")
-            watched.page.locator("#reveal-reason").fill(plain(payload(Field.QUERY, turn)))
-            watched.page.get_by_role("button", name="Show personal data").click()
-            watched.page.get_by_role("heading", name="Personal data of one request").wait_for()
             watched.check()
         context.close()
     assert watched.wrong == []

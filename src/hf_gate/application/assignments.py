@@ -1,20 +1,19 @@
-"""Assignments: which member should decide a pending request, and who stands in while that member is away."""
+"""Assignments: which member should decide a pending request."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..domain.batches import split_into_batches
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import to_ms
 from ..errors import Stale, UsageError
-from ..store.absences import find_deputies, read_absences
 from ..store.assignments import AssignmentResult, may_be_assigned, write_assignments
 from .approval_needs import BundleReader
 from .approval_status import ApprovalsReader
@@ -29,49 +28,27 @@ _ME: Final = "me"
 _CHUNK: Final = 500  # requests whose details are read together
 
 
-class Assignee(NamedTuple):
-    """The member who should decide a request. The deputy stands in through the last day."""
-
-    id: str
-    name: str
-    deputy: str | None = None
-    deputy_id: str | None = None
-    last_day: str | None = None
-
-
 # ---- reading -----------------------------------------------------------------------------------------------------------
 
 
-def read_assignees(workspace: Workspace, now: datetime) -> dict[str, Assignee]:
-    """Return the members who may have requests assigned, by id."""
-    members = {one.id: one for one in read_deciders(workspace.store)}
-    absences = read_absences(workspace.store.reads, to_ms(now))
-    deputies, ends = find_deputies(absences), {one.member: one.until for one in absences}
-    found = {}
-    for ident, member in members.items():
-        deputy = members.get(deputies.get(ident, ""))
-        if deputy is None:
-            found[ident] = Assignee(ident, member.name)
-        else:
-            day = f"{from_ms(ends[ident] - 1).astimezone(workspace.zone):%Y-%m-%d}"
-            found[ident] = Assignee(ident, member.name, deputy.name, deputy.id, day)
-    return found
+def read_assignees(workspace: Workspace) -> dict[str, str]:
+    """Return the names of the members who may have requests assigned, by id."""
+    return {member.id: member.name for member in read_deciders(workspace.store)}
 
 
 def pair_with_details(
-    workspace: Workspace, rows: Iterable[RequestRow], now: datetime, read_bundle: BundleReader | None = None
+    workspace: Workspace, rows: Iterable[RequestRow], read_bundle: BundleReader | None = None
 ) -> Iterator[tuple[RequestRow, RowDetails]]:
     """Iterate over requests with the access that each gives now, the member who should decide it, and its approvals.
 
     `read_bundle` returns policies that are already compiled.
     """
-    assignees, approvals = read_assignees(workspace, now), ApprovalsReader(workspace, read_bundle)
+    assignees = read_assignees(workspace)
+    approvals = ApprovalsReader(workspace, read_bundle)
     for chunk in split_into_batches(rows, _CHUNK):
         approved = approvals.read_records(chunk)
         for row, grant in pair_with_grants(workspace.store, chunk):
-            one = assignees.get(row.state.assigned or "")
-            name, deputy = (None, None) if one is None else (one.name, one.deputy)
-            yield row, RowDetails(grant, name, deputy, approved.get(row.id))
+            yield row, RowDetails(grant, assignees.get(row.state.assigned or ""), approved.get(row.id))
 
 
 def list_assignable(workspace: Workspace, row: RequestRow | None = None) -> list[Member]:
@@ -117,16 +94,14 @@ def is_same_member(one: Member, other: Member) -> bool:
 def assign_requests(
     workspace: Workspace,
     rows: Sequence[RequestRow],
-    seen: Mapping[int, str | None],
     member: Member | None,
     *,
     by: Member,
     now: datetime,
 ) -> AssignmentResult:
-    """Assign pending requests to a member, or to nobody. `seen`: to whom each was assigned when it was looked at, by id.
+    """Assign pending requests to a member, or to nobody. The last assignment wins; the ledger has them all.
 
-    All are refused with UsageError if one cannot be assigned so. Requests that somebody else assigned meanwhile stay as
-    they are. Raises Stale if the member was removed or changed meanwhile.
+    All are refused with UsageError if one cannot be assigned so. Raises Stale if the member was removed or changed meanwhile.
     """
     if len(rows) > MAX_ASSIGNED:
         raise UsageError(f"{len(rows):,} requests are too many.", hint=f"Assign at most {MAX_ASSIGNED:,} at once.")
@@ -135,8 +110,7 @@ def assign_requests(
         why, count = reasons.most_common(1)[0]
         which = "" if len(rows) == 1 else f" ({count:,} of {pluralize(len(rows), 'request')})"
         raise UsageError(f"{why}{which}. Nothing was assigned.", hint="Choose another member or other requests.")
-    wanted = {row.id: seen.get(row.id) for row in rows}
-    result = write_assignments(workspace.store, wanted, member, by=by.name, at=to_ms(now))
+    result = write_assignments(workspace.store, [row.id for row in rows], member, by=by.name, at=to_ms(now))
     if result is None:
         raise Stale("The member was removed or changed meanwhile. Nothing was assigned.", hint="Choose again.")
     return result

@@ -13,7 +13,6 @@ from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
-from ..domain.members import Member
 from ..domain.outcomes import Outcome, OutcomeKind
 from ..domain.requests import Target
 from ..domain.rows import ChangeRow, RequestRow, RunRow, entry_about
@@ -158,11 +157,6 @@ def _describe_stop(stop: BaseException | None) -> str:
 def note_entry(row: RequestRow, note: str, actor: str, at: int) -> e.LedgerEntry:
     """Return the ledger entry of a reviewer's note."""
     return entry_about(row, e.NoteWritten(), actor, at, {"note": note})
-
-
-def reveal_entry(row: RequestRow, reason: str, member: Member, at: int) -> e.LedgerEntry:
-    """Return the ledger entry of a viewer who looks at the personal data of a request."""
-    return entry_about(row, e.DataRevealed(member=member.id), member.name, at, {"note": reason})
 
 
 def renewal_entry(row: RequestRow, actor: str, at: int, *, is_blocked: bool) -> e.LedgerEntry:

@@ -116,7 +116,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
     names = {name for ident in everybody for name in read_full_identity(store.reads, ident).pattern.names}
-    verdicts, pairs = CurrentVerdicts(None), pair_with_details(workspace, attempts, workspace.now())
+    verdicts, pairs = CurrentVerdicts(None), pair_with_details(workspace, attempts)
     return PersonExportRecord(
         made_at=to_iso(workspace.now()),
         endpoint=store.endpoint,

@@ -98,7 +98,6 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
     assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]
-    deputy: Annotated[str | None, Meta(description="the member who stands in while the assigned member is away")]
     approvals: Annotated[
         ApprovalsRecord | None,
         Meta(

@@ -32,7 +32,6 @@ class RowDetails(NamedTuple):
 
     grant: GrantRecord | None = None
     assigned_to: str | None = None
-    deputy: str | None = None
     approvals: ApprovalsRecord | None = None
 
 
@@ -124,7 +123,6 @@ def _build_record(
         verdict=verdict,
         grant=details.grant,
         assigned_to=details.assigned_to,
-        deputy=details.deputy,
         approvals=details.approvals,
     )
 

@@ -82,7 +82,7 @@ def export_files(
     """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
     store, verdicts = workspace.store, CurrentVerdicts(None)
     yield "README.txt", [_format_readme(store.endpoint, now).encode()]
-    pairs = pair_with_details(workspace, dump.requests(), now)
+    pairs = pair_with_details(workspace, dump.requests())
     yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, details)) for row, details in pairs)
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
     yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())

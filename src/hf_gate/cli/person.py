@@ -130,7 +130,7 @@ def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list
     from ..application.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
-    pairs = pair_with_details(workspace, _attempts(workspace, user, repo), workspace.now())
+    pairs = pair_with_details(workspace, _attempts(workspace, user, repo))
     return [stored_attempt(row, verdicts, details) for row, details in pairs]
 
 

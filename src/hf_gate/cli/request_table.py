@@ -85,7 +85,7 @@ def verdict_cell(row: RequestRecord, now: datetime | None = None) -> str:
 
 def describe_assignee(row: RequestRecord) -> str:
     """Return the member who should decide a request, and who stands in."""
-    return f"{row.assigned_to or '-'}{f' ({row.deputy} stands in)' if row.deputy else ''}"
+    return row.assigned_to or "-"
 
 
 def _approvals_cell(row: RequestRecord) -> str:

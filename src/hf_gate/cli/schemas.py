@@ -132,7 +132,6 @@ _SYNC_RESULTS: Final[dict[str, object]] = {
 }
 _MODE: Final[Schema] = {"enum": ["shadow", "enforce"]}
 _ROLE: Final[Schema] = {"enum": list(MemberRole)}
-_ABSENCE: Final = ("until", "deputy", "stands_in")
 _TABLE: Final = _object(
     table=_TEXT,
     file=_MAYBE,
@@ -384,7 +383,6 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
                 link_state=_TEXT,
                 account=_MAYBE,
                 proven=_BOOL,
-                absence=_maybe(_object(name=_TEXT, **dict.fromkeys(_ABSENCE, _TEXT))),
             )
         )
     ),
@@ -392,8 +390,6 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         sessions=_array(_object(id=_TEXT, member=_TEXT, method=_TEXT, browser=_TEXT, began_at=_TIME, seen_at=_TIME))
     ),
     "ui-end": _document(session=_TEXT),
-    "ui-absences": _document(absences=_array(_object(name=_TEXT, **dict.fromkeys(_ABSENCE, _TEXT)))),
-    "ui-away": _document(name=_TEXT, **dict.fromkeys(_ABSENCE, _MAYBE)),
     "version": _document(version=_TEXT, python=_TEXT),
     "config-path": {
         "type": "object",

@@ -129,7 +129,7 @@ def _current_request(
     verdicts = read_current_verdicts(None if workspace is None else workspace.location.folder)
     details = NO_DETAILS
     if workspace is not None and attempts:
-        details = next(one for _, one in pair_with_details(workspace, attempts[-1:], workspace.now()))
+        details = next(one for _, one in pair_with_details(workspace, attempts[-1:]))
         details = details._replace(approvals=read_approvals_record(workspace, attempts[-1]))  # also before the first
     try:
         request = find_request(run, request_target)

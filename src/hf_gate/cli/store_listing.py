@@ -103,7 +103,7 @@ class StoreListing:
         """Return the records that `ls` prints."""
         from ..application.assignments import pair_with_details
 
-        pairs = pair_with_details(self.workspace, self.requests(limit), self.workspace.now())
+        pairs = pair_with_details(self.workspace, self.requests(limit))
         return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)
 
     # ---- text ----------------------------------------------------------------------------------------------------------

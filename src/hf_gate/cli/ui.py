@@ -40,15 +40,13 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui revoke mia",
         "hf-gate ui sessions",
         "hf-gate ui end 3f2a9c01b4d7",
-        "hf-gate ui away mia --deputy kim --until 2027-01-31",
-        "hf-gate ui back mia",
         "hf-gate ui prove 'https://desk.example.org/settings#prove=...'",
     ),
 )
 @click.argument(
     "what",
     required=False,
-    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "absences", "away", "back", "prove"]),
+    type=click.Choice(["link", "invite", "revoke", "members", "sessions", "end", "prove"]),
     metavar="[WHAT]",
 )
 @click.argument("name", required=False, metavar="[NAME]")
@@ -79,8 +77,6 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if its name differs.")
-@click.option("--deputy", metavar="NAME", help="With away: the member who stands in.")
-@click.option("--until", metavar="DATE", help="With away: the last day of the absence, such as 2027-01-31.")
 @click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")
 def ui(
     run: Run,
@@ -90,8 +86,6 @@ def ui(
     role: str,
     repos: tuple[str, ...],
     account: str | None,
-    deputy: str | None,
-    until: str | None,
     yes: bool,
     **serving: Any,  # noqa: ANN401 - click's own values
 ) -> int:
@@ -102,7 +96,6 @@ def ui(
 
     WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
     removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
-    `away NAME` names a deputy, `back NAME` ends the absence, and `absences` lists who is away.
     A personal link must be used within 7 days. It then works only in the browser that used it.
 
     `prove LINK` proves to a desk, even on another machine, that a Hub account is yours. Until then, you do not count as
@@ -116,7 +109,7 @@ def ui(
     known = find_running_desk(run.settings, run.location)
     if what is not None:
         call = {"do": what, "name": name, "role": role, "repos": list(repos), "account": account}
-        return _call_desk(run, known, {**call, "deputy": deputy, "until": until})
+        return _call_desk(run, known, call)
     if known is not None:
         return _print_new_link(run, known, opens=not serving["no_open"])
     if in_notebook(os.environ, sys.modules):
@@ -182,13 +175,9 @@ def _call_desk(run: Run, desk: Mapping[str, Any] | None, call: Mapping[str, Any]
 
     if desk is None:
         raise UsageError("no desk is running for this store on this machine.", hint="Start the desk: hf-gate ui")
-    if call["do"] in {"invite", "revoke", "end", "away", "back"} and not call["name"]:
+    if call["do"] in {"invite", "revoke", "end"} and not call["name"]:
         what = "SESSION" if call["do"] == "end" else "NAME"
         raise UsageError(f"{what} is missing.", hint=f"hf-gate ui {call['do']} {what}")
-    if call["do"] == "away" and not (call["deputy"] and call["until"]):
-        raise UsageError(
-            "--deputy or --until is missing.", hint=f"hf-gate ui away {call['name']} --deputy NAME --until DATE"
-        )
     announce(run, writes=True, works_offline=True)
     answer = send_command(desk, call)
     run.out.document(
@@ -211,11 +200,6 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from _member_lines(answer["members"])
     elif "sessions" in answer:
         yield from _session_lines(answer["sessions"])
-    elif "absences" in answer:
-        yield from _absence_lines(answer["absences"])
-    elif "deputy" in answer:
-        is_back = answer["deputy"] is None
-        yield f"{answer['name']} is back." if is_back else _describe_absence(answer)
     elif "session" in answer:
         yield f"The session {answer['session']} has ended."
     else:
@@ -228,23 +212,8 @@ def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
         state = f"  link: {one['link_state']}{account}" if one["link"] else "  (revoked)"
         yield f"{one['name']}  {one['role']}  {where}{state}"
-        if one["absence"]:
-            yield f"  {_describe_absence(one['absence'])}"
     if not members:
         yield "No members; only the owner of the token can sign in."
-
-
-def _absence_lines(absences: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield from map(_describe_absence, absences)
-    if not absences:
-        yield "Nobody is away."
-
-
-def _describe_absence(one: Mapping[str, Any]) -> str:
-    from ..application.deputies import AbsenceLine
-
-    absence = AbsenceLine(**one)
-    return f"{absence.name} is away until {absence.until}; {absence.sentence}"
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:

@@ -199,13 +199,13 @@ class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
 
 
 class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DATA_REVEALED.value):
-    """A viewer looked at the name, e-mail address and answers of one request. The reason is in the private part."""
+    """A viewer looked at the personal data of one request, with a reason. Only earlier versions wrote this event."""
 
     member: str  # id
 
 
 class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DEPUTY_NAMED.value):
-    """A member is away, and another one stands in; without a deputy, the member is back."""
+    """A member is away, and another one stands in. Only earlier versions wrote this event."""
 
     member: str  # id
     deputy: str | None = None  # id

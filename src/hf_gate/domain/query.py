@@ -216,7 +216,7 @@ KEYS: Final[dict[str, str]] = {
     "form": 'the answer to one question: form."Intended use":*robot*',
     "answer": "any of the answers",
     "queue": "the queue of reviewers that the request is in, unless it is assigned to a member",
-    "assigned": "the member whom a person assigned the request to, or none, me, others; a deputy has what is assigned to both",
+    "assigned": "the member whom a person assigned the request to, or none, me, others",
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
     "due": "over: a person should have decided by now, by the rule",

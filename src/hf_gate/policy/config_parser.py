@@ -26,7 +26,7 @@ KEYS = (
     "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
     "queues", "notify", "sign_in", "letters",
 )  # fmt: skip
-DESK_KEYS = ("may_write_policies", "may_write_tables", "may_reveal")
+DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
     **dict.fromkeys(("database", "db"), "store"),
     **dict.fromkeys(("applies_to", "repositories", "repo"), "repos"),

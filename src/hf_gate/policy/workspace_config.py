@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from collections.abc import Mapping as Map
 from dataclasses import dataclass, field
 from datetime import time
@@ -66,7 +65,6 @@ class WorkspaceConfig:
     templates: Map[str, str | Map[str, str]] = field(default_factory=dict)
     may_write_policies: bool = False  # whether admins may save policies from the desk
     may_write_tables: bool = False  # whether admins may change tables from the desk
-    may_reveal: bool = False  # whether viewers may look at the personal data of a request, with a reason
     heartbeat_url: str | None = None  # a reference to a secret: `env:NAME` or `file:PATH`
     retention: Map[str, int] = field(default_factory=dict)  # days after which personal data is deleted, by status
     queues: Map[str, tuple[str, ...]] = field(default_factory=dict)  # the members that a queue is for, by its name
@@ -76,13 +74,9 @@ class WorkspaceConfig:
     need_positions: Map[str, SourcePosition] = field(default_factory=dict, compare=False, repr=False)
     source: str = "hf-gate.yaml"
 
-    def queues_of_others(self, member: str, stood_in_for: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the queues that are for other members. A queue without members is for everybody who may decide.
-
-        `stood_in_for`: the members whose deputy the member is.
-        """
-        own = {member, *stood_in_for}
-        return tuple(sorted(name for name, members in self.queues.items() if members and own.isdisjoint(members)))
+    def queues_of_others(self, member: str) -> tuple[str, ...]:
+        """Return the queues that are for other members. A queue without members is for everybody who may decide."""
+        return tuple(sorted(name for name, members in self.queues.items() if members and member not in members))
 
     def includes(self, repo: Repo) -> bool:
         """Tell whether the workspace covers a repo."""

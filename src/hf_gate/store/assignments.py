@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..domain import events as e
@@ -29,42 +29,29 @@ class AssignedRow(NamedTuple):
 
 
 class AssignmentResult(NamedTuple):
-    """The numbers of requests by what happened: assigned, assigned so before, changed meanwhile."""
+    """The numbers of requests that were assigned, and of those that already had this assignment."""
 
-    assigned: list[int]
-    already: list[int]
-    changed: list[int]
+    assigned: int
+    already: int
 
 
 def write_assignments(
-    store: Store, seen: Mapping[int, str | None], member: Member | None, *, by: str, at: int
+    store: Store, requests: Sequence[int], member: Member | None, *, by: str, at: int
 ) -> AssignmentResult | None:
-    """Assign pending requests to a member, or to nobody. `seen`: to whom each was assigned when it was looked at.
+    """Assign requests to a member, or to nobody, as far as they are still pending. The last assignment wins.
 
-    A request that is not pending any more, or that somebody else assigned meanwhile, is left as it is. Return None, and
-    change nothing, if the member was removed or changed meanwhile.
+    Return None, and change nothing, if the member was removed or changed meanwhile.
     """
     ident = None if member is None else member.id
-    result = AssignmentResult([], [], [])
     with store.writing() as write:
         if member is not None and not _is_current(write.db, member):
             return None
-        among, value = write.db.in_clause(list(seen))
+        among, value = write.db.in_clause(list(requests))
         where = f"r.id {among} AND r.is_current AND r.status = '{Status.PENDING.value}'"
         rows = _read_rows(write.db, where, (value,))
-        for row in rows:
-            if row.member == ident:
-                result.already.append(row.request)
-            elif row.member != seen[row.request]:
-                result.changed.append(row.request)
-            else:
-                result.assigned.append(row.request)
-        known = {row.request for row in rows}
-        result.changed.extend(one for one in seen if one not in known)
-        new = set(result.assigned)
-        fresh = (row._replace(member=ident) for row in rows if row.request in new)
-        append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in fresh))
-    return result
+        new = [row._replace(member=ident) for row in rows if row.member != ident]
+        append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in new))
+    return AssignmentResult(len(new), len(rows) - len(new))
 
 
 def free_assignments(write: Writer, ident: str, *, by: str, at: int, keeps: Callable[[Repo], bool]) -> None:

@@ -14,7 +14,6 @@ from ..domain.case_folding import fold_for_search
 from ..domain.lifecycle import Status
 from ..domain.members import OWNER_SETTING, owner_of_setting
 from ..domain.query import ASSIGNED_TO_NOBODY, Age, Day, Pattern, Term
-from .absences import find_deputies, read_absences
 from .search_text import parts_of
 from .sql import Database
 
@@ -118,13 +117,14 @@ def end_conditions(term: Term, now: int, zone: tzinfo) -> Iterator[Condition]:
 IS_FREE: Final = "r.assigned IS NULL"
 
 
-def assigned_conditions(db: Database, patterns: Iterable[Pattern], now: int) -> list[Condition]:
+def assigned_conditions(db: Database, patterns: Iterable[Pattern]) -> list[Condition]:
     """Return the conditions of which one must hold. A value is a member's name, `none`, `=ID` or `!ID`.
 
-    `=ID` is the member with this id, `!ID` any other member. A deputy has what is assigned to those who are away.
+    `=ID` is the member with this id, `!ID` any other member.
     """
-    names, deputies = _read_names(db), find_deputies(read_absences(db, now))
-    own, found = set[str](), list[Condition]()
+    names = _read_names(db)
+    own = set[str]()
+    found = list[Condition]()
     for pattern in patterns:
         text = pattern.parts[0]
         if pattern.is_any:
@@ -132,21 +132,15 @@ def assigned_conditions(db: Database, patterns: Iterable[Pattern], now: int) -> 
         elif pattern.is_plain and text == ASSIGNED_TO_NOBODY:
             found.append((IS_FREE, ()))
         elif pattern.is_plain and text[:1] == "!":
-            among, value = db.in_clause(sorted(_with_absent({text[1:]}, deputies)))
-            found.append((f"r.assigned IS NOT NULL AND NOT r.assigned {among}", (value,)))
+            found.append(("r.assigned IS NOT NULL AND r.assigned <> ?", (text[1:],)))
         elif pattern.is_plain and text[:1] == "=":
             own.add(text[1:])
         else:
             own |= {ident for ident, name in names.items() if pattern.matches(fold_for_search(name))}
     if own:
-        among, value = db.in_clause(sorted(_with_absent(own, deputies)))
+        among, value = db.in_clause(sorted(own))
         found.append((f"r.assigned {among}", (value,)))
     return found
-
-
-def _with_absent(idents: set[str], deputies: dict[str, str]) -> set[str]:
-    """Return the members with those for whom they stand in."""
-    return idents | {away for away, deputy in deputies.items() if deputy in idents}
 
 
 def _read_names(db: Database) -> dict[str, str]:

@@ -180,7 +180,7 @@ def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
 
 def _add_assigned(builder: _ConditionBuilder, term: Term) -> None:
     """Match requests by the member they are assigned to. They are few, so their numbers are read first."""
-    parts = assigned_conditions(builder.db, term.patterns, builder.now)
+    parts = assigned_conditions(builder.db, term.patterns)
     builder.add_any(parts or [("1 = 0", ())], is_not=term.is_not)
     if not term.is_not and all(sql != IS_FREE for sql, _ in parts):
         sql = " OR ".join(f"({part})" for part, _ in parts) or "1 = 0"

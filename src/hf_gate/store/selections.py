@@ -19,7 +19,7 @@ from .writer import Writer
 
 _PAGE = 10_000
 _SEEN = ", ".join(VERSION_COLUMNS)
-_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in (*VERSION_COLUMNS, "assigned"))
+_AGAIN = ", ".join(f"{name} = excluded.{name}" for name in VERSION_COLUMNS)
 _IS_SAME: Final = " AND ".join(f"r.{name} = k.{name}" for name in VERSION_COLUMNS)
 """SQL condition that a request is unchanged since it was selected: `RequestVersion.difference` in SQL."""
 _LEFT_OUT: Final = "-out"  # ends the name of the requests that a person left out of a copy
@@ -101,10 +101,10 @@ class Selections:
         )
         return frozenset(row[0] for row in rows)
 
-    def read_assigned(self, pick: str, most: int) -> dict[int, str | None]:
-        """Return at most `most` requests of a selection, each with the member it was assigned to when it was selected."""
-        sql = "SELECT request_id, assigned FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
-        return {row[0]: row[1] for row in self._store.reads.rows(sql, (pick, most))}
+    def read_requests(self, pick: str, most: int) -> list[int]:
+        """Return at most `most` requests of a selection."""
+        sql = "SELECT request_id FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
+        return [row[0] for row in self._store.reads.rows(sql, (pick, most))]
 
     # ---- requests left out of a copy ---------------------------------------------------------------------------------
 
@@ -202,8 +202,8 @@ def _create_left_out(write: Writer, pick: str) -> None:
 def _add_requests(write: Writer, pick: str, requests: Sequence[int]) -> None:
     among, value = write.db.in_clause(requests)
     write.db.run(
-        f"INSERT INTO picked (pick, request_id, {_SEEN}, assigned)"
-        f" SELECT ?, r.id, {_SEEN}, r.assigned FROM requests r WHERE r.id {among}"
+        f"INSERT INTO picked (pick, request_id, {_SEEN})"
+        f" SELECT ?, r.id, {_SEEN} FROM requests r WHERE r.id {among}"
         f" ON CONFLICT (pick, request_id) DO UPDATE SET {_AGAIN}",
         (pick, value),
     )

@@ -253,7 +253,7 @@ def _export_person(context: RequestContext, name: str, kind: str) -> Response:
         raise NotFound
     verdicts = context.app_state.policies.current_verdicts
     attempts = (row for person in people for row in _list_attempts(context, person))
-    pairs = pair_with_details(context.workspace, attempts, context.now, lambda: context.app_state.policies.current)
+    pairs = pair_with_details(context.workspace, attempts, lambda: context.app_state.policies.current)
     rows = [stored_attempt(row, verdicts, details) for row, details in pairs]
     return export_response("person", kind, AttemptRecord, rows)
 

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from starlette.responses import RedirectResponse, Response
 
 from ..application.assignments import pair_with_details
-from ..application.deputies import list_stood_in_for
 from ..application.hold_reasons import count_holds, format_holds
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
@@ -210,8 +209,7 @@ def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
     """Return the view without the queues and requests that are for other members, and the view of the member's own."""
     bundle = context.app_state.policies.current
     config = context.workspace.location.config if bundle is None else bundle.config
-    away = list_stood_in_for(context.app_state.membership, context.member, context.now)
-    others = config.queues_of_others(context.member.name, away)
+    others = config.queues_of_others(context.member.name)
     own = [("Assigned to you", _MINE)]
     return [("For you", f"{PENDING} -queue:{','.join(others)} -assigned:others"), *own] if others else own
 
@@ -347,7 +345,7 @@ def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iter
     """Yield the records of requests. The quality of answers is not computed for CSV."""
     verdicts = context.app_state.policies.current_verdicts
     with_quality = context.params.get("kind") != "csv"
-    pairs = pair_with_details(context.workspace, rows, context.now, lambda: context.app_state.policies.current)
+    pairs = pair_with_details(context.workspace, rows, lambda: context.app_state.policies.current)
     return (stored_request(row, verdicts, details, with_quality=with_quality) for row, details in pairs)
 
 

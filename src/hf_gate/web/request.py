@@ -12,7 +12,6 @@ from starlette.responses import RedirectResponse, Response
 from ..application.approval_alarms import find_open_alarm
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
-from ..application.reveals import may_reveal, record_reveal
 from ..domain.display_text import join_words
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
@@ -110,7 +109,6 @@ def page(context: RequestContext) -> Response:
         alarm=find_open_alarm(context.workspace.store, row),
         assignable=(choice := choose_assignee(context, line)) is not None,
         assignment=choice if verb == ASSIGN else None,
-        can_reveal=context.is_masked and may_reveal(context.workspace),
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
@@ -294,23 +292,3 @@ def describe_decisions(past: HistoryRow) -> str:
 
 def _times(number: int) -> str:
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
-
-
-# ---- personal data for viewers ---------------------------------------------------------------------------------------
-
-
-def reveal(context: RequestContext) -> Response:
-    """Record the reason, then show name, e-mail address and answers in this answer only."""
-    row = context.find_request(context.params["id"])
-    if not context.is_masked:
-        raise Refused("You see this data without a reason.", hint="Open the request.")
-    reason = record_reveal(context.workspace, row, context.form_value("reason"), context.member, context.now)
-    return context.render(
-        "revealed.html",
-        title="Personal data",
-        row=row,
-        key=request_key(row),
-        reason=reason,
-        answers=[] if row.request is None else list(row.request.answers.items()),
-        headers={"cache-control": "no-store"},
-    )

@@ -13,13 +13,12 @@ from msgspec.structs import replace
 
 from ..application.approval_status import ApprovalStatus, read_approval_status
 from ..application.approvals import as_approver
-from ..application.assignments import Assignee, read_assignees
+from ..application.assignments import read_assignees
 from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
 from ..domain.lifecycle import MOVES, VERB_FOR_STATUS, Status
-from ..domain.members import Member
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
@@ -106,7 +105,7 @@ class RequestLine(Struct):
     terms: HandTerms | None = None  # of an acceptance; None if the member cannot accept
     accept_until: str = ""  # the last day of access that an acceptance would give now; "" without an end
     approval: ApprovalStatus | None = None  # if two people must approve
-    assignee: Assignee | None = None
+    assignee: str | None = None  # `you`, or the name of the member who should decide
 
     @property
     def failed_decision(self) -> QueuedDecision | None:
@@ -245,21 +244,16 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
         _line(context, row, repos.get(row.repo), said.get(row.id), decisions.get(row.id), chips[row.id]) for row in rows
     ]
     _add_terms(context, lines)
-    assignees = read_assignees(app_state.workspace, context.now) if any(row.state.assigned for row in rows) else {}
+    assignees = read_assignees(app_state.workspace) if any(row.state.assigned for row in rows) else {}
     for line in lines:
         line.approval = approvals.get(line.row.id)
-        line.assignee = assignees.get(line.row.state.assigned or "")
+        assigned = line.row.state.assigned or ""
+        line.assignee = "you" if assigned == context.member.id else assignees.get(assigned)
         if line.assignee is not None:
-            line.flags.append(f"for:assigned to {describe_assignee(line.assignee, context.member)}")
+            line.flags.append(f"for:assigned to {line.assignee}")
     for request, others in app_state.presence.other_viewers([row.id for row in rows], context.member.name).items():
         next(line for line in lines if line.row.id == request).flags.append(f"eye:{others[0][0]} has it open")
     return lines
-
-
-def describe_assignee(one: Assignee, me: Member) -> str:
-    """Return who should decide a request, and who stands in: `you`, `mia (kim stands in)`."""
-    deputy = "" if one.deputy is None else f" ({'you stand' if one.deputy_id == me.id else f'{one.deputy} stands'} in)"
-    return f"{'you' if one.id == me.id else one.name}{deputy}"
 
 
 def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:

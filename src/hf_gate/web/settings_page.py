@@ -10,7 +10,6 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from .. import bootstrap
-from ..application.deputies import describe_absence, list_absences, list_deputies, list_stood_in_for
 from ..application.notice_records import (
     DestinationRecord,
     MessageRecord,
@@ -34,11 +33,6 @@ PERMISSIONS: Final = (
     ("see requests, verdicts, repos, policies, plans and the audit log", MemberRole.VIEWER, "GET /queue"),
     ("try a policy draft on requests", MemberRole.REVIEWER, "POST /policies"),
     ("read names, e-mail addresses, answers, reasons and notes", MemberRole.REVIEWER, "GET /requests/{id}/{verb}"),
-    (
-        "see personal data of one request with a reason, if hf-gate.yaml allows it",
-        MemberRole.VIEWER,
-        "POST /requests/{id}/reveal",
-    ),
     ("download rows as a file", MemberRole.REVIEWER, "GET /people.{kind}"),
     ("accept, send back, reject and return to pending, one by one", MemberRole.REVIEWER, "POST /tray"),
     ("decide many selected requests at once", MemberRole.REVIEWER, "POST /bulk"),
@@ -111,12 +105,8 @@ def page(
         title="Settings",
         members=members,
         links=_describe_links(context, members),
-        away={one.name: one for one in list_absences(context.app_state.membership, context.now)} if is_admin else {},
         sessions=_list_sessions(context, is_admin=is_admin),
         device_link=device_link,
-        absence=describe_absence(context.app_state.membership, context.member, context.now),
-        stood_in_for=list_stood_in_for(context.app_state.membership, context.member, context.now),
-        deputies=list_deputies(context.app_state.membership, context.member) if not context.is_masked else [],
         roles=[(role, MEANING[role]) for role in ROLES],
         acts=[(text, [role.covers(least) for role in ROLES]) for text, least, _ in PERMISSIONS],
         where=_visible_repos(context),

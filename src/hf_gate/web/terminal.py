@@ -12,11 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from msgspec.structs import asdict
 from starlette.responses import JSONResponse, Response
 
 from .. import bootstrap
-from ..application.deputies import AbsenceLine, end_absence, list_absences, set_deputy
 from ..application.workspace import WorkspaceLocation
 from ..config import Settings
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, ROLES, Member, MemberRole
@@ -91,33 +89,15 @@ class Terminal:
             case "members":
                 at = to_ms(app_state.now())
                 devices = app_state.workspace.sessions.count_devices(at)
-                away = {one.name: one for one in list_absences(app_state.membership, app_state.now())}
                 rows = app_state.workspace.members.list_all()
-                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at, away) for one in rows]}
+                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at) for one in rows]}
             case "sessions":
                 found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
                 return {"sessions": [_session_to_dict(one) for one in found]}
-            case "absences":
-                return {"absences": [asdict(one) for one in list_absences(app_state.membership, app_state.now())]}
-            case "away" | "back":
-                return self._change_absence(asked)
             case "end":
                 return {"session": self._end_session(str(asked.get("name")))}
             case _:
                 raise UsageError("the desk does not know this command.")
-
-    def _change_absence(self, asked: Mapping[str, Any]) -> dict[str, Any]:
-        """Store that a member is away, or back. Raises UsageError for an unknown member, a wrong deputy or day."""
-        membership, now = self._app_state.membership, self._app_state.now()
-        name = str(asked.get("name") or "").strip()
-        member = membership.find(name)
-        if member is None:
-            raise UsageError(f"there is no member {name[:40]!r}.", hint="hf-gate ui members lists them.")
-        if asked.get("do") == "back":
-            end_absence(membership, member, by=membership.owner, now=now)
-            return {"name": member.name, "deputy": None, "stands_in": None, "until": None}
-        deputy, until = str(asked.get("deputy") or "")[:100], str(asked.get("until") or "")[:40]
-        return asdict(set_deputy(membership, member, deputy, until, by=membership.owner, now=now))
 
     def _end_session(self, ident: str) -> str:
         """End the session whose id begins so. Raises UsageError unless there is exactly one."""
@@ -190,8 +170,7 @@ def _session_to_dict(session: Session) -> dict[str, Any]:
     }
 
 
-def _member_to_dict(member: Member, devices: int, at: int, away: Mapping[str, AbsenceLine]) -> dict[str, Any]:
-    absence = away.get(member.name)
+def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
     return {
         "name": member.name.partition("~")[0],
         "role": member.role.value,
@@ -200,7 +179,6 @@ def _member_to_dict(member: Member, devices: int, at: int, away: Mapping[str, Ab
         "link_state": describe_link(member, devices, at),
         "account": account_name(member),
         "proven": member.proven_account is not None,
-        "absence": None if absence is None else asdict(absence),
     }
 
 
