@@ -34,7 +34,7 @@ def find_places(
         return []
     skipped = {path.resolve() for path in own}
     listed = [path for one in named for path in (_iterate_files(one) if one.is_dir() else [one])]
-    files = dict.fromkeys(path.resolve() for path in (*listed, *_iterate_files(folder)))
+    files = sorted({path.resolve() for path in (*listed, *_iterate_files(folder))})
     return [place for path in files if path not in skipped for place in _search(path, words)]
 
 
