@@ -255,23 +255,29 @@ def a_room(folder: Path, policy: str | None = POLICY, desk: str = "", **made: An
     """
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
         write_desk(folder, local, policy, desk)
-        flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
-        settings = read_settings(flags, {}, folder)
-        with (
-            bootstrap.Connection(settings) as connection,
-            bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
-        ):
-            workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
-            app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
-            door = Authenticator(app_state)
-            line = local.repos[0]
-            app = build_app(app_state, door, frozenset({HOST}))
-            room = Room(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
+        with open_room(folder, local) as room:
             room.read(SyncKind.FULL)
-            try:
-                yield room
-            finally:
-                app_state.close()
+            yield room
+
+
+@contextmanager
+def open_room(folder: Path, local: LocalHub, environment: Mapping[str, str] | None = None) -> Iterator[Room]:
+    """The desk of a workspace that exists."""
+    flags = Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder))
+    settings = read_settings(flags, environment or {}, folder)
+    with (
+        bootstrap.Connection(settings) as connection,
+        bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as workspace,
+    ):
+        workspace.clock = ManualClock(from_ms(to_ms(workspace.clock.now())))
+        app_state = AppState(workspace, "lena-brandt", 10.0, f"http://{HOST}", owner_id=workspace.hub.whoami().id)
+        door = Authenticator(app_state)
+        line = local.repos[0]
+        app = build_app(app_state, door, frozenset({HOST}))
+        try:
+            yield Room(local, app_state, app, door, parse_repo(line["repo"], line["repo_type"]))
+        finally:
+            app_state.close()
 
 
 def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more: str = "") -> None:

@@ -1,0 +1,159 @@
+"""Stores that earlier programs made are upgraded on both databases; each keeps its rows and what commands show of it."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from hf_gate import Hub
+from hf_gate.hub.local_hub_headers import get_world_id
+from hf_gate.testing import LocalHub
+from tests.contract.store_kit import new_schema
+from tests.journeys.console import DATASET, MODEL, Console
+from tests.pins.golden_files import check_golden
+from tests.web.kit import open_room
+
+OLD: Final = Path(__file__).parents[1] / "data" / "old_stores"
+CLOCK: Final = 2_051_222_400
+"""A time after all that these stores hold (1 January 2035), so that ages do not depend on the day of the test."""
+COMMANDS: Final = (
+    ("ls", "--status", "all"),
+    ("show", f"ada-l@{MODEL}"),
+    ("show", f"bob99@{DATASET}"),
+    ("show", f"cy@{MODEL}"),
+    ("show", f"dee@{DATASET}"),
+    ("show", f"eve@{DATASET}"),
+    ("expire", "ls"),
+    ("runs", "ls"),
+    ("letters", "ls"),
+    ("notify", "ls"),
+    ("audit", "ls"),
+    ("audit", "verify"),
+    ("store", "check"),
+    ("report", "access"),
+)
+MARKS: Final = {"alembic_version"}
+"""Tables that hold the revision."""
+
+
+class OldStore:
+    """A store of an earlier program, moved to a local Hub of this test."""
+
+    def __init__(self, console: Console, folder: Path, url: str) -> None:
+        self.console, self.folder, self.url = console, folder, url
+
+    def rows(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the rows of every table, but those of the search index."""
+        if self.url:
+            with psycopg.connect(self.url, row_factory=dict_row) as server:
+                sql = "SELECT tablename AS name FROM pg_tables WHERE schemaname = current_schema()"
+                names = [row["name"] for row in server.execute(sql.encode())]
+                return {name: server.execute(f"TABLE {name}".encode()).fetchall() for name in names}
+        with closing(sqlite3.connect(self.folder / "desk.db")) as file:
+            file.row_factory = sqlite3.Row
+            sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'grams%'"
+            names = [row["name"] for row in file.execute(sql)]
+            return {name: [dict(row) for row in file.execute(f"SELECT * FROM {name}")] for name in names}  # noqa: S608
+
+
+@pytest.fixture(params=["0018.db", "0018.sql", "0019.db", "0019.sql"])
+def old(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldStore:
+    folder = tmp_path / "desk"
+    shutil.copytree(OLD, folder, ignore=shutil.ignore_patterns("*.xz", "*.md"))
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
+    monkeypatch.setenv("HOOK", "http://127.0.0.1:9/hook")
+    monkeypatch.setenv("HOOK_KEY", "a-key-of-the-tests-a-key-of-the-tests")
+    fresh.clock.advance(f"{CLOCK - int(fresh.clock.now())}s")
+    with Hub(fresh.tokens["owner"], endpoint=fresh.url) as hub:
+        owner = f"owner:{hub.whoami().id}"
+    moves = {
+        "UPDATE about SET value = ? WHERE key = 'endpoint'": fresh.url,
+        "UPDATE about SET value = ? WHERE key = 'world'": get_world_id(fresh.url),
+        "UPDATE tray SET member = ? WHERE actor = 'lena-brandt'": owner,
+    }
+    content = lzma.decompress((OLD / f"{request.param}.xz").read_bytes())
+    if request.param.endswith(".db"):
+        (folder / "desk.db").write_bytes(content)
+        with closing(sqlite3.connect(folder / "desk.db")) as file, file:
+            for sql, value in moves.items():
+                file.execute(sql, (value,))
+        return OldStore(Console(fresh), folder, "")
+    url = new_schema(request.getfixturevalue("postgres_uri"))
+    with psycopg.connect(url) as server:
+        server.execute(content)
+        for sql, value in moves.items():
+            server.execute(sql.replace("?", "%s").encode(), (value,))
+    config = folder / "hf-gate.yaml"
+    config.write_text(f"{config.read_text('utf-8')}store: '{url}'\n", "utf-8")
+    return OldStore(Console(fresh), folder, url)
+
+
+@pytest.fixture
+def upgraded(old: OldStore) -> OldStore:
+    """The store after a command that writes."""
+    ended = old.console.run("audit", "checkpoint")
+    assert ended.code == 0, ended.err
+    return old
+
+
+def test_an_upgrade_keeps_every_row(old: OldStore) -> None:
+    before = old.rows()
+    assert sum(map(len, before.values())) > 250
+    assert old.console.run("audit", "checkpoint").code == 0
+    after = old.rows()
+    for table in before.keys() - MARKS:
+        for row in before[table]:
+            assert any(row.items() & _columns(kept, row) == row.items() for kept in after[table]), (table, row)
+
+
+def _columns(row: dict[str, Any], wanted: dict[str, Any]) -> Any:
+    return {name: row[name] for name in wanted}.items()
+
+
+def test_commands_show_of_an_upgraded_store_what_they_showed(upgraded: OldStore) -> None:
+    lines = list[str]()
+    for command in COMMANDS:
+        ended = upgraded.console.run(*command, "--json")
+        assert ended.code == 0, ended.err
+        lines += [f"$ hf-gate {' '.join(command)} --json", *_lines(ended.json), ""]
+    check_golden("old-stores.txt", lines)
+
+
+def test_the_desk_shows_the_decisions_that_wait_in_an_upgraded_store(upgraded: OldStore) -> None:
+    with open_room(upgraded.folder, upgraded.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
+        waiting = room.visitor().get("/api/v1/tray")
+        assert waiting.status == 200, waiting.body
+        check_golden("old-stores-waiting.txt", _lines(waiting.json["held"]))
+
+
+_SPECIFIC: Final = frozenset({"body", "form", "prompt", "store"})
+"""Parts that differ between the programs that made the stores."""
+_ALIKE: Final = re.compile(
+    r"(?P<time>\d{4}-\d\d-\d\dT[\d:.]+Z)|(?P<id>\b(?:[lmnrp]_)?[0-9a-z]{12,}\b|(?<=plan )[0-9a-f]{8})"
+    r"|(?P<number>(?<=\"request\": )\d+)|(?P<hub>http://127\.0\.0\.1:\d+)"
+)
+
+
+def _lines(document: Any) -> list[str]:
+    """Return the parts of a document without what differs between two stores with the same history."""
+    parts = document if isinstance(document, list) else [{name: part} for name, part in document.items()]
+    lines = [
+        json.dumps({name: value for name, value in part.items() if name not in _SPECIFIC}, ensure_ascii=False)
+        for part in parts
+    ]
+    return sorted(_ALIKE.sub(_name_kind, line) for line in lines)
+
+
+def _name_kind(match: re.Match[str]) -> str:
+    return str(match.lastgroup).upper()
