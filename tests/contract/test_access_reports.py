@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application import setting_keys
-from hf_gate.application.as_of import read_past_view
+from hf_gate.application.access_report import AccessRecord, describe_outside, name_deciders, name_rule, read_access
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.end_changes import renew_by_rules, write_end_changes
 from hf_gate.application.grant_records import pair_with_grants
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
 from hf_gate.application.record_files import csv_lines
 from hf_gate.application.terms_reader import TermsReader
 from hf_gate.domain import events as e
@@ -42,7 +41,7 @@ FILE = "9f" * 32
 def access(scene: Scene, at: datetime | None = None) -> dict[str | None, AccessRecord]:
     """The report now, or as of a moment."""
     moment = datetime.fromtimestamp(scene.near.time.now(), UTC) if at is None else at
-    return {row.user: row for row in read_past_view(scene.store, scene.repos[:1], moment).access()}
+    return {row.user: row for row in read_access(scene.store, scene.repos[:1], moment).records()}
 
 
 # ---- who gave it -----------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
-from hf_gate.application.as_of import PastView, read_past_view
+from hf_gate.application.access_report import AccessView, read_access
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.events import LedgerEntry
@@ -27,7 +27,7 @@ from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import UsageError
 from hf_gate.store.past_requests import (
     find_moment,
-    iterate_past_requests,
+    iterate_past_pages,
     read_current_agreements,
     read_past_requests,
     read_person_events,
@@ -87,13 +87,13 @@ class PastMachine(StoreMachine):
             here = {ident: past.row for ident, past in every.items() if past.row.state.attempt}
             own = {ident for ident, where, _ in self._requests() if where == repo}
             found |= {n: (repo, row.state, row.is_current, row.request) for n, row in here.items() if n in own}
-            listed = [past.row.id for past in iterate_past_requests(self.store, moment)]
+            listed = [past.row.id for page in iterate_past_pages(self.store, moment) for past in page]
             assert sorted(listed) == sorted(n for n, row in here.items() if row.is_current and n in own)
-            back = [past.row.id for past in iterate_past_requests(self.store, moment, oldest_first=True)]
-            assert back == listed[::-1]
+            small = [past.row.id for page in iterate_past_pages(self.store, moment, size=2) for past in page]
+            assert small == listed
             for past in every.values():
                 assert past.row.first_seen_at is None
-                assert (past.grant is not None) == (past.row.state.status == Status.ACCEPTED)
+                assert (past.then.grant is not None) == (past.row.state.status == Status.ACCEPTED)
         return found
 
 
@@ -140,8 +140,8 @@ def _decide(store: Store, request: int, at: int, after: str, rule_id: str, diges
     )
 
 
-def _view(store: Store, at: int) -> PastView:
-    return read_past_view(store, [EEG], from_ms(at))
+def _view(store: Store, at: int) -> AccessView:
+    return read_access(store, [EEG], from_ms(at))
 
 
 def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) -> None:
@@ -154,7 +154,7 @@ def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) ->
     _decide(store, second, 6_000, "rejected", "direct", None, "mia")
 
     def told(at: int) -> dict[str | None, tuple[object, ...]]:
-        rows = _view(store, at).access()
+        rows = _view(store, at).records()
         return {row.user: (row.since, row.by, row.policy, row.rule, row.until, row.agreement) for row in rows}
 
     by_rule = ("1970-01-01T00:00:03.000Z", "policy:eeg@d1", "eeg", "signed")
@@ -167,16 +167,15 @@ def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) ->
 def test_a_later_attempt_hides_the_earlier_one_only_after_it_came(store: Store) -> None:
     take(store, EEG, [record(1, "accepted", day=1, name="old-name")], 1_000)
     take(store, EEG, [record(1, "pending", day=2, name="new-name")], 2_000)
-    assert [row.user for row in _view(store, 1_500).access()] == ["old-name"]
-    assert list(_view(store, 2_500).access()) == []
-    assert [(row.user, row.attempt) for row in _view(store, 2_500).records(None)] == [("new-name", 2)]
+    assert [row.user for row in _view(store, 1_500).records()] == ["old-name"]
+    assert list(_view(store, 2_500).records()) == []
 
 
 def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) -> None:
     (ident,) = take(store, EEG, [record(1, "accepted")], 1_000)
     with store.writing() as write:
         write.db.run("DELETE FROM private")
-    (row,) = _view(store, 1_500).access()
+    (row,) = _view(store, 1_500).records()
     assert (row.user, row.email, row.user_id) == (None, None, None)
     assert row.person
     assert ident
@@ -189,7 +188,7 @@ def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) ->
     ):
         _view(store, 1_000)
     with pytest.raises(UsageError, match="no entry about these repos"):
-        read_past_view(store, [MED], from_ms(1_000))
+        read_access(store, [MED], from_ms(1_000))
 
 
 # ---- what the syncs prove ------------------------------------------------------------------------------------------------
@@ -219,13 +218,13 @@ def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: Desk)
     desk.hub.accept(desk.repo, "ada")
     desk.full()
     between = _pass(desk)
-    (open_end,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
+    (open_end,) = read_access(desk.store, [desk.repo], from_ms(between)).certainties
     assert open_end.proved_at is not None
     assert open_end.confirmed_at is None
     assert "unknown" in " ".join(open_end.describe(UTC))
     _pass(desk, 26)
     desk.full()
-    (closed,) = read_past_view(desk.store, [desk.repo], from_ms(between)).certainties
+    (closed,) = read_access(desk.store, [desk.repo], from_ms(between)).certainties
     assert closed.confirmed_at is not None
     assert not closed.found_later
     assert "found no earlier change" in " ".join(closed.describe(UTC))
@@ -242,9 +241,8 @@ def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: Desk) -> 
     desk.hub.reject(desk.repo, "ada", reason="left")
     moment = _pass(desk)
     desk.full()
-    view = read_past_view(desk.store, [desk.repo], from_ms(moment))
-    assert [(row.user, row.found_later) for row in view.access()] == [("ada", True)]
-    assert {row.user: row.found_later for row in view.records(None)} == {"ada": True, "bob": False}
+    view = read_access(desk.store, [desk.repo], from_ms(moment))
+    assert [(row.user, row.found_later) for row in view.records()] == [("ada", True)]
     assert "1 request had changed on the Hub before this moment" in " ".join(view.describe())
 
 
@@ -252,7 +250,7 @@ def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: Desk) -> None:
     desk.ask("ada")
     desk.hub.accept(desk.repo, "ada")
     desk.full()
-    (row,) = read_past_view(desk.store, [desk.repo], from_ms(_now(desk))).access()
+    (row,) = read_access(desk.store, [desk.repo], from_ms(_now(desk))).records()
     stored = desk.store.repo(desk.repo)
     assert stored is not None
     assert stored.form_card is not None
@@ -291,7 +289,7 @@ def test_a_change_of_only_the_prompt_is_recorded_and_both_texts_are_kept(desk: D
         (digest, "prompt", prompt) for digest, prompt in zip(digests, prompts, strict=True)
     }
     assert (forms.pop(), "form", '[["Purpose","text",[]]]') in kept
-    rows = read_past_view(desk.store, [desk.repo], from_ms(_now(desk))).access()
+    rows = read_access(desk.store, [desk.repo], from_ms(_now(desk))).records()
     assert {row.user: row.prompt for row in rows} == {"ada": digests[0], "bob": digests[1]}
     assert verify_ledger(desk.store, with_tables=True).broken == []
     with desk.store.writing() as write:
@@ -307,7 +305,7 @@ def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
     take(store, EEG, [record(1, "accepted")], 1_000)
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
-    (row,) = _view(store, 2_500).access()
+    (row,) = _view(store, 2_500).records()
     assert (row.form, row.prompt, row.is_outside) == ("f1", None, True)
 
 
@@ -325,7 +323,7 @@ def test_the_agreement_of_now_is_that_of_a_later_end_on_both_databases(store: St
     assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
     _append(store, ident, 5_000, e.GrantDated(until=8_000, cause="renew"))
     assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row2"}}}
-    (row,) = _view(store, 5_500).access()
+    (row,) = _view(store, 5_500).records()
     assert (row.agreement, row.until_row) == ("dua row row2", None)
-    (row,) = _view(store, 4_500).access()
+    (row,) = _view(store, 4_500).records()
     assert row.until_row == "dua row row2, table t2"

@@ -1,4 +1,4 @@
-"""--as-of: what was, from the ledger, in text, JSON and CSV; a date that nothing is known of gets one line."""
+"""report access --as-of: who had access, from the ledger, in text, JSON and CSV; a date that nothing is known of gets one line."""
 
 from __future__ import annotations
 
@@ -76,26 +76,6 @@ def test_who_had_access_since_when_and_by_whom(days: tuple[Console, list[str]]) 
     assert "WHO" in human.out
 
 
-def test_ls_lists_the_requests_of_that_time(days: tuple[Console, list[str]]) -> None:
-    console, (first, _, third) = days
-    then = {
-        row["user"]: row["status"]
-        for row in rows(console, "ls-as-of", "ls", MODEL, "--status", "all", "--as-of", first)
-    }
-    assert then == {"ada-l": "accepted", "bob": "pending"}
-    now = {
-        row["user"]: row["status"]
-        for row in rows(console, "ls-as-of", "ls", MODEL, "--status", "all", "--as-of", third)
-    }
-    assert now == {"ada-l": "reset", "bob": "accepted"}
-    oldest = rows(console, "ls-as-of", "ls", "--status", "all", "--as-of", first, "--sort", "age")
-    newest = rows(console, "ls-as-of", "ls", "--status", "all", "--as-of", first)
-    assert [row["user"] for row in oldest if row["repo"] == MODEL] == [
-        row["user"] for row in newest if row["repo"] == MODEL
-    ][::-1]
-    assert "As of" in console.run("ls", MODEL, "--as-of", first).err
-
-
 def test_today_means_now_and_a_date_its_end(days: tuple[Console, list[str]]) -> None:
     console, (first, *_) = days
     assert {
@@ -107,26 +87,18 @@ def test_today_means_now_and_a_date_its_end(days: tuple[Console, list[str]]) -> 
     }
 
 
-@pytest.mark.parametrize("args", [["ls", MODEL], ["report", "access", MODEL]])
 @pytest.mark.parametrize(
     ("text", "words"),
     [("2001-01-01", "the audit log begins"), ("2999-01-01", "in the future"), ("yesterday", "neither a date nor a time"), (HOSTILE, "neither")],
 )  # fmt: skip
 def test_a_moment_that_nothing_is_known_of_gets_one_line(
-    days: tuple[Console, list[str]], args: list[str], text: str, words: str
+    days: tuple[Console, list[str]], text: str, words: str
 ) -> None:
-    ended = days[0].run(*args, "--as-of", text)
+    ended = days[0].run("report", "access", MODEL, "--as-of", text)
     assert ended.code == 2
     assert words in ended.error
     assert ended.hint
     assert "\x1b[31m" not in ended.err
-
-
-def test_what_the_ledger_cannot_answer_is_refused(days: tuple[Console, list[str]]) -> None:
-    console, (first, *_) = days
-    for more in (["--query", "sleep"], ["--live"]):
-        ended = console.run("ls", MODEL, "--as-of", first, *more)
-        assert (ended.code, more[0] in ended.error) == (2, True)
 
 
 def test_names_of_that_time_cannot_act_on_a_terminal_or_a_sheet(
@@ -143,45 +115,12 @@ def test_names_of_that_time_cannot_act_on_a_terminal_or_a_sheet(
     for args in (
         ["report", "access"],
         ["report", "access", "--format", "csv"],
-        ["ls", "--as-of", now, "--status", "all"],
+        ["report", "access", "--as-of", now],
     ):
         shown = console.run(*args)
         assert shown.code == 0, shown.err
         assert not any(sign in shown.out for sign in ("\x1b", "\u202e", "\r"))
     assert json.loads(console.run("report", "access", "--json").out)[0]["fullname"] == HOSTILE
-
-
-def test_show_and_person_show_what_was(days: tuple[Console, list[str]]) -> None:
-    console, (first, second, third) = days
-    shown = console.run("show", f"ada-l@{MODEL}", "--as-of", first, "--json").json
-    jsonschema.validate(shown, SCHEMAS["show-as-of"])
-    assert (shown["status"], shown["by"], shown["answers"]) == (
-        "accepted",
-        "lena-brandt",
-        {"Purpose": "to study sleep"},
-    )
-    later = console.run("show", f"ada-l@{MODEL}", "--as-of", third, "--json").json
-    assert (later["status"], later["since"], later["by"]) == ("reset", None, None)
-    assert len(later["history"]) > len(shown["history"])
-    text = console.run("show", f"ada-l@{MODEL}", "--as-of", first).out
-    assert "access    since" in text
-    assert "by lena-brandt" in text
-    person = rows(console, "ls-as-of", "person", "show", "ada-l", "--as-of", second)
-    assert [(row["status"], row["attempt"]) for row in person] == [("accepted", 1)]
-    line = console.run("person", "show", "ada-l", "--as-of", third).out.splitlines()[0]
-    assert line.startswith("ada-l ")
-    assert f"{MODEL}: reset" in line
-
-
-def test_a_request_that_came_later_was_not_there(days: tuple[Console, list[str]]) -> None:
-    console, (first, *_) = days
-    fill(console.hub, ["dora"])
-    console.run("sync")
-    for args in (["show", f"dora@{MODEL}"], ["person", "show", "dora"]):
-        assert console.run(*args).code == 0
-        ended = console.run(*args, "--as-of", first)
-        assert ended.code == 1, ended.err
-        assert "no request of dora" in ended.error
 
 
 def test_members_who_bypass_the_gate_are_listed_or_it_is_said_that_they_were_not_read(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -106,21 +105,3 @@ def test_only_pending_requests_are_assigned_and_a_decision_ends_it(fresh: LocalH
     assert _read_assignees(desk, "--status", "accepted") == {"ada-l": None}
     refused = desk.run("assign", target, "--to", "mia")
     assert (refused.code, "Only pending requests can be assigned" in refused.err) == (2, True)
-
-
-def test_the_history_of_an_earlier_day_shows_to_whom_a_request_was_assigned(
-    fresh: LocalHub, desk: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    target, repo = _target(fresh, "ada-l"), _target(fresh, "ada-l").partition("@")[2]
-    assert desk.run("sync").code == 0
-    assert desk.run("assign", target, "--to", "mia").code == 0
-    fresh.clock.advance("1h")
-    then = datetime.fromtimestamp(fresh.clock.now(), UTC).isoformat(timespec="milliseconds")
-    fresh.clock.advance("24h")
-    assert desk.run("assign", target, "--to", "nobody").code == 0
-    assert desk.run("assign", target, "--to", "kim").code == 0
-    past = desk.run("ls", repo, "--as-of", then, "--json")
-    assert {row["user"]: row["assigned_to"] for row in past.json}["ada-l"] is None, past.err
-    assert "assigned to mia" in desk.run("show", target, "--as-of", then).out.partition("history")[2]
-    assert "assigned  to kim" in desk.run("show", target).out

@@ -11,7 +11,7 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate import Decision, Hub
-from hf_gate.application.past_records import AccessRecord
+from hf_gate.application.access_report import AccessRecord
 from hf_gate.application.records import keys_of
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.cli.schemas import SCHEMAS

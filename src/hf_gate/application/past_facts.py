@@ -68,7 +68,7 @@ class PastFactReader:
         past = read_past_requests(self.store, moment, [decision.request]).get(decision.request)
         if past is None or past.row.state.status != Status.PENDING:
             return None
-        if not decision.is_outside and (past.started is None or past.started.rule != ChangeOrigin.DIRECT):
+        if not decision.is_outside and (past.then.started is None or past.then.started.rule != ChangeOrigin.DIRECT):
             return None  # an undo, or the end of a grant
         if past.row.request is None:
             self.erased_count += 1
@@ -100,14 +100,14 @@ class PastFactReader:
     def _policies_for(self, repo_id: int, past: PastRequest, marks: list[SyncMark]) -> RepoPolicies:
         """Return what reads the answers: with today's form only if the request answered it."""
         read = [mark for mark in marks if mark.event.form is not None]
-        before = [mark for mark in read if mark.seq < past.seq]
+        before = [mark for mark in read if mark.seq < past.then.seq]
         then = before[-1] if before else next(iter(read), None)
         is_same = then is not None and then.event.form == read[-1].event.form
         return self.policies[repo_id] if is_same else self.older_policies[repo_id]
 
     def _look_up(self, name: str, table: Table, past: PastRequest, email: EmailFacts | None, at: int) -> TableHit:
         """Look a person up in the table as it was known at the time of the decision (ms), if that version is kept."""
-        read = past.versions.get(f"table:{name}")
+        read = past.then.versions.get(f"table:{name}")
         if read != table.digest[:8]:
             if name not in self._histories:
                 self._histories[name] = read_history(self.store, table)

@@ -20,7 +20,7 @@ from ..policy.evaluator import Evaluator
 from ..policy.model import Action, Facts, Policy, PolicyMode, Verdict
 from ..policy.rule_phrases import describe_rule
 from ..policy.tables import Table
-from ..store.past_requests import iterate_person_decisions, read_granter, read_person_decisions
+from ..store.past_requests import iterate_person_decisions, name_granter, read_person_decisions, read_private_parts
 from ..store.store import Store
 from .evaluation import RepoPolicies, compile_policies, policies_of_repo
 from .past_facts import DecidedRequest, PastFactReader, without_form
@@ -189,7 +189,8 @@ def name_decider(store: Store, decided: DecidedRequest) -> str | None:
     """Return the account that decided; None if the Hub did not name it."""
     if not decided.decision.is_outside:
         return decided.decision.actor
-    return read_granter(store, decided.decision.entry)
+    entry = decided.decision.entry
+    return name_granter(read_private_parts(store, [entry]).get(entry, {}))
 
 
 # ---- one workspace -----------------------------------------------------------------------------------------------------

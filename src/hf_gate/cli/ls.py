@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.past_records import PastRequestRecord
 from ..application.records import RequestRecord
 from ..application.request_record_builders import request_record
 from ..domain.completeness import NO_RESET_LIST
@@ -18,7 +17,6 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES, Status
 from ..domain.query_parser import parse_query
 from ..errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
-from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
 from .framework import Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, Column, Format
 from .progress import Progress
@@ -26,7 +24,7 @@ from .request_table import ls_columns, target_argument
 from .store_listing import ListingQuery, find_listing, print_listing
 from .targets import parse_repo_argument
 from .token_rights import owners_of
-from .workspace import announce, open_workspace
+from .workspace import announce
 
 if TYPE_CHECKING:
     from ..domain.requests import AccessRequest
@@ -44,7 +42,6 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
         "hf-gate ls --query 'age:>2d verdict:human' --sort age",
         "hf-gate ls --query user:ada-l --format jsonl | hf-gate accept - --yes",
         "hf-gate ls datasets/acme/eeg --status all --format jsonl",
-        "hf-gate ls datasets/acme/eeg --status accepted --as-of 2026-05-01",
     ),
 )
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
@@ -63,7 +60,6 @@ _COUNTED: Final = 1000  # the most rows of a list that are read to find its tota
     "--sort", type=click.Choice(["new", "age"]), default="new", help="Order, store only; age means oldest first."
 )
 @click.option("--live", is_flag=True, help="Read from the Hub even if the store has the repo.")
-@as_of_option
 @click.option("--allow-incomplete", is_flag=True, help="Exit with 0 even if the list is not proved complete.")
 def ls(
     run: Run,
@@ -75,7 +71,6 @@ def ls(
     live: bool,
     query: str,
     sort: str,
-    as_of: str | None,
     allow_incomplete: bool,
 ) -> int:
     """List access requests of REPOs. Default: the workspace's repos or, without one, all gated repos of the account.
@@ -86,9 +81,6 @@ def ls(
     """
     statuses = _statuses(Status.ACCEPTED if status == Status.PENDING and _asks_for_ends(query) else status)
     named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
-    if as_of is not None:
-        refuse_with_as_of({"--query": query, "--live": live})
-        return _print_past(run, named, as_of, statuses, limit, oldest_first=sort == "age")
     arguments = ListingQuery(named, statuses, query, oldest_first=sort == "age")
     if not live and (stored := find_listing(run, arguments)) is not None:
         return print_listing(run, stored, limit, allow_incomplete=allow_incomplete)
@@ -109,26 +101,6 @@ def ls(
     is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
     return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
-
-
-def _print_past(
-    run: Run, repos: Sequence[Repo], as_of: str, statuses: Sequence[Status], limit: int | None, *, oldest_first: bool
-) -> int:
-    """Print the requests as they were at a moment, in the order in which they were first seen."""
-    view = read_view(open_workspace(run), repos, as_of)
-    rows: Iterable[PastRequestRecord] = view.records(statuses, oldest_first=oldest_first)
-    columns: Sequence[Column[RequestRecord]] = ()
-    if run.out.is_human:
-        shown = FIRST_ROWS if limit is None else limit
-        rows = list(rows if shown < 0 else islice(rows, shown + 1))
-        with_repo = len(view.certainties) > 1
-        columns = ls_columns(rows, view.at, with_repo=with_repo, with_status=len(statuses) > 1)
-    empty = f"No {' or '.join(statuses)} requests at that time."
-    run.out.records(
-        PastRequestRecord, rows, columns, name=target_argument, limit=limit, empty=empty, part="the first {}"
-    )
-    print_certainty(run, view)
-    return 0
 
 
 def _asks_for_ends(text: str) -> bool:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.ledger_entries import history_records
-from ..application.past_records import PastRequestRecord
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
@@ -23,7 +22,6 @@ from ..domain.lifecycle import STATUSES
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import to_ms
 from ..errors import NotAllowed, RequestNotFound, UsageError
-from .as_of import as_of_option, print_certainty, read_view, refuse_with_as_of
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import Column, Format, format_age
 from .request_table import history_lines, repo_argument, target_argument, verdict_cell
@@ -31,9 +29,8 @@ from .store import store_path
 from .workspace import announce, open_stored_workspace, open_workspace, select_repos
 
 if TYPE_CHECKING:
-    from ..application.as_of import SyncCertainty
     from ..application.workspace import Workspace
-    from ..domain.rows import PastRequest, PersonRow, RequestRow
+    from ..domain.rows import PersonRow, RequestRow
 
 
 person = GateGroup(
@@ -60,24 +57,19 @@ person = GateGroup(
     examples=(
         "hf-gate person show ada-l",
         "hf-gate person show ada-l --repo datasets/acme/eeg --json",
-        "hf-gate person show ada-l --as-of 2026-05-01",
     ),
 )
 @click.argument("user", metavar="USER")
 @click.option("--repo", metavar="REPO", help="Only requests at this repo.")
 @repo_type_option
 @click.option("--live", is_flag=True, help="Read from the Hub, repo by repo, even if there is a store.")
-@as_of_option
-def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool, as_of: str | None) -> int:
+def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None, live: bool) -> int:
     """Show the requests of one account at all your repos: every attempt, its outcome, and who decided.
 
     USER is a username, an account id, an e-mail address, or a pseudonym from the audit log. Reads the store, or the Hub
     if there is no store. The Hub keeps no earlier attempts.
     """
     only = None if repo is None else run.parse_repo(repo, repo_type)
-    if as_of is not None:
-        refuse_with_as_of({"--live": live})
-        return _show_past(run, user, only, as_of)
     workspace = None if live else open_stored_workspace(run)
     rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, user, only)
     if not rows:
@@ -90,38 +82,6 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
             run.out.line(line)
         return 0
     run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
-    return 0
-
-
-def _show_past(run: Run, user: str, repo: Repo | None, as_of: str) -> int:
-    """Show the person's requests as they were at a moment. USER is a name of today."""
-    from ..application.approvals import read_member_names
-    from ..application.as_of import find_past_attempts, past_request_record
-
-    workspace = open_workspace(run)
-    attempts = _attempts(workspace, user, repo)
-    view = read_view(workspace, list(dict.fromkeys(row.repo for row in attempts)), as_of)
-    found: list[tuple[SyncCertainty, list[PastRequest]]] = []
-    for certainty in view.certainties:
-        own = [row.id for row in attempts if row.repo == certainty.moment.repo]
-        if past := find_past_attempts(workspace.store, certainty, own):
-            found.append((certainty, past))
-    if not found:
-        raise RequestNotFound(
-            f"there was no request of {user} at that time.", hint="Omit --as-of to see the requests of today."
-        )
-    if run.out.format is Format.HUMAN:
-        for certainty, past in found:
-            run.out.line(
-                _attempt_line(past_request_record(workspace.store, certainty, past[-1]), view.at, past[-1].row.person)
-            )
-            before, names = certainty.moment.entry + 1, read_member_names(workspace.store)
-            for line in history_lines(history_records(workspace.store, [each.row for each in past], before, names)):
-                run.out.line(line)
-    else:
-        rows = [past_request_record(workspace.store, certainty, each) for certainty, past in found for each in past]
-        run.out.records(PastRequestRecord, rows, (), name=target_argument, limit=-1)
-    print_certainty(run, view)
     return 0
 
 

@@ -118,7 +118,7 @@ def _parse_selection(workspace: Workspace, last: int | None, since: str | None, 
 
 
 def _parse_since(workspace: Workspace, text: str) -> datetime:
-    from ..application.as_of import parse_moment
+    from ..application.access_report import parse_moment
 
     duration = read_duration(text.strip())
     if duration is None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..application.access_report import AccessRecord, describe_outside, name_deciders, name_rule
 from ..application.overview import OverviewCell, OverviewRecord
-from ..application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
 from ..application.record_files import csv_lines
 from ..domain.display_text import pluralize
-from ..errors import HfGateError
-from .as_of import as_of_option, print_certainty, read_view
+from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import Column, Format, format_duration
 from .request_table import repo_argument, target_argument
@@ -22,8 +21,10 @@ from .targets import parse_repo_argument
 from .workspace import open_workspace
 
 if TYPE_CHECKING:
-    from ..application.as_of import PastView
+    from ..application.access_report import AccessView
     from ..application.overview import WeekRecord
+    from ..application.workspace import Workspace
+    from ..domain.ids import Repo
 
 
 report = GateGroup(
@@ -111,7 +112,11 @@ _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 @limit_options
-@as_of_option
+@click.option(
+    "--as-of",
+    metavar="DATE",
+    help="Show an earlier moment: a date (its end, in the workspace's zone) or a timestamp.",
+)
 def report_access(
     run: Run, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
 ) -> int:
@@ -123,17 +128,41 @@ def report_access(
     """
     workspace = open_workspace(run)
     named = list(dict.fromkeys(parse_repo_argument(run, text, repo_type) for text in repos))
-    view = read_view(workspace, named, as_of)
+    view = _read_view(workspace, named, as_of)
     columns = _build_columns(view, is_single=len(view.certainties) == 1)
-    rows = chain(view.access(), _bypassing_accounts(run, view))
+    rows = chain(view.records(), _bypassing_accounts(run, view))
     run.out.records(AccessRecord, rows, columns, name=target_argument, limit=limit, empty=_EMPTY, part="the first {}")
-    print_certainty(run, view)
+    _print_certainty(run, view)
     return 0
 
 
-def _bypassing_accounts(run: Run, view: PastView) -> Iterator[AccessRecord]:
+def _read_view(workspace: Workspace, repos: Sequence[Repo], as_of: str | None) -> AccessView:
+    """Return the view of these repos, or of all repos of the workspace, at a moment; None means now."""
+    from ..application.access_report import parse_moment, read_access
+
+    now = workspace.now()
+    at = now if as_of is None else parse_moment(as_of, now, workspace.zone)
+    location = workspace.location
+    stored = (row.repo for row in workspace.store.repos())
+    own = sorted(repo for repo in stored if location.folder is None or location.config.includes(repo))
+    if not repos and not own:
+        raise UsageError("the store has no repo yet.", hint="Read the repos first: hf-gate sync REPO")
+    return read_access(workspace.store, repos or own, at.astimezone(workspace.zone))
+
+
+def _print_certainty(run: Run, view: AccessView) -> None:
+    """Print on stderr how certain a view is: for people and agents in sentences, else what is missing."""
+    if run.out.format in {Format.HUMAN, Format.AGENT}:
+        for line in view.describe():
+            run.out.say(line, "dim")
+        return
+    for repo in view.unknown:
+        run.out.warn(f"{repo} is left out, because its audit log begins later.")
+
+
+def _bypassing_accounts(run: Run, view: AccessView) -> Iterator[AccessRecord]:
     """Yield the accounts that bypass the gate, and print what could not be read."""
-    from ..application.as_of import read_bypassing_accounts
+    from ..application.access_report import read_bypassing_accounts
 
     try:
         account = run.account
@@ -145,7 +174,7 @@ def _bypassing_accounts(run: Run, view: PastView) -> Iterator[AccessRecord]:
         yield row
 
 
-def _build_columns(view: PastView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
+def _build_columns(view: AccessView, *, is_single: bool) -> Sequence[Column[AccessRecord]]:
     columns: list[Column[AccessRecord]] = [
         Column("WHO", _name_account, is_flexible=True),
         Column("SINCE", lambda row: _format_day(row.since)),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.past_records import AccessRecord
+from ..application.access_report import AccessRecord
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..application.request_record_builders import rate_answers
 from ..domain.display_text import clip, to_one_line

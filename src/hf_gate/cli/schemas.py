@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
+from ..application.access_report import AccessRecord
 from ..application.explanation_records import ExplanationRecord
 from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview import OverviewRecord
-from ..application.past_records import AccessRecord, ComparisonRecord, PastRequestRecord, ShownPastRequest
+from ..application.past_records import ComparisonRecord
 from ..application.person_export import PersonExportRecord
 from ..application.policy_records import PolicyRecord, ProblemRecord
 from ..application.records import (
@@ -164,9 +165,7 @@ _POLICY_TEST: Final = _object(
 
 SCHEMAS: Final[Mapping[str, Schema]] = {
     "ls": _array(_record(RequestRecord)),
-    "ls-as-of": _array(_record(PastRequestRecord)),
     "show": _document(**_fields(ShownRequest)),
-    "show-as-of": _document(**_fields(ShownPastRequest)),
     "person": _array(_record(AttemptRecord)),
     "report-access": _array(_record(AccessRecord)),
     "person-export": _document(**_fields(PersonExportRecord)),
@@ -416,7 +415,6 @@ ALIASES: Final[Mapping[str, str]] = {
         "verbs",
     ),
     **dict.fromkeys(("queue", "bulk"), "ls"),
-    "person-as-of": "ls-as-of",
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",

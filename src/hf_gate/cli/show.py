@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from ..application.ledger_entries import history_records
-from ..application.past_records import ShownPastRequest, describe_outside, name_deciders
 from ..application.record_builders import account_record
 from ..application.records import ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
 from ..application.request_record_builders import (
@@ -22,13 +21,12 @@ from ..application.request_record_builders import (
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.lifecycle import Status
 from ..errors import HfGateError, RequestNotFound
-from .as_of import as_of_option, print_certainty, read_view
 from .framework import Run, command, repo_type_option
 from .output import format_age
 from .request_table import describe_assignee, history_lines, request_lines, target_argument, verdict_cell
 from .targets import did_you_mean, read_targets
 from .text_layout import terminal_width
-from .workspace import announce, open_stored_workspace, open_workspace
+from .workspace import announce, open_stored_workspace
 
 if TYPE_CHECKING:
     from ..application.workspace import Workspace
@@ -42,20 +40,16 @@ if TYPE_CHECKING:
     examples=(
         "hf-gate show ada-l@datasets/acme/eeg",
         "hf-gate show datasets/acme/eeg ada-l --json",
-        "hf-gate show ada-l@datasets/acme/eeg --as-of 2026-05-01",
     ),
 )
 @click.argument("target", nargs=-1, metavar="TARGET", required=True)
 @click.option("--repo", metavar="REPO", help="The repo, if TARGET is a request id.")
 @repo_type_option
-@as_of_option
-def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None, as_of: str | None) -> int:
+def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str | None) -> int:
     """Show one request in full: answers, person, age, verdict, history, and the next command."""
     targets = read_targets(run, target, None, repo, repo_type)
     if len(targets) != 1:
         raise click.UsageError(f"{len(targets)} targets given; show takes one.")
-    if as_of is not None:
-        return _show_past(run, targets[0], as_of)
     announce(run)
     workspace = open_stored_workspace(run)
     attempts = () if workspace is None else find_attempts(workspace.store, targets[0])
@@ -76,46 +70,6 @@ def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[
     from ..application.approvals import read_member_names
 
     return history_records(workspace.store, attempts, members=read_member_names(workspace.store))
-
-
-def _show_past(run: Run, target: RequestTarget, as_of: str) -> int:
-    """Show a request as it was, without asking the Hub."""
-    from ..application.as_of import find_past_attempts, shown_past_request
-
-    workspace = open_workspace(run)
-    view = read_view(workspace, [target.repo], as_of)
-    certainty = view.certainties[0]
-    attempts = find_attempts(workspace.store, target)
-    past = find_past_attempts(workspace.store, certainty, [row.id for row in attempts])
-    if not past:
-        who = target.target.username or target.target.label
-        hint = f"`hf-gate ls {target.repo} --status all --as-of {as_of}` lists the requests of that time."
-        raise RequestNotFound(f"there was no request of {who} at {target.repo} at that time.", hint=hint)
-    shown = shown_past_request(workspace.store, certainty, past)
-    run.out.record(shown, lambda: _past_lines(past[-1].row.request, shown, view.at), quiet=[target_argument(shown)])
-    print_certainty(run, view)
-    return 0
-
-
-def _past_lines(request: AccessRequest | None, shown: ShownPastRequest, at: datetime) -> Iterator[str]:
-    if request is None:
-        yield f"{shown.request_id or '-'}: {shown.status}; its personal data was erased"
-    else:
-        yield from request_lines(request, at, None, terminal_width(sys.stdout))
-    if shown.verdict:
-        yield f"  verdict   {verdict_cell(shown)}"
-    if shown.by or shown.since:
-        rule = f", rule {shown.rule}" if shown.rule else ""
-        outside = f", {describe_outside(shown)}" if shown.is_outside else ""
-        who = name_deciders(shown) or "unknown"
-        yield f"  access    since {shown.since or 'before the first sync'}, by {who}{rule}{outside}"
-    if shown.until:
-        by_rule = f", rule {shown.until_rule}" if shown.until_rule and "/" in shown.until_rule else ""
-        yield f"  until     {shown.until}{by_rule}{f', on {shown.until_row}' if shown.until_row else ''}"
-    if shown.form:
-        yield f"  form      {shown.form[:12]}{f', prompt {shown.prompt[:12]}' if shown.prompt else ''}"
-    yield "  history"
-    yield from history_lines(shown.history)
 
 
 def _current_request(

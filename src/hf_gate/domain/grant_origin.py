@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -63,6 +63,15 @@ class PastState(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     missing: e.ApprovalMissing | None = None  # the access was given outside hf-gate, with too few approvals
     dated: DatedEvent | None = None  # what set the end, or moved it
     signed: DatedEvent | None = None  # the last end that rests on tables; None: the last verdict names the agreements
+
+    @property
+    def named_entries(self) -> Iterator[int | None]:
+        """The entries whose private parts say who gave the access, and on which rows it rests."""
+        if self.grant is not None:
+            yield self.grant.entry
+            yield self.grant.verdict_entry
+            yield from (given.entry for given in self.grant.approvals)
+        yield from (dated.entry for dated in (self.dated, self.signed) if dated is not None)
 
 
 def apply_dated_event(past: PastState, dated: DatedEvent) -> PastState:

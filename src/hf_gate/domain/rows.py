@@ -10,8 +10,8 @@ import msgspec
 from .activity import Activity
 from .erasure import ErasedRequest
 from .evaluations import StoredEvaluation
-from .events import AnyEvent, ApprovalMissing, ChangeStarted, LedgerEntry, Private, RequestSeen, SyncEnded
-from .grant_origin import DatedEvent, GrantOrigin
+from .events import AnyEvent, LedgerEntry, Private, RequestSeen, SyncEnded
+from .grant_origin import PastState
 from .hand_terms import HandTerms
 from .ids import Repo, name_person
 from .ledger import LedgerLink
@@ -134,20 +134,10 @@ class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PastRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One request as it was. `seq` is the place of its first entry in the chain, used as a cursor.
+    """One request as it was at an earlier moment: its row, and the state that its entries give until then."""
 
-    `started` is the last change that was sent; `versions` are of the lists and tables that the last verdict used. `missing`,
-    `dated` and `signed` are as in `PastState`.
-    """
-
-    seq: int
     row: RequestRow
-    grant: GrantOrigin | None
-    started: ChangeStarted | None = None
-    versions: Mapping[str, str] = {}
-    missing: ApprovalMissing | None = None
-    dated: DatedEvent | None = None
-    signed: DatedEvent | None = None
+    then: PastState
 
 
 class PersonDecision(msgspec.Struct, frozen=True, kw_only=True, gc=False):

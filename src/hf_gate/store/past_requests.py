@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from ..domain.events import (
     ChangeSettled,
     EventKind,
     GrantDated,
+    Private,
     StatusMoved,
     SyncEnded,
     VerdictReached,
@@ -27,7 +28,6 @@ from ..domain.past_history import RepoEvent
 from ..domain.rows import Identity, LedgerMoment, PastRequest, PersonDecision, PersonRow, RequestRow, SyncMark
 from ..domain.timestamps import from_ms, to_ms
 from .compression import decode_private_part
-from .ledger import MAX_LOOK_BACK
 from .requests import decode_single
 from .sql import Row
 from .store import Store
@@ -93,84 +93,44 @@ def iterate_found_later(store: Store, moment: LedgerMoment, last_seq: int) -> It
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-def iterate_past_requests(
-    store: Store,
-    moment: LedgerMoment,
-    statuses: Collection[str] | None = None,
-    *,
-    oldest_first: bool = False,
-) -> Iterator[PastRequest]:
-    """Iterate over the latest attempts at a moment, in the order in which they were first seen.
+def iterate_past_pages(
+    store: Store, moment: LedgerMoment, before: int | None = None, floor: int = 0, size: int = _PAGE
+) -> Iterator[list[PastRequest]]:
+    """Iterate over the latest attempts at a moment, the newest first, in pages that are folded together.
 
-    `statuses` None means every status.
+    Only entries of the chain from `floor` to before `before` are searched for the first entry of a request.
     """
-    sign, order = (">", "ASC") if oldest_first else ("<", "DESC")
-    at = 0 if oldest_first else moment.seq + 1
-    sql = (
-        f"SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq <= ? AND seq {sign} ? AND kind = ?"
-        f" ORDER BY seq {order} LIMIT {_PAGE}"
-    )
-    while page := store.reads.rows(sql, (moment.repo_id, moment.seq, at, _FIRST_SEEN)):
-        places = [request for _, request in page]
-        found = read_past_requests(store, moment, places)
-        for request in places:
-            past = found.get(request)
-            if past is not None and past.row.is_current and (statuses is None or past.row.state.status in statuses):
-                yield past
-        at = page[-1][0]
-
-
-def read_past_page(
-    store: Store,
-    moment: LedgerMoment,
-    status: str,
-    *,
-    limit: int,
-    before: int | None,
-    max_searched: int = MAX_LOOK_BACK,
-) -> tuple[list[PastRequest], int | None]:
-    """Return the latest attempts with one status, the newest first, and the cursor of the next page.
-
-    `before` is that cursor. At most about `max_searched` entries of the chain are searched, so a page can have fewer rows.
-    """
-    top = moment.seq + 1 if before is None else min(before, moment.seq + 1)
-    found: list[PastRequest] = []
+    top = moment.seq + 1 if before is None else before
     sql = (
         "SELECT seq, request_id FROM ledger WHERE repo_id = ? AND seq < ? AND seq >= ? AND kind = ?"
         " ORDER BY seq DESC LIMIT ?"
     )
-    floor, size = top - max_searched, 2 * limit
     while page := store.reads.rows(sql, (moment.repo_id, top, floor, _FIRST_SEEN, size)):
         past = read_past_requests(store, moment, [request for _, request in page])
-        for seq, request in page:
-            top = seq
-            one = past.get(request)
-            if one is not None and one.row.is_current and one.row.state.status == status:
-                found.append(one)
-                if len(found) == limit:
-                    return found, seq
-    return found, floor if floor > 1 else None
+        yield [past[request] for _, request in page if request in past and past[request].row.is_current]
+        top = page[-1][0]
 
 
 def read_past_requests(store: Store, moment: LedgerMoment, idents: Sequence[int]) -> Mapping[int, PastRequest]:
     """Return these requests as they were at a moment, past attempts included. Requests that came later are left out."""
     folded = fold_entries(store, idents, moment.entry)
-    known = {ident: past for ident, past in folded.items() if past.state is not None}
+    known = {ident: then for ident, then in folded.items() if then.state is not None}
     superseded, people = _find_superseded(store, known, moment)
-    records = _read_private(store, [past.record_entry for past in known.values() if past.record_entry is not None])
+    records = read_private_parts(store, (then.record_entry for then in known.values()))
     return {
         ident: PastRequest(
-            seq=past.seq,
-            row=_build_row(moment.repo, ident, past, people.get(ident, 0), records.get(past.record_entry or 0), ident not in superseded),
-            grant=past.grant,
-            started=past.started,
-            versions=past.versions,
-            missing=past.missing,
-            dated=past.dated,
-            signed=past.signed,
+            row=_build_row(
+                moment.repo,
+                ident,
+                then,
+                people.get(ident, 0),
+                records.get(then.record_entry or 0),
+                ident not in superseded,
+            ),
+            then=then,
         )
-        for ident, past in known.items()
-    }  # fmt: skip
+        for ident, then in known.items()
+    }
 
 
 def fold_entries(store: Store, idents: Sequence[int], last: int) -> dict[int, PastState]:
@@ -192,47 +152,56 @@ def fold_entries(store: Store, idents: Sequence[int], last: int) -> dict[int, Pa
     return folded
 
 
-def read_granter(store: Store, entry: int) -> str | None:
-    """Return the Hub account that made the change of this entry outside hf-gate, if the Hub named it."""
-    private = _read_private(store, [entry]).get(entry, {})
+def granter_of(row: RequestRow, grant: GrantOrigin, private: Mapping[int, Private]) -> str | None:
+    """Return who gave an access: an account, a policy, or None if the Hub did not say.
+
+    `private` has the private parts of the entries that a `PastState` names, by the number of the entry.
+    """
+    if not grant.is_outside:
+        return grant.actor
+    if (named := name_granter(private.get(grant.entry, {}))) is not None:
+        return named
+    return row.request.granted_by.username if row.request is not None and row.request.granted_by is not None else None
+
+
+def name_granter(private: Private) -> str | None:
+    """Return the Hub account that made a change outside hf-gate, from the private part of its entry; None if it is not named."""
     granter = private.get("granted_by")
     user = granter.get("user") if isinstance(granter, Mapping) else None
     return user if isinstance(user, str) else None
 
 
-def read_approvers(store: Store, grant: GrantOrigin) -> list[str]:
+def approvers_of(grant: GrantOrigin, private: Mapping[int, Private]) -> list[str]:
     """Return who approved a request before it was accepted, and that counted: at most two, the first one first.
 
     An approval of another version of the request did not count. The version is known until the personal data is deleted.
     """
-    private = _read_private(store, [one.entry for one in grant.approvals]) if grant.approvals else {}
-    versions = [private.get(one.entry, {}).get("version") for one in grant.approvals]
-    same = [one.actor for one, version in zip(grant.approvals, versions, strict=True) if version == versions[-1]]
-    return same[-_APPROVERS:]
+    versions = [private.get(given.entry, {}).get("version") for given in grant.approvals]
+    pairs = zip(grant.approvals, versions, strict=True)
+    return [given.actor for given, version in pairs if version == versions[-1]][-_APPROVERS:]
 
 
-def read_end_rows(store: Store, dated: DatedEvent) -> Mapping[str, Mapping[str, str]]:
+def rows_of_last_end(then: PastState, private: Mapping[int, Private]) -> Mapping[str, Mapping[str, str]]:
     """Return the tables on which an end rests, each with its version and, if there is one, the row of the person."""
-    event = dated.event
-    if not isinstance(event, GrantDated) or not event.lists:
+    event = None if then.dated is None else then.dated.event
+    if then.dated is None or not isinstance(event, GrantDated) or not event.lists:
         return {}
-    rows = rows_of_end(event, _read_private(store, [dated.entry]).get(dated.entry))
+    rows = rows_of_end(event, private.get(then.dated.entry))
     versions = {name.partition(":")[2]: version for name, version in event.lists.items()}
     return {name: {**rows.get(name, {}), "table": version} for name, version in versions.items()}
 
 
-def read_agreements(store: Store, past: PastRequest) -> Mapping[str, Mapping[str, str]]:
+def agreements_of(then: PastState, private: Mapping[int, Private]) -> Mapping[str, Mapping[str, str]]:
     """Return the signed rows on which an access rests, by table: their digest, `file_hash` and `version`.
 
     They are those of the last end that rests on tables, else those of the verdict before the acceptance. If an entry only says
     that a date in a table has moved, they are not known.
     """
-    if past.grant is None:
+    if then.grant is None:
         return {}
-    if past.signed is not None:
-        return _signed_rows(past.signed.event, _read_private(store, [past.signed.entry]).get(past.signed.entry))
-    entry = past.grant.verdict_entry
-    found = {} if entry is None else _read_private(store, [entry]).get(entry, {}).get("agreements")
+    if then.signed is not None:
+        return _signed_rows(then.signed.event, private.get(then.signed.entry))
+    found = private.get(then.grant.verdict_entry or 0, {}).get("agreements")
     return found if isinstance(found, Mapping) else {}
 
 
@@ -253,14 +222,14 @@ def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, 
     rows = store.reads.rows(sql, (value, *kinds))
     named = {request: (entry, decode_event(body.encode())) for request, entry, body in rows}
     signed = {request: each for request, each in named.items() if getattr(each[1], "agreements", None)}
-    private = _read_private(store, [entry for entry, _ in signed.values()]) if signed else {}
+    private = read_private_parts(store, (entry for entry, _ in signed.values()))
     return {request: _signed_rows(event, private.get(entry)) for request, (entry, event) in signed.items()}
 
 
 _RESTS_ON_TABLES: Final = """(body LIKE '%"lists":%' OR body LIKE '%"cause":"fact"%')"""
 
 
-def _signed_rows(event: AnyEvent, private: Mapping[str, object] | None) -> Mapping[str, Mapping[str, str]]:
+def _signed_rows(event: AnyEvent, private: Private | None) -> Mapping[str, Mapping[str, str]]:
     if isinstance(event, GrantDated):
         rows = rows_of_end(event, private)
         return {name: {key: text for key, text in rows[name].items() if key != "table"} for name in event.agreements}
@@ -285,14 +254,18 @@ def _find_superseded(store: Store, idents: Collection[int], moment: LedgerMoment
     return {later[row[0]] for row in db.rows(sql, (value, moment.entry, _FIRST_SEEN))}, people
 
 
-def _read_private(store: Store, entries: Sequence[int]) -> dict[int, Mapping[str, object]]:
-    among, value = store.reads.in_clause(list(entries))
+def read_private_parts(store: Store, entries: Iterable[int | None]) -> dict[int, Private]:
+    """Return the private parts of these entries that were not deleted, by the number of the entry."""
+    known = list({entry for entry in entries if entry is not None})
+    if not known:
+        return {}
+    among, value = store.reads.in_clause(known)
     rows = store.reads.rows(f"SELECT id, data FROM private WHERE id {among}", (value,))
     return {ident: decode_private_part(store.unpack(data)) for ident, data in rows}
 
 
 def _build_row(
-    repo: Repo, ident: int, past: PastState, person: int, private: Mapping[str, object] | None, is_current: bool
+    repo: Repo, ident: int, past: PastState, person: int, private: Private | None, is_current: bool
 ) -> RequestRow:
     """Return the row of a request with the names and answers that it had."""
     state = past.state

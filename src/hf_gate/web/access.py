@@ -7,8 +7,15 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from ..application.as_of import PastView, parse_moment, read_access_page, read_past_view
-from ..application.past_records import AccessRecord, describe_outside, name_deciders, name_rule
+from ..application.access_report import (
+    AccessRecord,
+    AccessView,
+    describe_outside,
+    name_deciders,
+    name_rule,
+    parse_moment,
+    read_access,
+)
 from ..domain.ids import Repo
 from ..errors import UsageError
 from .exports import export_response
@@ -31,11 +38,8 @@ def page(context: RequestContext) -> Response:
         repo = None
     rows, following = [], None
     if view is not None:
-        certainty, store = view.certainties[0], context.workspace.store
-        found_rows, cursor = read_access_page(
-            store, certainty, limit=_ROWS, before=parse_number(context.query_value("before"))
-        )
-        rows = [(row, person_url(past.row.person)) for row, past in found_rows]
+        pairs, cursor = view.read_page(_ROWS, parse_number(context.query_value("before")))
+        rows = [(row, person_url(past.row.person)) for past, row in pairs]
         following = None if cursor is None else _href("/access", repo, as_of, before=str(cursor))
     return context.render(
         "access.html",
@@ -62,7 +66,7 @@ def export(context: RequestContext) -> Response:
     repos = [row.repo for row in context.list_visible_repos().rows]
     chosen = _chosen_repo(context, repos) if context.query_value("repo") else None
     view = _read_view(context, repos if chosen is None else [chosen], context.query_value("as_of").strip()[:40])
-    return export_response("access", context.params["kind"], AccessRecord, view.access())
+    return export_response("access", context.params["kind"], AccessRecord, view.records())
 
 
 def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
@@ -76,10 +80,10 @@ def _chosen_repo(context: RequestContext, repos: list[Repo]) -> Repo | None:
     return repo
 
 
-def _read_view(context: RequestContext, repos: list[Repo], as_of: str) -> PastView:
+def _read_view(context: RequestContext, repos: list[Repo], as_of: str) -> AccessView:
     zone = context.workspace.zone
     at = parse_moment(as_of, context.now, zone) if as_of else context.now
-    return read_past_view(context.workspace.store, repos, at.astimezone(zone))
+    return read_access(context.workspace.store, repos, at.astimezone(zone))
 
 
 def _href(path: str, repo: Repo | None, as_of: str, **more: str) -> str:
