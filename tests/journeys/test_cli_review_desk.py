@@ -115,14 +115,29 @@ def test_an_acceptance_ends_as_the_screen_says_and_another_end_can_be_typed(fres
     assert grants == {"ada-l": "lantern/robots", "bob99": "direct"}
 
 
-def test_an_end_that_changed_under_the_review_is_not_sent(fresh: LocalHub, desk: Path) -> None:
+def test_the_end_that_the_screen_showed_is_sent(fresh: LocalHub, desk: Path) -> None:
+    (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("until: 30d", "until: 2030-06-30"))
     with _review(fresh) as terminal:
         terminal.until("q quit")
         terminal.press("a")
         terminal.until("Not sent yet: accept ada-l")
         (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("until: 30d", "until: 60d"))
         terminal.press(" ")
-        terminal.until("Not sent: the access would end at a different time than shown")
+        terminal.until("1 request decided")
+        terminal.press("q")
+        terminal.end()
+    (grant,) = Console(fresh).run("expire", "ls", "--json").json
+    assert (grant["user"], grant["rule"], grant["until"][:10]) == ("ada-l", "lantern/robots", "2030-07-01")
+
+
+def test_an_end_of_a_policy_that_was_switched_off_under_the_review_is_not_sent(fresh: LocalHub, desk: Path) -> None:
+    with _review(fresh) as terminal:
+        terminal.until("q quit")
+        terminal.press("a")
+        terminal.until("Not sent yet: accept ada-l")
+        (desk / "policies" / "lantern.yaml").write_text(POLICY.replace("mode: enforce", "mode: shadow"))
+        terminal.press(" ")
+        terminal.until("Not sent: the policy lantern, which set the end of access, no longer applies")
         assert status_of(fresh, "ada-l") == "pending"
         terminal.press("q")
         terminal.end()

@@ -5,28 +5,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, tzinfo
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
 
 from ..domain import events as e
-from ..domain.hand_terms import NO_END_WORD, GrantEnd, HandTerms, choose_end, end_of_terms
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import ChangeRow, RequestRow, RunRow
-from ..domain.runs import RunKind, RunState
+from ..domain.runs import ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded
 from ..store.store import Store
 from .runs import make_direct_change
 
+OTHER_END: Final = "its access would end at a different time than shown; look at it again"
+
 
 class BulkEnds(Struct, frozen=True):
-    """The ends of acceptances: by the `shown` terms, and where these are not known as the person chose.
+    """The ends of acceptances: by the terms that were shown, and where these are not known as the person chose.
 
-    If `for_all`, the chosen end is for all of them. `read` reads the terms of requests as they are at `now`.
+    If `for_all`, the chosen end is for all of them. `shown` are the terms by row id. For very many, a page shows those of
+    the last evaluation; then `read` reads the terms of requests as they are at `now`.
     """
 
-    shown: Mapping[HandTerms, int] = field(default_factory=dict)
+    shown: Mapping[int, HandTerms] = field(default_factory=dict)
     chosen: str | None = None
     for_all: bool = False
     read: Callable[[Sequence[RequestRow]], Mapping[int, HandTerms]] | None = None
@@ -39,28 +43,21 @@ class BulkEnds(Struct, frozen=True):
             return end_of_terms(terms)
         return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)
 
-
-class EndAssigner:
-    """Assigns ends to requests part by part, and counts their terms, which must be those that were shown."""
-
-    def __init__(self, ends: BulkEnds) -> None:
-        self.ends, self._counts = ends, Counter[HandTerms]()
-
     def assign(self, rows: Sequence[RequestRow]) -> Mapping[int, GrantEnd | None]:
-        """Return the end of each request by row id; none for a decision without ends."""
-        if self.ends.read is None:
-            return {}
-        terms = self.ends.read(rows)
-        self._counts.update(each.without_document for each in terms.values())
-        return {ident: self.ends.end_of(each) for ident, each in terms.items()}
+        """Return the end of each request by row id, without those whose terms are no longer those that were shown."""
+        if self.read is None:
+            return dict.fromkeys(row.id for row in rows)
+        known = {row.id: self.shown[row.id] for row in rows if row.id in self.shown}
+        current = self.read([row for row in rows if row.id not in known])
+        known |= {
+            row.id: current[row.id] for row in rows if row.id in current and self._is_as_shown(row, current[row.id])
+        }
+        return {ident: self.end_of(terms) for ident, terms in known.items()}
 
-    def check(self) -> None:
-        """Raise Guarded if the terms differ from those that were shown."""
-        if self.ends.read is not None and not self.ends.for_all and self._counts != Counter(self.ends.shown):
-            raise Guarded(
-                "For some requests, access would end at a different time than shown; nothing was sent.",
-                hint="Make a plan, which evaluates all requests. Then decide again.",
-            )
+    def _is_as_shown(self, row: RequestRow, terms: HandTerms) -> bool:
+        """Tell whether terms are those that the last evaluation stored, or those for which the person chose the end."""
+        stored = row.state.hand_terms or NO_HAND_TERMS
+        return self.for_all or row.state.verdict is None or stored.needs_choice or stored.token == terms.token
 
 
 class BulkDecision(Struct, frozen=True):
@@ -88,19 +85,22 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
     verbs = Counter[str]()
     with store.writing() as write:
         write.write_run(run)
-    n, assigner = 0, EndAssigner(decision.ends)
+    n = 0
     for idents in parts:
         rows = store.requests(idents)
-        ends = assigner.assign(list(rows.values()))
+        ends = decision.ends.assign(list(rows.values()))
         changes = []
         for row in rows.values():
             if row.request is None:
                 continue
             n += 1
             change = make_direct_change(row, decision.after, decision.reason, end=ends.get(row.id))
-            verbs[change.action] += 1
-            document = msgspec.json.encode(change)
-            changes.append(ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=document))
+            stored = ChangeRow(run=run.id, n=n, repo=row.repo, request=row.id, change=msgspec.json.encode(change))
+            if row.id in ends:
+                verbs[change.action] += 1
+            else:
+                stored = msgspec.structs.replace(stored, state=ChangeState.UNSENT, why=OTHER_END)
+            changes.append(stored)
         with store.writing() as write:
             write.write_changes(changes)
     if n != decision.total:
@@ -108,7 +108,6 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
             f"{n:,} requests can be decided now, but {decision.total:,} were shown; nothing was sent.",
             hint="Reload the page and check the requests.",
         )
-    assigner.check()
     ready = msgspec.structs.replace(run, state=RunState.READY, verbs=verbs)
     approved = e.PlanApproved(run=run.id, changes=n)
     with store.writing() as write:

@@ -388,8 +388,6 @@ class DecisionSender(Struct):
 
     def _store_after_outcomes(self, decisions: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
         """Store what depends on outcomes: the ends of grants that already existed, and notes on requests found only now."""
-        if not (choice.note or choice.until):
-            return
         at = self._at()
         states = {row.n: row.state for row in self.store.changes(run.id)}
         for repo, here in group_by_repo(decisions).items():
@@ -403,14 +401,20 @@ class DecisionSender(Struct):
 
     def _change_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         """Give people who have access already the chosen end. The outcome says what a longer end lacks."""
-        rows, at = {one.row.id: one.row for one in decisions if one.row is not None}, self._at()
-        until = None if choice.until == NO_END_WORD else choice.until
-        if until is None or not rows:
+        chosen = {
+            one.row.id: (one.row, written)
+            for one in decisions
+            if one.row is not None and (written := _read_chosen_end(one, choice)) is not None
+        }
+        if not chosen:
             return
+        at = self._at()
+        now = from_ms(at)
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
-        terms = reader.read_terms(rows.values(), from_ms(at))
+        terms = reader.read_terms([row for row, _ in chosen.values()], now)
         changes = [
-            change_end_by_hand(self.store, row, until, terms[row.id], from_ms(at), self.zone) for row in rows.values()
+            change_end_by_hand(self.store, row, written, terms[row.id], now, self.zone)
+            for row, written in chosen.values()
         ]
         approver = Approver(self.actor, self.author.member, self.author.account)
         changer = EndChanger(self.approvals, approver)
@@ -440,6 +444,13 @@ class DecisionSender(Struct):
 
     def _at(self) -> int:
         return to_ms(self.clock.now())
+
+
+def _read_chosen_end(decision: PendingDecision, choice: Choice) -> str | None:
+    """Return the end that a person chose, as written; None if they chose none."""
+    end = decision.subject.end
+    written = end.written if end is not None and end.is_chosen else choice.until
+    return None if written == NO_END_WORD else written
 
 
 def _is_already(decision: PendingDecision) -> bool:

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.batches import split_into_batches
+from ..domain.grants import parse_grant_end
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -189,7 +190,11 @@ class RunExecutor:
         moved: list[SettledItem] = []
         for index, item in enumerate(items):
             seen = found.get(index)
-            verdict = self._defer_end_if_clock_is_off(item) or settle_without_sending(item, seen, complete=complete)
+            verdict = (
+                self._defer_end_if_clock_is_off(item)
+                or settle_without_sending(item, seen, complete=complete)
+                or self._refuse_past_end(item)
+            )
             if verdict is None:
                 ready.append(replace(item, hub_record=seen))
             else:
@@ -211,6 +216,13 @@ class RunExecutor:
             return None
         why = "this machine's clock differs from the Hub's, so it ends no grants"
         return SettledItem(item, OutcomeKind.DEFERRED, why)
+
+    def _refuse_past_end(self, item: RunItem) -> SettledItem | None:
+        """Refuse an acceptance whose access would have ended already."""
+        change, now = item.change, self.clock.now()
+        if change.after != Status.ACCEPTED or not change.until or parse_grant_end(change.until, now, self.zone) > now:
+            return None
+        return SettledItem(item, OutcomeKind.STALE, f"the end {change.until} has passed")
 
     def _read_requests(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Return the requests by the index of their item, and whether a missing request is certainly in no list."""

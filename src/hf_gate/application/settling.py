@@ -212,10 +212,12 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
     entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if gives_end(one):
         accepted_at, terms = _accepted_at(one, at), terms_to_store(one, at, zone)
+        rule, _, version = (change.end_rule or change.rule_label).partition("@")
         dated = e.GrantDated(
             until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
             at_end=change.at_end or "reset",
-            rule=change.end_rule or change.rule_label,
+            rule=rule,
+            version=version or None,
             written=change.until,
             terms=terms.digest if terms else None,
             lists=list_tables(change.rests_on),

@@ -1,18 +1,25 @@
-"""Reads the terms of acceptances by hand, by the policies as they are now, and lets a person choose where they are unknown."""
+"""Reads the terms of acceptances by hand, and remembers those that people were shown.
+
+What was shown is what is sent, for 24 hours: the terms are not computed again, and a rule that changed meanwhile changes
+nothing. An end is refused if its policy no longer applies. The executor of runs refuses an end that has passed.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
-from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
+from ..domain.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms, TermsKind
 from ..domain.ids import Repo, group_by_repo
 from ..domain.rows import RepoRow, RequestRow
-from ..errors import HfGateError, UsageError
+from ..domain.timestamps import DAY_MS, to_ms
+from ..errors import Guarded, HfGateError, UsageError
+from ..policy.model import PolicyMode
 from ..policy.phrases import name_fact
 from .approval_needs import BundleReader
 from .evaluation import RepoPolicies, build_inputs, find_rows_of_terms
@@ -23,6 +30,29 @@ if TYPE_CHECKING:
 
 NO_POLICIES: Final = HandTerms(TermsKind.UNKNOWN, missing=("the policies, which cannot be read",))
 NO_RECORD: Final = HandTerms(TermsKind.UNKNOWN, missing=("the request, which was not read",))
+SHOWN_FOR: Final = DAY_MS
+"""How long an end that a person was shown stays valid (ms)."""
+_MAX_SHOWN: Final = 50_000
+
+
+class ShownTerms:
+    """The terms that pages of this process showed, by a name of what was shown and row id. The oldest are forgotten first."""
+
+    def __init__(self) -> None:
+        self._shown = dict[tuple[str, int], HandTerms]()
+        self._lock = threading.Lock()
+
+    def remember(self, name: str, terms: Mapping[int, HandTerms]) -> None:
+        """Remember the terms of requests, by row id, under a name."""
+        with self._lock:
+            self._shown |= {(name, ident): one for ident, one in terms.items()}
+            while len(self._shown) > _MAX_SHOWN:
+                del self._shown[next(iter(self._shown))]
+
+    def find(self, name: str, ident: int, now: datetime) -> HandTerms | None:
+        """Return the terms that were shown under a name; None if that was too long ago, or in another process."""
+        terms = self._shown.get((name, ident))
+        return terms if terms is not None and is_valid_at(terms.shown_at, now) else None
 
 
 class TermsReader(Struct, frozen=True):
@@ -30,6 +60,7 @@ class TermsReader(Struct, frozen=True):
 
     workspace: Workspace
     policies_of: Callable[[RepoRow], RepoPolicies | None]
+    shown: ShownTerms = field(default_factory=ShownTerms)
 
     def read_terms(self, rows: Iterable[RequestRow], now: datetime) -> dict[int, HandTerms]:
         """Return the terms of requests by row id, whatever their status."""
@@ -62,6 +93,25 @@ class TermsReader(Struct, frozen=True):
         rows = [row for row in self.workspace.store.repos() if str(row.repo) == repo]
         return self.without_request(rows[0].repo) if rows else NO_HAND_TERMS
 
+    def check_end(self, repo: Repo, end: GrantEnd) -> GrantEnd:
+        """Return an end as it was shown; its rule is named with its version if the policy changed since.
+
+        Raises Guarded if the policy no longer applies at the repo, and another error if the policies cannot be read.
+        """
+        policy = _policy_of(end.rule)
+        if not policy:
+            return end
+        versions = self.read_versions(repo)
+        if policy not in versions:
+            raise Guarded(f"the policy {policy}, which set the end of access, no longer applies to {repo}")
+        if end.version is None or end.version == versions[policy]:
+            return end
+        return replace(end, rule=f"{end.rule}@{end.version[:8]}")
+
+    def read_versions(self, repo: Repo) -> Mapping[str, str]:
+        """Return the digests of the policies that are enforced at a repo, by name."""
+        return _versions_of(self._policies(repo))
+
     def can_end_access(self, repo: Repo) -> bool:
         """Tell whether `run` can end an access at this repo, because a workspace with a folder contains it."""
         location = self.workspace.location
@@ -78,12 +128,34 @@ class TermsReader(Struct, frozen=True):
         except HfGateError:
             return {row.id: NO_POLICIES for row in rows}
         if policies is None or not policies.evaluator.sets_terms_by_hand:
-            return {row.id: NO_HAND_TERMS for row in rows}
+            return dict.fromkeys((row.id for row in rows), replace(NO_HAND_TERMS, shown_at=to_ms(now)))
         found = dict.fromkeys((row.id for row in rows), replace(NO_RECORD, ceiling=policies.evaluator.ceiling))
+        versions = _versions_of(policies)
         for case in build_inputs(self.workspace.store, policies, self.workspace.sources, rows, now):
             terms = policies.evaluator.terms_by_hand(case.facts, now=now)
-            found[case.row.id] = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
+            terms = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
+            found[case.row.id] = mark_as_shown(terms, versions, now)
         return found
+
+
+def mark_as_shown(terms: HandTerms, versions: Mapping[str, str], now: datetime) -> HandTerms:
+    """Return terms with the version of their policy and the time at which a person is shown them."""
+    return replace(terms, version=versions.get(_policy_of(terms.rule or "")), shown_at=to_ms(now))
+
+
+def _versions_of(policies: RepoPolicies | None) -> dict[str, str]:
+    compiled = () if policies is None else policies.evaluator.policies
+    return {one.policy.name: one.policy.digest for one in compiled if one.policy.mode is PolicyMode.ENFORCE}
+
+
+def is_valid_at(shown_at: int | None, now: datetime) -> bool:
+    """Tell whether what was shown at a time (ms) is still sent; None: nobody was shown an end."""
+    return shown_at is None or to_ms(now) - shown_at <= SHOWN_FOR
+
+
+def _policy_of(rule: str) -> str:
+    """Return the policy of a rule that is named `policy/rule`; "" if no rule set the end."""
+    return rule.rpartition("/")[0]
 
 
 def load_terms_reader(workspace: Workspace, read_bundle: BundleReader | None = None) -> TermsReader:

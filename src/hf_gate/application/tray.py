@@ -11,10 +11,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
+import msgspec
 from msgspec import Struct, field
+from msgspec.structs import replace
 
-from ..domain.grants import parse_grant_end
-from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, HandTerms, check_ceiling, end_of_terms
+from ..domain.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
 from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
 from ..domain.members import Member, RunAuthor
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -23,7 +24,7 @@ from ..domain.rows import ChangeRow, RequestRow
 from ..domain.runs import UNSETTLED, ChangeState
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import ACCEPT, VERBS, QueuedDecision
-from ..errors import HfGateError, NotAllowed, UsageError
+from ..errors import Guarded, HfGateError, NotAllowed, UsageError
 from .approval_status import read_approval_status
 from .approvals import ApprovalGate, as_approver
 from .decision_sender import DecisionSender
@@ -31,7 +32,7 @@ from .decisions import Choice, DecisionTarget
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over
-from .terms_reader import TermsReader, make_end_choice_error
+from .terms_reader import TermsReader, is_valid_at, make_end_choice_error
 from .workspace import Workspace, new_id
 
 RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried
@@ -57,8 +58,9 @@ class DecisionRequest(Struct, frozen=True):
 class QueueResult(Struct, frozen=True):
     """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown.
 
-    The acceptances in `retermed` would end at another time than was shown. Those in `uncounted` need two people, and
-    this person cannot approve them.
+    The acceptances in `retermed` would end at another time than was shown, or their policy no longer applies. Those in
+    `uncounted` need two people, and this person cannot approve them. `renamed` are the rules that changed after the end
+    that they set was shown, each with its version.
     """
 
     batch: str
@@ -67,6 +69,7 @@ class QueueResult(Struct, frozen=True):
     moved: list[RequestRow] = field(default_factory=list)
     retermed: list[RequestRow] = field(default_factory=list)
     uncounted: list[RequestRow] = field(default_factory=list)
+    renamed: frozenset[str] = frozenset()
 
 
 class TrayService(Struct):
@@ -112,7 +115,7 @@ class TrayService(Struct):
                 made_at=at,
                 leaves_at=None if hold is None else at + round(hold * 1000),
                 until=ends[row.id].until,
-                hand_terms=ends[row.id].terms,
+                hand_terms=ends[row.id].stored,
                 note=request.note if request.verb == ACCEPT else None,
             )
             for row in fresh
@@ -123,35 +126,43 @@ class TrayService(Struct):
         ):  # between the check of the limit and this write, no thread or process sends other decisions
             self.membership.check_limit(request.by, request.verb, len(items))
             clashes = self.workspace.tray.add(items, shared)
-        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed, uncounted)
+        renamed = frozenset(rule for row in fresh if "@" in (rule := ends[row.id].rule))
+        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed, uncounted, renamed)
 
     def _choose_ends(
         self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime
     ) -> tuple[dict[int, _QueuedEnd], list[RequestRow]]:
         """Return the end of each decision, and the rows whose terms are not those shown.
 
-        Raises an error if terms are not known and the person chose no end.
+        Raises an error if terms are not known and the person chose no end, or one beyond the ceiling.
         """
         if request.verb != ACCEPT:
             return {row.id: _QueuedEnd() for row in rows}, []
-        found, retermed, ends = self.terms.read_terms(rows, now), list[RequestRow](), dict[int, _QueuedEnd]()
-        chosen = request.until or request.until_if_unknown
+        zone, retermed, ends = self.workspace.zone, list[RequestRow](), dict[int, _QueuedEnd]()
+        shown = {
+            row.id: terms for row in rows if (terms := self.terms.shown.find(request.versions[row.id], row.id, now))
+        }
+        read = self.terms.read_terms([row for row in rows if row.id not in shown], now)
         for row in rows:
-            if chosen is not None and (request.until is not None or found[row.id].needs_choice):
-                check_ceiling(found[row.id], chosen, now, self.workspace.zone)
-        if request.until is not None:
-            end = _chosen_end(request.until)
-            return {row.id: end for row in rows}, []
-        for row in rows:
-            terms, shown = found[row.id], request.versions[row.id].partition(".")[2]
-            if (shown or NO_HAND_TERMS.token) != terms.token and not (terms.needs_choice and request.until_if_unknown):
+            terms = shown.get(row.id) or read[row.id]
+            chosen = request.until or (request.until_if_unknown if terms.needs_choice else None)
+            token = request.versions[row.id].partition(".")[2] or NO_HAND_TERMS.token
+            if chosen is None and token != terms.token:
                 retermed.append(row)
-            elif not terms.needs_choice:
-                ends[row.id] = _QueuedEnd(terms.until, terms.token)
-            elif request.until_if_unknown:
-                ends[row.id] = _chosen_end(request.until_if_unknown)
-            else:
+                continue
+            if chosen is None and terms.needs_choice:
                 raise make_end_choice_error(row.person.identity.username, terms)
+            end = end_of_terms(terms) if chosen is None else choose_end(terms, chosen, now, zone)
+            try:
+                rule = "" if end is None else self.terms.check_end(row.repo, end).rule
+            except HfGateError:
+                retermed.append(row)
+                continue
+            if end is None and chosen is not None:
+                ends[row.id] = _QueuedEnd()
+            else:
+                end = end or replace(NO_END, shown_at=terms.shown_at)
+                ends[row.id] = _QueuedEnd(end.written, msgspec.json.encode(end).decode(), rule)
         return ends, retermed
 
     def _check_approvals(
@@ -176,41 +187,30 @@ class TrayService(Struct):
         """Send the due decisions; return how many ended. Unsent decisions stay and are tried again."""
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
-            chosen = _chosen_by_person(item)  # ends by the terms may differ within a run
-            groups.setdefault((item.actor, item.member, item.verb, chosen, item.note), []).append(item)
+            groups.setdefault((item.actor, item.member, item.verb, item.note), []).append(item)
         return sum(self._send(items, to_ms(now)) for items in groups.values())
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
-        """Send decisions with the same actor, verb and chosen end as one run; return how many ended."""
-        first = items[0]
-        rows = self.workspace.store.requests([item.request for item in items])
-        by_terms = [row for item in items if item.verb == ACCEPT and (row := rows.get(item.request)) is not None]
-        terms = self.terms.read_terms(by_terms, from_ms(now))
-        ends = [
-            (item, self._outcome_without_sending(item, rows.get(item.request), terms.get(item.request), now))
-            for item in items
-        ]
-        ended = [(item.id, *end) for item, end in ends if end is not None]
+        """Send decisions with the same actor and verb as one run; return how many ended."""
+        first, targets = items[0], dict[int, DecisionTarget]()
+        rows, ended = self.workspace.store.requests([item.request for item in items]), list[tuple[int, str, str]]()
+        for item in items:
+            try:
+                targets[item.id] = self._make_target(item, rows.get(item.request), from_ms(now))
+            except HfGateError as problem:
+                kind = OutcomeKind.REFUSED if isinstance(problem, NotAllowed | UsageError) else OutcomeKind.STALE
+                ended.append((item.id, kind, str(problem)))
         if ended:
             self.workspace.tray.record_outcomes(ended, now)
-        ready, over = [item for item, end in ends if end is None], len(ended)
+        ready, over = [item for item in items if item.id in targets], len(ended)
         if not ready:
             return over
         run = new_id()
         self.workspace.tray.set_run([item.id for item in ready], run)
-        targets = [
-            DecisionTarget(
-                rows[item.request].repo,
-                _target_of(rows[item.request]),
-                item.reason,
-                None if item.hand_terms is None else end_of_terms(terms[item.request]),
-            )
-            for item in ready
-        ]
-        chosen = _chosen_by_person(first)
+        choice = Choice(STATUS_AFTER_VERB[first.verb], note=first.note)
         try:
             decided = _make_decision_sender(self.membership, first.actor, first.member).decide(
-                targets, Choice(STATUS_AFTER_VERB[first.verb], until=chosen, note=first.note), run_id=run
+                [targets[item.id] for item in ready], choice, run_id=run
             )
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)
@@ -220,29 +220,30 @@ class TrayService(Struct):
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
-    def _outcome_without_sending(
-        self, item: QueuedDecision, row: RequestRow | None, terms: HandTerms | None, now: int
-    ) -> tuple[OutcomeKind, str] | None:
-        """Return the outcome of a decision that must not be sent; None if it may be sent."""
+    def _make_target(self, item: QueuedDecision, row: RequestRow | None, now: datetime) -> DecisionTarget:
+        """Return what is sent for a decision. Raises an error if it must not be sent any more."""
         if row is None or row.version.token != item.version:
-            return OutcomeKind.STALE, _describe_difference(row)
+            raise Guarded(_describe_difference(row))
         if not self.membership.can_decide(item, row):
-            return OutcomeKind.REFUSED, f"{item.actor} may no longer decide at this repo"
-        if item.hand_terms is not None and (terms is None or terms.token != item.hand_terms):
-            return OutcomeKind.STALE, "its access would end at a different time than shown"
-        if not self._is_end_ahead(item, now):
-            return OutcomeKind.STALE, f"the end {item.until} had passed when the decision was due"
-        chosen = _chosen_by_person(item)
-        try:
-            if chosen is not None and terms is not None:
-                check_ceiling(terms, chosen, from_ms(now), self.workspace.zone)
-        except UsageError as problem:
-            return OutcomeKind.REFUSED, str(problem)
-        return None
+            raise NotAllowed(f"{item.actor} may no longer decide at this repo")
+        end = self._read_end(item, row, now) if item.verb == ACCEPT else None
+        return DecisionTarget(row.repo, _target_of(row), item.reason, end)
 
-    def _is_end_ahead(self, item: QueuedDecision, now: int) -> bool:
-        """Whether the end of an acceptance is still in the future. The decision may have been queued for a long time."""
-        return item.until is None or to_ms(parse_grant_end(item.until, from_ms(now), self.workspace.zone)) > now
+    def _read_end(self, item: QueuedDecision, row: RequestRow, now: datetime) -> GrantEnd | None:
+        """Return the end of a queued acceptance as it was shown, for `SHOWN_FOR`. Later, the terms must still be the same."""
+        end = item.shown_end
+        if end is not None and end.shown_at is not None and is_valid_at(end.shown_at, now):
+            return None if end.is_same_as(NO_END) else self.terms.check_end(row.repo, end)
+        if item.hand_terms is None and item.until is None:
+            return None
+        terms = self.terms.read_terms([row], now)[row.id]
+        if item.hand_terms is None or (end is not None and end.is_chosen):
+            return choose_end(terms, item.until or NO_END_WORD, now, self.workspace.zone)
+        current = end_of_terms(terms)
+        is_same = terms.token == item.hand_terms if end is None else end.is_same_as(current or NO_END)
+        if not is_same:
+            raise Guarded("its access would end at a different time than shown")
+        return current
 
     def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
         ended, left = [], []
@@ -293,20 +294,11 @@ class TrayService(Struct):
 
 
 class _QueuedEnd(NamedTuple):
-    """The end of a queued acceptance. `terms`: the token of the terms from which it comes; None if a person chose it."""
+    """The end of a queued acceptance, as written and as `QueuedDecision.hand_terms`. `rule` has a version if it changed."""
 
     until: str | None = None
-    terms: str | None = None
-
-
-def _chosen_by_person(item: QueuedDecision) -> str | None:
-    """Return the end that a person chose for a queued acceptance, or `none`; None if the terms of the rules apply."""
-    return (item.until or NO_END_WORD) if item.verb == ACCEPT and item.hand_terms is None else None
-
-
-def _chosen_end(written: str | None) -> _QueuedEnd:
-    """Return the end that a person chose."""
-    return _QueuedEnd(None if written == NO_END_WORD else written)
+    stored: str | None = None
+    rule: str = ""
 
 
 def _check_decision(row: RequestRow, request: DecisionRequest) -> None:

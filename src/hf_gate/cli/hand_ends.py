@@ -20,7 +20,7 @@ from ..domain.hand_terms import (
     choose_end,
     end_of_terms,
 )
-from ..errors import EndNeeded, UsageError
+from ..errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
     from ..application.decisions import PendingDecision
@@ -101,15 +101,17 @@ def parse_typed_end(run: Run, workspace: Workspace, text: str, terms: Iterable[H
 
 
 def check_shown_end(
-    workspace: Workspace, decisions: Sequence[PendingDecision], end: GrantEnd | None, shown: str | None
+    workspace: Workspace, decisions: Sequence[PendingDecision], end: GrantEnd | None
 ) -> list[GrantEnd | None]:
-    """Return the end for each decision. Raises EndNeeded if the `shown` terms (None: a chosen end) no longer apply."""
-    if shown is not None and decisions:
-        from ..application.terms_reader import load_terms_reader
+    """Return the end that was shown, for each decision. Raises EndNeeded if it must not be given any more."""
+    if end is None:
+        return [None for _ in decisions]
+    from ..application.terms_reader import is_valid_at, load_terms_reader
 
-        reader = load_terms_reader(workspace)
-        rows = [decision.row for decision in decisions if decision.row is not None]
-        found = [*reader.read_terms(rows, workspace.clock.now()).values()]
-        if any(terms.token != shown for terms in found):
-            raise EndNeeded("Not sent: the access would end at a different time than shown.", hint=HINT)
-    return [end for _ in decisions]
+    if not is_valid_at(end.shown_at, workspace.clock.now()):
+        raise EndNeeded("Not sent: the end of access was shown more than 24 hours ago.", hint=HINT)
+    reader = load_terms_reader(workspace)
+    try:
+        return [reader.check_end(decision.repo, end) for decision in decisions]
+    except HfGateError as problem:
+        raise EndNeeded(f"Not sent: {problem}.", hint=HINT) from None

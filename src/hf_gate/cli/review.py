@@ -59,7 +59,6 @@ class UnsentDecision(Struct, frozen=True):
     reason: str | None
     index: int
     end: GrantEnd | None = None  # of an acceptance, as shown or chosen
-    terms: str | None = None  # the terms that were shown; None: the reviewer chose the end
 
 
 class ReviewSession(Struct):
@@ -230,7 +229,7 @@ def _hold_acceptance(run: Run, session: ReviewSession, keys: Keys) -> None:
         _print_prompt(run.out, session.context.describe_terms(terms))
         _hold_with_end(run, session, keys)
         return
-    accept = UnsentDecision(session.current, "accept", None, session.index, end_of_terms(terms), terms.token)
+    accept = UnsentDecision(session.current, "accept", None, session.index, end_of_terms(terms))
     _hold_decision(run, session, accept)
 
 
@@ -324,7 +323,7 @@ def _send_unsent(run: Run, session: ReviewSession) -> bool:
         with open_workspace(run, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), unsent.reason)
             sender = decision_sender(run, workspace, new={unsent.verb: 1}, targets=[ask])
-            sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end, unsent.terms)
+            sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end)
             decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[unsent.verb]), run_id=new_id())
     except EndNeeded as changed:
         session.index, session.note = unsent.index, str(changed)

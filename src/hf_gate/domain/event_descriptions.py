@@ -91,6 +91,8 @@ def _describe_end(event: e.GrantDated, private: e.Private | None, format_time: C
     rows = describe_agreements(rows_of_end(event, private))
     cause = f", on {rows}" if rows else ""
     cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
+    if event.version:
+        cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
         return f"access ends {format_time(min(ends))}, then {event.at_end}{cause}"

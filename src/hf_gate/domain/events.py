@@ -171,6 +171,7 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     cause: str | None = None  # fact, keep_while, renew, drop, adopt, outside, chosen; None: by the rule
     lists: Mapping[str, str] = {}  # the version of each table that the end rests on, by its name
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has every row
+    version: str | None = None  # begin of the policy's digest, if the policy changed after a person was shown the end
 
 
 class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_NOTICED.value):

@@ -32,7 +32,8 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest` is
     that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on` are
     the tables behind the end; equal terms of two people rest on different rows. `ceiling` is the latest end that a
-    person may choose, written like `until`; None: the rules set no such limit.
+    person may choose, written like `until`; None: the rules set no such limit. `version` is the digest of the policy of
+    `rule`, and `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
     """
 
     kind: TermsKind = TermsKind.NO_END
@@ -44,11 +45,16 @@ class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     document: GrantTerms | None = None
     rests_on: EndRows = {}
     ceiling: str | None = None
+    version: str | None = None
+    shown_at: int | None = None
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, HandTerms) and astuple(replace(self, rests_on={})) == astuple(
-            replace(other, rests_on={})
-        )
+        both = [
+            replace(one, rests_on={}, version=None, shown_at=None)
+            for one in (self, other)
+            if isinstance(one, HandTerms)
+        ]
+        return len(both) == 2 and astuple(both[0]) == astuple(both[1])
 
     def __hash__(self) -> int:
         return hash((self.kind, self.until, self.at_end, self.rule, self.missing, self.digest))
@@ -78,11 +84,11 @@ NO_HAND_TERMS: Final = HandTerms()
 """The terms without an end: no accept rule that holds sets one."""
 
 
-class GrantEnd(msgspec.Struct, frozen=True, gc=False):
+class GrantEnd(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The end that an acceptance gets, as written in rules, and the rule that set it (direct: the person chose it).
 
     `written` is None if only a condition ends the access. `terms` is what can move the end later. `is_chosen`: a person chose
-    `written` instead of the end that the rule sets.
+    `written` instead of the end that the rule sets. `version` and `shown_at` are those of the terms that were shown.
     """
 
     written: str | None
@@ -91,6 +97,21 @@ class GrantEnd(msgspec.Struct, frozen=True, gc=False):
     terms: GrantTerms | None = None
     rests_on: EndRows = {}
     is_chosen: bool = False
+    version: str | None = None
+    shown_at: int | None = None
+
+    def is_same_as(self, other: GrantEnd) -> bool:
+        """Tell whether two ends are the same, whenever they were shown and on whichever rows they rest."""
+        return (self.written, self.at_end, self.rule, self.terms) == (
+            other.written,
+            other.at_end,
+            other.rule,
+            other.terms,
+        )
+
+
+NO_END: Final = GrantEnd(None)
+"""The end of an acceptance without one, as it is stored in the tray."""
 
 
 def end_of_terms(terms: HandTerms) -> GrantEnd | None:
@@ -98,7 +119,13 @@ def end_of_terms(terms: HandTerms) -> GrantEnd | None:
     if terms.kind is not TermsKind.END:
         return None
     return GrantEnd(
-        terms.until, terms.at_end or "reset", terms.rule or ChangeOrigin.DIRECT, terms.document, terms.rests_on
+        terms.until,
+        terms.at_end or "reset",
+        terms.rule or ChangeOrigin.DIRECT,
+        terms.document,
+        terms.rests_on,
+        version=terms.version,
+        shown_at=terms.shown_at,
     )
 
 
@@ -111,12 +138,21 @@ def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> G
     if written == NO_END_WORD:
         return None
     if terms.kind not in (TermsKind.END, TermsKind.PAST):
-        return GrantEnd(written, is_chosen=True)
+        return GrantEnd(written, is_chosen=True, shown_at=terms.shown_at)
     is_within = not is_later(written, terms.until, now, zone)
     document = with_chosen_end(terms.document, written, is_within=is_within)
     rule = terms.rule or ChangeOrigin.DIRECT
     rests_on = {} if document is None else terms.rests_on
-    return GrantEnd(written, terms.at_end or "reset", rule, document, rests_on, is_chosen=True)
+    return GrantEnd(
+        written,
+        terms.at_end or "reset",
+        rule,
+        document,
+        rests_on,
+        is_chosen=True,
+        version=terms.version,
+        shown_at=terms.shown_at,
+    )
 
 
 def check_ceiling(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> None:

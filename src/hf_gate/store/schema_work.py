@@ -243,7 +243,7 @@ tray = Table(  # unsent decisions, and for some time the outcomes of sent ones
     integer_column("ended_at", null=True),
     text_column("until", null=True),  # end of an acceptance, as written in rules
     text_column("member", null=True),  # id of the member who decided
-    text_column("hand_terms", null=True),  # the policies' terms from which the end comes; null: the person chose it
+    text_column("hand_terms", null=True),  # the end of an acceptance as it was shown, as JSON; null: none was chosen
     text_column("note", null=True),  # of an acceptance, for the team
     partial_index("tray_request", "request_id", "member", where="outcome IS NULL", unique=True),
     partial_index("tray_leaves", "leaves_at", "id", where="outcome IS NULL"),

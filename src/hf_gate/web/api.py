@@ -316,7 +316,7 @@ def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> lis
             stored_request(row, verdicts, details),
             ApiRequest,
             id=request_key(row),
-            version=version_with_terms(row, terms.get(row.id)),
+            version=version_with_terms(context, row, terms.get(row.id)),
             terms=terms_record(terms[row.id], context.now, zone) if row.id in terms else None,
         )
         for row, details in pair_with_details(context.workspace, found, lambda: context.app_state.policies.current)

@@ -11,7 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
-from ..application.bulk_decisions import BulkDecision, BulkEnds, EndAssigner, create_bulk_run
+from ..application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from ..application.grants_in_advance import Grant, find_new_requests
 from ..application.inputs import is_confirmed, parse_reason
 from ..application.members import ApprovalNeed
@@ -52,7 +52,6 @@ from .selection import (
     parse_unticked,
     read_rows,
     read_selection_page,
-    read_terms,
     summarize_ends,
     summarize_selection,
 )
@@ -201,6 +200,8 @@ def _page(
     need = context.app_state.membership.compute_need(context.member, {verb: count})
     choices, selections = list_choices(context, verb, None, "you"), context.workspace.selections
     chosen = next((each.text for each in choices if each.is_chosen), "")
+    ends = summarize_ends(context, weighed.terms, typed.grants)
+    context.app_state.terms_reader.shown.remember(f"{pick}:{ends.token}", weighed.shown_terms)
     contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
@@ -216,7 +217,7 @@ def _page(
         choices=choices,
         preview=preview_reason(verb, EACH_PERSON, typed.reason or chosen) if verb in VERBS_WITH_REASON else None,
         shown=read_selection_page(context, weighed.scope, weighed.count, typed.after),
-        ends=summarize_ends(context, weighed.terms, typed.grants),
+        ends=ends,
         approvals=summarize_approvals(context, weighed, typed.grants),
         are_ends_stored=weighed.are_terms_stored,
         chosen_end=context.form_value("until"),
@@ -335,8 +336,7 @@ def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | No
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
     rows = [row for part in read_rows(context, weighed) for row in part]
     ends = _ends_of(context, weighed)
-    terms = read_terms(context, rows) if verb == "accept" and not ends.for_all else {}
-    seen = {row.id: version_with_terms(row, terms.get(row.id)) for row in rows}
+    seen = {row.id: version_with_terms(context, row, weighed.shown_terms.get(row.id)) for row in rows}
     hold = context.app_state.hold if len(rows) == 1 else max(HOLD, context.app_state.hold)
     chosen = ends.chosen
     request = DecisionRequest(
@@ -355,7 +355,7 @@ def _ends_of(context: RequestContext, weighed: SelectionSummary) -> BulkEnds:
     """Return the ends of the acceptances; none for another decision."""
     if weighed.verb != "accept":
         return BulkEnds()
-    return parse_bulk_ends(context, summarize_ends(context, weighed.terms))
+    return parse_bulk_ends(context, summarize_ends(context, weighed.terms), weighed.shown_terms)
 
 
 def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> None:
@@ -400,11 +400,10 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
 def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Store a plan for the selection, for a second person to agree to."""
     store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
-    assigner, changes = EndAssigner(_ends_of(context, weighed)), list[Change]()
+    decided, changes = _ends_of(context, weighed), list[Change]()
     for part in read_rows(context, weighed):
-        ends = assigner.assign(part)
-        changes += [make_direct_change(row, after, reason, end=ends.get(row.id)) for row in part]
-    assigner.check()
+        ends = decided.assign(part)
+        changes += [make_direct_change(row, after, reason, end=ends[row.id]) for row in part if row.id in ends]
     waiting = count_pending(store.repos())
     plan = make_plan(
         changes,

@@ -15,6 +15,7 @@ from ..application.approval_status import ApprovalStatus, read_approval_status
 from ..application.approvals import as_approver
 from ..application.assignments import read_assignees
 from ..application.request_chips import SAME_TEXT_LIMIT, Chip, ChipKind, read_chips
+from ..application.terms_reader import mark_as_shown
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
@@ -266,16 +267,23 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
         if line.verdict is not None and line.verdict.terms and reader.can_end_access(line.row.repo)
     }
     read = reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
+    versions = {repo: reader.read_versions(repo) for repo in {one.row.repo for one in able if one.row.id in known}}
     for line in able:
-        terms = known.get(line.row.id) or read[line.row.id]
+        seen = known.get(line.row.id)
+        terms = read[line.row.id] if seen is None else mark_as_shown(seen, versions[line.row.repo], context.now)
         end = end_of_terms(terms)
-        line.terms, line.version = terms, version_with_terms(line.row, terms)
+        line.terms = terms
+        line.version = version_with_terms(context, line.row, terms)
         line.accept_until = "" if end is None or end.written is None else context.format_end(end.written)
 
 
-def version_with_terms(row: RequestRow, terms: HandTerms | None) -> str:
-    """Return the version that is sent back with a decision: of the request, and of the terms of an acceptance."""
-    return row.version.token if terms is None else f"{row.version.token}.{terms.token}"
+def version_with_terms(context: RequestContext, row: RequestRow, terms: HandTerms | None) -> str:
+    """Return the version that is sent back with a decision, and remember the terms of an acceptance under it."""
+    if terms is None:
+        return row.version.token
+    version = f"{row.version.token}.{terms.token}"
+    context.app_state.terms_reader.shown.remember(version, {row.id: terms})
+    return version
 
 
 def _line(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from msgspec import Struct, field
@@ -58,6 +59,7 @@ class SelectionSummary(Struct):
     by_rule: Counter[tuple[str, str]] = field(default_factory=Counter)
     remarkable: Counter[str] = field(default_factory=Counter)
     terms: Counter[HandTerms] = field(default_factory=Counter)
+    shown_terms: Mapping[int, HandTerms] = field(default_factory=dict)  # by row id; none if there are very many
 
     @property
     def are_terms_stored(self) -> bool:
@@ -80,18 +82,24 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
             found.excluded[why] += heap.n
         else:
             _add_bucket(found, heap)
-    if verb == "accept":
-        found.terms = _count_terms(context, found, buckets)
+    if verb == "accept" and found.are_terms_stored:
+        found.terms = _count_stored_terms(context, buckets)
+    elif verb == "accept":
+        found.shown_terms = _read_shown_terms(context, found)
+        found.terms = Counter(terms.without_document for terms in found.shown_terms.values())
     return found
 
 
-def _count_terms(
-    context: RequestContext, found: SelectionSummary, buckets: Iterable[SelectionBucket]
-) -> Counter[HandTerms]:
-    """Count the terms of acceptances: as they are now, or for very many as stored with the verdicts."""
-    if not found.are_terms_stored:
-        parts = (read_terms(context, part).values() for part in read_rows(context, found))
-        return Counter(terms.without_document for part in parts for terms in part)
+def _read_shown_terms(context: RequestContext, found: SelectionSummary) -> Mapping[int, HandTerms]:
+    """Return the terms that the page of a sent form showed, or the terms as they are now."""
+    reader, rows = context.app_state.terms_reader, [row for part in read_rows(context, found) for row in part]
+    name = f"{found.scope.selection}:{context.form_value('terms')}"
+    shown = {row.id: terms for row in rows if (terms := reader.shown.find(name, row.id, context.now))}
+    return shown | reader.read_terms([row for row in rows if row.id not in shown], context.now)
+
+
+def _count_stored_terms(context: RequestContext, buckets: Iterable[SelectionBucket]) -> Counter[HandTerms]:
+    """Count the terms of very many acceptances as they are stored with the verdicts."""
     counts, reader = Counter[HandTerms](), context.app_state.terms_reader
     for bucket in buckets:
         if not bucket.why:
@@ -232,6 +240,7 @@ def is_row_number(text: str) -> bool:
 
 
 _MAX_NAMED: Final = 6  # different terms that are listed
+NOTHING_SHOWN: Final[Mapping[int, HandTerms]] = MappingProxyType({})
 
 
 class EndCount(Struct, frozen=True):
@@ -301,19 +310,14 @@ def _day_of(context: RequestContext, terms: HandTerms) -> str:
     return "" if end is None or end.written is None else context.format_end(end.written)
 
 
-def read_terms(context: RequestContext, rows: Sequence[RequestRow]) -> Mapping[int, HandTerms]:
-    """Return the terms of requests as they are now, by row id."""
-    return context.app_state.terms_reader.read_terms(rows, context.now)
-
-
-def parse_bulk_ends(context: RequestContext, summary: EndSummary) -> BulkEnds:
-    """Return the ends that the form chose. Raises UsageError for an end that is not valid, or beyond a ceiling."""
+def parse_bulk_ends(
+    context: RequestContext, summary: EndSummary, shown: Mapping[int, HandTerms] = NOTHING_SHOWN
+) -> BulkEnds:
+    """Return the ends that the form chose, and those that it showed. Raises UsageError for an end that is not valid, or beyond a ceiling."""
     chosen = context.parse_chosen_end()
     for_all = chosen is not None and (not summary.unknown_count or context.form_value("for_all") == "yes")
     reader, now = context.app_state.terms_reader, context.now
-    ends = BulkEnds(
-        summary.terms, chosen, for_all, lambda rows: reader.read_terms(rows, now), now, context.workspace.zone
-    )
+    ends = BulkEnds(shown, chosen, for_all, lambda rows: reader.read_terms(rows, now), now, context.workspace.zone)
     for terms in summary.terms if chosen is not None else ():
         ends.end_of(terms)
     return ends

@@ -151,7 +151,8 @@ def decide(context: RequestContext) -> Response:
         done = formatting.DONE[verb] if line.approval is None or verb != "accept" else "Approved"
         first = verb == "accept" and line.approval is not None and line.approval.next_number < line.approval.needed
         more = " Another person must approve it too." if first else ""
-        said = f"{done} {line.who}{_describe_end(context, line)}.{more} {_describe_hold(hold)}"
+        rules = "".join(f" Rule {rule} changed after its end was shown." for rule in sorted(taken.renamed))
+        said = f"{done} {line.who}{_describe_end(context, line)}.{more}{rules} {_describe_hold(hold)}"
         return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
     return _conflict_response(context, taken, line)
 

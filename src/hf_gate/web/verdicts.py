@@ -6,8 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, tzinfo
 from typing import Final
 
+from msgspec.structs import replace
+
 from ..application.current_verdicts import CurrentVerdicts
-from ..application.evaluation import RepoPolicies, build_inputs
+from ..application.evaluation import RepoPolicies, build_inputs, find_rows_of_terms
 from ..application.evaluation_times import EvaluationTimes
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
@@ -105,6 +107,9 @@ def _evaluate(
         if verdict is not None:
             source = RedactedTraces(traces) if hides else traces
             summary = summarize_verdict(verdict, source, now, workspace.zone, status)
+            if summary.terms is not None:
+                rests_on = find_rows_of_terms(summary.terms.document, case)
+                summary = replace(summary, terms=replace(summary.terms, rests_on=rests_on))
             end = times.next_evaluation(case.facts)
             app_state.verdicts.keep(case.row, basis, to_ms(now), end, summary, hides=hides)
             found[case.row.id] = summary
