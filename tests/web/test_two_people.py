@@ -1,0 +1,189 @@
+"""Every way to let one person count as two, tried through the desk: by a click, a selection and the JSON API."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from hf_gate import Hub
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.members import Member, MemberRole
+from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.web.test_approvals import DOUBLE, reviewer, status
+
+
+@pytest.fixture
+def room(tmp_path: Path) -> Iterator[Room]:
+    with a_room(tmp_path, DOUBLE) as made:
+        made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
+        yield made
+
+
+def click(room: Room, visitor: Visitor) -> int:
+    row = room.row("ada")
+    return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status
+
+
+def select(room: Room, visitor: Visitor) -> int:
+    visitor.post("/selection", {"do": "clear"})
+    visitor.post("/selection", {"do": "add", "key": str(room.row("ada").state.hub_request)})
+    address = visitor.post("/bulk", {"verb": "accept"}).headers.get("location", "/bulk/b_none").partition("?")[0]
+    return visitor.post(address, {"verb": "accept", "count": "1", "do": "send"}).status
+
+
+def call(room: Room, visitor: Visitor) -> int:
+    row = room.row("ada")
+    body = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
+    headers = {"content-type": "application/json"}
+    return visitor.ask("POST", "/api/v1/decisions", json.dumps(body).encode(), headers).status
+
+
+WAYS = (click, select, call)
+BOTH = tuple(product(WAYS, WAYS))
+Way = Callable[[Room, Visitor], int]
+
+
+@pytest.mark.parametrize(("first", "second"), BOTH)
+def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Room, first: Way, second: Way) -> None:
+    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    first(room, mia)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+    second(room, lena)
+    room.leave()
+    assert (status(room), room.writes()) == ("accepted", before + 1)
+
+
+@pytest.mark.parametrize(("first", "second"), BOTH)
+def test_one_person_counts_once_in_whatever_ways(room: Room, first: Way, second: Way) -> None:
+    mia, before = room.proven(reviewer("mia")), room.writes()
+    first(room, mia)
+    second(room, mia)
+    room.leave()
+    second(room, mia)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_person_with_two_names_counts_once(room: Room, way: Way) -> None:
+    """The second name of mia is proven with the token of the same account."""
+    mia, second, before = room.proven(reviewer("mia")), room.visitor(reviewer("mimi")), room.writes()
+    way(room, mia)
+    room.leave()
+    code = re.search(r"settings#prove=([\w-]+)", second.post("/settings/prove").body)
+    assert code is not None
+    told = room.prove(code[1], room.local.tokens["mia"])
+    if told.status == 200:
+        second = room.by_link(told.json["link"].rpartition("?t=")[2])
+    way(room, second)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_requester_and_an_unproven_account_are_nobody(room: Room, way: Way) -> None:
+    ada, kim, before = room.proven(reviewer("ada")), room.reviewer("kim"), room.writes()
+    for visitor in (ada, kim):
+        way(room, visitor)
+        room.leave()
+    way(room, room.visitor())
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+def take_back(room: Room, mia: Visitor) -> None:
+    assert mia.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw").status == 303
+
+
+def revoke(room: Room, _: Visitor) -> None:
+    room.out("mia")
+
+
+def become_viewer(room: Room, _: Visitor) -> None:
+    _change(room, role=MemberRole.VIEWER)
+
+
+def lose_the_repo(room: Room, _: Visitor) -> None:
+    _change(room, repos=("other/*",))
+
+
+def _change(room: Room, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
+    known = room.app_state.workspace.members.find_by_name("mia")
+    assert known is not None
+    room.app_state.membership.invite(Member(name="mia", role=role, repos=repos, user_id=known.user_id), "another link")
+
+
+def ask_again(room: Room, _: Visitor) -> None:
+    with Hub(room.local.tokens["ada"], room.local.url) as hub:
+        hub.withdraw(room.repo)
+    room.read(SyncKind.FULL)
+    room.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": "Something else, at length, about speech."})
+    room.read(SyncKind.FULL)
+
+
+def change_the_rule(room: Room, _: Visitor) -> None:
+    folder = room.app_state.workspace.location.folder
+    assert folder is not None
+    text = DOUBLE.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
+    (folder / "policies" / "house.yaml").write_text(text, "utf-8")
+    room.app_state.policies.expire()
+
+
+@pytest.mark.parametrize("spoil", [take_back, revoke, become_viewer, lose_the_repo, ask_again, change_the_rule])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_approval_that_ended_is_no_second_one(room: Room, way: Way, spoil: Callable[[Room, Visitor], None]) -> None:
+    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    way(room, mia)
+    room.leave()
+    spoil(room, mia)
+    before = room.writes()
+    way(room, lena)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+@pytest.mark.parametrize("spoil", [revoke, become_viewer, lose_the_repo])
+@pytest.mark.parametrize("way", WAYS)
+def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
+    room: Room, way: Way, spoil: Callable[[Room, Visitor], None]
+) -> None:
+    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    way(room, mia)
+    spoil(room, mia)
+    way(room, lena)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Room, way: Way) -> None:
+    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    way(room, mia)
+    mia.post("/tray/undo")
+    room.leave()
+    assert [one.link.kind for one in room.app_state.workspace.store.entries(request=room.row("ada").id)] == [
+        "RequestSeen"
+    ]
+    way(room, lena)
+    room.leave()
+    assert (status(room), room.writes()) == ("pending", before)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Room, way: Way) -> None:
+    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    way(room, mia)
+    mia.post("/tray/hold")
+    click(room, lena)
+    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
+    assert status(room) == "pending"
+    mia.post("/tray/send")
+    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
+    assert status(room) == "accepted"
