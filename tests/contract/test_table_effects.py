@@ -10,13 +10,13 @@ import pytest
 
 from hf_gate.application.own_tables import (
     TableDraft,
-    draft_import,
     draft_removal,
     draft_row,
     find_own_table,
     save_draft,
 )
 from hf_gate.application.table_effects import TableEffect, iterate_effects, read_bundle
+from hf_gate.application.table_imports import prepare_import
 from hf_gate.application.table_records import describe_effect, describe_held_ends, table_effect_record
 from hf_gate.domain.timestamps import from_ms, to_ms
 
@@ -192,10 +192,8 @@ def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: Ends
     names = [f"p{n:02}" for n in range(21)]
     scene.let_in(dict.fromkeys(names, 100), SIGNED)
     own = find_own_table(scene.workspace, "dua")
-    records = {
-        line: {"user_id": scene.id_of(name), "expires": day(scene, 30)} for line, name in enumerate(names, start=2)
-    }
-    made = draft_import(own, records, replaces=False)
+    text = "user_id,expires\n" + "".join(f"{scene.id_of(name)},{day(scene, 30)}\n" for name in names)
+    made = prepare_import(scene.workspace, own, text.encode(), is_json=False, replaces=False).draft
     found = [table_effect_record(one) for one in effects(scene, made).values()]
     assert describe_held_ends(found) == "21 ends of access are earlier; more than 20 wait for a person"
     assert describe_held_ends(found[1:]) == ""

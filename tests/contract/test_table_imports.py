@@ -1,4 +1,4 @@
-"""An import proposes the people whom its rows may mean, and finds them without a look at each person for each row."""
+"""An import says whom its rows mean, without a look at each person for each row, and adds keys that it can look up."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from hf_gate.application.own_tables import find_own_table, row_of_cells
-from hf_gate.application.table_imports import ImportMatches, match_rows
+from hf_gate.application.own_tables import find_own_table
+from hf_gate.application.table_imports import TableImport, prepare_import
 from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
+from hf_gate.errors import UsageError
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
 from tests.clock import ManualClock
@@ -37,17 +38,15 @@ def desk(store: Store, tmp_path: Path) -> Workspace:
     return Workspace(settings, location, store, clock=ManualClock.at_ms(T0), open_hub=lambda: cast("Any", None))
 
 
-def match(desk: Workspace, *rows: tuple[str, str]) -> ImportMatches:
-    """Match rows with an e-mail address and a name."""
+def read(desk: Workspace, text: str, **columns: str) -> TableImport:
     own = find_own_table(desk, "partners")
-    cells = [{"email": email, "name": name} for email, name in rows]
-    return match_rows(desk, own, {line: row_of_cells(own, one) for line, one in enumerate(cells, 2)})
+    return prepare_import(desk, own, text.encode(), is_json=False, replaces=False, columns=columns)
 
 
 def count_calls(desk: Workspace, number: int) -> int:
-    """Return how many calls of functions the matching of so many rows to as many people takes."""
+    """Return how many calls of functions the import of so many rows about as many people takes."""
     take(desk.store, EEG, [record(n, fullname=f"Person{n} Example", email=f"p{n}@mit.edu") for n in range(number)])
-    rows = [(f"p{n}+work@mit.edu", "") for n in range(number)]
+    text = FILE + "".join(f"p{n}@mit.edu,Person\n" for n in range(number))
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: object) -> None:
@@ -57,10 +56,10 @@ def count_calls(desk: Workspace, number: int) -> int:
     before = sys.getprofile()
     sys.setprofile(count)
     try:
-        found = match(desk, *rows)
+        found = read(desk, text)
     finally:
         sys.setprofile(before)
-    assert all(len(proposals) == 1 for _, proposals in found.unmatched.values())
+    assert (found.matched, list(found.unmatched)) == (number, [])
     return calls
 
 
@@ -69,20 +68,42 @@ def test_an_import_of_many_rows_looks_at_no_person_for_each_row(desk: Workspace)
     assert count_calls(desk, 400) < 8 * 1.5 * few
 
 
-def test_a_row_proposes_those_with_its_whole_name_and_those_of_its_domain_with_the_name_in_its_address(
-    desk: Workspace,
-) -> None:
-    people = [
-        ("Ada Lovelace", "ada@mit.edu"),
-        ("Ada Byron", "byron@mit.edu"),
-        ("Bob Lovelace", "bob@example.org"),
-        ("Ada King Lovelace", "king@mit.edu"),
+def test_a_row_that_names_a_person_by_another_column_gets_the_key_of_their_request(desk: Workspace) -> None:
+    take(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
+    found = read(desk, "username,name\n@User1,Ada\nuser2,\n")
+    assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [
+        ("p1@mit.edu", "Ada"),
+        ("p2@mit.edu", ""),
     ]
-    take(desk.store, EEG, [record(n, fullname=name, email=email) for n, (name, email) in enumerate(people, 1)])
-    found = match(desk, ("lovelace@mit.edu", "Ada Lovelace"), ("x@example.net", "Ada Lovelace"), ("y@mit.edu", "Ada"))
-    proposals = [[(one.person.identity.username, one.why) for one in each] for _, each in found.unmatched.values()]
-    assert proposals == [
-        [("user1", "e-mail differs, same name and domain"), ("user4", "e-mail differs, same name and domain")],
-        [("user1", "e-mail differs, same name")],
-        [],
-    ]
+    assert found.draft.content == b"email,name\np1@mit.edu,Ada\np2@mit.edu,\n"
+    assert found.matched == 2
+    by_id = read(desk, f"user_id,name\n{record_id(desk)},x\n")
+    assert [row.email for row in by_id.draft.after.rows] == ["p1@mit.edu"]
+    with pytest.raises(UsageError, match="line 3: the email of 'nobody' is not known"):
+        read(desk, "username,name\nuser1,\nnobody,\n")
+
+
+def record_id(desk: Workspace) -> str:
+    """The account id of the first person."""
+    (row,) = desk.store.find_by_identity(None, "user1")
+    return row.person.identity.user_id or ""
+
+
+def test_columns_are_read_under_the_names_that_the_file_has(desk: Workspace) -> None:
+    found = read(desk, "E-Mail-Adresse;Name\nada@mit.edu;Ada\n", **{"E-Mail-Adresse": "email", "Name": "name"})
+    assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [("ada@mit.edu", "Ada")]
+    assert [row.email for row in found.unmatched] == ["ada@mit.edu"]
+    with pytest.raises(UsageError, match="the file has no column Adresse"):
+        read(desk, "mail\nada@mit.edu\n", Adresse="email")
+
+
+@pytest.mark.parametrize("columns", [199, 201])
+def test_a_file_has_at_most_two_hundred_columns(desk: Workspace, tmp_path: Path, columns: int) -> None:
+    (tmp_path / "tables" / "partners.csv").unlink()
+    names = ["email", *(f"c{n}" for n in range(columns - 1))]
+    text = f"{','.join(names)}\nada@mit.edu{',' * (columns - 1)}\n"
+    if columns > 200:
+        with pytest.raises(UsageError, match="more than 200 columns"):
+            read(desk, text)
+    else:
+        assert read(desk, text).draft.content.decode() == text

@@ -133,9 +133,6 @@ def test_the_targets_that_a_removal_prints_can_be_pasted(desk: Desk) -> None:
     assert desk.run("show", target, "--json").json["user"] == "bob"
 
 
-@pytest.mark.xfail(
-    strict=True, reason="table remove does not compare the number of removed rows with what the table may lose"
-)
 def test_a_removal_of_most_rows_needs_a_confirmation_as_an_import_does(desk: Desk) -> None:
     names = [f"person-{number}" for number in range(12)]
     desk.file.write_text("\n".join(["username", *names, ""]), "utf-8")
@@ -143,6 +140,37 @@ def test_a_removal_of_most_rows_needs_a_confirmation_as_an_import_does(desk: Des
     refused = desk.run("table", "remove", "partners", *names[:10])
     assert desk.file.read_bytes() == before
     assert (refused.code, "10 of 12 rows would be removed, but at most 3 may be" in refused.err) == (6, True)
+    assert desk.document("table", "remove", "partners", *names[:10], "--max-removed", "10")["removed"] == 10
+
+
+@pytest.mark.parametrize("folder", ["tables", "lists"])
+def test_the_first_import_makes_the_file(desk: Desk, tmp_path: Path, folder: str) -> None:
+    desk.file.unlink()
+    rules = desk.folder / "policies" / "partners.yaml"
+    rules.write_text(rules.read_text("utf-8").replace("tables/partners.csv", f"{folder}/partners.csv"), "utf-8")
+    new = tmp_path / "office.csv"
+    new.write_text("Name;Konto\nAda;ada-l\nBob;bob\n", "utf-8")
+    words = ("table", "import", "partners", str(new), "--column", "username=Konto")
+    assert desk.document(*words, "--dry-run")["added"] == 2
+    made = desk.folder / folder / "partners.csv"
+    assert not made.exists()
+    assert desk.document(*words, "--yes")["added"] == 2
+    assert made.read_text("utf-8") == "Name,username\nAda,ada-l\nBob,bob\n"
+    assert made.stat().st_mode & 0o077 == 0
+    assert desk.document(*words, "--yes")["added"] == 0
+
+
+def test_the_file_of_a_table_is_made_with_its_columns(desk: Desk) -> None:
+    known = desk.run("table", "new", "partners")
+    assert (known.code, "exists" in known.err) == (2, True)
+    desk.file.unlink()
+    missing = desk.run("table", "add", "partners", "username=cem")
+    assert (missing.code, "hf-gate table new partners" in missing.err) == (2, True)
+    assert desk.document("table", "new", "partners", "--column", "note")["table"] == "partners"
+    assert desk.file.read_text("utf-8") == "username,note,expires\n"
+    assert desk.document("table", "add", "partners", "username=cem", "note=x")["added"] == 1
+    absent = desk.run("table", "new", "nothing")
+    assert (absent.code, "there is no table nothing" in absent.err) == (2, True)
 
 
 def test_a_row_with_a_known_key_needs_replace(desk: Desk) -> None:

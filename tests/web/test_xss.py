@@ -195,7 +195,7 @@ def test_hostile_values_on_cards_stay_text(scene: Scene) -> None:
 FORMS: Final = (
     "name", "q", "do", "note", "verb", "key", "version", "reason", "text", "accept", "which", "when", "next", "count", "typed", "silent", "pick",
     "src", "who", "fix", "theme", "role", "repos", "until", "tab", "exact", "card", "new-then", "new-when", "yes",
-    "col.0", "head", "rows", "file", "line", "means.2", "base", "replaces",
+    "col.0", "head", "rows", "file", "line", "base", "replaces",
     "c.0.then", "c.0.when.0", "c.0.reason", "list", "repo", "shown", "keep", "after", "following", "grant", "offered", "to",
 )  # fmt: skip
 """What any form of the desk sends."""

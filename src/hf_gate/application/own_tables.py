@@ -9,20 +9,20 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ..domain import events as e
 from ..domain.display_text import make_visible
 from ..domain.timestamps import to_ms
-from ..errors import Stale, UsageError
+from ..errors import Guarded, Stale, UsageError
 from ..policy.email_addresses import parse_address
 from ..policy.model import FactEnd, Policy, Rule, TableSpec
 from ..policy.strict_yaml import suggest
 from ..policy.tables import KEYS, Table, TableRow
 from ..sources.policy_files import digest_of_file, replace_file
 from ..sources.table_edits import Cells, RowEdits, edit_table
-from ..sources.table_files import MAX_BYTES, is_json_lines, is_own_file, parse_table, read_content
-from ..sources.table_text import column_name, decode, has_key_column, parse_csv, spread_key
+from ..sources.table_files import MAX_BYTES, SHRINK_LIMIT, is_json_lines, is_own_file, parse_table, read_content
+from ..sources.table_text import column_name, decode, has_key_column, header_line, parse_csv, spread_key
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
 from . import setting_keys
 from .policy_bundle import load_tables
@@ -62,13 +62,20 @@ class OwnTable(Struct, frozen=True):
             )
         return self.folder.path / self.spec.file
 
+    @property
+    def exists(self) -> bool:
+        """Whether the file exists. It is made by the first import."""
+        return self.path.exists()
+
     def read_file(self) -> bytes:
         """Return the content of the file. Raises UsageError if it cannot be read."""
         try:
             content = read_content(self.path) if is_own_file(self.path) else b""
         except FileNotFoundError:
-            columns = ",".join([*self.spec.key, "expires"])
-            raise UsageError(f"{self.path} does not exist.", hint=f"Create it with one line: {columns}") from None
+            raise UsageError(
+                f"{self.path} does not exist.",
+                hint=f"Create it: hf-gate table new {self.name}, or hf-gate table import {self.name} FILE",
+            ) from None
         except OSError as problem:
             raise UsageError(f"{self.path} cannot be read: {problem.strerror}.") from None
         if content is None:
@@ -86,13 +93,39 @@ class OwnTable(Struct, frozen=True):
 
 
 class TableDraft(Struct, frozen=True):
-    """A checked new content of a table's file. `base` is the digest of the content that it was made from."""
+    """A checked new content of a table's file. `base` is the digest of the content that it was made from.
+
+    `is_new`: there is no file yet.
+    """
 
     own: OwnTable
     base: str
     before: Table
     content: bytes
     after: Table
+    is_new: bool = False
+
+    @property
+    def diff(self) -> RowDiff:
+        """The rows that change."""
+        return diff_rows(self.before, self.after)
+
+    @property
+    def removal_limit(self) -> int:
+        """How many rows may go without a confirmation of their number."""
+        share = self.own.spec.max_removed
+        return max(1, int((SHRINK_LIMIT if share is None else share) * len(self.before.rows)))
+
+    def check_removals(self, max_removed: int | None) -> None:
+        """Raise Guarded if more rows go than a person confirmed, or than a table may lose without that."""
+        removed = len(self.diff.removed)
+        allowed = self.removal_limit if max_removed is None else max_removed
+        if removed > allowed:
+            raise Guarded(
+                f"{removed:,} of {len(self.before.rows):,} rows would be removed, but at most {allowed:,} may be;"
+                " nothing was written.",
+                hint=f"To remove them all, add --max-removed {removed}.",
+            )
 
 
 def read_own_tables(workspace: Workspace) -> list[OwnTable]:
@@ -193,7 +226,9 @@ def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
 
 
 def columns_of(own: OwnTable) -> tuple[str, ...]:
-    """Return the columns of a table's file; of JSON lines, every column that a row may have."""
+    """Return the columns of a table's file, none if it does not exist; of JSON lines, every column that a row may have."""
+    if not own.exists:
+        return ()
     if is_json_lines(own.path):
         return (*own.spec.key, "from", "expires")
     return parse_csv(decode(own.read_file()), own.spec.key).header
@@ -214,27 +249,46 @@ def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
     return draft_edits(own, edits, content)
 
 
-def draft_import(own: OwnTable, records: Mapping[int, Cells], *, replaces: bool) -> TableDraft:
-    """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go."""
-    content = own.read_file()
+def draft_import(own: OwnTable, records: Mapping[int, Cells], rows: Table, *, replaces: bool) -> TableDraft:
+    """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go.
+
+    `records` are the cells of the rows, by line. A file that does not exist is made with the columns of the first one.
+    """
+    is_new = not own.exists
+    content = b"" if is_new else own.read_file()
+    if is_new and not is_json_lines(own.path):
+        content = header_line(list(next(iter(records.values()))))
     before = own.parse(content)
     added: list[Cells] = []
     changed: dict[int, Cells] = {}
     seen: set[int] = set()
     index = index_rows(before)
-    for line, cells in records.items():
-        row = row_of_cells(own, cells)
-        twins = {twin.line: twin for key in keys_of_row(row) if (twin := index.get(key)) is not None}
+    for row in rows.rows:
+        twins = {twin.line for key in keys_of_row(row) if (twin := index.get(key)) is not None}
         if len(twins) > 1:
             lines = " and ".join(map(str, sorted(twins)))
-            raise UsageError(f"line {line} belongs to lines {lines} of table {own.name}. Nothing was written.")
-        seen |= twins.keys()
+            raise UsageError(f"line {row.line} belongs to lines {lines} of table {own.name}. Nothing was written.")
+        seen |= twins
         if not twins:
-            added.append(cells)
-        for at in twins:
-            changed[at] = cells
+            added.append(records[row.line])
+        for line in twins:
+            changed[line] = records[row.line]
     removed = {row.line for row in before.rows} - seen if replaces else set()
-    return draft_edits(own, RowEdits(added, changed, removed), content)
+    draft = draft_edits(own, RowEdits(added, changed, removed), content)
+    return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft
+
+
+def create_table_file(workspace: Workspace, own: OwnTable, columns: Sequence[str], actor: str) -> None:
+    """Make the file of a table with its first line. Raises UsageError if there is one."""
+    if own.exists:
+        raise UsageError(f"{own.path} exists.", hint=f"hf-gate table show {own.name}")
+    names = tuple(dict.fromkeys((*own.spec.key, *map(column_name, columns), "expires")))
+    content = b"" if is_json_lines(own.path) else header_line(names)
+    empty = own.parse(content)
+    if empty.refusal:
+        raise UsageError(f"{empty.refusal}.", hint="Give other columns.")
+    draft = TableDraft(own, digest_of_file(b""), empty, content, empty, is_new=True)
+    save_draft(workspace, draft, actor)
 
 
 def draft_removal(own: OwnTable, keys: Sequence[str]) -> TableDraft:
@@ -268,18 +322,19 @@ def save_draft(
     draft: TableDraft,
     actor: str,
     *,
-    bound: Mapping[str, str] = _NOTHING,
-    confirmed: int = 0,
+    max_removed: int | None = None,
     kept: Mapping[str, str] = _NOTHING,
     is_dry_run: bool = False,
 ) -> None:
     """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
 
-    `bound` are usernames with the accounts that a person confirmed. `kept` are the digests of removed rows on which
-    grants still rest, each with the digest of the signed file. A dry run only checks that the file can be written.
+    `max_removed` is the number of rows that a person confirmed to remove; without it, a table can lose `removal_limit`.
+    `kept` are the digests of removed rows on which grants still rest, each with the digest of the signed file. A dry run
+    only checks that the file can be written.
     """
+    draft.check_removals(max_removed)
     own, store = draft.own, workspace.store
-    diff = diff_rows(draft.before, draft.after)
+    diff = draft.diff
     keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
     known = {key: store.setting(key) for key in keys}
 
@@ -291,14 +346,11 @@ def save_draft(
             added=len(diff.added),
             changed=len(diff.changed),
             removed=len(diff.removed),
-            confirmed=confirmed,
             kept=dict(kept),
         )
         with store.writing() as write:
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
             note_accepted(write, draft.after)
-            for name, user_id in bound.items():
-                write.write_binding(own.name, name, user_id)
 
     def withdraw() -> None:
         with store.writing() as write:
@@ -307,7 +359,7 @@ def save_draft(
 
     replace_file(
         own.folder.path, own.spec.file or "", draft.content, base=draft.base, record=record, withdraw=withdraw,
-        limit=MAX_BYTES, hint=_CHANGED_HINT, is_dry_run=is_dry_run,
+        limit=MAX_BYTES, hint=_CHANGED_HINT, is_new=draft.is_new, is_dry_run=is_dry_run,
     )  # fmt: skip
 
 

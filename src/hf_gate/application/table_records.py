@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from itertools import islice
 from typing import Annotated, Final, Literal
 
 import msgspec
@@ -12,14 +11,13 @@ from msgspec import Meta
 
 from ..domain.ids import RepoType
 from ..domain.lifecycle import Status
-from ..domain.rows import PersonRow
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..policy.tables import NO_ACCOUNT, TableRow
 from .grant_ends import MAX_EARLIER
 from .own_tables import OwnTable, name_row
 from .records import Count, Record, Time
 from .table_effects import TableEffect
-from .table_imports import ImportMatches, Proposal
+from .table_imports import TableImport
 
 MAX_LISTED: Final = 1_000
 State = Literal["valid", "expired", "later", "unknown"]
@@ -72,28 +70,11 @@ class TableEffectRecord(Record, frozen=True, kw_only=True):
     starts_at: Annotated[Time | None, Meta(description="when a row starts or expires; null: the next turn")]
 
 
-class ProposalRecord(Record, frozen=True, kw_only=True):
-    """Somebody whom a row may mean. It counts only if a person confirms it."""
-
-    user: str | None
-    user_id: str | None
-    person: Annotated[str, Meta(description="the pseudonym that the audit log uses")]
-    why: str
-
-
 class UnmatchedRowRecord(Record, frozen=True, kw_only=True):
     """One row that means nobody who asked."""
 
     line: Count
     who: str
-    proposals: list[ProposalRecord]
-
-
-class RowProposalRecord(Record, frozen=True, kw_only=True):
-    """A row that may mean somebody."""
-
-    line: Count
-    why: str
 
 
 class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
@@ -101,8 +82,7 @@ class PersonWithoutRowRecord(Record, frozen=True, kw_only=True):
 
     user: str | None
     user_id: str | None
-    person: str
-    proposals: list[RowProposalRecord]
+    person: Annotated[str, Meta(description="the pseudonym that the audit log uses")]
 
 
 class ImportMatchesRecord(Record, frozen=True, kw_only=True):
@@ -113,35 +93,18 @@ class ImportMatchesRecord(Record, frozen=True, kw_only=True):
     without_row: list[PersonWithoutRowRecord]
 
 
-def import_matches_record(found: ImportMatches) -> ImportMatchesRecord:
-    """Return the record of the matches of an import, at most `MAX_LISTED` rows and people of each kind."""
+def import_matches_record(found: TableImport) -> ImportMatchesRecord:
+    """Return the record of the matches of an import, at most `MAX_LISTED` rows and people."""
     return ImportMatchesRecord(
-        matched=len(found.matched),
-        unmatched=[
-            UnmatchedRowRecord(
-                line=line, who=name_row(row), proposals=[_proposal_record(one.person, one.why) for one in proposals]
-            )
-            for line, (row, proposals) in islice(_likely_first(found), MAX_LISTED)
-        ],
+        matched=found.matched,
+        unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in found.unmatched[:MAX_LISTED]],
         without_row=[
             PersonWithoutRowRecord(
-                user=person.identity.username,
-                user_id=person.identity.user_id,
-                person=person.pseudonym,
-                proposals=[RowProposalRecord(line=line, why=why) for line, why in found.rows_of.get(person.id, ())],
+                user=person.identity.username, user_id=person.identity.user_id, person=person.pseudonym
             )
             for person in found.without_row[:MAX_LISTED]
         ],
     )
-
-
-def _likely_first(found: ImportMatches) -> list[tuple[int, tuple[TableRow, list[Proposal]]]]:
-    return sorted(found.unmatched.items(), key=lambda item: (not item[1][1], item[0]))
-
-
-def _proposal_record(person: PersonRow, why: str) -> ProposalRecord:
-    identity = person.identity
-    return ProposalRecord(user=identity.username, user_id=identity.user_id, person=person.pseudonym, why=why)
 
 
 def table_record(own: OwnTable) -> TableRecord:

@@ -56,7 +56,7 @@ COMMANDS: dict[str, CommandEntry] = {
     "policy": CommandEntry(
         "policy:policy", "Policies: check, test, lint, show, explain, compare, new, promote.", _WORKSPACE
     ),
-    "table": CommandEntry("tables:table", "Tables: ls, show, add, remove, import, diff.", _WORKSPACE),
+    "table": CommandEntry("tables:table", "Tables: ls, show, new, add, remove, import, diff.", _WORKSPACE),
     "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _WORKSPACE),
     "apply": CommandEntry("plan:apply", "Apply a plan, once.", _WORKSPACE, has_effect=True),
     "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _WORKSPACE),

@@ -350,6 +350,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "table-ls": _array(_record(TableRecord)),
     "table-show": _array(_record(TableRowRecord)),
     "table-edit": _document(**_TABLE_EDIT),
+    "table-new": _document(table=_TEXT, file=_MAYBE),
     "table-import": _document(**_TABLE_EDIT, **_fields(ImportMatchesRecord)),
     "demo": _document(
         ok=_BOOL,

@@ -1,11 +1,13 @@
-"""table ls, show, add, remove: the owner's tables, and single rows of their files."""
+"""table: the owner's tables, single rows of their files, and imports."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import click
 
@@ -14,7 +16,7 @@ from ..application.decisions import Choice, DecisionTarget
 from ..application.own_tables import (
     OwnTable,
     TableDraft,
-    diff_rows,
+    create_table_file,
     draft_removal,
     draft_row,
     find_own_table,
@@ -24,6 +26,7 @@ from ..application.own_tables import (
     save_draft,
 )
 from ..application.table_effects import iterate_effects, read_bundle
+from ..application.table_imports import TableImport, prepare_import
 from ..application.table_records import (
     TableEffectRecord,
     TableRecord,
@@ -31,6 +34,7 @@ from ..application.table_records import (
     describe_binding,
     describe_effect,
     describe_held_ends,
+    import_matches_record,
     table_effect_record,
     table_record,
     table_row_record,
@@ -43,6 +47,8 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.requests import check_reason, target_of
 from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
+from ..private_files import open_regular_file
+from ..sources.table_files import MAX_BYTES, is_json_lines
 from .execution import decision_sender
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
 from .output import Column, Row
@@ -57,16 +63,18 @@ table = GateGroup(
     {
         "ls": CommandEntry("tables:table_ls", "List the tables of the workspace."),
         "show": CommandEntry("tables:table_show", "Show the rows of a table."),
+        "new": CommandEntry("tables:table_new", "Make the file of a table.", has_effect=True),
         "add": CommandEntry("tables:table_add", "Add or change one row.", has_effect=True),
         "remove": CommandEntry("tables:table_remove", "Remove rows.", has_effect=True),
-        "import": CommandEntry("table_imports:table_import", "Add the rows of a file to a table.", has_effect=True),
-        "diff": CommandEntry("table_imports:table_diff", "Show what a new file would change."),
+        "import": CommandEntry("tables:table_import", "Add the rows of a file to a table.", has_effect=True),
+        "diff": CommandEntry("tables:table_diff", "Show what a new file would change."),
     },
     help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
 )
 
 _ENDED: Final = frozenset({OutcomeKind.DONE, OutcomeKind.ALREADY, OutcomeKind.GONE})
-_MAX_NAMED: Final = 20  # the most people that are named
+_MAX_NAMED: Final = 20  # the most rows or people that are named
+_MAX_REMOVED: Final = "How many rows may go, if that is more than the table may lose."
 
 
 @command("ls", examples=("hf-gate table ls", "hf-gate table ls --json"))
@@ -160,20 +168,21 @@ def table_add(run: Run, *, name: str, cells: tuple[str, ...], replaces: bool, dr
     """
     workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
     own = find_own_table(workspace, name)
-    draft = draft_row(own, _parse_cells(cells), replaces=replaces)
-    return finish_draft(run, workspace, draft, is_dry_run=dry_run)
+    draft = draft_row(own, _parse_pairs(cells, "email=ada@x.example"), replaces=replaces)
+    return _finish(run, workspace, draft, _Answers(dry_run, grants="keep"))
 
 
-def _parse_cells(cells: Sequence[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for text in cells:
-        column, sign, value = text.partition("=")
-        if not sign or not column.strip():
-            raise UsageError(f"{to_one_line(text)[:60]} is not COLUMN=VALUE.", hint="For example: email=ada@x.example")
-        if column.strip() in found:
-            raise UsageError(f"{to_one_line(column)[:60]} is given twice.", hint="Give each column once.")
-        found[column.strip()] = value
-    return found
+def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
+    """Return what stands before and after the sign `=` in each text."""
+    pairs: dict[str, str] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.strip():
+            raise UsageError(f"{to_one_line(text)[:60]} is not COLUMN=VALUE.", hint=f"For example: {example}")
+        if name.strip() in pairs:
+            raise UsageError(f"{to_one_line(name)[:60]} is given twice.", hint="Give each column once.")
+        pairs[name.strip()] = value
+    return pairs
 
 
 @command("remove", examples=("hf-gate table remove partners ada@unibas.example", "hf-gate table remove class ada-l"))
@@ -184,9 +193,18 @@ def _parse_cells(cells: Sequence[str]) -> dict[str, str]:
 @click.option(
     "--keep-hash", is_flag=True, help="Keep their access, and keep the digests of row and file in the audit log."
 )
+@click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
 @click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
 def table_remove(
-    run: Run, *, name: str, keys: tuple[str, ...], end_access: bool, reason: str | None, keep_hash: bool, dry_run: bool
+    run: Run,
+    *,
+    name: str,
+    keys: tuple[str, ...],
+    end_access: bool,
+    reason: str | None,
+    keep_hash: bool,
+    max_removed: int | None,
+    dry_run: bool,
 ) -> int:
     """Remove rows from a table's file. KEY is an account id, a username, an e-mail address or @domain.
 
@@ -197,20 +215,13 @@ def table_remove(
     check_reason(reason)
     own = find_own_table(workspace, name)
     draft = draft_removal(own, keys)
+    draft.check_removals(max_removed)
     grants = find_grants(workspace, draft)
-    if dry_run:
-        lines = list(_grant_lines(grants, end_access))
-        print_draft(run, draft, effects_of(workspace, draft), is_written=False, more_lines=lines)
     if end_access and grants:
         end_grants(run, workspace, grants, reason, is_dry_run=dry_run)
-    elif not keep_hash:
-        check_no_grant_rests(own.name, grants)
-    effects = effects_of(workspace, draft)
-    kept = {} if end_access else hashes_to_keep(grants)
-    save_draft(workspace, draft, actor_of(run), kept=kept, is_dry_run=dry_run)
-    if not dry_run:
-        print_draft(run, draft, effects, is_written=True)
-    return 0
+    lines = list(_grant_lines(grants, end_access)) if dry_run else []
+    answers = _Answers(dry_run, max_removed, "end" if end_access else "keep" if keep_hash else None)
+    return _finish(run, workspace, draft, answers, more_lines=lines)
 
 
 def end_grants(
@@ -250,16 +261,195 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
     yield f"  {' '.join(names)}{more}  {what}"
 
 
+# ---- files -----------------------------------------------------------------------------------------------------------
+
+
+@command("new", examples=("hf-gate table new partners", "hf-gate table new partners --column note"))
+@click.argument("name")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN", help="One more column.")
+def table_new(run: Run, *, name: str, columns: tuple[str, ...]) -> int:
+    """Make the file of a table that hf-gate.yaml or a policy names: its key columns, yours, and `expires`."""
+    workspace = open_workspace(run, needs_folder=True, writes=True)
+    own = find_own_table(workspace, name)
+    create_table_file(workspace, own, columns, actor_of(run))
+    run.out.document({"table": own.name, "file": own.spec.file}, lambda: [f"Made {own.path}."], quiet=[own.name])
+    return 0
+
+
+_COLUMN: Final = "A column of the table under its name in FILE, such as email=E-Mail-Adresse."
+
+
+@command("diff", examples=("hf-gate table diff class class-2027.csv", "hf-gate table diff class class-2027.csv --json"))
+@click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
+def table_diff(run: Run, *, names: tuple[str, ...], columns: tuple[str, ...]) -> int:
+    """Show what changes if FILE replaces the table: rows, and the people who wait or have access. Writes nothing.
+
+    To see whom a list of names means, paste it after a first line with the column: `hf-gate table diff class -`.
+    """
+    workspace = open_workspace(run, needs_folder=True)
+    found = _read_import(workspace, names, columns, replaces=True)
+    effects = effects_of(workspace, found.draft)
+    _print_draft(
+        run, found.draft, effects, is_written=False, more=_matches(found), more_lines=list(_match_lines(found))
+    )
+    return 0
+
+
+@command(
+    "import",
+    examples=(
+        "hf-gate table import agreements signed.csv",
+        "hf-gate table import agreements office.csv --column email=E-Mail-Adresse --yes",
+        "hf-gate table import class new.csv --replace --yes",
+    ),
+)
+@click.argument("names", nargs=-1, required=True, metavar="[TABLE] FILE")
+@click.option("--column", "columns", multiple=True, metavar="COLUMN=NAME", help=_COLUMN)
+@click.option("--replace", "replaces", is_flag=True, help="Remove the rows that FILE does not have.")
+@click.option("--max-removed", type=click.IntRange(0), help=_MAX_REMOVED)
+@click.option("--keep-hash", is_flag=True, help="With --replace: also remove signed rows that access depends on.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show the effect; write nothing.")
+def table_import(
+    run: Run,
+    *,
+    names: tuple[str, ...],
+    columns: tuple[str, ...],
+    replaces: bool,
+    max_removed: int | None,
+    keep_hash: bool,
+    yes: bool,
+    dry_run: bool,
+) -> int:
+    """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
+
+    FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used. The first
+    import makes the file of the table.
+
+    Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
+    people on hold without a row, are listed. A row that names a person by another column than the key gets the key of
+    that person's request.
+    """
+    workspace = open_workspace(run, needs_folder=True, writes=not dry_run, is_preview=dry_run)
+    found = _read_import(workspace, names, columns, replaces=replaces)
+    answers = _Answers(dry_run, max_removed, "keep" if keep_hash else None, asks=not (yes or dry_run))
+    return _finish(run, workspace, found.draft, answers, more=_matches(found), more_lines=list(_match_lines(found)))
+
+
+def _read_import(
+    workspace: Workspace, names: tuple[str, ...], columns: tuple[str, ...], *, replaces: bool
+) -> TableImport:
+    """Read the file of a command and draft its import."""
+    if len(names) > 2:
+        raise UsageError("give one table and one file.", hint="For example: hf-gate table import partners new.csv")
+    file = names[-1]
+    own = find_own_table(workspace, names[0]) if len(names) == 2 else _table_of_file(workspace, file)
+    is_json = is_json_lines(own.path if file == "-" else Path(file))
+    new_names = {name: column for column, name in _parse_pairs(columns, "email=E-Mail-Adresse").items()}
+    return prepare_import(workspace, own, _read_file(file), is_json=is_json, replaces=replaces, columns=new_names)
+
+
+def _matches(found: TableImport) -> Row:
+    record = import_matches_record(found)
+    return {"matched": record.matched, "unmatched": record.unmatched, "without_row": record.without_row}
+
+
+def _match_lines(found: TableImport) -> Iterator[str]:
+    """Return whom the rows mean, as lines of text."""
+    yield f"  rows that match a requester: {found.matched:,}; rows that match nobody: {len(found.unmatched):,}"
+    for row in found.unmatched[:_MAX_NAMED]:
+        yield f"    line {row.line}, {name_row(row)}"
+    if len(found.unmatched) > _MAX_NAMED:
+        yield f"    and {len(found.unmatched) - _MAX_NAMED:,} more"
+    if found.without_row:
+        names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]
+        more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
+        yield f"  waiting without a row: {', '.join(names[:_MAX_NAMED])}{more}"
+
+
+def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
+    """Return the table with the name of the file, else the only table that has a file."""
+    tables = [each for each in read_own_tables(workspace) if each.spec.file is not None]
+    named = [each for each in tables if each.name == Path(file).stem] or tables
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(each.name for each in tables) or "none"
+    raise UsageError("which table?", hint=f"Name it before the file. The tables with files are: {known}.")
+
+
+def _read_file(name: str) -> bytes:
+    try:
+        with sys.stdin.buffer if name == "-" else open_regular_file(Path(name)) as file:
+            content = file.read(MAX_BYTES + 1)
+    except OSError as problem:
+        raise UsageError(f"{name} cannot be read: {problem.strerror}.") from None
+    if len(content) > MAX_BYTES:
+        raise UsageError(f"{name} is larger than {MAX_BYTES >> 20} MiB.")
+    return content
+
+
 # ---- results -----------------------------------------------------------------------------------------------------------
 
 
-def finish_draft(run: Run, workspace: Workspace, draft: TableDraft, *, is_dry_run: bool) -> int:
-    """Write a draft unless it is a dry run, and print what changed and for whom."""
+class _Answers(NamedTuple):
+    """What the options of a command say about the change. `grants`: what happens to access that rests on removed rows.
+
+    It was ended before (`end`), or it stays (`keep`); None refuses the change. `asks`: a person is asked before anything is written.
+    """
+
+    is_dry_run: bool
+    max_removed: int | None = None
+    grants: Literal["end", "keep"] | None = None
+    asks: bool = False
+
+
+def _finish(
+    run: Run,
+    workspace: Workspace,
+    draft: TableDraft,
+    answers: _Answers,
+    *,
+    more: Row | None = None,
+    more_lines: Sequence[str] = (),
+) -> int:
+    """Check a draft, write it unless it is a dry run, and print what changed and for whom."""
     effects = effects_of(workspace, draft)
-    if draft.content:
-        save_draft(workspace, draft, actor_of(run), is_dry_run=is_dry_run)
-    print_draft(run, draft, effects, is_written=not is_dry_run)
+    if answers.is_dry_run:
+        _print_draft(run, draft, effects, is_written=False, more=more, more_lines=more_lines)
+    grants = [] if answers.grants == "end" else find_grants(workspace, draft)
+    if answers.grants is None:
+        check_no_grant_rests(draft.own.name, grants)
+    draft.check_removals(answers.max_removed)
+    if answers.asks:
+        _confirm(run, draft)
+    save_draft(
+        workspace,
+        draft,
+        actor_of(run),
+        max_removed=answers.max_removed,
+        kept=hashes_to_keep(grants),
+        is_dry_run=answers.is_dry_run,
+    )
+    if not answers.is_dry_run:
+        _print_draft(run, draft, effects, is_written=True, more=more, more_lines=more_lines)
     return 0
+
+
+def _confirm(run: Run, draft: TableDraft) -> None:
+    """Ask before rows are written. Raises Guarded if the answer is no, or nobody can be asked."""
+    diff = draft.diff
+    total = len(diff.added) + len(diff.changed) + len(diff.removed)
+    if not total:
+        return
+    counts = f"{len(diff.added):,} added, {len(diff.changed):,} changed, {len(diff.removed):,} removed"
+    if not run.may_ask:
+        raise Guarded(
+            f"{total:,} rows need confirmation ({counts}); nothing was written.",
+            hint="Add --yes, or --dry-run to see the effect.",
+        )
+    if not click.confirm(f"Write to table {draft.own.name}: {counts}?", err=True):
+        raise Guarded("not confirmed; nothing was written.", hint="--dry-run shows the effect.")
 
 
 def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
@@ -267,7 +457,7 @@ def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecor
     return [table_effect_record(one) for one in iterate_effects(workspace, draft, read_bundle(workspace))]
 
 
-def print_draft(
+def _print_draft(
     run: Run,
     draft: TableDraft,
     effects: Sequence[TableEffectRecord],
@@ -277,7 +467,7 @@ def print_draft(
     more_lines: Sequence[str] = (),
 ) -> None:
     """Print the rows and the people that a draft changes."""
-    diff = diff_rows(draft.before, draft.after)
+    diff = draft.diff
     doc = {
         "table": draft.own.name,
         "written": is_written,
@@ -292,7 +482,7 @@ def print_draft(
 
 
 def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool) -> Iterator[str]:
-    diff = diff_rows(draft.before, draft.after)
+    diff = draft.diff
     sizes = {"added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed)}
     counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "no row changes"
     yield f"table {draft.own.name}: {counts}{'' if is_written else ' (nothing written)'}"

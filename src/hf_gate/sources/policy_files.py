@@ -37,11 +37,13 @@ def replace_file(
     withdraw: Callable[[], None],
     limit: int = MAX_BYTES,
     hint: str = "Compare your draft with the file.",
+    is_new: bool = False,
     is_dry_run: bool = False,
 ) -> str:
     """Replace the file `name` of a folder if its content still has the digest `base`; return the new digest.
 
-    A dry run makes the same checks and writes nothing.
+    A dry run makes the same checks and writes nothing. With `is_new`, a file that does not exist is made; `base` is the
+    digest of nothing then.
 
     `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw` is
     called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
@@ -49,8 +51,10 @@ def replace_file(
     if not _NO_LINK or os.open not in os.supports_dir_fd:
         raise UsageError("On this system hf-gate cannot replace files safely.", hint="Change the file yourself.")
     try:
+        if is_new and not is_dry_run:
+            _make_parents(folder, name)
         with nullcontext() if is_dry_run else _lock(folder), _open_parent(folder, name) as (parent, leaf):
-            found, mode = _read_file(parent, leaf, name, limit)
+            found, mode = _read_file(parent, leaf, name, limit, is_new=is_new)
             _check_unchanged(found, base, name, hint)
             data = codecs.BOM_UTF8 + content if found.startswith(codecs.BOM_UTF8) else content
             digest = digest_of_file(data)
@@ -59,7 +63,7 @@ def replace_file(
             with _temporary(parent, leaf, data, mode) as made:
                 record(found, digest)
                 try:
-                    _check_unchanged(_read_file(parent, leaf, name, limit)[0], base, name, hint)
+                    _check_unchanged(_read_file(parent, leaf, name, limit, is_new=is_new)[0], base, name, hint)
                     os.replace(made, leaf, src_dir_fd=parent, dst_dir_fd=parent)
                 except BaseException:
                     withdraw()
@@ -67,7 +71,17 @@ def replace_file(
             os.fsync(parent)
             return digest
     except OSError as problem:
+        if is_new and is_dry_run and isinstance(problem, FileNotFoundError):
+            return digest_of_file(content)  # the folder would be made
         raise StoreUnavailable(f"{name} cannot be written: {problem.strerror}.") from None
+
+
+def _make_parents(folder: Path, name: str) -> None:
+    """Make the folder of a new file, if its own folder exists."""
+    parent = (folder / name).parent
+    with suppress(FileExistsError):
+        if parent.resolve().is_relative_to(folder.resolve()):
+            parent.mkdir(mode=0o700)
 
 
 @contextmanager
@@ -114,9 +128,14 @@ def _link_error(name: str) -> UsageError:
     )
 
 
-def _read_file(parent: int, leaf: str, name: str, limit: int) -> tuple[bytes, int]:
-    """Return the content and the mode of a regular file."""
-    before = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+def _read_file(parent: int, leaf: str, name: str, limit: int, *, is_new: bool) -> tuple[bytes, int]:
+    """Return the content and the mode of a regular file. A file that is to be made is empty."""
+    try:
+        before = os.stat(leaf, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        if is_new:
+            return b"", 0o600
+        raise
     if not stat.S_ISREG(before.st_mode):
         raise _link_error(name)
     handle = os.open(leaf, os.O_RDONLY | _NO_LINK | getattr(os, "O_NONBLOCK", 0), dir_fd=parent)

@@ -17,6 +17,7 @@ from ..errors import UsageError
 from .table_text import (
     KEY_COLUMN,
     KNOWN_COLUMNS,
+    MAX_COLUMNS,
     TextRecord,
     column_name,
     decode,
@@ -26,7 +27,6 @@ from .table_text import (
 )
 
 MAX_CELL: Final = 2_000
-MAX_CELLS: Final = 100
 Cells = Mapping[str, str]
 _NOT_UNICODE: Final = re.compile("[\ud800-\udfff]")
 """Bytes of an argument that are not UTF-8 arrive as these."""
@@ -59,8 +59,8 @@ def to_safe_cell(column: str, text: str) -> str:
 
 
 def _check_cells(cells: Cells) -> None:
-    if len(cells) > MAX_CELLS:
-        raise UsageError(f"a row has at most {MAX_CELLS} cells.")
+    if len(cells) > MAX_COLUMNS:
+        raise UsageError(f"a row has at most {MAX_COLUMNS} cells.")
     broken = next((name for name, text in cells.items() if _NOT_UNICODE.search(name + text)), None)
     if broken is not None:
         name = _NOT_UNICODE.sub("\ufffd", broken[:60])

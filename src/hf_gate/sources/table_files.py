@@ -104,6 +104,19 @@ def parse_table(
     except UnicodeDecodeError as problem:
         return _refused_table(name, key, describe_encoding_error(content, problem), now)
     read = parse_json_lines(text) if is_json else parse_csv(text, key)
+    return read_rows(read, name, key, zone, previous_rows=previous_rows, now=now)
+
+
+def read_rows(
+    read: ParsedFile,
+    name: str,
+    key: Sequence[str],
+    zone: tzinfo,
+    *,
+    previous_rows: int | None = None,
+    now: datetime | None = None,
+) -> Table:
+    """Return the table of parsed records; one with a refusal if they cannot be used."""
     has_key = has_key_column(read.header, key) or any(each in read.header for each in key)
     if not read.refused and read.header and not has_key:
         wanted = " or ".join(key)

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from msgspec import Struct, field
+from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
@@ -20,7 +20,6 @@ from ..application.own_tables import (
     RowDiff,
     TableDraft,
     columns_of,
-    diff_rows,
     draft_row,
     draft_without_line,
     find_rows,
@@ -50,7 +49,7 @@ from ..domain.members import MemberRole
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, Stale, UsageError
 from ..policy.tables import TableRow
-from ..sources.table_files import SHRINK_LIMIT, is_json_lines
+from ..sources.table_files import is_json_lines
 from .drafts import can_see_policy, visible_tables
 from .exports import export_response
 from .request_context import NotFound, Refused, RequestContext, parse_number
@@ -218,7 +217,6 @@ MAX_UPLOAD: Final = 256 << 10  # bytes of an imported file; larger ones go throu
 MAX_NAMED: Final = 20  # rows that a preview names
 MAX_SHOWN: Final = 50  # rows or people that a preview names
 _COLUMN: Final = "col."
-_CONFIRM: Final = "means."
 
 
 class DraftView(Struct, frozen=True):
@@ -228,8 +226,6 @@ class DraftView(Struct, frozen=True):
     what: str
     repeats: Mapping[str, str]
     matches: ImportMatchesRecord | None = None
-    bound: Mapping[str, str] = field(default_factory=dict)
-    confirmed: int = 0
 
 
 def change_rows(context: RequestContext) -> Response:
@@ -296,16 +292,9 @@ def _draft_import(context: RequestContext, own: OwnTable) -> DraftView:
             f"The file is larger than {MAX_UPLOAD >> 10} KiB.", hint=f"Run `hf-gate table import {own.name} FILE`."
         )
     replaces = context.form_value("replaces") == "yes"
-    confirmations = [
-        f"{name.removeprefix(_CONFIRM)}={values[-1]}"
-        for name, values in context.form.items()
-        if name.startswith(_CONFIRM) and values and values[-1]
-    ]
-    found = prepare_import(
-        context.workspace, own, content, is_json=is_json_lines(own.path), replaces=replaces, confirmations=confirmations
-    )
+    found = prepare_import(context.workspace, own, content, is_json=is_json_lines(own.path), replaces=replaces)
     repeats = {"rows": text} | ({"replaces": "yes"} if replaces else {})
-    return DraftView(found.draft, "Import", repeats, import_matches_record(found.matches), found.bound, found.confirmed)
+    return DraftView(found.draft, "Import", repeats, import_matches_record(found))
 
 
 def _write(context: RequestContext, view: DraftView) -> None:
@@ -317,18 +306,19 @@ def _write(context: RequestContext, view: DraftView) -> None:
     grants = find_grants(context.workspace, draft)
     if context.form_value("keep") != "yes":
         _check_grants(draft, grants)
-    removed, before = len(diff_rows(draft.before, draft.after).removed), len(draft.before.rows)
-    share = draft.own.spec.max_removed
-    allowed = max(1, int((SHRINK_LIMIT if share is None else share) * before))
-    if removed > allowed and context.form_value("count") != str(removed):
-        raise Guarded(
-            f"{removed} of {before} rows would be removed. Nothing was written.",
-            hint="Type the number of rows to confirm.",
-        )
+    removed = len(draft.diff.removed)
+    is_confirmed = context.form_value("count") == str(removed)
+    try:
+        draft.check_removals(removed if is_confirmed else None)
+    except Guarded as problem:
+        raise Guarded(str(problem), hint="Type the number of rows to confirm.") from None
     save_draft(
-        context.workspace, draft, context.member.name, bound=view.bound, confirmed=view.confirmed,
+        context.workspace,
+        draft,
+        context.member.name,
+        max_removed=removed if is_confirmed else None,
         kept=hashes_to_keep(grants),
-    )  # fmt: skip
+    )
 
 
 def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
@@ -350,12 +340,9 @@ def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
 
 
 def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
-    diff = diff_rows(view.draft.before, view.draft.after)
+    diff = view.draft.diff
     bundle = context.app_state.policies.current
     effects = [table_effect_record(one) for one in iterate_effects(context.workspace, view.draft, bundle)]
-    before = len(view.draft.before.rows)
-    share = own.spec.max_removed
-    allowed = max(1, int((SHRINK_LIMIT if share is None else share) * before))
     return context.render(
         "table-change.html",
         title=f"{view.what}: {own.name}",
@@ -368,9 +355,8 @@ def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Respons
         effect_count=len(effects),
         held=describe_held_ends(effects),
         grants=find_grants(context.workspace, view.draft),
-        needs_count=len(diff.removed) if len(diff.removed) > allowed else 0,
+        needs_count=len(diff.removed) if len(diff.removed) > view.draft.removal_limit else 0,
         most=MAX_SHOWN,
-        confirm=_CONFIRM,
         action="rows" if view.matches is None else "import",
     )
 
