@@ -13,11 +13,11 @@ from typing import Any, cast
 from hypothesis import HealthCheck, settings
 
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
-from hf_gate.application.evaluated_parts import ChangeFilter, EvaluatedPart, PlanBuffer, evaluate_part
+from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
 from hf_gate.application.evaluated_tables import read_noted_tables
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.grant_ends import refresh_ends
-from hf_gate.application.planning import PlanProposal, propose_plan
+from hf_gate.application.planning import PlanResult, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.turn_permissions import TurnFilter
 from hf_gate.application.workspace import Workspace
@@ -34,7 +34,7 @@ from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Offline
 from hf_gate.hub.client import Hub
-from hf_gate.plan.guards import apply_budgets
+from hf_gate.plan.guards import ChangeFilter, apply_budgets
 from hf_gate.plan.model import Change, encode_plan
 from hf_gate.policy.fact_values import ProfileFact
 from hf_gate.policy.literals import Rate
@@ -233,7 +233,7 @@ class Evaluated:
         is_full: bool = False,
         between: Callable[[], None] = lambda: None,
         room: Mapping[str, int] | None = None,
-    ) -> PlanProposal:
+    ) -> PlanResult:
         """Make a plan: by a full evaluation that stores nothing, or as every turn does.
 
         `between` is called after a list was evaluated, before the results are stored.
@@ -274,7 +274,7 @@ class Evaluated:
         self._check_stored(bundle)
         return done.evaluated
 
-    def _check_room(self, bundle: PolicyBundle, room: Mapping[str, int], whole: PlanProposal) -> None:
+    def _check_room(self, bundle: PolicyBundle, room: Mapping[str, int], whole: PlanResult) -> None:
         """With room for few changes, a plan has those of the whole plan that the guards allow, and counts the others."""
         rates = {guard: Rate(number, 60) for guard, number in room.items()}
         allowed, deferred = apply_budgets(whole.plan.changes, rates, {})

@@ -108,8 +108,7 @@ def test_an_unknown_or_past_date_accepts_nobody(scene: EndsScene) -> None:
     scene.ask(["ada", "bo"])
     done = scene.turn()
     assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
-    assert done.plan is not None
-    assert done.plan.summary["accept_human"] == 2
+    assert done.planned.plan.summary["accept_human"] == 2
 
 
 # ---- more than twenty --------------------------------------------------------------------------------------------------
@@ -121,10 +120,9 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
     scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, 30))
     done = scene.turn()
-    assert done.ends.held_count == 21
+    assert done.planned.ends.held_count == 21
     assert [scene.days_left(name) for name in MANY] == [about(100)] * 21
-    assert done.plan is not None
-    assert done.plan.summary[ENDS_HELD] == 21
+    assert done.planned.plan.summary[ENDS_HELD] == 21
     assert read_held_ends(scene.store) == 21
     assert CONFIRM_COMMAND in held_ends_note(21)
     scene.set_rows({name: 30 if name != "p00" else 100 for name in MANY})
@@ -267,8 +265,7 @@ def test_an_unknown_condition_never_ends_access(scene: EndsScene) -> None:
     scene.wait(10)
     done = scene.turn()
     assert scene.where("ada") == "accepted"
-    assert done.plan is not None
-    assert done.plan.summary[ENDS_UNDECIDED] == 1
+    assert done.planned.plan.summary[ENDS_UNDECIDED] == 1
     scene.set_rows({"ada": GONE})
     scene.turn()
     assert scene.where("ada") == "reset"
@@ -288,8 +285,7 @@ def test_access_that_a_person_decides_about_at_the_end_stays(scene: EndsScene) -
     scene.wait(12)
     done = scene.turn()
     assert scene.where("ada") == "accepted"
-    assert done.plan is not None
-    assert done.plan.summary["end_human"] == 1
+    assert done.planned.plan.summary["end_human"] == 1
 
 
 # ---- notices -----------------------------------------------------------------------------------------------------------

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.end_reviews import ChangedEnds, review_ends
-from hf_gate.application.evaluated_parts import AllowAll
 from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.plan.changes import PlanSubject, change_for_end
+from hf_gate.plan.guards import ChangeFilter
 from hf_gate.plan.model import Change
 from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
 from tests.contract.store_kit import EEG, MED, hub_id, place
@@ -279,7 +279,7 @@ def test_ends_that_a_guard_or_the_hours_defer_are_counted_and_not_built_again(de
     whole = desk.propose(bundle).plan
     built: list[Change] = []
 
-    class Counting(AllowAll):
+    class Counting(ChangeFilter):
         def allows(self, change: Change) -> bool:
             built.append(change)
             return True

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.evaluated_parts import AllowAll
 from hf_gate.application.evaluation_times import compute_basis
 from hf_gate.application.plan_lists import EvaluationRecorder
 from hf_gate.domain import events as e
 from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
+from hf_gate.plan.guards import ChangeFilter
 from hf_gate.plan.model import Change
 from hf_gate.sources.fact_sources import FactSources
 from hf_gate.sources.rule_versions import digest_folder
@@ -217,7 +217,7 @@ def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: Evalu
     whole = desk.propose(bundle).plan
     built: list[Change] = []
 
-    class Counting(AllowAll):
+    class Counting(ChangeFilter):
         def allows(self, change: Change) -> bool:
             built.append(change)
             return True

@@ -199,4 +199,4 @@ def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: Ends
     assert describe_held_ends(found[1:]) == ""
     save_draft(scene.workspace, made, "lena")
     scene.load()
-    assert scene.turn().ends.held_count == 21
+    assert scene.turn().planned.ends.held_count == 21

@@ -33,9 +33,8 @@ def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scen
     scene.join()
     scene.near.time.advance(40 * 86_400)
     done = scene.turn()
-    assert done.plan is not None
     assert done.run is not None
-    assert [change.rule for change in done.plan.changes] == ["again"]
+    assert [change.rule for change in done.planned.plan.changes] == ["again"]
     assert (done.run.state, dict(done.run.counts)) == ("ended", {"done": 1})
     scene.check_over()
 

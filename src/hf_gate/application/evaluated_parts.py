@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec import Struct, field
@@ -19,7 +19,7 @@ from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import ListRange, PersonRow, RequestRow, entry_about
 from ..domain.timestamps import from_ms, to_ms
 from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, status_after, verdict_event
-from ..plan.guards import PolicyStart
+from ..plan.guards import ChangeFilter, PolicyStart
 from ..plan.model import MAX_CHANGES, Change
 from ..plan.render import SHADOW
 from ..policy.facts import RequestFacts
@@ -35,28 +35,7 @@ POLICY: Final = "policy"
 NO_ROOM: Final = -(1 << 62)  # the newest request of a buffer without room for changes
 
 
-class ChangeFilter(Protocol):
-    """Decides which changes a plan may contain. Changes from `small_starts` are added at the end."""
-
-    def allows(self, change: Change) -> bool: ...
-    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool: ...
-    def small_starts(self) -> Iterable[Change]: ...
-
-
-class AllowAll:
-    """Allows every change, because a person checks the plan."""
-
-    def allows(self, change: Change) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
-        return True
-
-    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
-        return False
-
-    def small_starts(self) -> Iterable[Change]:
-        return ()
-
-
-class RecordOnly:
+class RecordOnly(ChangeFilter):
     """Allows no change, because only verdicts are recorded."""
 
     def allows(self, change: Change) -> bool:  # noqa: ARG002
@@ -64,9 +43,6 @@ class RecordOnly:
 
     def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
         return True
-
-    def small_starts(self) -> Iterable[Change]:
-        return ()
 
 
 class PlanBuffer(Struct):
@@ -80,7 +56,7 @@ class PlanBuffer(Struct):
 
     limit: int = MAX_CHANGES
     should_record: bool = True
-    filter: ChangeFilter = field(default_factory=AllowAll)
+    filter: ChangeFilter = field(default_factory=ChangeFilter)
     is_protected: Callable[[Change], bool] = lambda _: False
     protected: int = 0
     changes: list[Change] = field(default_factory=list)
@@ -207,23 +183,13 @@ class PartEvaluation:
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
         self._times = EvaluationTimes(policy_set, now)
         self._hasher = LookupHasher(store, policy_set.tables)
-        self._reset()
-
-    def _reset(self) -> None:
-        self.changes: list[Change] = []
-        self.news: list[e.LedgerEntry] = []
-        self.needs: list[PersonRow] = []
-        self.counts: Counter[str] = Counter()
-        self.out: list[int] = []
-        self.late = 0
-        self.results: list[EvaluationResult] = []
-        self.evaluated = 0
+        self._done, self._counts = EvaluatedPart(), Counter[str]()
 
     def evaluate_rows(self, store: Store, sources: SourcesPort, rows: Sequence[RequestRow]) -> None:
         """Evaluate requests of the list. One without a record has no facts until it is read again."""
         for case in build_inputs(store, self.policy_set, sources, rows, self.now):
             self.evaluate(case)
-        self.evaluated += len(rows)
+        self._done.evaluated += len(rows)
         for row in rows:
             if row.request is None:
                 self._add_result(row, EvaluationOutcome.IGNORE, None)
@@ -237,15 +203,13 @@ class PartEvaluation:
             if row.state.terms is not None:
                 lookups = add_lookups(row.evaluation.lookups, lookups)
             if known != [outcome, evaluate_at, lookups]:
-                self.results.append(EvaluationResult(row.id, version, outcome, evaluate_at, lookups))
+                self._done.results.append(EvaluationResult(row.id, version, outcome, evaluate_at, lookups))
 
     def take_results(self) -> EvaluatedPart:
         """Return the results so far and reset them."""
-        counts = dict(self.counts)
-        done = EvaluatedPart(
-            self.changes, self.late, self.out, self.news, self.needs, counts, self.results, self.evaluated
-        )
-        self._reset()
+        done, counts = self._done, self._counts
+        done.counts = dict(counts)
+        self._done, self._counts = EvaluatedPart(), Counter()
         return done
 
     def evaluate(self, case: EvaluationInput) -> None:
@@ -260,24 +224,24 @@ class PartEvaluation:
         if row.state.status != Status.PENDING and verdict.rule == NO_RULE:
             self._add_result(row, EvaluationOutcome.IGNORE, next_at, facts)
             return  # an accepted request that needs no review stays accepted
-        self.counts["judged"] += 1
-        self.counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
+        self._counts["judged"] += 1
+        self._counts.update(f"{SHADOW}{one.policy}/{one.action}" for one in verdict.shadow)
         recorded = self.as_recorded(row, verdict)
         if recorded is not verdict:
             outcome = EvaluationOutcome.PEOPLE
-            self.counts.update(("human", "accept_human"))
+            self._counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             outcome = EvaluationOutcome.CHANGE
             self._add_change(case, verdict, after)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
-            self.counts[str(verdict.action)] += 1
-            self.counts["no_rule"] += verdict.rule == NO_RULE
+            self._counts[str(verdict.action)] += 1
+            self._counts["no_rule"] += verdict.rule == NO_RULE
         if verdict.needs:
             outcome = EvaluationOutcome.PROFILE
-            self.needs.append(row.person)
+            self._done.missing_profiles.append(row.person)
         self._add_result(row, outcome, next_at, facts)
         if self.buffer.should_record and is_new_verdict(row.state, recorded):
-            self.news.append(self._make_entry(case, recorded))
+            self._done.entries.append(self._make_entry(case, recorded))
 
     def as_recorded(self, row: RequestRow, verdict: Verdict) -> Verdict:
         """Return the verdict with the action that follows: a person decides if the policy may not accept by itself.
@@ -292,17 +256,17 @@ class PartEvaluation:
         """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
         row, facts = case.row, case.facts
         is_in = row.state.status == Status.ACCEPTED
-        self.counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
+        self._counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:
-            self.out.append(row.id)
+            self._done.removed.append(row.id)
         if self.buffer.newest is not None and row.state.asked_at > self.buffer.newest:
-            self.late += 1
+            self._done.late_count += 1
             return
         if row.request is not None:
             why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
-                self.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))
+                self._done.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))
 
     def _make_entry(self, case: EvaluationInput, verdict: Verdict) -> e.LedgerEntry:
         private = {

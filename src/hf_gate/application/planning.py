@@ -17,15 +17,25 @@ from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import to_ms
 from ..plan import guards
 from ..plan.changes import PlanSubject, change_for_end
-from ..plan.guards import END_GUARD
-from ..plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED, MAX_CHANGES, VALIDITY, Change, Plan, make_partial_plan
+from ..plan.guards import END_GUARD, ChangeFilter
+from ..plan.model import (
+    CLOCK_SKEW,
+    ENDS_HELD,
+    ENDS_UNDECIDED,
+    MAX_CHANGES,
+    NO_PLAN,
+    VALIDITY,
+    Change,
+    Plan,
+    make_partial_plan,
+)
 from ..plan.model import make_plan as seal_plan
 from ..plan.render import SHADOW
 from ..policy.model import Policy
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import count_ended
 from ..store.store import Store
-from .evaluated_parts import AllowAll, ChangeFilter, EvaluateList, PlanBuffer
+from .evaluated_parts import EvaluateList, PlanBuffer
 from .evaluation import RepoPolicies, SourcesPort, read_profiles
 from .grant_ends import EndRefresh, fetch_skew, refresh_ends
 from .plan_lists import PlanLists
@@ -107,13 +117,21 @@ def _make_end(row: RequestRow, now: datetime, reasons: Mapping[str, str | None])
 # ---- plans -----------------------------------------------------------------------------------------------------------
 
 
-class PlanProposal(Struct):
-    """A plan, the people whose unread profiles can change a verdict, and how many requests were evaluated."""
+class PlanResult(Struct, frozen=True):
+    """A plan, and how many requests were evaluated and profiles read for it. The default is the result of no planning.
 
-    plan: Plan
+    `missing_profiles` are people whose unread profiles can change a verdict. `left_out` counts the changes that the guards
+    have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason. `ends` says how
+    ends moved before.
+    """
+
+    plan: Plan = NO_PLAN
     missing_profiles: list[PersonRow] = field(default_factory=list)
     evaluated: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)  # changes that the guards have no room for, by guard
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    profiles: int = 0
+    skew: float | None = None
+    ends: EndRefresh = field(default_factory=EndRefresh)
 
 
 def propose_plan(
@@ -135,7 +153,7 @@ def propose_plan(
     is_full: bool = False,
     max_profiles: int = MAX_CHANGES,
     room: Mapping[str, int] | None = None,
-) -> PlanProposal:
+) -> PlanResult:
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
@@ -143,7 +161,7 @@ def propose_plan(
     something changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
     how many changes of each guard can be sent; of these guards, the plan has only the oldest changes.
     """
-    buffer = PlanBuffer(limit, should_record, change_filter or AllowAll(), guards.protection_check(protected))
+    buffer = PlanBuffer(limit, should_record, change_filter or ChangeFilter(), guards.protection_check(protected))
     buffer.room = room or {}
     lists = PlanLists(store, buffer, now, sources, protected, max_profiles, is_full=is_full)
     lists.add_all(policy_sets, evaluate)
@@ -162,7 +180,7 @@ def propose_plan(
         most=limit,
         dropped=buffer.dropped,
     )
-    return PlanProposal(plan, list(lists.missing_profiles.values()), lists.evaluated, buffer.left_out)
+    return PlanResult(plan, list(lists.missing_profiles.values()), lists.evaluated, buffer.left_out)
 
 
 def _shadow_counts(counts: Counter[str]) -> dict[str, int]:
@@ -184,20 +202,6 @@ SUMMARY_KEYS: Final = (
 )
 
 
-class PlanResult(Struct, frozen=True):
-    """A plan, and how many profiles were read and requests evaluated for it.
-
-    `skew` is how many seconds the clock is off if no grant ends for that reason. `ends` says how ends moved before.
-    """
-
-    plan: Plan
-    profiles: int = 0
-    skew: float | None = None
-    ends: EndRefresh = field(default_factory=EndRefresh)
-    evaluated: int = 0
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-
 def make_plan(
     workspace: Workspace,
     bundle: PolicyBundle,
@@ -206,7 +210,7 @@ def make_plan(
     profile_budget: int,
     moment: datetime | None = None,
     valid: timedelta = VALIDITY,
-    make_filter: Callable[[], ChangeFilter] = AllowAll,
+    make_filter: Callable[[], ChangeFilter] = ChangeFilter,
     is_full: bool = False,
     room: Mapping[str, int] | None = None,
 ) -> PlanResult:
@@ -225,7 +229,7 @@ def make_plan(
     if is_now and is_clock_off(measured := workspace.measured_skew):  # maybe only now
         skew = measured
 
-    def propose_once() -> PlanProposal:
+    def propose_once() -> PlanResult:
         return propose_plan(
             store,
             bundle.for_repos(store, sources),
@@ -245,15 +249,15 @@ def make_plan(
             room=room,
         )
 
-    proposal, read = propose_once(), 0
-    if is_now and profile_budget and proposal.missing_profiles:
-        read = read_profiles(store, sources, proposal.missing_profiles, now, profile_budget)
-    evaluated = proposal.evaluated
+    result = propose_once()
+    read = 0
+    if is_now and profile_budget and result.missing_profiles:
+        read = read_profiles(store, sources, result.missing_profiles, now, profile_budget)
     if read:
-        proposal = propose_once()
-        evaluated += proposal.evaluated
-    plan = _complete_summary(proposal.plan, skew, ends)
-    return PlanResult(plan, read, skew, ends, evaluated, proposal.left_out)
+        again = propose_once()
+        result = replace(again, evaluated=result.evaluated + again.evaluated)
+    plan = _complete_summary(result.plan, skew, ends)
+    return replace(result, plan=plan, profiles=read, skew=skew, ends=ends)
 
 
 def _complete_summary(plan: Plan, skew: float | None, ends: EndRefresh) -> Plan:

@@ -17,7 +17,7 @@ from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import END_GUARD, PolicyStart
-from ..plan.model import Change, Plan, make_partial_plan
+from ..plan.model import Change, make_partial_plan
 from ..policy.literals import Rate
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
@@ -26,18 +26,24 @@ from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
 from .end_moves import MoveKind
 from .evaluated_parts import EvaluateList
-from .grant_ends import EndRefresh, store_skew
+from .grant_ends import store_skew
 from .ledger_checks import stop_if_broken
 from .planning import PlanResult, make_plan
 from .policy_bundle import PolicyBundle
-from .policy_saves import PolicyHold
 from .record_builders import run_record
 from .retention import apply_daily
 from .run_executor import RunExecutor
 from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
 from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
-from .turn_permissions import HaltedChanges, Refusal, TurnFilter, recent_refusals, store_held_counts, store_refusals
+from .turn_permissions import (
+    Refusal,
+    TurnFilter,
+    WithheldChanges,
+    recent_refusals,
+    store_held_counts,
+    store_refusals,
+)
 from .unattended import StopCause, UnattendedStop, read_stop
 from .workspace import Workspace
 
@@ -45,31 +51,18 @@ _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's r
 
 
 class TurnResult(Struct):
-    """The result of one turn. `held_counts` are the changes of policy versions that may not act yet, by repo.
-
-    `halted` counts changes that wait because a person paused or stopped a run. `resumed` has unfinished runs of earlier
-    turns, after settling. `skew` is how many seconds the clock is off if that is too much to end grants.
-    """
+    """The result of one turn. `resumed` has unfinished runs of earlier turns, after settling."""
 
     synced: list[SyncResult] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
     refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent refusals at repos with waiting changes
-    profiles: int = 0
-    evaluated: int = 0  # requests; the others did not change
-    plan: Plan | None = None
+    planned: PlanResult = field(default_factory=PlanResult)
+    withheld: WithheldChanges = field(default_factory=WithheldChanges)
     run: RunRow | None = None
     stopped: HfGateError | None = None  # the error that ended the run early
     deferred: list[Change] = field(default_factory=list)
-    left_out: Mapping[str, int] = field(default_factory=dict)  # further changes that exceed a guard, by guard
-    held_counts: Mapping[PolicyStart, int] = field(default_factory=dict)
-    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # see `TurnFilter`
-    halted: list[HaltedChanges] = field(default_factory=list)
     resumed: list[RunRow] = field(default_factory=list)
-    skew: float | None = None
-    ends: EndRefresh = field(default_factory=EndRefresh)
     closed: int = 0  # ends that wait for the hours of `guards.end_hours`
-    holds: Sequence[PolicyHold] = ()  # policies saved from the desk, with their changes in `saved_counts`
-    saved_counts: Mapping[str, int] = field(default_factory=dict)
     forgotten: int = 0  # requests whose personal data was kept long enough and is deleted
     stop: UnattendedStop | None = None  # if set, nothing was changed
 
@@ -95,7 +88,7 @@ class TurnResult(Struct):
 
     @property
     def _sendable_left_out(self) -> Counter[str]:
-        left = Counter(self.left_out if self.stop is None else {})
+        left = Counter(self.planned.left_out if self.stop is None else {})
         if self.closed:
             del left[END_GUARD]  # these wait for the hours, not for a budget
         return left
@@ -137,12 +130,12 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
         _sync_one(workspace, repo, result, context.actor)
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
     room = _read_room(context, clock.now())
-    result.plan = _make_plan(context, result, profile_budget, room).plan
-    store_skew(store, result.skew)
+    _make_plan(context, result, profile_budget, room)
+    store_skew(store, result.planned.skew)
     result.stop = read_stop(store)
-    allowed = _apply_budgets(result.plan, result, room) if result.stop is None else []
+    allowed = _apply_budgets(result, room) if result.stop is None else []
     if allowed:
-        plan = make_partial_plan(result.plan, allowed)
+        plan = make_partial_plan(result.planned.plan, allowed)
         run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
         result.run = run
         try:
@@ -209,34 +202,27 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: TurnRoom) -> PlanResult:
+def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: TurnRoom) -> None:
     """Make the plan of a turn without changes that need a person first; those are counted in the result."""
-    store, now = context.workspace.store, to_ms(context.workspace.clock.now())
-    refusals = recent_refusals(store.repos(), now)
-    made: list[TurnFilter] = []  # the last filter belongs to the final plan
-
-    workspace, bundle, evaluate = context.workspace, context.bundle, context.evaluate
+    workspace, bundle, store = context.workspace, context.bundle, context.workspace.store
+    refusals = recent_refusals(store.repos(), to_ms(workspace.clock.now()))
 
     def make_filter() -> TurnFilter:
-        made.append(TurnFilter(store, bundle.policies, (*result.failed, *refusals)))
-        return made[-1]
+        made = TurnFilter(store, bundle.policies, (*result.failed, *refusals))
+        result.withheld = made.withheld  # the last filter belongs to the final plan
+        return made
 
-    found = make_plan(
+    result.planned = make_plan(
         workspace,
         bundle,
-        evaluate,
+        context.evaluate,
         profile_budget=profile_budget,
         make_filter=make_filter,
         is_full=context.is_full,
         room=room.changes_by_guard,
     )
-    last = made[-1]
-    result.profiles, result.held_counts, result.halted = found.profiles, last.held_counts, list(last.halted.values())
-    result.refused = {repo: refusal for repo, refusal in refusals.items() if last.skipped_counts[str(repo)]}
-    result.skipped_versions, result.skew, result.ends = last.skipped_versions, found.skew, found.ends
-    result.holds, result.saved_counts = last.holds, last.saved_counts
-    result.evaluated, result.left_out = found.evaluated, found.left_out
-    return found
+    skipped = result.withheld.skipped_counts
+    result.refused = {repo: refusal for repo, refusal in refusals.items() if skipped[str(repo)]}
 
 
 # ---- budgets and first turns -------------------------------------------------------------------------------------------
@@ -267,9 +253,10 @@ def _read_room(context: TurnContext, moment: datetime) -> TurnRoom:
     return TurnRoom(limits.budgets, used, limits.may_end_at(moment.astimezone(context.bundle.zone).time()))
 
 
-def _apply_budgets(plan: Plan, result: TurnResult, room: TurnRoom) -> list[Change]:
-    timely = [change for change in plan.changes if room.may_end or not change.is_end]
-    result.closed = len(plan.changes) - len(timely) + (0 if room.may_end else result.left_out.get(END_GUARD, 0))
+def _apply_budgets(result: TurnResult, room: TurnRoom) -> list[Change]:
+    changes = result.planned.plan.changes
+    timely = [change for change in changes if room.may_end or not change.is_end]
+    result.closed = len(changes) - len(timely) + (0 if room.may_end else result.planned.left_out.get(END_GUARD, 0))
     allowed, result.deferred = guards.apply_budgets(timely, room.budgets, room.used)
     return allowed
 
@@ -281,16 +268,17 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     policy was saved from the desk.
     """
     store = context.workspace.store
-    waiting = {(digest, repo) for _, digest, repo in result.held_counts} | result.skipped_versions
+    withheld = result.withheld
+    waiting = {(digest, repo) for _, digest, repo in withheld.held_counts} | withheld.skipped_versions
     evaluated = {
         (one.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
         for one in policy_set.evaluator.policies
         if one.policy.mode is PolicyMode.ENFORCE
         and policy_set.repo not in result.failed
-        and not any(hold.covers(policy_set.repo) for hold in result.holds)
+        and not any(hold.covers(policy_set.repo) for hold in withheld.holds)
     }
-    store_held_counts(store, result.held_counts)
+    store_held_counts(store, withheld.held_counts)
     known = read_first_turns(store)
     fresh = [pair for pair in sorted(evaluated - known) if (pair[0], str(pair[1])) not in waiting]
     if fresh:
@@ -308,7 +296,7 @@ def count_by_policy(counts: Mapping[PolicyStart, int]) -> dict[str, int]:
 
 def ends_to_dict(result: TurnResult) -> dict[str, int]:
     """Return what a turn did with the ends of grants, as counts."""
-    ends = result.ends
+    ends = result.planned.ends
     moved = {kind.value: ends.counts.get(kind.value, 0) for kind in MoveKind}
     rest = {"noticed": ends.noticed, "held": ends.held_count, "undecided": len(ends.undecided), "closed": result.closed}
     return {**moved, **rest}
@@ -316,32 +304,41 @@ def ends_to_dict(result: TurnResult) -> dict[str, int]:
 
 def turn_to_dict(result: TurnResult) -> dict[str, object]:
     """Return the result of a turn as a JSON document."""
-    plan, run, held = result.plan, result.run, count_by_policy(result.held_counts)
+    run, withheld, planned = result.run, result.withheld, result.planned
+    halted = list(withheld.halted.values())
+    held = count_by_policy(withheld.held_counts)
+    not_sent = (*held.values(), *withheld.saved_counts.values(), *planned.left_out.values())
     return {
         "schema_version": 1,
         "synced": [
-            {"repo": one.repo.id, "repo_type": one.repo.type.value, "kind": str(one.kind), "read": one.read, "news": one.change_count, "complete": one.complete}
+            {
+                **_name_repo(one.repo),
+                "kind": str(one.kind),
+                "read": one.read,
+                "news": one.change_count,
+                "complete": one.complete,
+            }
             for one in result.synced
         ],
-        "failed": [
-            {"repo": repo.id, "repo_type": repo.type.value, "why": str(problem)} for repo, problem in result.failed.items()
-        ],
-        "refused": [
-            {"repo": repo.id, "repo_type": repo.type.value, "why": refusal.why} for repo, refusal in result.refused.items()
-        ],
+        "failed": [{**_name_repo(repo), "why": str(problem)} for repo, problem in result.failed.items()],
+        "refused": [{**_name_repo(repo), "why": refusal.why} for repo, refusal in result.refused.items()],
         "stopped": None if result.stopped is None else str(result.stopped),
         "unattended_stopped_by": None if result.stop is None else result.stop.by,
-        "profiles": result.profiles,
-        "evaluated": result.evaluated,
-        "clock_skew_s": None if result.skew is None else round(result.skew),
+        "profiles": planned.profiles,
+        "evaluated": planned.evaluated,
+        "clock_skew_s": None if planned.skew is None else round(planned.skew),
         "resumed": list(map(run_record, result.resumed)),
-        "planned": 0 if plan is None else len(plan.changes) + sum(held.values()) + sum(one.count for one in result.halted) + sum(result.saved_counts.values()) + sum(result.left_out.values()),
+        "planned": len(planned.plan.changes) + sum(not_sent) + sum(one.count for one in halted),
         "run": None if run is None else run.id,
         "counts": {} if run is None else dict(run.counts),
         "deferred": dict(result.deferred_by_guard),
         "ends": ends_to_dict(result),
         "held": held,
-        "saved": dict(sorted(result.saved_counts.items())),
-        "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in result.halted],
-        "summary": {} if plan is None else plan.summary,
-    }  # fmt: skip
+        "saved": dict(sorted(withheld.saved_counts.items())),
+        "halted": [{"run": one.run.id, "state": one.run.state, "count": one.count} for one in halted],
+        "summary": planned.plan.summary,
+    }
+
+
+def _name_repo(repo: Repo) -> dict[str, str]:
+    return {"repo": repo.id, "repo_type": repo.type.value}

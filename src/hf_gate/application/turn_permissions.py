@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -19,7 +19,7 @@ from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import ChangeOrigin, RunState
 from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import Guarded
-from ..plan.guards import FirstTurnHold, PolicyStart
+from ..plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from ..plan.model import Change, Plan
 from ..policy.model import Policy
 from ..store.approvals import write_policy_author
@@ -150,7 +150,18 @@ class HaltedChanges(Struct):
     policies: set[str] = field(default_factory=set)
 
 
-class TurnFilter:
+class WithheldChanges(Struct):
+    """What a turn does not send although policies require it."""
+
+    holds: Sequence[PolicyHold] = ()  # policies saved from the desk
+    saved_counts: Counter[str] = field(default_factory=Counter)  # changes held because of a save, by the saved policy
+    skipped_counts: Counter[str] = field(default_factory=Counter)  # changes at skipped repos
+    skipped_versions: set[tuple[str, str]] = field(default_factory=set)  # digests and repos with skipped changes
+    halted: dict[str, HaltedChanges] = field(default_factory=dict)  # by run
+    held_counts: Counter[PolicyStart] = field(default_factory=Counter)  # of versions that may not act yet, by repo
+
+
+class TurnFilter(FirstTurnHold):
     """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
 
     It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused decisions),
@@ -158,11 +169,9 @@ class TurnFilter:
     """
 
     def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:
-        self.holds = read_active_holds(store, policies)
-        self.saved_counts: Counter[str] = Counter()  # held because of a save, by the saved policy
+        super().__init__(self._may_act_at)
+        self.withheld = WithheldChanges(read_active_holds(store, policies), held_counts=self.held_counts)
         self._skipped_repos = frozenset(map(str, skipped_repos))
-        self.skipped_counts: Counter[str] = Counter()  # number of skipped changes by repo
-        self.skipped_versions: set[tuple[str, str]] = set()  # policy digests and repos with skipped changes
         self._halts = [
             (run, halt)
             for ident, halt in read_halts(store).items()
@@ -170,64 +179,40 @@ class TurnFilter:
         ]
         self._promoted = read_promotions(store)
         self._started = {(digest, str(repo)) for digest, repo in read_first_turns(store)}
-        self._first_turns = FirstTurnHold(self._may_act)
-        self.halted: dict[str, HaltedChanges] = {}
-
-    @property
-    def held_counts(self) -> Mapping[PolicyStart, int]:
-        """The number of changes that each held policy version would start with, by repo."""
-        return self._first_turns.held_counts
 
     def allows(self, change: Change) -> bool:
         """Tell whether a change may be sent in this turn."""
-        if (hold := self._find_hold(change)) is not None:
-            self.skipped_versions.add((change.policy_digest or "", str(change.repo_ref)))
-            self.saved_counts[hold.policy] += 1
-            return False
-        repo = str(change.repo_ref) if self._skipped_repos and str(change.repo_ref) in self._skipped_repos else None
         run = next((run for run, halt in self._halts if is_halted_change(halt, change)), None)
-        if repo is None and run is None:
-            return self._first_turns.allows(change)
-        self.skipped_versions.add((change.policy_digest or "", str(change.repo_ref)))
-        if run is None:
-            self.skipped_counts[str(repo)] += 1
-            return False
-        waiting = self.halted.setdefault(run.id, HaltedChanges(run))
-        waiting.count += 1
-        if change.policy is not None:
-            waiting.policies.add(change.policy)
-        return False
+        return not self._withholds(start_of_change(change), change.repo_ref, 1, run) and super().allows(change)
 
     def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:
         """Return whether no change of a version at a repo may be sent in this turn; if so, count them.
 
         If it returns False, `allows` decides about each change.
         """
-        version = (start[1], repo)
-        hold = next((hold for hold in self.holds if hold.covers(repo)), None)
+        run = next((run for run, halt in self._halts if (start[1], repo) in halt.versions), None)
+        return self._withholds(start, repo, count, run) or super().refuses(start, repo, count)
+
+    def _withholds(self, start: PolicyStart, repo: Repo, count: int, run: RunRow | None) -> bool:
+        """Return whether changes wait for a person or another turn; if so, count them. `run` is their halted run."""
+        policy, digest, name = start
+        # the end of a grant has no policy: it was fixed when the access was given
+        hold = next((hold for hold in self.withheld.holds if digest and hold.covers(repo)), None)
         if hold is not None:
-            self.saved_counts[hold.policy] += count
-        elif (run := next((run for run, halt in self._halts if version in halt.versions), None)) is not None:
-            waiting = self.halted.setdefault(run.id, HaltedChanges(run))
+            self.withheld.saved_counts[hold.policy] += count
+        elif run is not None:
+            waiting = self.withheld.halted.setdefault(run.id, HaltedChanges(run))
             waiting.count += count
-            waiting.policies.add(start[0])
-        elif str(repo) in self._skipped_repos:
-            self.skipped_counts[str(repo)] += count
+            if policy:
+                waiting.policies.add(policy)
+        elif name in self._skipped_repos:
+            self.withheld.skipped_counts[name] += count
         else:
-            return self._first_turns.refuses(start, repo, count)
-        self.skipped_versions.add((start[1], start[2]))
+            return False
+        self.withheld.skipped_versions.add((digest, name))
         return True
 
-    def _find_hold(self, change: Change) -> PolicyHold | None:
-        if change.policy_digest is None:
-            return None  # the end of a grant, which was fixed when the access was given
-        return next((hold for hold in self.holds if hold.covers(change.repo_ref)), None)
-
-    def small_starts(self) -> Iterator[Change]:
-        """Yield the changes of versions whose first turn is small."""
-        return self._first_turns.small_starts()
-
-    def _may_act(self, start: PolicyStart) -> bool:
+    def _may_act_at(self, start: PolicyStart) -> bool:
         """Tell whether a version is promoted, or has completed its first turn at this repo."""
         policy, digest, repo = start
         return self._promoted.get(policy) == digest or (digest, repo) in self._started

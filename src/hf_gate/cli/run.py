@@ -304,8 +304,8 @@ class _Loop:
                 follow=self.follow_turn,
             )
         self.has_news = done.has_changes
-        if done.skew is not None:
-            self.run.out.warn(f"No grant was ended: {clock_advice(done.skew)}")
+        if done.planned.skew is not None:
+            self.run.out.warn(f"No grant was ended: {clock_advice(done.planned.skew)}")
         if has_found_no_repo(done):
             self.run.out.warn("No repo was found. Check `repos` in hf-gate.yaml and the rights of the token.")
         self._send_heartbeat(workspace, done)
@@ -390,8 +390,8 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
         yield f"  {repo} could not be synced: {problem}"
     if done.forgotten:
         yield f"  personal data of {pluralize(done.forgotten, 'old request')} deleted."
-    if done.profiles:
-        yield f"  {pluralize(done.profiles, 'profile')} read."
+    if done.planned.profiles:
+        yield f"  {pluralize(done.planned.profiles, 'profile')} read."
     for each in done.resumed:
         counts = _join_counts({_UNFINISHED.get(state, state): number for state, number in each.counts.items()})
         yield f"  run {each.id}, interrupted earlier, was settled ({each.state}): {counts}."
@@ -399,10 +399,9 @@ def _turn_lines(done: TurnResult, changes: Sequence[Change]) -> Iterator[str]:
         counts = _join_counts(done.run.counts)
         words = describe_done(changes)
         yield f"  run {done.run.id} ({done.run.state}): {counts}{': ' + words if words else ''}."
-    if done.plan is not None:
-        yield from (f"  {line}" for line in render_shadow_actions(done.plan))
-    if done.stop is not None and done.plan is not None:
-        count = len(done.plan.changes) + sum(done.left_out.values())
+    yield from (f"  {line}" for line in render_shadow_actions(done.planned.plan))
+    if done.stop is not None:
+        count = len(done.planned.plan.changes) + sum(done.planned.left_out.values())
         said = f"{pluralize(count, 'change')} not made" if count else "Nothing is decided"
         yield f"  {said}: {done.stop.by} stopped all unattended work. An admin can start it again: hf-gate start"
     yield from _describe_remaining(done)
@@ -421,17 +420,17 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
     """Return how ends moved, which ends wait, and how late ended grants are."""
     from ..application.grant_ends import held_ends_note
 
-    for kind, number in done.ends.counts.items():
+    for kind, number in done.planned.ends.counts.items():
         yield f"  {pluralize(number, 'end')} of access {_MOVES[kind]}."
-    if done.ends.noticed:
-        yield f"  {pluralize(done.ends.noticed, 'notice')} of an end recorded."
-    if note := held_ends_note(done.ends.held_count):
+    if done.planned.ends.noticed:
+        yield f"  {pluralize(done.planned.ends.noticed, 'notice')} of an end recorded."
+    if note := held_ends_note(done.planned.ends.held_count):
         yield f"  {note}"
-    if done.ends.undecided:
-        yield f"  {_count_waiting(len(done.ends.undecided))}, because a condition of `keep_while` is unknown now."
+    if done.planned.ends.undecided:
+        yield f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
     if done.closed:
         yield f"  {_count_waiting(done.closed)} for the hours of `guards.end_hours` in hf-gate.yaml."
-    if late := lateness_of(done.plan.changes if done.plan else ()):
+    if late := lateness_of(done.planned.plan.changes):
         yield f"  {late}"
 
 
@@ -474,15 +473,15 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
             f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
-    for policy, number in count_by_policy(done.held_counts).items():
+    for policy, number in count_by_policy(done.withheld.held_counts).items():
         yield (
             f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a repo."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
-    for hold in done.holds:
-        number = done.saved_counts.get(hold.policy, 0)
+    for hold in done.withheld.holds:
+        number = done.withheld.saved_counts.get(hold.policy, 0)
         yield f"  {pluralize(number, 'change')} held at the repos of policy {hold.policy}. {hold.note}"
-    for one in done.halted:
+    for one in done.withheld.halted.values():
         yield f"  {one.count:,} are held, because run {one.run.id} was {one.run.state}. {_resume_hint(one)}"
 
 

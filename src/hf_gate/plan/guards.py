@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from itertools import chain
 from typing import Final, TypeAlias
 
 from ..domain.ids import Repo
@@ -67,7 +68,28 @@ PolicyStart: TypeAlias = tuple[str, str, str]
 """A policy name, the digest of its version, and a repo where that version starts."""
 
 
-class FirstTurnHold:
+def start_of_change(change: Change) -> PolicyStart:
+    """Return the policy version of a change, at its repo; without a policy, name and digest are empty."""
+    return change.policy or "", change.policy_digest or "", str(change.repo_ref)
+
+
+class ChangeFilter:
+    """Decides which changes a plan may contain. This one allows all of them, because a person checks the plan."""
+
+    def allows(self, change: Change) -> bool:  # noqa: ARG002
+        """Return whether the plan may contain a change."""
+        return True
+
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
+        """Return whether the plan may contain none of `count` changes of a version at a repo."""
+        return False
+
+    def small_starts(self) -> Iterable[Change]:
+        """Return the changes that were not allowed at first, and are added at the end."""
+        return ()
+
+
+class FirstTurnHold(ChangeFilter):
     """Holds back a policy version that is new in a repo and would start with many changes.
 
     Held changes are counted, not stored, so they do not count towards the size of a plan. Changes without a policy
@@ -81,7 +103,7 @@ class FirstTurnHold:
 
     def allows(self, change: Change) -> bool:
         """Return whether a change may be made now. If not, `small_starts` may still yield it."""
-        start = (change.policy or "", change.policy_digest or "", str(change.repo_ref))
+        start = start_of_change(change)
         if not start[1] or self._may_act(start):
             return True
         if start in self.held_counts:
@@ -93,17 +115,16 @@ class FirstTurnHold:
             self.held_counts[start] = len(self._waiting.pop(start))
         return False
 
-    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002 - the signature of ChangeFilter
+    def refuses(self, start: PolicyStart, repo: Repo, count: int) -> bool:  # noqa: ARG002
         """Return whether all of `count` changes of a version are held back; if so, count them."""
         if not start[1] or self._may_act(start) or (start not in self.held_counts and count <= MAX_FIRST_TURN):
             return False
         self.held_counts[start] += count + len(self._waiting.pop(start, ()))
         return True
 
-    def small_starts(self) -> Iterator[Change]:
-        """Yield the changes of versions that start with few changes."""
-        for aside in self._waiting.values():
-            yield from aside
+    def small_starts(self) -> Iterable[Change]:
+        """Return the changes of versions that start with few changes."""
+        return chain.from_iterable(self._waiting.values())
 
 
 def protection_check(names: Collection[str]) -> Callable[[Change], bool]:

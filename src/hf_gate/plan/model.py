@@ -158,6 +158,16 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return datetime.fromisoformat(self.plan.expires_at)
 
 
+NO_PLAN: Final = Plan(
+    schema_version=1,
+    plan=PlanHeader(digest="", policy_digest="", endpoint="", made_at="", expires_at=""),
+    summary={},
+    changes=[],
+    guards=[],
+)
+"""A plan without changes, of nobody."""
+
+
 def make_plan(
     changes: Iterable[Change],
     *,
