@@ -18,14 +18,17 @@ import pytest
 
 from hf_gate.domain.erasure import SECRET_BYTES
 from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.ledger import LedgerLink
 from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
 from hf_gate.domain.request_version import RequestVersion, content_digest
 from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.rows import TimelineFilter
 from hf_gate.policy.request_classifier import AnswerClassifier
 from hf_gate.protocol.codec import read_page
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.sources.rule_versions import read_rules_version
 from hf_gate.store.erased import ERASURE_KEY
+from hf_gate.store.ledger import iterate_entries
 from hf_gate.store.opening import open_store
 from hf_gate.store.revisions import REVISIONS, Revisions
 from hf_gate.store.sql import Postgres, Sqlite
@@ -222,3 +225,8 @@ def take(store: Store, repo: Repo, records: Sequence[dict[str, Any]], at: int = 
     seen = seen_of(store, repo, read(repo, records))
     with store.writing() as write:
         return list(write.observe(repo, seen, at))
+
+
+def read_links(store: Store, *, with_desk: bool = True, repos: Sequence[Repo] | None = None) -> list[LedgerLink]:
+    """The entries of the audit log, newest first; by default of all chains, with `repos=()` of the workspace's."""
+    return [row.link for row in iterate_entries(store, TimelineFilter(repos, with_desk))]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hf_gate.application.ledger_entries import name_of_entry, parse_entry_name, read_entry, read_newest
+from hf_gate.application.ledger_entries import name_of_entry, parse_entry_name, read_entry
 from hf_gate.application.ledger_files import (
     checkpoint_to_dict,
     export_ledger,
@@ -27,12 +27,15 @@ from hf_gate.domain.approvals import PolicyAuthor
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, LedgerEntry, PolicyPromoted, SyncEnded
 from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.ledger import Checkpoint
+from hf_gate.domain.rows import TimelineFilter
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.grant_terms import write_terms
+from hf_gate.store.ledger import iterate_entries
 from hf_gate.store.promotions import write_promotion
 
 from .desk_kit import Desk, a_desk
+from .store_kit import MED, read_links
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -430,11 +433,10 @@ def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed
 
 
 def test_entries_come_newest_first_and_only_those_that_are_wanted(desk: Desk) -> None:
-    found = list(read_newest(desk.store))
-    assert [link.seq for link in found] == list(range(33, 0, -1))
-    moved = list(read_newest(desk.store, [chain(desk)], lambda link: link.kind == "StatusMoved"))
+    assert [link.seq for link in read_links(desk.store)] == list(range(33, 0, -1))
+    moved = list(iterate_entries(desk.store, TimelineFilter([desk.repo], kind="StatusMoved")))
     assert len(moved) == 1
-    assert list(read_newest(desk.store, ["models/nobody/nothing"])) == []
+    assert read_links(desk.store, with_desk=False, repos=[MED]) == []
 
 
 def test_an_entry_is_found_by_its_name_with_what_it_keeps(desk: Desk) -> None:

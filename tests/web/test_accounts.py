@@ -13,7 +13,7 @@ from typing import cast
 import pytest
 
 from hf_gate import Hub
-from hf_gate.application.ledger_entries import read_newest, text_of_entry
+from hf_gate.application.ledger_entries import text_of_entry
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import MemberInvited, PlanAgreed
@@ -22,6 +22,7 @@ from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
 from hf_gate.web import account_proofs
+from tests.contract.store_kit import read_links
 from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
 from tests.web.test_plans import words
 
@@ -182,7 +183,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
     for name in ("ada", "bob", "cyd"):
         assert f">{name}<" not in after.get("/tray").body
     assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
-    assert [link.actor for link in read_newest(room.app_state.workspace.store) if link.kind == "ChangeStarted"] == [
+    assert [link.actor for link in read_links(room.app_state.workspace.store) if link.kind == "ChangeStarted"] == [
         "mia",
         "mia",
     ]
@@ -254,7 +255,7 @@ def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Roo
     noor = room.app_state.workspace.members.find_by_name("noor")
     assert noor is not None
     room.out("noor")
-    told = [text_of_entry(link, None) for link in read_newest(room.app_state.workspace.store, ["desk"])]
+    told = [text_of_entry(link, None) for link in read_links(room.app_state.workspace.store, repos=())]
     assert told == [
         f"member {noor.id} revoked",
         f"member {noor.id} proved that they own Hub account {noor.user_id}",

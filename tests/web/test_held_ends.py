@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.grant_ends import read_held_ends
-from hf_gate.application.ledger_entries import read_newest
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
+from tests.contract.store_kit import read_links
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
 
@@ -166,7 +166,7 @@ def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
         assert "Agreed: lena-brandt." in words(noor.get("/ends"))
         assert _confirm(noor, "525").headers["location"] == "/ends?done=525"
         assert _years(room, 525) == {2089}
-        told = [link for link in read_newest(room.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+        told = [link for link in read_links(room.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
         assert ["525 earlier ends agreed to" in describe_event(decode_event(one.body)) for one in told] == [True]
 
 

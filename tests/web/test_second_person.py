@@ -19,7 +19,7 @@ import pytest
 from hf_gate import bootstrap
 from hf_gate.application import runs
 from hf_gate.application.end_changes import change_end_by_hand, write_end_changes
-from hf_gate.application.ledger_entries import read_newest, text_of_entry
+from hf_gate.application.ledger_entries import text_of_entry
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.run_executor import halt_run
 from hf_gate.application.sync_schedule import SyncKind
@@ -34,6 +34,7 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.model import make_plan
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
+from tests.contract.store_kit import read_links
 from tests.program_server import program_words
 from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
 from tests.web.test_plans import ended, made, words
@@ -216,7 +217,7 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
     assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
     told = [
         text_of_entry(link, None)
-        for link in read_newest(full.app_state.workspace.store, ["desk"])
+        for link in read_links(full.app_state.workspace.store, repos=())
         if link.kind == "RunResumed"
     ]
     assert told[0] == "run r_day1 resumed: 200 changes left"
@@ -288,7 +289,7 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
     assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
     assert full.writes() == before
-    assert not [link for link in read_newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+    assert not [link for link in read_links(full.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
 
 
 def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Room) -> None:
@@ -316,7 +317,7 @@ def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: R
     assert member is not None
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303
-    told = [link for link in read_newest(full.app_state.workspace.store, ["desk"]) if link.kind == "PlanAgreed"]
+    told = [link for link in read_links(full.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
     assert [(link.actor, json.loads(link.body)["account"]) for link in told] == [("noor", member.user_id)]
     full.app_state.membership.invite(admin("noor"), "a link that lena has seen")
     assert lena.post(plan, {"do": "apply", "count": str(MANY)}).status == 409

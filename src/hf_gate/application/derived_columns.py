@@ -12,8 +12,8 @@ from ..decoding import decode_json
 from ..domain.batches import split_into_batches
 from ..domain.events import EventKind, canonical_json
 from ..domain.ledger import ChainBreak
-from ..domain.rows import DerivedRow
-from ..store.ledger import iterate_entries_about
+from ..domain.rows import DerivedRow, TimelineFilter
+from ..store.ledger import iterate_entries
 from ..store.requests import read_derived_columns
 from ..store.store import Store
 
@@ -90,7 +90,7 @@ def find_differing_columns(
 
 def _read_reasons(store: Store, request: int) -> LastReasons:
     reasons = LastReasons()
-    for row in reversed(list(iterate_entries_about(store, request))):
+    for row in reversed(list(iterate_entries(store, TimelineFilter(requests=[request]), with_private=True))):
         private = None if row.private is None else canonical_json(row.private)
         reasons.add(request, row.link.kind, row.link.body, private)
     return reasons

@@ -17,11 +17,11 @@ from typing import Final
 import msgspec
 
 from ..domain.events import EventKind
-from ..domain.ledger import GENESIS, ChainBreak, Checkpoint, LedgerLink, verify_checkpoint
+from ..domain.ledger import GENESIS, ChainBreak, Checkpoint, LedgerLink, SealedEntry, verify_checkpoint
 from ..domain.timestamps import DAY_MS, to_ms
 from ..store.store import Store
 from .ledger_breaks import MAX_BREAKS, LedgerCheck, Position, read_check, write_check
-from .ledger_verification import LedgerVerifier, SealedEntry, find_entries_after_head
+from .ledger_verification import LedgerVerifier, find_entries_after_head
 from .ports import ClockPort
 from .unattended import StopCause, UnattendedStop, read_stop, stop_for_ledger
 
@@ -131,7 +131,7 @@ def _verify_part(
         is_stopped = entry.link.seq <= head[0] and proof.result.entries % _PAGE == _PAGE - 1 and is_over()
         return entry.link.seq <= head[0] and not is_stopped
 
-    entries = map(SealedEntry._make, store.links_with_private_parts(chain, start[0] + 1))
+    entries = store.links_with_private_parts(chain, start[0] + 1)
     begin = (start[0], bytes.fromhex(start[1]) if start[0] else GENESIS)
 
     def read_later() -> Iterator[LedgerLink]:

@@ -1,8 +1,7 @@
-"""Reads entries of the ledger, the newest first and only as many as needed, and builds their records."""
+"""Reads single entries of the ledger, groups similar ones, and builds their records."""
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,16 +15,14 @@ from msgspec.structs import replace
 from ..domain import events as e
 from ..domain.event_descriptions import describe_event
 from ..domain.events import AnyEvent, EventKind, RequestAssigned, decode_event
-from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
+from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, SealedEntry, repo_of_chain
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import ms_to_iso
-from ..store.ledger import iterate_entries_about
 from ..store.store import Store
-from .ledger_verification import SealedEntry
 from .records import AuditRecord, HistoryRecord
 
-_CHUNK: Final = 200
+_ENTRIES: Final = 200  # the latest of a request that are read
 _SENTENCES: Final = 3  # sentences shown for one group
 _MIN_GROUP: Final = 4  # fewer similar entries in a row are not grouped
 _MAX_GROUP: Final = 1000  # the most entries in one group
@@ -33,39 +30,10 @@ _MODELS: Final = "models/"
 T = TypeVar("T")
 
 
-def read_newest(
-    store: Store, chains: Iterable[str] | None = None, keep: Callable[[LedgerLink], bool] = lambda _: True
-) -> Iterator[LedgerLink]:
-    """Yield the entries of these chains (None means all) that `keep` accepts, newest first."""
-    known = store.chains()
-    wanted = known if chains is None else [chain for chain in chains if chain in known]
-    backwards = [_read_backwards(store, chain, known[chain][0]) for chain in wanted]
-    merged = heapq.merge(*backwards, key=lambda link: (link.at, link.chain, link.seq), reverse=True)
-    return filter(keep, merged)
-
-
-def read_entries_about(
-    store: Store, requests: Iterable[int], keep: Callable[[LedgerLink], bool] = lambda _: True
-) -> Iterator[LedgerLink]:
-    """Yield the entries about these requests (row ids) that `keep` accepts, newest first."""
-    merged = heapq.merge(
-        *(iterate_entries_about(store, each) for each in requests), key=lambda row: row.id, reverse=True
-    )
-    return filter(keep, (row.link for row in merged))
-
-
-def _read_backwards(store: Store, chain: str, length: int) -> Iterator[LedgerLink]:
-    while length > 0:
-        first = max(1, length - _CHUNK + 1)
-        some = [link for _, link in zip(range(length - first + 1), store.links(chain, first), strict=False)]
-        yield from reversed(some)
-        length = first - 1
-
-
 def read_entry(store: Store, chain: str, seq: int) -> SealedEntry | None:
     """Return one entry with its private part; None if the chain has no entry with that number."""
-    found = next(iter(store.links_with_private_parts(chain, seq)), None) if seq > 0 else None
-    return SealedEntry(*found) if found is not None and found[0].seq == seq else None
+    found = next(store.links_with_private_parts(chain, seq), None) if seq > 0 else None
+    return found if found is not None and found.link.seq == seq else None
 
 
 def name_of_entry(link: LedgerLink) -> str:
@@ -144,7 +112,7 @@ def history_records(
     `members` are the names of members by id; the ledger holds only ids.
     """
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
-    found = [row for ident in number for row in store.entries(request=ident, limit=_CHUNK, before=before)]
+    found = [row for ident in number for row in store.entries(request=ident, limit=_ENTRIES, before=before)]
     return [
         HistoryRecord(
             at=ms_to_iso(row.link.at),
@@ -183,9 +151,6 @@ def body_of_entry(link: LedgerLink) -> Mapping[str, object]:
 
 
 # ---- last transition -------------------------------------------------------------------------------------------------
-
-
-_ENTRIES: Final = 200
 
 
 class LastTransition(Struct, frozen=True):

@@ -10,11 +10,11 @@ from typing import Final
 import msgspec
 
 from ..decoding import decode_json
-from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink
+from ..domain.ledger import ChainBreak, Checkpoint, LedgerLink, SealedEntry
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import UsageError
 from ..store.store import Store
-from .ledger_verification import LedgerReport, LedgerVerifier, SealedEntry
+from .ledger_verification import LedgerReport, LedgerVerifier
 
 SCHEMA: Final = 1
 
@@ -98,7 +98,7 @@ def export_ledger(store: Store, now: datetime, *, personal: bool = False) -> Ite
     heads = {chain: (length, last.hex()) for chain, (length, last) in sorted(store.chains().items())}
     yield msgspec.json.encode(ExportHeader("hf-gate", store.endpoint, to_iso(now), personal, heads)) + b"\n"
     for chain, (length, _) in heads.items():
-        for entry in map(SealedEntry._make, store.links_with_private_parts(chain)):
+        for entry in store.links_with_private_parts(chain):
             if entry.link.seq > length:
                 break  # this entry was stored after the header was written
             yield msgspec.json.encode(_make_line(entry, personal=personal)) + b"\n"

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from msgspec import Struct, field
@@ -21,6 +21,7 @@ from ..domain.ledger import (
     ChainBreak,
     Checkpoint,
     LedgerLink,
+    SealedEntry,
     chain_of,
     verify_chain,
     verify_checkpoint,
@@ -40,14 +41,6 @@ from ..store.store import Store
 from .derived_columns import NOT_COMPARED, LastReasons, find_differing_columns
 
 _COMPARISONS: Final = 3  # how often a row is compared with its events before it counts as different
-
-
-class SealedEntry(NamedTuple):
-    """One entry with its private part and the salt of its seal. Both are None if erased or not exported."""
-
-    link: LedgerLink
-    salt: bytes | None = None
-    private: bytes | None = None
 
 
 class LedgerReport(Struct):
@@ -217,7 +210,7 @@ def verify_ledger(store: Store, checkpoints: Sequence[Checkpoint] = (), *, with_
     proof = LedgerVerifier([*store.checkpoints(), *checkpoints], reasons)
     heads = sorted(store.chains().items())
     for chain, head in heads:
-        entries = map(SealedEntry._make, store.links_with_private_parts(chain))
+        entries = store.links_with_private_parts(chain)
         later = partial(store.links, chain, head[0] + 1)
         proof.add_chain(chain, takewhile(partial(_is_within, head[0]), entries), head, later)
     proof.result.broken += find_entries_after_head(store, heads)

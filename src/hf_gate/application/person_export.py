@@ -15,12 +15,12 @@ from ..decoding import decode_json
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import describe_event
 from ..domain.events import decode_event
-from ..domain.rows import LedgerRow, PersonRow, RequestRow
+from ..domain.rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import find_same_account, read_full_identity
-from ..store.ledger import iterate_entries_about
+from ..store.ledger import iterate_entries
 from ..store.letters import LetterRow
 from ..store.person_data import join_person_data, read_person_data
 from .assignments import pair_with_details
@@ -141,7 +141,9 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
 
 
 def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[PersonEntryRecord]:
-    found = [_entry(str(row.repo), each) for row in attempts for each in iterate_entries_about(workspace.store, row.id)]
+    repos = {row.id: str(row.repo) for row in attempts}
+    rows = iterate_entries(workspace.store, TimelineFilter(requests=list(repos)), with_private=True)
+    found = [_entry(repos[row.link.request or 0], row) for row in rows]
     return sorted(found, key=lambda entry: (entry.at, entry.id))
 
 

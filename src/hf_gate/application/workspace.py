@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from ..config import Settings
-    from ..domain.rows import TimelineFilter, TimelinePage
+    from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
     from ..hub.client import Hub
     from ..policy.workspace_config import WorkspaceConfig
     from ..sources.fact_sources import FactSources
@@ -151,6 +151,12 @@ class Workspace:
         from ..store.ledger import search_entries
 
         return search_entries(self.store, wanted, limit=limit, before=before)
+
+    def entries(self, wanted: TimelineFilter) -> Iterator[LedgerRow]:
+        """Iterate over all entries of the audit log that match, newest first, without private parts."""
+        from ..store.ledger import iterate_entries
+
+        return iterate_entries(self.store, wanted)
 
     def now(self) -> datetime:
         """Return the current time in UTC."""

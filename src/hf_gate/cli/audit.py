@@ -18,16 +18,14 @@ from ..application.ledger_entries import (
     group_key,
     group_similar,
     parse_entry_name,
-    read_entries_about,
     read_entry,
-    read_newest,
     summarize_group,
 )
 from ..application.records import AuditRecord
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
-from ..domain.ledger import chain_of
+from ..domain.rows import TimelineFilter
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, open_regular_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
@@ -36,9 +34,9 @@ from .targets import parse_person_or_repo
 from .workspace import open_workspace, remember_file
 
 if TYPE_CHECKING:
-    from ..application.ledger_verification import LedgerReport, SealedEntry
+    from ..application.ledger_verification import LedgerReport
     from ..application.workspace import Workspace
-    from ..domain.ledger import Checkpoint, LedgerLink
+    from ..domain.ledger import Checkpoint, LedgerLink, SealedEntry
 
 audit = GateGroup(
     "audit",
@@ -92,18 +90,14 @@ def audit_ls(
     from ..application.inputs import parse_event_kind
 
     workspace = open_workspace(run)
-    kind = None if kind is None else parse_event_kind(kind)
-    by = None if actor is None else actor.lower()
-
-    def is_wanted(link: LedgerLink) -> bool:
-        return (
-            (request is None or link.request == request)
-            and (kind is None or link.kind == kind)
-            and (by is None or link.actor.lower() == by or link.actor.lower().startswith(f"{by}@"))
-        )
-
+    known_kind = None if kind is None else parse_event_kind(kind)
     wanted = None if target is None else parse_person_or_repo(run, target, repo_type)
-    links = _find_links(workspace, wanted, request, is_wanted)
+    requests = None if request is None else [request]
+    if isinstance(wanted, RequestTarget):
+        requests = [number for number in _find_requests(workspace, wanted) if request in {None, number}]
+    repos = [wanted] if isinstance(wanted, Repo) else None
+    entries = workspace.entries(TimelineFilter(repos, repos is None, known_kind, actor, requests))
+    links = (entry.link for entry in entries)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:
         rows = _add_names(workspace, rows if all_entries else _group_entries(links))
@@ -113,24 +107,15 @@ def audit_ls(
     return 0
 
 
-def _find_links(
-    workspace: Workspace,
-    wanted: RequestTarget | Repo | None,
-    request: int | None,
-    is_wanted: Callable[[LedgerLink], bool],
-) -> Iterator[LedgerLink]:
-    """Return the wanted entries, using the cheapest lookup."""
-    if not isinstance(wanted, RequestTarget):
-        if request is not None and wanted is None:
-            return read_entries_about(workspace.store, [request], is_wanted)
-        return read_newest(workspace.store, None if wanted is None else [chain_of(wanted)], is_wanted)
+def _find_requests(workspace: Workspace, wanted: RequestTarget) -> list[int]:
+    """Return the requests of a person at a repo. Raises RequestNotFound if there is none."""
     attempts = find_attempts(workspace.store, wanted)
     if not attempts:
         raise RequestNotFound(
             f"there is no request of {wanted.target.label} at {wanted.repo} in the store.",
             hint=f"`hf-gate ls {wanted.repo} --status all` lists all requests.",
         )
-    return read_entries_about(workspace.store, [attempt.id for attempt in attempts], is_wanted)
+    return [attempt.id for attempt in attempts]
 
 
 def _group_entries(links: Iterator[LedgerLink]) -> Iterator[AuditRecord]:

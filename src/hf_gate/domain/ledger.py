@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -28,6 +28,17 @@ class LedgerLink(Struct, frozen=True, gc=False):
     body: bytes
     commitment: bytes | None
     hash: bytes = b""
+
+
+class SealedEntry(NamedTuple):
+    """One entry with its private part and the salt of its seal. Both are None if erased or not exported.
+
+    A salt without a private part means that the private part is missing although its person was not erased.
+    """
+
+    link: LedgerLink
+    salt: bytes | None = None
+    private: bytes | None = None
 
 
 class ChainBreak(Struct, frozen=True):

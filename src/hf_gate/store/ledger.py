@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from ..decoding import make_json_decoder
 from ..domain.events import AnyEvent, EventKind, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
-from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, chain_of, link_hash
+from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
 from .compression import Packer, decode_private_part
@@ -31,7 +31,9 @@ _REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo
     " SELECT id FROM whose WHERE id IS NOT NULL"
 )
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
+_PUBLIC = f"SELECT l.id, l.repo_id, {_LINK}, NULL, NULL FROM ledger l"
 _ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
+_SEARCHED_PAGE: Final = 200
 MAX_LOOK_BACK: Final = 200_000  # the most entries that one page searches; the page says where it stopped
 _INSERT_ENTRY = (
     "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
@@ -146,13 +148,10 @@ def iterate_chain_with_runs(
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def iterate_chain_with_private_parts(
-    db: Database, packer: Packer, chain: str, first: int
-) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-    """Iterate over entries, each with its salt and private part; both are None if they were erased.
+def iterate_chain_with_private_parts(db: Database, packer: Packer, chain: str, first: int) -> Iterator[SealedEntry]:
+    """Iterate over entries, each with its private part.
 
-    With `first` 1 or less, entries with forged numbers below 1 are included. A salt without a private part means that the
-    private part is missing although its person was not erased.
+    With `first` 1 or less, entries with forged numbers below 1 are included.
     """
     first = _FIRST if first <= 1 else first
     select = (
@@ -165,7 +164,8 @@ def iterate_chain_with_private_parts(
         for (seq, at, kind, actor, request, body, commitment, digest, salt, _), private in zip(
             page, parts, strict=True
         ):
-            yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), salt, private
+            link = LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest)
+            yield SealedEntry(link, salt, private)
 
 
 def _iterate_chain_pages(
@@ -218,12 +218,19 @@ def count_unattended_changes(db: Database, verb: str, since: int) -> int:
 
 
 def search_entries(
-    store: Store, wanted: TimelineFilter, *, limit: int, before: int | None = None, max_searched: int = MAX_LOOK_BACK
+    store: Store,
+    wanted: TimelineFilter,
+    *,
+    limit: int,
+    before: int | None = None,
+    max_searched: int = MAX_LOOK_BACK,
+    with_private: bool = True,
 ) -> TimelinePage:
     """Return the newest entries that match a filter, before entry number `before`; at most `max_searched` are searched."""
     db, chain_names = store.reads, read_chain_names(store.reads)
     where = _build_conditions(db, wanted, chain_names, before, max_searched)
-    sql = f"{_ENTRY} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
+    select = _ENTRY if with_private else _PUBLIC
+    sql = f"{select} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
     found = db.rows(sql, (*where.values, limit + 1))
     rows = _build_rows(found[:limit], chain_names, Packer(lambda number: read_dictionary(db, number)))
     if len(found) > limit:
@@ -231,12 +238,15 @@ def search_entries(
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
 
 
-def iterate_entries_about(store: Store, request: int) -> Iterator[LedgerRow]:
-    """Iterate over the entries about a request, newest first."""
+def iterate_entries(store: Store, wanted: TimelineFilter, *, with_private: bool = False) -> Iterator[LedgerRow]:
+    """Iterate over all entries that match a filter, newest first, however old they are."""
     before = None
-    while page := store.entries(request=request, before=before):
-        yield from page
-        before = page[-1].id
+    while True:
+        page = search_entries(store, wanted, limit=_SEARCHED_PAGE, before=before, with_private=with_private)
+        yield from page.rows
+        before = page.next
+        if before is None:
+            return
 
 
 def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:
@@ -279,7 +289,8 @@ def _build_conditions(
     if wanted.kind is not None:
         where.add("l.kind = ?", wanted.kind)
     if wanted.actor is not None:
-        where.add("(l.actor = ? OR substr(l.actor, 1, ?) = ?)", wanted.actor, len(wanted.actor) + 1, f"{wanted.actor}@")
+        actor = wanted.actor.lower()
+        where.add("(lower(l.actor) = ? OR lower(substr(l.actor, 1, ?)) = ?)", actor, len(actor) + 1, f"{actor}@")
     own = _select_chains(wanted, chain_names)
     if wanted.requests is not None:  # an index finds the entries, however old they are
         among, value = db.in_clause(list(wanted.requests))

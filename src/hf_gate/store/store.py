@@ -12,7 +12,7 @@ from ..domain.case_folding import fold_for_search
 from ..domain.classification import RequestClassifier
 from ..domain.erasure import ErasedRequest
 from ..domain.ids import Repo, is_id
-from ..domain.ledger import Checkpoint, LedgerLink
+from ..domain.ledger import Checkpoint, LedgerLink, SealedEntry
 from ..domain.members import Member
 from ..domain.query import Pattern, Query, Term
 from ..domain.request_state import KnownRequest
@@ -315,10 +315,8 @@ class Store(StoreConnections):
         """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
         return ledger.iterate_chain(self.reads, chain, first, kind)
 
-    def links_with_private_parts(
-        self, chain: str, first: int = 1
-    ) -> Iterator[tuple[LedgerLink, bytes | None, bytes | None]]:
-        """Iterate over the entries, each with the salt and private part for its commitment; None if they were erased."""
+    def links_with_private_parts(self, chain: str, first: int = 1) -> Iterator[SealedEntry]:
+        """Iterate over the entries of a chain, starting at number `first`, each with its private part."""
         return ledger.iterate_chain_with_private_parts(self.reads, self._packer, chain, first)
 
     def entries(

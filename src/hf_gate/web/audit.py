@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Final
@@ -219,17 +219,8 @@ def export(context: RequestContext) -> Response:
     asked = parse_audit_query(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    return export_response("ledger-entries", context.params["kind"], AuditRecord, _list_records(context, asked))
-
-
-def _list_records(context: RequestContext, asked: AuditQuery) -> Iterator[AuditRecord]:
-    before = None
-    while True:
-        found = _read_timeline(context, asked, 1000, before)
-        yield from (audit_record(row.link) for row in found.rows)
-        before = found.next
-        if before is None:
-            return
+    records = (audit_record(row.link) for row in context.workspace.entries(asked.filter))
+    return export_response("ledger-entries", context.params["kind"], AuditRecord, records)
 
 
 # ---- proofs ----------------------------------------------------------------------------------------------------------
