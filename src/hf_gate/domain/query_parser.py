@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Final
 
-from ..errors import InvalidQuery, InvalidRepo, QueryTooLarge
+from ..errors import InvalidQuery, QueryTooLarge, UsageError
 from .ids import parse_repo
 from .query import KEY_VALUES, KEYS, NO_END, Age, Day, Pattern, Query, Term, Value, escape_quoted
 
@@ -18,6 +18,19 @@ _SPAN: Final = re.compile(r"(\d{1,5})(h|d|w|mo|y)\Z")
 _DAY: Final = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII)
 
 _NUMBER: Final = re.compile(r"[0-9]{1,18}\Z")
+_QUOTED: Final = re.compile(r'"(?:\\.|[^"\\])*', re.DOTALL)
+_VALUE: Final = re.compile(r"(?:\\.|[^\s\\,])*", re.DOTALL)
+_WORD: Final = re.compile(r"(?:\\.|[^\s\\])*", re.DOTALL)
+_PIECES: Final = re.compile(r"\\(.)|(\*)|([^\\*]+)", re.DOTALL)
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
+_NOT_A_TIME: Final = {
+    "age": ("an age", "the units are h, d, w, mo and y: age:>2d", ">2d"),
+    "asked": ("a date", "write a date: asked:>2026-11-01; for the time since the request, age:>2d", "{sign}2026-11-01"),
+    "reviewed": ("a date", "write a date: reviewed:>2026-11-01", "{sign}2026-11-01"),
+    "ends": ("an end", "write ends:<30d, ends:<2027-06-30 or ends:none", "<30d"),
+}
+"""Keys with times: what a value is not, how to write it, and a correction."""
+
 
 MAX_CHARACTERS: Final = 2_000
 MAX_TERMS: Final = 64
@@ -71,25 +84,24 @@ class _QueryParser:
             )
         name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
-        if name.lower() == "form." and self._peek(end) == '"':
+        key, label = name.lower(), None
+        if key == "form." and self._peek(end) == '"':
             self.at = end
-            label = self._parse_quoted(stars=False)[0]
-            return self._parse_keyed_term(start, "form", label, is_not=is_not)
-        if self._peek(end) != ":":
+            key, label = "form", _ESCAPED.sub(r"\1", self._match_quoted())
+        elif self._peek(end) != ":":
             return self._parse_word(start, is_not=is_not)
-        key, dot, label = name.partition(".")
-        if key.lower() == "form" and dot and label:
+        else:
             self.at = end
-            return self._parse_keyed_term(start, "form", label, is_not=is_not)
-        if name.lower() not in KEYS:
+            if key.startswith("form.") and len(key) > len("form."):
+                key, label = "form", name[len("form.") :]
+        if key not in KEYS:
             raise self._unknown_key(start, end, name)
-        if name.lower() == "form":
+        if key == "form" and label is None:
             correction = self.text[:end] + '."Label"' + self.text[end:]
             raise self._error(
                 start, "form needs the label of a question", 'write form."Label":value', correction, replaces_all=True
             )
-        self.at = end
-        return self._parse_keyed_term(start, name.lower(), None, is_not=is_not)
+        return self._parse_keyed_term(start, key, label, is_not=is_not)
 
     def _parse_word(self, start: int, *, is_not: bool) -> Term:
         pattern = self._parse_pattern(stop="")
@@ -116,12 +128,9 @@ class _QueryParser:
             raise self._error(
                 start, f"{key}: has no value", f"{KEYS[key]}; {key}:* is any, -{key}:* none", "*", is_insertion=True
             )
-        if key == "age":
-            return self._parse_age(start, pattern)
-        if key in {"asked", "reviewed"}:
-            return self._parse_day(start, pattern, key)
-        if key == "ends":
-            return self._parse_end(start, pattern)
+        is_special = pattern.is_any or (pattern.is_plain and pattern.folded_parts[0] == NO_END)
+        if key in _NOT_A_TIME and not (key == "ends" and is_special):
+            return self._parse_time(start, "*".join(pattern.parts), key)
         if key in KEY_VALUES and pattern.is_plain and pattern.folded_parts[0] not in KEY_VALUES[key]:
             raise self._unknown_value(start, key, pattern.parts[0])
         if key == "same" and _NUMBER.match("*".join(pattern.parts)) is None:
@@ -131,48 +140,25 @@ class _QueryParser:
             return self._parse_repo(start, pattern.parts[0])
         return pattern
 
-    def _parse_age(self, start: int, pattern: Pattern) -> Age:
-        text = "*".join(pattern.parts)
-        sign, span_text = _split_sign(text)
-        span = _SPAN.match(span_text.lower())
-        if span is None:
-            raise self._error(start, f"{text!r} is not an age", "the units are h, d, w, mo and y: age:>2d", ">2d")
-        if not sign:
-            raise self._error(start, f"age:{text} needs > or <", f"write age:>{text} or age:<{text}", f">{text}")
-        return Age(sign, int(span[1]), span[2])
-
-    def _parse_end(self, start: int, pattern: Pattern) -> Value:
-        """Parse `none`, any end (`*`), a time from now (`<30d`) or a day (`>2027-01-01`)."""
-        if pattern.is_any or (pattern.is_plain and pattern.folded_parts[0] == NO_END):
-            return pattern
-        text = "*".join(pattern.parts)
+    def _parse_time(self, start: int, text: str, key: str) -> Age | Day:
+        """Parse a time from now (`<30d`) or a day (`>2027-01-01`), as far as the key has them."""
         sign, rest = _split_sign(text)
-        if span := _SPAN.match(rest.lower()):
-            if not sign:
-                hint = f"write ends:<{text} for access that ends within this time"
-                raise self._error(start, f"ends:{text} needs > or <", hint, f"<{text}")
+        span = _SPAN.match(rest.lower()) if key in {"age", "ends"} else None
+        if span is not None and sign:
             return Age(sign, int(span[1]), span[2])
-        day = _parse_day(rest)
+        if span is not None:
+            hint = f"write {key}:>{text} or {key}:<{text}"
+            raise self._error(start, f"{key}:{text} needs > or <", hint, f">{text}" if key == "age" else f"<{text}")
+        day = None if key == "age" else _parse_day(rest)
         if day is None:
-            hint = "write ends:<30d, ends:<2027-06-30 or ends:none"
-            raise self._error(start, f"{text!r} is not an end", hint, "<30d")
-        return Day(sign, day)
-
-    def _parse_day(self, start: int, pattern: Pattern, key: str) -> Day:
-        text = "*".join(pattern.parts)
-        sign, day_text = _split_sign(text)
-        day = _parse_day(day_text)
-        if day is None:
-            hint = f"write a date: {key}:>2026-11-01" + (
-                "; for the time since the request, age:>2d" if key == "asked" else ""
-            )
-            raise self._error(start, f"{day_text!r} is not a date", hint, f"{sign}2026-11-01")
+            noun, hint, correction = _NOT_A_TIME[key]
+            raise self._error(start, f"{text!r} is not {noun}", hint, correction.format(sign=sign))
         return Day(sign, day)
 
     def _parse_repo(self, start: int, text: str) -> Pattern:
         try:
             return Pattern((parse_repo(text).web_path,))
-        except InvalidRepo as problem:
+        except UsageError as problem:
             hint = "write ns/name, datasets/ns/name, or a pattern: datasets/acme/eeg-*"
             raise self._error(start, problem.message.rstrip("."), hint, "*") from None
 
@@ -186,48 +172,34 @@ class _QueryParser:
         """Parse text with stars up to a space or `stop`, or a quoted text."""
         if self._peek() == '"':
             start = self.at
-            quoted = self._parse_quoted(stars=True)
+            quoted = self._match_quoted()
             if (after := self._peek()) and not after.isspace() and after not in (stop or " "):
                 correction = f"{self.text[: self.at]} {self.text[self.at :]}"
                 raise self._error(
                     start, "text follows a closing quote", "put a space between them", correction, replaces_all=True
                 )
-            return Pattern(quoted)
-        parts = [""]
-        while (char := self._peek()) and not char.isspace() and (not stop or char not in stop):
-            self.at += 1
-            if char == "\\":
-                parts[-1] += self._parse_escaped_char()
-            elif char == "*":
-                parts.append("")
-            else:
-                parts[-1] += char
-        return Pattern(_merge_stars(parts))
+            return Pattern(_split_at_stars(quoted))
+        text = _match_at(_VALUE if stop else _WORD, self.text, self.at)
+        self.at += len(text)
+        self._check_backslash()
+        return Pattern(_split_at_stars(text))
 
-    def _parse_quoted(self, *, stars: bool) -> tuple[str, ...]:
+    def _match_quoted(self) -> str:
+        """Return the text between the quotes here, with its backslashes, and move behind them."""
         start = self.at
+        text = _match_at(_QUOTED, self.text, start)
+        self.at += len(text)
+        self._check_backslash()
+        if not self._peek():
+            raise self._error(start, "a quote is not closed", "close it", self.text + '"', replaces_all=True)
         self.at += 1
-        parts = [""]
-        while char := self._peek():
-            self.at += 1
-            if char == '"':
-                return _merge_stars(parts)
-            if char == "\\":
-                parts[-1] += self._parse_escaped_char()
-            elif char == "*" and stars:
-                parts.append("")
-            else:
-                parts[-1] += char
-        raise self._error(start, "a quote is not closed", "close it", self.text + '"', replaces_all=True)
+        return text[1:]
 
-    def _parse_escaped_char(self) -> str:
-        char = self._peek()
-        if not char:
-            raise self._error(
-                self.at - 1, "a backslash is the last character", "write two backslashes to search for one", "\\\\"
-            )
-        self.at += 1
-        return char
+    def _check_backslash(self) -> None:
+        if self._peek() == "\\":
+            self.at += 1
+            what, hint = "a backslash is the last character", "write two backslashes to search for one"
+            raise self._error(self.at - 1, what, hint, "\\\\")
 
     # ---- errors ------------------------------------------------------------------------------------------------------
 
@@ -268,11 +240,16 @@ class _QueryParser:
         )
 
 
-def _merge_stars(parts: list[str]) -> tuple[str, ...]:
-    """Merge adjacent stars into one."""
-    if len(parts) < 3:
-        return tuple(parts)
-    return (parts[0], *(part for part in parts[1:-1] if part), parts[-1])
+def _split_at_stars(text: str) -> tuple[str, ...]:
+    """Return the texts between the stars, without backslashes. Adjacent stars count as one."""
+    parts = [""]
+    for escaped, star, plain in _PIECES.findall(text):
+        if star:
+            parts.append("")
+        else:
+            parts[-1] += escaped or plain
+    middle = [part for part in parts[1:-1] if part]
+    return (parts[0], *middle, parts[-1]) if len(parts) > 1 else (parts[0],)
 
 
 def _match_at(pattern: re.Pattern[str], text: str, at: int) -> str:
