@@ -4,28 +4,94 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, tzinfo
-from typing import Final
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, tzinfo
+from functools import cached_property
+from typing import Final, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from ..domain.case_folding import fold_for_search
 from ..domain.ids import is_id
 from ..domain.lifecycle import Status
-from ..domain.query import KEY_VALUES, MISSING_APPROVAL, OVERDUE, SECOND_APPROVAL, Day, Pattern, Query, Term
-from .query_conditions import (
-    IS_FREE,
-    TEXT,
-    Candidate,
-    Conditions,
-    age_conditions,
-    assigned_conditions,
-    day_condition,
-    end_conditions,
+from ..domain.members import OWNER_SETTING, owner_of_setting
+from ..domain.query import (
+    ASSIGNED_TO_NOBODY,
+    KEY_VALUES,
+    MISSING_APPROVAL,
+    OVERDUE,
+    SECOND_APPROVAL,
+    Age,
+    Pattern,
+    Query,
+    Term,
+    Value,
 )
-from .search_text import NAME, SHORT, clean, is_dense, label_mark
+from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
 from .state_columns import repo_of
+
+TEXT = "t.text"
+"""The SQL for the search text. A statement with such a condition joins `texts t`."""
+
+
+@dataclass
+class Candidate:
+    """The data of a row that the checks use: its search text, the last reason and the row id of the person."""
+
+    text: str
+    reason: str | None
+    person_id: int
+
+    @cached_property
+    def parts(self) -> list[tuple[str, str]]:
+        """The marks of the search text, each with the text that follows it; split once for all checks."""
+        return parts_of(self.text)
+
+
+class Conditions(Struct):
+    """The conditions of a query.
+
+    A matching row satisfies the SQL and all `checks`, and its text contains all `needles`. `statuses`, `repos` and
+    `verdicts` are the possible values; None means any. `classes` has the possible values of the columns `quality` and
+    `mail`. `candidates` are the only requests that can match if an index finds few, else None. `compared_parts` is the
+    number of pattern parts that each row is compared with.
+    """
+
+    where: list[str] = field(default_factory=list)
+    values: list[object] = field(default_factory=list)
+    needles: list[str] = field(default_factory=list)
+    checks: list[Callable[[Candidate], bool]] = field(default_factory=list)
+    statuses: list[str] | None = None
+    classes: dict[str, list[str]] = field(default_factory=dict)
+    repos: list[int] | None = None
+    verdicts: list[int] | None = None
+    tables: list[str] = field(default_factory=list)
+    candidates: list[int] | None = None
+    compared_parts: int = 0
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a condition uses the search text."""
+        return bool(self.checks) or any(TEXT in sql for sql in self.where)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no value is left for some key, so that nothing matches."""
+        return [] in (self.statuses, self.repos, self.verdicts, *self.classes.values())
+
+    def restrict(self, requests: set[int]) -> None:
+        """Restrict the candidates to these requests."""
+        self.candidates = sorted(requests if self.candidates is None else requests.intersection(self.candidates))
+
+    def add(self, sql: str, *values: object) -> None:
+        """Add a condition."""
+        self.where.append(sql)
+        self.values.extend(values)
+
+
+Condition: TypeAlias = tuple[str, Sequence[object]]
+"""A condition in SQL, with its values."""
 
 # `|| ''` keeps SQLite from reading all pending requests by the index of their status
 IS_OVERDUE: Final = f"r.due_at IS NOT NULL AND r.status || '' = '{Status.PENDING.value}' AND r.due_at < ?"
@@ -62,23 +128,28 @@ class _ConditionBuilder(Struct):
         sql = f"{column} {among}"
         self.result.add(f"({sql}) IS NOT TRUE" if is_not else sql, value)
 
-    def add_verdicts(self, fitting: list[int], *, is_not: bool) -> None:
-        """Add a condition on the number of the verdict; a request without a verdict does not have these."""
-        if is_not:
-            self.add_in("r.verdict_id", fitting, is_not=True)
-        else:
-            self.result.verdicts = _intersect(self.result.verdicts, fitting)
-
-    def add_any(self, parts: Iterable[tuple[str, Sequence[object]]], *, is_not: bool) -> None:
-        several = list(parts)
+    def add_any(self, parts: Iterable[Condition], *, is_not: bool) -> None:
+        """Add the condition that one of several holds; none of no conditions."""
+        several = list(parts) or [("1 = 0", ())]
         sql = " OR ".join(f"({sql})" for sql, _ in several)
         self.result.add(f"({sql}) IS NOT TRUE" if is_not else f"({sql})", *(v for _, values in several for v in values))
 
-    def text_contains(self, needle: str) -> tuple[str, Sequence[object]]:
+    def limit_to(self, term: Term, sql: str, values: Sequence[object] = ()) -> None:
+        """Limit the candidates to the requests that a statement finds, if they are few: they are read one by one."""
+        if not term.is_not:
+            rows = self.db.rows(f"{sql} LIMIT {MAX_CANDIDATES + 1}", values)
+            self.limit_to_requests({row[0] for row in rows})
+
+    def limit_to_requests(self, requests: set[int]) -> None:
+        """Limit the candidates to these requests, if they are few."""
+        if len(requests) <= MAX_CANDIDATES:
+            self.result.restrict(requests)
+
+    def text_contains(self, needle: str) -> Condition:
         """Build the condition that the search text contains a needle."""
         return f"{self._find}({TEXT}, ?) > 0", (needle,)
 
-    def username_is(self, name: str) -> tuple[str, Sequence[object]]:
+    def username_is(self, name: str) -> Condition:
         """Build the condition that the username is this folded name. Without the first mark, no full name is found."""
         return f"{self._find}(substr({TEXT}, 2), ?) > 0", (f"{NAME}{name}{NAME}",)
 
@@ -117,44 +188,37 @@ def _add_repo(builder: _ConditionBuilder, term: Term) -> None:
     builder.result.repos = _intersect(builder.result.repos, fitting)
 
 
-def _verdict_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
-    def condition(builder: _ConditionBuilder, term: Term) -> None:
-        fitting = [
-            ident
-            for ident, value in builder.db.rows(f"SELECT id, {column} FROM verdicts")
-            if _matches_any(term.patterns, value)
-        ]
-        builder.add_verdicts(fitting, is_not=term.is_not)
-
-    return condition
-
-
-def _add_shadow(builder: _ConditionBuilder, term: Term) -> None:
-    """Match requests for which at least one policy in shadow mode reached one of these verdicts."""
-    rows = builder.db.rows("SELECT id, shadow FROM verdicts")
-    said = {ident: [action for _, _, action in json.loads(shadow)] for ident, shadow in rows}
-    fitting = [ident for ident, actions in said.items() if any(_matches_any(term.patterns, one) for one in actions)]
-    builder.add_verdicts(fitting, is_not=term.is_not)
+def _add_verdict(builder: _ConditionBuilder, term: Term) -> None:
+    """Match requests by the number of their verdict; for `shadow`, by the verdict of any policy in shadow mode."""
+    column = _VERDICT_COLUMNS[term.key]
+    fitting = []
+    for ident, value in builder.db.rows(f"SELECT id, {column} FROM verdicts"):
+        said = [action for _, _, action in json.loads(value)] if term.key == "shadow" else [value]
+        if any(_matches_any(term.patterns, one) for one in said):
+            fitting.append(ident)
+    if term.is_not:  # also matches requests without a verdict
+        builder.add_in("r.verdict_id", fitting, is_not=True)
+    else:
+        builder.result.verdicts = _intersect(builder.result.verdicts, fitting)
 
 
-def _class_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
-    def add(builder: _ConditionBuilder, term: Term) -> None:
-        fitting = [value for value in KEY_VALUES[column] if _matches_any(term.patterns, value)]
-        if term.is_not:
-            builder.add_in(f"r.{column}", fitting, is_not=True)
-        elif len(fitting) == len(KEY_VALUES[column]):
-            builder.result.add(f"r.{column} IS NOT NULL")
-        else:
-            known = builder.result.classes.get(column, fitting)
-            builder.result.classes[column] = [value for value in known if value in fitting]
+_VERDICT_COLUMNS: Final = {"verdict": "action", "rule": "rule", "shadow": "shadow"}
 
-    return add
+
+def _add_class(builder: _ConditionBuilder, term: Term) -> None:
+    fitting = [value for value in KEY_VALUES[term.key] if _matches_any(term.patterns, value)]
+    if term.is_not:
+        builder.add_in(f"r.{term.key}", fitting, is_not=True)
+    elif len(fitting) == len(KEY_VALUES[term.key]):
+        builder.result.add(f"r.{term.key} IS NOT NULL")
+    else:
+        known = builder.result.classes.get(term.key, fitting)
+        builder.result.classes[term.key] = [value for value in known if value in fitting]
 
 
 def _add_same(builder: _ConditionBuilder, term: Term) -> None:
     """Find requests with the same fingerprints as the requests with the given numbers."""
-    numbers = [int(pattern.parts[0]) for pattern in term.patterns]
-    among, value = builder.db.in_clause(numbers)
+    among, value = builder.db.in_clause([int(pattern.parts[0]) for pattern in term.patterns])
     texts = f"SELECT DISTINCT repo_id, fingerprint FROM requests WHERE id {among} AND fingerprint IS NOT NULL"
     keys = builder.db.rows(texts, (value,))
     if not term.is_not:
@@ -162,14 +226,9 @@ def _add_same(builder: _ConditionBuilder, term: Term) -> None:
             "SELECT id FROM requests WHERE repo_id = ? AND fingerprint = ? AND fingerprint IS NOT NULL AND is_current"
             f" LIMIT {MAX_CANDIDATES + 1}"
         )
-        found = {row[0] for key in keys for row in builder.db.rows(sql, key)}
-        if len(found) <= MAX_CANDIDATES:
-            builder.result.restrict(found)
-    if keys:
-        parts = [("r.repo_id = ? AND r.fingerprint = ?", key) for key in keys]
-        builder.add_any(parts, is_not=term.is_not)
-    elif not term.is_not:
-        builder.result.add("1 = 0")
+        builder.limit_to_requests({row[0] for key in keys for row in builder.db.rows(sql, key)})
+    if keys or not term.is_not:
+        builder.add_any([("r.repo_id = ? AND r.fingerprint = ?", key) for key in keys], is_not=term.is_not)
 
 
 def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
@@ -179,15 +238,46 @@ def _add_queue(builder: _ConditionBuilder, term: Term) -> None:
 
 
 def _add_assigned(builder: _ConditionBuilder, term: Term) -> None:
-    """Match requests by the member they are assigned to. They are few, so their numbers are read first."""
-    parts = assigned_conditions(builder.db, term.patterns)
-    builder.add_any(parts or [("1 = 0", ())], is_not=term.is_not)
-    if not term.is_not and all(sql != IS_FREE for sql, _ in parts):
+    """Match requests by the member they are assigned to. A value is a member's name, `none`, `=ID` or `!ID`.
+
+    `=ID` is the member with this id, `!ID` any other member.
+    """
+    names = _read_names(builder.db)
+    own = set[str]()
+    parts = list[Condition]()
+    for pattern in term.patterns:
+        text = pattern.parts[0]
+        if pattern.is_any:
+            parts.append(("r.assigned IS NOT NULL", ()))
+        elif pattern.is_plain and text == ASSIGNED_TO_NOBODY:
+            parts.append((_IS_FREE, ()))
+        elif pattern.is_plain and text[:1] == "!":
+            parts.append(("r.assigned IS NOT NULL AND r.assigned <> ?", (text[1:],)))
+        elif pattern.is_plain and text[:1] == "=":
+            own.add(text[1:])
+        else:
+            own |= {ident for ident, name in names.items() if pattern.matches(fold_for_search(name))}
+    if own:
+        among, value = builder.db.in_clause(sorted(own))
+        parts.append((f"r.assigned {among}", (value,)))
+    builder.add_any(parts, is_not=term.is_not)
+    if all(sql != _IS_FREE for sql, _ in parts):
         sql = " OR ".join(f"({part})" for part, _ in parts) or "1 = 0"
-        few = f"SELECT r.id FROM requests r WHERE r.is_current AND r.assigned IS NOT NULL AND ({sql}) LIMIT {MAX_CANDIDATES + 1}"
-        found = {row[0] for row in builder.db.rows(few, [value for _, values in parts for value in values])}
-        if len(found) <= MAX_CANDIDATES:
-            builder.result.restrict(found)
+        few = f"SELECT r.id FROM requests r WHERE r.is_current AND r.assigned IS NOT NULL AND ({sql})"
+        builder.limit_to(term, few, [value for _, values in parts for value in values])
+
+
+_IS_FREE: Final = "r.assigned IS NULL"
+
+
+def _read_names(db: Database) -> dict[str, str]:
+    """Return the names of the owner and of the members who may sign in, by id."""
+    names = {row[0]: row[1] for row in db.rows("SELECT id, name FROM members WHERE link IS NOT NULL")}
+    text = db.setting(OWNER_SETTING)
+    if text is not None:
+        owner = owner_of_setting(text)
+        names[owner.id] = owner.name
+    return names
 
 
 def _add_table(builder: _ConditionBuilder, term: Term) -> None:
@@ -203,18 +293,16 @@ def _add_approval(builder: _ConditionBuilder, term: Term) -> None:
     found = set(builder.half_approved) if _matches_any(term.patterns, SECOND_APPROVAL) else set()
     if _matches_any(term.patterns, MISSING_APPROVAL):
         found |= {row[0] for row in builder.db.rows(_MISSING_APPROVAL)}
-    if not term.is_not and len(found) <= MAX_CANDIDATES:
-        builder.result.restrict(found)
+    if not term.is_not:
+        builder.limit_to_requests(found)
     builder.add_in("r.id", sorted(found), is_not=term.is_not)
 
 
 def _add_due(builder: _ConditionBuilder, term: Term) -> None:
     if _matches_any(term.patterns, OVERDUE):
         builder.add_any([(IS_OVERDUE, (builder.now,))], is_not=term.is_not)
-        few = f"SELECT r.id FROM requests r WHERE r.is_current AND {IS_OVERDUE} LIMIT {MAX_CANDIDATES + 1}"
-        found = set() if term.is_not else {row[0] for row in builder.db.rows(few, (builder.now,))}
-        if not term.is_not and len(found) <= MAX_CANDIDATES:  # reading in order would read all requests
-            builder.result.restrict(found)
+        few = f"SELECT r.id FROM requests r WHERE r.is_current AND {IS_OVERDUE}"
+        builder.limit_to(term, few, (builder.now,))  # reading in order would read all requests
     elif not term.is_not:
         builder.result.add("1 = 0")
 
@@ -236,7 +324,7 @@ def _add_domain(builder: _ConditionBuilder, term: Term) -> None:
         builder.result.needles += ["@" + parts[0], *parts[1:]]
 
 
-def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tuple[str, Sequence[object]]:
+def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> Condition:
     """Build an exact pattern condition on a column of folded text."""
     parts = [clean(fold(part)) for part in pattern.parts]
     if pattern.is_any:
@@ -250,20 +338,27 @@ def _build_like(column: str, pattern: Pattern, fold: Callable[[str], str]) -> tu
 # ---- times -----------------------------------------------------------------------------------------------------------
 
 
-def _add_age(builder: _ConditionBuilder, term: Term) -> None:
-    builder.add_any(age_conditions(term, builder.now), is_not=term.is_not)
+_TIME_COLUMNS: Final = {"age": "asked_at", "asked": "asked_at", "reviewed": "reviewed_at", "ends": "ends_at"}
+_EARLIER: Final = {">": "<", ">=": "<=", "<": ">", "<=": ">="}  # a greater age is an earlier time
+_ENDLESS: Final = f"r.status = '{Status.ACCEPTED}' AND r.ends_at IS NULL AND r.terms IS NULL"
 
 
-def _day_adder(column: str) -> Callable[[_ConditionBuilder, Term], None]:
-    def condition(builder: _ConditionBuilder, term: Term) -> None:
-        parts = [day_condition(column, value, builder.zone) for value in term.values if isinstance(value, Day)]
-        builder.add_any(parts, is_not=term.is_not)
-
-    return condition
+def _add_time(builder: _ConditionBuilder, term: Term) -> None:
+    builder.add_any((_time_condition(builder, term.key, value) for value in term.values), is_not=term.is_not)
 
 
-def _add_ends(builder: _ConditionBuilder, term: Term) -> None:
-    builder.add_any(end_conditions(term, builder.now, builder.zone), is_not=term.is_not)
+def _time_condition(builder: _ConditionBuilder, key: str, value: Value) -> Condition:
+    """Return the condition on a time (ms). Access with neither a date nor a condition has no end."""
+    column = f"r.{_TIME_COLUMNS[key]}"
+    if isinstance(value, Pattern):
+        return (f"{column} IS NOT NULL" if value.is_any else _ENDLESS), ()
+    if isinstance(value, Age):
+        if key == "age":
+            return f"{column} {_EARLIER[value.sign]} ?", (builder.now - value.seconds * 1000,)
+        return f"{column} {value.sign} ?", (builder.now + value.seconds * 1000,)
+    bounds = [(sign, day) for sign, day in zip((">=", "<"), value.bounds, strict=True) if day is not None]
+    starts = [round(datetime.combine(day, time(), builder.zone).timestamp() * 1000) for _, day in bounds]
+    return " AND ".join(f"{column} {sign} ?" for sign, _ in bounds), starts
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------
@@ -292,8 +387,7 @@ def _add_user(builder: _ConditionBuilder, term: Term) -> None:
         if not term.is_not:
             _limit_candidates(builder, term, people, [value, value])
         return builder.add_any([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
-    _add_check(builder, term, lambda found: _matches_any_folded(term, [found.parts[1][1]]))
-    _require_value(builder, term, before=NAME, after=NAME)
+    _add_text(builder, term, lambda found: [found.parts[1][1]], before=NAME, after=NAME)
     return None
 
 
@@ -321,23 +415,16 @@ def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str,
 
 
 def _add_email(builder: _ConditionBuilder, term: Term) -> None:
-    _add_check(builder, term, lambda found: _matches_any_folded(term, [found.parts[2][1]]))
-    _require_value(builder, term, before=NAME, after="")
+    _add_text(builder, term, lambda found: [found.parts[2][1]], before=NAME)
 
 
 def _add_answer(builder: _ConditionBuilder, term: Term) -> None:
-    _add_check(builder, term, lambda found: _matches_any_folded(term, [value for _, value in found.parts[3:]]))
-    _require_parts(builder, term, term.patterns[0].folded_parts)
+    _add_text(builder, term, lambda found: [value for _, value in found.parts[3:]])
 
 
 def _add_form(builder: _ConditionBuilder, term: Term) -> None:
     mark = label_mark(term.label or "")
-    _add_check(
-        builder,
-        term,
-        lambda found: _matches_any_folded(term, [value for at, value in found.parts[3:] if at == mark]),
-    )
-    _require_value(builder, term, before=mark, after="")
+    _add_text(builder, term, lambda found: [value for at, value in found.parts[3:] if at == mark], before=mark)
 
 
 def _add_reason(builder: _ConditionBuilder, term: Term) -> None:
@@ -355,8 +442,16 @@ def _add_check(builder: _ConditionBuilder, term: Term, holds: Callable[[Candidat
     builder.result.checks.append((lambda found: not holds(found)) if term.is_not else holds)
 
 
-def _require_value(builder: _ConditionBuilder, term: Term, *, before: str, after: str) -> None:
-    """Require the parts of a pattern that must match a complete value between two marks."""
+def _add_text(
+    builder: _ConditionBuilder,
+    term: Term,
+    values_of: Callable[[Candidate], Sequence[str]],
+    *,
+    before: str = "",
+    after: str = "",
+) -> None:
+    """Add the condition that one of these values matches. In the search text, it stands between two marks."""
+    _add_check(builder, term, lambda found: _matches_any_folded(term, values_of(found)))
     parts = [*term.patterns[0].folded_parts]
     parts[0] = before + parts[0]
     parts[-1] += after
@@ -371,13 +466,28 @@ def _require_parts(builder: _ConditionBuilder, term: Term, parts: Sequence[str])
     builder.add_any([builder.text_contains(max(parts, key=len))], is_not=False)
 
 
-_ADDERS: dict[str, Callable[[_ConditionBuilder, Term], None]] = {
-    "": _add_word, "status": _add_status, "repo": _add_repo, "user": _add_user, "email": _add_email, "domain": _add_domain, "country": _add_country,
-    "age": _add_age, "asked": _day_adder("r.asked_at"), "reviewed": _day_adder("r.reviewed_at"), "ends": _add_ends,
-    "rule": _verdict_adder("rule"),
-    "verdict": _verdict_adder("action"), "shadow": _add_shadow, "table": _add_table, "reason": _add_reason, "form": _add_form, "answer": _add_answer, "queue": _add_queue, "assigned": _add_assigned, "approval": _add_approval, "due": _add_due,
-    "quality": _class_adder("quality"), "mail": _class_adder("mail"), "same": _add_same,
-}  # fmt: skip
+_ADDERS: Final[dict[str, Callable[[_ConditionBuilder, Term], None]]] = {
+    "": _add_word,
+    "status": _add_status,
+    "repo": _add_repo,
+    "user": _add_user,
+    "email": _add_email,
+    "domain": _add_domain,
+    "country": _add_country,
+    **dict.fromkeys(_TIME_COLUMNS, _add_time),
+    **dict.fromkeys(_VERDICT_COLUMNS, _add_verdict),
+    "table": _add_table,
+    "reason": _add_reason,
+    "form": _add_form,
+    "answer": _add_answer,
+    "queue": _add_queue,
+    "assigned": _add_assigned,
+    "approval": _add_approval,
+    "due": _add_due,
+    "quality": _add_class,
+    "mail": _add_class,
+    "same": _add_same,
+}
 
 
 MAX_CANDIDATES: Final = 6_000

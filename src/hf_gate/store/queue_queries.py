@@ -23,8 +23,7 @@ from ..domain.rows import (
     RowClass,
     VerdictCount,
 )
-from .query_conditions import Conditions
-from .query_sql import IS_OVERDUE, build_conditions
+from .query_sql import IS_OVERDUE, Conditions, build_conditions
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
 from .state_columns import repo_of

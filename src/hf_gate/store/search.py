@@ -12,8 +12,7 @@ from msgspec import Struct
 
 from ..domain.query import Query
 from ..errors import QueryTooLarge, UsageError
-from .query_conditions import TEXT, Candidate, Conditions
-from .query_sql import MAX_CANDIDATES, build_trigrams, find_by_trigrams
+from .query_sql import MAX_CANDIDATES, TEXT, Candidate, Conditions, build_trigrams, find_by_trigrams
 from .sql import Database, Row
 
 _MAX_STREAMS: Final = 24
