@@ -14,7 +14,6 @@ import pytest
 from hf_gate import Decision, NotAllowed
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sync import LONG_RECORD, MAX_MISSING_UNCHECKED, MAX_SET_ASIDE, RowIdSet, count_by_report
-from hf_gate.application.sync_schedule import read_last_full_sync
 from hf_gate.domain import events as e
 from hf_gate.domain.completeness import PROVED, Completeness
 from hf_gate.domain.lifecycle import STATUSES
@@ -450,7 +449,7 @@ def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
     row = desk.store.repo(desk.repo)
     assert row is not None
     assert (row.full_at, row.quick_at, row.is_complete, row.gated) == (None, None, False, None)
-    assert read_last_full_sync(desk.store, desk.repo) is None
+    assert row.tried_at is None
     assert desk.full().complete
     assert desk.kinds() == ["RequestSeen"] * 5 + ["SyncEnded"]
 

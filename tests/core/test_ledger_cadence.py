@@ -22,7 +22,6 @@ from hf_gate.application.sync_schedule import (
     MAX_PAUSE,
     MIN_PAUSE,
     QUOTA_SHARE,
-    LastFullSync,
     SyncKind,
     choose_sync,
     next_pause,
@@ -41,38 +40,32 @@ REPO = Repo(RepoType.DATASET, "acme", "eeg")
 NOW = 1_790_000_000_000
 
 
-def row(full_at: int | None = NOW, **counts: int) -> RepoRow:
-    return RepoRow(id=1, repo=REPO, full_at=full_at, counts=counts)
+def row(full_at: int | None = NOW, tried_at: int | None = None, **counts: int) -> RepoRow:
+    return RepoRow(id=1, repo=REPO, full_at=full_at, tried_at=tried_at, counts=counts)
 
 
 @pytest.mark.parametrize(
-    ("known", "now", "note", "report", "kind"),
+    ("known", "now", "report", "kind"),
     [
-        (None, NOW, None, None, SyncKind.FULL),
-        (row(None), NOW, None, None, SyncKind.FULL),
-        (row(None), NOW, LastFullSync(NOW - 1, complete=False, counts={}), None, SyncKind.QUICK),
-        (row(None), NOW, LastFullSync(NOW - FULL_SYNC_RETRY, complete=False, counts={}), None, SyncKind.FULL),
-        (row(), NOW + FULL_SYNC_INTERVAL - 1, None, None, SyncKind.QUICK),
-        (row(), NOW + FULL_SYNC_INTERVAL, None, None, SyncKind.FULL),
-        (
-            row(),
-            NOW + FULL_SYNC_INTERVAL,
-            LastFullSync(NOW + FULL_SYNC_INTERVAL - 1, complete=False, counts={}),
-            None,
-            SyncKind.QUICK,
-        ),
-        (row(pending=3), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
-        (row(pending=3), NOW + 1, None, {"pending": 4}, SyncKind.FULL),
-        (row(pending=3), NOW + 1, None, {}, SyncKind.FULL),
-        (row(pending=3, withdrawn=9), NOW + 1, None, {"pending": 3}, SyncKind.QUICK),
-        (row(pending=3), NOW + 1, None, {"pending": 3, "parked": 1}, SyncKind.FULL),
-        (row(pending=3), NOW + 1, LastFullSync(NOW, complete=True, counts={}), {"pending": 4}, SyncKind.QUICK),
+        (None, NOW, None, SyncKind.FULL),
+        (row(None), NOW, None, SyncKind.FULL),
+        (row(None, tried_at=NOW - 1), NOW, None, SyncKind.QUICK),
+        (row(None, tried_at=NOW - FULL_SYNC_RETRY), NOW, None, SyncKind.FULL),
+        (row(), NOW + FULL_SYNC_INTERVAL - 1, None, SyncKind.QUICK),
+        (row(), NOW + FULL_SYNC_INTERVAL, None, SyncKind.FULL),
+        (row(tried_at=NOW + FULL_SYNC_INTERVAL - 1), NOW + FULL_SYNC_INTERVAL, None, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, {"pending": 3}, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, {"pending": 4}, SyncKind.FULL),
+        (row(pending=3), NOW + 1, {}, SyncKind.FULL),
+        (row(pending=3, withdrawn=9), NOW + 1, {"pending": 3}, SyncKind.QUICK),
+        (row(pending=3), NOW + 1, {"pending": 3, "parked": 1}, SyncKind.FULL),
+        (row(pending=3, tried_at=NOW), NOW + 1, {"pending": 4}, SyncKind.QUICK),
     ],
 )
 def test_a_full_reading_is_due_when_none_is_proved_a_day_passed_or_the_report_says_otherwise(
-    known: RepoRow | None, now: int, note: LastFullSync | None, report: dict[str, int] | None, kind: SyncKind
+    known: RepoRow | None, now: int, report: dict[str, int] | None, kind: SyncKind
 ) -> None:
-    due = choose_sync(known, now, note, report)
+    due = choose_sync(known, now, report)
     assert due.kind is kind
     assert due.why
 

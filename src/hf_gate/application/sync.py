@@ -33,7 +33,7 @@ from ..store.store import Store
 from ..store.writer import Writer
 from .ports import ClockPort, HubPort
 from .restore_checks import clear_restore_mark
-from .sync_schedule import LastFullSync, SyncKind, read_last_full_sync
+from .sync_schedule import SyncKind
 
 HUB_PAGE: Final = 1000  # requests on a page of the Hub
 TRANSACTION_SIZE: Final = (
@@ -331,7 +331,7 @@ class _RepoSync:
 
     def _store_result(self, kind: SyncKind, columns: Mapping[str, object], actor: str = "") -> SyncResult:
         """Store the result of the sync in one transaction, and return it."""
-        before = read_last_full_sync(self.store, self.repo)
+        before = self.store.repo(self.repo)
         with self.store.writing() as write:
             write.update_repo(self.repo, {**columns, "problem": "; ".join(self.doubts) or None})
             tally = {name: self.tally[name] for name in ("read", "new", "again", "changed", "moved", "withdrawn")}
@@ -342,7 +342,7 @@ class _RepoSync:
                 self._record_full_sync(write, synced, before, actor)
         return synced
 
-    def _record_full_sync(self, write: Writer, synced: SyncResult, before: LastFullSync | None, actor: str) -> None:
+    def _record_full_sync(self, write: Writer, synced: SyncResult, before: RepoRow | None, actor: str) -> None:
         """Store the result of a full sync. Record it in the ledger if it is new, or the first of a day (UTC)."""
         at, complete = self._now(), bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
@@ -351,10 +351,10 @@ class _RepoSync:
             clear_restore_mark(self.store, write, self.repo)
         row = write.find_or_create_repo(self.repo)
         gate = _read_fingerprints(row)
-        if before is None or (
-            (before.complete, before.counts, before.at // DAY_MS, self.gate_before)
-            != (complete, synced.counts, at // DAY_MS, gate)
-        ):
+        told = None
+        if before is not None and before.tried_at is not None:
+            told = (before.tried_complete, before.tried_counts, before.tried_at // DAY_MS, self.gate_before)
+        if told != (complete, synced.counts, at // DAY_MS, gate):
             form, prompt = gate
             ended = e.SyncEnded(complete=complete, counts=synced.counts, form=form, prompt=prompt)
             write.append(self.repo, [e.LedgerEntry(event=ended, at=at, actor=actor)])

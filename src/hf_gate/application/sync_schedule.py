@@ -6,13 +6,9 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-import msgspec
-
-from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.rows import RepoRow
 from ..domain.timestamps import DAY_MS, HOUR_MS
-from ..store.store import Store
 
 FULL_SYNC_INTERVAL: Final = DAY_MS  # ms
 FULL_SYNC_RETRY: Final = HOUR_MS  # ms to wait after a full sync that was not proved complete
@@ -34,31 +30,15 @@ class DueSync(NamedTuple):
     why: str
 
 
-class LastFullSync(msgspec.Struct, frozen=True):
-    """The result of the last full sync of a repo, proved complete or not. `at` is in ms."""
-
-    at: int
-    complete: bool
-    counts: Mapping[str, int]
-
-
-def read_last_full_sync(store: Store, repo: Repo) -> LastFullSync | None:
-    """Return the result of the last full sync of a repo; None if there has been none."""
-    row = store.repo(repo)
-    if row is None or row.tried_at is None:
-        return None
-    return LastFullSync(row.tried_at, row.tried_complete, row.tried_counts)
-
-
-def choose_sync(
-    row: RepoRow | None, now: int, last: LastFullSync | None = None, report: Mapping[str, int] | None = None
-) -> DueSync:
+def choose_sync(row: RepoRow | None, now: int, report: Mapping[str, int] | None = None) -> DueSync:
     """Return a full sync if none has been proved complete, after a day, or if the Hub's counts differ; else a quick sync.
 
-    `last` keeps a full sync that cannot be proved complete from being repeated every few minutes.
+    A full sync that cannot be proved complete is not repeated every few minutes.
     """
-    tried = last is not None and 0 <= now - last.at < FULL_SYNC_RETRY
-    if row is None or row.full_at is None:
+    if row is None:
+        return DueSync(SyncKind.FULL, "never fully synced")
+    tried = row.tried_at is not None and 0 <= now - row.tried_at < FULL_SYNC_RETRY
+    if row.full_at is None:
         if tried:
             return DueSync(SyncKind.QUICK, "the last full sync was not proved complete")
         return DueSync(SyncKind.FULL, "never fully synced")
@@ -75,14 +55,23 @@ def _find_differing_status(ours: Mapping[str, int], report: Mapping[str, int]) -
     return next((name for name in names if ours.get(name, 0) != report.get(name, 0)), None)
 
 
-def next_pause(previous: float, *, has_news: bool, calls: int, quota: float | None, window: float | None) -> float:
+def next_pause(
+    previous: float,
+    *,
+    has_news: bool,
+    calls: int,
+    quota: float | None,
+    window: float | None,
+    shortest: float = MIN_PAUSE,
+    longest: float = MAX_PAUSE,
+) -> float:
     """Return the seconds until the next quick sync: half the previous pause after changes, otherwise 1.5 times the previous pause.
 
-    The pause lies between `MIN_PAUSE` and `MAX_PAUSE`. It is longer, at most a day, if the `calls` of one sync of all
+    The pause lies between `shortest` and `longest`. It is longer, at most a day, if the `calls` of one sync of all
     repos would use more than `QUOTA_SHARE` of the `quota` calls in `window` seconds.
     """
     sliding = previous / 2 if has_news else previous * 1.5
-    return max(minimum_pause(calls, quota, window), min(MAX_PAUSE, max(MIN_PAUSE, sliding)))
+    return max(minimum_pause(calls, quota, window), min(longest, max(shortest, sliding)))
 
 
 def minimum_pause(calls: int, quota: float | None, window: float | None) -> float:

@@ -35,7 +35,7 @@ from .retention import apply_daily
 from .run_executor import RunExecutor
 from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
-from .sync_schedule import SyncKind, choose_sync, read_last_full_sync
+from .sync_schedule import SyncKind, choose_sync
 from .turn_permissions import (
     Refusal,
     TurnFilter,
@@ -176,14 +176,13 @@ def _find_unfinished_runs(store: Store, under_way: Collection[str]) -> list[RunR
 
 def _sync_one(workspace: Workspace, repo: Repo, result: TurnResult, actor: str) -> None:
     hub, store, clock = workspace.hub, workspace.store, workspace.clock
-    row, note = store.repo(repo), read_last_full_sync(store, repo)
     try:
-        due = choose_sync(row, to_ms(clock.now()), note)
+        due = choose_sync(store.repo(repo), to_ms(clock.now()))
         synced = sync_repo(hub, store, clock, repo, due.kind, actor=actor)
         result.synced.append(synced)
         if due.kind is SyncKind.QUICK and synced.change_count and _may_read_report(store, repo, to_ms(clock.now())):
             report = count_by_report(hub, repo)
-            if choose_sync(store.repo(repo), to_ms(clock.now()), note, report).kind is SyncKind.FULL:
+            if choose_sync(store.repo(repo), to_ms(clock.now()), report).kind is SyncKind.FULL:
                 result.synced.append(sync_repo(hub, store, clock, repo, SyncKind.FULL, actor=actor))
     except HfGateError as problem:
         result.failed[repo] = problem

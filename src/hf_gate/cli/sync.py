@@ -80,12 +80,11 @@ class SyncCommand:
             self.done.append((synced, due))
 
     def _due(self, repo: Repo) -> DueSync:
-        from ..application.sync_schedule import DueSync, SyncKind, choose_sync, read_last_full_sync
+        from ..application.sync_schedule import DueSync, SyncKind, choose_sync
 
         if self.is_full:
             return DueSync(SyncKind.FULL, "requested")
-        store = self.workspace.store
-        return choose_sync(store.repo(repo), to_ms(self.workspace.now()), read_last_full_sync(store, repo))
+        return choose_sync(self.workspace.store.repo(repo), to_ms(self.workspace.now()))
 
     def exit_code(self, wanted: int) -> int:
         """Return 0 if all repos were synced without doubts, else 5. Raises the first error if no repo was synced."""

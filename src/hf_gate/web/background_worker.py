@@ -15,7 +15,7 @@ from ..application.approval_alarms import raise_approval_alarms
 from ..application.notifications import drain_workspace, store_destinations
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
-from ..application.sync_schedule import QUOTA_SHARE, choose_sync, next_pause, read_last_full_sync
+from ..application.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, next_pause
 from ..application.workspace import CONFIG_FILE, Workspace
 from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
@@ -135,12 +135,18 @@ class BackgroundWorker:
 
     def _next_pause(self, before: float, *, found: bool) -> float:
         """Return the seconds until the next sync: few while the desk is in use, within a share of the Hub's quota."""
-        outlook, repos = self.app_state.workspace.hub.outlook(), max(1, len(self.app_state.workspace.store.repos()))
-        calls, quota, window = 4 * repos, outlook.quota, outlook.window_s
-        if not self.app_state.is_in_use:
-            return next_pause(before, has_news=found, calls=calls, quota=quota, window=window)
-        floor = calls * window / (QUOTA_SHARE * quota) if quota and window else 0.0
-        return max(floor, _MIN_PAUSE, min(_MAX_PAUSE, before / 2 if found else before * 1.5))
+        workspace = self.app_state.workspace
+        outlook = workspace.hub.outlook()
+        shortest, longest = (_MIN_PAUSE, _MAX_PAUSE) if self.app_state.is_in_use else (MIN_PAUSE, MAX_PAUSE)
+        return next_pause(
+            before,
+            has_news=found,
+            calls=4 * max(1, len(workspace.store.repos())),
+            quota=outlook.quota,
+            window=outlook.window_s,
+            shortest=shortest,
+            longest=longest,
+        )
 
     def sync_repos(self) -> bool:
         """Sync all repos once, check their acceptances and evaluate the policies; return whether anything was found.
@@ -155,7 +161,7 @@ class BackgroundWorker:
             try:
                 with app_state.workspace.store.hold_write_lock():
                     workspace, store = app_state.workspace, app_state.workspace.store
-                    due = choose_sync(store.repo(repo), to_ms(app_state.now()), read_last_full_sync(store, repo))
+                    due = choose_sync(store.repo(repo), to_ms(app_state.now()))
                     synced = sync_repo(workspace.hub, store, workspace.clock, repo, due.kind, actor=app_state.owner)
                 found |= bool(synced.change_count)
                 self._has_unevaluated |= found
