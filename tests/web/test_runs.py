@@ -314,7 +314,7 @@ def test_news_is_heard_until_the_run_is_over() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(RunEventStream(lambda: next(moments), pause=0.01)({"type": "http"}, receive, send))
+    asyncio.run(RunEventStream(lambda: next(moments), Counter(), "lena", pause=0.01)({"type": "http"}, receive, send))
     assert b"".join(heard) == b"event: change\ndata: 1\n\nevent: change\ndata: 7\n\nevent: end\ndata: 0\n\n"
 
 
@@ -327,7 +327,11 @@ def test_who_hung_up_is_told_nothing_more() -> None:
     async def send(message: Any) -> None:
         heard.append(message.get("body", b""))
 
-    asyncio.run(RunEventStream(lambda: RunJob("r_x", revision=1), pause=0.01)({"type": "http"}, receive, send))
+    asyncio.run(
+        RunEventStream(lambda: RunJob("r_x", revision=1), Counter(), "lena", pause=0.01)(
+            {"type": "http"}, receive, send
+        )
+    )
     assert b"".join(heard).count(b"change") <= 1
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Final, TypeVar
 
@@ -103,6 +103,7 @@ SMALL: Final = 5
 
 _PAST: Final = (Activity.ASKED, Activity.ANSWERED, Activity.WAIT, Activity.RULE, Activity.REVERSED)
 R = TypeVar("R", bound=Record)
+K = TypeVar("K")
 
 
 def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = None) -> OverviewRecord:
@@ -110,10 +111,16 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
     at = to_ms(now)
     first, last = week_of(at) - WEEKS + 1, week_of(at)
     past = [each for each in read_weekly_counts(store.reads, _PAST, repos, first) if each.week <= last]
-    open_days = _open_days(read_weekly_counts(store.reads, [Activity.OPEN], repos))
-    coming = read_weekly_counts(store.reads, [Activity.END], repos, last)
+    open_days = _sum_counts(
+        read_weekly_counts(store.reads, [Activity.OPEN], repos),
+        Activity.OPEN,
+        lambda each: week_start(each.week) + int(each.name) * DAY_MS,
+    )
+    ends = _sum_counts(
+        read_weekly_counts(store.reads, [Activity.END], repos, last), Activity.END, lambda each: each.week
+    )
     rows = [row for row in store.repos() if repos is None or row.repo in repos]
-    waits = _waits(past)
+    waits = _sum_counts(past, Activity.WAIT, lambda each: int(each.name))
     ended = sum(waits.values())
     still_open = Counter[int]()
     for day, n in open_days.items():
@@ -131,7 +138,10 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
         waits_open=sum(still_open.values()),
         weeks=_weeks(past, first, last),
         rules=_rules(past),
-        ends=_ends(coming, last, week_of(to_ms(now + ENDS_AHEAD))),
+        ends=[
+            EndsRecord(starts=_day(week_start(week)), ends=ends[week])
+            for week in range(last, week_of(to_ms(now + ENDS_AHEAD)) + 1)
+        ],
         unproved=[unproved for row in rows if (unproved := _find_gap(row)) is not None],
     )
 
@@ -181,63 +191,41 @@ def _mask(count: int | None) -> int | None:
     return None if count is not None and 0 < count < SMALL else count
 
 
-def _open_days(counts: Iterable[WeeklyCount]) -> Counter[int]:
-    """Return how many requests wait, by the day of the request (ms)."""
-    days = Counter[int]()
+def _sum_counts(counts: Iterable[WeeklyCount], kind: Activity, key: Callable[[WeeklyCount], K]) -> Counter[K]:
+    """Sum up the counts of one kind by a key."""
+    found = Counter[K]()
     for each in counts:
-        days[week_start(each.week) + int(each.name) * DAY_MS] += each.n
-    return days
+        if each.kind is kind:
+            found[key(each)] += each.n
+    return found
 
 
-def _waits(past: Iterable[WeeklyCount]) -> Counter[int]:
-    waits = Counter[int]()
-    for each in past:
-        if each.kind is Activity.WAIT:
-            waits[int(each.name)] += each.n
-    return waits
-
-
-def _weeks(past: Iterable[WeeklyCount], first: int, last: int) -> list[WeekRecord]:
-    counts = Counter[tuple[int, str]]()
-    for each in past:
-        if each.kind is Activity.ASKED:
-            counts[each.week, "asked"] += each.n
-        elif each.kind is Activity.ANSWERED:
-            counts[each.week, each.name.partition(" ")[0]] += each.n
+def _weeks(past: Sequence[WeeklyCount], first: int, last: int) -> list[WeekRecord]:
+    asked = _sum_counts(past, Activity.ASKED, lambda each: each.week)
+    answered = _sum_counts(past, Activity.ANSWERED, lambda each: (each.week, each.name.partition(" ")[0]))
     return [
         WeekRecord(
             starts=_day(week_start(week)),
-            asked=counts[week, "asked"],
-            answered=sum(counts[week, answerer] for answerer in Answerer),
-            by_people=counts[week, Answerer.PERSON],
-            by_rules=counts[week, Answerer.RULE],
-            outside=counts[week, Answerer.OUTSIDE],
+            asked=asked[week],
+            answered=sum(answered[week, answerer] for answerer in Answerer),
+            by_people=answered[week, Answerer.PERSON],
+            by_rules=answered[week, Answerer.RULE],
+            outside=answered[week, Answerer.OUTSIDE],
         )
         for week in range(first, last + 1)
     ]
 
 
-def _rules(past: Iterable[WeeklyCount]) -> list[RuleUseRecord]:
+def _rules(past: Sequence[WeeklyCount]) -> list[RuleUseRecord]:
     """Return the rules that decided most often."""
-    decided, reversed_ = Counter[str](), Counter[str]()
-    for each in past:
-        if each.kind is Activity.RULE:
-            decided[each.name] += each.n
-        elif each.kind is Activity.REVERSED:
-            reversed_[each.name] += each.n
-    names = sorted({*decided, *reversed_}, key=lambda name: (-decided[name], name))
+    decided = _sum_counts(past, Activity.RULE, lambda each: each.name)
+    changed = _sum_counts(past, Activity.REVERSED, lambda each: each.name)
+    names = sorted({*decided, *changed}, key=lambda name: (-decided[name], name))
     parts = ((name, *name.partition("/")) for name in names[:MOST_RULES])
     return [
-        RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=reversed_[name])
+        RuleUseRecord(policy=policy, rule=rule, decided=decided[name], reversed=changed[name])
         for name, policy, _, rule in parts
     ]
-
-
-def _ends(coming: Iterable[WeeklyCount], first: int, last: int) -> list[EndsRecord]:
-    counts = Counter[int]()
-    for each in coming:
-        counts[each.week] += each.n
-    return [EndsRecord(starts=_day(week_start(week)), ends=counts[week]) for week in range(first, last + 1)]
 
 
 def _find_gap(row: RepoRow) -> UnprovedRecord | None:

@@ -284,7 +284,7 @@ def _summarize(turn: TurnRow, result: TurnResult, now: int) -> TurnRow:
         turn,
         ended_at=now,
         end=end,
-        problem=_first_problem(result),
+        problem=next(map(_describe_failure, _list_failures(result)), None),
         repos=len({one.repo for one in result.synced}),
         news=sum(one.change_count for one in result.synced),
         done=0 if result.run is None else result.run.counts.get(OutcomeKind.DONE, 0),
@@ -306,15 +306,9 @@ def _list_failures(result: TurnResult) -> Iterator[TurnFailure]:
         yield TurnFailure(f"run {result.run.id} was interrupted", hint=f"{NOTHING_TO_DO} {_TRIES_AGAIN}")
 
 
-def _first_problem(result: TurnResult) -> str | None:
-    for repo, problem in result.failed.items():
-        text = str(problem)
-        return _shorten(text if text.startswith(str(repo)) else f"{repo}: {text}")
-    if result.stopped is not None:
-        return _shorten(str(result.stopped))
-    for repo, refusal in result.refused.items():
-        return _shorten(f"{repo} refused decisions: {refusal.why}")
-    return "no repo was found" if has_found_no_repo(result) else None
+def _describe_failure(failure: TurnFailure) -> str:
+    repo, text = failure.repo, str(failure.problem)
+    return _shorten(text if repo is None or text.startswith(str(repo)) else f"{repo}: {text}")
 
 
 def describe_problem(problem: BaseException) -> str:

@@ -385,6 +385,4 @@ def events(context: RequestContext) -> Response:
     view, streams = _read_run(context), context.app_state.streams
     if streams[context.member.id] >= _MAX_STREAMS:
         raise Refused(f"You already watch {_MAX_STREAMS} runs.", hint="Close the page of another run.", status=429)
-    return RunEventStream(
-        lambda: context.app_state.run_worker.find_job(view.run.id), counted=(streams, context.member.id)
-    )
+    return RunEventStream(lambda: context.app_state.run_worker.find_job(view.run.id), streams, context.member.id)
