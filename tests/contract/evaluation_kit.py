@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, settings
 
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
 from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from hf_gate.application.evaluated_tables import read_noted_tables
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.planning import PlanResult, propose_plan
@@ -304,7 +303,7 @@ class Evaluated:
     def review(self) -> int:
         """Review the ends that changed, compare with a review of all, move the ends; return how many were reviewed."""
         bundle, rows = self.bundle, {row.id: row for row in self.current()}
-        every = ChangedEnds(self.workspace, bundle, self.now, is_full=True, read_tables=read_noted_tables)
+        every = ChangedEnds(self.workspace, bundle, self.now, is_full=True, should_store=False)
         full = every.review()
         assert _summary(review_ends(self.workspace, bundle, self.now)) == _summary(full)
         changed = ChangedEnds(self.workspace, bundle, self.now)

@@ -275,12 +275,12 @@ def test_the_same_text_is_counted_to_a_limit_and_facets_come_from_counters(store
     queue = QueueQueries(store)
     assert queue.read_row_classes([1, 2, 999]) == {1: ("good", "university", 100), 2: ("good", "university", 100)}
     counters = queue.read_counters()
-    assert counters.quality == [(str(EEG), "pending", "good", 120)]
-    assert counters.mail == [(str(EEG), "pending", "university", 120)]
+    assert counters.classes["quality"] == [(str(EEG), "pending", "good", 120)]
+    assert counters.classes["mail"] == [(str(EEG), "pending", "university", 120)]
     assert counters.cells == [(str(EEG), "pending", None, None, 120)]
     assert queue.read_counters() == counters
     take(store, EEG, [record(1, "accepted", email="a@mit.edu", answers={"Intended use": GOOD})])
-    assert sorted(queue.read_counters().mail) == [
+    assert sorted(queue.read_counters().classes["mail"]) == [
         (str(EEG), "accepted", "university", 1),
         (str(EEG), "pending", "university", 119),
     ]

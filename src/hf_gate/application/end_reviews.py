@@ -7,9 +7,8 @@ common is its basis, as in `evaluation_times`. If the basis differs, every grant
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
-from typing import TypeAlias
 
 from msgspec import Struct, field
 
@@ -26,7 +25,6 @@ from ..policy.fact_table import fact_types
 from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
-from ..policy.tables import Table
 from ..sources.profile import MAX_AGE
 from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
 from ..store.grant_terms import (
@@ -39,9 +37,8 @@ from ..store.grant_terms import (
     read_terms,
     write_reviews,
 )
-from ..store.store import Store
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
-from .evaluated_tables import LookupHasher, note_tables, read_noted_tables
+from .evaluated_tables import LookupHasher, note_tables
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
 from .evaluation_times import compute_basis
 from .policy_bundle import PolicyBundle
@@ -67,17 +64,13 @@ class EndReview(Struct):
         return [move for move in self.moves if move.is_earlier]
 
 
-TableReader: TypeAlias = Callable[[Store, Mapping[str, Table]], Mapping[str, tuple[str, str]]]
-"""Returns digest and epoch of tables; `note_tables` also has grants reviewed again whose rows changed."""
-
-
 def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndReview:
     """Return how the ends of grants must move now. Nothing is written.
 
     Only grants for which something changed are reviewed. If a table changed since the last turn, all grants of the repos
     that use it are.
     """
-    return ChangedEnds(workspace, bundle, now, read_tables=read_noted_tables).review()
+    return ChangedEnds(workspace, bundle, now, should_store=False).review()
 
 
 def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, rows: Collection[RequestRow]) -> EndReview:
@@ -92,6 +85,8 @@ def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, row
 class ChangedEnds:
     """Reviews the grants of the governed repos for which something changed; with `is_full`, all of them.
 
+    With `should_store`, changed tables are stored, so that the grants whose rows changed are reviewed again.
+
     `save` stores the results after the moves and notices of the review were recorded. Moves and notices that were not
     recorded are found again in the next turn.
     """
@@ -103,12 +98,12 @@ class ChangedEnds:
         now: datetime,
         *,
         is_full: bool = False,
-        read_tables: TableReader = note_tables,
+        should_store: bool = True,
     ) -> None:
         self._store, self._now = workspace.store, to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
         used = {name: table for one in self._repos for name, table in one.policy_set.tables.items()}
-        self._tables = read_tables(self._store, used)
+        self._tables = note_tables(self._store, used, should_store=should_store)
         epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
         bases = [compute_basis(one.policy_set, self._store, workspace.sources, epochs) for one in self._repos]
         self.lists = [

@@ -48,28 +48,20 @@ def _number(data: bytes, key: bytes = b"") -> int:
     return int.from_bytes(hashlib.blake2b(data, digest_size=8, key=key).digest(), "big", signed=True)
 
 
-def note_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tuple[str, str]]:
+def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool = True) -> dict[str, tuple[str, str]]:
     """Store these tables as evaluated, and have requests evaluated whose rows changed; return digest and epoch of each.
 
-    A new epoch says that the lookup of anybody may give another result.
+    A new epoch says that the lookup of anybody may give another result. Without `should_store`, nothing is stored, and the
+    epoch of a changed table is new.
     """
-    known, now = read_table_digests(store.reads), dict[str, tuple[str, str]]()
+    known = read_table_digests(store.reads)
+    noted = {}
     for name, table in tables.items():
         digest = _digest_of(table)
-        if name not in known or known[name][0] != digest:
-            known[name] = (digest, _note_table(store, name, table, digest))
-        now[name] = known[name]
-    return now
-
-
-def read_noted_tables(store: Store, tables: Mapping[str, Table]) -> dict[str, tuple[str, str]]:
-    """Return digest and epoch of these tables as they were evaluated last. Of a changed table, the epoch is new."""
-    known, now = read_table_digests(store.reads), dict[str, tuple[str, str]]()
-    for name, table in tables.items():
-        digest = _digest_of(table)
-        is_same = name in known and known[name][0] == digest
-        now[name] = known[name] if is_same else (digest, secrets.token_hex(8))
-    return now
+        noted[name] = known.get(name, ("", ""))
+        if noted[name][0] != digest:
+            noted[name] = digest, _note_table(store, name, table, digest) if should_store else secrets.token_hex(8)
+    return noted
 
 
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:

@@ -108,7 +108,8 @@ def policies_of_repo(
     known = {name: table for name, table in tables.items() if name in used}
     statuses = tuple(dict.fromkeys(status for one in own for status in one.policy.judges))
     reader = FactReader(evaluator.facts, sources.countries, cache)
-    versions = _versions_of_used_lists(evaluator, sources)
+    lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
+    versions = {name: version for name, version in sources.list_versions().items() if name in lists}
     versions |= {f"table:{name}": table.digest[:8] for name, table in known.items()}
     return RepoPolicies(row.repo, evaluator, reader, form, known, statuses, versions, has_reminders)
 
@@ -165,12 +166,6 @@ def count_table_matches(
         for name in own:
             found[name] = (found[name][0] + compared, found[name][1] + listed[name])
     return found
-
-
-def _versions_of_used_lists(evaluator: Evaluator, sources: SourcesPort) -> dict[str, str]:
-    """Return the versions of the domain lists that the rules of this repo use."""
-    used = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
-    return {name: version for name, version in sources.list_versions().items() if name in used}
 
 
 def fill_templates(policy: Policy, templates: Mapping[str, str | Mapping[str, str]]) -> Policy:

@@ -77,7 +77,9 @@ def is_promoted(store: Store, policy: Policy) -> bool:
     """Tell whether a policy version is promoted, is not halted, and has not been saved from the desk since."""
     if read_active_holds(store, [policy]):
         return False
-    return read_promotions(store).get(policy.name) == policy.digest and not is_halted(store, policy.digest)
+    return read_promotions(store).get(policy.name) == policy.digest and not any(
+        policy.digest == version for halt in read_halts(store).values() for version, _ in halt.versions
+    )
 
 
 def promote(store: Store, policy: Policy, actor: str, at: int, author: RunAuthor = NO_AUTHOR) -> None:
@@ -109,11 +111,6 @@ def read_held_counts(store: Store) -> dict[str, int]:
     promoted = read_promotions(store)
     held = read_held_changes(store).items()
     return {policy: count for policy, (digest, count) in held if promoted.get(policy) != digest}
-
-
-def is_halted(store: Store, digest: str) -> bool:
-    """Tell whether a policy version is halted at any repo."""
-    return any(digest == version for halt in read_halts(store).values() for version, _ in halt.versions)
 
 
 # ---- turns -------------------------------------------------------------------------------------------------------------

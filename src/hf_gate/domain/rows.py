@@ -284,14 +284,6 @@ class QueueCount(NamedTuple):
     n: int
 
 
-class QueueCounters(NamedTuple):
-    """The counters of the queue: by verdict and rule, by quality of the purpose, and by kind of mail."""
-
-    cells: list[QueueCount]
-    quality: list[ClassCount]
-    mail: list[ClassCount]
-
-
 class VerdictCount(NamedTuple):
     """The number of current requests of a repo with a verdict. `shadow`: (policy, rule, action) of shadow policies."""
 

@@ -12,12 +12,12 @@ from ..domain.ids import Repo
 from ..domain.letters import ON_HOLD
 from ..domain.lifecycle import Status
 from ..domain.query import Query
+from ..domain.queue_counters import Counters
 from ..domain.rows import (
     ClassCount,
     PeoplePage,
     QueryPage,
     QueueCount,
-    QueueCounters,
     QueueNeighbours,
     RequestRow,
     RowClass,
@@ -39,7 +39,7 @@ _MAX_CHUNKS: Final = 20  # requests read for one page; late in a list, most peop
 class _CountersCache(threading.local):
     """The counters as a thread read them last, and the version of its connection before."""
 
-    found = QueueCounters([], [], [])
+    found = Counters(())
     version: int | None = None
 
 
@@ -50,20 +50,22 @@ class QueueQueries:
         self._store = store
         self._counters = _CountersCache()
 
-    def read_counters(self) -> QueueCounters:
+    def read_counters(self) -> Counters:
         """Return the numbers of requests by repo, status, and verdict with rule, quality, or kind of mail."""
         version = self._store.reads.read_version()
         if version is None or version != self._counters.version:
             self._counters.found, self._counters.version = self._read_counters(), version
         return self._counters.found
 
-    def _read_counters(self) -> QueueCounters:
+    def _read_counters(self) -> Counters:
         db = self._store.reads
         paths = {
             row[0]: str(repo_of(*row[1:]))
             for row in db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
         }
-        found, split = QueueCounters([], [], []), dict[str, list[str]]()
+        cells = list[QueueCount]()
+        classes: dict[str, list[ClassCount]] = {"quality": [], "mail": []}
+        split = dict[str, list[str]]()
         for repo, kind, name, n in db.rows(
             "SELECT repo_id, kind, name, n FROM counters WHERE kind IN ('cell', 'quality', 'mail') AND n > 0"
         ):
@@ -71,14 +73,11 @@ class QueueQueries:
             if parts is None:
                 parts = split[name] = name.rsplit(" ", 2) if kind == "cell" else name.split(" ", 1)
             if kind == "cell":
-                status, action, rule = parts
-                action_of, rule_of = (None if action == "-" else action), (None if rule == "-" else rule)
-                found.cells.append(QueueCount(paths[repo], status, action_of, rule_of, n))
+                action, rule = (None if part == "-" else part for part in parts[1:])
+                cells.append(QueueCount(paths[repo], parts[0], action, rule, n))
             else:
-                (found.quality if kind == "quality" else found.mail).append(
-                    ClassCount(paths[repo], parts[0], parts[1], n)
-                )
-        return found
+                classes[kind].append(ClassCount(paths[repo], parts[0], parts[1], n))
+        return Counters(cells, classes)
 
     def read_row_classes(self, idents: Sequence[int]) -> dict[int, RowClass]:
         """Return the classification of each request; the same texts are counted to `MAX_SAME_TEXT` + 1 at most."""

@@ -121,6 +121,7 @@ def page(context: RequestContext) -> Response:
     each, before = parse_number(context.query_value("each")), parse_number(context.query_value("before"))
     found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
     groups = _build_groups(context, asked, found, before)
+    said = {key: value for key, value in asked.values.items() if value}
     days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _format_day(context, group.first.at))]
     return context.render(
         "audit.html",
@@ -134,12 +135,10 @@ def page(context: RequestContext) -> Response:
         is_first=not context.query_value("before"),
         kinds=[(kind, KIND_LABELS[kind]) for kind in KINDS],
         repos=[str(row.repo) for row in context.list_visible_repos().rows],
-        views=[
-            (name, "/audit" + (f"?{urlencode(some)}" if some else ""), _is_view(asked, some)) for name, some in VIEWS
-        ],
+        views=[(name, "/audit" + (f"?{urlencode(some)}" if some else ""), said == some) for name, some in VIEWS],
         total=count_entries(context.workspace),
         sees_all_repos=sees_all_repos(context),
-        proof=last_proof(context.workspace),
+        proof=_proofs.get(context.workspace),
         checkpoints=context.workspace.store.checkpoints()[-1:] if sees_all_repos(context) else [],
         from_ms=from_ms,
     )
@@ -205,10 +204,6 @@ def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, b
     return groups
 
 
-def _is_view(asked: AuditQuery, some: Mapping[str, str]) -> bool:
-    return {key: value for key, value in asked.values.items() if value} == dict(some)
-
-
 def _format_day(context: RequestContext, at: datetime) -> str:
     there = at.astimezone(context.workspace.zone)
     return f"{there:%A}, {there.day} {there:%B} {there.year}"
@@ -232,11 +227,6 @@ _NEEDS_ALL_REPOS: Final = "The audit log can only be verified as a whole, and yo
 def count_entries(workspace: Workspace) -> int:
     """Return the number of entries of all chains."""
     return sum(length for length, _ in workspace.store.chains().values())
-
-
-def last_proof(workspace: Workspace) -> StoredProof | None:
-    """Return the last proof made in this process."""
-    return _proofs.get(workspace)
 
 
 class StoredProof(Struct, frozen=True):

@@ -20,6 +20,7 @@ from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS
 from ..domain.query import Query
 from ..domain.query_parser import parse_query
+from ..domain.queue_counters import Counters
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..errors import InvalidQuery
@@ -31,7 +32,6 @@ from .exports import export_response
 from .queue_by_person import PersonRequests
 from .queue_counts import (
     MAX_COUNTED,
-    Counters,
     build_facets,
     count_matching,
     count_pending_by_verdict,
@@ -44,8 +44,8 @@ from .queue_query import (
     PENDING,
     QueueQuery,
     build_chips,
+    count_up_to,
     has_half_approved_request,
-    has_matches,
     merge_search,
     parse_queue_query,
     queue_url,
@@ -217,11 +217,11 @@ def _own_queues_view(context: RequestContext) -> list[tuple[str, str]]:
 def _is_worth_showing(context: RequestContext, view: Mapping[str, object], pending: int | None) -> bool:
     """Tell whether a view is not empty and differs from Pending."""
     if view["query"] == _OLDEST:
-        return bool(pending) and all(has_matches(context, parse_query(text)) for text in (_OLDEST, _NOT_OLDEST))
+        return bool(pending) and all(count_up_to(context, parse_query(text), 0) for text in (_OLDEST, _NOT_OLDEST))
     if view["query"] == _SECOND_APPROVAL:
         return has_half_approved_request(context)
     if view["query"] in {_OVERDUE, _MINE}:
-        return has_matches(context, parse_query(str(view["query"])))
+        return count_up_to(context, parse_query(str(view["query"])), 0) > 0
     if view["query"] == _SECOND_CHANCE and context.is_masked:
         return False
     is_same = view["query"] == _NEEDS_REVIEW and view["n"] == pending

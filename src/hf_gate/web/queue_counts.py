@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
-
-from msgspec import Struct, field
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
 
 from ..domain.case_folding import fold_for_search
 from ..domain.classification import MailKind
 from ..domain.lifecycle import Status
 from ..domain.query import Query, Term
-from ..domain.rows import ClassCount, QueueCount
-from ..domain.timestamps import to_ms
-from .queue_query import QUALITY_CHOICES, WORDS, QueueQuery, limit_to_visible_repos, queue_url
+from ..domain.queue_counters import CounterRow, Counters, CounterTable
+from .queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
 from .request_context import RequestContext
 
 MAX_COUNTED: Final = 200  # requests counted one by one if the counters do not cover the query
@@ -28,89 +24,19 @@ _CHOICES: Final = {"quality": QUALITY_CHOICES, "mail": tuple((kind.value, (kind.
 """The fixed choices of a facet: their words, and their values of the key."""
 _MAX_CHOICES: Final = 12  # of one facet
 
-_Row: TypeAlias = "tuple[Any, ...]"
-
-
-class _Table(NamedTuple):
-    """Numbers of requests by the values of some keys. `places`: the index of each key in a row."""
-
-    places: Mapping[str, int]
-    numbers: Mapping[_Row, int]
-
-
-_CELLS: Final = {"repo": 0, "status": 1, "verdict": 2, "rule": 3}
-
-
-class Counters(Struct, frozen=True):
-    """Numbers of requests by repo, status, verdict and rule (`cells`), and by repo, status and one of the `classes`."""
-
-    cells: Sequence[QueueCount]
-    classes: Mapping[str, Sequence[ClassCount]] = field(default_factory=dict)
-    _tables: dict[tuple[frozenset[str], bool], _Table] = field(default_factory=dict)
-
-    def select(self, terms: Sequence[Term], *more: str) -> _Table | None:
-        """Return the numbers by the keys of these terms and more keys; None if no counter has them all.
-
-        Each table is summed up once: most views and facets of a page use the same few.
-        """
-        keys = frozenset((*(term.key for term in terms), *more))
-        is_negated = any(term.key in self.classes and term.is_not for term in terms)
-        if (keys, is_negated) not in self._tables:
-            if (table := self._sum_up(keys, is_negated=is_negated)) is None:
-                return None
-            self._tables[keys, is_negated] = table
-        return self._tables[keys, is_negated]
-
-    def _sum_up(self, keys: frozenset[str], *, is_negated: bool) -> _Table | None:
-        if keys <= _CELLS.keys():
-            return _sum_rows(keys, _CELLS, self.cells)
-        for kind, rows in self.classes.items():
-            if keys <= (places := {"repo": 0, "status": 1, kind: 2}).keys():
-                return _sum_rows(keys, places, [*rows, *self._list_unclassified(rows)] if is_negated else rows)
-        return None
-
-    def _list_unclassified(self, rows: Sequence[ClassCount]) -> list[ClassCount]:
-        """Return the numbers of requests without a class, such as erased ones: only terms with a minus match them."""
-        left: Counter[tuple[str, str]] = Counter()
-        for cell in self.cells:
-            left[cell.repo, cell.status] += cell.n
-        for row in rows:
-            left[row.repo, row.status] -= row.n
-        return [ClassCount(repo, status, None, n) for (repo, status), n in left.items() if n > 0]
-
-
-def _sum_rows(keys: frozenset[str], places: Mapping[str, int], rows: Sequence[QueueCount | ClassCount]) -> _Table:
-    names = sorted(keys)
-    numbers = dict[_Row, int]()
-    indexes = [places[name] for name in names]
-    for row in rows:
-        values = tuple([row[index] for index in indexes])
-        numbers[values] = numbers.get(values, 0) + row.n
-    return _Table({name: index for index, name in enumerate(names)}, numbers)
-
-
-class _LatestCounters(threading.local):
-    """The counters of all repos as a thread summed them up last."""
-
-    found = Counters(())
-
-
-_latest: Final = _LatestCounters()
-
 
 def list_counts(context: RequestContext) -> Counters:
     """Return the counters of the repos that the member can see; viewers see no classes."""
-    cells, *classes = context.workspace.queue.read_counters()
+    counters = context.workspace.queue.read_counters()
     visible = context.list_visible_repos()
     if visible.are_all and not context.is_masked:
-        if _latest.found.cells is not cells:  # the store has other numbers now
-            _latest.found = Counters(cells, dict(zip(_CHOICES, classes, strict=True)))
-        return _latest.found
+        return counters
+    cells, classes = counters.cells, counters.classes
     if not visible.are_all:
         seen = {str(row.repo) for row in visible.rows}
         cells = [each for each in cells if each.repo in seen]
-        classes = [[each for each in counts if each.repo in seen] for counts in classes]
-    return Counters(cells, {} if context.is_masked else dict(zip(_CHOICES, classes, strict=True)))
+        classes = {kind: [each for each in rows if each.repo in seen] for kind, rows in classes.items()}
+    return Counters(cells, {} if context.is_masked else classes)
 
 
 def count_matching(query: Query, counters: Counters) -> int | None:
@@ -122,7 +48,7 @@ def count_matching(query: Query, counters: Counters) -> int | None:
     return None if table is None else sum(table.numbers[row] for row in _matching_rows(query.terms, table))
 
 
-def _matching_rows(terms: Sequence[Term], table: _Table) -> Sequence[_Row]:
+def _matching_rows(terms: Sequence[Term], table: CounterTable) -> Sequence[CounterRow]:
     """Return the rows that match all terms. Compares each value once."""
     rows = list(table.numbers)
     for term in terms:
@@ -150,7 +76,7 @@ def format_total(context: RequestContext, query: Query, counters: Counters) -> s
     known = count_matching(query, counters)
     if known is not None:
         return f"{known:,}"
-    return format_count(count_up_to(context, query))
+    return format_count(count_up_to(context, query, MAX_COUNTED))
 
 
 def format_count(count: int) -> str:
@@ -164,20 +90,10 @@ def find_strictest_term(context: RequestContext, asked: QueueQuery, counters: Co
     for place, term in enumerate(asked.query.terms[:_MAX_DROPPED] if len(asked.query.terms) > 1 else ()):
         others = Query(tuple(each for each in asked.query.terms if each is not term))
         known = count_matching(others, counters)
-        count = count_up_to(context, others) if known is None else known
+        count = count_up_to(context, others, MAX_COUNTED) if known is None else known
         if count > most:
             best, most = (place, format_count(count) if known is None else f"{count:,}"), count
     return best
-
-
-def count_up_to(context: RequestContext, query: Query) -> int:
-    """Count the matches of a query that the member can see, up to `MAX_COUNTED` + 1."""
-    return context.workspace.queue.count_matches(
-        limit_to_visible_repos(context, query),
-        now=to_ms(context.now),
-        zone=context.workspace.zone,
-        most=MAX_COUNTED,
-    )
 
 
 def count_pending_by_verdict(counters: Counters) -> Counter[str]:

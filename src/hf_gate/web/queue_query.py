@@ -155,11 +155,11 @@ def read_and_count(
     )
 
 
-def has_matches(context: RequestContext, query: Query) -> bool:
-    """Tell whether the member can see a request that matches; reads no more than one."""
-    now, zone = to_ms(context.now), context.workspace.zone
-    limited = limit_to_visible_repos(context, query)
-    return context.workspace.queue.count_matches(limited, now=now, zone=zone, most=0) > 0
+def count_up_to(context: RequestContext, query: Query, most: int) -> int:
+    """Count the matches of a query that the member can see, up to `most` + 1."""
+    return context.workspace.queue.count_matches(
+        limit_to_visible_repos(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=most
+    )
 
 
 def has_half_approved_request(context: RequestContext) -> bool:
