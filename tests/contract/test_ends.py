@@ -150,7 +150,7 @@ def test_a_grant_that_should_have_ended_a_day_ago_is_stuck(scene: EndsScene, ter
     record_moves(scene.store, review.moves, actor="policy", at=to_ms(scene.now))  # a lapse counts from now
     assert stuck(scene) == []
     scene.wait(3)
-    assert stuck(scene) == ["1 grant should have ended more than a day ago: hf-gate expire ls"]
+    assert stuck(scene) == ["1 grant should have ended more than a day ago: hf-gate ends ls"]
     scene.turn()
     assert stuck(scene) == []
 

@@ -167,7 +167,7 @@ def test_an_undo_that_gives_access_back_needs_two_people_and_blames_no_clock(fre
     assert "No grant was ended" not in first.err
     assert status_of(fresh, "ada-l") == "rejected"
     assert "1 accepted" in admin.run("apply", plans[1], "--yes").out
-    assert [row["rule"] for row in owner.run("expire", "ls", "--json").json] == ["direct"]
+    assert [row["rule"] for row in owner.run("ends", "ls", "--json").json] == ["direct"]
 
 
 @pytest.mark.xfail(
@@ -182,8 +182,8 @@ def test_two_people_who_accept_somebody_again_with_a_later_end_give_it(fresh: Lo
         assert "approval 1 of 2" in first.out, first.err
         second = admin.run("accept", f"ada-l@{MODEL}", "--until", until)
         assert "deferred" not in second.out, second.err
-    assert owner.run("expire", "ls", "--within", "600d", "--json").json == []
-    assert len(owner.run("expire", "ls", "--within", "701d", "--json").json) == 1
+    assert owner.run("ends", "ls", "--within", "600d", "--json").json == []
+    assert len(owner.run("ends", "ls", "--within", "701d", "--json").json) == 1
 
 
 def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: LocalHub, desk: Path) -> None:
@@ -194,11 +194,11 @@ def test_a_dry_run_of_adopt_says_that_a_longer_end_needs_a_second_person(fresh: 
     for console in (owner, admin):
         assert console.run("accept", f"ada-l@{MODEL}").code == 0
     policy.write_text(f"{TWO_REVIEWERS}    until: 2y\n")
-    shown, real = (owner.run("expire", "adopt", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
+    shown, real = (owner.run("ends", "set", "--all", "--with-end", *more) for more in (["--dry-run"], ["--yes"]))
     for ended in (shown, real):
         assert "ada-l@lumen-labs/lantern-7b-chat: deferred: approval 1 of 2" in ended.err
     assert "0 ends would change" in shown.out
-    assert "1 end changed" in admin.run("expire", "adopt", "--with-end", "--yes").out
+    assert "1 end changed" in admin.run("ends", "set", "--all", "--with-end", "--yes").out
 
 
 @pytest.mark.usefixtures("desk")

@@ -269,7 +269,7 @@ def test_a_grant_lets_somebody_in_who_has_not_asked_and_many_at_once(fresh: Loca
 def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHub) -> None:
     fresh.add_people([{"username": "ada-l"}])
     console = Console(fresh, "ada-l")
-    form = console.run("repos", "form", MODEL, "--json").json
+    form = console.run("form", "check", MODEL, "--json").json
     labels = [field["label"] for field in form["fields"] if field["type"] != "ip_location"]
     missing = console.run("ask", MODEL)
     assert (missing.code, f"  {labels[0]}\n" in missing.err) == (2, True)

@@ -66,17 +66,6 @@ def test_warnings_alone_end_with_0(fresh: LocalHub, tmp_path: Path) -> None:
     assert (ended.code, "1 warning." in ended.out) == (0, True)
 
 
-def test_the_older_name_is_the_same_command_and_is_not_listed(fresh: LocalHub) -> None:
-    console = Console(fresh)
-    new, old = (console.run(*words, DATASET, "--json") for words in (["form", "check"], ["repos", "form"]))
-    assert new.out == old.out
-    listed = [
-        line.split()[0] for line in console.spawn("repos", "--help").out.partition("Commands:")[2].splitlines() if line
-    ]
-    assert "show" in listed
-    assert "form" not in listed
-
-
 def test_json_has_the_problems_with_severity_and_fix(fresh: LocalHub, tmp_path: Path) -> None:
     ended = Console(fresh).run("form", "check", "--card", _card(tmp_path, _BROKEN), "--json")
     assert ended.code == 1

@@ -46,7 +46,7 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
 
 
 def _ends(hub: LocalHub) -> dict[str, tuple[str, str, str]]:
-    listed = Console(hub).run("expire", "ls", "--json").json
+    listed = Console(hub).run("ends", "ls", "--json").json
     return {each["user"]: (each["rule"], each["until"][:10], each["at_end"]) for each in listed}
 
 
@@ -123,17 +123,17 @@ def test_a_grant_without_a_request_needs_a_chosen_end(fresh: LocalHub) -> None:
 @pytest.mark.usefixtures("desk")
 def test_a_grant_is_marked_as_not_to_be_renewed(fresh: LocalHub) -> None:
     console = Console(fresh)
-    assert "there is no request" in console.run("expire", "no-renew", f"ada-l@{MODEL}").error
+    assert "there is no request" in console.run("ends", "set", f"ada-l@{MODEL}", "--no-renew").error
     assert console.run("accept", f"ada-l@{MODEL}").code == 0
-    marked = console.run("expire", "no-renew", f"ada-l@{MODEL}")
+    marked = console.run("ends", "set", f"ada-l@{MODEL}", "--no-renew")
     assert (marked.code, marked.out) == (0, "1 grant will not be renewed.\n"), marked.err
-    assert [each["is_final"] for each in console.run("expire", "ls", "--json").json] == [True]
-    assert "not to be renewed" in console.run("expire", "ls", "--format", "human").out
-    assert console.run("expire", "renew", f"ada-l@{MODEL}", "--until", "30d", "--yes").code == 0, "a person may"
-    refused = console.run("expire", "renew", f"ada-l@{MODEL}", "--yes")
+    assert [each["is_final"] for each in console.run("ends", "ls", "--json").json] == [True]
+    assert "not to be renewed" in console.run("ends", "ls", "--format", "human").out
+    assert console.run("ends", "set", f"ada-l@{MODEL}", "--until", "30d", "--yes").code == 0, "a person may"
+    refused = console.run("ends", "set", f"ada-l@{MODEL}", "--yes")
     assert "marked as not to be renewed" in refused.error
-    adopted = console.run("expire", "adopt", "--with-end", "--yes", "--json").json
+    adopted = console.run("ends", "set", "--all", "--with-end", "--yes", "--json").json
     assert (adopted["changed"], adopted["left"]) == (0, {"a person chose the end": 1})
-    assert console.run("expire", "no-renew", f"ada-l@{MODEL}", "--undo", "--json").json["is_final"] is False
+    assert console.run("ends", "set", f"ada-l@{MODEL}", "--renew", "--json").json["ends"][0]["is_final"] is False
     assert console.run("accept", f"bob99@{MODEL}").code == 0
-    assert "has no end" in console.run("expire", "no-renew", f"bob99@{MODEL}").error
+    assert "has no end" in console.run("ends", "set", f"bob99@{MODEL}", "--no-renew").error

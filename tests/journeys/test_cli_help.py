@@ -12,7 +12,7 @@ import click
 import pytest
 
 from hf_gate import __version__
-from hf_gate.cli.framework import GateCommand, GateGroup
+from hf_gate.cli.framework import OLD_WORDS, GateCommand, GateGroup
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import ALIASES, SCHEMAS
@@ -102,8 +102,28 @@ def test_help_topics_and_help_of_commands() -> None:
     for name in TOPICS:
         assert _run("help", name).stdout.strip()
     assert (
-        _run("help", "repos", "form").stdout.splitlines()[3:] == _run("repos", "form", "--help").stdout.splitlines()[3:]
+        _run("help", "form", "check").stdout.splitlines()[3:] == _run("form", "check", "--help").stdout.splitlines()[3:]
     )
+
+
+def test_the_overview_has_a_line_for_each_section_and_help_all_lists_every_command() -> None:
+    overview = _run("--help").stdout
+    assert len(overview.splitlines()) <= 26
+    assert "  decide     ui review accept reset reject\n" in overview
+    listed = {line.split()[0] for line in _run("help", "all").stdout.splitlines() if line.startswith("  ")}
+    assert set(root.table) <= listed
+
+
+@pytest.mark.parametrize("old", OLD_WORDS)
+def test_an_old_word_names_a_command_that_exists(old: str) -> None:
+    ended = _run(*old.split(), "--help")
+    error, hint = ended.stderr.splitlines()
+    assert (ended.returncode, "any more" in error) == (2, True)
+    words = hint.removeprefix("Hint: Use `hf-gate ").removesuffix("`.").split()
+    command = root.get_command(click.Context(root), words[0])
+    if isinstance(command, GateGroup) and len(words) > 1:
+        assert words[1] in command.table
+    assert command is not None
 
 
 def test_the_exit_codes_of_the_contract_are_explained() -> None:
@@ -128,8 +148,8 @@ def test_completion_knows_commands_and_options_and_needs_no_hub() -> None:
         "reject",
         "revoke",
     }
-    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos rep", COMP_CWORD="2").stdout
-    assert shown.splitlines() == ["plain,report"]
+    shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate repos s", COMP_CWORD="2").stdout
+    assert shown.splitlines() == ["plain,show"]
     shown = _run(_HF_GATE_COMPLETE="bash_complete", COMP_WORDS="hf-gate ls --allow", COMP_CWORD="2").stdout
     assert shown.splitlines() == ["plain,--allow-incomplete"]
 

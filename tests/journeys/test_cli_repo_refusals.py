@@ -68,7 +68,7 @@ COMMANDS = (
     ("grant", FOREIGN, "ada-l", "--yes"),
     ("ls", FOREIGN),
     ("sync", FOREIGN),
-    ("repos", "form", FOREIGN),
+    ("form", "check", FOREIGN),
     ("withdraw", FOREIGN),
 )
 

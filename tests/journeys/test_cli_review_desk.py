@@ -111,7 +111,7 @@ def test_an_acceptance_ends_as_the_screen_says_and_another_end_can_be_typed(fres
         terminal.until("That was the last request")
         terminal.press(" ")
         assert terminal.end() == 0
-    grants = {each["user"]: each["rule"] for each in Console(fresh).run("expire", "ls", "--json").json}
+    grants = {each["user"]: each["rule"] for each in Console(fresh).run("ends", "ls", "--json").json}
     assert grants == {"ada-l": "lantern/robots", "bob99": "direct"}
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_end_is_asked(fresh: LocalHub, desk: Path) -> None:
         terminal.press("q")
         assert terminal.end() == 0
     assert status_of(fresh, "ada-l") == "accepted"
-    assert Console(fresh).run("expire", "ls", "--json").json == []
+    assert Console(fresh).run("ends", "ls", "--json").json == []
 
 
 def test_a_note_is_written_at_once_and_shown_the_next_time(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above

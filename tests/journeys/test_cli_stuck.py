@@ -17,7 +17,7 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return Console(fresh)
 
 
-@pytest.mark.parametrize("words", ["runs ls", "runs show r_0123456789ab", "undo", "expire ls", "audit ls"])
+@pytest.mark.parametrize("words", ["runs ls", "runs show r_0123456789ab", "undo", "ends ls", "audit ls"])
 def test_before_anything_was_read_a_command_says_so_and_makes_no_store(
     console: Console, private_home: Path, words: str
 ) -> None:

@@ -314,13 +314,13 @@ def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: 
     console = Console(fresh)
     fill(fresh, ["ada-l"], repo=DATASET)
     console.run("init", DATASET)
-    assert console.run("expire", "ls").out.startswith("No grant has an end date. Access without an end: ")
-    assert console.run("expire", "ls", "--within", "30d").out == "No grant ends within 30d.\n"
+    assert console.run("ends", "ls").out.startswith("No grant has an end date. Access without an end: ")
+    assert console.run("ends", "ls", "--within", "30d").out == "No grant ends within 30d.\n"
     (place / "policies" / "starter.yaml").write_text(LET_IN_FOR_A_YEAR)
     planned = console.run("plan", "--out", "plan.json")
     assert "1 pending in 1 repo, synced" in planned.out
     assert console.run("apply", "plan.json", "--yes").code == 0
-    assert re.search(rf"in 36[45] days +ada-l +{DATASET} +reset +starter/all", console.run("expire", "ls").out)
+    assert re.search(rf"in 36[45] days +ada-l +{DATASET} +reset +starter/all", console.run("ends", "ls").out)
 
 
 # ---- audit --------------------------------------------------------------------------------------------------------------

@@ -131,8 +131,8 @@ def test_access_that_still_runs_is_ended_first(scene: Scene) -> None:
     run = scene.console.run
     assert run("accept", f"{QUOKKA}@{MODEL}").code == 0
     refused = run("person", "erase", QUOKKA, "--yes")
-    assert (refused.code, f"hf-gate person revoke {QUOKKA}" in refused.err) == (75, True)
-    assert run("person", "revoke", QUOKKA, "--no-reason").code == 0
+    assert (refused.code, f"hf-gate revoke '{QUOKKA}@*'" in refused.err) == (75, True)
+    assert run("revoke", f"{QUOKKA}@*", "--no-reason").code == 0
     assert run("person", "erase", QUOKKA, "--yes").code == 0
     assert scene.traces() == []
 

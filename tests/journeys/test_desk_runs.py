@@ -167,7 +167,7 @@ def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> 
     console.run("run", "--once")
     for args, shown in (
         (["runs", "ls"], "Showing the newest 1. All: --all"),
-        (["expire", "ls"], "Showing the first 1 "),
+        (["ends", "ls"], "Showing the first 1 "),
     ):
         assert len(console.run(*args, "--json").json) >= 2
         assert len(console.run(*args, "--limit", "1", "--json").json) == 1
@@ -294,31 +294,31 @@ def cut_off(console: Console, tmp_path: Path) -> str:
 def test_a_run_that_nobody_carries_is_paused_at_once_and_the_loop_leaves_its_people_alone(
     console: Console, cut_off: str
 ) -> None:
-    paused = console.run("runs", "pause", cut_off)
+    paused = console.run("runs", "stop", cut_off)
     assert f", workspace {Path.cwd()}\n" in paused.err
-    assert paused.out == f"Run {cut_off} has paused. To continue: hf-gate runs resume {cut_off}\n"
+    assert paused.out == f"Run {cut_off} has paused. To continue: hf-gate runs continue {cut_off}\n"
     turn = console.run("run", "--once").out
-    assert f"2 are held, because run {cut_off} was paused. To continue: hf-gate runs resume {cut_off}" in turn
+    assert f"2 are held, because run {cut_off} was paused. To continue: hf-gate runs continue {cut_off}" in turn
     assert status_of(console.hub, "ada-l") == "pending"
-    assert console.run("runs", "resume", cut_off).code == 0
+    assert console.run("runs", "continue", cut_off).code == 0
     assert status_of(console.hub, "ada-l") == "accepted"
     assert "held" not in console.run("run", "--once").out
 
 
 def test_pausing_and_stopping_a_run_print_a_document(console: Console, cut_off: str) -> None:
-    for word, state in (("pause", "paused"), ("stop", "stopped")):
-        printed = console.run("runs", word, cut_off, "--json").json
-        jsonschema.validate(printed, schema_of(f"runs-{word}"))
+    for word, state, more in (("pause", "paused", []), ("stop", "stopped", ["--for-good"])):
+        printed = console.run("runs", "stop", cut_off, *more, "--json").json
+        jsonschema.validate(printed, schema_of("runs-stop"))
         assert (printed["run"], printed["state"], printed["requested"]) == (cut_off, state, word)
     over = console.run("runs", "stop", cut_off, "--json")
     assert (over.json["state"], over.json["requested"], over.err.count("already")) == ("stopped", None, 0)
-    assert "is already over: stopped." in console.run("runs", "pause", cut_off).out
+    assert "is already over: stopped." in console.run("runs", "stop", cut_off).out
 
 
 def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_when_it_is_promoted(
     console: Console, cut_off: str
 ) -> None:
-    assert console.run("runs", "stop", cut_off).out == f"Run {cut_off} has stopped.\n"
+    assert console.run("runs", "stop", cut_off, "--for-good").out == f"Run {cut_off} has stopped.\n"
     assert "hf-gate policy promote voices" in console.run("run", "--once").out
     assert status_of(console.hub, "ada-l") == "pending"
     assert console.run("policy", "promote", "voices", "--yes").code == 0

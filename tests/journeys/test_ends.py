@@ -54,7 +54,7 @@ def console(fresh: LocalHub, place: Path) -> Console:
 
 
 def ends(console: Console) -> list[dict[str, object]]:
-    return list(json.loads(console.run("expire", "ls", "--json").out))
+    return list(json.loads(console.run("ends", "ls", "--json").out))
 
 
 def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, place: Path) -> None:
@@ -62,17 +62,17 @@ def test_many_earlier_ends_wait_until_a_person_confirms_them(console: Console, p
     write_rows(place, "2089-01-01", NAMES)
     turn = console.run("run", "--once")
     assert "21 grants would end earlier" in turn.out
-    assert "hf-gate expire confirm" in turn.out
+    assert "hf-gate ends confirm" in turn.out
     assert "21 grants would end earlier" in console.run("status").out
     assert json.loads(console.run("status", "--json").out)["held_ends"] == 21
-    assert "hf-gate expire confirm" in console.run("plan").out
-    refused = console.run("expire", "confirm", "--yes")
+    assert "hf-gate ends confirm" in console.run("plan").out
+    refused = console.run("ends", "confirm", "--yes")
     assert (refused.code, "--yes --max-changes 21" in refused.err) == (6, True)
-    done = console.run("expire", "confirm", "--yes", "--max-changes", "21")
+    done = console.run("ends", "confirm", "--yes", "--max-changes", "21")
     assert done.out == "Moved 21 ends to an earlier time.\n"
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
     assert "would end earlier" not in console.run("status").out
-    assert console.run("expire", "confirm").out == "No ends need to be confirmed.\n"
+    assert console.run("ends", "confirm").out == "No ends need to be confirmed.\n"
 
 
 def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
@@ -84,21 +84,21 @@ def test_earlier_ends_need_two_people_where_the_policy_asks_for_two(
     write_rows(place, "2089-01-01", NAMES)
     console.run("run", "--once")
     for _ in range(2):
-        first = console.run("expire", "confirm", "--yes", "--max-changes", "21", "--json")
+        first = console.run("ends", "confirm", "--yes", "--max-changes", "21", "--json")
         assert (first.code, first.json["confirmed"], first.json["agreed"]) == (0, 0, 21), first.err
-        jsonschema.validate(first.json, SCHEMAS["expire-confirm"])
-    told = console.run("expire", "confirm", "--yes", "--max-changes", "21").out
+        jsonschema.validate(first.json, SCHEMAS["ends-confirm"])
+    told = console.run("ends", "confirm", "--yes", "--max-changes", "21").out
     assert (
         f"approval 1 of 2: The policies of {DATASET} ask for two people. Nothing was moved. Ask another person" in told
     )
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
     write_rows(place, "2088-01-01", NAMES)
     admin = Console(fresh, "admin")
-    other = admin.run("expire", "confirm", "--yes", "--max-changes", "21")
+    other = admin.run("ends", "confirm", "--yes", "--max-changes", "21")
     assert "approval 1 of 2" in other.out, "the first person agreed to other dates"
     write_rows(place, "2089-01-01", NAMES)
-    console.run("expire", "confirm", "--yes", "--max-changes", "21")
-    done = admin.run("expire", "confirm", "--yes", "--max-changes", "21")
+    console.run("ends", "confirm", "--yes", "--max-changes", "21")
+    done = admin.run("ends", "confirm", "--yes", "--max-changes", "21")
     assert done.out == "Moved 21 ends to an earlier time.\n", done.err
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2089-01-02"}
 
@@ -107,7 +107,7 @@ def test_no_earlier_end_is_confirmed_by_a_wrong_clock(console: Console, fresh: L
     write_rows(place, "2089-01-01", NAMES)
     console.run("run", "--once")
     fresh.clock.advance("24h")
-    refused = console.run("expire", "confirm", "--yes", "--max-changes", "21", env={"HF_GATE_CLOCK": ""})
+    refused = console.run("ends", "confirm", "--yes", "--max-changes", "21", env={"HF_GATE_CLOCK": ""})
     assert (refused.code, "behind the Hub's" in refused.err) == (6, True), refused.err
     assert {str(row["ends_at"])[:10] for row in ends(console)} == {"2090-01-02"}
 
@@ -128,7 +128,7 @@ def test_a_service_that_comes_late_says_how_late(console: Console, fresh: LocalH
     late = [row for row in ends(console) if row["late_hours"]]
     assert len(late) == 3
     assert {int(str(row["late_hours"])) // 24 for row in late} <= {8, 9, 10}
-    assert "days ago" in console.run("expire", "ls").out
+    assert "days ago" in console.run("ends", "ls").out
     assert "ended up to" in console.run("plan").out
     turn = console.run("run", "--once")
     assert "3 grants ended up to" in turn.out
@@ -145,9 +145,9 @@ def end_of(console: Console, name: str) -> str | None:
 
 
 def test_a_renewal_sets_the_end_and_no_table_moves_it_any_more(console: Console, place: Path) -> None:
-    done = console.run("expire", "renew", WHO, "--until", "2091-03-01", "--json")
+    done = console.run("ends", "set", WHO, "--until", "2091-03-01", "--json")
     assert done.code == 0, done.err
-    jsonschema.validate(done.json, SCHEMAS["expire-change"])
+    jsonschema.validate(done.json, SCHEMAS["ends-set"])
     assert done.json["changed"] == 1
     write_rows(place, "2089-01-01", NAMES[:1] + [f"{name}-2" for name in NAMES[1:]])
     console.run("run", "--once")
@@ -156,8 +156,8 @@ def test_a_renewal_sets_the_end_and_no_table_moves_it_any_more(console: Console,
 
 
 def test_a_renewal_without_an_end_takes_the_one_of_the_policies(console: Console) -> None:
-    assert console.run("expire", "renew", WHO, "--until", "30d").code == 0
-    done = console.run("expire", "renew", WHO)
+    assert console.run("ends", "set", WHO, "--until", "30d").code == 0
+    done = console.run("ends", "set", WHO)
     assert (done.code, "access ends 2090-01-02 00:00 UTC (starter/signed)" in done.out) == (0, True), done.err
     assert end_of(console, "person-0") == "2090-01-02"
 
@@ -172,7 +172,7 @@ def test_a_renewal_without_an_end_takes_the_one_of_the_policies(console: Console
     ],
 )
 def test_a_renewal_that_cannot_be_says_why(console: Console, args: tuple[str, ...], words: str) -> None:
-    ended = console.run("expire", "renew", *args)
+    ended = console.run("ends", "set", *args)
     assert ended.code != 0
     assert words in ended.err
     assert end_of(console, "person-0") == "2090-01-02"
@@ -180,29 +180,29 @@ def test_a_renewal_that_cannot_be_says_why(console: Console, args: tuple[str, ..
 
 def test_who_has_no_access_gets_no_end(console: Console) -> None:
     console.run("revoke", WHO, "--how", "reset", "--reason", "Please ask again.")
-    ended = console.run("expire", "renew", WHO, "--until", "1y")
+    ended = console.run("ends", "set", WHO, "--until", "1y")
     assert (ended.code, "has no access (reset)" in ended.err) == (2, True), ended.err
 
 
 def test_an_end_is_removed_and_given_back_by_adoption(console: Console) -> None:
-    assert console.run("expire", "drop", WHO).out == f"{WHO}: access has no end\n"
+    assert console.run("ends", "set", WHO, "--until", "none").out == f"{WHO}: access has no end\n"
     assert end_of(console, "person-0") is None
-    assert "person-0" in console.run("expire", "ls", "--without-end").out
+    assert "person-0" in console.run("ends", "ls", "--without-end").out
     found = console.run("ls", DATASET, "--query", "ends:none", "--json")  # people who wait have no end of access
     assert [row["user"] for row in found.json] == ["person-0"], found.err
-    refused = console.run("expire", "adopt")
+    refused = console.run("ends", "set", "--all")
     assert (refused.code, "confirmation of 1 change here" in refused.err) == (6, True)
-    done = console.run("expire", "adopt", "--yes", "--json")
+    done = console.run("ends", "set", "--all", "--yes", "--json")
     assert (done.json["changed"], done.json["left"]) == (1, {})
     assert end_of(console, "person-0") == "2090-01-02"
-    assert console.run("expire", "ls", "--without-end").out == "Every access has an end.\n"
-    assert console.run("expire", "adopt", "--yes").out == "Nothing was changed.\n"
+    assert console.run("ends", "ls", "--without-end").out == "Every access has an end.\n"
+    assert console.run("ends", "set", "--all", "--yes").out == "Nothing was changed.\n"
 
 
 def test_adoption_leaves_people_whose_end_is_unknown(console: Console, place: Path) -> None:
-    console.run("expire", "drop", WHO)
+    console.run("ends", "set", WHO, "--until", "none")
     write_rows(place, "", NAMES)
-    done = console.run("expire", "adopt", "--yes")
+    done = console.run("ends", "set", "--all", "--yes")
     assert "1 person left as they are: the end is not known." in done.err
     assert done.out == "Nothing was changed.\n"
 
@@ -211,7 +211,7 @@ def test_a_changed_policy_changes_ends_only_when_it_is_asked_to(console: Console
     (place / "policies" / "starter.yaml").write_text(POLICY.replace("until: tables.dua.expires", "until: 2089-06-30"))
     console.run("run", "--once")
     assert end_of(console, "person-0") == "2090-01-02"
-    done = console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21", "--json")
+    done = console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21", "--json")
     assert done.json["changed"] == 21, done.err
     assert end_of(console, "person-0") == "2089-07-01"
 
@@ -219,11 +219,11 @@ def test_a_changed_policy_changes_ends_only_when_it_is_asked_to(console: Console
 def test_no_end_is_renewed_or_adopted_by_a_clock_that_is_known_to_be_wrong(console: Console, fresh: LocalHub) -> None:
     fresh.clock.advance("24h")
     env = {"HF_GATE_CLOCK": ""}
-    refused = console.run("expire", "renew", WHO, "--until", "1y", env=env)
+    refused = console.run("ends", "set", WHO, "--until", "1y", env=env)
     assert (refused.code, "behind the Hub's" in refused.err) == (6, True), refused.err
     assert end_of(console, "person-0") == "2090-01-02"
-    assert console.run("expire", "drop", WHO, env=env).code == 0, "no end is counted from the clock"
-    adopted = console.run("expire", "adopt", "--yes", env=env)
+    assert console.run("ends", "set", WHO, "--until", "none", env=env).code == 0, "no end is counted from the clock"
+    adopted = console.run("ends", "set", "--all", "--yes", env=env)
     assert (adopted.code, "behind the Hub's" in adopted.err) == (6, True), adopted.err
     assert end_of(console, "person-0") is None
 
@@ -231,7 +231,7 @@ def test_no_end_is_renewed_or_adopted_by_a_clock_that_is_known_to_be_wrong(conso
 def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path) -> None:
     kept = POLICY.replace("until: tables.dua.expires", "keep_while: tables.dua")
     (place / "policies" / "starter.yaml").write_text(kept)
-    assert console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21").code == 0
+    assert console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21").code == 0
     console.run("run", "--once")
     assert "UNKNOWN" not in console.run("status").out
     (place / "policies" / "starter.yaml").write_text(
@@ -246,17 +246,19 @@ def test_a_condition_whose_table_is_gone_is_named(console: Console, place: Path)
     assert [(one["grants"], one["tables"]) for one in found["unknown_conditions"]] == [(21, ["dua"])]
     checked = console.run("status", "--check")
     assert (checked.code, "depend on table dua" in checked.out) == (1, True), checked.out
-    console.run("expire", "drop", *(f"{name}@{DATASET}" for name in NAMES), "--yes", "--max-changes", "21")
+    console.run(
+        "ends", "set", *(f"{name}@{DATASET}" for name in NAMES), "--until", "none", "--yes", "--max-changes", "21"
+    )
     assert "UNKNOWN" not in console.run("status").out
 
 
 def test_an_end_by_a_condition_that_became_unknown_is_not_called_false(console: Console, place: Path) -> None:
     kept = POLICY.replace("until: tables.dua.expires", "keep_while: tables.dua, grace: 14d")
     (place / "policies" / "starter.yaml").write_text(kept)
-    assert console.run("expire", "adopt", "--with-end", "--yes", "--max-changes", "21").code == 0
+    assert console.run("ends", "set", "--all", "--with-end", "--yes", "--max-changes", "21").code == 0
     write_rows(place, "2090-01-01", NAMES[1:])
     assert console.run("run", "--once").code == 0
-    assert "condition false" in console.run("expire", "ls").out
+    assert "condition false" in console.run("ends", "ls").out
     (row,) = ends(console)
     assert (row["user"], row["is_undecided"]) == (NAMES[0], False)
     (place / "policies" / "starter.yaml").write_text(
@@ -264,7 +266,7 @@ def test_an_end_by_a_condition_that_became_unknown_is_not_called_false(console: 
     )
     (place / "tables" / "dua.csv").unlink()
     assert console.run("run", "--once").code == 0
-    out = console.run("expire", "ls").out
+    out = console.run("ends", "ls").out
     assert ("condition unknown: access stays" in out, "condition false" in out) == (True, False), out
     (row,) = ends(console)
     assert (row["is_undecided"], row["lapses_at"] is None) == (True, False)

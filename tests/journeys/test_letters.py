@@ -88,34 +88,34 @@ def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one
     assert "A letter to an applicant was not sent" in run_once(console)
     mailbox.dies, mailbox.refusals, mailbox.content_answer = False, {}, "250 OK"
     first = len(mailbox.mails)
-    found = console.run("letters", "preview", "--json").json
+    found = console.run("messages", "preview", "--json").json
     assert [one["state"] for one in found["due"] + found["problems"]] == [state]
     ident = (found["due"] + found["problems"])[0]["id"]
     console.hub.clock.advance("1h")
     run_once(console)
     assert len(mailbox.mails) - first == (1 if state == "due" else 0)
     if state != "due":
-        assert state in console.run("letters", "preview").out
-        assert console.run("letters", "retry", ident).out == "1 letter marked as due.\n"
+        assert state in console.run("messages", "preview").out
+        assert console.run("messages", "retry", ident).out == "1 message queued again.\n"
         run_once(console)
         assert len(mailbox.mails) - first == 1
-    assert console.run("letters", "retry", ident).code == 1
-    assert console.run("letters", "mark-sent", ident).code == 1, "it is sent already"
-    assert console.run("letters", "preview", "--json").json["problems"] == []
+    assert console.run("messages", "retry", ident).code == 1
+    assert console.run("messages", "mark-sent", ident).code == 1, "it is sent already"
+    assert console.run("messages", "preview", "--json").json["problems"] == []
 
 
 def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, mailbox: Mailbox) -> None:
     mailbox.refusals = {"bob@example.org": "550 no such user"}
     ask(console, "bob")
     run_once(console)
-    (failed,) = console.run("letters", "preview", "--json").json["problems"]
-    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate letters preview"
+    (failed,) = console.run("messages", "preview", "--json").json["problems"]
+    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate messages preview"
     assert line in console.run("status").out.splitlines()
     stuck = console.run("status", "--check")
     assert (stuck.code, "1 letter to applicants failed or has an unknown outcome. List: " in stuck.out) == (1, True)
-    assert console.run("letters", "mark-sent", failed["id"]).out == "1 letter marked as sent.\n"
+    assert console.run("messages", "mark-sent", failed["id"]).out == "1 letter marked as sent.\n"
     assert console.run("status", "--check").code == 0
-    assert console.run("letters", "preview", "--json").json["problems"] == []
+    assert console.run("messages", "preview", "--json").json["problems"] == []
     assert console.run("status", "--json").json["undelivered"] == []
 
 
@@ -197,13 +197,13 @@ def test_the_list_for_a_mail_merge_needs_no_server_and_holds_no_formula(console:
     console.hub.clock.advance("1m")
     ask(console, "bob", fullname="=cmd|' /C calc'!A0")
     run_once(console)
-    ended = console.run("letters", "--format", "csv")
+    ended = console.run("messages", "preview", "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(ended.out))
     assert (row["email"], row["kind"], row["user"]) == ("bob@example.org", "received", "bob")
     assert not any(line.startswith(("=", "+", "-", "@")) for cell in row.values() for line in cell.splitlines())
-    jsonschema.validate(console.run("letters", "--json").json, console.run("schema", "letters-ls").json)
-    assert console.run("letters", "mark-sent", row["id"]).code == 0
-    assert console.run("letters", "--json").json == []
+    jsonschema.validate(console.run("messages", "ls", "--json").json, console.run("schema", "messages-ls").json)
+    assert console.run("messages", "mark-sent", row["id"]).code == 0
+    assert console.run("messages", "preview", "--json").json["due"] == []
     assert mailbox.mails == []
 
 
@@ -211,10 +211,12 @@ def test_the_preview_names_recipients_and_shows_each_text(console: Console) -> N
     ask(console, "bob")
     assert console.run("stop").code == 0
     run_once(console)
-    ended = console.run("letters", "preview")
+    ended = console.run("messages", "preview")
     assert "received, to bob <bob@example.org>" in ended.out
     assert ended.out.count("with invented values") == 4
-    jsonschema.validate(console.run("letters", "preview", "--json").json, console.run("schema", "letters-preview").json)
+    jsonschema.validate(
+        console.run("messages", "preview", "--json").json, console.run("schema", "messages-preview").json
+    )
 
 
 def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> None:
@@ -222,7 +224,7 @@ def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> No
     example, _ = re.findall(r"```yaml\n(letters:.*?)```", page, re.DOTALL)
     configure(example)
     assert console.run("policy", "check").code == 0
-    samples = console.run("letters", "preview", "--json").json["samples"]
+    samples = console.run("messages", "preview", "--json").json["samples"]
     assert [one["kind"] for one in samples] == ["received", "needed", "ends", "ended"]
     assert samples[3]["subject"] == "Your access to datasets/acme/example is over"
     assert "Ihr Zugang zu datasets/acme/example ist beendet" in samples[3]["text"]
@@ -254,7 +256,7 @@ def test_the_example_of_the_page_works(console: Console, mailbox: Mailbox) -> No
 )
 def test_letters_that_cannot_be_read_are_one_line(console: Console, letters: str, why: str) -> None:
     configure(f"letters: {letters}\n")
-    for command in (("policy", "check"), ("run", "--once"), ("letters", "preview")):
+    for command in (("policy", "check"), ("run", "--once"), ("messages", "preview")):
         ended = console.run(*command)
         assert ended.code == 2, command
         assert why in ended.out + ended.err, ended.out + ended.err
@@ -266,7 +268,7 @@ def test_letters_are_off_by_default_and_in_the_demo(console: Console, mailbox: M
     console.hub.clock.advance("1m")
     ask(console, "bob")
     run_once(console)
-    assert "Letters are off." in console.run("letters", "preview").out
+    assert "Letters are off." in console.run("messages", "preview").out
     assert mailbox.mails == []
     assert "letters" not in (ROOT / "src/hf_gate/cli/demo.py").read_text("utf-8")
 
@@ -298,5 +300,5 @@ def test_a_restored_backup_sends_no_letter_again(console: Console, mailbox: Mail
     console.hub.clock.advance("1h")
     run_once(console)
     assert len(mailbox.mails) == 2
-    (letter,) = console.run("letters", "preview", "--json").json["problems"]
+    (letter,) = console.run("messages", "preview", "--json").json["problems"]
     assert (letter["state"], letter["problem"]) == ("unknown", "the store was restored from a backup")

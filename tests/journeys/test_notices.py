@@ -24,7 +24,7 @@ __all__ = ["console", "hook"]
 
 
 def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook: Hook) -> None:
-    ended = console.run("notify", "test")
+    ended = console.run("messages", "test")
     assert (ended.code, ended.out) == (0, "team: delivered\n")
     (call,) = hook.calls
     assert call.is_signed
@@ -80,7 +80,7 @@ def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(co
     assert console.run("start").code == 0
     hook.answer = 503
     run_once(console)
-    line = r"UNDELIVERED: 2 notices to team wait, the oldest for \d+ s: the receiver answered 503\. List: hf-gate notify ls\n"
+    line = r"UNDELIVERED: 2 notices to team wait, the oldest for \d+ s: the receiver answered 503\. List: hf-gate messages ls\n"
     assert re.search(line, console.run("status").out)
     assert console.run("status", "--check").code == 0
     console.hub.clock.advance("2h")
@@ -103,7 +103,7 @@ def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(co
     assert console.run("stop").code == 0
     assert console.run("start").code == 0
     run_once(console)
-    assert "3 notices to team were given up. List: hf-gate notify ls" in console.run("status").out
+    assert "3 notices to team were given up. List: hf-gate messages ls" in console.run("status").out
     assert console.run("status", "--check").code == 0, "a dead letter is no reason for an alarm that nobody can end"
 
 
@@ -113,22 +113,22 @@ def test_the_list_says_when_an_undelivered_message_is_tried_next(console: Consol
     assert console.run("start").code == 0
     hook.answer = 503
     run_once(console)
-    listed = console.run("notify", "ls", "--json").json
-    jsonschema.validate(listed, console.run("schema", "notify-ls").json)
+    listed = console.run("messages", "ls", "--json").json
+    jsonschema.validate(listed, console.run("schema", "messages-ls").json)
     behind, head = listed["messages"]
     tried, due = (datetime.fromisoformat(head[key]) for key in ("tried_at", "next_at"))
     assert due - tried >= timedelta(milliseconds=retry_wait(1, is_alarm=False))
     assert (behind["next_at"], behind["tried_at"]) == (None, None)
-    first, second = console.run("notify", "ls").out.splitlines()[1:]
+    first, second = console.run("messages", "ls").out.splitlines()[1:]
     assert first.endswith("; next attempt after the message before it")
     assert second.endswith(f": the receiver answered 503; next attempt {head['next_at']}")
     console.hub.clock.advance("1h")
-    assert console.run("notify", "ls").out.splitlines()[2].endswith("; next attempt at the next turn")
+    assert console.run("messages", "ls").out.splitlines()[2].endswith("; next attempt at the next turn")
     hook.answer = 400
     run_once(console)
-    dead = console.run("notify", "ls", "--json").json["messages"]
+    dead = console.run("messages", "ls", "--json").json["messages"]
     assert {(one["state"], one["next_at"]) for one in dead} == {("dead", None)}
-    assert "next attempt" not in console.run("notify", "ls").out
+    assert "next attempt" not in console.run("messages", "ls").out
 
 
 def test_a_stop_and_a_start_are_told(console: Console, hook: Hook) -> None:
@@ -150,7 +150,7 @@ def test_what_was_not_confirmed_is_sent_again_with_the_same_id(
     assert console.run("stop").code == 0
     hook.answer = answer
     assert "A notice to team was not delivered" in run_once(console)
-    (message,) = console.run("notify", "ls", "--json").json["messages"]
+    (message,) = console.run("messages", "ls", "--json").json["messages"]
     assert (message["state"], message["outcome"], message["attempts"]) == ("waiting", outcome, 1)
     run_once(console)
     assert len(hook.calls) == 1, "it is not due yet"
@@ -158,7 +158,7 @@ def test_what_was_not_confirmed_is_sent_again_with_the_same_id(
     console.hub.clock.advance("1m")
     run_once(console)
     assert hook.ids == [message["id"]] * 2
-    assert console.run("notify", "ls", "--json").json["messages"] == []
+    assert console.run("messages", "ls", "--json").json["messages"] == []
 
 
 def test_a_refused_message_is_dead_the_next_goes_on_and_it_can_be_sent_again(console: Console, hook: Hook) -> None:
@@ -171,14 +171,14 @@ def test_a_refused_message_is_dead_the_next_goes_on_and_it_can_be_sent_again(con
     assert console.run("start").code == 0
     run_once(console)
     assert hook.events == ["unattended", "unattended"]
-    ended = console.run("notify", "ls")
+    ended = console.run("messages", "ls")
     assert "1 dead letter" in ended.out
-    (dead,) = console.run("notify", "ls", "--json").json["messages"]
+    (dead,) = console.run("messages", "ls", "--json").json["messages"]
     assert (dead["state"], dead["problem"]) == ("dead", "the receiver answered 400")
-    assert console.run("notify", "retry", dead["id"], "--json").json["queued"] == [dead["id"]]
+    assert console.run("messages", "retry", dead["id"], "--json").json["queued"] == [dead["id"]]
     run_once(console)
     assert hook.ids == [dead["id"], hook.ids[1], dead["id"]]
-    assert console.run("notify", "retry", "--all").out == "0 messages queued again.\n"
+    assert console.run("messages", "retry", "--all").out == "0 messages queued again.\n"
 
 
 def test_the_example_of_the_page_works(
@@ -189,7 +189,7 @@ def test_the_example_of_the_page_works(
     configure(tmp_path, example)
     monkeypatch.setenv("HOOK_URL", hook.url)
     assert console.run("policy", "check").code == 0
-    assert console.run("notify", "test", "team").out == "team: delivered\n"
+    assert console.run("messages", "test", "team").out == "team: delivered\n"
     (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
     names: dict[str, Any] = {}
     exec(code, names)  # noqa: S102 - a block of our page
@@ -203,7 +203,7 @@ def test_the_example_of_the_page_works(
 
 def test_a_redirect_is_not_followed(console: Console, hook: Hook) -> None:
     hook.answer = 302
-    ended = console.run("notify", "test")
+    ended = console.run("messages", "test")
     assert (ended.code, ended.out) == (1, "team: refused (the receiver answered 302)\n")
     assert len(hook.calls) == 1
 
@@ -221,7 +221,7 @@ def test_what_cannot_be_sent_says_why_without_the_secret(
     console: Console, monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
 ) -> None:
     monkeypatch.setenv(name, value)
-    ended = console.run("notify", "test")
+    ended = console.run("messages", "test")
     assert (ended.code, why in ended.out, "9a1b" in ended.out + ended.err) == (1, True, False), ended.out
 
 
@@ -248,7 +248,7 @@ def test_what_cannot_be_sent_says_why_without_the_secret(
 )
 def test_a_destination_that_cannot_be_read_is_one_line(console: Console, tmp_path: Path, notify: str, why: str) -> None:
     configure(tmp_path, notify + "\n")
-    for command in (("policy", "check"), ("doctor",), ("run", "--once"), ("notify", "test")):
+    for command in (("policy", "check"), ("doctor",), ("run", "--once"), ("messages", "test")):
         ended = console.run(*command)
         assert ended.code == 2, command
         assert why in ended.out + ended.err, ended.out + ended.err
@@ -262,10 +262,10 @@ def test_a_destination_that_is_turned_off_leaves_dead_letters(console: Console, 
     run_once(console)
     configure(tmp_path, NOTIFY.replace("team", "others"))
     run_once(console)
-    (message,) = console.run("notify", "ls", "--json").json["messages"]
+    (message,) = console.run("messages", "ls", "--json").json["messages"]
     assert (message["state"], message["destination"]) == ("dead", "team")
-    assert console.run("notify", "retry", message["id"]).code == 1
-    assert json.dumps(console.run("notify", "ls", "--json").json["destinations"]).count('"is_on": false') == 1
+    assert console.run("messages", "retry", message["id"]).code == 1
+    assert json.dumps(console.run("messages", "ls", "--json").json["destinations"]).count('"is_on": false') == 1
 
 
 @pytest.mark.parametrize("damage", [b"SQLite format 3\0?", b"no database at all"])

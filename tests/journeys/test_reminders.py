@@ -135,14 +135,14 @@ def test_reminders_by_hand_need_no_mail_server(console: Console, mailbox: Mailbo
     assert "reminders are on, but `letters` has no `smtp`" in checked.out + checked.err
     ask(console, "bob", "wait")
     run_once(console)
-    (row,) = csv.DictReader(io.StringIO(console.run("letters", "--format", "csv").out))
+    (row,) = csv.DictReader(io.StringIO(console.run("messages", "preview", "--format", "csv").out))
     assert (row["kind"], row["email"]) == ("reminder", "bob@example.org")
-    preview = console.run("letters", "preview").out
+    preview = console.run("messages", "preview").out
     ends, last = (row[key][:16].replace("T", " ") for key in ("wait_ends_at", "counts_until"))
     assert f"the wait ends {ends} UTC, counted from this reminder. After {last} UTC it no longer counts" in preview
-    jsonschema.validate(console.run("letters", "--json").json, SCHEMAS["letters-ls"])
+    jsonschema.validate(console.run("messages", "preview", "--json").json, SCHEMAS["messages-preview"])
     console.hub.clock.advance("5d")
-    done = console.run("letters", "mark-sent", row["id"])
+    done = console.run("messages", "mark-sent", row["id"])
     assert done.code == 0
     assert "This includes 1 reminder: `at_most` counts from now" in done.out
     console.hub.clock.advance("29d")

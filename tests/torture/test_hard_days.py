@@ -110,15 +110,15 @@ def test_who_accepts_beside_a_plan_and_the_loop_decide_nobody_twice(life: Life) 
     assert len(moves_of(life.local.journal())) == 20
 
 
-@pytest.mark.parametrize(("word", "state"), [("pause", "ended"), ("stop", "stopped")])
+@pytest.mark.parametrize(("more", "state"), [([], "ended"), (["--for-good"], "stopped")])
 def test_a_plan_that_was_paused_goes_on_when_it_is_applied_again_and_a_stopped_one_does_not(
-    life: Life, word: str, state: str
+    life: Life, more: list[str], state: str
 ) -> None:
     begun(life)
-    assert life.run("runs", word, life.latest().id).code == 0, life.said
+    assert life.run("runs", "stop", life.latest().id, *more).code == 0, life.said
     life.nursery.wait(life.apply(), 60.0)
     assert life.latest().state == state
-    assert len(moves_of(life.local.journal())) == (20 if word == "pause" else 0)
+    assert len(moves_of(life.local.journal())) == (0 if more else 20)
 
 
 # ---- a disk that is full -----------------------------------------------------------------------------------------------
@@ -169,5 +169,5 @@ def test_the_code_is_that_of_the_reason_unless_something_was_done(life: Life, fa
     life.local.set_faults([fault])
     ended = life.run("apply", "plan.json", "--yes", "--max-changes", "100", "--max-wait", "10s")
     assert ended.code == code, ended.said
-    assert "runs resume r_" in ended.said
+    assert "runs continue r_" in ended.said
     assert ("Nothing was changed" in ended.said) == (code == 75)

@@ -262,7 +262,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
         full.app_state.workspace.store = opened.store
         run_of(full, "r_old", 0, 400, 0)
         run_of(full, "r_new", 400, 600, 0)
-    resumed = [*program_words(), "runs", "resume", "r_old"]
+    resumed = [*program_words(), "runs", "continue", "r_old"]
     env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
     refused = subprocess.run(resumed, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (refused.returncode, "these are 600 to accept" in refused.stderr) == (6, True), refused.stderr

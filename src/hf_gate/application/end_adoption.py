@@ -30,7 +30,7 @@ from .setting_keys import FOLLOWED_POLICIES
 from .terms_reader import TermsReader, load_terms_reader
 from .workspace import Workspace
 
-ADOPT_COMMAND: Final = "hf-gate expire adopt --with-end"
+ADOPT_COMMAND: Final = "hf-gate ends set --all --with-end"
 CHOSEN: Final = "a person chose the end"
 _PAGE: Final = 1000
 _WHY_LEFT: Final = {

@@ -127,7 +127,7 @@ def renew_by_rules(row: RequestRow, hand_terms: HandTerms, now: datetime, zone: 
     if row.state.is_final and change.is_longer:
         raise UsageError(
             f"The access of {row.person.identity.username or 'this person'} is marked as not to be renewed.",
-            hint="Give an end (--until 1y), or remove the mark: hf-gate expire no-renew --undo WHO@REPO",
+            hint="Give an end (--until 1y), or remove the mark: hf-gate ends set WHO@REPO --renew",
         )
     return change
 

@@ -117,7 +117,7 @@ def check_erasable(preview: ErasurePreview) -> None:
         run = found.runs[0] if found.runs else "RUN"
         raise StoreUnavailable(
             f"{name} is part of a run that has not ended; nothing was erased.",
-            hint=f"Finish it with `hf-gate runs resume {run}`, or end it with `hf-gate runs stop {run}`.",
+            hint=f"Finish it with `hf-gate runs continue {run}`, or end it with `hf-gate runs stop {run} --for-good`.",
         )
     if found.unsent:
         raise StoreUnavailable(
@@ -127,7 +127,7 @@ def check_erasable(preview: ErasurePreview) -> None:
     if found.accesses:
         raise StoreUnavailable(
             f"{name} has access to {join_words([str(repo) for repo in found.accesses], 'and')}; nothing was erased.",
-            hint=f"End the access first: hf-gate person revoke {name}",
+            hint=f"End the access first: hf-gate revoke '{name}@*'",
         )
 
 

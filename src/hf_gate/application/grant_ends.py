@@ -35,7 +35,7 @@ from .ports import HubPort
 from .workspace import Workspace
 
 MAX_EARLIER: Final = 20  # ends that one turn moves to an earlier time without confirmation
-CONFIRM_COMMAND: Final = "hf-gate expire confirm"
+CONFIRM_COMMAND: Final = "hf-gate ends confirm"
 _ACTOR: Final = "policy"
 
 

@@ -256,7 +256,7 @@ def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
     if note := held_ends_note(read_held_ends(store)):
         yield StuckProblem(StuckKind.HELD_ENDS, "", note)
     if late := store.count_due(to_ms(now - _NOT_ENDED)):
-        words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate expire ls"
+        words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
         yield StuckProblem(StuckKind.LATE_ENDS, "", words)
     if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
         yield StuckProblem(StuckKind.OUTSIDE, "", f"{alarm} Check them in the desk.")

@@ -26,7 +26,7 @@ from .members import ApprovalNeed, Team, compute_ends_need
 from .policy_bundle import PolicyBundle
 from .workspace import Workspace
 
-AGREE_TASK: Final = "open Ends of access in the desk, or run hf-gate expire confirm,"
+AGREE_TASK: Final = "open Ends of access in the desk, or run hf-gate ends confirm,"
 
 
 def list_held_moves(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> list[EndMove]:

@@ -50,7 +50,7 @@ def list_undelivered(workspace: Workspace) -> list[UndeliveredRecord]:
 def describe_undelivered(found: UndeliveredRecord, now: datetime) -> Iterator[str]:
     """Yield a sentence about what waits, and one about what a person must send again."""
     whom = "to applicants" if found.destination is None else f"to {found.destination}"
-    where = "hf-gate letters preview" if found.kind == "letters" else "hf-gate notify ls"
+    where = "hf-gate messages preview" if found.kind == "letters" else "hf-gate messages ls"
     word = "letter" if found.kind == "letters" else "notice"
     if found.waiting:
         verb = "waits" if found.waiting == 1 else "wait"

@@ -32,7 +32,7 @@ class UnknownConditions(Struct, frozen=True):
         is_one = self.grants == 1
         return (
             f"{pluralize(self.grants, 'grant')} at {self.repo} {'depends' if is_one else 'depend'} on {cause}, which no"
-            " longer exists, so a condition never ends this access. Declare it again, or run hf-gate expire adopt --with-end."
+            " longer exists, so a condition never ends this access. Declare it again, or run hf-gate ends set --all --with-end."
         )
 
 

@@ -45,7 +45,9 @@ audit = GateGroup(
         "show": CommandEntry("audit:audit_show", "Show one entry with its personal data."),
         "verify": CommandEntry("audit:audit_verify", "Verify that nothing was changed, cut off or inserted."),
         "export": CommandEntry("audit:audit_export", "Export the audit log as JSON lines, to verify it elsewhere."),
-        "checkpoint": CommandEntry("audit:audit_checkpoint", "Save the heads of all chains, for later verification."),
+        "checkpoint": CommandEntry(
+            "audit:audit_checkpoint", "Save the heads of all chains, for later verification.", is_hidden=True
+        ),
     },
     help="The audit log: one chain of entries for each repo, and one for the workspace.",
 )

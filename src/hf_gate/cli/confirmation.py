@@ -220,7 +220,8 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
         store, read_team(store, read_this_member(run), now), known, workspace.tray.list_waiting(), now
     )
     if need.is_open:
-        hint = f"Let another admin with a proven account resume the run, or end it: hf-gate runs stop {known.id}"
+        end = f"hf-gate runs stop {known.id} --for-good"
+        hint = f"Let another admin with a proven account continue the run, or end it: {end}"
         raise Guarded(f"{need.why} Nothing was sent.", hint=hint)
     return record_resume(store, known, actor, now)
 

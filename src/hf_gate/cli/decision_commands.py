@@ -41,12 +41,12 @@ def _decision_options(function: Callable[..., object]) -> Callable[..., object]:
 
 
 _MAX_SUGGESTIONS: Final = 5  # the most misspelt names of one repo that get suggestions
-until_option = click.option(
+_until_option = click.option(
     "--until", metavar="END", help="End of access: 90d, 12w, 6mo, 1y, 2027-06-30, or none. Default: as the rules say."
 )
 
 
-def reason_options(function: Callable[..., object]) -> Callable[..., object]:
+def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
     """Add the options for the reason that the person receives."""
     for option in reversed((
         click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
@@ -62,7 +62,7 @@ def _make_command(
     name: str, about: str, *more: Callable[..., Callable[..., object]], examples: Sequence[str]
 ) -> GateCommand:
     def function(run: Run, **given: object) -> int:
-        return decide(run, name, given)
+        return _decide(run, name, given)
 
     function.__doc__ = about
     for option in reversed(more):
@@ -73,7 +73,7 @@ def _make_command(
 accept = _make_command(
     "accept",
     "Accept requests: people can download at once. `approve` is the same command.",
-    until_option,
+    _until_option,
     examples=(
         "hf-gate accept ada-l@datasets/acme/eeg",
         "hf-gate accept ada-l@datasets/acme/eeg --until 1y --note 'Agreement of 3 May.'",
@@ -85,7 +85,7 @@ accept = _make_command(
 reject = _make_command(
     "reject",
     "Reject requests: no access, and people cannot ask again. After `reset`, they can. `deny` and `decline` are the same command.",
-    reason_options,
+    _reason_options,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
         "hf-gate reject acme/med-7b --from names.txt --dry-run",
@@ -94,7 +94,7 @@ reject = _make_command(
 reset = _make_command(
     "reset",
     "Send requests back: no access, but people can ask again. The Hub e-mails them the reason.",
-    reason_options,
+    _reason_options,
     examples=(
         "hf-gate reset ada-l@datasets/acme/eeg --reason 'Please say what you will study, and ask again.'",
         "hf-gate reset --repo datasets/acme/eeg 6925b8e04c1f2a3b4c5d6e7f --no-reason",
@@ -107,18 +107,24 @@ cancel = _make_command(
 )
 grant = _make_command(
     "grant",
-    "Grant access to people who have not asked; pending requests are accepted.",
-    until_option,
-    examples=("hf-gate grant ada-l@datasets/acme/eeg", "hf-gate grant acme/med-7b ada-l bob99 --yes"),
+    "Grant access to people who have not asked; pending requests are accepted. USER@GLOB means each matching repo in the store.",
+    _until_option,
+    examples=(
+        "hf-gate grant ada-l@datasets/acme/eeg ada-l@acme/med-7b --dry-run",
+        "hf-gate grant 'ada-l@datasets/acme/*' --until 1y",
+        "hf-gate grant acme/med-7b ada-l bob99 --yes",
+    ),
 )
 revoke = _make_command(
     "revoke",
-    "End people's access. After reset, they can ask again; after reject, they cannot. Cancel makes their requests pending.",
+    "End people's access. After reset, they can ask again; after reject, they cannot. Cancel makes their requests pending."
+    " USER@GLOB means each matching repo where USER has access according to the store; 'USER@*' means all of them.",
     click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="The decision that ends their access."),
-    reason_options,
+    _reason_options,
     examples=(
         "hf-gate revoke ada-l@datasets/acme/eeg --reason 'The project has ended.'",
-        "hf-gate revoke bob99@acme/med-7b --how reject --reason 'The agreement was broken.'",
+        "hf-gate revoke 'bob99@*' --reason 'The project has ended.' --dry-run",
+        "hf-gate revoke 'bob99@acme/*' --how reject --reason 'The agreement was broken.'",
     ),
 )  # fmt: skip
 
@@ -126,7 +132,7 @@ revoke = _make_command(
 # ---- execution --------------------------------------------------------------------------------------------------------
 
 
-def decide(run: Run, verb: str, given: dict[str, object]) -> int:
+def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
     """Run a decision command with the given options: confirm, execute, print the outcomes; return the exit code."""
     decision = _read_decision(run, verb, given)
     if decision.verb == "revoke" and decision.how == "cancel" and decision.has_reason:

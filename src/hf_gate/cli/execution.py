@@ -183,15 +183,15 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
     except KeyboardInterrupt:
         ended = _reload_run(workspace, started)
         print_run(run, workspace, ended)
-        run.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs resume {started.id}")
+        run.out.say(f"Stopped. All outcomes so far are recorded. To continue: hf-gate runs continue {started.id}")
         raise
     except Exception as problem:
         print_run(run, workspace, _reload_run(workspace, started))
-        run.out.say(f"To send the rest later: hf-gate runs resume {started.id}")
+        run.out.say(f"To send the rest later: hf-gate runs continue {started.id}")
         if workspace.store.changes(
             started.id, _IN_PART, 1
         ):  # otherwise nothing was done, and the error's own exit code applies
-            set_exit_code(problem, 5, "`runs resume` reads the state of these requests and sends the rest")
+            set_exit_code(problem, 5, "`runs continue` reads the state of these requests and sends the rest")
         raise
     skew = workspace.hub.skew
     if skew is not None and is_clock_off(skew) and workspace.store.changes(started.id, (ChangeState.DEFERRED,), 1):

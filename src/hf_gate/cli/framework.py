@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import cached_property, wraps
 from http import HTTPStatus
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -36,8 +36,8 @@ class CommandEntry(NamedTuple):
 
     import_path: str
     summary: str
-    section: str = "Commands"
-    is_hidden: bool = False  # hidden from help and suggestions, because it is an older name
+    section: str = ""  # the line of `hf-gate --help` that names it
+    is_hidden: bool = False  # hidden from help and suggestions; the docs name it
     has_effect: bool = False  # changes the Hub or a run, so it is suggested only for a one-letter typo
 
 
@@ -277,6 +277,34 @@ def explain_refused_token(run: Run, problem: NotAllowed) -> None:
     problem.message = problem.message.replace(either, words)
 
 
+# Words of earlier versions, and what replaces them.
+OLD_WORDS: Final[Mapping[str, str]] = {
+    "expire": "ends",
+    "expire adopt": "ends set --all [REPO...]",
+    "expire confirm": "ends confirm",
+    "expire drop": "ends set WHO@REPO... --until none",
+    "expire ls": "ends ls",
+    "expire no-renew": "ends set WHO@REPO... --no-renew",
+    "expire renew": "ends set WHO@REPO... --until END",
+    "letters": "messages",
+    "letters ls": "messages preview",
+    "letters mark-sent": "messages mark-sent",
+    "letters preview": "messages preview",
+    "letters retry": "messages retry",
+    "notify": "messages",
+    "notify ls": "messages ls",
+    "notify retry": "messages retry",
+    "notify test": "messages test",
+    "person grant": "grant 'USER@REPO'...",
+    "person revoke": "revoke 'USER@*'",
+    "policy explain": "explain",
+    "repos form": "form check",
+    "repos report": "report hub",
+    "runs pause": "runs stop",
+    "runs resume": "runs continue",
+}
+
+
 class GateGroup(click.Group):
     """A group whose commands are only imported when called. The help of the group needs only the table."""
 
@@ -311,13 +339,21 @@ class GateGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         command = self.get_command(ctx, args[0])
-        if command is None:
-            near = self._find_in_subgroups(ctx, args[0]) or self._find_similar(ctx, args[0])
-            guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
-            raise UsageError(
-                f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
-            )
-        return args[0], command, args[1:]
+        if command is not None:
+            return args[0], command, args[1:]
+        if old := self._find_old_word(ctx, args):
+            raise UsageError(f"there is no command {old!r} any more.", hint=f"Use `hf-gate {OLD_WORDS[old]}`.")
+        near = self._find_in_subgroups(ctx, args[0]) or self._find_similar(ctx, args[0])
+        guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
+        raise UsageError(
+            f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
+        )
+
+    def _find_old_word(self, ctx: click.Context, args: Sequence[str]) -> str | None:
+        """Return the entry of OLD_WORDS that was typed."""
+        above = ctx.command_path.partition(" ")[2].split()
+        typed = (" ".join([*above, *args[:length]]) for length in (2, 1))
+        return next((words for words in typed if words in OLD_WORDS), None)
 
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:
         """Return the most similar command. A command with effects is suggested only if a single letter differs."""
@@ -345,13 +381,8 @@ class GateGroup(click.Group):
         return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        sections: dict[str, list[tuple[str, str]]] = {}
-        for name in self.list_commands(ctx):
-            entry = self.table[name]
-            sections.setdefault(entry.section, []).append((name, entry.summary))
-        for title, rows in sections.items():
-            with formatter.section(title):
-                formatter.write_dl(rows)
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.table[name].summary) for name in self.list_commands(ctx)])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self.format_commands(ctx, formatter)
@@ -359,6 +390,19 @@ class GateGroup(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+class RootGroup(GateGroup):
+    """The program. Its help has a line for each section, with names only; commands without a section are left out."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        sections = dict.fromkeys(entry.section for entry in self.table.values() if entry.section)
+        rows = [
+            (section, " ".join(name for name, entry in self.table.items() if entry.section == section))
+            for section in sections
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
 
 def is_one_edit_away(one: str, other: str) -> bool:

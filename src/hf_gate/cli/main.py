@@ -12,21 +12,23 @@ from types import FrameType
 import click
 
 from ..errors import HfGateError
-from .framework import CommandEntry, GateGroup
+from .framework import CommandEntry, RootGroup
 from .output import Output, describe_write_error, silence
 
-_VIEW, _DECIDE, _WORKSPACE, _HELP = "View", "Decide", "Workspace", "Help"
-_TRY, _ASK = "Try it without a token", "Ask for access"
+# The sections of `hf-gate --help`. `hf-gate help all` also shows the commands without a section.
+_LOOK = "look"
+_DECIDE = "decide"
+_RULES = "rules"
+_UNATTENDED = "by itself"
+_ASK = "ask"
+_START = "help"
 
 COMMANDS: dict[str, CommandEntry] = {
-    "ls": CommandEntry("ls:ls", "List access requests.", _VIEW),
-    "show": CommandEntry("show:show", "Show one request: answers, person, age.", _VIEW),
-    "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _VIEW),
-    "person": CommandEntry("person:person", "One person at many repos: ls, show, grant, revoke, export, erase.", _VIEW),
-    "repos": CommandEntry("repos:repos", "Gated repos: ls, show, report.", _VIEW),
-    "form": CommandEntry("form:form", "Gate forms: check a card and show what it asks.", _VIEW),
-    "status": CommandEntry("status:status", "Show numbers of pending requests, last syncs and problems.", _VIEW),
-    "report": CommandEntry("report:report", "Reports: overview, access.", _VIEW),
+    "ls": CommandEntry("ls:ls", "List access requests.", _LOOK),
+    "show": CommandEntry("show:show", "Show one request: answers, person, age.", _LOOK),
+    "explain": CommandEntry("explain:explain", "Explain a verdict: every rule and every value.", _LOOK),
+    "status": CommandEntry("status:status", "Show numbers of pending requests, last syncs and problems.", _LOOK),
+    "report": CommandEntry("report:report", "Reports: overview, access, hub.", _LOOK),
     "ui": CommandEntry("ui:ui", "Open the desk in the browser.", _DECIDE),
     "review": CommandEntry("review:review", "Decide requests one by one with single keys.", _DECIDE),
     "accept": CommandEntry("decision_commands:accept", "Accept requests (also: approve).", _DECIDE, has_effect=True),
@@ -39,61 +41,58 @@ COMMANDS: dict[str, CommandEntry] = {
         _DECIDE,
         has_effect=True,
     ),
-    "cancel": CommandEntry(
-        "decision_commands:cancel", "Return requests to pending; access ends.", _DECIDE, has_effect=True
-    ),
-    "grant": CommandEntry(
-        "decision_commands:grant", "Grant access to people who have not asked.", _DECIDE, has_effect=True
-    ),
-    "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", _DECIDE, has_effect=True),
-    "assign": CommandEntry("assign:assign", "Assign requests to the member who should decide them.", _DECIDE),
-    "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _WORKSPACE),
-    "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store.", _WORKSPACE),
-    "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export, checkpoint.", _WORKSPACE),
-    "store": CommandEntry(
-        "store:store", "Store: check, export, backup, restore, disarm, retention, remove.", _WORKSPACE
-    ),
-    "policy": CommandEntry(
-        "policy:policy", "Policies: check, test, lint, show, explain, compare, new, promote.", _WORKSPACE
-    ),
-    "table": CommandEntry("tables:table", "Tables: ls, show, new, add, remove, import, diff.", _WORKSPACE),
-    "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _WORKSPACE),
-    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _WORKSPACE, has_effect=True),
-    "runs": CommandEntry("runs:runs", "Runs: ls, show, pause, resume, stop, retry.", _WORKSPACE),
+    "init": CommandEntry("init:init", "Create a workspace: hf-gate.yaml, a starter policy, a store.", _RULES),
+    "policy": CommandEntry("policy:policy", "Policies: check, test, lint, show, compare, new, promote.", _RULES),
+    "plan": CommandEntry("plan:plan", "Show what the policies would change, and why.", _RULES),
+    "apply": CommandEntry("plan:apply", "Apply a plan, once.", _RULES, has_effect=True),
+    "table": CommandEntry("tables:table", "Tables: ls, show, new, add, remove, import, diff.", _RULES),
     "run": CommandEntry(
-        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _WORKSPACE, has_effect=True
+        "run:run_", "Sync, evaluate, apply within the guards and end grants, in a loop.", _UNATTENDED, has_effect=True
     ),
-    "stop": CommandEntry("stop:stop", "Stop everything that works unattended.", _WORKSPACE, has_effect=True),
-    "start": CommandEntry("stop:start", "Let unattended work continue after `stop`.", _WORKSPACE, has_effect=True),
-    "notify": CommandEntry("notify:notify", "Notices to the staff: test, ls, retry.", _WORKSPACE),
-    "letters": CommandEntry("letters:letters", "Letters to applicants: ls, preview, mark-sent, retry.", _WORKSPACE),
-    "expire": CommandEntry("expire:expire", "Grants that end: ls, renew, drop, adopt, confirm, no-renew.", _WORKSPACE),
-    "undo": CommandEntry("runs:undo", "Plan the undo of a run.", _WORKSPACE),
-    "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _TRY),
-    "hub": CommandEntry("hub_serve:hub", "Local Hub: serve.", _TRY),
+    "runs": CommandEntry("runs:runs", "Runs: ls, show, undo, retry, stop, continue.", _UNATTENDED),
+    "ends": CommandEntry("ends:ends", "Ends of access: ls, set, confirm.", _UNATTENDED),
+    "messages": CommandEntry(
+        "messages:messages", "Notices and letters: ls, preview, test, retry, mark-sent.", _UNATTENDED
+    ),
+    "stop": CommandEntry("stop:stop", "Stop everything that works unattended.", _UNATTENDED, has_effect=True),
+    "start": CommandEntry("stop:start", "Let unattended work continue after `stop`.", _UNATTENDED, has_effect=True),
     "why": CommandEntry("why:why_", "Tell why you cannot download from a repo, and what to do.", _ASK),
     "ask": CommandEntry("requester:ask", "Ask for access to a gated repo.", _ASK, has_effect=True),
     "withdraw": CommandEntry("requester:withdraw", "Withdraw your own pending request.", _ASK, has_effect=True),
-    "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _HELP),
-    "config": CommandEntry("program_info:config", "Configuration: path.", _HELP),
-    "completion": CommandEntry("program_info:completion", "Print a completion script for bash, zsh or fish.", _HELP),
-    "schema": CommandEntry("program_info:schema", "Print the JSON Schema of a --json document.", _HELP),
+    "demo": CommandEntry("demo:demo", "Play a scenario on a local Hub with invented people.", _START),
+    "doctor": CommandEntry("doctor:doctor", "Check token, Hub, repos and this machine.", _START),
     "help": CommandEntry(
         "program_info:help_",
-        "Topics: exit-codes, environment, formatting, targets, queries, policies, token, options.",
-        _HELP,
+        "Topics: all, exit-codes, environment, formatting, targets, queries, policies, token, options.",
+        _START,
     ),
-    "version": CommandEntry("version:version", "Print the version.", _HELP),
+    "cancel": CommandEntry("decision_commands:cancel", "Return requests to pending; access ends.", has_effect=True),
+    "grant": CommandEntry("decision_commands:grant", "Grant access to people who have not asked.", has_effect=True),
+    "revoke": CommandEntry("decision_commands:revoke", "End the access of accepted people.", has_effect=True),
+    "undo": CommandEntry("runs:undo", "Plan the undo of a run; the same as `runs undo`."),
+    "assign": CommandEntry("assign:assign", "Assign requests to the member who should decide them."),
+    "person": CommandEntry("person:person", "One person at many repos: ls, show, export, erase."),
+    "repos": CommandEntry("repos:repos", "Gated repos: ls, show."),
+    "form": CommandEntry("form:form", "Gate forms: check."),
+    "sync": CommandEntry("sync:sync", "Read requests from the Hub into the store."),
+    "audit": CommandEntry("audit:audit", "Audit log: ls, show, verify, export."),
+    "store": CommandEntry("store:store", "Store: check, export, backup, restore, retention, remove."),
+    "hub": CommandEntry("hub_serve:hub", "Local Hub: serve."),
+    "schema": CommandEntry("program_info:schema", "Print the JSON Schema of a --json document."),
+    "config": CommandEntry("program_info:config", "Configuration: path."),
+    "completion": CommandEntry("program_info:completion", "Print a completion script for bash, zsh or fish."),
+    "version": CommandEntry("version:version", "Print the version."),
 }
 
-root = GateGroup(
+root = RootGroup(
     "hf-gate",
     COMMANDS,
     aliases={"desk": "ui", "approve": "accept", "deny": "reject", "decline": "reject"},
     help="Access requests on gated Hugging Face repositories: list, decide and prove.\n\n"
     "A dataset is written datasets/ns/name; a bare ns/name is a model.",
     epilog="Start: `hf-gate demo` (no token), or `hf-gate ls datasets/you/your-data`.\n"
-    "`hf-gate COMMAND --help` has examples. Not affiliated with Hugging Face.",
+    "`hf-gate help all` lists every command; `hf-gate COMMAND --help` has examples.\n"
+    "Not affiliated with Hugging Face.",
 )
 
 COMPLETE_VARIABLE = "_HF_GATE_COMPLETE"

@@ -38,16 +38,12 @@ person = GateGroup(
     {
         "ls": CommandEntry("person:person_ls", "List people with the status of their requests at each repo."),
         "show": CommandEntry("person:person_show", "Show the requests of one person at all your repos."),
-        "grant": CommandEntry(
-            "person_access:person_grant", "Grant one person access to several repos.", has_effect=True
-        ),
-        "revoke": CommandEntry("person_access:person_revoke", "End one person's access everywhere.", has_effect=True),
         "export": CommandEntry("person:person_export", "Export all that is held about one person."),
         "erase": CommandEntry(
             "person_erase:person_erase", "Erase one person from the store and its backups.", has_effect=True
         ),
     },
-    help="One person at many repos: list, show, grant, revoke, export and erase.\n\n"
+    help="One person at many repos: list, show, export and erase.\n\n"
     "USER is a username, an account id, an e-mail address, or a pseudonym from the audit log.",
 )
 

@@ -38,7 +38,6 @@ policy = GateGroup(
         "test": CommandEntry("policy:policy_test", "Run the tests in the policy files."),
         "lint": CommandEntry("policy:policy_lint", "Find what is valid but probably a mistake."),
         "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
-        "explain": CommandEntry("explain:explain", "Explain the verdict of a request."),
         "new": CommandEntry("policy:policy_new", "Create a policy from a shipped example."),
         "compare": CommandEntry("policy_versions:policy_compare", "Compare a policy with decisions by people."),
         "promote": CommandEntry(

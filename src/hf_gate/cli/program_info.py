@@ -165,7 +165,8 @@ _TARGETS: Final = """\
 REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type sets
         the type of a bare ns/name
 TARGET  USER@REPO
-        'USER@datasets/ns/*'    each stored repo where USER is pending (cancel, revoke: accepted); decisions only
+        'USER@datasets/ns/*'    each stored repo where USER is pending (cancel, revoke: accepted; grant: all); decisions only
+        'USER@*'                the same for all repos; USER can also be an account id, an e-mail address or a pseudonym
         REPO USER USER ...
         --repo REPO ID ...      request ids, 24 hex digits
         -                       stdin: one of these per line, or lines of `hf-gate ls --format jsonl`
@@ -188,7 +189,18 @@ def _options_text() -> str:
     return formatter.getvalue()
 
 
+def _commands_text() -> str:
+    formatter = click.HelpFormatter(width=100)
+    sections = dict.fromkeys(entry.section for entry in root.table.values())
+    for section in sections:
+        rows = [(name, entry.summary) for name, entry in root.table.items() if entry.section == section]
+        with formatter.section(section.capitalize() or "More"):
+            formatter.write_dl(rows)
+    return formatter.getvalue().lstrip()
+
+
 TOPICS: Final[Mapping[str, tuple[str, Callable[[], str]]]] = {
+    "all": ("every command", _commands_text),
     "exit-codes": ("meaning of each exit code", lambda: _EXIT_CODES),
     "environment": ("variables and the configuration file", lambda: _ENVIRONMENT),
     "formatting": ("output formats", lambda: _FORMATTING),

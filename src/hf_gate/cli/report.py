@@ -1,24 +1,25 @@
-"""report: numbers of the workspace, and who has or had access."""
+"""report: numbers of the workspace, who has or had access, and the Hub's own report of a repo."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ..application.access_report import AccessRecord, describe_outside, name_deciders, name_rule
 from ..application.overview import OverviewCell, OverviewRecord
 from ..application.record_files import csv_lines
+from ..application.records import ReportRecord
 from ..domain.display_text import pluralize
 from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import Column, Format, format_duration
 from .request_table import repo_argument, target_argument
 from .targets import parse_repo_argument
-from .workspace import open_workspace
+from .workspace import announce, open_workspace
 
 if TYPE_CHECKING:
     from ..application.access_report import AccessView
@@ -32,8 +33,9 @@ report = GateGroup(
     {
         "overview": CommandEntry("report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."),
         "access": CommandEntry("report:report_access", "Who has access, or had it on a date."),
+        "hub": CommandEntry("report:report_hub", "The Hub's own report of all requests of a repo."),
     },
-    help="Reports: numbers of the workspace without personal data, and who has access.",
+    help="Reports: numbers of the workspace without personal data, who has access, and the Hub's own report.",
 )
 
 _WEEKS_SHOWN = 8
@@ -206,3 +208,45 @@ def _name_account(row: AccessRecord) -> str:
 
 def _format_day(time: str | None) -> str:
     return "-" if time is None else time[:10]
+
+
+# ---- report hub ------------------------------------------------------------------------------------------------------
+
+
+@command(
+    "hub",
+    examples=("hf-gate report hub datasets/acme/eeg --format csv", "hf-gate report hub acme/med-7b --json"),
+)
+@click.argument("repo", metavar="REPO")
+@repo_type_option
+def report_hub(run: Run, *, repo: str, repo_type: str | None) -> int:
+    """Print the Hub's own report: all requests in all statuses, without the answers."""
+    where = parse_repo_argument(run, repo, repo_type)
+    announce(run)
+    rows = [_report_row(where, record) for record in run.hub.access_report(where)]
+    columns: list[Column[ReportRecord]] = [
+        Column("USER", lambda row: row.user or "-"),
+        Column("STATUS", lambda row: row.status or "-"),
+        Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
+        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
+        Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
+    ]
+    is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
+    if not is_whole:
+        run.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
+    return 0
+
+
+def _report_row(repo: Repo, record: dict[str, Any]) -> ReportRecord:
+    by = record.get("grantedBy")
+    return ReportRecord(
+        repo=repo.id,
+        repo_type=repo.type,
+        user=record.get("user"),
+        fullname=record.get("fullname"),
+        email=record.get("email"),
+        status=record.get("status"),
+        asked_at=record.get("time"),
+        reviewed_at=record.get("reviewedAt"),
+        granted_by=by.get("user") if isinstance(by, dict) else None,
+    )

@@ -1,16 +1,16 @@
-"""repos ls, show and report: list gated repos, show their gates, and print the Hub's own report."""
+"""repos ls and show: list gated repos, and show their gates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from msgspec.structs import replace
 
 from ..application.record_builders import gate_record
-from ..application.records import RepoRecord, ReportRecord
+from ..application.records import RepoRecord
 from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
@@ -32,10 +32,8 @@ repos = GateGroup(
         "show": CommandEntry(
             "repos:repos_show", "Show the gate and the form of a repo, and the number of requests in each state."
         ),
-        "form": CommandEntry("form:form_check", "", is_hidden=True),
-        "report": CommandEntry("repos:repos_report", "Print the Hub's own report of all requests."),
     },
-    help="Gated repos: list them, show their gates and reports.",
+    help="Gated repos: list them, and show their gates.",
 )
 
 
@@ -105,42 +103,3 @@ def _gate_lines(gate: Gate, form: GateForm | None, counts: dict[str, int] | None
         yield "  form      has no fields"
     else:
         yield "  form      " + "; ".join(field.label for field in form.fields)
-
-
-@command(
-    "report",
-    examples=("hf-gate repos report datasets/acme/eeg --format csv", "hf-gate repos report acme/med-7b --json"),
-)
-@click.argument("repo", metavar="REPO")
-@repo_type_option
-def repos_report(run: Run, *, repo: str, repo_type: str | None) -> int:
-    """Print the Hub's own report: all requests in all statuses, without the answers."""
-    where = parse_repo_argument(run, repo, repo_type)
-    announce(run)
-    rows = [_report_row(where, record) for record in run.hub.access_report(where)]
-    columns: list[Column[ReportRecord]] = [
-        Column("USER", lambda row: row.user or "-"),
-        Column("STATUS", lambda row: row.status or "-"),
-        Column("ASKED", lambda row: (row.asked_at or "-")[:16]),
-        Column("REVIEWED", lambda row: (row.reviewed_at or "-")[:16], drop_rank=1),
-        Column("BY", lambda row: row.granted_by or "-", drop_rank=2),
-    ]
-    is_whole = run.out.records(ReportRecord, rows, columns, name=lambda row: row.user or "-")
-    if not is_whole:
-        run.out.say(f"Showing the first of {len(rows):,} rows. All: --format csv or jsonl")
-    return 0
-
-
-def _report_row(repo: Repo, record: dict[str, Any]) -> ReportRecord:
-    by = record.get("grantedBy")
-    return ReportRecord(
-        repo=repo.id,
-        repo_type=repo.type,
-        user=record.get("user"),
-        fullname=record.get("fullname"),
-        email=record.get("email"),
-        status=record.get("status"),
-        asked_at=record.get("time"),
-        reviewed_at=record.get("reviewedAt"),
-        granted_by=by.get("user") if isinstance(by, dict) else None,
-    )

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from ..application.access_report import AccessRecord
 from ..application.records import TICKS, GrantEndRecord, RepoRecord, RequestRecord
 from ..application.request_record_builders import rate_answers
 from ..domain.display_text import clip, to_one_line
@@ -19,6 +18,7 @@ from .output import Column, format_age, safe_lines
 from .text_layout import wrap_line
 
 if TYPE_CHECKING:
+    from ..application.access_report import AccessRecord
     from ..application.records import AccountRecord, HistoryRecord
     from ..application.table_records import TableEffectRecord
     from ..domain.requests import AccessRequest

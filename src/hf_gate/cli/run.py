@@ -489,7 +489,7 @@ def _resume_hint(waiting: HaltedChanges) -> str:
     """Return how to let the policies of a halted run act again."""
     ident = waiting.run.id
     if waiting.run.state is RunState.PAUSED:
-        return f"To continue: hf-gate runs resume {ident}. To end it: hf-gate runs stop {ident}."
+        return f"To continue: hf-gate runs continue {ident}. To end it: hf-gate runs stop {ident} --for-good."
     if not waiting.policies:
         return "To end these grants by hand: hf-gate plan --out plan.json."
     return f"Edit the policy, or let it act unchanged: hf-gate policy promote {' or '.join(sorted(waiting.policies))}."

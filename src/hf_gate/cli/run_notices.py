@@ -73,7 +73,7 @@ class NoticeSender:
             self.next_at = None if result.next_at is None else result.next_at / 1000
             self._warn(result.problems)
             if letters.problem:
-                run.out.warn(f"A letter to an applicant was not sent: {letters.problem}. See hf-gate letters preview")
+                run.out.warn(f"A letter to an applicant was not sent: {letters.problem}. See hf-gate messages preview")
 
     def _warn(self, problems: dict[str, str]) -> None:
         """Warn about each destination whose problem is new."""

@@ -1,4 +1,4 @@
-"""runs and undo: list, show, pause, resume, stop and retry runs, and plan their undo."""
+"""runs and undo: list, show, stop, continue and retry runs, and plan their undo."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ runs = GateGroup(
     {
         "ls": CommandEntry("runs:ls", "List runs, newest first."),
         "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
-        "pause": CommandEntry("runs:pause", "Pause a run after the current batch.", has_effect=True),
-        "resume": CommandEntry("runs:resume", "Resume a paused or interrupted run.", has_effect=True),
-        "stop": CommandEntry("runs:stop", "Stop a run permanently.", has_effect=True),
+        "undo": CommandEntry("runs:undo", "Plan the undo of a run."),
         "retry": CommandEntry("runs:retry", "Plan the refused and open changes again."),
+        "stop": CommandEntry("runs:stop", "Stop a run after the current batch.", has_effect=True),
+        "continue": CommandEntry("runs:continue_", "Continue a stopped or interrupted run.", has_effect=True),
     },
-    help="Runs of plans and decisions: list, show, pause, resume, stop, retry.",
+    help="Runs of plans and decisions: list, show, undo, retry, stop, continue.",
 )
 
 
@@ -84,29 +84,18 @@ def show(run: Run, ident: str) -> int:
 
 
 @command(
-    "pause",
-    examples=("hf-gate runs pause r_0123456789ab", "hf-gate runs pause r_0123456789ab --json"),
-)
-@click.argument("ident", metavar="RUN")
-def pause(run: Run, ident: str) -> int:
-    """Pause a run after the current batch, or at once if there is none; `runs resume` continues it.
-
-    Until then, `hf-gate run` applies none of the run's policies at its repos.
-    """
-    return _request_stop(run, ident, "pause")
-
-
-@command(
     "stop",
-    examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --json"),
+    examples=("hf-gate runs stop r_0123456789ab", "hf-gate runs stop r_0123456789ab --for-good"),
 )
 @click.argument("ident", metavar="RUN")
-def stop(run: Run, ident: str) -> int:
-    """Stop a run permanently after the current batch. Finished changes stay; `hf-gate undo RUN` plans their undo.
+@click.option("--for-good", is_flag=True, help="Stop permanently: the run cannot be continued.")
+def stop(run: Run, ident: str, *, for_good: bool) -> int:
+    """Stop a run after the current batch, or at once if there is none; `runs continue` continues it.
 
-    `hf-gate run` applies none of the run's policies at its repos until the policies are edited or promoted.
+    Until then, `hf-gate run` applies none of the run's policies at its repos. After --for-good, it applies none of them until
+    the policies are edited or promoted. Finished changes stay; `hf-gate undo RUN` plans their undo.
     """
-    return _request_stop(run, ident, "stop")
+    return _request_stop(run, ident, "stop" if for_good else "pause")
 
 
 def _request_stop(run: Run, ident: str, word: str) -> int:
@@ -125,8 +114,9 @@ def _request_stop(run: Run, ident: str, word: str) -> int:
             return _print_halt(run, known, None, f"Run {known.id} is already over: {known.state}.{more}")
         workspace.store.request_stop(known.id, word)
     try:
-        command = f"hf-gate runs {word}"
-        with bootstrap.open_workspace(run.connection, run.location, waits=False, command=command) as workspace:
+        with bootstrap.open_workspace(
+            run.connection, run.location, waits=False, command="hf-gate runs stop"
+        ) as workspace:
             known, message = _halt(workspace, known.id, word)
     except StoreBusy:  # the process that writes may be executing this run
         message = f"Run {known.id} will {word} after the current batch."
@@ -147,18 +137,18 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     store, known = workspace.store, find_run(workspace, ident)
     if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
         known = halt_run(store, known, word, to_ms(workspace.now()))
-    resume_command = f"hf-gate runs resume {ident}"
+    continue_command = f"hf-gate runs continue {ident}"
     if store.changes(ident, UNSETTLED, 1):
-        more = f" Some changes have an unknown outcome: {resume_command} settles them first."
+        more = f" Some changes have an unknown outcome: {continue_command} settles them first."
     else:
-        more = f" To continue: {resume_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
+        more = f" To continue: {continue_command}" if known.state == STATE_AFTER_REQUEST["pause"] else ""
     return known, f"Run {ident} has {known.state}.{more}"
 
 
-@command("resume", examples=("hf-gate runs resume r_0123456789ab", "hf-gate runs resume r_0123456789ab --json"))
+@command("continue", examples=("hf-gate runs continue r_0123456789ab", "hf-gate runs continue r_0123456789ab --json"))
 @click.argument("ident", metavar="RUN")
-def resume(run: Run, ident: str) -> int:
-    """Resume a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
+def continue_(run: Run, ident: str) -> int:
+    """Continue a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
     from ..application.runs import check_plan_in_workspace, is_over
     from ..plan.model import decode_plan
 

@@ -195,23 +195,22 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         prompt_fingerprint=_MAYBE,
         problems=_array(_object(line=_COUNT, column=_COUNT, code=_TEXT, severity=_TEXT, message=_TEXT, fix=_TEXT)),
     ),
-    "repos-report": _array(_record(ReportRecord)),
+    "report-hub": _array(_record(ReportRecord)),
     "init": _document(
         **_SYNC_RESULTS, desk=_TEXT, left_out=_array(_TEXT), differing=_array(_TEXT), may_decide=_map(_MAYBE_BOOL)
     ),
     "runs-ls": _array(_record(RunRecord)),
-    "runs-pause": _document(**_fields(RunRecord), requested={"enum": ["pause", "stop", None]}),
-    "expire-ls": _array(_record(GrantEndRecord)),
-    "expire-change": _document(
+    "runs-stop": _document(**_fields(RunRecord), requested={"enum": ["pause", "stop", None]}),
+    "ends-ls": _array(_record(GrantEndRecord)),
+    "ends-set": _document(
         changed=_COUNT,
         planned=_COUNT,
         ends=_array(_record(GrantEndRecord)),
         left=_map(_COUNT),
         kept=_array(_record(GrantEndRecord)),
     ),
-    "expire-no-renew": _document(changed=_COUNT, is_final=_BOOL),
     "assign": _document(assigned_to=_MAYBE, assigned=_COUNT, already=_COUNT),
-    "expire-confirm": _document(confirmed=_COUNT, agreed=_COUNT, kinds=_map(_COUNT)),
+    "ends-confirm": _document(confirmed=_COUNT, agreed=_COUNT, kinds=_map(_COUNT)),
     "people": _array(_record(PersonRecord)),
     "plans": _array(_record(PlanRecord)),
     "changes": _array(_record(ChangeRecord)),
@@ -258,19 +257,22 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         runs=_array(_record(RunRecord)),
         health=_record(HealthRecord),
     ),
-    "notify-test": _document(
+    "messages-test": _document(
         ok=_BOOL, results=_array(_object(destination=_TEXT, outcome={"enum": list(DeliveryKind)}, problem=_MAYBE))
     ),
-    "letters-ls": _array(_record(LetterRecord)),
-    "letters-preview": _document(
+    "messages-ls": _document(
+        destinations=_array(_record(DestinationRecord)),
+        messages=_array(_record(MessageRecord)),
+        letters=_array(_record(LetterRecord)),
+    ),
+    "messages-preview": _document(
         sends=_BOOL,
         samples=_array(_record(SampleRecord)),
         due=_array(_record(LetterRecord)),
         problems=_array(_record(LetterRecord)),
     ),
-    "letters-mark": _document(state=_TEXT, letters=_array(_TEXT), reminders=_COUNT),
-    "notify-ls": _document(destinations=_array(_record(DestinationRecord)), messages=_array(_record(MessageRecord))),
-    "notify-retry": _document(queued=_array(_TEXT)),
+    "messages-mark-sent": _document(letters=_array(_TEXT), reminders=_COUNT),
+    "messages-retry": _document(queued=_array(_TEXT)),
     "notice": _record(OutgoingMessage),
     "status-check": _document(**_fields(HealthRecord)),
     "stop": _document(stopped=_BOOL, changed=_BOOL),
@@ -410,8 +412,6 @@ ALIASES: Final[Mapping[str, str]] = {
             "review",
             "apply",
             "runs-show",
-            "person-grant",
-            "person-revoke",
         ),
         "verbs",
     ),
@@ -419,12 +419,9 @@ ALIASES: Final[Mapping[str, str]] = {
     "person-show": "person",
     "person-ls": "people",
     "withdraw": "ask",
-    **dict.fromkeys(("undo", "runs-retry"), "plan"),
-    "runs-stop": "runs-pause",
+    **dict.fromkeys(("undo", "runs-undo", "runs-retry"), "plan"),
     **dict.fromkeys(("table-add", "table-remove"), "table-edit"),
     "table-diff": "table-import",
-    "repos-form": "form-check",
-    "ui-back": "ui-away",
 }
 
 

@@ -29,7 +29,10 @@ store = GateGroup(
         "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
         "restore": CommandEntry("store:store_restore", "Replace the store with a backup."),
         "disarm": CommandEntry(
-            "store:store_disarm", "After pg_restore: end all sessions and links, and hold letters.", has_effect=True
+            "store:store_disarm",
+            "After pg_restore: end all sessions and links, and hold letters.",
+            is_hidden=True,
+            has_effect=True,
         ),
         "retention": CommandEntry("store:store_retention", "Delete the personal data of old requests."),
         "remove": CommandEntry(

@@ -109,7 +109,7 @@ def check_settled(count: int, store: str) -> None:
     if count:
         raise Guarded(
             f"{store}: {pluralize(count, 'change')} may have been sent, with an unknown outcome; nothing was removed.",
-            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs resume RUN`.",
+            hint="Find the run with `hf-gate runs ls`; settle it with `hf-gate runs continue RUN`.",
         )
 
 

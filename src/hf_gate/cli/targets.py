@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -175,7 +176,8 @@ class DecisionCommand(Struct, frozen=True):
 # ---- globs of repos --------------------------------------------------------------------------------------------------
 
 
-_USER_AT_GLOB: Final = re.compile(r"([^@/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
+_USER_AT_GLOB: Final = re.compile(r"([^/:\s{]+)@(?!\S*://)(\S*[*?]\S*)\Z")
+_EVERY_REPO: Final = "*"
 # The status that a request must have to match USER@GLOB. USER@REPO matches any status.
 _STATUS_OF_VERB: Final = {
     "accept": Status.PENDING,
@@ -191,16 +193,15 @@ def expand_globs(run: Run, words: Sequence[str], verb: str, repo_type: str | Non
     found: list[str] = []
     for word in words:
         match = _USER_AT_GLOB.match(word)
-        found += [word] if match is None else _expand_glob(run, match[1], parse_typed_glob(match[2], repo_type), verb)
+        if match is None:
+            found.append(word)
+        else:
+            is_every = match[2] == _EVERY_REPO and repo_type is None
+            found += _expand_glob(run, match[1], None if is_every else _parse_typed_glob(match[2], repo_type), verb)
     return found
 
 
-def is_glob(word: str) -> bool:
-    """Return whether a word is a pattern of repos."""
-    return any(sign in word for sign in "*?") and "://" not in word
-
-
-def parse_typed_glob(text: str, repo_type: str | None) -> str:
+def _parse_typed_glob(text: str, repo_type: str | None) -> str:
     """Return a pattern of repos, with the type for a bare ns/name."""
     from ..policy.literals import InvalidLiteralError, parse_glob
 
@@ -212,39 +213,55 @@ def parse_typed_glob(text: str, repo_type: str | None) -> str:
         raise InvalidTarget(str(problem), hint=hint) from None
 
 
-def _expand_glob(run: Run, user: str, glob: str, verb: str) -> list[str]:
+def _expand_glob(run: Run, user: str, glob: str | None, verb: str) -> list[str]:
+    """Return the targets of USER at the matching repos in the store. USER is anything that identifies a person."""
+    text = f"{user}@{glob or _EVERY_REPO}"
     workspace = open_stored_workspace(run)
     if workspace is None:
-        raise UsageError(f"{user}@{glob} needs the store, but there is none.", hint="Create the store: hf-gate sync")
-    repos = (
-        list(find_matching_repos(workspace, glob))
-        if verb == "grant"
-        else [row.repo for row in _matching_requests(workspace, user, glob, verb)]
-    )
-    if not repos:
-        missing = (
-            "repo in the store matches" if verb == "grant" else f"request of {user} there is {_STATUS_OF_VERB[verb]}"
+        raise UsageError(f"{text} needs the store, but there is none.", hint="Create the store: hf-gate sync")
+    repos = list(_find_matching_repos(workspace, glob))
+    rows = [row for row in workspace.store.find_by_identity(None, user) if row.repo in repos]
+    people = {row.person.id: row.person.identity for row in rows}
+    if len(people) > 1:
+        raise InvalidTarget(
+            f"{len(people)} accounts match {user}.",
+            hint=f"Use an account id or pseudonym: hf-gate person show {user}",
         )
-        raise RequestNotFound(f"{user}@{glob}: no {missing}.", hint="To read new requests: hf-gate sync")
-    return [f"{user}@{_typed_id(repo)}" for repo in repos]
+    if verb == "grant":
+        name = next((who.username for who in people.values()), None) or user
+        targets = [f"{name}@{_typed_id(repo)}" for repo in repos]
+        missing = "repo in the store matches"
+    else:
+        targets = [_target_word(row, user) for row in rows if row.state.status == _STATUS_OF_VERB[verb]]
+        missing = f"request of {user} there is {_STATUS_OF_VERB[verb]}"
+    if not targets:
+        raise RequestNotFound(f"{text}: no {missing}.", hint="To read new requests: hf-gate sync")
+    return targets
 
 
-def find_matching_repos(workspace: Workspace, glob: str) -> Iterator[Repo]:
-    """Iterate over the repos in the store that match a pattern and belong to the workspace."""
+def _target_word(row: RequestRow, user: str) -> str:
+    """Return USER@REPO if USER is the username, else a line of `ls --format jsonl`, which identifies the person by ids."""
+    identity = row.person.identity
+    if (identity.username or "").lower() == user.lower():
+        return f"{user}@{_typed_id(row.repo)}"
+    return json.dumps({
+        "repo": row.repo.id,
+        "repo_type": row.repo.type.value,
+        "request_id": row.state.hub_request,
+        "user_id": identity.user_id,
+        "user": identity.username,
+    })  # fmt: skip
+
+
+def _find_matching_repos(workspace: Workspace, glob: str | None) -> Iterator[Repo]:
+    """Iterate over the repos in the store that match a pattern (None: all) and belong to the workspace."""
     from ..policy.literals import glob_matches
 
     has_folder = workspace.location.folder is not None
     for row in workspace.store.repos():
-        if glob_matches(glob, row.repo) and (not has_folder or workspace.location.config.includes(row.repo)):
+        is_match = glob is None or glob_matches(glob, row.repo)
+        if is_match and (not has_folder or workspace.location.config.includes(row.repo)):
             yield row.repo
-
-
-def _matching_requests(workspace: Workspace, user: str, glob: str, verb: str) -> Iterator[RequestRow]:
-    repos = set(find_matching_repos(workspace, glob))
-    for row in workspace.store.find_by_identity(None, user):
-        name = row.person.identity.username or ""
-        if row.repo in repos and name.lower() == user.lower() and row.state.status == _STATUS_OF_VERB[verb]:
-            yield row
 
 
 def _typed_id(repo: Repo) -> str:

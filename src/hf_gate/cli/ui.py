@@ -40,7 +40,6 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
         "hf-gate ui revoke mia",
         "hf-gate ui sessions",
         "hf-gate ui end 3f2a9c01b4d7",
-        "hf-gate ui prove 'https://desk.example.org/settings#prove=...'",
     ),
 )
 @click.argument(
@@ -77,7 +76,7 @@ _NOTEBOOK: Final = ("JPY_PARENT_PID", "JPY_SESSION_NAME", "COLAB_RELEASE_TAG", "
 )
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="With invite: only these repos of the workspace.")
 @click.option("--account", metavar="USER", help="With invite: the member's Hub account, if its name differs.")
-@click.option("-y", "--yes", is_flag=True, help="With prove: do not ask for confirmation.")
+@click.option("-y", "--yes", is_flag=True, hidden=True)
 def ui(
     run: Run,
     *,
@@ -97,10 +96,6 @@ def ui(
     WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
     removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
     A personal link must be used within 7 days. It then works only in the browser that used it.
-
-    `prove LINK` proves to a desk, even on another machine, that a Hub account is yours. Until then, you do not count as
-    a second person there. LINK is on the desk's settings page. The desk asks the Hub for the token's account, and
-    discards the token.
     """
     if what == "prove":
         return prove(run, name, yes=yes)

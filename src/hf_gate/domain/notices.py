@@ -418,7 +418,7 @@ def describe_item(item: NoticeItem) -> str:
         case NoticeEvent.RUN_RESULT:
             return _describe_runs(item)
         case NoticeEvent.ENDS_SOON:
-            return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate expire ls"
+            return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate ends ls"
         case NoticeEvent.UNATTENDED:
             return _UNATTENDED.get(str(facts.get("state")), "")
         case (

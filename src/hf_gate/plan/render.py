@@ -22,8 +22,8 @@ _WOULD: Final = {"wait": "hold {:,}", "human": "leave {:,} to reviewers"}
 _LEFT: Final = {
     "human": "stay with you",
     "accept_human": "of these matched an accept rule but need a person (two reviewers, or the end has passed)",
-    "end_human": "ended, but keep access until a person decides: hf-gate expire ls",
-    ENDS_HELD: "would end earlier, but wait for a person: hf-gate expire confirm",
+    "end_human": "ended, but keep access until a person decides: hf-gate ends ls",
+    ENDS_HELD: "would end earlier, but wait for a person: hf-gate ends confirm",
     ENDS_UNDECIDED: "would end by a condition that is unknown now",
     "wait": "wait until a fact is known or something outside hf-gate happens",
     "deferred": "deferred by a rate limit",

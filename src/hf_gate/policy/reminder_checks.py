@@ -23,7 +23,7 @@ def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[
             yield _warning(policy, rule, "no_reminder_text", words, f"Add `needs: {{{rule.id}: Send ... to ...}}`.")
         elif letters.mail is None:
             words = f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after `at_most`."
-            hint = "Add `smtp` to `letters`, or see hf-gate letters mark-sent --help."
+            hint = "Add `smtp` to `letters`, or see hf-gate messages mark-sent --help."
             yield _warning(policy, rule, "no_reminder_server", words, hint)
 
 

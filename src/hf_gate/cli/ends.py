@@ -1,4 +1,4 @@
-"""expire: list the grants that end, and confirm, renew, remove or give ends, after showing what changes."""
+"""ends: list the grants that end, set other ends after showing them, and confirm ends that moved to an earlier time."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 import click
+from msgspec import Struct
 
 from ..application.inputs import parse_end
 from ..application.record_builders import grant_end_record
 from ..application.records import GrantEndRecord
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
+from ..domain.hand_terms import NO_END_WORD
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.timestamps import from_ms, to_ms
@@ -39,19 +41,14 @@ if TYPE_CHECKING:
     from .framework import Run
 
 
-expire = GateGroup(
-    "expire",
+ends = GateGroup(
+    "ends",
     {
-        "ls": CommandEntry("expire:expire_ls", "List grants by the end of access."),
-        "renew": CommandEntry("expire:expire_renew", "Set another end of access.", has_effect=True),
-        "drop": CommandEntry("expire:expire_drop", "Remove the end of access.", has_effect=True),
-        "adopt": CommandEntry("expire:expire_adopt", "Set ends for people who got access before.", has_effect=True),
-        "confirm": CommandEntry(
-            "expire:expire_confirm", "Confirm ends that moved to an earlier time.", has_effect=True
-        ),
-        "no-renew": CommandEntry("expire:expire_no_renew", "Mark access that is not renewed.", has_effect=True),
+        "ls": CommandEntry("ends:ls", "List grants by the end of access."),
+        "set": CommandEntry("ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True),
+        "confirm": CommandEntry("ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True),
     },
-    help="Grants that end.",
+    help="Ends of access: list, set and confirm them.",
 )
 _NO_LIMIT: Final = "36500d"
 _SHOWN: Final = 20  # the most ends named by a command
@@ -59,13 +56,11 @@ _YES: Final = click.option("-y", "--yes", is_flag=True, help="Do not ask for con
 _MAX: Final = click.option("--max-changes", type=click.IntRange(1), help="With --yes: maximum number of ends.")
 
 
-@command(
-    "ls", examples=("hf-gate expire ls", "hf-gate expire ls --within 30d --json", "hf-gate expire ls --without-end")
-)
+@command("ls", examples=("hf-gate ends ls", "hf-gate ends ls --within 30d --json", "hf-gate ends ls --without-end"))
 @click.option("--within", metavar="TIME", default=_NO_LIMIT, help="Only grants that end within this time, e.g. 30d.")
 @click.option("--without-end", is_flag=True, help="Only people whose access has no end, oldest request first.")
 @limit_options
-def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
+def ls(run: Run, within: str, without_end: bool, limit: int | None) -> int:
     """List grants that end, earliest first. `hf-gate run` ends each when it is due, and says how late it is."""
     from ..application.end_adoption import iterate_accepted
 
@@ -77,7 +72,7 @@ def expire_ls(run: Run, within: str, without_end: bool, limit: int | None) -> in
         return 0
     last = round((now.timestamp() + parse_seconds(within, "--within")) * 1000)
     rows = (grant_end_record(row, now) for row in workspace.store.iterate_due(last))
-    empty = "No grant has an end date. Access without an end: hf-gate expire ls --without-end"
+    empty = "No grant has an end date. Access without an end: hf-gate ends ls --without-end"
     if within != _NO_LIMIT:
         empty = f"No grant ends within {within}."
     print_ends(run, rows, now, limit, empty=empty, part="the first {} to end")
@@ -113,10 +108,10 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 # ---- earlier ends that wait for a person -------------------------------------------------------------------------------
 
 
-@command("confirm", examples=("hf-gate expire confirm", "hf-gate expire confirm --yes --max-changes 34"))
+@command("confirm", examples=("hf-gate ends confirm", "hf-gate ends confirm --yes --max-changes 34"))
 @_YES
 @_MAX
-def expire_confirm(run: Run, yes: bool, max_changes: int | None) -> int:
+def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
 
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
@@ -167,87 +162,105 @@ def _move_line(move: EndMove, now: datetime) -> str:
 # ---- change ends -----------------------------------------------------------------------------------------------------
 
 
-_TARGETS = click.argument("targets", nargs=-1, metavar="WHO@REPO...")
-
-
 @command(
-    "renew", examples=("hf-gate expire renew ada-l@acme/med-7b --until 1y", "hf-gate expire renew ada-l@acme/med-7b")
+    "set",
+    examples=(
+        "hf-gate ends set ada-l@acme/med-7b --until 1y",
+        "hf-gate ends set ada-l@acme/med-7b --until none",
+        "hf-gate ends set ada-l@acme/med-7b --no-renew",
+        "hf-gate ends set --all acme/med-7b --from-acceptance --dry-run",
+    ),
 )
-@_TARGETS
-@click.option("--until", metavar="END", help="The new end: 1y (from now) or 2028-11-30. Default: as the policies say.")
-@_YES
-@_MAX
-def expire_renew(run: Run, targets: tuple[str, ...], until: str | None, yes: bool, max_changes: int | None) -> int:
-    """Give people who have access a new end. Nothing is sent to the Hub, and the person is not notified.
-
-    A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
-    `keep_while` stay. A later end that you choose no longer follows the date in a table. Where the rules ask for two people,
-    a later end needs two: the first one approves it, and the second one runs the same command.
-    """
-    from ..application.end_changes import change_end_by_hand, renew_by_rules
-
-    workspace, bundle = open_with_policies(run)
-    now, zone = workspace.clock.now(), bundle.zone
-    written = None if until is None else parse_end(until, now, zone, has_workspace=True)
-    rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
-    terms = _read_terms(workspace, bundle, rows, now)
-    if written is not None:
-        changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
-    else:
-        changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
-    return _apply(run, workspace, bundle, changes, now, "renew {} ends?", yes=yes, max_changes=max_changes)
-
-
-@command(
-    "drop", examples=("hf-gate expire drop ada-l@acme/med-7b", "hf-gate expire drop acme/med-7b ada-l bob99 --yes")
-)
-@_TARGETS
-@_YES
-@_MAX
-def expire_drop(run: Run, targets: tuple[str, ...], yes: bool, max_changes: int | None) -> int:
-    """Remove the end of access, with its conditions. The access then lasts until somebody ends it.
-
-    Where the rules ask for two people, this needs two: the first one approves it, and the second one runs the same command.
-    """
-    from ..application.end_changes import change_end_by_hand
-
-    workspace, bundle = open_with_policies(run)
-    rows, now = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None)), workspace.clock.now()
-    terms = _read_terms(workspace, bundle, rows, now)
-    changes = [change_end_by_hand(workspace.store, row, None, terms[row.id], now, bundle.zone) for row in rows]
-    return _apply(run, workspace, bundle, changes, now, "remove {} ends?", yes=yes, max_changes=max_changes)
-
-
-@command("adopt", examples=("hf-gate expire adopt", "hf-gate expire adopt acme/med-7b --from-acceptance"))
-@click.argument("repos", nargs=-1, metavar="[REPO...]")
+@click.argument("targets", nargs=-1, metavar="[WHO@REPO]...")
 @click.option(
-    "--with-end",
-    is_flag=True,
-    help="Include people whose access has an end; they get the end that the policies set now.",
+    "--until", metavar="END", help="The new end: 1y (from now), 2028-11-30 or none. Default: as the policies say."
 )
-@click.option("--from-acceptance", is_flag=True, help="Count durations from the acceptance, not from now.")
+@click.option(
+    "--no-renew/--renew", "is_final", default=None, help="Mark access that ends for good, or remove the mark."
+)
+@click.option("--all", "is_all", is_flag=True, help="Everybody without an end; the arguments are REPOs (default: all).")
+@click.option("--with-end", is_flag=True, help="With --all: also people whose end the policies set otherwise now.")
+@click.option("--from-acceptance", is_flag=True, help="With --all: count durations from the acceptance, not from now.")
 @click.option("--dry-run", is_flag=True, help="Show the ends; change nothing.")
 @_YES
 @_MAX
-def expire_adopt(
+def set_ends(
     run: Run,
-    repos: tuple[str, ...],
+    targets: tuple[str, ...],
+    until: str | None,
+    is_final: bool | None,
+    is_all: bool,
     with_end: bool,
     from_acceptance: bool,
-    dry_run: bool,
-    yes: bool,
-    max_changes: int | None,
+    **given: bool | int | None,
 ) -> int:
-    """Set ends for people who got access before the rules set one. Shows the ends first and asks.
+    """Give people who have access another end. Nothing is sent to the Hub, and the person is not notified.
 
-    The end is that of the first accept rule that holds for the person now. People for whom the end is unknown, past or
-    not set stay as they are and are counted. With --with-end, only ends that the rules set otherwise now are moved, and
-    people whose end a person chose stay and are named. Nobody's access ends sooner than in 7 days, and nothing is sent.
+    A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
+    `keep_while` stay, except with --until none. A later end that you choose no longer follows the date in a table. Where the
+    rules ask for two people, longer access needs two: the first one approves it, and the second one runs the same command.
+
+    With --no-renew, no later date in a table and no policy extends the access. After a reset, the person can ask again; an
+    entry in a deny table prevents that.
+
+    With --all, people who got access before the rules set an end get the end of the first accept rule that holds for them
+    now. People for whom it is unknown, past or not set stay as they are and are counted; so do people whose end a person
+    chose. Nobody's access ends sooner than in 7 days.
     """
+    _check_options(
+        {"--until": until, "--no-renew": is_final},
+        {"--with-end": with_end, "--from-acceptance": from_acceptance},
+        is_all,
+    )
+    how = ChangeOptions(**given)  # type: ignore[arg-type]
+    if is_final is not None:
+        return _mark_final(run, targets, how, is_final=is_final)
+    if is_all:
+        return _adopt_ends(run, targets, how, with_end=with_end, from_acceptance=from_acceptance)
+    return _change_ends(run, targets, until, how)
+
+
+class ChangeOptions(Struct, frozen=True):
+    """How ends are confirmed and written."""
+
+    dry_run: bool
+    yes: bool
+    max_changes: int | None
+
+
+def _check_options(by_hand: Mapping[str, object], of_all: Mapping[str, object], is_all: bool) -> None:
+    """Raise UsageError for options that exclude each other."""
+    chosen = [name for name, value in by_hand.items() if value is not None]
+    if len(chosen) + is_all > 1:
+        raise UsageError(f"{' and '.join([*chosen, *(['--all'] if is_all else [])])} exclude each other.")
+    wrong = next((name for name, value in of_all.items() if value and not is_all), None)
+    if wrong:
+        raise UsageError(f"{wrong} needs --all.", hint="hf-gate ends set --all --dry-run shows the ends of everybody.")
+
+
+def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: ChangeOptions) -> int:
+    """Set the end that is written, or the end of the policies."""
+    from ..application.end_changes import change_end_by_hand, renew_by_rules
+
+    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
+    now, zone = workspace.clock.now(), bundle.zone
+    written = None if until in {None, NO_END_WORD} else parse_end(str(until), now, zone, has_workspace=True)
+    rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
+    terms = _read_terms(workspace, bundle, rows, now)
+    if until is None:
+        changes = [renew_by_rules(row, terms[row.id], now, zone) for row in rows]
+    else:
+        changes = [change_end_by_hand(workspace.store, row, written, terms[row.id], now, zone) for row in rows]
+    question = "remove {} ends?" if until == NO_END_WORD else "renew {} ends?"
+    return _apply(run, workspace, bundle, changes, now, question, how)
+
+
+def _adopt_ends(run: Run, repos: tuple[str, ...], how: ChangeOptions, *, with_end: bool, from_acceptance: bool) -> int:
+    """Set the ends of the policies for everybody whose access has none. Shows them first and asks."""
     from ..application.end_adoption import iterate_accepted, plan_adoption
     from ..application.terms_reader import load_terms_reader
 
-    workspace, bundle = open_with_policies(run, is_preview=dry_run)
+    workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
     now, wanted = workspace.clock.now(), [run.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
@@ -255,18 +268,41 @@ def expire_adopt(
     reader = load_terms_reader(workspace, lambda: bundle)
     found = plan_adoption(workspace.store, rows, reader, now, bundle.zone, from_acceptance=from_acceptance)
     question = "set the end of access of {} people?"
-    return _apply(
-        run,
-        workspace,
-        bundle,
-        found.changes,
-        now,
-        question,
-        yes=yes,
-        max_changes=max_changes,
-        found=found,
-        is_dry_run=dry_run,
-    )
+    return _apply(run, workspace, bundle, found.changes, now, question, how, found)
+
+
+def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_final: bool) -> int:
+    """Mark access that is not renewed, or remove the mark."""
+    from ..application.decisions import renewal_entry
+
+    announce(run, writes=not how.dry_run)
+    with open_workspace(run, needs_folder=True, writes=not how.dry_run) as workspace:
+        rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
+        people = [row.person.identity for row in rows]
+        require_member_for_ends(run, workspace, (row.repo for row in rows))
+        authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])
+        now, actor = workspace.clock.now(), actor_of(run)
+        if not how.dry_run:
+            with workspace.store.writing() as write:
+                for row in rows:
+                    write.append(row.repo, [renewal_entry(row, actor, to_ms(now), is_blocked=is_final)])
+        known = workspace.store.requests([row.id for row in rows]).values()
+    words = "not be renewed" if is_final else "be renewed again"
+    may = "would" if how.dry_run else "will" if is_final else "may"
+    document = _changes_document(known, 0 if how.dry_run else len(rows), len(rows), {}, (), now)
+    run.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {may} {words}."])
+    return 0
+
+
+def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
+    """Return the stored request of a target. Raises an error unless its access ends."""
+    row = find_stored_request(workspace, target)
+    if row.state.status != Status.ACCEPTED or row.state.ends_at is None:
+        raise UsageError(
+            f"the access of {target} has no end; nothing was changed.",
+            hint="`hf-gate ends ls` lists access that ends.",
+        )
+    return row
 
 
 # ---- people ------------------------------------------------------------------------------------------------------------
@@ -310,11 +346,8 @@ def _apply(
     changes: Sequence[EndChange],
     now: datetime,
     question: str,
-    *,
-    yes: bool,
-    max_changes: int | None,
+    how: ChangeOptions,
     found: Adoption | None = None,
-    is_dry_run: bool = False,
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
     from ..application.end_changes import ONLY_SHORTER
@@ -327,10 +360,10 @@ def _apply(
         run.out.say(f"  {row.person_name}@{row.repo}: {_describe_end(grant_end_record(row, now), now)}")
     if changes:
         changer = _authorize_changes(run, workspace, bundle, changes)
-        if not is_dry_run:
+        if not how.dry_run:
             lines = [_describe_change(change) for change in changes]
-            confirm_ends(run, lines, question, yes=yes, max_changes=max_changes, may_skip=found is None)
-        held = changer.preview(changes, to_ms(now)) if is_dry_run else changer.record(changes, to_ms(now))
+            confirm_ends(run, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=found is None)
+        held = changer.preview(changes, to_ms(now)) if how.dry_run else changer.record(changes, to_ms(now))
         if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
             raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
         for one in held:
@@ -338,7 +371,7 @@ def _apply(
         lacking.update(one.why for one in held)
         without = {one.change.row.id for one in held}
         changes = [one for one in changes if one.row.id not in without]
-    if is_dry_run:
+    if how.dry_run:
         lines = [_describe_change(one) for one in changes[:_SHOWN]]
         lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")
         run.out.document(_changes_document([], 0, planned, lacking, kept, now), lambda: lines)
@@ -390,46 +423,3 @@ def _describe_change(change: EndChange) -> str:
         return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
     rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
     return f"{who}: access ends {from_ms(end):%Y-%m-%d %H:%M} UTC{rule}"
-
-
-# ---- renewals --------------------------------------------------------------------------------------------------------
-
-
-@command(
-    "no-renew",
-    examples=("hf-gate expire no-renew ada-l@acme/med-7b", "hf-gate expire no-renew ada-l@acme/med-7b --undo"),
-)
-@click.argument("targets", nargs=-1, required=True, metavar="WHO@REPO...")
-@click.option("--undo", is_flag=True, help="Remove the mark: the end may be extended again.")
-def expire_no_renew(run: Run, targets: tuple[str, ...], undo: bool) -> int:
-    """Mark access that ends for good: no later date in a table and no policy extends it.
-
-    Nothing is sent, and the person is not notified. After a reset they can ask again; an entry in a deny table prevents that.
-    """
-    from ..application.decisions import renewal_entry
-
-    announce(run, writes=True)
-    with open_workspace(run, needs_folder=True, writes=True) as workspace:
-        rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
-        people = [row.person.identity for row in rows]
-        require_member_for_ends(run, workspace, (row.repo for row in rows))
-        authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])
-        at, actor = to_ms(workspace.clock.now()), actor_of(run)
-        with workspace.store.writing() as write:
-            for row in rows:
-                write.append(row.repo, [renewal_entry(row, actor, at, is_blocked=not undo)])
-    words = "may be renewed again" if undo else "will not be renewed"
-    document = {"changed": len(rows), "is_final": not undo}
-    run.out.document(document, lambda: [f"{pluralize(len(rows), 'grant')} {words}."])
-    return 0
-
-
-def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
-    """Return the stored request of a target. Raises an error unless its access ends."""
-    row = find_stored_request(workspace, target)
-    if row.state.status != Status.ACCEPTED or row.state.ends_at is None:
-        raise UsageError(
-            f"the access of {target} has no end; nothing was changed.",
-            hint="`hf-gate expire ls` lists access that ends.",
-        )
-    return row
