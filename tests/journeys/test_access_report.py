@@ -118,7 +118,7 @@ def test_a_renewal_names_the_row_and_the_table_of_each_end(days: Days) -> None:
     sign(year + 2, "DUA-2")
     days.run("run", "--once")
     second = days.end_day()
-    days.run("expire", "renew", f"ada-l@{MODEL}", "--until", f"{year + 3}-01-31", "--yes")
+    days.run("ends", "set", f"ada-l@{MODEL}", "--until", f"{year + 3}-01-31", "--yes")
     third = days.end_day()
     for moment, end, version in ((first, year + 1, "DUA-1"), (second, year + 2, "DUA-2")):
         row = days.read(moment)["ada-l"]
