@@ -126,7 +126,7 @@ def test_the_end_that_the_screen_showed_is_sent(fresh: LocalHub, desk: Path) -> 
         terminal.until("1 request decided")
         terminal.press("q")
         terminal.end()
-    (grant,) = Console(fresh).run("expire", "ls", "--json").json
+    (grant,) = Console(fresh).run("ends", "ls", "--json").json
     assert (grant["user"], grant["rule"], grant["until"][:10]) == ("ada-l", "lantern/robots", "2030-07-01")
 
 
