@@ -136,8 +136,6 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.store.opening": "opens stores; loads the SQL dialects",
     "hf_gate.store.plans_and_runs": "a facet of the store that few commands need",
     "hf_gate.store.queue_queries": "a facet of the store that few commands need",
-    "hf_gate.store.schema": "SQLAlchemy's tables",
-    "hf_gate.store.schema_setup": "upgrades stores; loads SQLAlchemy and Alembic",
     "hf_gate.store.selections": "a facet of the store that few commands need",
     "hf_gate.store.sessions": "a facet of the store that few commands need",
     "hf_gate.store.tray": "a facet of the store that few commands need",

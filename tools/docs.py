@@ -128,19 +128,6 @@ def build_fact_errors() -> str:
     return f"{facts_table.build_overview()}\n\n{facts_table.build_country_table()}\n\n{facts_table.build_error_list()}"
 
 
-# ---- statements of a new store ---------------------------------------------------------------------------------------
-
-
-def build_statements(*, is_sqlite: bool) -> str:
-    """Return the file with the statements that create an empty store."""
-    sys.path.insert(0, str(ROOT / "src"))
-    from hf_gate.store.schema import compile_statements
-    from hf_gate.store.schema_creation import SEPARATOR
-
-    text = SEPARATOR.join(statement.strip() for statement in compile_statements(is_sqlite=is_sqlite))
-    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
-
-
 # ---- pages -----------------------------------------------------------------------------------------------------------
 
 PARTS: Final[dict[str, Callable[[], str]]] = {
@@ -160,13 +147,6 @@ PAGES: Final = (
 )
 
 
-FILES: Final[dict[str, Callable[[], str]]] = {
-    "src/hf_gate/store/create_sqlite.sql": lambda: build_statements(is_sqlite=True),
-    "src/hf_gate/store/create_postgresql.sql": lambda: build_statements(is_sqlite=False),
-}
-"""Files that are generated as a whole."""
-
-
 def renew_page(text: str) -> str:
     """Return a page with its generated parts updated."""
     return _PART.sub(lambda part: f"{part[1]}{PARTS[part[2]]()}\n{part[3]}", text)
@@ -178,10 +158,10 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a page is out of date")
     is_check = parser.parse_args().check
     stale = []
-    for name in (*PAGES, *FILES):
+    for name in PAGES:
         page = ROOT / name
         before = page.read_text("utf-8") if page.exists() else ""
-        after = FILES[name]() if name in FILES else renew_page(before)
+        after = renew_page(before)
         if after != before:
             stale.append(name)
             if not is_check:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import stat
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ from hf_gate.sources.rule_versions import read_rules_version
 from hf_gate.store.erased import ERASURE_KEY
 from hf_gate.store.ledger import iterate_entries
 from hf_gate.store.opening import open_store
-from hf_gate.store.revisions import REVISIONS, Revisions
+from hf_gate.store.schema import MIGRATIONS
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
@@ -121,33 +122,19 @@ def store(place: str) -> Iterator[Store]:
         yield opened
 
 
-_NEXT = """
-from __future__ import annotations
-import sqlalchemy as sa
-from alembic import op
-revision = "9999"
-down_revision = "{head}"
-def upgrade() -> None:
-    op.add_column("settings", sa.Column("note", sa.Text, nullable=True))
-    op.execute("UPDATE settings SET note = 'moved'")
-    {more}
-"""
-
-
-def shapes_with(folder: Path, more: str = "") -> Revisions:
-    """The revisions of an hf-gate that has one more, with its scripts in this folder. `more`: what else it does."""
-    (folder / "versions").mkdir(parents=True, exist_ok=True)
-    for file in (REVISIONS.folder / "versions").glob("0*.py"):
-        (folder / "versions" / file.name).write_bytes(file.read_bytes())
-    (folder / "versions" / "9999_next.py").write_text(_NEXT.format(more=more, head=REVISIONS.head))
-    return Revisions((*REVISIONS.names, "9999"), folder)
+def add_migration(folder: Path, more: str = "") -> Path:
+    """The migrations of an hf-gate that has one more, in this folder. `more`: its other statements."""
+    shutil.copytree(MIGRATIONS, folder)
+    change = "ALTER TABLE settings ADD COLUMN note TEXT;\nUPDATE settings SET note = 'moved';\n"
+    (folder / "9999_next.sql").write_text(change + more)
+    return folder
 
 
 def label_revision(place: str, revision: str) -> None:
     """Makes a store say that it is of another revision."""
     is_server = place.startswith("postgres")
     db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
-    db.run("UPDATE alembic_version SET version_num = ?", (revision,))
+    db.run("UPDATE about SET value = ? WHERE key = 'schema'", (revision,))
     db.close()
 
 

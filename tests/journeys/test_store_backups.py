@@ -76,7 +76,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     [
         (lambda path: path.write_bytes(b"not a store at all"), 1),
         (lambda path: path.write_bytes(path.read_bytes()[:9000]), 1),
-        (lambda path: execute(path, "UPDATE alembic_version SET version_num = '9999'"), 1),
+        (lambda path: execute(path, "UPDATE about SET value = '9999' WHERE key = 'schema'"), 1),
         (lambda path: execute(path, "UPDATE about SET value = 'https://hub.example' WHERE key = 'endpoint'"), 2),
         (lambda path: execute(path, "CREATE TRIGGER t AFTER DELETE ON sessions BEGIN SELECT 1; END"), 1),
         (lambda path: execute(path, "CREATE VIEW v AS SELECT 1"), 1),
@@ -89,7 +89,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
             lambda path: execute(path, "UPDATE people SET user_id = 'ffffffffffffffffffffffff' WHERE username = 'bob'"),
             1,
         ),
-        (lambda path: execute(path, "INSERT INTO alembic_version VALUES ('0001')"), 1),
+        (lambda path: execute(path, "DELETE FROM about WHERE key = 'schema'"), 1),
         (lambda path: execute(path, "UPDATE requests SET first_seen_at = 'soon'"), 1),
         (lambda path: execute(path, "INSERT INTO policy_authors VALUES ('x', 'mallory', x'00', '')"), 1),
     ],

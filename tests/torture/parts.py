@@ -21,9 +21,7 @@ from hf_gate.config import Flags
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RunRow
 from hf_gate.policy.workspace_config import WorkspaceConfig
-from hf_gate.store.revisions import REVISIONS, Revisions
-from hf_gate.store.schema_creation import create_schema
-from hf_gate.store.schema_setup import upgrade_schema
+from hf_gate.store.schema import create_schema, list_revisions, upgrade_schema
 from hf_gate.store.sql import Sqlite
 from hf_gate.store.store import Store
 
@@ -32,7 +30,7 @@ from .failing import WRONG, Failing, HalfTold, _Through
 ENDPOINT: Final = "https://huggingface.co"
 _HEAVY: Final = (
     "hf_gate.cli.plan", "hf_gate.cli.run", "hf_gate.cli.runs", "hf_gate.cli.decision_commands", "hf_gate.cli.sync", "hf_gate.hub.client",
-    "hf_gate.application.evaluation_pool", "hf_gate.store.schema_setup", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
+    "hf_gate.application.evaluation_pool", "hf_gate.store.schema", "hf_gate.application.sync", "hf_gate.application.decision_sender", "http.client", "zoneinfo",
     "huggingface_hub.errors",
 )  # fmt: skip
 
@@ -124,25 +122,28 @@ class _DeadAtReply(_Through):
             yield
 
 
-def later_shapes(path: Path) -> Revisions:
-    """The revisions of an hf-gate that has one more, of many statements; its scripts lie beside a store."""
-    from tests.contract.store_kit import shapes_with
+def later_migrations(path: Path) -> Path:
+    """The migrations of an hf-gate that has one more, of many statements, beside a store."""
+    from tests.contract.store_kit import add_migration
 
-    more = 'for n in range(10): op.create_table(f"later_{n}", sa.Column("id", sa.Integer))'
-    return shapes_with(path.with_name("scripts"), more)
+    folder = path.with_name("migrations")
+    return folder if folder.exists() else add_migration(folder, _LATER)
+
+
+_LATER: Final = "".join(f"CREATE TABLE later_{n} (id INTEGER);\n" for n in range(10))
 
 
 def making(path: str, at: int) -> None:
     """A store is made, up to its n-th statement."""
     db = _dying(path, at)
-    create_schema(db, {"endpoint": ENDPOINT}, REVISIONS.head)
+    create_schema(db, {"endpoint": ENDPOINT})
     db.close()
 
 
 def upgrading(path: str, at: int) -> None:
     """A store of today is brought up to a later revision, up to its n-th statement."""
     db = _dying(path, at)
-    upgrade_schema(db, Path(path), REVISIONS.head, later_shapes(Path(path)))
+    upgrade_schema(db, Path(path), list_revisions()[-1], later_migrations(Path(path)))
     db.close()
 
 

@@ -13,14 +13,14 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.store.opening import open_store
-from hf_gate.store.revisions import REVISIONS
+from hf_gate.store.schema import MIGRATIONS
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import EEG, ENDPOINT, record, take
 
 from .books import moves_of
 from .killing import RATE, WEATHER, Life, live
 from .nursery import Nursery
-from .parts import later_shapes
+from .parts import later_migrations
 
 KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 POINTS: Final = (
@@ -149,8 +149,8 @@ def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
             open_store(path, endpoint=ENDPOINT).close()
         child = nursery.bear(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
         assert nursery.wait(child, 20.0)
-        shapes = later_shapes(path) if part == "upgrading" else REVISIONS
-        with open_store(path, endpoint=ENDPOINT, revisions=shapes) as store:
+        migrations = later_migrations(path) if part == "upgrading" else MIGRATIONS
+        with open_store(path, endpoint=ENDPOINT, migrations=migrations) as store:
             assert len(take(store, EEG, [record(1)])) == 1
             assert verify_ledger(store, with_tables=True).ok
         if child.code == 0:

@@ -19,7 +19,6 @@ from ..hub.local_hub_headers import get_world_id
 from ..store.backups import Restore, disarm, restore, write_backup
 from ..store.copies import find_written_files, record_file
 from ..store.export import StoreReader, write_folder
-from ..store.index_repair import repair_search_index
 from ..store.removal import (
     count_unsettled,
     files_of,
@@ -29,7 +28,7 @@ from ..store.removal import (
     remove_tables,
     remove_traces,
 )
-from ..store.schema_check import find_file_faults
+from ..store.schema_check import find_file_faults, repair_search_index
 from ..store.sql import without_password
 from ..store.store_path import parse_path
 from ..store.write_lock import Holder

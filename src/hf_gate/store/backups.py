@@ -21,9 +21,9 @@ from .copies import PARTIAL, record_copy, repeat_in_copy, repeat_in_new_copy
 from .erasure_file import FILE_NAME
 from .initial_load import finish_loading
 from .members import Members
-from .opening import check_owner, check_revision, open_store, read_revision
+from .opening import check_owner, open_store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
-from .revisions import REVISIONS
+from .schema import check_revision, list_revisions, read_revision, upgrade_schema
 from .schema_check import find_schema_faults, find_trigger_faults, find_value_faults
 from .sql import Row, Sqlite, raise_sqlite_error
 from .store import Store
@@ -261,12 +261,10 @@ def _check_file(draft: Path, job: Restore) -> None:
         revision = read_revision(db)
         if revision is None:
             raise StoreDamaged(f"{draft} is empty.")
-        check_revision(revision, str(job.backup), REVISIONS)
+        check_revision(revision, str(job.backup))
         check_owner(db, job.endpoint, job.world, at=str(job.backup))
-        if revision != REVISIONS.head:
-            from .schema_setup import upgrade_schema
-
-            upgrade_schema(db, None, revision, REVISIONS)
+        if revision != list_revisions()[-1]:
+            upgrade_schema(db, None, revision)
         finish_loading(db)
         if faults := find_schema_faults(db) or find_value_faults(db):
             raise StoreDamaged(f"{draft} is not a store as hf-gate makes it: {faults[0]}.")

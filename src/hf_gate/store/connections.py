@@ -10,12 +10,12 @@ from typing import Self
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
 from ..errors import StoreTooNew, StoreUnavailable
+from .schema import READ_REVISION
 from .sql import Database
 from .write_lock import Lock
 from .writer import Writer
 from .writer_cache import WriterCache
 
-_SHAPE = "SELECT version_num FROM alembic_version"
 _CLOSE_WAIT_S = 5.0
 
 
@@ -43,7 +43,7 @@ class StoreConnections:
         self._memory = WriterCache(writes, country_of, load_classifier) if writes is not None else None
         self._transaction_lock = threading.Lock()
         self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
-        self._revision = writes.row(_SHAPE) if writes is not None and self._lends_lock else None
+        self._revision = writes.row(READ_REVISION) if writes is not None and self._lends_lock else None
         if lock is not None and self._lends_lock:
             lock.hand_back()
         self._thread_local = threading.local()
@@ -157,6 +157,6 @@ class StoreConnections:
         if not lock.acquire(wait):
             return
         memory.clear()  # another process wrote meanwhile
-        if db.row(_SHAPE) != self._revision:
+        if db.row(READ_REVISION) != self._revision:
             lock.hand_back()
             raise StoreTooNew(f"{db.at} was changed by a newer hf-gate meanwhile.", hint="Restart this process.")

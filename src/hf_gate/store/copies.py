@@ -14,9 +14,8 @@ from typing import Final, NamedTuple
 from ..errors import HfGateError, StoreDamaged
 from .erasure_file import find_pending, read_records
 from .erasure_repetition import repeat_erasures
-from .opening import read_revision
 from .removal import BEFORE_RESTORE, RESTORING, files_of
-from .revisions import REVISIONS
+from .schema import list_revisions, read_revision
 from .sql import Sqlite
 from .store import Store
 
@@ -122,7 +121,7 @@ def repeat_in_copy(path: Path, endpoint: str, erasures: Path) -> None:
     """Repeat all erasures in one copy, which nothing else has open."""
     db = Sqlite(path, writes=True)
     try:
-        if read_revision(db) != REVISIONS.head:
+        if read_revision(db) != list_revisions()[-1]:
             raise StoreDamaged(f"{path} was made by another version of hf-gate.", hint="Delete it.")
         if not find_pending(db, erasures):
             return

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from .schema_creation import creation_statements
+from .schema import SCHEMA, read_statements
 from .sql import Database
 from .store import Store
 
@@ -77,7 +77,7 @@ def finish_loading(db: Database) -> None:
             db,
             [
                 statement
-                for statement in creation_statements(is_sqlite=db.is_sqlite)
+                for statement in read_statements(SCHEMA, is_sqlite=db.is_sqlite)
                 if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES
             ],
         )

@@ -14,12 +14,11 @@ from msgspec import Struct
 
 from ..domain.classification import RequestClassifier
 from ..domain.requests import AccessRequest
-from ..errors import ForeignStore, StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from ..errors import ForeignStore, StoreDamaged, StoreUnavailable
 from ..private_files import make_private_folder
 from .erasure_file import FILE_NAME, find_pending, needs_erasures
 from .initial_load import finish_loading
-from .revisions import REVISIONS, Revisions
-from .schema_creation import create_schema
+from .schema import MIGRATIONS, check_revision, create_schema, list_revisions, read_revision, upgrade_schema
 from .sql import Database, Postgres, Sqlite
 from .store import Store
 from .store_path import is_on_server, parse_path
@@ -42,7 +41,7 @@ class _OpenOptions(Struct, frozen=True):
     on_wait: OnWait
     country_of: Callable[[AccessRequest], str | None]
     load_classifier: Callable[[], RequestClassifier] | None
-    revisions: Revisions
+    migrations: Path
     erasures: Path | None
 
 
@@ -61,7 +60,7 @@ def open_store(
     on_wait: OnWait = ignore_wait,
     country_of: Callable[[AccessRequest], str | None] = lambda _: None,
     load_classifier: Callable[[], RequestClassifier] | None = None,
-    revisions: Revisions = REVISIONS,
+    migrations: Path = MIGRATIONS,
     erasures: Path | None = None,
 ) -> Store:
     """Open the store at a path, `sqlite:///PATH` or `postgresql://...`, of one Hub.
@@ -85,7 +84,7 @@ def open_store(
         on_wait,
         country_of,
         load_classifier,
-        revisions,
+        migrations,
         erasures,
     )
     if is_on_server(where):
@@ -220,7 +219,7 @@ def _refuse_pending_erasures(db: Database, erasures: Path | None) -> None:
 
 def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_store: bool = False) -> None:
     """Create a new store or upgrade an old one. Refuse a store that is damaged, too new, of another Hub, or lost."""
-    revision, revisions = read_revision(db), options.revisions
+    revision = read_revision(db)
     if revision is None:
         if not options.can_create:
             raise StoreUnavailable(f"there is no store in {db.at} yet.", hint="Create one with: hf-gate sync REPO")
@@ -232,51 +231,20 @@ def _prepare(db: Database, path: Path | None, options: _OpenOptions, *, had_stor
                 else "",
             )
         about = {"endpoint": options.endpoint} | ({"world": options.world} if options.world else {})
-        create_schema(db, about, revisions.head)
+        create_schema(db, about, options.migrations)
         return
-    check_revision(revision, db.at, revisions)
+    check_revision(revision, db.at, options.migrations)
     if isinstance(db, Sqlite) and not options.is_read_only:
         _check_damage(db)
         db.rows("PRAGMA journal_mode = WAL")  # a copied file may have another mode
     check_owner(db, options.endpoint, options.world)
-    if revision == revisions.head:
+    if revision == list_revisions(options.migrations)[-1]:
         if not options.is_read_only:
             finish_loading(db)
     else:
         if options.is_read_only:
             raise StoreUnavailable(f"{db.at} has an older schema.", hint="Any command that writes upgrades it.")
-        from .schema_setup import upgrade_schema
-
-        upgrade_schema(db, path, revision, revisions)
-
-
-def check_revision(revision: str, at: str, revisions: Revisions) -> None:
-    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages."""
-    if revisions.is_pre_release(revision):
-        raise StoreTooOld(
-            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {revisions.names[0]}"
-            " and later. It was not changed."
-        )
-    if revision not in revisions.names:
-        raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions.head}). It was not changed."
-        )
-
-
-def read_revision(db: Database) -> str | None:
-    """Return the schema revision of the store; None if the database is empty."""
-    if isinstance(db, Sqlite):
-        tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    else:
-        tables = {row[0] for row in db.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")}
-    if not tables:
-        return None
-    if "alembic_version" not in tables or "about" not in tables:
-        raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
-    found = db.rows("SELECT version_num FROM alembic_version")
-    if len(found) > 1:
-        raise StoreDamaged(f"{db.at} has more than one schema version; it was not changed.")
-    return str(found[0][0]) if found else None
+        upgrade_schema(db, path, revision, options.migrations)
 
 
 def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") -> None:

@@ -212,11 +212,10 @@ def _has_heard(told: tuple[int, int] | None, one: Subscription, event: NoticeEve
 
 
 def _write_condition(db: Database, key: tuple[NoticeEvent, str], held: HeldCondition, began: int) -> None:
-    told = max((at for at, _ in held.told.values()), default=0)
     db.run(
-        "INSERT INTO notice_conditions (event, line, item, began_at, told_at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item, told_at = excluded.told_at",
-        (key[0].value, key[1], msgspec.json.encode(held).decode(), began, told),
+        "INSERT INTO notice_conditions (event, line, item, began_at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item",
+        (key[0].value, key[1], msgspec.json.encode(held).decode(), began),
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final
 from ..domain.runs import UNSETTLED
 from ..errors import StoreBusy, StoreDamaged, UsageError
 from ..locks import is_held
-from .opening import read_revision
+from .schema import list_tables, read_revision
 from .sql import Database, Postgres, Sqlite, raise_sqlite_error
 from .write_lock import FileLock, Holder, OnWait, ServerLock, Work, ignore_wait, lock_files
 
@@ -132,11 +132,8 @@ def _drop_tables(db: Postgres) -> None:
     )
     if others:
         raise StoreBusy(f"{db.at} is open in {others[0][0].removeprefix('hf-gate beside ')}.")
-    from .schema import metadata
-
-    names = [table.name for table in metadata.sorted_tables]
     with db.transaction():
-        db.run(f"DROP TABLE IF EXISTS {', '.join([*names, 'alembic_version'])}")
+        db.run(f"DROP TABLE IF EXISTS {', '.join(sorted(list_tables()))}")
         db.run(f"DROP FUNCTION IF EXISTS {', '.join(_FUNCTIONS)}")
 
 
@@ -148,7 +145,7 @@ def count_unsettled(store: Path) -> int:
     db = Sqlite(store, writes=False)
     try:
         tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        if tables and not {"about", "alembic_version"} <= tables:
+        if tables and not {"about", "ledger"} <= tables:
             raise UsageError(f"{store} is a database of another program; nothing was removed.")
         return count_unsettled_changes(db) if tables else 0
     except sqlite3.Error as problem:

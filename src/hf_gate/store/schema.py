@@ -1,357 +1,149 @@
-"""Defines the tables of the store for both databases; not imported to create or open a store.
+"""Creates the schema of a store from `schema.sql`, reads its revision, and upgrades older stores by `migrations/*.sql`.
 
-The tables of plans, runs, approvals and the desk are in `schema_work.py`.
+A revision is the number of a migration. Stores before the baseline were made by pre-releases and are refused.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, Index, LargeBinary, Table, Text
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+import os
+import re
+import sqlite3
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Final
 
-from .schema_columns import (
-    BIG_INTEGER,
-    boolean_column,
-    bytes_column,
-    foreign_key_column,
-    given_id_column,
-    id_column,
-    integer_column,
-    integer_columns,
-    partial_index,
-    text_column,
-    text_columns,
-)
-from .schema_triggers import POSTGRESQL, SQLITE
-from .schema_work import metadata
+from ..domain.erasure import SECRET_BYTES
+from ..errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from .erased import ERASURE_KEY
+from .sql import Database, Sqlite
 
-__all__ = ["compile_statements", "metadata"]
+SCHEMA: Final = Path(__file__).with_name("schema.sql")
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
+READ_REVISION: Final = "SELECT value FROM about WHERE key = 'schema'"
 
-# ---- owner and settings ----------------------------------------------------------------------------------------------
-
-about = Table("about", metadata, Column("key", Text, primary_key=True), text_column("value"))
-settings = Table("settings", metadata, Column("key", Text, primary_key=True), text_column("value"))
-
-# ---- repos, people, requests -----------------------------------------------------------------------------------------
-
-repos = Table(
-    "repos",
-    metadata,
-    id_column(),  # 0 is the workspace itself, which has nothing but a chain
-    *text_columns("type", "namespace", "name"),
-    *text_columns("gated", "form_card", null=True),
-    *integer_columns("quick_at", "full_at", null=True),
-    boolean_column("is_complete"),
-    text_column("problem", null=True),
-    *integer_columns("counted_at", "refused_at", null=True),
-    text_column("refused_why", null=True),
-    integer_column("tried_at", null=True),
-    boolean_column("tried_complete"),
-    text_column("tried_counts", null=True),
-    text_column("classified_by", null=True),  # version of the rules that classified the repo's requests
-    text_column("reclassifying", null=True),  # version and last request number of an unfinished classification
-    Index("repos_name", "type", "namespace", "name", unique=True),
-)
-
-people = Table(
-    "people",
-    metadata,
-    id_column(),
-    text_column("pseudonym"),
-    bytes_column("salt", null=True),
-    *text_columns("user_id", "username", "fullname", "email", null=True),
-    text_column("user_key", null=True),  # the folded username of people without an account id
-    Index("people_pseudonym", "pseudonym", unique=True),
-    partial_index("people_user_id", "user_id", where="user_id IS NOT NULL", unique=True),
-    partial_index("people_nameless", "user_key", where="user_id IS NULL"),
-)
-
-verdicts = Table(  # one row for each distinct verdict
-    "verdicts",
-    metadata,
-    id_column(),
-    text_column("action"),
-    text_column("policy", null=True),
-    text_column("rule"),
-    text_column("digest", null=True),
-    text_column("shadow"),
-    text_column("hand_terms", null=True),  # of an acceptance by hand, as JSON; null: no end
-)
-
-grant_terms = Table(  # one row for each distinct GrantTerms; the ledger holds only the digests
-    "grant_terms",
-    metadata,
-    Column("digest", Text, primary_key=True),
-    text_column("document"),
-    boolean_column("is_shape"),  # without fixed ends; shared by many grants
-    partial_index("grant_terms_shape", "digest", where="is_shape"),
-)
-
-requests = Table(  # one row for each attempt; the columns up to `version` are the state built from its events
-    "requests",
-    metadata,
-    id_column(),
-    foreign_key_column("repos", "repo_id"),
-    foreign_key_column("people", "person_id"),
-    text_column("status"),
-    *integer_columns("asked_at", "attempt"),
-    text_column("hub_request", null=True),
-    *integer_columns("reviewed_at", "after_id", null=True),
-    foreign_key_column("verdicts", "verdict_id", null=True),
-    text_column("queue", null=True),
-    integer_column("due_at", null=True),  # until when a person should decide
-    text_column("assigned", null=True),  # id of the member who should decide
-    integer_column("until_at", null=True),
-    *text_columns("at_end", "until_rule", "open_run", "open_before", "open_after", null=True),
-    integer_column("moved_at", null=True),
-    text_column("terms", null=True),
-    text_column("lapses", null=True),  # the time of each condition as JSON; null: no condition is false
-    integer_column("noticed_at", null=True),
-    integer_column("ends_at", null=True),  # the earlier of `until_at` and the first of `lapses`
-    Column("last_moved_at", BIG_INTEGER, nullable=False, server_default="0"),
-    integer_column("version"),
-    boolean_column("is_final"),  # the end is not extended
-    text_column("reminders", null=True),  # by rule: when the last reminder was accepted, as JSON
-    Column("is_current", Boolean, nullable=False),
-    boolean_column("has_notes"),
-    integer_column("first_seen_at"),
-    integer_column("started_at", null=True),
-    integer_column("record_id", null=True),  # the row of `private` with the record
-    bytes_column("raw"),
-    bytes_column("answers"),  # digests, see domain/request_version.py
-    bytes_column("identity"),
-    *text_columns("domain", "country", null=True),
-    text_column("decided_rule", null=True),  # policy/rule, if a rule made the last decision
-    text_column(
-        "quality", null=True
-    ),  # quality of the purpose; for this and the next two, see domain/classification.py
-    text_column("mail", null=True),
-    integer_column("fingerprint", null=True),
-    text_column("reason", null=True),  # the last reason given to the person
-    # this column and the next five are the stored evaluation: see domain/evaluations.py
-    Column("evaluation_version", BIG_INTEGER, nullable=False, server_default="0"),
-    text_column("outcome", null=True),
-    Column("evaluate_at", BIG_INTEGER, nullable=True, server_default="0"),
-    *integer_columns("lookup_user", "lookup_email", "lookup_name", null=True),
-    Column("review_at", BIG_INTEGER, nullable=True, server_default="0"),  # of the end, if the request has terms
-    boolean_column("is_undecided"),  # access would end by a condition that is unknown
-    Index("requests_attempt", "person_id", "repo_id", "asked_at", unique=True),
-    partial_index("requests_hub_request", "hub_request", where="hub_request IS NOT NULL"),
-    partial_index("requests_asked", "asked_at", "id", where="is_current"),
-    partial_index("requests_status", "status", "asked_at", "id", where="is_current"),
-    partial_index("requests_repo", "repo_id", "status", "asked_at", "id", where="is_current"),
-    partial_index("requests_verdict", "verdict_id", "asked_at", "id", where="is_current AND verdict_id IS NOT NULL"),
-    partial_index("requests_queue", "queue", "asked_at", "id", where="is_current AND queue IS NOT NULL"),
-    partial_index("requests_assigned", "assigned", "asked_at", "id", where="is_current AND assigned IS NOT NULL"),
-    partial_index("requests_due", "due_at", "id", where="is_current AND due_at IS NOT NULL"),
-    # good purposes and free e-mail addresses are so frequent that reading in order soon fills a page
-    partial_index("requests_quality", "quality", "status", "asked_at", "id", where="is_current AND quality <> 'good'"),
-    partial_index("requests_mail", "mail", "status", "asked_at", "id", where="is_current AND mail <> 'free'"),
-    partial_index("requests_fingerprint", "repo_id", "fingerprint", where="is_current AND fingerprint IS NOT NULL"),
-    partial_index("requests_ends", "ends_at", "id", where="ends_at IS NOT NULL"),
-    partial_index("requests_terms", "repo_id", "id", where="terms IS NOT NULL"),
-    partial_index(
-        "requests_review", "repo_id", "review_at", where="terms IS NOT NULL AND is_current AND review_at IS NOT NULL"
-    ),
-    partial_index("requests_undecided", "repo_id", "id", where="is_undecided"),
-    partial_index("requests_open", "id", where="open_run IS NOT NULL"),
-    partial_index(
-        "requests_evaluate", "repo_id", "status", "evaluate_at", where="is_current AND evaluate_at IS NOT NULL"
-    ),
-    *(
-        partial_index(f"requests_{name}", name, where=f"{name} IS NOT NULL")
-        for name in ("lookup_user", "lookup_email", "lookup_name")
-    ),
-    partial_index(
-        "requests_planned",
-        "repo_id",
-        "status",
-        "outcome",
-        "verdict_id",
-        "asked_at",
-        "id",
-        where="is_current AND outcome IN ('change', 'profile')",
-    ),
-)
-
-hits = Table(  # the owner's tables that contained a request when it was evaluated
-    "hits",
-    metadata,
-    Column("name", Text, primary_key=True),
-    foreign_key_column("requests", "request_id", key=True),
-    Index("hits_request", "request_id"),
-    sqlite_with_rowid=False,
-)
-
-texts = Table(
-    "texts",
-    metadata,
-    foreign_key_column("requests", "id", key=True),
-    text_column("text"),
-    text_column("extra", null=True),  # additional indexed text; in SQLite, only the index contains it
-)
-
-counters = Table(
-    "counters",
-    metadata,
-    foreign_key_column("repos", "repo_id", key=True),
-    # status, action, queue, cell (status, action and rule together), quality and mail (each with the status before it)
-    Column("kind", Text, primary_key=True),
-    Column("name", Text, primary_key=True),
-    integer_column("n"),
-    sqlite_with_rowid=False,
-)
-
-evaluated_lists = Table(  # the requests of a repo and status; `basis` is what their evaluations have in common
-    "evaluated_lists",
-    metadata,
-    foreign_key_column("repos", "repo_id", key=True),
-    Column("status", Text, primary_key=True),  # or `ends`: the reviews of the ends of grants
-    text_column("basis", null=True),  # null: not all of them have been evaluated on one basis
-    text_column("pass_id"),  # the last process that evaluated all of them
-    integer_column("at"),  # the time of the last evaluation
-)
-
-evaluated_tables = Table(  # the owner's tables as evaluated last
-    "evaluated_tables",
-    metadata,
-    Column("name", Text, primary_key=True),
-    text_column("digest"),
-    text_column("shape"),  # what a lookup of any person depends on
-    text_column("epoch"),  # random; a new one has everything evaluated that looks into the table
-    bytes_column("keys"),  # a keyed hash of each key and a digest of its rows, 8 bytes each
-)
-
-evaluation_counts = Table(  # how many current requests have an outcome and a verdict
-    "evaluation_counts",
-    metadata,
-    foreign_key_column("repos", "repo_id", key=True),
-    Column("status", Text, primary_key=True),
-    Column("outcome", Text, primary_key=True),
-    foreign_key_column("verdicts", "verdict_id", key=True),
-    integer_column("n"),
-    sqlite_with_rowid=False,
-)
-
-weekly = Table(  # see domain/activity.py
-    "weekly",
-    metadata,
-    Column("kind", Text, primary_key=True),
-    given_id_column("week"),
-    foreign_key_column("repos", "repo_id", key=True),
-    Column("name", Text, primary_key=True),
-    integer_column("n"),
-    sqlite_with_rowid=False,
-)
-
-history = Table(
-    "history",
-    metadata,
-    foreign_key_column("people", "person_id", key=True),
-    foreign_key_column("repos", "repo_id", key=True),
-    *integer_columns("accepted", "rejected", "resets"),
-    text_column("last"),
-    integer_column("last_at"),
-    sqlite_with_rowid=False,
-)
-
-profiles = Table(
-    "profiles",
-    metadata,
-    foreign_key_column("people", "person_id", key=True),
-    bytes_column("document", null=True),
-    integer_column("at"),
-)
-
-gate_texts = Table(  # what the gates asked, for the fingerprints that the ledger names
-    "gate_texts",
-    metadata,
-    Column("digest", Text, primary_key=True),  # the SHA-256 of `text`
-    text_column("kind"),  # prompt, form
-    text_column("text"),  # the prompt, or the fields as JSON: label, type and option values of each
-    integer_column("at"),  # when a sync first read it
-)
-
-bindings = Table(
-    "bindings",
-    metadata,
-    Column("owner_table", Text, primary_key=True),
-    Column("key", Text, primary_key=True),
-    text_column("user_id"),
-)
-
-table_versions = Table(  # who was listed by the last good version of a table, as hashes
-    "table_versions",
-    metadata,
-    Column("owner_table", Text, primary_key=True),
-    text_column("digest"),
-    integer_column("at"),
-    bytes_column("document"),
-)
-
-# ---- ledger ----------------------------------------------------------------------------------------------------------
-
-chains = Table(
-    "chains", metadata, foreign_key_column("repos", "repo_id", key=True), integer_column("seq"), bytes_column("head")
-)
-
-ledger = Table(
-    "ledger",
-    metadata,
-    id_column(),
-    foreign_key_column("repos", "repo_id"),
-    *integer_columns("seq", "at"),
-    *text_columns("kind", "actor"),
-    integer_column("request_id", null=True),
-    text_column("run", null=True),  # copied from the body for the index
-    text_column("body"),
-    bytes_column("commitment", null=True),
-    bytes_column("hash"),
-    Index("ledger_chain", "repo_id", "seq", unique=True),
-    partial_index("ledger_request", "request_id", "id", where="request_id IS NOT NULL"),
-    partial_index("ledger_run", "run", "id", where="run IS NOT NULL"),
-)
-
-private = Table(  # personal data; the chain stays valid after it is deleted
-    "private",
-    metadata,
-    given_id_column("id"),  # the id of the ledger entry
-    integer_column("person_id"),
-    bytes_column("data"),
-    Index("private_person", "person_id"),
-)
-
-erased = Table(  # keyed hashes of erased people and of requests whose personal data was deleted
-    "erased",
-    metadata,
-    Column("key", LargeBinary, primary_key=True),
-    integer_column("request_id", null=True),
-    sqlite_with_rowid=False,
-)
-
-dictionaries = Table(
-    "dictionaries", metadata, id_column(), foreign_key_column("repos", "repo_id"), bytes_column("data")
-)
-
-done = Table(
-    "done",
-    metadata,
-    Column("verb", Text, primary_key=True),
-    given_id_column("ledger_id"),
-    integer_column("at"),
-    Index("done_at", "verb", "at"),
-    sqlite_with_rowid=False,
-)
-
-checkpoints = Table("checkpoints", metadata, id_column(), integer_column("at"), text_column("heads"))
+_BASELINE: Final = "0018"
+_STATEMENT_END: Final = re.compile(r";$", re.MULTILINE)
+_COMMENT: Final = re.compile(r" *--.*")
+_POSTGRES_PHRASES: Final = {  # explained in schema.sql
+    "INTEGER NOT NULL PRIMARY KEY": "BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY",
+    "INTEGER": "BIGINT",
+    "BLOB": "BYTEA",
+    " WITHOUT ROWID": "",
+}
 
 
-def compile_statements(*, is_sqlite: bool) -> tuple[str, ...]:
-    """Return the statements that create these tables. `make docs` writes them to the files that `schema_creation` reads."""
-    dialect = sqlite.dialect() if is_sqlite else postgresql.dialect()  # type: ignore[no-untyped-call]
-    found = []
-    for table in metadata.sorted_tables:
-        found.append(str(CreateTable(table).compile(dialect=dialect)))
-        indexes = sorted(table.indexes, key=lambda index: index.name or "")
-        found += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    return (*found, *(SQLITE if is_sqlite else POSTGRESQL))
+@cache
+def read_statements(file: Path, *, is_sqlite: bool) -> tuple[str, ...]:
+    """Return the statements of a file for one database; the rules stand in `schema.sql`."""
+    statements = list[str]()
+    for part in _STATEMENT_END.split(file.read_text("utf-8")):
+        statement = _COMMENT.sub("", part).strip()
+        if statement and f"-- {'PostgreSQL' if is_sqlite else 'SQLite'} only" not in part:
+            statements.append(statement if is_sqlite else _write_for_postgres(statement))
+    return tuple(statements)
+
+
+def _write_for_postgres(statement: str) -> str:
+    for phrase, replacement in _POSTGRES_PHRASES.items():
+        statement = statement.replace(phrase, replacement)
+    return statement
+
+
+@cache
+def list_revisions(migrations: Path = MIGRATIONS) -> tuple[str, ...]:
+    """Return the numbers of the baseline and of all migrations in order. The last one is current."""
+    return (_BASELINE, *sorted(path.name[:4] for path in migrations.glob("*.sql")))
+
+
+def list_tables() -> set[str]:
+    """Return the names of the tables of this schema and of earlier ones."""
+    files = (SCHEMA, *MIGRATIONS.glob("*.sql"))
+    return {
+        name for file in files for name in re.findall(r"(?:CREATE|ALTER|DROP) TABLE (\w+)", file.read_text("utf-8"))
+    }
+
+
+def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIGRATIONS) -> None:
+    """Create an empty store, completely or not at all."""
+    if isinstance(db, Sqlite):
+        db.rows("PRAGMA journal_mode = WAL")
+    with db.transaction():
+        for statement in read_statements(SCHEMA, is_sqlite=db.is_sqlite):
+            db.run(statement)
+        db.run("INSERT INTO repos (id, type, namespace, name) VALUES (0, 'desk', '', '')")
+        lines = [*about.items(), ("schema", list_revisions(migrations)[-1])]
+        db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
+        secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
+        db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (ERASURE_KEY, secret))
+
+
+def read_revision(db: Database) -> str | None:
+    """Return the revision of a store; None if the database is empty."""
+    if isinstance(db, Sqlite):
+        tables = {row[0] for row in db.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    else:
+        tables = {row[0] for row in db.rows("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")}
+    if not tables:
+        return None
+    if not {"about", "ledger"} <= tables:
+        raise StoreDamaged(f"{db.at} is not a store of hf-gate; it was not changed.", hint="Name another file.")
+    is_before_0020 = "alembic_version" in tables
+    rows = db.rows("SELECT version_num FROM alembic_version" if is_before_0020 else READ_REVISION)
+    if len(rows) != 1:
+        raise StoreDamaged(f"{db.at} does not have exactly one schema version; it was not changed.")
+    return str(rows[0][0])
+
+
+def check_revision(revision: str, at: str, migrations: Path = MIGRATIONS) -> None:
+    """Refuse a store of a pre-release or of a newer hf-gate. `at` is the store's name in messages."""
+    revisions = list_revisions(migrations)
+    if revision < _BASELINE:
+        raise StoreTooOld(
+            f"{at} was made by a pre-release of hf-gate: its schema is {revision}, this version reads {_BASELINE}"
+            " and later. It was not changed."
+        )
+    if revision not in revisions:
+        raise StoreTooNew(
+            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It was not changed."
+        )
+
+
+def upgrade_schema(db: Database, path: Path | None, revision: str, migrations: Path = MIGRATIONS) -> None:
+    """Run all migrations after `revision` in one transaction. A SQLite file is copied first."""
+    head = list_revisions(migrations)[-1]
+    copy = None if path is None else path.with_name(f"{path.name}.before-{head}")
+    if isinstance(db, Sqlite) and copy is not None:
+        _keep_copy(db, copy)
+    try:
+        with db.transaction():
+            for file in sorted(migrations.glob("*.sql")):
+                if file.name[:4] > revision:
+                    for statement in read_statements(file, is_sqlite=db.is_sqlite):
+                        db.run(statement)
+            db.run("UPDATE about SET value = ? WHERE key = 'schema'", (head,))
+    except BaseException as problem:
+        if copy is not None:
+            copy.unlink(missing_ok=True)  # the store is unchanged
+        if isinstance(problem, db.error):
+            what = f"{db.at} has schema {revision} and cannot be upgraded to {head}"
+            raise StoreDamaged(
+                f"{what}: {str(problem).strip().partition(chr(10))[0]}. It was not changed."
+            ) from problem
+        raise
+
+
+def _keep_copy(db: Sqlite, path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600))
+        copy = sqlite3.connect(path)
+        try:
+            db.raw.backup(copy)
+        finally:
+            copy.close()
+    except (OSError, sqlite3.Error) as problem:
+        path.unlink(missing_ok=True)
+        hint = "Free disk space for a second copy, or move the store to another disk."
+        raise StoreUnavailable(
+            f"{path} cannot be written, and a store is only upgraded after it has been copied.", hint=hint
+        ) from problem

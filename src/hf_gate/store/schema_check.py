@@ -1,4 +1,4 @@
-"""Compares a database with the schema of a store: tables, indexes and the triggers that protect the ledger."""
+"""Compares a database with the schema of a store (tables, indexes, the triggers of the ledger), and repairs the search index."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import re
 from pathlib import Path
 from typing import Final
 
-from ..errors import StoreDamaged
-from .schema_creation import create_schema
-from .schema_triggers import POSTGRESQL, SQLITE
+from ..errors import StoreDamaged, StoreUnavailable
+from .schema import SCHEMA, check_revision, create_schema, read_revision, read_statements
+from .search_index import SearchIndex
 from .sql import Database, Postgres, Sqlite
+from .write_lock import FileLock, Holder, OnWait, ignore_wait
 
-_TRIGGERS: Final = re.compile(r"CREATE TRIGGER (\w+)")
+_TRIGGERS: Final = re.compile(r"^CREATE TRIGGER (\w+)")
+_GUARD: Final = "ledger_only_added_to"
 _UNUSUAL: Final = re.compile(r"\b(check|generated|collate|as)\b", re.IGNORECASE)  # not in our CREATE TABLE statements
 _STORED_TYPES: Final = {"TEXT": ("text",), "BLOB": ("blob",), "INTEGER": ("integer",), "BOOLEAN": ("integer",)}
 _ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
@@ -23,26 +25,30 @@ def find_trigger_faults(db: Database) -> list[str]:
 
 
 def _find_sqlite_faults(db: Sqlite) -> list[str]:
-    wanted = {name: sql for sql in _read_trigger_sql() for name in _TRIGGERS.findall(sql)}
     rows = db.rows("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
-    return _compare("trigger", wanted, {name: _collapse_sql(sql) for name, sql in rows})
+    return _compare("trigger", _read_triggers(db), {name: _collapse_sql(sql) for name, sql in rows})
 
 
-def _read_trigger_sql() -> list[str]:
-    return [_collapse_sql(sql) for sql in SQLITE if sql.startswith("CREATE TRIGGER")]
+def _read_triggers(db: Database) -> dict[str, str]:
+    """Return the statements that create the triggers of a store, by name."""
+    statements = read_statements(SCHEMA, is_sqlite=db.is_sqlite)
+    return {name: _collapse_sql(sql) for sql in statements for name in _TRIGGERS.findall(sql)}
 
 
 def _find_postgres_faults(db: Postgres) -> list[str]:
-    wanted = {name for sql in POSTGRESQL for name in _TRIGGERS.findall(sql)}
+    wanted = _read_triggers(db).keys()
     rows = db.rows(
         "SELECT t.tgname, t.tgenabled, p.proname, p.prosrc FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid"
         " WHERE t.tgrelid = 'ledger'::regclass AND NOT t.tgisinternal"
     )
-    body = " ".join(POSTGRESQL[0].partition("$$")[2].rpartition("$$")[0].split())
+    (function,) = (
+        sql for sql in read_statements(SCHEMA, is_sqlite=False) if sql.startswith(f"CREATE FUNCTION {_GUARD}")
+    )
+    body = _collapse_sql(function.split("$$")[1])
     sound = {
         name
-        for name, enabled, function, source in rows
-        if _to_text(enabled) in _ENABLED and function == "ledger_only_added_to" and " ".join(source.split()) == body
+        for name, enabled, called, source in rows
+        if _to_text(enabled) in _ENABLED and called == _GUARD and _collapse_sql(source) == body
     }
     return [f"trigger {name} is missing, disabled or changed" for name in sorted(wanted - sound)]
 
@@ -88,7 +94,7 @@ def find_schema_faults(db: Sqlite) -> list[str]:
     """Return the differences between a file and a new store. A crafted file may contain its own views and triggers."""
     fresh = Sqlite(Path(":memory:"), writes=True)
     try:
-        create_schema(fresh, {}, "")
+        create_schema(fresh, {})
         faults = _compare("object", _read_objects(fresh), _read_objects(db))
         for (name,) in fresh.rows("SELECT name FROM sqlite_master WHERE type = 'table'"):
             if _read_columns(fresh, name) != _read_columns(db, name):
@@ -136,3 +142,38 @@ def _compare(kind: str, wanted: dict[str, str], found: dict[str, str]) -> list[s
 
 def _collapse_sql(sql: str) -> str:
     return " ".join(sql.split())
+
+
+# ---- repair -----------------------------------------------------------------------------------------------------------
+
+
+def repair_search_index(path: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> bool:
+    """Build the search index of a file again if it is damaged, and tell whether it was.
+
+    The store is not opened as usual, because opening refuses damage. Nothing of the damaged index stays in the file.
+    """
+    if not path.is_file() or path.is_symlink():
+        raise StoreUnavailable(f"there is no store in {path} yet.", hint="Create one with: hf-gate sync REPO")
+    lock = FileLock(path, who, wait=wait, on_wait=on_wait)
+    try:
+        db = Sqlite(path, writes=True)
+        try:
+            return _repair(db)
+        finally:
+            db.close()
+    finally:
+        lock.release()
+
+
+def _repair(db: Sqlite) -> bool:
+    revision = read_revision(db)
+    if revision is None:
+        return False
+    check_revision(revision, db.at)
+    if not find_index_faults(db):
+        return False
+    with db.transaction():
+        SearchIndex(db).rebuild()
+    db.run("VACUUM")
+    db.rows("PRAGMA wal_checkpoint(TRUNCATE)")
+    return True

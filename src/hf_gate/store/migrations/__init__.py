@@ -1,1 +1,0 @@
-"""Upgrades stores with older schemas: one Alembic revision for each change of `schema`."""

@@ -1,1 +1,0 @@
-"""The revisions, named after their numbers; a released revision never changes."""
