@@ -4,32 +4,29 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Final, NamedTuple
 
-from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..domain.batches import split_into_batches
+from ..domain.events import Private
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.rows import PersonDecision, RepoRow
 from ..domain.timestamps import ms_to_iso
 from ..policy.evaluator import Evaluator
-from ..policy.model import Action, Facts, Policy, PolicyMode, Verdict
+from ..policy.model import Facts, Policy, PolicyMode, Verdict
 from ..policy.rule_phrases import describe_rule
 from ..policy.tables import Table
 from ..store.past_requests import iterate_person_decisions, name_granter, read_person_decisions, read_private_parts
 from ..store.store import Store
 from .evaluation import RepoPolicies, compile_policies, policies_of_repo
 from .past_facts import DecidedRequest, PastFactReader, without_form
-from .past_records import ComparedDecision, ComparisonCell, ComparisonRecord
+from .policy_records import DECIDED, UNKNOWN, ComparedDecision, ComparisonCell, ComparisonRecord
 from .workspace import Workspace
 
-_DECIDES: Final = frozenset({Action.ACCEPT.value, Action.RESET.value, Action.REJECT.value})
-UNKNOWN: Final = "unknown"
-"""What a policy says if facts that are not known would change its verdict."""
 CHUNK: Final = 100  # requests that are evaluated together
 _Z: Final = 1.959964  # the quantile of the normal distribution for 95 %
 
@@ -47,69 +44,6 @@ EvaluateFacts = Callable[[Sequence[Facts], Sequence[datetime]], Sequence[PolicyA
 """Evaluates a policy on the facts of requests, each at its own time."""
 
 
-class PolicyComparison(Struct):
-    """What people decided beside what a policy says. `compared` has each decision with the policy's answer.
-
-    `erased_count` decisions are left out, because personal data was deleted.
-    """
-
-    policy: Policy
-    compared: list[tuple[DecidedRequest, PolicyAnswer]] = field(default_factory=list)
-    erased_count: int = 0
-
-    @property
-    def matrix(self) -> Counter[tuple[str, str]]:
-        """The number of decisions by what people did and what the policy says."""
-        return Counter((verb_of(decided), action_of(answer)) for decided, answer in self.compared)
-
-    @property
-    def disagreements(self) -> list[tuple[DecidedRequest, PolicyAnswer]]:
-        """The decisions that the policy would have made differently, the newest first."""
-        return [(one, answer) for one, answer in self.compared if action_of(answer) in _DECIDES - {verb_of(one)}]
-
-    @property
-    def unknown(self) -> list[tuple[DecidedRequest, PolicyAnswer]]:
-        """The decisions on which the policy says nothing, because facts of that time are not known."""
-        return [(one, answer) for one, answer in self.compared if answer.is_open]
-
-    @property
-    def decided_count(self) -> int:
-        """The number of decisions that the policy would have made itself."""
-        return sum(n for (_, action), n in self.matrix.items() if action in _DECIDES)
-
-    @property
-    def agreed_count(self) -> int:
-        """The number of decisions that the policy would have made in the same way."""
-        return sum(n for (verb, action), n in self.matrix.items() if verb == action)
-
-    @property
-    def left_count(self) -> int:
-        """The number of decisions that the policy leaves to people."""
-        return len(self.compared) - self.decided_count - len(self.unknown)
-
-    def describe(self) -> str:
-        """Return a sentence on the agreement."""
-        if not self.compared:
-            return "There is nothing to compare yet."
-        if not self.decided_count:
-            return "The policy would have decided none of these requests by itself."
-        low, high = agreement_interval(self.agreed_count, self.decided_count)
-        return (
-            f"Where it would decide by itself, it agrees with {self.agreed_count:,} of {self.decided_count:,}:"
-            f" {self.agreed_count / self.decided_count * 100:.0f} % (95 % interval {low * 100:.0f} % to {high * 100:.0f} %)."
-        )
-
-
-def verb_of(decided: DecidedRequest) -> str:
-    """Return what the person did: accept, reset or reject."""
-    return VERB_FOR_STATUS[decided.decision.after]
-
-
-def action_of(answer: PolicyAnswer) -> str:
-    """Return what the policy says; `unknown` if it depends on facts that are not known."""
-    return UNKNOWN if answer.is_open else answer.action
-
-
 def agreement_interval(agreed: int, total: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a share. It is not empty for 0 or all, as other intervals are."""
     if not total:
@@ -120,77 +54,71 @@ def agreement_interval(agreed: int, total: int) -> tuple[float, float]:
     return max(0.0, (middle - spread) / (1 + square / total)), min(1.0, (middle + spread) / (1 + square / total))
 
 
-def compare_decisions(policy: Policy, decided: Iterable[DecidedRequest], evaluate: EvaluateFacts) -> PolicyComparison:
-    """Evaluate a policy on decided requests."""
-    comparison = PolicyComparison(policy)
+def compare_decisions(
+    store: Store,
+    policy: Policy,
+    decided: Iterable[DecidedRequest],
+    evaluate: EvaluateFacts,
+    sentences: Mapping[str, str],
+) -> ComparisonRecord:
+    """Evaluate a policy on decided requests. `sentences` are its rules as sentences, by their ids."""
+    rows: list[ComparedDecision] = []
     for chunk in split_into_batches(decided, CHUNK):
         answers = evaluate([each.facts for each in chunk], [each.at for each in chunk])
-        comparison.compared.extend(zip(chunk, answers, strict=True))
-    return comparison
-
-
-# ---- records ---------------------------------------------------------------------------------------------------------
-
-
-def comparison_record(store: Store, comparison: PolicyComparison) -> ComparisonRecord:
-    """Return the record of a comparison."""
-    has_rate = comparison.decided_count > 0
-    low, high = agreement_interval(comparison.agreed_count, comparison.decided_count)
+        private = read_private_parts(store, (each.decision.entry for each in chunk))
+        rows += [
+            _make_row(each, answer, private.get(each.decision.entry, {}), sentences)
+            for each, answer in zip(chunk, answers, strict=True)
+        ]
+    matrix = Counter((row.people, row.policy) for row in rows)
+    by_policy = sum(n for (_, action), n in matrix.items() if action in DECIDED)
+    agreed = sum(n for (verb, action), n in matrix.items() if verb == action)
+    unknowns = [row for row in rows if row.policy == UNKNOWN]
+    low, high = agreement_interval(agreed, by_policy)
     return ComparisonRecord(
-        policy=comparison.policy.name,
-        digest=comparison.policy.digest,
-        compared=len(comparison.compared),
-        decided=comparison.decided_count,
-        agreed=comparison.agreed_count,
-        rate=round(comparison.agreed_count / comparison.decided_count, 4) if has_rate else None,
-        rate_low=round(low, 4) if has_rate else None,
-        rate_high=round(high, 4) if has_rate else None,
-        left_to_people=comparison.left_count,
-        unknown=len(comparison.unknown),
-        erased=comparison.erased_count,
-        matrix=[
-            ComparisonCell(people=people, policy=says, n=n) for (people, says), n in sorted(comparison.matrix.items())
-        ],
-        disagreements=list(_decision_records(store, comparison.policy, comparison.disagreements)),
-        unknowns=list(_decision_records(store, comparison.policy, comparison.unknown)),
+        policy=policy.name,
+        digest=policy.digest,
+        compared=len(rows),
+        decided=by_policy,
+        agreed=agreed,
+        rate=round(agreed / by_policy, 4) if by_policy else None,
+        rate_low=round(low, 4) if by_policy else None,
+        rate_high=round(high, 4) if by_policy else None,
+        left_to_people=len(rows) - by_policy - len(unknowns),
+        unknown=len(unknowns),
+        erased=0,
+        matrix=[ComparisonCell(people=people, policy=says, n=n) for (people, says), n in sorted(matrix.items())],
+        disagreements=[row for row in rows if row.policy in DECIDED and row.policy != row.people],
+        unknowns=unknowns,
     )
 
 
-def _decision_records(
-    store: Store, policy: Policy, rows: Sequence[tuple[DecidedRequest, PolicyAnswer]]
-) -> Iterator[ComparedDecision]:
-    sentences = describe_rules(policy)
-    for decided, answer in rows:
-        row, decision = decided.past.row, decided.decision
-        yield ComparedDecision(
-            repo=row.repo.id,
-            repo_type=row.repo.type,
-            request_id=row.state.hub_request,
-            user_id=row.person.identity.user_id,
-            user=row.person.identity.username,
-            asked_at=ms_to_iso(row.state.asked_at),
-            decided_at=ms_to_iso(decision.at),
-            by=name_decider(store, decided),
-            people=verb_of(decided),
-            policy=action_of(answer),
-            rule=answer.rule,
-            says=sentences.get(answer.rule),
-            missing=list(answer.missing),
-            entry=f"{'' if row.repo.type == 'model' else 'datasets/'}{row.repo.id}#{decision.seq}",
-        )
+def _make_row(
+    decided: DecidedRequest, answer: PolicyAnswer, private: Private, sentences: Mapping[str, str]
+) -> ComparedDecision:
+    row = decided.past.row
+    decision = decided.decision
+    return ComparedDecision(
+        repo=row.repo.id,
+        repo_type=row.repo.type,
+        request_id=row.state.hub_request,
+        user_id=row.person.identity.user_id,
+        user=row.person.identity.username,
+        asked_at=ms_to_iso(row.state.asked_at),
+        decided_at=ms_to_iso(decision.at),
+        by=name_granter(private) if decision.is_outside else decision.actor,
+        people=VERB_FOR_STATUS[decision.after],
+        policy=UNKNOWN if answer.is_open else answer.action,
+        rule=answer.rule,
+        says=sentences.get(answer.rule),
+        missing=list(answer.missing),
+        entry=f"{row.repo}#{decision.seq}",
+    )
 
 
 def describe_rules(policy: Policy) -> Mapping[str, str]:
     """Return the sentence of each rule."""
     return {rule.id: describe_rule(rule, policy.let, is_first=n == 0) for n, rule in enumerate(policy.rules)}
-
-
-def name_decider(store: Store, decided: DecidedRequest) -> str | None:
-    """Return the account that decided; None if the Hub did not name it."""
-    if not decided.decision.is_outside:
-        return decided.decision.actor
-    entry = decided.decision.entry
-    return name_granter(read_private_parts(store, [entry]).get(entry, {}))
 
 
 # ---- one workspace -----------------------------------------------------------------------------------------------------
@@ -206,7 +134,7 @@ class DecisionSelection(NamedTuple):
 
 def compare_policy(
     workspace: Workspace, policy: Policy, tables: Mapping[str, Table], selection: DecisionSelection
-) -> PolicyComparison:
+) -> ComparisonRecord:
     """Compare a policy, alone and as if it were enforced, with decisions of people at the repos that it applies to."""
     store, sources = workspace.store, workspace.sources
     enforced = replace(policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
@@ -227,9 +155,8 @@ def compare_policy(
     def evaluate(facts: Sequence[Facts], moments: Sequence[datetime]) -> list[PolicyAnswer]:
         return [answer_of(evaluator.evaluate(each, now=at)) for each, at in zip(facts, moments, strict=True)]
 
-    comparison = compare_decisions(enforced, decided, evaluate)
-    comparison.erased_count = reader.erased_count
-    return comparison
+    comparison = compare_decisions(store, enforced, decided, evaluate, describe_rules(enforced))
+    return replace(comparison, erased=reader.erased_count)
 
 
 def select_decisions(

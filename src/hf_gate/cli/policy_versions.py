@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.past_records import ComparedDecision, ComparisonRecord
 from ..domain.display_text import clip, pluralize, to_one_line
 from ..domain.grants import read_duration
 from ..domain.members import RunAuthor
@@ -24,7 +23,8 @@ from .workspace import actor_of, open_with_policies, open_workspace
 
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
-    from ..application.policy_comparison import DecisionSelection, PolicyComparison
+    from ..application.policy_comparison import DecisionSelection
+    from ..application.policy_records import ComparedDecision, ComparisonRecord
     from ..application.policy_saves import PolicyHold
     from ..application.workspace import Workspace
     from ..plan.model import Change
@@ -60,24 +60,21 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
     """
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")
-    from ..application.policy_comparison import comparison_record
-
     is_file = policy.endswith((".yaml", ".yml")) or Path(policy).is_file()
     found = read_policies(run, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
     if found.has_errors:
         return print_errors(run, found)
     workspace = open_workspace(run, needs_folder=True)
     chosen, tables = _choose_policy(workspace, found, None if is_file else policy)
-    comparison = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
-    record = comparison_record(workspace.store, comparison)
+    record = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
     quiet = [each.entry for each in record.disagreements]
-    run.out.record(record, lambda: _format_lines(comparison, record), quiet=quiet)
+    run.out.record(record, lambda: _format_lines(record), quiet=quiet)
     return 0
 
 
 def compare(
     workspace: Workspace, policy: Policy, tables: Mapping[str, Table], selection: DecisionSelection | None = None
-) -> PolicyComparison:
+) -> ComparisonRecord:
     """Compare a policy with the selected decisions, by default the last ones."""
     from ..application.policy_comparison import DecisionSelection, compare_policy
 
@@ -129,8 +126,8 @@ def _parse_since(workspace: Workspace, text: str) -> datetime:
 # ---- text ------------------------------------------------------------------------------------------------------------
 
 
-def _format_lines(comparison: PolicyComparison, record: ComparisonRecord) -> Iterator[str]:
-    yield f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {comparison.describe()}"
+def _format_lines(record: ComparisonRecord) -> Iterator[str]:
+    yield f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {record.describe()}"
     if record.compared:
         yield from _format_matrix(record)
     if record.erased:
@@ -148,19 +145,9 @@ def _format_lines(comparison: PolicyComparison, record: ComparisonRecord) -> Ite
 
 
 def _format_matrix(record: ComparisonRecord) -> Iterator[str]:
-    says = [
-        each
-        for each in ("accept", "reset", "reject", "wait", "human", "unknown")
-        if _count_decisions(record, policy=each)
-    ]
-    yield f"{'PEOPLE':<10}" + "".join(f"{each.upper():>10}" for each in says)
-    for people in ("accept", "reset", "reject"):
-        if _count_decisions(record, people=people):
-            yield f"{people:<10}" + "".join(f"{_count_decisions(record, people, each):>10,}" for each in says)
-
-
-def _count_decisions(record: ComparisonRecord, people: str | None = None, policy: str | None = None) -> int:
-    return sum(each.n for each in record.matrix if people in {None, each.people} and policy in {None, each.policy})
+    yield f"{'PEOPLE':<10}" + "".join(f"{each.upper():>10}" for each in record.policy_says)
+    for people in record.people_said:
+        yield f"{people:<10}" + "".join(f"{record.count(people, each):>10,}" for each in record.policy_says)
 
 
 def _format_decision(row: ComparedDecision) -> str:
@@ -226,23 +213,18 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     return 0
 
 
-def _print_agreement(run: Run, comparison: PolicyComparison) -> None:
-    compared, unknown = len(comparison.compared), len(comparison.unknown)
+def _print_agreement(run: Run, comparison: ComparisonRecord) -> None:
+    unknown = comparison.unknown
     rest = f" {unknown:,} cannot be compared, because facts of that time are not kept." if unknown else ""
-    run.out.say(f"Compared with {pluralize(compared, 'decision')} by people. {comparison.describe()}{rest}")
+    run.out.say(f"Compared with {pluralize(comparison.compared, 'decision')} by people. {comparison.describe()}{rest}")
     if comparison.disagreements:
-        name = comparison.policy.name
+        name = comparison.policy
         count = pluralize(len(comparison.disagreements), "decision")
         run.out.hint(f"`hf-gate policy compare {name}` lists {count} where the policy says otherwise.")
 
 
-def _agreement(comparison: PolicyComparison) -> dict[str, int]:
-    return {
-        "compared": len(comparison.compared),
-        "decided": comparison.decided_count,
-        "agreed": comparison.agreed_count,
-        "unknown": len(comparison.unknown),
-    }
+def _agreement(comparison: ComparisonRecord) -> dict[str, int]:
+    return {name: getattr(comparison, name) for name in ("compared", "decided", "agreed", "unknown")}
 
 
 def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Policy:

@@ -12,9 +12,8 @@ from ..application.explanation_records import ExplanationRecord
 from ..application.letters import LetterRecord, SampleRecord
 from ..application.notice_records import DestinationRecord, MessageRecord
 from ..application.overview import OverviewRecord
-from ..application.past_records import ComparisonRecord
 from ..application.person_export import PersonExportRecord
-from ..application.policy_records import PolicyRecord, ProblemRecord
+from ..application.policy_records import ComparisonRecord, PolicyRecord, ProblemRecord
 from ..application.records import (
     AttemptRecord,
     AuditRecord,
