@@ -213,9 +213,6 @@ def test_no_cell_of_a_csv_is_a_formula_and_each_answer_has_its_column(hostile: L
     assert not [cell for cell in rows[0].values() if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="the record of a request read from the Hub is that of the store, which alone knows these fields"
-)
 def test_a_csv_without_a_workspace_has_no_column_that_only_a_store_can_fill(hostile: LocalHub) -> None:
     ended = Console(hostile).run("ls", MODEL, "--live", "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(ended.out))

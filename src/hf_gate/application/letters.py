@@ -21,7 +21,6 @@ from msgspec import Meta, Struct, field
 from ..domain.ids import Repo
 from ..domain.letter_texts import LETTER_TEXTS
 from ..domain.letters import (
-    DAY_MS,
     OF_RULES,
     LetterCase,
     LetterConfig,
@@ -34,7 +33,7 @@ from ..domain.letters import (
 from ..domain.network_hosts import is_loopback_host
 from ..domain.notices import Delivery, DeliveryKind
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms, ms_to_iso, to_iso, to_ms
+from ..domain.timestamps import DAY_MS, from_ms, ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import letters
 from ..store.write_lock import Work

@@ -80,8 +80,8 @@ class ApprovalsRecord(Record, frozen=True, kw_only=True):
     given: Annotated[list[ApprovalRecord], Meta(description="those that count now")]
 
 
-class RequestRecord(Record, frozen=True, kw_only=True):
-    """One access request."""
+class HubRequestRecord(Record, frozen=True, kw_only=True):
+    """One access request with what the Hub alone knows about it."""
 
     repo: str
     repo_type: RepoType
@@ -95,6 +95,11 @@ class RequestRecord(Record, frozen=True, kw_only=True):
     reviewed_at: Time | None
     answers: Annotated[dict[str, str] | None, Meta(description="by question; null when no form was filled in")]
     quality: Annotated[dict[str, Quality] | None, Meta(description="of each text answer; checkboxes are not rated")]
+
+
+class RequestRecord(HubRequestRecord, frozen=True, kw_only=True):
+    """One access request, with what a store adds."""
+
     verdict: Annotated[VerdictRecord | None, Meta(description="null until a policy evaluates the request")]
     grant: Annotated[GrantRecord | None, Meta(description="null without access, or if only the Hub was read")]
     assigned_to: Annotated[str | None, Meta(description="the member whom a person assigned the pending request to")]

@@ -15,7 +15,7 @@ from ..application.targets import RequestTarget
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
-from ..domain.requests import check_reason
+from ..domain.requests import REASON_LIMIT, check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
 from .confirmation import confirm_decision
 from .execution import CommandResult, execute_decisions, print_result
@@ -49,7 +49,7 @@ _until_option = click.option(
 def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
     """Add the options for the reason that the person receives."""
     for option in reversed((
-        click.option("--reason", metavar="TEXT", help="Shown to the person; at most 200 characters."),
+        click.option("--reason", metavar="TEXT", help=f"Shown to the person; at most {REASON_LIMIT} characters."),
         click.option("--reason-template", metavar="NAME", help="A text of the workspace or of hf-gate, e.g. say-more; NAME:de for one language."),
         click.option("--lang", metavar="LANGUAGE", help="Language of --reason-template, e.g. de."),
         click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),

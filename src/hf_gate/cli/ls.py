@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.records import RequestRecord
+from ..application.records import HubRequestRecord, RequestRecord
 from ..application.request_record_builders import request_record
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
@@ -98,7 +98,8 @@ def ls(
     if run.out.is_human:
         rows = _read_up_to(run, rows, FIRST_ROWS if limit is None else limit)
         columns = ls_columns(rows, run.now(), with_repo=len(named) != 1, with_status=len(statuses) > 1)
-    is_whole = run.out.records(RequestRecord, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
+    kind = HubRequestRecord if run.out.format is Format.CSV else RequestRecord  # no columns that only a store can fill
+    is_whole = run.out.records(kind, rows, columns, name=target_argument, limit=limit, empty=reader.empty_text)
     shown = FIRST_ROWS if limit is None else limit
     return _finish(run, reader, None if is_whole else shown, allow_incomplete=allow_incomplete)
 

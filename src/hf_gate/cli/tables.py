@@ -44,7 +44,7 @@ from ..domain.display_text import pluralize, to_one_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
-from ..domain.requests import check_reason, target_of
+from ..domain.requests import REASON_LIMIT, check_reason, target_of
 from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
 from ..private_files import open_regular_file
@@ -189,7 +189,7 @@ def _parse_pairs(texts: Sequence[str], example: str) -> dict[str, str]:
 @click.argument("name")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @click.option("--end-access", is_flag=True, help="First end the access that depends on the rows (send back).")
-@click.option("--reason", help="With --end-access: the text for these people, at most 200 characters.")
+@click.option("--reason", help=f"With --end-access: the text for these people, at most {REASON_LIMIT} characters.")
 @click.option(
     "--keep-hash", is_flag=True, help="Keep their access, and keep the digests of row and file in the audit log."
 )

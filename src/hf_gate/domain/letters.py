@@ -11,7 +11,8 @@ import msgspec
 
 from .display_text import make_visible
 from .lifecycle import Status
-from .notices import MailServer
+from .notices import MAILBOX, MailServer
+from .timestamps import DAY_MS
 
 
 class LetterKind(StrEnum):
@@ -37,7 +38,6 @@ class LetterState(StrEnum):
 
 OF_RULES: Final = (LetterKind.NEEDED, LetterKind.REMINDER)
 """The kinds that a `wait` rule causes: each says what `needs` has for the rule."""
-DAY_MS: Final = 86_400_000
 SAME_KIND_MS: Final = 7 * DAY_MS
 """In this time, a person gets at most one letter of a kind."""
 PERSON_MS: Final = 30 * DAY_MS
@@ -61,7 +61,6 @@ PLACEHOLDERS: Final[Mapping[LetterKind, tuple[str, ...]]] = {
 _BRACES: Final = re.compile(r"\{[^{}\n]*\}|[{}]")
 _ENCODED_WORD: Final = "=?"
 """Mail programs decode what begins so in a header, to any characters."""
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 
 
 class LetterConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +145,7 @@ def join_languages(parts: list[LetterText]) -> LetterText:
 
 def is_mail_address(text: str | None) -> bool:
     """Tell whether a letter can be addressed to this. Lists, names, comments and line breaks are not addresses."""
-    return bool(text and _ADDRESS.match(text))
+    return bool(text and MAILBOX.match(text))
 
 
 def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | None:

@@ -6,6 +6,7 @@ an erasure reaches them.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
@@ -20,6 +21,9 @@ from .ids import Repo
 from .lifecycle import Status
 from .runs import FINISHED, ChangeState
 from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso
+
+MAILBOX: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
+"""What a message can be addressed to: no list, no name, no comment, no line break."""
 
 
 class NoticeEvent(StrEnum):

@@ -8,9 +8,11 @@ from typing import Final
 
 import msgspec
 
-LINK_LIFETIME: Final = 7 * 86_400_000
+from .timestamps import DAY_MS
+
+LINK_LIFETIME: Final = 7 * DAY_MS
 """Milliseconds in which a new personal link must be used for the first time."""
-DEVICE_LIFETIME: Final = 90 * 86_400_000
+DEVICE_LIFETIME: Final = 90 * DAY_MS
 """Milliseconds after its last use in which a browser's device cookie is valid."""
 DEVICE_LINK_LIFETIME: Final = 600.0
 """Seconds in which a link for another device must be used."""

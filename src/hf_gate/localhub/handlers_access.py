@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ..domain.lifecycle import Status
+from ..domain.requests import REASON_LIMIT
 from ..protocol.access_refusals import RefusalCause
 from ..protocol.endpoints import MAX_BATCH_SIZE
 from .context import BodyValidator, CallContext, build_refusal, get_json_type
@@ -57,8 +58,8 @@ def _parse_decision(world: World, body: BodyValidator) -> tuple[Status, str | No
     """Parse the status and reason. The options are in the order of the Hub's error message."""
     options = [s for s in ("accepted", "rejected", "pending", "reset") if s in world.statuses]
     status = Status(body.get_option("status", options))
-    rejection = body.get_text("rejectionReason", most=200)
-    reset = None if world.is_old else body.get_text("resetReason", most=200)
+    rejection = body.get_text("rejectionReason", most=REASON_LIMIT)
+    reset = None if world.is_old else body.get_text("resetReason", most=REASON_LIMIT)
     return status, {Status.REJECTED: rejection, Status.RESET: reset}.get(status)
 
 

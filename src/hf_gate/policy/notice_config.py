@@ -11,6 +11,7 @@ from ..domain.notices import (
     DEFAULT_AFTER,
     DEFAULT_MODES,
     LASTING,
+    MAILBOX,
     MAX_AFTER,
     ChannelKind,
     Destination,
@@ -42,7 +43,6 @@ _REFERENCE: Final = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,99}|file:\S.{0,400}
 _SERVER: Final = re.compile(
     r"([A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?|\[[0-9a-fA-F:.]{2,45}\])(?::(\d{1,5}))?\Z"
 )
-_ADDRESS: Final = re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 _TIME: Final = re.compile(r"([01]\d|2[0-3]):([0-5]\d)\Z", re.ASCII)
 _TURNS: Final = re.compile(r"(\d{1,3})(?: turns?)?\Z", re.ASCII)
 _ALLOWED: Final = {
@@ -197,6 +197,6 @@ def _parse_server(text: str) -> tuple[str, int]:
 
 
 def _parse_address(text: str) -> str:
-    if not _ADDRESS.match(text):
+    if not MAILBOX.match(text):
         raise InvalidLiteralError(f"`{text[:60]}` is not an e-mail address.")
     return text

@@ -7,6 +7,7 @@ from collections.abc import Mapping as Map
 
 from ..domain.display_text import make_visible
 from ..domain.grants import Duration
+from ..domain.requests import REASON_LIMIT
 from ..domain.yaml_parser import Mapping, Node, Scalar
 from .literals import parse_duration, parse_until
 from .model import Action, FactEnd, Rule, SourcePosition, Until
@@ -200,7 +201,7 @@ def _require_reason(reader: NodeReader, keys: KnownKeys, node: Mapping, action: 
             keys["reason_template"][0], "reason_twice", "Use either `reason` or `reason_template`, not both."
         )
     elif "reason" not in keys and "reason_template" not in keys:
-        words = f"`{action}` needs a `reason` for the person (at most 200 characters)."
+        words = f"`{action}` needs a `reason` for the person (at most {REASON_LIMIT} characters)."
         added = f"reason: {SUGGESTED_REASONS[Action(action)]}"
         reader.add_missing_key(node, keys["then"][1], "no_reason", words, added)
 

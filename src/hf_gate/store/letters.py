@@ -16,7 +16,6 @@ import msgspec
 from ..decoding import decode_json
 from ..domain.events import LedgerEntry, ReminderAccepted
 from ..domain.letters import (
-    DAY_MS,
     PERSON_MS,
     LetterCase,
     LetterConfig,
@@ -28,6 +27,7 @@ from ..domain.letters import (
     find_obstacle,
 )
 from ..domain.notices import Delivery, DeliveryKind, retry_wait
+from ..domain.timestamps import DAY_MS
 from .ledger import append_entries
 from .letter_queue import SETTING, LetterSubscription
 from .sql import Database, Row, decode_row

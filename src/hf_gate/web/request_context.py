@@ -21,7 +21,7 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import label_verdict
 from ..domain.members import Member, MemberRole
-from ..domain.requests import utf16_units
+from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RepoRow, RequestRow
 from . import formatting
 from .app_state import AppState
@@ -258,7 +258,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals |= {"static": static_url, "text_direction": formatting.text_direction}
+    made.globals |= {
+        "static": static_url,
+        "text_direction": formatting.text_direction,
+        "reason_limit": REASON_LIMIT,
+    }
     made.tests["plain"] = formatting.is_plain
     made.filters |= {
         "split_text": formatting.split_text,

@@ -116,7 +116,7 @@ function showSheet() {
 export function problemWith(values) {
   if (!("reason" in values) || values.silent === "yes") return "";
   if (!values.reason.trim()) return "Write a reason, choose a text, or press Send no reason.";
-  return values.reason.length > 200 ? "The reason is too long." : "";
+  return values.reason.length > (find("#reason")?.maxLength ?? Infinity) ? "The reason is too long." : "";
 }
 
 export function watchSheet() {
