@@ -32,7 +32,7 @@ PARTS: Final[Mapping[str, Sequence[str]]] = {
         "tests/core/test_hand_terms.py",
         "tests/core/test_plan.py",
         "tests/core/test_policy_parse.py",
-        "tests/core/test_python_conditions.py",
+        "tests/core/test_expression_model.py",
         "tests/core/test_pasted_list.py",
         "tests/core/test_quality.py",
         "tests/core/test_phrases.py",

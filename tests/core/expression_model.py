@@ -73,10 +73,6 @@ class Term:
                 return "(" + f" {self.op} ".join(f"({part})" for part in parts) + ")"
 
     @property
-    def has_loop(self) -> bool:
-        return self.op in ("exists", "all") or any(part.has_loop for part in self.parts)
-
-    @property
     def names(self) -> frozenset[str]:
         own = frozenset((str(self.value),)) if self.op == "name" else frozenset[str]()
         return own.union(*(part.names for part in self.parts))
@@ -120,8 +116,8 @@ def interpret(term: Term, known: Mapping[str, FactValue], item: object = None) -
         case "exists" | "all":
             many = interpret(term.parts[0], known, item)
             if isinstance(many, Unknown):
-                body = [name for name in term.parts[1].names if name in DECLARED and name not in known]
-                return Unknown(many.missing | frozenset(body), many.has_error)
+                names = [_read_name(each, known, None) for each in term.parts[1].names if each != _ITEM]
+                return _lack_strictly([many, *names])
             rounds = [interpret(term.parts[1], known, each) for each in many]
             return _decide("||" if term.op == "exists" else "&&", rounds)
         case _:
@@ -152,11 +148,16 @@ def _lack(values: list[Any]) -> Unknown:
     return Unknown(frozenset[str]().union(*(each.missing for each in unknown)), any(each.has_error for each in unknown))
 
 
+def _lack_strictly(values: list[Any]) -> Unknown:
+    """A fact that is missing is reported before an error."""
+    lack = _lack(values)
+    return Unknown(lack.missing, lack.has_error and not lack.missing)
+
+
 def _apply_strictly(term: Term, values: list[Any]) -> Any:
-    """Whatever uses an unknown value is unknown. A fact that is missing is reported before an error."""
+    """Whatever uses an unknown value is unknown."""
     if any(isinstance(value, Unknown) for value in values):
-        lack = _lack(values)
-        return Unknown(lack.missing, lack.has_error and not lack.missing)
+        return _lack_strictly(values)
     try:
         found = _STRICT[term.op](*values) if term.op not in ("method", "has") else _call(term, values)
     except (LookupError, OverflowError, ZeroDivisionError):

@@ -6,10 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hf_gate.policy.evaluator import Evaluator
-from hf_gate.policy.expressions import Expression, bind_facts, compile_expression
+from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, evaluate_condition
 from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from hf_gate.policy.opinions import NO_RULE
-from hf_gate.policy.rule_conditions import evaluate_condition
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, completed, facts, outcome, policies, trees, untold
 
 

@@ -203,7 +203,7 @@ def test_nothing_from_strangers_acts_on_a_terminal_or_breaks_a_line(text: str, n
         "form": Fact({text: note}, Trust.CLAIMED, "form"),
     }
     loud = replace(
-        EEG, rules=(Rule("x", Action.ACCEPT, when='form["Use"] == "x" || int(answers.purpose.quality) > 3'), *RULES)
+        EEG, rules=(Rule("x", Action.ACCEPT, when='form["Use"] == "x" || form[answers.purpose.quality] == "y"'), *RULES)
     )
     for line in told(known, loud):
         assert make_visible(line.text, one_line=True) == line.text

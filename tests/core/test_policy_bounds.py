@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
@@ -65,8 +66,7 @@ def test_a_value_that_doubles_with_each_let_is_refused_when_it_is_checked(
     [
         " + ".join([TEXT] * 9) + ' != ""',
         "(" + " + ".join(["person.orgs"] * 11) + ").size() > 3",
-        "person.orgs.map(o, person.verified_orgs).size() > 3",
-        "[" + ", ".join(["person.orgs"] * 11) + "].size() > 3",
+        "(" + " + ".join(["person.orgs"] * 10) + "+ ['one more']).size() > 3",
     ],
 )
 def test_no_single_expression_makes_a_large_value(source: str) -> None:
@@ -79,7 +79,7 @@ def test_no_single_expression_makes_a_large_value(source: str) -> None:
     [
         f'({TEXT} + " " + answers.affiliation.text).contains("robot")',
         "(person.orgs + person.verified_orgs).exists(o, o == 'acme')",
-        "person.orgs.filter(o, o.startsWith('uni')).size() > 3",
+        "person.orgs.exists(o, o.startsWith('uni'))",
         "form.all(label, form[label] != '')",
         f"{TEXT}.size() + 3 > 5",
     ],
@@ -120,13 +120,46 @@ def test_a_let_at_the_limit_is_known() -> None:
 def test_many_lets_share_one_limit() -> None:
     lets = compile_lets({"t": TEXT, "l0": "[" + ", ".join(["t"] * 150) + "]", "again": "l0"}, DECLARED)
     bound = bind_facts({TEXT: "x" * 5_000}, lets)
-    assert "l0" in bound.values
-    assert "at most 1,048,576 characters" in (bound.unknown_lets["again"].error or "")
+    assert isinstance(bound.values["l0"], list)
+    assert "at most 1,048,576 characters" in str(bound.values["again"])
+
+
+# ---- patterns --------------------------------------------------------------------------------------------------------
+
+LETTERS = "\\\\pL"
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "[^a]{99}[^b]{99}[^c]{99}",
+        f"(?i){LETTERS * 4}",
+        "(a?){99}" * 8,
+        f"{LETTERS}{{20}}",
+        "(.*a)?" * 40,
+        f"{LETTERS * 5}",
+    ],
+)
+def test_a_pattern_is_compiled_or_refused_in_little_time(pattern: str) -> None:
+    seconds = []
+    for number in range(3):
+        begun = time.process_time()
+        with suppress(ExpressionProblem):
+            compile_expression(f'email.domain.matches("{pattern}{number}")', DECLARED)
+        seconds.append(time.process_time() - begun)
+    assert min(seconds) < 0.02
+
+
+def test_many_large_patterns_are_refused_before_they_are_all_compiled() -> None:
+    source = " || ".join(f'{TEXT}.matches("[^a]{{99}}[^b]{{99}}{n}")' for n in range(60))
+    with pytest.raises(ExpressionProblem, match="too often"):
+        compile_expression(source, DECLARED)
+    assert len(_many(f'email.domain.matches("{LETTERS}{{50}}")', 200).problems) == 51
 
 
 # ---- work ----------------------------------------------------------------------------------------------------------------
 
-_LOOP = "[1, 2].all(i, person.orgs.exists(o, o in person.verified_orgs))"
+_LOOP = "person.orgs.exists(o, o in person.verified_orgs)"
 
 
 def _many(condition: str, count: int, more: str = "") -> CheckedPolicy:
@@ -135,8 +168,8 @@ def _many(condition: str, count: int, more: str = "") -> CheckedPolicy:
 
 
 def test_loops_that_are_legal_one_by_one_are_refused_when_there_are_too_many() -> None:
-    assert codes(_many(_LOOP, 3)) == []
-    assert codes(_many(_LOOP, 6)) == ["too_costly"]
+    assert codes(_many(_LOOP, 19)) == []
+    assert codes(_many(_LOOP, 20)) == ["too_costly"]
 
 
 AFFILIATION = "answers.affiliation.text"
@@ -147,7 +180,7 @@ AFFILIATION = "answers.affiliation.text"
     [
         f"person.orgs.exists(o, {TEXT}.contains({AFFILIATION}))",
         f"form.exists(label, form[label].contains({TEXT}))",
-        f"person.orgs.exists(o, ({TEXT} + {TEXT}).matches('(a|aa)+$b'))",
+        f"person.orgs.exists(o, {TEXT}.matches('(a{{20}}|aa){{9}}$b'))",
     ],
 )
 def test_a_long_text_that_is_searched_in_each_round_is_too_costly(source: str) -> None:
@@ -156,8 +189,8 @@ def test_a_long_text_that_is_searched_in_each_round_is_too_costly(source: str) -
 
 
 def test_a_search_costs_as_much_in_each_round_of_a_loop_as_outside() -> None:
-    once = compile_expression(f"{TEXT}.contains('a lab')", DECLARED).bounds.cost
-    assert compile_expression(f"[1, 2].exists(i, {TEXT}.contains('a lab'))", DECLARED).bounds.cost > 2 * (once - 150)
+    once = compile_expression(f"{TEXT}.contains('a lab')", DECLARED).root.cost
+    assert compile_expression(f"[1, 2].exists(i, {TEXT}.contains('a lab'))", DECLARED).root.cost > 2 * once
 
 
 @pytest.mark.parametrize(
@@ -188,7 +221,7 @@ def test_facts_are_cut_to_the_sizes_that_the_bounds_assume() -> None:
 
 def test_more_tests_than_a_costly_policy_can_run_are_refused() -> None:
     tests = "tests:\n" + "".join(f"  - {{name: t{n}, facts: {{}}, want: {{then: human}}}}\n" for n in range(60))
-    assert codes(_many(_LOOP, 4, tests)) == ["too_costly"]
+    assert codes(_many(_LOOP, 10, tests)) == ["too_costly"]
     assert codes(_many("email.free", 10, tests)) == []
 
 
@@ -218,12 +251,3 @@ def test_nested_unknown_conditions_are_traced_quickly() -> None:
     deep = "(" * 10 + "email.free" + " ? email.free : email.free)" * 10
     truth = compile_expression(deep, DECLARED).evaluate(bind_facts({}))
     assert (truth.value, truth.missing) == (None, frozenset({"email.free"}))
-
-
-def test_a_branch_is_encoded_without_annotations_of_other_branches() -> None:
-    """Each branch is a program of its own: with everything about all of them, a long condition took quadratic time."""
-    long = compile_expression(" || ".join(f'email.domain == "d{n}.org"' for n in range(120)), DECLARED)
-    shared = long._shared.checked
-    assert len(shared.encode_branch(long.parts[-1]._node)) < 400 < len(shared.encode_branch(shared.root)) / 10
-    assert long.parts[-1].evaluate(bind_facts({"email.domain": "d119.org"})).value is True
-    assert long.parts[0].evaluate(bind_facts({"email.domain": "d119.org"})).value is False

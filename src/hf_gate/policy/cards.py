@@ -17,11 +17,12 @@ from ..domain.display_text import clip_line
 from ..domain.yaml_parser import Mapping as YamlMapping
 from ..domain.yaml_parser import Node, Scalar
 from .card_text import CardError, RuleLayout, TextEdit, read_layout, replace_scalar
-from .expression_tokens import SourceToken, find_tokens_outside_brackets, is_wrapped, negated_tokens, tokenize
-from .fact_conditions import IS_TRUE, FactCondition, parse_fact_condition
+from .expression_parser import ExpressionNode, NodeKind, parse_expression
+from .expression_problems import ExpressionProblem
+from .fact_conditions import FactCondition, parse_fact_condition, read_condition
 from .fact_table import CelType, find_declaration
 from .model import Action
-from .phrases import describe_condition, is_single_name, name_fact
+from .phrases import describe_condition, name_fact
 from .reasons import SUGGESTED_REASONS
 from .rule_phrases import ACTION_WORDS, describe_when
 from .strict_yaml import pairs_of, value_of
@@ -42,28 +43,20 @@ class FieldKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CardField:
-    """A value of a card. `key` names it within the card; `choices` are its values with their words.
-
-    A field that comes from another process shows its value, but cannot write another one.
-    """
+    """A value of a card. `key` names it within the card; `choices` are its values with their words."""
 
     key: str
     kind: FieldKind
     label: str
     value: str
+    write: Callable[[str], tuple[Scalar, str, int, int | None]] = field(repr=False, compare=False)
     choices: tuple[tuple[str, str], ...] = ()
     unit: str = ""
-    write: Callable[[str], tuple[Scalar, str, int, int | None]] = field(
-        repr=False, compare=False, default=lambda _: _none()
-    )
 
     @property
     def chosen_values(self) -> tuple[str, ...]:
         """The chosen values."""
         return tuple(self.value.split(",")) if self.kind is FieldKind.SEVERAL else (self.value,)
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return CardField, (self.key, self.kind, self.label, self.value, self.choices, self.unit)
 
 
 class CardPart(Struct, frozen=True):
@@ -111,7 +104,8 @@ class PolicyCards(Struct, frozen=True):
 def read_cards(text: str, name: str) -> PolicyCards:
     """Read the cards of a policy; none if it is not valid YAML."""
     layout = read_layout(text, name)
-    lets = {key.text: value.text for key, value in pairs_of(value_of(layout.document.root, "let")) if isinstance(value, Scalar)}  # fmt: skip
+    pairs = pairs_of(value_of(layout.document.root, "let"))
+    lets = {key.text: value.text for key, value in pairs if isinstance(value, Scalar)}
     cards = [_read_card(layout, node, number, lets) for number, node in enumerate(layout.rules[:MAX_CARDS])]
     return PolicyCards(layout, tuple(cards))
 
@@ -132,10 +126,6 @@ def change_value(read: PolicyCards, number: int, key: str, value: str) -> TextEd
         raise CardError(f"Write {found.label} as a whole number.")
     node, new, offset, length = found.write(value)
     return replace_scalar(read.layout, node, new, offset, length)
-
-
-def _none() -> tuple[Scalar, str, int, int | None]:
-    raise CardError("This value is edited as text.")
 
 
 # ---- one card --------------------------------------------------------------------------------------------------------
@@ -174,7 +164,9 @@ def _read_card(layout: RuleLayout, node: Node, number: int, lets: Mapping[str, s
             )
     terms = [_scalar_field(pairs, key, *about) for key, about in _TERMS.items() if key in pairs]
     action = pairs.get("then")
-    said = dict(_ACTIONS).get(action.text, clip_line(action.text, 40)) if isinstance(action, Scalar) else ""  # fmt: skip
+    said = ""
+    if isinstance(action, Scalar):
+        said = dict(_ACTIONS).get(action.text, clip_line(action.text, 40))
     says, rule = pairs.get("says"), pairs.get("id")
     if is_flow:
         then, terms = None, []
@@ -202,7 +194,7 @@ def _scalar_field(
         return None
     if choices and value.text not in dict(choices):
         return None
-    return CardField(key, kind, label, value.text, choices, write=lambda new: (value, new, 0, None))
+    return CardField(key, kind, label, value.text, lambda new: (value, new, 0, None), choices)
 
 
 # ---- conditions ------------------------------------------------------------------------------------------------------
@@ -212,109 +204,107 @@ def _read_parts(
     node: Scalar, key: str, lead: str, lets: Mapping[str, str], *, holds: bool, is_block: bool
 ) -> list[CardPart]:
     """Return a part for each joined condition of `when`, or one for the whole of `unless`."""
-    tokens = tokenize(node.text).tokens
-    outside = find_tokens_outside_brackets(tokens)
-    has_others = any(tokens[index].text in ("||", "?") for index in outside)
-    cuts = [index for index in outside if tokens[index].text == "&&"]
-    if not holds or has_others:
-        cuts = []
+    try:
+        parsed = parse_expression(node.text)
+    except ExpressionProblem:
+        return [CardPart(clip_line(describe_when(node.text, lets, holds=holds), MAX_WORDS), lead)]
+    can_edit = not is_block and "\n" not in node.text
     found: list[CardPart] = []
-    for number, (first, last) in enumerate(zip([-1, *cuts], [*cuts, len(tokens)], strict=True)):
-        piece = tokens[first + 1 : last]
-        if not piece:
-            continue
-        source = node.text[piece[0].start : piece[-1].end]
-        words = clip_line(describe_when(source, lets, holds=holds), MAX_WORDS)
+    for number, part in enumerate(parsed.conjuncts if holds else (parsed.root,)):
+        words = describe_when(parsed.text(part.start, part.end), lets, holds=holds)
         fields: tuple[CardField, ...] = ()
-        if not is_block and not (has_others and holds) and number < MAX_PARTS and "\n" not in node.text:
-            fields = _ConditionFields(node, f"{key}.{number}", lets, piece, holds=holds).read_parts()
-        found.append(CardPart(words, lead if not found else "and", fields))
+        if can_edit and number < MAX_PARTS:
+            fields = _ConditionFields(node, f"{key}.{number}", lets, part, holds=holds).read_parts()
+        found.append(CardPart(clip_line(words, MAX_WORDS), lead if not found else "and", fields))
     return found
 
 
-_OPS: Final = ((">", "more than"), (">=", "at least"), ("<", "less than"), ("<=", "at most"), ("==", "exactly"), ("!=", "not exactly"))  # fmt: skip
+_OPS: Final = (
+    *((">", "more than"), (">=", "at least"), ("<", "less than"), ("<=", "at most")),
+    *(("==", "exactly"), ("!=", "not exactly")),
+)
 _EQUAL: Final = (("==", "is"), ("!=", "is not"))
 
 
 class _ConditionFields:
     """Finds the values of one condition in the text of its scalar."""
 
-    def __init__(
-        self, node: Scalar, key: str, lets: Mapping[str, str], tokens: Sequence[SourceToken], *, holds: bool
-    ) -> None:
-        self.node, self.key, self.lets, self.holds, self.tokens = node, key, lets, holds, tokens
+    def __init__(self, node: Scalar, key: str, lets: Mapping[str, str], part: ExpressionNode, *, holds: bool) -> None:
+        self.node = node
+        self.key = key
+        self.lets = lets
+        self.part = part
+        self.holds = holds
 
     def read_parts(self) -> tuple[CardField, ...]:
         """Return the fields; none if the condition is beyond the menus."""
         if (toggle := self._read_toggle()) is not None:
             return (toggle,)
-        inner = self.tokens
-        negated = negated_tokens(inner)
-        inner = inner if negated is None else negated
-        while is_wrapped(inner):
-            inner = inner[1:-1]
-        if len(inner) < 3:
-            return ()
-        condition = parse_fact_condition(self._text(inner))
-        if condition is None or condition.is_negated or condition.op == IS_TRUE:
+        inner = self.part.children[0] if self.part.is_operator("!") else self.part
+        condition = read_condition(inner)
+        if condition is None or condition.is_negated or not condition.literals:
             return ()
         return self._read_values(inner, condition)
 
-    def _text(self, tokens: Sequence[SourceToken]) -> str:
-        return self.node.text[tokens[0].start : tokens[-1].end]
+    def _text(self, node: ExpressionNode) -> str:
+        return self.node.text[node.start : node.end]
 
     def _read_toggle(self) -> CardField | None:
         """Return the field of a true-or-false fact or `let`, which is written with or without `!`."""
-        is_negated = self.tokens[0].text == "!"
-        name = self.tokens[1:] if is_negated else self.tokens
-        if not name or any(each.kind != "name" and each.text != "." for each in name):
+        is_negated = self.part.is_operator("!")
+        name = self.part.children[0] if is_negated else self.part
+        declaration = find_declaration(name.name)
+        is_boolean = name.name in self.lets or (declaration is not None and declaration.type is CelType.BOOL)
+        start, length = self.part.start, name.start - self.part.start
+        if name.kind is not NodeKind.NAME or not is_boolean or "(" in self.node.text[start : name.start]:
             return None
-        path, start = self._text(name), self.tokens[0].start
-        declaration = find_declaration(path)
-        if not (is_single_name(path) and path in self.lets) and (
-            declaration is None or declaration.type is not CelType.BOOL
-        ):
-            return None
-        words = tuple((value, describe_when(path, self.lets, holds=(value == "true") is self.holds)) for value in ("true", "false"))  # fmt: skip
+        words = tuple(
+            (value, describe_when(name.name, self.lets, holds=(value == "true") is self.holds))
+            for value in ("true", "false")
+        )
 
         def write(value: str) -> tuple[Scalar, str, int, int | None]:
-            return self.node, "" if value == "true" else "!", start, name[0].start - start
+            return self.node, "" if value == "true" else "!", start, length
 
-        return CardField(self.key, FieldKind.CHOICE, "Condition", "false" if is_negated else "true", words, write=write)
+        return CardField(self.key, FieldKind.CHOICE, "Condition", "false" if is_negated else "true", write, words)
 
-    def _read_values(self, tokens: Sequence[SourceToken], condition: FactCondition) -> tuple[CardField, ...]:
-        last, before = tokens[-1], tokens[-2]
+    def _read_values(self, test: ExpressionNode, condition: FactCondition) -> tuple[CardField, ...]:
         name = name_fact(condition.fact)
         declaration = find_declaration(condition.fact)
         known = None if condition.key is not None or declaration is None else declaration.values
         unit = "days" if "days" in condition.fact.rpartition(".")[2] else ""
-        if condition.type is CelType.INT and last.kind == "number" and before.text == condition.op:
+        literal = condition.literals[0]
+        if condition.op == "in" and known is not None and set(map(str, condition.values)) <= set(known):
+            value = ",".join(each for each in known if each in condition.values)
+            about = FieldKind.SEVERAL, name, value, test.children[1].span
+            return (self._field("value", *about, _quote_list, _pairs(known)),)
+        if literal is not test.children[1]:
+            return ()
+        sign = test.at, len(condition.op)
+        if condition.type is CelType.INT and condition.op in dict(_OPS) and self._text(literal).isdecimal():
             return (
-                self._field("op", FieldKind.CHOICE, f"{name}: comparison", before.text, (before, before), str, _OPS),
-                self._field("value", FieldKind.NUMBER, name, last.text, (last, last), str, unit=unit),
+                self._field("op", FieldKind.CHOICE, f"{name}: comparison", condition.op, sign, str, _OPS),
+                self._field("value", FieldKind.NUMBER, name, self._text(literal), literal.span, str, unit=unit),
             )
-        if condition.op in ("==", "!=") and last.kind == "text" and before.text == condition.op:
+        value = str(condition.values[0])
+        if condition.op in ("==", "!=") and isinstance(literal.value, str):
             kind, choices = (FieldKind.TEXT, ()) if known is None else (FieldKind.CHOICE, _pairs(known))
             return (
-                self._field("op", FieldKind.CHOICE, f"{name}: comparison", before.text, (before, before), str, _EQUAL),
-                self._field("value", kind, name, str(condition.values[0]), (last, last), _quote, choices),
+                self._field("op", FieldKind.CHOICE, f"{name}: comparison", condition.op, sign, str, _EQUAL),
+                self._field("value", kind, name, value, literal.span, _quote, choices),
             )
-        if condition.op == "in" and known is not None and set(map(str, condition.values)) <= set(known):
-            first = next(each for each in tokens if each.text == "[" and each.kind == "sign")
-            value = ",".join(each for each in known if each in condition.values)
-            return (self._field("value", FieldKind.SEVERAL, name, value, (first, last), _quote_list, _pairs(known)),)
-        if condition.op in ("contains", "startsWith", "endsWith") and before.kind == "text":
-            return (self._field("value", FieldKind.TEXT, name, str(condition.values[0]), (before, before), _quote),)
+        if condition.op in ("contains", "startsWith", "endsWith"):
+            return (self._field("value", FieldKind.TEXT, name, value, literal.span, _quote),)
         return ()
 
     def _field(
-        self, part: str, kind: FieldKind, label: str, value: str, span: tuple[SourceToken, SourceToken],
+        self, part: str, kind: FieldKind, label: str, value: str, span: tuple[int, int],
         render: Callable[[str], str], choices: tuple[tuple[str, str], ...] = (), unit: str = "",
     ) -> CardField:  # fmt: skip
         def write(new: str) -> tuple[Scalar, str, int, int | None]:
-            return self.node, render(new), span[0].start, span[1].end - span[0].start
+            return self.node, render(new), *span
 
-        return CardField(f"{self.key}.{part}", kind, label, value, choices, unit, write)
+        return CardField(f"{self.key}.{part}", kind, label, value, write, choices, unit)
 
 
 def _pairs(values: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .expression_checks import Comparison
 from .expressions import Expression, bind_facts
+from .fact_conditions import IS_TRUE, OPPOSITES
 from .fact_table import find_declaration
-
-_NEGATED = {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 
 
 def is_always_true(condition: Expression) -> bool:
@@ -38,7 +36,7 @@ def collect_lets(condition: Expression) -> dict[str, Expression]:
 def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
     """Tell whether the condition (or its negation) is a conjunction with contradicting comparisons."""
     joint = "||" if negated else "&&"
-    parts = _flatten(condition, joint) if condition.op in ("", joint) else []
+    parts = condition.parts if condition.op == joint else (condition,) if not condition.op else ()
     by_fact: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
     for part in parts:
         found = _comparison_of(part, negated=negated)
@@ -47,35 +45,17 @@ def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
     return any(not _is_satisfiable(fact, tests) for fact, tests in by_fact.items())
 
 
-def _flatten(condition: Expression, joint: str) -> list[Expression]:
-    if condition.op != joint:
-        return [condition]
-    return [leaf for part in condition.parts for leaf in _flatten(part, joint)]
-
-
 def _comparison_of(part: Expression, *, negated: bool) -> tuple[str, str, tuple[object, ...]] | None:
-    """Return a comparison as (fact, operator, values). A bare boolean fact is compared with true."""
-    if part.op == "!":
-        return _comparison_of(part.parts[0], negated=not negated)
-    op: str
-    values: tuple[object, ...]
-    if not part.op and not part.lets and part.facts == {part.source}:
-        name, op, values = part.source, "==", (True,)
-    elif (
-        not part.op and len(part.comparisons) == 1 and not part.lets and _is_bare_comparison(part, part.comparisons[0])
-    ):
-        only = part.comparisons[0]
-        name, op, values = only.fact, only.op, only.values
-    else:
+    """Return a comparison as (fact, operator, values). A boolean fact is compared with true."""
+    found = part.condition
+    if found is None or found.key is not None or found.has_size:
         return None
-    if op not in _NEGATED:
+    is_opposite = found.is_negated is not negated
+    if found.op == IS_TRUE:
+        return found.fact, "!=" if is_opposite else "==", (True,)
+    if found.op not in OPPOSITES:
         return None
-    return name, _NEGATED[op] if negated else op, values
-
-
-def _is_bare_comparison(part: Expression, found: Comparison) -> bool:
-    """Tell whether the expression consists of only this comparison."""
-    return found.length >= part.length - 2
+    return found.fact, OPPOSITES[found.op] if is_opposite else found.op, found.values
 
 
 def _is_satisfiable(fact: str, tests: list[tuple[str, tuple[object, ...]]]) -> bool:

@@ -25,7 +25,7 @@ from .accept_rules import (
     terms_by_hand,
 )
 from .expression_problems import ExpressionProblem
-from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets
+from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets, evaluate_condition
 from .fact_table import REMINDERS, CelType
 from .facts import RequestFacts
 from .model import (
@@ -53,7 +53,6 @@ from .opinions import (
     form_opinion,
     unknown_branch,
 )
-from .rule_conditions import evaluate_condition
 from .rule_traces import trace_conditions, trace_rule
 
 _ASKED_AT = "request.asked_at"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
+from typing import Final
 
 from msgspec import Struct
 
 from ..domain.display_text import make_visible
-from .expression_tokens import MIRRORED, SourceToken, TokenizedSource
 
 
 class ExpressionProblem(ValueError):
@@ -26,9 +26,9 @@ class ExpressionProblem(ValueError):
         self.let = self.rule = self.key = ""  # set later by the caller
 
 
-# ---- syntax of other languages -------------------------------------------------------------------------------------------
+# ---- syntax of other languages ---------------------------------------------------------------------------------------
 
-_WORDS = {  # words of other languages and their CEL form
+_WORDS: Final = {  # words of other languages and their CEL form
     "and": ("&&", "`and` is written `&&`"),
     "or": ("||", "`or` is written `||`"),
     "not": ("!", "`not x` is written `!x`"),
@@ -38,7 +38,7 @@ _WORDS = {  # words of other languages and their CEL form
     "FALSE": ("false", "`FALSE` is written `false`"),
     "is": ("==", "`is` is written `==`"),
 }
-_SIGNS = {
+_SIGNS: Final = {
     "=": ("==", "one `=` is written `==`"),
     "===": ("==", "`===` is written `==`"),
     "!==": ("!=", "`!==` is written `!=`"),
@@ -50,114 +50,52 @@ _SIGNS = {
     "\u2265": (">=", "`≥` is written `>=`"),
     "\u00a0": (" ", "a non-breaking space is not allowed here"),
 }
+_QUOTED: Final = re.compile('[\u2018-\u201f`\xab\xbb]([^"\u2018-\u201f`\xab\xbb\\\\\n]*)["\u2018-\u201f`\xab\xbb]')
+_QUOTES: Final = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f`\xab\xbb"
 
 
-def find_foreign_syntax(words: TokenizedSource) -> ExpressionProblem | None:
-    """Return the first mistake that can be found without types."""
-    hidden = make_visible(words.source)
-    if hidden != words.source:
-        at = next((i for i, (a, b) in enumerate(zip(words.source, hidden, strict=False)) if a != b), 0)
-        code = ord(words.source[at]) if at < len(words.source) else 0
-        return ExpressionProblem("hidden-character", f"an invisible character (U+{code:04X}); remove it", at, 1, "")
-    for index, token in enumerate(words.tokens):
-        problem = _check_word(words, index, token) if token.kind == "name" else _check_sign(words.source, token)
-        if problem is not None:
-            return problem
-    return None
+def check_foreign_word(text: str, start: int, following: int) -> None:
+    """Raise the problem of a word of another language; `following` is where the next token starts."""
+    word = text if text in _WORDS else text.lower() if text.isupper() else ""
+    if word in _WORDS:
+        new, message = _WORDS[word]
+        length = following - start if new == "!" else len(text)
+        raise ExpressionProblem("foreign-word", message, start, length, new)
 
 
-def _check_word(words: TokenizedSource, index: int, token: SourceToken) -> ExpressionProblem | None:
-    if words.is_sign(index - 1, "."):
-        return None
-    if token.text == "has" and words.is_sign(index + 1, "("):
-        return _has_problem(words, index)
-    word = token.text if token.text in _WORDS else token.text.lower() if token.text.isupper() else ""
-    if word not in _WORDS or words.is_sign(index + 1, "."):
-        return None
-    new, message = _WORDS[word]
-    length = token.end - token.start
-    if new == "!":
-        return _not_problem(words, index, token)
-    return ExpressionProblem("foreign-word", message, token.start, length, new)
+def check_foreign_sign(source: str, text: str, start: int) -> None:
+    """Raise the problem of a sign of another language, or of a quotation mark that is not closed."""
+    if text in _QUOTES:
+        quoted = _QUOTED.match(source, start)
+        length, fix = (len(quoted[0]), f'"{quoted[1]}"') if quoted else (1, '"')
+        raise ExpressionProblem("foreign-sign", f'`{text}` is not a quotation mark here: write `"`', start, length, fix)
+    if text in _SIGNS:
+        new, message = _SIGNS[text]
+        raise ExpressionProblem("foreign-sign", message, start, len(text), new)
+    if text in ('"', "'"):
+        raise ExpressionProblem("open-text", "this quotation mark is never closed", start, 1)
 
 
-def _not_problem(words: TokenizedSource, index: int, token: SourceToken) -> ExpressionProblem:
-    tokens = words.tokens
-    if words.is_sign(index + 1, "in") and index > 0:  # `x not in [..]`
-        left = words.span([tokens[index - 1].start])
-        last = words.matching_bracket[index + 2] if index + 2 < len(tokens) else index + 1
-        end = max(tokens[last].end, words.span([tokens[last].start])[0] + words.span([tokens[last].start])[1])
-        inside = f"{words.text(left)} {words.source[tokens[index + 1].start : end]}"
-        return ExpressionProblem(
-            "foreign-word", "`x not in y` is written `!(x in y)`", left[0], end - left[0], f"!({inside})"
-        )
-    end = tokens[index + 1].start if index + 1 < len(tokens) else token.end
-    return ExpressionProblem("foreign-word", "`not x` is written `!x`", token.start, end - token.start, "!")
+# ---- names -----------------------------------------------------------------------------------------------------------
 
-
-def _has_problem(words: TokenizedSource, index: int) -> ExpressionProblem | None:
-    """Reject `has()` on a fact: a rule that could test for unknown facts might accept because a source failed."""
-    close = words.matching_bracket[index + 1]
-    inside = [token.text for token in words.tokens[index + 2 : close]]
-    if len(inside) == 3 and inside[:2] == ["form", "."]:
-        return None
-    start, end = words.tokens[index].start, words.tokens[max(close, index + 1)].end
-    label = inside[2] if len(inside) == 4 and inside[0] == "form" and inside[1] == "[" else None
-    if label is not None:
-        return ExpressionProblem(
-            "has", "`has()` takes `form.x`; use `in` for a label in quotes", start, end - start, f"{label} in form"
-        )
-    return ExpressionProblem(
-        "has",
-        "`has()` works on `form` only: a rule cannot test whether a fact is known; an unknown fact makes the rule unknown",
-        start,
-        end - start,
-    )
-
-
-_QUOTED = re.compile('[\u2018-\u201f`\xab\xbb]([^"\u2018-\u201f`\xab\xbb\\\\\n]*)["\u2018-\u201f`\xab\xbb]')
-_QUOTES = "\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f`\xab\xbb"
-
-
-def _check_sign(source: str, token: SourceToken) -> ExpressionProblem | None:
-    if token.kind == "sign" and token.text in _QUOTES:
-        message = f'`{token.text}` is not a quotation mark here: write `"`'
-        if quoted := _QUOTED.match(source, token.start):
-            return ExpressionProblem("foreign-sign", message, token.start, len(quoted[0]), f'"{quoted[1]}"')
-        return ExpressionProblem("foreign-sign", message, token.start, 1, '"')
-    if token.kind == "sign" and token.text in _SIGNS:
-        new, message = _SIGNS[token.text]
-        return ExpressionProblem("foreign-sign", message, *token.span, new)
-    if token.kind == "sign" and token.text in ('"', "'"):
-        return ExpressionProblem("open-text", "this quotation mark is never closed", token.start, 1)
-    return None
-
-
-# ---- errors of the engine -----------------------------------------------------------------------------------------------
-
-MACROS: tuple[str, ...] = ("all", "exists", "exists_one", "filter", "map", "has")
-FUNCTIONS: tuple[str, ...] = (
-    *MACROS,
-    *("size", "contains", "endsWith", "matches", "startsWith"),
-    *("bool", "double", "duration", "int", "string", "timestamp"),
-    *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours", "getMilliseconds"),
-    *("getMinutes", "getMonth", "getSeconds"),
+FUNCTIONS: Final = (
+    *("all", "exists", "has", "size", "contains", "endsWith", "matches", "startsWith", "duration", "timestamp"),
 )
-
-_LINE = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
-_UNDECLARED = re.compile(r"undeclared reference to '([^']*)'")
-_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\((.*)\)'")
-_SELECT = re.compile(r"expression of type '([^']*)' cannot be the operand of a select")
-_TYPES = {
-    "bool": "a boolean",
-    "int": "a whole number",
-    "double": "a decimal number",
-    "string": "a text",
-    "google.protobuf.Timestamp": "a timestamp",
-    "google.protobuf.Duration": "a duration",
-    "null_type": "null",
-    "timestamp": "a timestamp",
-    "duration": "a duration",
+_INSTEAD: Final = {  # what CEL has and this language has not
+    "/": "multiply the other side, as in `2 * x > 10`",
+    "exists_one": "use `exists`",
+    "filter": "use `exists` or `all` with the condition",
+    "map": "use `exists` or `all` with the condition",
+    **dict.fromkeys(("int", "double", "uint"), "compare numbers with numbers, and texts with texts in quotes"),
+    **dict.fromkeys(("string", "bytes"), "compare each value with one of its own type"),
+    **dict.fromkeys(("bool", "dyn", "type"), "use the condition itself"),
+    **dict.fromkeys(
+        (
+            *("getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear", "getFullYear", "getHours"),
+            *("getMilliseconds", "getMinutes", "getMonth", "getSeconds"),
+        ),
+        'compare with `timestamp("2027-06-30T00:00:00Z")`, or use a fact that counts days',
+    ),
 }
 
 
@@ -181,71 +119,17 @@ class NameSuggestions(Struct, frozen=True):
         return tuple(sorted(each for each in self.declared if each.startswith(name + ".")))
 
 
-def translate_engine_error(text: str, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
-    """Translate an error of the engine. Without a known position, the problem covers the whole expression."""
-    for line, column, message in _LINE.findall(text):
-        offset = _offset_of(words.source, int(line), int(column))
-        return _translate_message(message, offset, words, names)
-    if "recursion" in text or "depth" in text:
-        return _too_deep_problem(words)
-    return ExpressionProblem("cel", "this is not a valid expression", 0, len(words.source))
-
-
-def _translate_message(
-    message: str, offset: int | None, words: TokenizedSource, names: NameSuggestions
-) -> ExpressionProblem:
-    if "recursion" in message or "depth" in message or offset is None:
-        return _too_deep_problem(words)
-    if found := _UNDECLARED.match(message):
-        return _undeclared_problem(found[1], offset, words, names)
-    if found := _OVERLOAD.match(message):
-        return _overload_problem(found[1], _split_types(found[2]), offset, words)
-    if found := _SELECT.match(message):
-        start, length = words.span([offset])
-        return unknown_name_problem(words.text((start, length)), start, length, names)
-    if message.startswith("reserved identifier"):
-        return ExpressionProblem("syntax", f"`{message.rpartition(' ')[2]}` is a reserved word", offset, 1)
-    return _syntax_problem(offset, words)
-
-
-def _too_deep_problem(words: TokenizedSource) -> ExpressionProblem:
-    hint = "this is nested too deeply; use `in [...]` for lists, or split it with `let`"
-    return ExpressionProblem("too-deep", hint, 0, len(words.source))
-
-
-def _syntax_problem(offset: int, words: TokenizedSource) -> ExpressionProblem:
-    if offset >= words.tokens[-1].end:
-        return ExpressionProblem("syntax", "the expression ends too early; complete it", *words.tokens[-1].span)
-    token = words.tokens[words.index_at(offset)]
-    what = f"unexpected `{make_visible(token.text, one_line=True)[:40]}`"
-    if token.kind in ("name", "text", "number") and token.start > 0:
-        what += "; is an operator (`&&`, `||`, `==`) or a comma missing before it?"
-    if token.text in ("days", "day", "d", "weeks", "hours"):
-        what = f"unexpected `{token.text}`: the facts `*_days` count whole days, so write the number alone"
-    return ExpressionProblem("syntax", what, *token.span)
-
-
-def _offset_of(source: str, line: int, column: int) -> int | None:
-    if line < 1 or column < 1:
-        return None
-    start = 0
-    for _ in range(line - 1):
-        start = source.find("\n", start) + 1
-    return min(start + column - 1, len(source))
-
-
-# ---- names ---------------------------------------------------------------------------------------------------------------
-
-
-def _undeclared_problem(name: str, offset: int, words: TokenizedSource, names: NameSuggestions) -> ExpressionProblem:
-    start, length = _name_span(name, offset, words)
-    if words.is_sign(words.index_at(offset), "(") and "." not in name:
-        close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
-        lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
-        fix = next(iter(lower or close), None)
-        suggestion = f"; did you mean `{fix}`?" if fix else ""
-        return ExpressionProblem("unknown-function", f"unknown function `{name}`{suggestion}", start, length, fix)
-    return unknown_name_problem(name, start, length, names)
+def unknown_function_problem(name: str, span: tuple[int, int]) -> ExpressionProblem:
+    """Return the problem of a function that does not exist here, with what to write instead."""
+    if name in _INSTEAD:
+        shown = name if name == "/" else f"{name}()"
+        return ExpressionProblem("not-here", f"there is no `{shown}` here: {_INSTEAD[name]}", *span)
+    close = difflib.get_close_matches(name, FUNCTIONS, n=1, cutoff=0.5)
+    lower = [each for each in FUNCTIONS if each.lower() == name.lower().replace("_", "")]
+    fix = next(iter(lower or close), None)
+    shown = make_visible(name, one_line=True)[:80]
+    suggestion = f"; did you mean `{fix}`?" if fix else f"; the functions are {', '.join(FUNCTIONS)}"
+    return ExpressionProblem("unknown-function", f"unknown function `{shown}`{suggestion}", *span, fix)
 
 
 def unknown_name_problem(name: str, start: int, length: int, names: NameSuggestions) -> ExpressionProblem:
@@ -275,94 +159,57 @@ def _is_near_table(name: str, near: str | None) -> bool:
     return bool(difflib.get_close_matches(name.split(".")[1], [near.split(".")[1]], n=1, cutoff=0.6))
 
 
-def _name_span(name: str, offset: int, words: TokenizedSource) -> tuple[int, int]:
-    index = words.index_at(offset)
-    if words.is_sign(index, "("):
-        return words.tokens[index - 1].span
-    parts = name.count(".")
-    if words.is_sign(index, "."):
-        first, last = max(index - 1 - 2 * (parts - 1), 0), min(index + 1, len(words.tokens) - 1)
-        return words.tokens[first].start, words.tokens[last].end - words.tokens[first].start
-    return words.tokens[index].span
+# ---- types -----------------------------------------------------------------------------------------------------------
 
-
-# ---- types ---------------------------------------------------------------------------------------------------------------
-
-
-def _split_types(types: str) -> list[str]:
-    """Split a list of types: `map(string, string), int` contains two types."""
-    parts, depth, start = [], 0, 0
-    for index, char in enumerate(types):
-        depth += (char == "(") - (char == ")")
-        if char == "," and depth == 0:
-            parts.append(types[start:index].strip())
-            start = index + 1
-    return [*parts, types[start:].strip()]
+_TYPES: Final = {
+    "bool": "a boolean",
+    "int": "a whole number",
+    "double": "a decimal number",
+    "string": "a text",
+    "timestamp": "a timestamp",
+    "duration": "a duration",
+}
 
 
 def describe_type(name: str) -> str:
     """Describe a type in plain words."""
-    low = name.lower()
-    if low.startswith("list"):
-        return "a list"
-    if low.startswith("map"):
-        return "a map"
-    return _TYPES.get(name) or _TYPES.get(low) or f"a {make_visible(low, one_line=True)}"
+    return _TYPES.get(name) or ("a list" if name.startswith("list") else "a map")
 
 
-def _overload_problem(function: str, types: list[str], offset: int, words: TokenizedSource) -> ExpressionProblem:
-    index = words.index_at(offset)
-    token = words.tokens[index]
-    sign = function.strip("_@")
-    if "null_type" in types:
-        return null_problem(*token.span)
-    if sign in ("&&", "||", "!", "?_:"):
-        wrong = next((each for each in types if each != "bool"), types[0])
-        message = f"`{token.text}` joins conditions, but this is {describe_type(wrong)}: compare it with a value first"
-        return ExpressionProblem("type", message, *token.span)
-    for problem in _suggest_literals(sign, types, index, words):
-        return problem
-    shown = " and ".join(describe_type(each) for each in types)
-    what = f"`{sign}`" if not function.startswith("_[") else "`[...]`"
-    return ExpressionProblem("type", f"{what} does not work with {shown}", *token.span)
-
-
-def null_problem(start: int, length: int) -> ExpressionProblem:
+def null_problem(span: tuple[int, int]) -> ExpressionProblem:
     """Return the problem of a comparison with null."""
-    return ExpressionProblem(
-        "null",
+    message = (
         "do not compare with null: an unknown fact makes the rule unknown by itself; "
-        'for an empty answer use `answers.ROLE.present`, `email.present` or `"Label" in form`',
-        start,
-        length,
+        'for an empty answer use `answers.ROLE.present`, `email.present` or `"Label" in form`'
     )
+    return ExpressionProblem("null", message, *span)
 
 
-def _suggest_literals(sign: str, types: list[str], index: int, words: TokenizedSource) -> Iterator[ExpressionProblem]:
-    """Yield replacements for a literal of the wrong type."""
-    if len(types) != 2 or sign not in ("==", "!=", "<", "<=", ">", ">=", "in", "+", "-"):
-        return
-    for position, (wrong, other) in ((index + 1, (types[1], types[0])), (index - 1, (types[0], types[1]))):
-        if not 0 <= position < len(words.tokens):
-            continue
-        token = words.tokens[position]
-        fix = _repair_literal(token, wrong, other, sign if position > index else MIRRORED.get(sign, sign))
-        if fix is not None:
-            new, message = fix
-            yield ExpressionProblem("type", message, *token.span, new)
-    at = words.tokens[index].span
-    if types[0] == "string" and types[1].startswith("list") and sign == "==":
-        yield ExpressionProblem("type", "use `in` to look up a text in a list", *at, "in")
-    if types == ["google.protobuf.Duration", "int"]:
+def type_problem(sign: str, types: tuple[str, ...], span: tuple[int, int]) -> ExpressionProblem:
+    """Return the problem of an operator or function that cannot take values of these types."""
+    if sign in ("&&", "||", "!", "?:"):
+        wrong = next((each for each in types if each != "bool"), types[0])
+        shown = sign.rstrip(":")
+        message = f"`{shown}` joins conditions, but this is {describe_type(wrong)}: compare it with a value first"
+        return ExpressionProblem("type", message, *span)
+    if sign == "==" and types[0] == "string" and types[1].startswith("list"):
+        return ExpressionProblem("type", "use `in` to look up a text in a list", *span, "in")
+    if types == ("duration", "int"):
         message = 'compare a duration with a duration, as in `duration("720h")`; the facts `*_days` are whole numbers'
-        yield ExpressionProblem("type", message, *at)
+        return ExpressionProblem("type", message, *span)
+    shown = " and ".join(describe_type(each) for each in types)
+    what = "`[...]`" if sign == "[]" else f"`{sign}`"
+    return ExpressionProblem("type", f"{what} does not work with {shown}", *span)
 
 
-def _repair_literal(token: SourceToken, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
-    """Return the corrected literal and a sentence that explains the correction."""
-    if token.kind == "number":
-        return _repair_number(token.text, wrong, other, sign)
-    return _repair_text(token.text, other, sign) if token.kind == "text" else None
+def repair_literal(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
+    """Return a corrected literal and a sentence that explains the correction; None if there is none.
+
+    `text` is the literal as written and `wrong` its type; it is on the right side of `sign`, and `other` on the left.
+    """
+    if wrong in ("int", "double"):
+        return _repair_number(text, wrong, other, sign)
+    return _repair_text(text, other, sign) if wrong == "string" else None
 
 
 def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, str] | None:
@@ -383,14 +230,38 @@ def _repair_text(text: str, other: str, sign: str) -> tuple[str, str] | None:
     fixes = {
         "int": (r"-?\d{1,15}", inside, "write a number without quotes"),
         "bool": (r"true|false", inside, f"write `{inside}` without quotes"),
-        "google.protobuf.Timestamp": (
+        "timestamp": (
             r"\d{4}-\d\d-\d\d",
             f'timestamp("{inside}T00:00:00Z")',
             "compare a timestamp with a timestamp",
         ),
-        "google.protobuf.Duration": (r".*", f"duration({text})", "compare a duration with a duration"),
+        "duration": (r".*", f"duration({text})", "compare a duration with a duration"),
     }
     if other == "string" and sign == "in":
         return f"[{text}]", f"`in` needs a list: write `in [{text}]`, or `.contains({text})` for a part of a text"
     pattern, new, message = fixes.get(other, ("(?!)", "", ""))
     return (new, message) if re.fullmatch(pattern, inside) else None
+
+
+# ---- literals --------------------------------------------------------------------------------------------------------
+
+_SPAN: Final = re.compile(r"(\d+)\s*(d|day|days|w|week|weeks|mo|months?|y|years?)\Z")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_HOURS: Final = {"d": 24, "w": 168}
+
+
+def literal_problem(function: str, literal: object, why: str, span: tuple[int, int]) -> ExpressionProblem:
+    """Return the problem of a function of literals that always fails."""
+    if function == "duration" and isinstance(literal, str):
+        found = _SPAN.match(literal.strip())
+        hours = int(found[1]) * _HOURS.get(found[2][0], 0) if found and not found[2].startswith("mo") else 0
+        fix = f'duration("{hours}h")' if hours else None
+        how = f"write `{fix}`, or" if fix else "the largest unit is hours, as in `720h`;"
+        message = f"a duration has no days: {how} compare a fact in days, such as `person.account_days`"
+        return ExpressionProblem("duration", message, *span, fix)
+    if function == "timestamp" and isinstance(literal, str):
+        whole = literal.strip()
+        fix = f'timestamp("{whole}T00:00:00Z")' if _DATE.match(whole) else None
+        how = f"write `{fix}`" if fix else 'as in `timestamp("2027-06-30T00:00:00Z")`'
+        return ExpressionProblem("timestamp", f"a timestamp needs a date and a time: {how}", *span, fix)
+    return ExpressionProblem("literal", f"this literal always fails: {make_visible(why, one_line=True)[:100]}", *span)

@@ -11,6 +11,7 @@ from ..domain.yaml_parser import Node, Scalar, Sequence
 from .accept_requirements import AcceptRequirement, accept_requirements, is_claim
 from .constant_conditions import is_always_true, is_never_true
 from .expressions import Expression
+from .fact_conditions import IS_TRUE
 from .model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
 from .policy_digest import normalize_expression
 from .strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
@@ -164,7 +165,7 @@ def _or_for_and(condition: Expression) -> str | None:
 
 
 def _is_equal(part: Expression) -> bool:
-    return all(each.op in ("==", "in") for each in part.comparisons)
+    return all(each.op in ("==", "in", IS_TRUE) for each in part.comparisons)
 
 
 def _and_for_or(condition: Expression) -> str | None:

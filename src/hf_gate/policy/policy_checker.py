@@ -10,7 +10,7 @@ from msgspec import Struct, field
 from ..domain.forms import GateForm
 from ..domain.yaml_parser import Scalar
 from .end_checks import check_ends
-from .expression_bounds import policy_cost_problem
+from .expression_bounds import MAX_POLICY_COST, policy_cost_problem
 from .expression_problems import ExpressionProblem
 from .expressions import Expression, compile_expression
 from .fact_table import ANSWER_ROLES, CelType, fact_types
@@ -25,6 +25,7 @@ from .strict_yaml import ScalarSource, items_of, nodes_of_lets, nodes_of_rules, 
 from .test_facts import check_tests
 from .workspace_config import WorkspaceConfig
 
+_MAX_REFUSED = 50  # the most expressions of one policy whose mistakes are reported
 _MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
 
 
@@ -105,6 +106,7 @@ class _PolicyChecker:
         self.lets: dict[str, Expression] = {}
         self.broken_lets: set[str] = set()  # `let` names whose problem has been reported
         self.conditions: dict[tuple[str, str], Expression] = {}
+        self.spent = 0  # steps of what was compiled: checking stops at the limit of a policy
         self.rule_nodes = nodes_of_rules(parsed.document)
 
     def problems(self) -> list[PolicyProblem]:
@@ -145,7 +147,7 @@ class _PolicyChecker:
 
     def _check_cost(self) -> Iterator[PolicyProblem]:
         """Report a policy whose expressions are each allowed, but together cost too much."""
-        lets, conditions = ([each.bounds for each in some.values()] for some in (self.lets, self.conditions))
+        lets, conditions = ([each.root for each in some.values()] for some in (self.lets, self.conditions))
         words = policy_cost_problem(lets, conditions, len(self.policy.tests))
         if words:
             at = value_of(self.parsed.document.root, "rules")
@@ -155,18 +157,22 @@ class _PolicyChecker:
             )
 
     def _compile(self, node: Scalar, where: str, *, is_let: bool) -> tuple[Expression | None, list[PolicyProblem]]:
+        if self.spent > MAX_POLICY_COST:
+            return None, []
         spelling = ScalarSource(self.parsed.document.source, node)
         source = node.text.strip()
         lead = len(node.text) - len(node.text.lstrip())
         try:
             expression = compile_expression(source, self.declared, self.lets, is_let=is_let)
         except ExpressionProblem as problem:
+            self.spent += MAX_POLICY_COST // _MAX_REFUSED
             if source[problem.offset : problem.offset + problem.length] in self.broken_lets:
                 return None, []
             return None, [self._expression_problem(spelling, problem, source, lead, where, is_let=is_let)]
+        self.spent += expression.root.cost
         problems = [
             spelling.problem(fault.code, f"{where}: {fault.message}", lead + fault.offset, fault.length, fault.fix, fault.hint, is_error=fault.is_error)
-            for fault in (*check_constants(expression, source, self.policy, tuple(self.forms)), *check_labels(expression, source, self.forms))
+            for fault in (*check_constants(expression, self.policy, tuple(self.forms)), *check_labels(expression, self.forms))
         ]  # fmt: skip
         return expression, problems
 

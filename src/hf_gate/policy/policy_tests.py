@@ -40,7 +40,7 @@ def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
         return ()
     policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING,))
     evaluator = Evaluator([compile_policy(policy, checked.declared)])
-    parts = sum(each.bounds.unfolded for each in checked.conditions.values())
+    parts = sum(each.root.unfolded for each in checked.conditions.values())
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
     for test in policy.tests:

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from ..domain.forms import GateForm, collapse_whitespace
 from ..domain.yaml_parser import Scalar
-from .expression_checks import Comparison
+from .expression_parser import ExpressionNode, NodeKind
 from .expressions import Expression
+from .fact_conditions import FactCondition
 from .fact_table import find_declaration
 from .form_facts import form_roles
 from .literals import glob_matches_path
@@ -57,22 +58,20 @@ class ExpressionFault(Struct, frozen=True):
     is_error: bool = True
 
 
-def check_constants(
-    expression: Expression, source: str, policy: Policy, repos: Sequence[str]
-) -> Iterator[ExpressionFault]:
+def check_constants(expression: Expression, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
     """Yield the problems of the constants in an expression, from left to right."""
-    for found in sorted(expression.comparisons, key=lambda each: each.offset):
+    for found in sorted(expression.comparisons, key=lambda each: each.span):
         known = find_declaration(found.fact)
         if known is None:
             continue
         if known.values is not None and found.op in _EQUAL:
-            yield from _check_values(found, source, known.name, known.values)
+            yield from _check_values(found, known.name, known.values)
         elif found.fact in ("email.domain", "email.registrable", "email.address"):
-            yield from _check_domain(found, source)
+            yield from _check_domain(found)
         elif found.fact == "answers.country.code" and found.op in _EQUAL:
-            yield from _check_country(found, source)
+            yield from _check_country(found)
         elif found.fact == "request.repo" and found.op in _EQUAL:
-            yield from _check_repo(found, source, policy, repos)
+            yield from _check_repo(found, policy, repos)
 
 
 def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:
@@ -80,22 +79,15 @@ def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:
     return suggest(value, values, _SYNONYMS.get(fact))
 
 
-def find_literal(found: Comparison, source: str, value: str) -> tuple[int, int] | None:
-    """Return the offset and length of a quoted text in a comparison."""
-    piece = source[found.offset : found.offset + found.length]
-    match = re.search(r"r?(\"{0}\"|'{0}')".format(re.escape(value)), piece)
-    return (found.offset + match.start(), len(match[0])) if match else None
-
-
-def _text_constants(found: Comparison, source: str) -> Iterator[tuple[str, int, int]]:
-    for value in found.values:
+def _text_constants(found: FactCondition) -> Iterator[tuple[str, int, int]]:
+    """Yield each text of a comparison with its offset and length."""
+    for value, node in zip(found.values, found.literals, strict=True):
         if isinstance(value, str):
-            at = find_literal(found, source, value) or (found.offset, found.length)
-            yield value, *at
+            yield value, *node.span
 
 
-def _check_values(found: Comparison, source: str, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found, source):
+def _check_values(found: FactCondition, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(found):
         if value in values:
             continue
         near = suggest_value(fact, value, values)
@@ -107,9 +99,9 @@ def _check_values(found: Comparison, source: str, fact: str, values: tuple[str, 
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\Z")
 
 
-def _check_domain(found: Comparison, source: str) -> Iterator[ExpressionFault]:
+def _check_domain(found: FactCondition) -> Iterator[ExpressionFault]:
     """Check that a domain is in lower case and without @, and that a suffix begins with a dot."""
-    for value, offset, length in _text_constants(found, source):
+    for value, offset, length in _text_constants(found):
         plain = value.strip().lower()
         if found.op == "matches":
             continue
@@ -122,18 +114,16 @@ def _check_domain(found: Comparison, source: str) -> Iterator[ExpressionFault]:
             yield _suffix_fault(found, plain)
 
 
-def _at_sign_fault(found: Comparison, value: str, plain: str, offset: int, length: int) -> Iterator[ExpressionFault]:
+def _at_sign_fault(found: FactCondition, value: str, plain: str, offset: int, length: int) -> Iterator[ExpressionFault]:
     bare = plain.removeprefix("@").removeprefix("*.")
     words = f"`{found.fact}` is the part after the @: {value!r} never matches."
     if found.op == "endsWith":
-        yield ExpressionFault(
-            "domain_at", words, found.offset, found.length, f'{found.fact} == "{bare}"', f'Write == "{bare}".'
-        )
+        yield ExpressionFault("domain_at", words, *found.span, f'{found.fact} == "{bare}"', f'Write == "{bare}".')
     else:
         yield ExpressionFault("domain_at", words, offset, length, f'"{bare}"', f'Write "{bare}".')
 
 
-def _suffix_fault(found: Comparison, plain: str) -> ExpressionFault:
+def _suffix_fault(found: FactCondition, plain: str) -> ExpressionFault:
     words = f'endsWith("{plain}") also matches "evil{plain}": begin the suffix with a dot.'
     if found.fact == "email.address":
         fix = f'{found.fact}.endsWith("@{plain}")'
@@ -141,13 +131,11 @@ def _suffix_fault(found: Comparison, plain: str) -> ExpressionFault:
         fix = f'({found.fact} == "{plain}" || {found.fact}.endsWith(".{plain}"))'
     else:
         fix = f'{found.fact}.endsWith(".{plain}")'
-    return ExpressionFault(
-        "suffix_without_dot", words, found.offset, found.length, fix, f"Write `{fix}`.", is_error=False
-    )
+    return ExpressionFault("suffix_without_dot", words, *found.span, fix, f"Write `{fix}`.", is_error=False)
 
 
-def _check_country(found: Comparison, source: str) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found, source):
+def _check_country(found: FactCondition) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(found):
         if re.fullmatch(r"[A-Z]{2}", value) and value != "UK":
             continue
         upper = value.strip().upper()
@@ -184,8 +172,8 @@ _NAMES = {
 }
 
 
-def _check_repo(found: Comparison, source: str, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found, source):
+def _check_repo(found: FactCondition, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(found):
         if any(glob_matches_path(glob, value) for glob in policy.applies_to):
             continue
         near = next((r for r in (f"datasets/{value}", value.removeprefix("datasets/"), *_strip_repo_prefix(value)) if any(glob_matches_path(g, r) for g in policy.applies_to)), None) or suggest(value, repos)  # fmt: skip
@@ -201,37 +189,37 @@ def _strip_repo_prefix(value: str) -> tuple[str, ...]:
 # ---- labels and roles of forms ---------------------------------------------------------------------------------------------
 
 
-def check_labels(expression: Expression, source: str, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
+def check_labels(expression: Expression, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
     """Yield problems for labels that no covered form has, or that only some forms have."""
-    for label in sorted(expression.labels):
-        at = _label_at(source, label)
+    for label, node in sorted(expression.labels.items(), key=lambda each: each[0]):
         if collapse_whitespace(label) != label:
-            yield ExpressionFault("label_blanks", f"white space in labels is folded: {label[:60]!r} never matches.", *at, f'"{_escape(collapse_whitespace(label))}"')  # fmt: skip
+            words = f"white space in labels is folded: {label[:60]!r} never matches."
+            yield ExpressionFault("label_blanks", words, *node.span, _write_label(node, collapse_whitespace(label)))
             continue
         have = [repo for repo, form in forms.items() if any(field.label == label for field in form.fields)]
         if not forms or len(have) == len(forms):
             continue
         if not have:
-            yield _unknown_label(label, at, forms)
-        elif not re.search(rf"[\"']{re.escape(_escape(label))}[\"']\s+in\s+form", source):
+            yield _unknown_label(label, node, forms)
+        elif not any(each.is_operator("in") and each.children[0].value == label for each in expression.root.walk()):
             without_label = next(repo for repo in forms if repo not in have)
             words = f"the form of {without_label} has no {label[:60]!r}: the rule fails there, and a person decides."
             hint = f'Guard it: `"{label[:60]}" in form && ...`.'
-            yield ExpressionFault("label_not_everywhere", words, *at, None, hint, is_error=False)
+            yield ExpressionFault("label_not_everywhere", words, *node.span, None, hint, is_error=False)
 
 
 def _hint_label(near: str | None, labels: Sequence[str]) -> str:
     return f"Did you mean {near!r}?" if near else f"The labels are {', '.join(map(repr, labels[:8]))}."
 
 
-def _unknown_label(label: str, at: tuple[int, int], forms: Mapping[str, GateForm]) -> ExpressionFault:
+def _unknown_label(label: str, node: ExpressionNode, forms: Mapping[str, GateForm]) -> ExpressionFault:
     labels = sorted({field.label for form in forms.values() for field in form.fields})
     near = suggest(label, labels) or next((each for each in labels if each.lower() == label.lower()), None)
     near = near or _nearest_folded(label, labels)
     repos = ", ".join(list(forms)[:3])
     hint = _hint_label(near, labels)
     words = f"no form of {repos} has the label {label[:60]!r}."
-    return ExpressionFault("unknown_label", words, *at, near and f'"{_escape(near)}"', hint)
+    return ExpressionFault("unknown_label", words, *node.span, near and _write_label(node, near), hint)
 
 
 def _nearest_folded(label: str, labels: list[str]) -> str | None:
@@ -240,16 +228,10 @@ def _nearest_folded(label: str, labels: list[str]) -> str | None:
     return by_fold[near] if near else None
 
 
-def _label_at(source: str, label: str) -> tuple[int, int]:
-    for written in (f'"{_escape(label)}"', f"'{label}'"):
-        at = source.find(written)
-        if at >= 0:
-            return at, len(written)
-    return 0, len(source)
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"')
+def _write_label(node: ExpressionNode, label: str) -> str:
+    """Return what a node that names a label is replaced by: the text in quotes, also for `form.x`."""
+    quoted = '"' + label.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return f"form[{quoted}]" if node.kind is NodeKind.FIELD else quoted
 
 
 # ---- roles -----------------------------------------------------------------------------------------------------------

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
 from typing import Final
 
-from msgspec import Struct
-
 from ..domain.display_text import join_words
-from .expression_tokens import SourceToken, find_tokens_outside_brackets, is_wrapped, negated_tokens, tokenize
+from .expression_parser import ExpressionNode, NodeKind, ParsedExpression, parse_expression
+from .expression_problems import ExpressionProblem
+from .fact_conditions import read_condition
 from .model import Action, Policy, Rule
-from .phrases import describe_expression, quote_expression
-from .policy_digest import normalize_expression
+from .phrases import describe_condition, describe_expression, quote_expression
 
 MAX_PARTS: Final = 12  # the most tests of one condition in words; longer conditions are shown as code
 ACTION_WORDS: Final[Mapping[Action, str]] = {
@@ -25,30 +23,19 @@ _CATCH_ALL: Final = {
 }  # fmt: skip
 
 
-class ConditionTree(Struct, frozen=True):
-    """A condition as `&&`, `||` and `!` of other conditions; `op` is "" for a single test, whose text is `source`."""
-
-    source: str
-    op: str = ""
-    parts: tuple[ConditionTree, ...] = ()
-
-
-@lru_cache(maxsize=1024)
-def parse_condition_tree(source: str) -> ConditionTree:
-    """Split a condition at its logical operators. A part with a `?:` is not split."""
-    return _split(tokenize(source).tokens, source)
-
-
 def describe_when(source: str, lets: Mapping[str, str], *, holds: bool = True) -> str:
-    """Describe a condition in words, with `let` names replaced by their conditions; parts without words are shown as code."""
-    words = _describe(parse_condition_tree(source), lets, holds=holds, depth=0)
-    return words if words is not None else describe_expression(source, holds=holds)
+    """Describe a condition in words, with the conditions of `let` names; parts without words are shown as code."""
+    try:
+        parsed = parse_expression(source)
+    except ExpressionProblem:
+        return describe_expression(source, holds=holds)
+    return _describe_part(parsed, parsed.root, lets, holds=holds)
 
 
 def describe_rule_conditions(rule: Rule, lets: Mapping[str, str]) -> tuple[str, ...]:
     """Describe what must be the case for a rule to match, with one entry for each condition joined by `&&`."""
-    trees = [(tree, True) for tree in _conjuncts(rule.when)] + ([(parse_condition_tree(rule.unless), False)] if rule.unless else [])  # fmt: skip
-    return tuple(describe_when(tree.source, lets, holds=holds) for tree, holds in trees)
+    conditions = [describe_when(source, lets) for source in _split(rule.when)]
+    return (*conditions, *([describe_when(rule.unless, lets, holds=False)] if rule.unless else []))
 
 
 def describe_rule(rule: Rule, lets: Mapping[str, str], *, is_first: bool = False) -> str:
@@ -75,60 +62,53 @@ def has_constant(words: str) -> bool:
     return any(mark in words for mark in '\u201c"@/')
 
 
-def _conjuncts(source: str | None) -> Sequence[ConditionTree]:
+def _split(source: str | None) -> list[str]:
+    """Return the conditions that are joined by `&&`; a text that is no expression as it is."""
     if source is None:
-        return ()
-    tree = parse_condition_tree(source)
-    return tree.parts if tree.op == "&&" else (tree,)
+        return []
+    try:
+        parsed = parse_expression(source)
+    except ExpressionProblem:
+        return [source]
+    return [parsed.text(node.start, node.end) for node in parsed.conjuncts]
 
 
-def _describe(tree: ConditionTree, lets: Mapping[str, str], *, holds: bool, depth: int) -> str | None:
-    """Describe a tree in words; None if a part has no words, or if the result is too long to read."""
-    if tree.op == "!":
-        return _describe(tree.parts[0], lets, holds=not holds, depth=depth)
-    if not tree.op:
-        name = tree.source.strip()
-        if name in lets and depth < MAX_PARTS:
-            inner = _describe(parse_condition_tree(lets[name]), lets, holds=holds, depth=depth + 1)
-            has_words = inner is not None and "`" not in inner
-            return inner if has_words else ("" if holds else "not ") + quote_expression(name)
-        words = describe_expression(tree.source, holds=holds)
-        return None if "`" in words else words
-    if sum(1 for _ in _leaves(tree)) > MAX_PARTS:
+def _describe_part(
+    parsed: ParsedExpression, node: ExpressionNode, lets: Mapping[str, str], *, holds: bool, depth: int = 0
+) -> str:
+    """Describe a part of a condition; the part itself if it has no words, or too many to read."""
+    words = _find_words(parsed, node, lets, holds=holds, depth=depth)
+    return words or ("" if holds else "not ") + quote_expression(parsed.text(node.start, node.end))
+
+
+def _find_words(
+    parsed: ParsedExpression, node: ExpressionNode, lets: Mapping[str, str], *, holds: bool, depth: int
+) -> str | None:
+    if node.is_operator("!"):
+        return _find_words(parsed, node.children[0], lets, holds=not holds, depth=depth)
+    if not node.is_operator("&&", "||"):
+        if node.name in lets and node.kind is NodeKind.NAME and depth < MAX_PARTS:
+            inner = _find_let_words(lets[node.name], lets, holds=holds, depth=depth + 1)
+            return inner if inner and "`" not in inner else ("" if holds else "not ") + quote_expression(node.name)
+        condition = read_condition(node)
+        return None if condition is None else describe_condition(condition, holds=holds)
+    if _count_leaves(node) > MAX_PARTS:
         return None
-    found = [
-        _describe(part, lets, holds=holds, depth=depth + 1) or describe_expression(part.source, holds=holds)
-        for part in tree.parts
-    ]
-    if (tree.op == "&&") is holds:
+    found = [_describe_part(parsed, child, lets, holds=holds, depth=depth + 1) for child in node.children]
+    if (node.name == "&&") is holds:
         return join_words(found, "and")
-    if any(" and " in each for each in found):
-        return ("either " if depth else "") + ", or ".join(found)
-    return ("either " if depth else "") + join_words(found, "or")
+    lead = "either " if depth else ""
+    has_and = any(" and " in words for words in found)
+    return lead + (", or ".join(found) if has_and else join_words(found, "or"))
 
 
-def _leaves(tree: ConditionTree) -> Iterator[ConditionTree]:
-    if not tree.parts:
-        yield tree
-    for part in tree.parts:
-        yield from _leaves(part)
+def _find_let_words(source: str, lets: Mapping[str, str], *, holds: bool, depth: int) -> str | None:
+    try:
+        parsed = parse_expression(source)
+    except ExpressionProblem:
+        return None
+    return _find_words(parsed, parsed.root, lets, holds=holds, depth=depth)
 
 
-# ---- splitting -------------------------------------------------------------------------------------------------------
-
-
-def _split(tokens: Sequence[SourceToken], source: str) -> ConditionTree:
-    text = normalize_expression(source[tokens[0].start : tokens[-1].end] if tokens else source)
-    outside = find_tokens_outside_brackets(tokens)
-    if any(tokens[index].text == "?" for index in outside):
-        return ConditionTree(text)
-    for op in ("||", "&&"):
-        cuts = [index for index in outside if tokens[index].text == op]
-        if cuts:
-            bounds = zip([-1, *cuts], [*cuts, len(tokens)], strict=True)
-            return ConditionTree(text, op, tuple(_split(tokens[a + 1 : b], source) for a, b in bounds))
-    if is_wrapped(tokens):
-        return _split(tokens[1:-1], source)
-    if (inner := negated_tokens(tokens)) is not None:
-        return ConditionTree(text, "!", (_split(inner, source),))
-    return ConditionTree(text)
+def _count_leaves(node: ExpressionNode) -> int:
+    return sum(map(_count_leaves, node.children)) if node.is_operator("&&", "||", "!") else 1

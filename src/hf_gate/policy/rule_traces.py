@@ -66,12 +66,9 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
         inside = trace_expression(let, bound, facts)
         return inside if inside.parts else ConditionTrace(inside.expr, inside.value, inside.facts, inside.note)
     used = {each: facts[each] for each in sorted(let.own_facts) if each in facts}
-    known = name in bound.values
-    note = (
-        f"= {make_visible(str(bound.values[name]), one_line=True)}"
-        if known
-        else _unknown_note(let.compute(bound)[1], facts)
-    )
+    value = bound.values[name]
+    shown = f"= {make_visible(str(value), one_line=True)}"
+    note = _unknown_note(value, facts) if isinstance(value, TruthValue) else shown
     return ConditionTrace(
         let.source, None, used, note, tuple(_trace_let(*each, bound, facts) for each in let.used_lets.items())
     )

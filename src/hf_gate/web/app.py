@@ -23,7 +23,7 @@ from ..errors import Guarded, HfGateError, HubUnavailable, NotAllowed, Offline, 
 from ..hub.credentials import name_token_source
 from . import account_proofs, api, first_steps, metrics, private_host, static_files, tray, unattended
 from .app_state import AppState
-from .draft_pool import DraftBusy
+from .draft_report import DraftBusy
 from .exports import EscapedJSON
 from .hub_sign_in import CALLBACK_PATH, CONNECT_PATH, START_PATH
 from .hub_sign_in_pages import HubSignInPages

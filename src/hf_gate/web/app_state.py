@@ -27,7 +27,7 @@ from ..domain.timestamps import to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import HfGateError, UsageError
 from ..hub.local_hub_headers import get_world_id
-from .draft_pool import DraftPool
+from .draft_report import DraftLimit
 from .hub_sign_in import HubSignIn
 from .plan_maker import PlanMaker
 from .run_worker import RunWorker
@@ -151,7 +151,7 @@ class AppState:
     make_device_link: Callable[[Member, str], str | None] = lambda _, __: None
     presence: Presence = field(default_factory=Presence)
     streams: Counter[str] = field(default_factory=Counter)  # open event streams of run pages, by member
-    drafts: DraftPool = field(default_factory=DraftPool)
+    drafts: DraftLimit = field(default_factory=DraftLimit)
     verdicts: ShownVerdicts = field(default_factory=ShownVerdicts)
     account_codes: OneTimeCodes = field(default_factory=OneTimeCodes)
     hub_sign_in: HubSignIn = field(default_factory=HubSignIn)
@@ -174,9 +174,8 @@ class AppState:
         self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
     def close(self) -> None:
-        """Pause the current run after its batch, start no other, and end the processes of drafts."""
+        """Pause the current run after its batch, and start no other."""
         self.run_worker.stop()
-        self.drafts.close()
 
     @property
     def title(self) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
@@ -18,13 +18,12 @@ from ..domain.query import Pattern, Query, Term
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.explain import ExplanationLine as Explained
+from ..policy.explain import explain_verdict
 from ..policy.literals import glob_matches
-from ..policy.model import Action, Fact, Facts, Policy, TableSpec
+from ..policy.model import Action, Policy, TableSpec
 from ..policy.tables import Table
 from ..sources.fact_sources import FactSources
 from ..sources.workspace_folder import WorkspaceFolder, read_tables
-from .draft_pool import DraftProcess
-from .draft_worker import EvaluateRequests, ExplainRequest
 from .drafts import PolicyText, visible_policy_repos, visible_tables, visible_targets
 from .queue_query import run_query
 from .request_context import NotFound, RequestContext
@@ -79,15 +78,15 @@ class ExplainedRequest(Struct, frozen=True):
 
 
 class DraftTrial:
-    """Tries a draft alone, as if it were enforced. This process reads the facts; the draft's process evaluates them."""
+    """Tries a draft alone, as if it were enforced."""
 
-    def __init__(
-        self, process: DraftProcess, context: RequestContext, folder: WorkspaceFolder, text: PolicyText
-    ) -> None:
-        if text.report is None or text.report.usable is None:
+    def __init__(self, context: RequestContext, folder: WorkspaceFolder, text: PolicyText) -> None:
+        if text.report is None or text.report.evaluator is None or text.checked.policy is None:
             raise AssertionError("only a draft without errors is tried")
-        self._process, self.context = process, context
-        self._report, self.policy = text.report, text.report.usable
+        self.context = context
+        self.policy = text.checked.policy
+        self.evaluator = text.report.evaluator
+        self.max_requests = text.report.max_requests  # that the draft may be tried on
         self._has_reminders = folder.config.letters.has_reminders
         known = visible_tables(context, folder)
         check_files(known, self.policy)
@@ -95,7 +94,7 @@ class DraftTrial:
 
     def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
-        asked = {name.split(".")[1] for name in self._report.facts if name.startswith("tables.")}
+        asked = {name.split(".")[1] for name in self.evaluator.facts if name.startswith("tables.")}
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
         bundle = self.context.app_state.policies.current
         read_already = {} if bundle is None else bundle.tables
@@ -104,11 +103,6 @@ class DraftTrial:
         without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
         found = read_tables(without, [others], now=self.context.now, previous={})
         return found | {name: read_already[name] for name in same}
-
-    @property
-    def max_requests(self) -> int:
-        """The number of requests that the draft may be tried on."""
-        return self._report.max_requests
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
@@ -119,7 +113,7 @@ class DraftTrial:
         """Return the same for a row of a repo."""
         if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
             return None
-        facts, sources = self._report.facts, offline_sources()
+        facts, sources = self.evaluator.facts, offline_sources()
         return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
 
     def try_all(self) -> TrialResult:
@@ -152,7 +146,7 @@ class DraftTrial:
                 Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
                 Term("status", (Pattern((Status.PENDING.value,)),)),
             )
-            yield from run_query(self.context, Query(terms), limit=self._report.max_requests, cursor=None).rows
+            yield from run_query(self.context, Query(terms), limit=self.max_requests, cursor=None).rows
 
     def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, VerdictSummary]:
         policy_set, now = self._policy_set(repo), self.context.now
@@ -168,8 +162,8 @@ class DraftTrial:
                 visible_repos=self.context.repo_ids,
             )
         )
-        verdicts = self._process.perform(EvaluateRequests([resolve_facts(case.facts) for case in cases], now))
-        return {case.row.id: VerdictSummary(*verdict) for case, verdict in zip(cases, verdicts, strict=True)}
+        verdicts = ((case.row.id, self.evaluator.evaluate(case.facts, now=now)) for case in cases)
+        return {row: VerdictSummary(found.action.value, found.rule) for row, found in verdicts if found is not None}
 
     def explain(self, who: str) -> ExplainedRequest:
         """Return one request with every rule that was tried."""
@@ -184,7 +178,8 @@ class DraftTrial:
         )
         if case is None:
             raise RequestNotFound("The answers of this request are no longer stored.", hint="")
-        why = self._process.perform(ExplainRequest(resolve_facts(case.facts), self.context.now))
+        verdict = self.evaluator.evaluate_with_traces(case.facts, now=self.context.now)
+        why = () if verdict is None else explain_verdict(verdict, self.context.now)
         return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 
@@ -200,15 +195,6 @@ def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, Req
 
 def _action_of(verdict: VerdictSummary | None) -> str | None:
     return None if verdict is None else verdict.action
-
-
-def resolve_facts(facts: Facts) -> Facts:
-    """Return facts with all values computed, to be sent to another process."""
-    return {name: _plain(facts[name]) for name in facts}
-
-
-def _plain(fact: Fact) -> Fact:
-    return structs.replace(fact, value=dict(fact.value)) if isinstance(fact.value, Mapping) else fact
 
 
 def _differs(ours: VerdictSummary, desk: VerdictSummary | None) -> bool:

@@ -13,20 +13,18 @@ from msgspec.structs import replace
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo
 from ..errors import HfGateError, UsageError
-from ..policy.accept_requirements import AcceptRequirement, accept_requirements
-from ..policy.card_changes import read_short_cards
+from ..policy.accept_requirements import AcceptRequirement
 from ..policy.cards import Card
 from ..policy.literals import glob_matches
-from ..policy.model import Policy, PolicyProblem, SourcePosition, TableSpec
+from ..policy.model import Policy, PolicyProblem, TableSpec
 from ..policy.policy_checker import CheckedPolicy, check_policy
 from ..policy.policy_parser import ParsedPolicy, parse_policy
-from ..policy.policy_tests import PolicyTestResult, run_policy_tests
+from ..policy.policy_tests import PolicyTestResult
 from ..policy.strict_yaml import SourceText, apply_fix
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, read_folder
 from .app_state import problem_for_member
-from .draft_pool import DraftProcess, DraftStopped
-from .draft_worker import Draft, DraftReport
+from .draft_report import DraftReport, make_report
 from .request_context import RequestContext
 
 # ---- the text of a policy ----------------------------------------------------------------------------------------------
@@ -50,7 +48,7 @@ class MarkedProblem(Struct, frozen=True):
 class PolicyText(Struct, frozen=True):
     """The text of a policy with its problems. `policy` is set even if it has errors.
 
-    `report` holds the results of its tests and rules, if they were run. `checked` of a draft has no expressions.
+    `report` holds the results of its tests and rules, if they were run.
     """
 
     file: str
@@ -158,18 +156,13 @@ def visible_policy_repos(context: RequestContext, policy: Policy) -> list[Repo]:
     return [row.repo for row in rows if any(glob_matches(glob, row.repo) for glob in policy.applies_to)]
 
 
-def check_draft(
-    process: DraftProcess, context: RequestContext, text: str, file: str, folder: WorkspaceFolder
-) -> PolicyText:
-    """Check a draft as if it were the file of that name. If the check was stopped, that is the only problem."""
-    source, today = SourceText(text, file), context.now.astimezone(folder.zone).date()
-    try:
-        report = process.perform(
-            Draft(text, file, _visible_config(context, folder), _visible_forms(context), folder.zone, today)
-        )
-    except DraftStopped as stopped:
-        report = DraftReport(None, None, (_stop_problem(stopped, file),))
-    return PolicyText(file, source, report.policy, CheckedPolicy(report.usable, report.problems), report)
+def check_draft(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
+    """Check a draft as if it were the file of that name, and run its tests."""
+    config, today = _visible_config(context, folder), context.now.astimezone(folder.zone).date()
+    parsed = parse_policy(text, file)
+    checked = check_policy(parsed, config=config, forms=_visible_forms(context), today=today)
+    report = make_report(text, file, checked, config, folder.zone)
+    return PolicyText(file, SourceText(text, file), parsed.policy, checked, report)
 
 
 def _visible_config(context: RequestContext, folder: WorkspaceFolder) -> WorkspaceConfig:
@@ -186,41 +179,10 @@ def visible_targets(context: RequestContext, policy: Policy) -> list[str]:
     return [str(repo) for repo in visible_policy_repos(context, policy)]
 
 
-def check_own_text(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
-    """Check a text that ships with hf-gate; it needs no separate process."""
-    found = _check_file_text(file, parse_policy(text, file), folder, _visible_forms(context))
-    cards, can_move = read_short_cards(text, file)
-    ran = DraftReport(None, None, (), tests=run_policy_tests(found.checked), cards=cards, can_move_cards=can_move)
-    return _with_report(found, ran)
-
-
-def add_test_results(context: RequestContext, text: PolicyText, folder: WorkspaceFolder) -> PolicyText:
-    """Return a workspace policy with the results of its rules and tests, which run in another process."""
-    draft = Draft(text.source.text, text.file, folder.config, _visible_forms(context), folder.zone)
-    if text.policy is None:
-        return _with_report(text, None)
-    try:
-        return _with_report(text, context.app_state.drafts.check_saved_policy(draft))
-    except DraftStopped as stopped:
-        problem = _stop_problem(stopped, text.file)
-        return _with_report(
-            replace(text, checked=replace(text.checked, problems=(*text.checked.problems, problem))), None
-        )
-
-
-def _with_report(text: PolicyText, ran: DraftReport | None) -> PolicyText:
-    """Return a text with what its process found, and with the checks of this process."""
-    policy, checked = text.checked.policy, text.checked
-    found = DraftReport(None, None, ()) if ran is None else ran
-    ways = () if policy is None else accept_requirements(policy, checked.conditions)
-    return replace(
-        text,
-        report=replace(found, policy=text.policy, usable=policy, problems=checked.problems, requirements=ways),
-    )
-
-
-def _stop_problem(stopped: DraftStopped, file: str) -> PolicyProblem:
-    return PolicyProblem("stopped", str(stopped), file, SourcePosition(1, 1), hint=stopped.hint or "")
+def add_test_results(text: PolicyText, folder: WorkspaceFolder) -> PolicyText:
+    """Return a policy of the workspace with its cards and the results of its tests."""
+    report = make_report(text.source.text, text.file, text.checked, folder.config, folder.zone)
+    return replace(text, report=report)
 
 
 def _check_file_text(

@@ -22,6 +22,7 @@ from ..domain.display_text import clip_line
 from ..domain.lifecycle import Status
 from ..domain.rows import VerdictCount
 from ..errors import HfGateError
+from ..policy.card_changes import apply_changes
 from ..policy.cards import NEW_CONDITIONS
 from ..policy.descriptions import describe_policy
 from ..policy.model import Policy, PolicyMode
@@ -29,15 +30,12 @@ from ..policy.policy_checker import check_unique_names
 from ..policy.rule_phrases import ACTION_WORDS, has_constant
 from ..sources.workspace_folder import WorkspaceFolder
 from .audit import count_entries
-from .draft_pool import DraftProcess, DraftStopped
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
-from .draft_worker import ChangeCards
 from .drafts import (
     PolicyText,
     add_test_results,
     can_see_policy,
     check_draft,
-    check_own_text,
     list_policy_texts,
     read_workspace_folder,
     visible_policy_repos,
@@ -143,17 +141,17 @@ def policy_page(context: RequestContext) -> Response:
     shown.mark_rule(text, context.query_value("rule"))
     who = (context.query_value("who") or context.query_value("request")).strip()
     if context.is_masked or not who:
-        return _policy_response(context, folder, add_test_results(context, text, folder), None, shown)
-    with context.app_state.drafts.acquire(context.member.id) as process:
-        text = check_draft(process, context, text.source.text, text.file, folder)
+        return _policy_response(context, folder, add_test_results(text, folder), None, shown)
+    with context.app_state.drafts.acquire(context.member.id):
+        text = check_draft(context, text.source.text, text.file, folder)
         shown.is_file = True
-        return _policy_response(context, folder, text, _DraftResult(process, context, folder, text, who), shown)
+        return _policy_response(context, folder, text, _DraftResult(context, folder, text, who), shown)
 
 
 def new_draft(context: RequestContext) -> Response:
     """Show a new draft that belongs to no file."""
     folder = read_workspace_folder(context)
-    text = check_own_text(context, NEW_POLICY, _DRAFT_FILE, folder)
+    text = check_draft(context, NEW_POLICY, _DRAFT_FILE, folder)
     return _policy_response(context, folder, text, None, _Shown())
 
 
@@ -189,10 +187,10 @@ def _answer_draft(
 ) -> Response:
     """Check the draft of a form and show it; `finish` answers instead, or says what it did not do."""
     file = _DRAFT_FILE if known is None else known.file
-    with context.app_state.drafts.acquire(context.member.id) as process:
+    with context.app_state.drafts.acquire(context.member.id):
         posted = read_posted_draft(context)
         shown = _Shown(tab=posted.tab, file_in_folder=known)
-        text = _check_posted(process, context, folder, file, shown, posted)
+        text = _check_posted(context, folder, file, shown, posted)
         finished = finish(text)
         if not isinstance(finished, str):
             return finished
@@ -200,7 +198,7 @@ def _answer_draft(
         if text.policy is not None and not can_see_policy(context, text.policy):
             raise Refused("The draft applies to none of your repos.", hint="Name one of your repos in applies_to.")
         shown.is_file = known is not None and text.source.text == known.source.text
-        result = _DraftResult(process, context, folder, text, context.form_value("who").strip(), is_trial=True)
+        result = _DraftResult(context, folder, text, context.form_value("who").strip(), is_trial=True)
         return _policy_response(context, folder, text, result, shown)
 
 
@@ -213,7 +211,6 @@ def _find_policy(context: RequestContext, folder: WorkspaceFolder) -> PolicyText
 
 
 def _check_posted(
-    process: DraftProcess,
     context: RequestContext,
     folder: WorkspaceFolder,
     file: str,
@@ -223,21 +220,18 @@ def _check_posted(
     """Return the draft after the changes of its cards and one fix, checked."""
     typed = posted.text
     if posted.changes is not None:
-        try:
-            changed = process.perform(ChangeCards(typed, file, posted.changes))
-        except DraftStopped as stopped:
-            shown.notes.append(str(stopped))
-        else:
-            typed, shown.rule = changed.text, changed.rule
-            shown.notes += changed.problems
-    text = check_draft(process, context, typed, file, folder)
+        changed = apply_changes(typed, file, posted.changes)
+        typed = changed.text
+        shown.rule = changed.rule
+        shown.notes += changed.problems
+    text = check_draft(context, typed, file, folder)
     if not context.form_value("fix"):
         return text
     mended = text.apply_fix(context.form_value("fix"))
     if mended is None:
         shown.notes.append("The text changed since, so nothing was fixed. The problems below are current.")
         return text
-    return check_draft(process, context, mended, file, folder)
+    return check_draft(context, mended, file, folder)
 
 
 class _Shown(Struct):
@@ -268,7 +262,6 @@ class _DraftResult:
 
     def __init__(
         self,
-        process: DraftProcess,
         context: RequestContext,
         folder: WorkspaceFolder,
         text: PolicyText,
@@ -282,7 +275,7 @@ class _DraftResult:
         if text.checked.policy is None or not (who or is_trial):
             return
         try:
-            draft = DraftTrial(process, context, folder, text)
+            draft = DraftTrial(context, folder, text)
             self.trial = draft.try_all() if is_trial else None
             self.told = draft.explain(who) if who else None
         except (HfGateError, NotFound) as problem:

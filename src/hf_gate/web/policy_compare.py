@@ -14,6 +14,7 @@ from ..application.past_facts import PastFactReader, without_form
 from ..application.policy_comparison import (
     DecisionSelection,
     PolicyAnswer,
+    answer_of,
     compare_decisions,
     describe_rules,
     select_decisions,
@@ -22,9 +23,7 @@ from ..application.policy_records import ComparisonRecord
 from ..errors import HfGateError
 from ..policy.model import Facts
 from ..policy.rule_phrases import has_constant
-from .draft_pool import DraftProcess
-from .draft_trial import DraftTrial, offline_sources, resolve_facts
-from .draft_worker import CompareRequests
+from .draft_trial import DraftTrial, offline_sources
 from .drafts import check_draft, list_policy_texts, read_workspace_folder
 from .policies import is_text_hidden
 from .request_context import NotFound, RequestContext
@@ -39,14 +38,14 @@ def page(context: RequestContext) -> Response:
     if known is None:
         raise NotFound
     comparison, problem = None, ""
-    with context.app_state.drafts.acquire(context.member.id) as process:
-        text = check_draft(process, context, known.source.text, known.file, folder)
-        if text.report is None or text.report.usable is None:
+    with context.app_state.drafts.acquire(context.member.id):
+        text = check_draft(context, known.source.text, known.file, folder)
+        if text.checked.policy is None:
             problem = "The policy has errors, so it was not compared."
         else:
             try:
-                trial = DraftTrial(process, context, folder, text)
-                comparison = _compare(process, context, trial, hides_constants=is_text_hidden(context, known))
+                trial = DraftTrial(context, folder, text)
+                comparison = _compare(context, trial, hides_constants=is_text_hidden(context, known))
             except HfGateError as found:
                 problem = f"{found} {found.hint or ''}".strip()
     return context.render(
@@ -58,9 +57,7 @@ def page(context: RequestContext) -> Response:
     )
 
 
-def _compare(
-    process: DraftProcess, context: RequestContext, trial: DraftTrial, *, hides_constants: bool
-) -> ComparisonRecord:
+def _compare(context: RequestContext, trial: DraftTrial, *, hides_constants: bool) -> ComparisonRecord:
     store = context.workspace.store
     rows = context.list_visible_repos().rows
     current = {row.id: found for row in rows if (found := trial.policy_set_of(row)) is not None}
@@ -70,7 +67,8 @@ def _compare(
     decisions = select_decisions(store, current.keys(), selection, max_searched=_MAX_SEARCHED)
 
     def evaluate(facts: Sequence[Facts], moments: Sequence[datetime]) -> Sequence[PolicyAnswer]:
-        return process.perform(CompareRequests([resolve_facts(each) for each in facts], moments))
+        pairs = zip(facts, moments, strict=True)
+        return [answer_of(trial.evaluator.evaluate(each, now=moment)) for each, moment in pairs]
 
     decided = islice(reader.read_decided(decisions), trial.max_requests)
     sentences = {

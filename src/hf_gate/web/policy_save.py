@@ -59,7 +59,7 @@ def save_text(
     context: RequestContext, folder: WorkspaceFolder, known: PolicyText, text: PolicyText
 ) -> RedirectResponse | str:
     """Save a checked draft; return the way to the policy's page, or why nothing was saved."""
-    policy = None if text.errors or text.report is None else text.report.usable
+    policy = None if text.errors else text.checked.policy
     if policy is None:
         return "Nothing was saved. Fix the errors first."
     if text.needed_yes and context.form_value("yes") != text.needed_yes:

@@ -1,0 +1,88 @@
+"""Checks the text of a policy and runs its tests: the bounds of expressions limit the work of any text."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import tzinfo
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ..application.evaluation import fill_templates
+from ..domain.lifecycle import Status
+from ..errors import UsageError
+from ..policy.accept_requirements import AcceptRequirement, accept_requirements
+from ..policy.card_changes import read_short_cards
+from ..policy.cards import Card
+from ..policy.evaluator import Evaluator, compile_policy
+from ..policy.expression_bounds import policy_cost
+from ..policy.model import PolicyMode
+from ..policy.policy_checker import CheckedPolicy
+from ..policy.policy_tests import PolicyTestResult, run_policy_tests
+from ..policy.workspace_config import WorkspaceConfig
+
+MAX_REQUESTS: Final = 100  # requests that a draft is tried on
+_MAX_WORK: Final = 20_000_000  # steps of all requests together, for facts of the largest size: about 2 s
+
+
+class DraftBusy(UsageError):
+    """Another draft of the same member is still being checked."""
+
+    default_hint = "Wait for it, then try again."
+
+
+class DraftLimit:
+    """Lets each member check one draft at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: set[str] = set()
+
+    @contextmanager
+    def acquire(self, member: str) -> Iterator[None]:
+        """Hold the turn of a member. Raises DraftBusy while another draft of theirs is checked."""
+        with self._lock:
+            if member in self._busy:
+                raise DraftBusy("Another draft of yours is still being checked.")
+            self._busy.add(member)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.discard(member)
+
+
+class DraftReport(Struct, frozen=True):
+    """What a policy does. `evaluator` judges pending requests as if the policy were enforced; None if it has errors.
+
+    `max_requests`: the number of requests to try it on. `cards`: its rules as sentences, in order.
+    """
+
+    cards: tuple[Card, ...]
+    can_move_cards: bool
+    requirements: tuple[AcceptRequirement, ...] = ()
+    tests: tuple[PolicyTestResult, ...] = ()
+    evaluator: Evaluator | None = None
+    max_requests: int = 0
+
+
+def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceConfig, zone: tzinfo) -> DraftReport:
+    """Run the tests of a checked policy, and compile it to be tried on requests."""
+    cards, can_move = read_short_cards(text, file)
+    if checked.policy is None:
+        return DraftReport(cards, can_move)
+    filled = fill_templates(checked.policy, config.templates)
+    policy = replace(filled, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
+    expressions = (*checked.lets.values(), *checked.conditions.values())
+    cost = 1 + policy_cost(each.root for each in expressions)
+    return DraftReport(
+        cards,
+        can_move,
+        accept_requirements(checked.policy, checked.conditions),
+        run_policy_tests(checked),
+        Evaluator([compile_policy(policy, checked.declared)], zone=zone),
+        max(1, min(MAX_REQUESTS, _MAX_WORK // cost)),
+    )
