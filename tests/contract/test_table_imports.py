@@ -107,3 +107,11 @@ def test_a_file_has_at_most_two_hundred_columns(desk: Workspace, tmp_path: Path,
             read(desk, text)
     else:
         assert read(desk, text).draft.content.decode() == text
+
+
+def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "tables" / "partners.csv").unlink()
+    own = find_own_table(desk, "partners")
+    lines = b'{"email": "ada@mit.edu"}\n{"email": "bob@mit.edu", "note": "x"}\n'
+    found = prepare_import(desk, own, lines, is_json=True, replaces=False)
+    assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"

@@ -249,15 +249,17 @@ def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
     return draft_edits(own, edits, content)
 
 
-def draft_import(own: OwnTable, records: Mapping[int, Cells], rows: Table, *, replaces: bool) -> TableDraft:
+def draft_import(
+    own: OwnTable, records: Mapping[int, Cells], rows: Table, columns: Sequence[str], *, replaces: bool
+) -> TableDraft:
     """Return the table with these rows: new rows are added, known ones changed; if `replaces`, all others go.
 
-    `records` are the cells of the rows, by line. A file that does not exist is made with the columns of the first one.
+    `records` are the cells of the rows, by line. A file that does not exist is made with these columns.
     """
     is_new = not own.exists
     content = b"" if is_new else own.read_file()
     if is_new and not is_json_lines(own.path):
-        content = header_line(list(next(iter(records.values()))))
+        content = header_line(columns)
     before = own.parse(content)
     added: list[Cells] = []
     changed: dict[int, Cells] = {}

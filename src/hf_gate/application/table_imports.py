@@ -66,7 +66,7 @@ def prepare_import(
         raise UsageError(f"the file cannot be used: {message}.", hint=_NOTHING_WRITTEN)
     if not parsed.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
-    draft = draft_import(own, dict(parsed.records), table, replaces=replaces)
+    draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
     found = [(row, people.find(row)) for row in table.rows]
     matched = {person.id for _, person in found if person is not None}
     return TableImport(

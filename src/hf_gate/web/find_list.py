@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 
 from msgspec import Struct
@@ -24,7 +23,7 @@ from ..application.list_lookup import (
 from ..application.targets import USERNAME
 from ..application.workspace import new_id
 from ..domain.hand_terms import NO_END_WORD, choose_end
-from ..domain.ids import Person, Repo, id_time, is_id, parse_repo
+from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, UsageError
 from . import formatting
@@ -136,39 +135,27 @@ def _find_repo(context: RequestContext, text: str) -> Repo | None:
 
 
 def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> ListLine:
-    row = one.rows[0] if one.rows else None
-    if row is not None and one.state is not EntryState.UNCLEAR:
-        who = row.person.identity
-        return ListLine(
-            text=one.entry.text,
-            state=one.state,
-            name=row.person_name,
-            fullname=who.fullname or "",
-            repos=[each.repo for each in one.rows],
-            key=request_key(row),
-            age=_format_account_age(context, None if who.user_id is None else id_time(who.user_id)),
-            why=one.why,
-        )
+    row = one.rows[0] if one.rows and one.state is not EntryState.UNCLEAR else None
     person = one.person
-    can_grant = one.state is EntryState.NEVER_ASKED and repo is not None
+    if row is not None:
+        identity = row.person.identity
+        person = Person(identity.user_id, row.person_name, identity.fullname)
+    can_grant = row is None and one.state is EntryState.NEVER_ASKED
+    made = None if person is None else person.created_at
     return ListLine(
         text=one.entry.text,
         state=one.state,
         name="" if person is None else person.username or "",
         fullname="" if person is None else person.fullname or "",
-        repos=[],
-        key=None,
-        age=_format_account_age(context, None if person is None else person.created_at),
+        repos=[] if row is None else [each.repo for each in one.rows],
+        key=None if row is None else request_key(row),
+        age="" if made is None else f"account {formatting.format_account_age(context.now - made)}",
         why=one.why,
         grant=grant_value(context, Grant(repo, person))
         if can_grant and repo is not None and person is not None
         else "",
         is_sure=one.entry.is_alone,
     )
-
-
-def _format_account_age(context: RequestContext, made: datetime | None) -> str:
-    return "" if made is None else f"account {formatting.format_account_age(context.now - made)}"
 
 
 # ---- grants in advance -----------------------------------------------------------------------------------------------
