@@ -17,7 +17,7 @@ from hf_gate.domain.tray import QueuedDecision
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.backups import write_backup
-from hf_gate.store.copies import erase_in_copies
+from hf_gate.store.copies import CopyResult, erase_in_copies, find_backups
 from hf_gate.store.erasure import count_parts, delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub
@@ -308,33 +308,25 @@ def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_y
         write_backup(path, tmp_path / "backup.db")
         take(store, EEG, [record(1, name=name), record(2, name="bob")])
         _erase(store, erasures, name)
-    assert [one.problem for one in erase_in_copies(path, ENDPOINT, erasures)] == [""]
-    assert traces_in_files(tmp_path, [name, hub_id(1)]) == []
-    with open_store(tmp_path / "backup.db", endpoint=ENDPOINT) as copy:
+    with open_store(tmp_path / "backup.db", endpoint=ENDPOINT, erasures=erasures) as copy:
+        assert traces_in_files(tmp_path, [name, hub_id(1)]) == []
         assert dict(copy.bindings("partners")) == {"bob": hub_id(2)}
-
-
-def test_a_backup_that_was_begun_before_an_erasure_does_not_hold_the_person(path: Path, tmp_path: Path) -> None:
-    """The erasure is in the file, but the copied state of the store is older."""
-    _append(path)
-    write_backup(path, tmp_path / "backup.db")
-    path.rename(tmp_path.parent / f"{tmp_path.name}-away.db")
-    assert traces_in_files(tmp_path, WORDS) == []
 
 
 def test_what_an_interrupted_restore_or_backup_left_is_deleted_or_named(path: Path, tmp_path: Path) -> None:
     content = path.read_bytes()
     write_backup(path, tmp_path / "backup.db")
-    left = tmp_path / "backup.db.partial"
-    for file in (path.with_name("desk.db.restoring"), path.with_name("desk.db.restoring-wal"), left):
+    copy, left = path.with_name("desk.db.before-restore"), tmp_path / "backup.db.partial"
+    for file in (path.with_name("desk.db.restoring"), path.with_name("desk.db.restoring-wal"), copy, left):
         file.write_bytes(content)
+    (tmp_path / "backup.db").rename(tmp_path / "elsewhere.db")
     with open_store(path, endpoint=ENDPOINT, erasures=tmp_path / "erasures.jsonl") as store, store.hold_write_lock():
         _erase(store, tmp_path / "erasures.jsonl", WORDS[0])
-        results = {one.path.name: one.problem for one in erase_in_copies(path, ENDPOINT, tmp_path / "erasures.jsonl")}
-    assert results == {
-        "backup.db": "", "backup.db.partial": "it is an incomplete backup; delete it if no backup is being written",
-    }  # fmt: skip
-    assert traces_in_files(tmp_path, WORDS, but=[left]) == []
+        assert erase_in_copies(path, ENDPOINT, tmp_path / "erasures.jsonl") == [CopyResult(copy)]
+    assert [(one.path.name, one.made_at is None) for one in find_backups(path)] == [
+        ("backup.db", True), ("backup.db.partial", False),
+    ]  # fmt: skip
+    assert traces_in_files(tmp_path, WORDS, but=[left, tmp_path / "elsewhere.db"]) == []
 
 
 @pytest.mark.parametrize(

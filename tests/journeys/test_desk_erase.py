@@ -146,7 +146,9 @@ def test_the_exact_name_confirms(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("scene", ["sqlite"], indirect=True)
-def test_backups_and_restored_backups_do_not_hold_an_erased_person(scene: Scene, tmp_path: Path) -> None:
+def test_backups_are_named_with_their_age_and_restored_backups_do_not_hold_an_erased_person(
+    scene: Scene, tmp_path: Path
+) -> None:
     run, folder = scene.console.run, scene.folder
     scene.decide()
     assert run("store", "backup", "kept.db").code == 0
@@ -157,9 +159,11 @@ def test_backups_and_restored_backups_do_not_hold_an_erased_person(scene: Scene,
     assert traces_in_files(folder, scene.words)
     done = run("person", "erase", QUOKKA, "--yes", "--json").json
     problems = {Path(copy["file"]).name: copy["problem"] for copy in done["copies"]}
-    assert problems["kept.db"] is problems["desk.db.before-restore"] is None
-    assert "a restore repeats the erasure" in problems["moved.db"]
-    assert scene.traces() == []
+    assert problems == {"desk.db.before-restore": None}
+    backups = {Path(backup["file"]).name: backup["days"] for backup in done["backups"]}
+    assert backups == {"kept.db": 0, "moved.db": None}
+    assert traces_in_files(folder, scene.words, but=[folder / "kept.db"]) == []
+    (folder / "kept.db").unlink()
     assert run("store", "restore", str(away), "--yes").code == 0
     assert scene.traces() == []
     assert run("sync", "--full").code == 0

@@ -9,15 +9,15 @@ from msgspec import Struct
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.rows import PersonRow
-from ..domain.timestamps import to_ms
+from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
-from ..store.copies import erase_in_copies, find_copies, find_written_files
+from ..store.copies import erase_in_copies, find_backups, find_copies, find_written_files
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record
 from ..store.erasure_repetition import repeat_erasures
 from ..store.identity import find_same_account, read_full_identity
 from .erasure_places import find_places
-from .records import CopyRecord, ErasureRecord, PlaceRecord
+from .records import BackupRecord, CopyRecord, ErasureRecord, PlaceRecord
 from .store_maintenance import file_of_store, files_of
 from .workspace import Workspace
 
@@ -31,6 +31,7 @@ class ErasurePreview(Struct, frozen=True):
     obstacles: ErasureObstacles
     others: Sequence[int]  # stored people who are the same account, and who are erased too
     copies: Sequence[Path]
+    backups: Sequence[BackupRecord]
     places: Sequence[PlaceRecord]
     member: str | None  # the person is also this member, who stays
 
@@ -43,6 +44,7 @@ class ErasurePreview(Struct, frozen=True):
             copies=[CopyRecord(file=str(path), problem=None) for path in self.copies]
             if results is None
             else [*results],
+            backups=list(self.backups),
             places=list(self.places),
             member=self.member,
         )
@@ -76,8 +78,9 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
     everybody = [person.id, *others]
     names = {name for ident in everybody for name in read_full_identity(db, ident).pattern.names}
     copies = [] if path is None else find_copies(path)
+    backups = [] if path is None else _describe_backups(path, to_ms(workspace.now()))
     written = [] if path is None else find_written_files(path)
-    own = [*copies, *([] if path is None else files_of(path))]
+    own = [*([] if path is None else files_of(path)), *(Path(one.file) for one in backups)]
     if workspace.store.erasures is not None:
         own.append(workspace.store.erasures)
     return ErasurePreview(
@@ -87,9 +90,17 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
         obstacles=_join_obstacles([find_obstacles(db, ident) for ident in everybody]),
         others=others,
         copies=copies,
+        backups=backups,
         places=find_places(workspace.location.folder, [*owned, *written], own, names),
         member=_find_member(workspace, person),
     )
+
+
+def _describe_backups(store: Path, now: int) -> list[BackupRecord]:
+    return [
+        BackupRecord(file=str(path), days=None if made_at is None else max(0, now - made_at) // DAY_MS)
+        for path, made_at in find_backups(store)
+    ]
 
 
 def _join_obstacles(found: Sequence[ErasureObstacles]) -> ErasureObstacles:
@@ -132,7 +143,7 @@ def check_erasable(preview: ErasurePreview) -> None:
 
 
 def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: Sequence[Path] = ()) -> ErasureRecord:
-    """Erase a person from the store and from every copy of it; return what was deleted and what stays.
+    """Erase a person from the store and from the copies beside it; return what was deleted and what stays.
 
     The hashes are on disk before anything is deleted, so that the next opening finishes an interrupted erasure.
     """

@@ -234,10 +234,17 @@ class PlaceRecord(Record, frozen=True, kw_only=True):
 
 
 class CopyRecord(Record, frozen=True, kw_only=True):
-    """A backup or other copy of the store."""
+    """A copy that hf-gate keeps beside the store, from before a restore or an upgrade."""
 
     file: str
     problem: Annotated[str | None, Meta(description="why the person could not be erased there")]
+
+
+class BackupRecord(Record, frozen=True, kw_only=True):
+    """A backup of the store. An erasure does not change it; restoring it repeats the erasure."""
+
+    file: str
+    days: Annotated[Count | None, Meta(description="its age; null: it is not where it was written")]
 
 
 class ErasureRecord(Record, frozen=True, kw_only=True):
@@ -253,6 +260,7 @@ class ErasureRecord(Record, frozen=True, kw_only=True):
     views: Annotated[Count, Meta(description="saved views that name the person")]
     profiles: Count
     copies: list[CopyRecord]
+    backups: Annotated[list[BackupRecord], Meta(description="they keep the person until they are deleted or restored")]
     places: Annotated[list[PlaceRecord], Meta(description="your files that contain the person; they are not edited")]
     member: Annotated[str | None, Meta(description="the person is this member of the desk, who stays")]
 

@@ -28,7 +28,7 @@ _SHOWN = 20  # the most places in files that are printed
 @click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation. USER must be the exact name.")
 def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
-    """Erase one person: names, e-mail address, answers, notes and everything derived from them, in backups too.
+    """Erase one person: names, e-mail address, answers, notes and everything derived from them.
 
     The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the Hub.
     Your own files are listed, not edited.
@@ -49,7 +49,7 @@ def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
         return 0
     done = erasure.erase(workspace, person, url, actor_of(run), owned)
     _print(run, done, preview.name)
-    return 5 if any(copy.problem and "moved or deleted" not in copy.problem for copy in done.copies) else 0
+    return 5 if any(copy.problem for copy in done.copies) else 0
 
 
 def _confirm(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None:
@@ -89,8 +89,11 @@ def _lines(record: ErasureRecord, name: str) -> Iterator[str]:
         if count:
             yield f"  {pluralize(count, one, many)}"
     for copy in record.copies:
-        yield f"  in the backup {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
+        yield f"  in the copy {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
     yield "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests from coming back."
+    for backup in record.backups:
+        age = "moved or deleted" if backup.days is None else f"{pluralize(backup.days, 'day')} old"
+        yield f"Kept: the backup {backup.file} ({age}). Delete it, or restore it: a restore repeats the erasure."
     if record.member:
         yield f"Kept: the member {record.member} of the desk, who is the same account."
     if record.places:

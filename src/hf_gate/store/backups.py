@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from ..private_files import make_private_folder
-from .copies import PARTIAL, record_copy, repeat_in_copy, repeat_in_new_copy
+from .copies import PARTIAL, record_copy, repeat_in_copy
 from .erasure_file import FILE_NAME
 from .initial_load import finish_loading
 from .members import Members
@@ -69,7 +69,6 @@ def write_backup(store: Path, target: Path) -> int:
             _copy_store(store, draft)
             _sync(draft)
             _link_unless_exists(draft, target)
-            repeat_in_new_copy(target, store.with_name(FILE_NAME))
             return target.stat().st_size
         finally:
             draft.unlink(missing_ok=True)

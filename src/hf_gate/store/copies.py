@@ -1,18 +1,17 @@
-"""Remembers the backups, exports and plans of a store, and erases people in every copy that still exists."""
+"""Remembers the backups, exports and plans of a store, and erases people in the copies that hf-gate keeps beside it."""
 
 from __future__ import annotations
 
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from ..errors import HfGateError, StoreDamaged
-from .erasure_file import find_pending, read_records
+from .erasure_file import find_pending
 from .erasure_repetition import repeat_erasures
 from .removal import BEFORE_RESTORE, RESTORING, files_of
 from .schema import list_revisions, read_revision
@@ -33,8 +32,15 @@ class CopyResult(NamedTuple):
     problem: str = ""
 
 
+class Backup(NamedTuple):
+    """A backup, and when it was written (ms); None if it was moved or deleted."""
+
+    path: Path
+    made_at: int | None
+
+
 def record_copy(store: Path, target: Path) -> None:
-    """Remember a backup, so that a later erasure covers it."""
+    """Remember a backup, so that a later erasure names it."""
     _add_line(store, str(target.absolute()))
 
 
@@ -55,14 +61,27 @@ def _add_line(store: Path, entry: object) -> None:
 
 
 def find_copies(store: Path) -> list[Path]:
-    """Return the backups that were made of a store, and the copies that hf-gate keeps beside it."""
-    own = [
+    """Return the copies that hf-gate keeps beside a store."""
+    return [
         path
         for path in files_of(store)
         if path.name.startswith((store.name + BEFORE_RESTORE, store.name + ".before-"))
         and not path.name.endswith(_LOGS)
     ]
-    return list(dict.fromkeys([*own, *_iterate_backups(store)]))
+
+
+def find_backups(store: Path) -> list[Backup]:
+    """Return the backups that were made of a store, also interrupted ones."""
+    names = dict.fromkeys(name for name in _read_list(store) if isinstance(name, str))
+    drafts = [name + PARTIAL for name in names if os.path.lexists(name + PARTIAL)]
+    return [Backup(Path(name), _read_age(name)) for name in (*names, *drafts)]
+
+
+def _read_age(name: str) -> int | None:
+    try:
+        return int(os.lstat(name).st_mtime * 1000)
+    except OSError:
+        return None
 
 
 def find_written_files(store: Path) -> list[Path]:
@@ -84,16 +103,8 @@ def _read_list(store: Path) -> list[object]:
     return entries
 
 
-def _iterate_backups(store: Path) -> Iterator[Path]:
-    for name in _read_list(store):
-        if isinstance(name, str):
-            yield Path(name)
-            if os.path.lexists(name + PARTIAL):
-                yield Path(name + PARTIAL)
-
-
 def erase_in_copies(store: Path, endpoint: str, erasures: Path) -> list[CopyResult]:
-    """Repeat all erasures in every copy of a store; return the copies with what prevented it.
+    """Repeat all erasures in the copies beside a store; return the copies with what prevented it.
 
     The caller holds the lock of the store, so a draft of a restore was left by an interrupted one, and is deleted.
     """
@@ -104,10 +115,6 @@ def erase_in_copies(store: Path, endpoint: str, erasures: Path) -> list[CopyResu
 
 
 def _erase_in(path: Path, endpoint: str, erasures: Path) -> str:
-    if not os.path.lexists(path):
-        return "it was moved or deleted; a restore repeats the erasure"
-    if path.name.endswith(PARTIAL):
-        return "it is an incomplete backup; delete it if no backup is being written"
     if path.is_symlink() or not path.is_file():
         return "it is not a regular file"
     try:
@@ -135,16 +142,3 @@ def repeat_in_copy(path: Path, endpoint: str, erasures: Path) -> None:
         db.rows("PRAGMA journal_mode = DELETE")  # so that the copy is one file
     finally:
         db.close()
-
-
-def repeat_in_new_copy(path: Path, erasures: Path) -> None:
-    """Repeat erasures that happened while this backup was written. A store of another version is left to the restore."""
-    if not read_records(erasures):
-        return
-    db = Sqlite(path, writes=False)
-    try:
-        found = db.row("SELECT value FROM about WHERE key = 'endpoint'")
-    finally:
-        db.close()
-    with suppress(StoreDamaged):
-        repeat_in_copy(path, "" if found is None else found[0], erasures)

@@ -66,7 +66,6 @@ class Eraser:
             " user_key = NULL WHERE id = ?",
             (person,),
         )
-        self._write.write_setting(TO_SCRUB, "1")
 
     def _forget_in_tables(self, identity: StoredIdentity) -> None:
         """Delete the earlier versions of tables that tell of a person. The version in force follows the owner's file."""

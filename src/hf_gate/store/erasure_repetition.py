@@ -28,6 +28,7 @@ def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _RE
     if pending:
         with store.writing() as write:
             _repeat(write.db, Eraser(write, max(one.at for one in pending), actor), pending)
+            write.write_setting(TO_SCRUB, "1")
     return scrub(store)
 
 
