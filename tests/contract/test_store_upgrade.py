@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
+from hf_gate.store.approvals import read_endorsers
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
@@ -53,6 +54,25 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Path) -> No
         assert mode_of(copy) == 0o600
         with open_store(copy, endpoint=ENDPOINT) as kept:
             assert kept.setting("a") == "1"
+
+
+def test_agreements_to_plans_and_to_earlier_ends_stay_when_they_move_to_one_table(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
+        write.db.run("DROP TABLE endorsements")
+        for digest, about in (
+            ("p1", '{"by": "lena", "seen": ["id-lena", "id-mia"]}'),
+            ("p2", '{"by": "lena"}'),
+            ("p3", None),
+        ):
+            write.write_plan(digest, b"{}", 1)
+            write.db.run("UPDATE plans SET about = ? WHERE digest = ?", (about, digest))
+        write.write_setting("agreed ends", '{"moves": "e1", "accounts": ["id-kim"], "names": ["kim"]}')
+    label_revision(place, "0020")
+    with open_store(place, endpoint=ENDPOINT) as store:
+        assert [read_endorsers(store.reads, act) for act in ("p1", "p2", "p3", "e1")] == [
+            ["id-lena", "id-mia"], [], [], ["id-kim"],
+        ]  # fmt: skip
+        assert store.setting("agreed ends") is None
 
 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:

@@ -127,14 +127,42 @@ def test_two_people_who_choose_the_same_longer_end_can_give_it(scene: EndsScene)
     assert verify_ledger(scene.store, with_tables=True).ok
 
 
-def test_an_end_that_the_first_approver_shortened_is_not_lengthened_by_the_rule(scene: EndsScene) -> None:
-    ask(scene, TWO, "until: 1y")
+def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     accept(scene, "mia", "30d")
-    assert "mia approved access for 30d, and this is access for 1y" in accept(scene, "owner").why
     scene.turn()
     assert scene.where("ada") == "pending"
-    assert accept(scene, "owner", "30d").kind is OutcomeKind.DONE
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    assert days_and_terms(scene) == (30, RULE, 1)
+    assert verify_ledger(scene.store, with_tables=True).ok
+
+
+@pytest.mark.parametrize("days", [900, 1200])
+def test_the_earlier_end_of_one_approver_is_not_lengthened_by_the_table_of_the_rule(
+    scene: EndsScene, days: int
+) -> None:
+    ask(scene, TWO, "until: tables.dua.expires")
+    member(scene, "mia")
+    accept(scene, "mia", "200d")
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    scene.set_rows({"ada": days, "bo": 900})
+    scene.turn()
+    assert days_and_terms(scene)[0] == 200
+    scene.set_rows({"ada": 100, "bo": 900})
+    scene.turn()
+    assert days_and_terms(scene)[0] in (100, 101), "an earlier date of the table counts"
+
+
+def test_a_later_end_that_the_second_approver_chose_is_refused_and_the_end_of_the_rule_gives_way(
+    scene: EndsScene,
+) -> None:
+    ask(scene, TWO, "until: 2y")
+    member(scene, "mia")
+    accept(scene, "mia", "1y")
+    assert accept(scene, "owner", "2y").kind is OutcomeKind.REFUSED, "a later end that a person chose is refused"
+    assert accept(scene, "owner").kind is OutcomeKind.DONE
+    assert days_and_terms(scene)[0] == 365
 
 
 def test_an_approver_can_approve_another_end_instead(scene: EndsScene) -> None:

@@ -222,7 +222,7 @@ def test_an_end_that_passed_before_it_was_sent_is_refused(room: Room) -> None:
     _press(room, lena, "ada")
     _advance(room, 23.9)
     room.leave()
-    assert _failure(room) == ("stale", f"the end {day} has passed", "pending")
+    assert _failure(room) == ("stale", f"the end {day} had passed when the decision was due", "pending")
 
 
 def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_shown(room: Room) -> None:

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_approvals import DOUBLE, reviewer, status
+from tests.web.test_plans import ended
 
 
 @pytest.fixture
@@ -187,3 +189,111 @@ def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Room, way: Way) -
     mia.post("/tray/send")
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
     assert status(room) == "accepted"
+
+
+# ---- more than one person may decide alone ---------------------------------------------------------------------------
+
+
+MANY = 501
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Room]:
+    """So many ask that a selection of them becomes a plan."""
+    with a_room(tmp_path, DOUBLE) as made:
+        made.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": GOOD})
+        made.read(SyncKind.FULL)
+        yield made
+
+
+def plan_all(visitor: Visitor) -> str:
+    """Confirm the acceptance of everybody; return the address of the plan that this makes."""
+    visitor.post("/selection", {"do": "clear"})
+    visitor.post("/selection", {"do": "all", "q": "status:pending"})
+    address = visitor.post("/bulk", {"verb": "accept"}).headers["location"].partition("?")[0]
+    answer = visitor.post(address, {"verb": "accept", "count": str(MANY), "typed": str(MANY), "do": "send"})
+    assert answer.headers.get("location", "").startswith("/plans/"), answer.body
+    return answer.headers["location"]
+
+
+def press(visitor: Visitor, plan: str, do: str) -> Answer:
+    return visitor.post(plan, {"do": do, "count": str(MANY)})
+
+
+def count_accepted(room: Room) -> int:
+    return len(list(room.app_state.workspace.store.iterate_requests(room.repo, "accepted")))
+
+
+def approvers(room: Room, name: str) -> list[str]:
+    """Those whose approvals of a request the audit log has."""
+    entries = room.app_state.workspace.store.entries(request=room.row(name).id)
+    return sorted(one.link.actor for one in entries if one.link.kind == "ApprovalGiven")
+
+
+@pytest.mark.parametrize("is_agreed", [True, False])
+def test_a_selection_of_one_and_a_plan_of_another_meet(full: Room, *, is_agreed: bool) -> None:
+    """One person selects and another agrees or applies: each change has two approvals when the run starts, and none before."""
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan = plan_all(lena)
+    if is_agreed:
+        assert press(noor, plan, "approve").status == 303
+    assert approvers(full, "p007") == []
+    ended(full, press(lena if is_agreed else noor, plan, "apply").headers["location"])
+    assert count_accepted(full) == MANY
+    assert approvers(full, "p007") == ["lena-brandt", "noor"]
+    assert verify_ledger(full.app_state.workspace.store, with_tables=True).ok
+
+
+def test_a_plan_that_was_discarded_leaves_no_approval(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, before = plan_all(lena), full.writes()
+    press(noor, plan, "approve")
+    assert press(noor, plan, "discard").status == 303
+    mia = full.proven(reviewer("mia"))
+    row = full.row("p007")
+    mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
+    full.leave()
+    assert (full.writes(), approvers(full, "p007")) == (before, ["mia"])
+
+
+def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, before = plan_all(lena), full.writes()
+    press(noor, plan, "approve")
+    full.out("noor")
+    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    assert press(lena, plan, "apply").status == 409
+    assert full.writes() == before
+
+
+def test_a_plan_does_not_approve_a_request_that_changed_since(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan = plan_all(lena)
+    press(noor, plan, "approve")
+    with Hub(full.local.tokens["p007"], full.local.url) as hub:
+        hub.withdraw(full.repo)
+    full.ask([{"username": "p007"}], {"Purpose": "Something else, at length, about speech."})
+    full.read(SyncKind.FULL)
+    ended(full, press(lena, plan, "apply").headers["location"])
+    assert count_accepted(full) == MANY - 1
+    assert (full.row("p007").state.status, approvers(full, "p007")) == ("pending", [])
+
+
+def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_requests(full: Room) -> None:
+    lena, noor, before = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN)), full.writes()
+    plan = plan_all(lena)
+    press(noor, plan, "approve")
+    change_the_rule(full, noor)
+    ended(full, press(lena, plan, "apply").headers["location"])
+    assert (count_accepted(full), full.writes()) == (0, before)
+    assert approvers(full, "p007") == ["lena-brandt"]
+
+
+def test_one_person_alone_cannot_apply_what_they_selected(full: Room) -> None:
+    lena, before = full.visitor(), full.writes()
+    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan = plan_all(lena)
+    for do in ("approve", "apply"):
+        press(lena, plan, do)
+    assert press(lena, plan, "apply").status == 409
+    assert full.writes() == before

@@ -30,6 +30,8 @@ _EVERY_REPO: Final = ("*/*", "datasets/*/*")
 class ReviewerNeeds(Protocol):
     """Computes how many people must approve requests."""
 
+    @property
+    def rules(self) -> str: ...
     def is_two_person_repo(self, repo: Repo) -> bool: ...
     def compute(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> dict[int, ReviewerNeed]: ...
     def strictest(self, repo: Repo) -> ReviewerNeed: ...
@@ -37,6 +39,8 @@ class ReviewerNeeds(Protocol):
 
 class SingleNeeds:
     """One person may accept every request, because no policy asks for two people."""
+
+    rules = ""
 
     def is_two_person_repo(self, repo: Repo) -> bool:  # noqa: ARG002 - the signature of ReviewerNeeds
         return False

@@ -38,6 +38,14 @@ class PolicyNeeds(Struct, frozen=True):
     blocked: tuple[str, ...] = ()
     holds: Sequence[PolicyHold] = ()
 
+    @property
+    def rules(self) -> str:
+        """The digest of all rules that ask for two people. An endorsement counts only under the same rules."""
+        policies = () if self.bundle is None else self.bundle.policies
+        need = _make_need([(policy, _most(policy.rules)) for policy in policies if policy.has_two_person_rule], ())
+        saved = [self.bundle.digest] if self.holds and self.bundle is not None else []
+        return "-".join([need.digest, *saved])
+
     def is_two_person_repo(self, repo: Repo) -> bool:
         """Tell whether some requests at a repo need two people, or nobody knows whether they do."""
         return self._is_blocked(repo) or bool(self._policies_at(repo)) or self._find_hold(repo) is not None

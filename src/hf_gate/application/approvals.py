@@ -1,7 +1,9 @@
-"""Records approvals and decides which acceptances may be sent: those that enough different, proven people approved.
+"""Records who agrees to what, and decides which acceptances may be sent: those that enough different, proven people approved.
 
-Every run passes `ApprovalGate.admit` in the transaction that stores its intents. So no command, page, plan, retry or
-resumed run can send an acceptance without the approvals that the policies ask for.
+A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a run
+starts, `ApprovalGate.admit` makes an approval of each change from the endorsements of its act, in the transaction that
+stores its intents. So an act that is undone before leaves none, a click by one person and a selection by another meet, and
+no command, page, plan, retry or resumed run can send an acceptance without the approvals that the policies ask for.
 """
 
 from __future__ import annotations
@@ -35,10 +37,18 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion, version_of_record
 from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind
-from ..domain.timestamps import from_ms
-from ..errors import UsageError
+from ..domain.timestamps import from_ms, to_ms
+from ..errors import Guarded, UsageError
 from ..policy.literals import matches_any
-from ..store.approvals import delete_approval, read_approvals, read_policy_authors, write_approval
+from ..store.approvals import (
+    delete_approval,
+    delete_endorsed_ends,
+    read_approvals,
+    read_endorsers,
+    read_policy_authors,
+    write_approval,
+    write_endorsement,
+)
 from ..store.sql import Database
 from ..store.store import Store
 from ..store.writer import Writer
@@ -61,6 +71,32 @@ def read_deciders(store: Store) -> list[Member]:
     return [*owner, *(one for one in store.members() if one.has_link)]
 
 
+def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of the deciders with these proven accounts."""
+    known = {one.proven_account: one.name for one in read_deciders(store)}
+    return tuple(sorted(known.get(account, account) for account in accounts))
+
+
+def read_act_endorsers(store: Store, act: str) -> list[str]:
+    """Return the proven accounts that endorsed an act, by its digest."""
+    return read_endorsers(store.reads, act)
+
+
+def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str, *, of: str = "plan") -> None:
+    """Record that a person endorses an act with so many changes. Raises Guarded if their Hub account is not proven."""
+    account = member.proven_account
+    if account is None:
+        why = "Your account is not proven, so you do not count as one of the two."
+        raise Guarded(why, hint="Open Settings and prove it.")
+    event = e.PlanAgreed(plan=act, changes=changes, account=account, of=of)
+    rules = read_needs(workspace).rules
+    with workspace.store.writing() as write:
+        if of == "ends":
+            delete_endorsed_ends(write, other_than=act)
+        if write_endorsement(write, act, account, rules):
+            write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
+
+
 def read_member_names(store: Store) -> dict[str, str]:
     """Return the names of the owner and of the present and former members by id, for people to read."""
     return {one.id: one.shown_name for one in [*store.members(), *read_deciders(store)]}
@@ -71,6 +107,7 @@ class ApprovalBook:
 
     def __init__(self, store: Store, db: Database) -> None:
         self._store, self._db = store, db
+        self.recorded_ends: dict[int, dict[str, AgreedEnd]] = {}  # by this transaction; `Store.entries` misses them
 
     @cached_property
     def _members(self) -> list[Member]:
@@ -85,6 +122,15 @@ class ApprovalBook:
             for one in self._members
             if one.proven_account is not None and one.role.covers(MemberRole.REVIEWER) and matches_any(one.repos, repo)
         )
+
+    def find_endorsers(self, run: RunRow, rules: str) -> list[Approver]:
+        """Return the present deciders who endorsed the plan of a run under these rules, without those who started it."""
+        accounts = () if run.plan is None else read_endorsers(self._db, run.plan, rules)
+        return [
+            Approver(one.name, one.id or None, one.proven_account)
+            for one in self._members
+            if one.proven_account in accounts and one.proven_account != run.account
+        ]
 
     def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
         """Return the people who promoted or saved the policy versions that ask for two people."""
@@ -106,7 +152,7 @@ class ApprovalBook:
 
     def read_agreed_ends(self, request: int) -> dict[str, AgreedEnd]:
         """Return the end of access that each account approved last, by account, as far as it is recorded."""
-        found: dict[str, AgreedEnd] = {}
+        found = dict(self.recorded_ends.get(request, {}))
         for entry in self._store.entries(request=request, limit=_MAX_ENTRIES):
             if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
                 event = e.decode_event(entry.link.body)
@@ -168,21 +214,38 @@ class ApprovalGate:
 
     def admit(
         self, write: Writer, run: RunRow, items: Sequence[RunItem], needs: Mapping[int, ReviewerNeed], at: int
-    ) -> list[SettledItem]:
-        """Record the approvals of the person who started the run; return the changes that must not be sent yet."""
-        book, held = ApprovalBook(self.workspace.store, write.db), list[SettledItem]()
+    ) -> tuple[list[RunItem], list[SettledItem]]:
+        """Record the approvals of those who endorsed the run and of the person who started it.
+
+        Return the changes to send, each with the earliest of the ends that the people were shown, and the others.
+        """
+        book, ready, held = ApprovalBook(self.workspace.store, write.db), list[RunItem](), list[SettledItem]()
+        endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
+        shortened = list[tuple[int, bytes]]()
         for item in items:
             need = needs.get(item.n)
-            if need is not None and (end := self._hold(write, book, run, item, need, at)) is not None:
-                held.append(end)
-        return held
+            if need is None:
+                ready.append(item)
+                continue
+            for endorser in endorsers:
+                self._hold(write, book, run, item, need, at, endorser)
+            result = self._hold(write, book, run, item, need, at, self._find_starter(run))
+            if isinstance(result, SettledItem):
+                held.append(result)
+                continue
+            ready.append(result)
+            if result is not item:
+                shortened.append((item.n, msgspec.json.encode(result.change)))
+        write.replace_changes(run.id, shortened)
+        return ready, held
 
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
         needs = self.read_needs(repo, items, should_remember=False)
         book, at = ApprovalBook(self.workspace.store, self.workspace.store.reads), run.made_at
-        held = [self._hold(None, book, run, item, needs[item.n], at) for item in items if item.n in needs]
-        return [one for one in held if one is not None]
+        starter = self._find_starter(run)
+        held = [self._hold(None, book, run, item, needs[item.n], at, starter) for item in items if item.n in needs]
+        return [one for one in held if isinstance(one, SettledItem)]
 
     def read_end_needs(self, rows: Sequence[RequestRow], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
         """Return how many people must approve longer access of these people, by row; only where it is more than one."""
@@ -200,10 +263,20 @@ class ApprovalGate:
             self._read_at = time.monotonic()
         return self._needs
 
+    def _find_starter(self, run: RunRow) -> Approver | None:
+        return None if run.kind is RunKind.AUTO else Approver(run.actor, run.member, run.account)
+
     def _hold(
-        self, write: Writer | None, book: ApprovalBook, run: RunRow, item: RunItem, need: ReviewerNeed, at: int
-    ) -> SettledItem | None:
-        """Return the outcome of an acceptance that lacks approvals; None if it may be sent."""
+        self,
+        write: Writer | None,
+        book: ApprovalBook,
+        run: RunRow,
+        item: RunItem,
+        need: ReviewerNeed,
+        at: int,
+        approver: Approver | None,
+    ) -> RunItem | SettledItem:
+        """Record the approval of a person; return the acceptance to send, or the outcome of one that lacks approvals."""
         row, change = item.row, item.change
         if need.problem:
             return SettledItem(item, OutcomeKind.DEFERRED, need.problem)
@@ -213,14 +286,20 @@ class ApprovalGate:
         if item.hub_record is not None:
             version = version_of_record(item.hub_record, row.state.last_moved_at)
         end = None if change.until is None and change.terms is None else GrantEnd(change.until, terms=change.terms)
-        approver = None if run.kind is RunKind.AUTO else Approver(run.actor, run.member, run.account)
-        asked = AskedApproval(row, version, need, agree_to(end), approver, self.note)
-        lack = approve(write, book, asked, at, self.workspace.zone)
-        return None if lack is None else SettledItem(item, *lack)
+        is_fixed = change.is_chosen or run.plan is not None
+        asked = AskedApproval(row, version, need, agree_to(end), approver, self.note, is_fixed=is_fixed)
+        kind, text = approve(write, book, asked, at, self.workspace.zone)
+        if kind is not None:
+            return SettledItem(item, kind, text)
+        return item.with_earlier_end(text) if text else item
 
 
 class AskedApproval(Struct, frozen=True):
-    """What a person wants to approve: an acceptance, or longer access. Without an approver, nothing is recorded."""
+    """What a person wants to approve: an acceptance, or longer access. Without an approver, nothing is recorded.
+
+    If the end `is_fixed`, because a person chose it or a plan has it, an earlier end that others approved refuses it.
+    Otherwise that earlier end holds.
+    """
 
     row: RequestRow
     version: RequestVersion
@@ -228,12 +307,13 @@ class AskedApproval(Struct, frozen=True):
     end: AgreedEnd
     approver: Approver | None
     note: str | None = None
+    is_fixed: bool = True
 
 
 def approve(
     write: Writer | None, book: ApprovalBook, asked: AskedApproval, at: int, zone: tzinfo
-) -> tuple[OutcomeKind, str] | None:
-    """Record an approval; return what is lacking, or None if enough people agreed to this end, or to a later one.
+) -> tuple[OutcomeKind | None, str]:
+    """Record an approval; return the outcome and what is lacking, or None and the earlier ends that hold, as written.
 
     Without `write`, nothing is recorded.
     """
@@ -241,10 +321,14 @@ def approve(
     given = book.find_counted(row, need, asked.version)
     agreed = book.read_agreed_ends(row.id) if given else {}
     mine = next((one for one in given if approver is not None and one.account == approver.account), None)
-    state = f"approval {len(given)} of {need.count}"
+    state, earlier = f"approval {len(given)} of {need.count}", list[str]()
     for one in given:
         theirs = agreed.get(one.account)
-        if one is not mine and (theirs is None or asked.end.exceeds(theirs, now, zone)):
+        if one is mine or (theirs is not None and not asked.end.exceeds(theirs, now, zone)):
+            continue
+        if theirs is not None and not asked.is_fixed and set(theirs.conditions) <= set(asked.end.conditions):
+            earlier.append(theirs.until)
+        else:
             known = "an end that is not recorded" if theirs is None else theirs.words
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
             why = f"{one.actor} approved {known}, and this is {asked.end.words}; give no more than that"
@@ -252,12 +336,23 @@ def approve(
     why = "" if approver is None or mine is not None else book.explain(row, need, approver)
     is_new = len(given) < need.count if mine is None else agreed.get(mine.account) != asked.end
     if approver is not None and approver.account is not None and not why and is_new:
-        approval = GivenApproval(row, asked.version, need, approver, approver.account, asked.note, asked.end)
+        identity = row.content.identity if need.reads_identity else b""  # it counts only if the rules read it
+        approval = Approval(
+            request=row.id,
+            account=approver.account,
+            member=approver.member,
+            actor=approver.actor,
+            at=at,
+            version=msgspec.structs.replace(asked.version, identity=identity),
+            need=need.digest,
+            has_note=bool(asked.note),
+        )
         if write is not None:
-            record_approval(write, approval, at)
-        given = [*(one for one in given if one is not mine), approval.to_row(at)]
+            _record_approval(write, asked, approval)
+            book.recorded_ends.setdefault(row.id, {})[approval.account] = asked.end
+        given = [*(one for one in given if one is not mine), approval]
     if len(given) >= need.count:
-        return None
+        return None, ",".join(earlier)
     state = f"approval {len(given)} of {need.count}"
     if why:
         return OutcomeKind.REFUSED, f"{state}: yours does not count, because {why}"
@@ -265,39 +360,19 @@ def approve(
     return OutcomeKind.DEFERRED, f"{state}{again}"
 
 
-class GivenApproval(Struct, frozen=True):
-    """An approval to record: of which version of a request, under which rules, by whose proven account."""
-
-    row: RequestRow
-    version: RequestVersion
-    need: ReviewerNeed
-    approver: Approver
-    account: str
-    note: str | None = None
-    end: AgreedEnd = AgreedEnd()
-
-    def to_row(self, at: int) -> Approval:
-        """Return the stored form. The identity counts only if the rules read it."""
-        identity = self.row.content.identity if self.need.reads_identity else b""
-        return Approval(
-            request=self.row.id, account=self.account, member=self.approver.member, actor=self.approver.actor, at=at,
-            version=msgspec.structs.replace(self.version, identity=identity), need=self.need.digest, has_note=bool(self.note),
-        )  # fmt: skip
-
-    def to_entry(self, at: int) -> e.LedgerEntry:
-        """Return the ledger entry, which holds ids and the digest of the rules; the note and the version are its private part."""
-        event = e.ApprovalGiven(
-            account=self.account, member=self.approver.member, need=self.need.digest, has_note=bool(self.note),
-            until=self.end.until, conditions=self.end.conditions,
-        )  # fmt: skip
-        private = {"version": self.version.token} | ({"note": self.note} if self.note else {})
-        return entry_about(self.row, event, self.approver.actor, at, private)
-
-
-def record_approval(write: Writer, given: GivenApproval, at: int) -> None:
-    """Store an approval, and record it in the chain of the repo."""
-    write_approval(write, given.to_row(at))
-    write.append(given.row.repo, [given.to_entry(at)])
+def _record_approval(write: Writer, asked: AskedApproval, approval: Approval) -> None:
+    """Store an approval, and record it in the chain of the repo; the note and the version are private there."""
+    write_approval(write, approval)
+    event = e.ApprovalGiven(
+        account=approval.account,
+        member=approval.member,
+        need=approval.need,
+        has_note=approval.has_note,
+        until=asked.end.until,
+        conditions=asked.end.conditions,
+    )
+    private = {"version": asked.version.token} | ({"note": asked.note} if asked.note else {})
+    write.append(asked.row.repo, [entry_about(asked.row, event, approval.actor, approval.at, private)])
 
 
 def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:

@@ -197,9 +197,12 @@ class EndChanger(Struct, frozen=True):
                 continue
             end = agree_to(GrantEnd(one.format_day(workspace.zone), terms=one.terms))
             asked = AskedApproval(one.row, one.row.version, need, end, self.approver)
-            lack = approve(write, book, asked, at, workspace.zone) if not need.problem else None
-            if need.problem or lack is not None:
-                held.append(HeldChange(one, *(lack or (OutcomeKind.REFUSED, need.problem))))
+            if need.problem:
+                held.append(HeldChange(one, OutcomeKind.REFUSED, need.problem))
+                continue
+            kind, why = approve(write, book, asked, at, workspace.zone)
+            if kind is not None:
+                held.append(HeldChange(one, kind, why))
         return held
 
     def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:

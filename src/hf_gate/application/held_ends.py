@@ -8,16 +8,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
-
-from ..decoding import decode_json
-from ..domain import events as e
 from ..domain.display_text import join_words
-from ..domain.members import Member
 from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import Guarded
-from ..store.store import Store
-from . import setting_keys
+from ..store.approvals import delete_endorsed_ends, read_endorsers
 from .approval_needs import read_needs
 from .end_moves import SHORTEN_AHEAD, EndMove
 from .end_reviews import review_ends
@@ -39,22 +33,7 @@ def digest_of_moves(moves: Sequence[EndMove]) -> str:
     return _digest(moves, lambda until: until // DAY_MS)[:16]
 
 
-class EndsAgreement(msgspec.Struct, frozen=True):
-    """Who agreed to held ends: account ids and names. `moves` is the digest of these ends."""
-
-    moves: str
-    accounts: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-
-def read_agreement(store: Store, moves: Sequence[EndMove], now: datetime) -> EndsAgreement:
-    """Return who agreed to exactly these ends; an agreement to other ends does not count."""
-    digest, text = _digest_to_agree(moves, now), store.setting(setting_keys.AGREED_ENDS)
-    known = None if text is None else decode_json(text, EndsAgreement)
-    return known if known is not None and known.moves == digest else EndsAgreement(digest)
-
-
-def _digest_to_agree(moves: Sequence[EndMove], now: datetime) -> str:
+def digest_to_agree(moves: Sequence[EndMove], now: datetime) -> str:
     """Return the digest of moves for agreements. A date that is 7 days ahead stays the same although days pass."""
     soonest = to_ms(now + SHORTEN_AHEAD)
     by_row = sorted(moves, key=lambda move: move.row.id)
@@ -83,25 +62,8 @@ def compute_held_need(
     needs = read_needs(workspace, lambda: bundle)
     double = sorted({str(move.row.repo) for move in moves if needs.is_two_person_repo(move.row.repo)})
     rule = f"The policies of {join_words(double[:3], 'and')} ask for two people." if double else ""
-    agreed = read_agreement(workspace.store, moves, now).accounts
+    agreed = read_endorsers(workspace.store.reads, digest_to_agree(moves, now))
     return compute_ends_need(workspace.store, team, len(moves), now, rule=rule, approvers=agreed)
-
-
-def record_agreement(workspace: Workspace, moves: Sequence[EndMove], me: Member, actor: str, now: datetime) -> None:
-    """Record that a person agreed to these ends. Raises Guarded if the Hub account of the person is not proven."""
-    account = me.proven_account
-    if account is None:
-        raise Guarded(
-            "Your account is not proven, so you do not count as one of the two.", hint="Open Settings and prove it."
-        )
-    with workspace.store.writing() as write:
-        known = read_agreement(workspace.store, moves, now)  # read again: another person may have agreed since
-        if account in known.accounts:
-            return
-        agreed = EndsAgreement(known.moves, (*known.accounts, account), (*known.names, me.name))
-        write.write_setting(setting_keys.AGREED_ENDS, msgspec.json.encode(agreed).decode())
-        event = e.PlanAgreed(plan=known.moves, changes=len(moves), account=account, of="ends")
-        write.append(None, [e.LedgerEntry(event=event, at=to_ms(now), actor=actor)])
 
 
 def confirm_moves(
@@ -114,7 +76,6 @@ def confirm_moves(
         if need.is_open:
             raise Guarded(f"{need.why} A second person has to agree first.", hint=team.describe_next_step(AGREE_TASK))
         record_moves(workspace.store, moves, actor=actor, at=to_ms(now))
-    store_held_ends(workspace.store, 0)
-    if workspace.store.setting(setting_keys.AGREED_ENDS) is not None:
         with workspace.store.writing() as write:
-            write.write_setting(setting_keys.AGREED_ENDS, None)
+            delete_endorsed_ends(write)
+    store_held_ends(workspace.store, 0)

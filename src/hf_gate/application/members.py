@@ -30,6 +30,7 @@ from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
+from ..store.approvals import read_endorsers
 from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
 from ..store.plans_and_runs import PlansAndRuns
@@ -272,7 +273,8 @@ def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
     row = PlansAndRuns(store).find_plan(digest)
     stored: Mapping[str, Any] = {} if row is None else row.about
-    return int(stored.get("need", 0)), list(stored.get("seen", ()))
+    maker = stored.get("by_account")
+    return int(stored.get("need", 0)), [*read_endorsers(store.reads, digest), *([maker] if maker else [])]
 
 
 class Membership:

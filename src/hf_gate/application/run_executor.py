@@ -222,7 +222,7 @@ class RunExecutor:
         change, now = item.change, self.clock.now()
         if change.after != Status.ACCEPTED or not change.until or parse_grant_end(change.until, now, self.zone) > now:
             return None
-        return SettledItem(item, OutcomeKind.STALE, f"the end {change.until} has passed")
+        return SettledItem(item, OutcomeKind.STALE, f"the end {change.until} had passed when the decision was due")
 
     def _read_requests(self, repo: Repo, items: Sequence[RunItem]) -> tuple[Mapping[int, AccessRequest], bool]:
         """Return the requests by the index of their item, and whether a missing request is certainly in no list."""
@@ -304,9 +304,7 @@ class RunExecutor:
         """
         at, needs = self._at(), self.approvals.read_needs(repo, items)
         with self.store.writing() as write:
-            deferred = self.approvals.admit(write, run, items, needs, at)
-            left_out = {one.item.n for one in deferred}
-            ready = [item for item in items if item.n not in left_out]
+            ready, deferred = self.approvals.admit(write, run, items, needs, at)
             write.append(repo, [make_intent_entry(item, run, at) for item in ready])
             write.set_change_states(run.id, [(item.n, ChangeState.STARTED, "") for item in ready])
         self._store_settled(run, repo, deferred)

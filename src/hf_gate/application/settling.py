@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..domain import events as e
 from ..domain.end_rows import list_agreements, list_tables
-from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
+from ..domain.grants import GrantTerms, fix_terms, parse_grant_end, with_chosen_end
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -58,6 +58,13 @@ class RunItem(Struct, frozen=True):
         """
         seen = None if self.hub_record is None else msgspec.structs.replace(self.hub_record, read_at=now)
         return Target(self.target.username, self.target.user_id, self.target.request_id, seen)
+
+    def with_earlier_end(self, written: str) -> RunItem:
+        """Return an acceptance whose access also ends at another end, as written, whatever its rule sets later."""
+        until = ",".join(part for part in (self.change.until, written) if part)
+        terms = with_chosen_end(self.change.terms, written, is_within=True)
+        change = msgspec.structs.replace(self.change, until=until, terms=terms, is_chosen=True)
+        return msgspec.structs.replace(self, change=change)
 
 
 class SettledItem(Struct):

@@ -117,8 +117,9 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
     ends the access when it is due. If two people must agree, the first one only records that they agree.
     """
+    from ..application.approvals import endorse
     from ..application.grant_ends import count_kinds, require_right_clock
-    from ..application.held_ends import AGREE_TASK, compute_held_need, confirm_moves, list_held_moves, record_agreement
+    from ..application.held_ends import AGREE_TASK, compute_held_need, confirm_moves, digest_to_agree, list_held_moves
     from ..application.members import read_team
 
     workspace, bundle = open_with_policies(run)
@@ -136,7 +137,7 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
         question = f"{'agree to ' if is_open else ''}move {{}} ends to an earlier time?"
         confirm_ends(run, lines, question, yes=yes, max_changes=max_changes)
         if is_open:
-            record_agreement(workspace, moves, me, actor_of(run), now)
+            endorse(workspace, digest_to_agree(moves, now), len(moves), me, actor_of(run), of="ends")
             words = f"approval 1 of 2: {need.why} Nothing was moved. {team.describe_next_step(AGREE_TASK)}"
         else:
             confirm_moves(workspace, bundle, team, moves, actor_of(run), now)

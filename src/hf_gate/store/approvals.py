@@ -1,4 +1,4 @@
-"""Stores approvals of requests that need two people, authors of policy versions, and acceptances that lacked approvals."""
+"""Stores endorsements of acts, approvals of requests that need two people, authors of policy versions, and acceptances that lacked approvals."""
 
 from __future__ import annotations
 
@@ -90,6 +90,36 @@ def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
     where = f"{IS_OVERDUE} AND r.is_current AND r.repo_id = ?"
     sql = f"SELECT count(*) FROM (SELECT 1 FROM requests r WHERE {where} LIMIT ?) AS late"
     return store.reads.count(sql, (now, store.repo_id(repo), most))
+
+
+# ---- endorsements of acts ---------------------------------------------------------------------------------------------
+
+
+def read_endorsers(db: Database, act: str, rules: str | None = None) -> list[str]:
+    """Return the proven accounts that endorsed an act (a plan, a large selection or earlier ends), by its digest.
+
+    With `rules`, return only those that did so under these rules for two people.
+    """
+    rows = db.rows("SELECT account, rules FROM endorsements WHERE act = ? ORDER BY account", (act,))
+    return [account for account, known in rows if rules is None or known == rules]
+
+
+def write_endorsement(write: Writer, act: str, account: str, rules: str) -> bool:
+    """Store that an account endorses an act; return False if it did so before."""
+    sql = "INSERT INTO endorsements (act, account, rules) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    return bool(write.db.run(sql, (act, account, rules)))
+
+
+def delete_endorsements(write: Writer, acts: Collection[str]) -> None:
+    """Delete the endorsements of acts that were discarded."""
+    among, value = write.db.in_clause(list(acts))
+    write.db.run(f"DELETE FROM endorsements WHERE act {among}", (value,))
+
+
+def delete_endorsed_ends(write: Writer, other_than: str = "") -> None:
+    """Delete the endorsements of earlier ends, which are acts without a stored plan, except those of one act."""
+    sql = "DELETE FROM endorsements WHERE act <> ? AND act NOT IN (SELECT digest FROM plans)"
+    write.db.run(sql, (other_than,))
 
 
 # ---- authors of policy versions --------------------------------------------------------------------------------------

@@ -49,6 +49,7 @@ _DISARM_SQL: Final = (
     "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE, tried_at = NULL",
     "DELETE FROM first_turns",
     "DELETE FROM approvals",  # some may have been taken back since
+    "DELETE FROM endorsements",
     "DELETE FROM evaluated_lists",
 )
 

@@ -176,6 +176,7 @@ class Members:
 def _delete_approvals(write: Writer, member: Member) -> None:
     """Delete the approvals of a member who is revoked: they do not count again if the person is invited again."""
     write.db.run("DELETE FROM approvals WHERE member = ? OR account = ?", (member.id, member.proven_account))
+    write.db.run("DELETE FROM endorsements WHERE account = ?", (member.proven_account,))
 
 
 def _is_admin(member: Member) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, PlanRow
+from .approvals import delete_endorsements
 from .runs import SELECT_CHANGES, build_changes, check_records_kept
 from .state_columns import repo_of
 from .store import Store
@@ -67,6 +68,7 @@ class PlansAndRuns:
             ]
             among, value = write.db.in_clause(gone)
             write.db.run(f"DELETE FROM plans WHERE digest {among}", (value,))
+            delete_endorsements(write, gone)
         return len(gone)
 
     # ---- runs --------------------------------------------------------------------------------------------------------

@@ -445,6 +445,14 @@ CREATE TABLE approvals (
     PRIMARY KEY (request_id, account)
 ) WITHOUT ROWID;
 
+-- who endorsed an act (a plan, a large selection, ends that move earlier), by its digest, with their proven Hub account
+CREATE TABLE endorsements (
+    act TEXT NOT NULL,
+    account TEXT NOT NULL,
+    rules TEXT DEFAULT '' NOT NULL,  -- digest of the rules that ask for two people; an approval needs the same rules
+    PRIMARY KEY (act, account)
+) WITHOUT ROWID;
+
 -- who promoted or saved a version of a policy; they do not count as approvers under it
 CREATE TABLE policy_authors (
     digest TEXT NOT NULL,

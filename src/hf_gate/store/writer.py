@@ -315,6 +315,11 @@ class Writer:
         """Store the changes of a new run."""
         runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
 
+    def replace_changes(self, run: str, changes: Sequence[tuple[int, bytes]]) -> None:
+        """Replace the documents of changes by their numbers."""
+        rows = [(change, run, n) for n, change in changes]
+        self._db.run_many("UPDATE changes SET change = ? WHERE run = ? AND n = ?", rows)
+
     def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
         """Set the state and reason of changes by their numbers."""
         rows = [(state, why, run, n) for n, state, why in states]

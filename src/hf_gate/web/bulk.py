@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 from starlette.responses import RedirectResponse, Response
 
+from ..application.approvals import endorse
 from ..application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from ..application.grants_in_advance import Grant, find_new_requests
 from ..application.inputs import is_confirmed, parse_reason
@@ -414,5 +415,7 @@ def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: s
         guards=guards.guard_report(changes, waiting, 0),
     )
     digest = store_plan(context.app_state, plan, context.member, "bulk", need=len(changes))
+    if context.member.proven_account is not None:
+        endorse(context.workspace, digest, len(changes), context.member, context.member.name)
     context.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

@@ -7,6 +7,7 @@ from typing import Final
 from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
+from ..application.approvals import endorse, name_accounts, read_act_endorsers
 from ..application.end_moves import EndMove, MoveKind
 from ..application.grant_ends import read_held_ends
 from ..application.held_ends import (
@@ -14,9 +15,8 @@ from ..application.held_ends import (
     compute_held_need,
     confirm_moves,
     digest_of_moves,
+    digest_to_agree,
     list_held_moves,
-    read_agreement,
-    record_agreement,
 )
 from ..application.inputs import is_confirmed
 from ..application.members import Team
@@ -68,7 +68,7 @@ def confirm(context: RequestContext) -> Response:
         return _render(context, wrong=f"Type {len(moves)} to confirm.", status=422)
     workspace, name, now = context.workspace, context.member.name, context.now
     if context.form_value("do") == "agree":
-        record_agreement(workspace, moves, context.member, name, now)
+        endorse(workspace, digest_to_agree(moves, now), len(moves), context.member, name, of="ends")
         return RedirectResponse("/ends", 303)
     confirm_moves(workspace, bundle, _read_team(context), moves, name, now)
     return RedirectResponse(f"/ends?done={len(moves)}", 303)
@@ -99,13 +99,14 @@ def _read_agreement(context: RequestContext, moves: list[EndMove]) -> HeldAgreem
     bundle = context.app_state.policies.current
     if bundle is None or not moves or not sees_all_repos(context):
         return HeldAgreement()
-    team, known = _read_team(context), read_agreement(context.workspace.store, moves, context.now)
+    team, store = _read_team(context), context.workspace.store
+    known = read_act_endorsers(store, digest_to_agree(moves, context.now))
     need = compute_held_need(context.workspace, bundle, team, moves, context.now)
     mine = context.member.proven_account
     return HeldAgreement(
         why_two=need.why,
-        agreed=known.names if need.is_large else (),
-        can_agree=need.is_open and mine is not None and mine not in known.accounts,
+        agreed=name_accounts(store, known) if need.is_large else (),
+        can_agree=need.is_open and mine is not None and mine not in known,
         can_confirm=not need.is_open,
         next_step=team.describe_next_step(AGREE_TASK) if need.is_open else "",
     )

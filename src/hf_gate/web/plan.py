@@ -13,18 +13,18 @@ from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
+from ..application.approvals import endorse, name_accounts, read_act_endorsers
 from ..application.inputs import is_confirmed
-from ..application.members import ApprovalNeed
+from ..application.members import ApprovalNeed, read_approvals
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
 from ..decoding import decode_json
-from ..domain.events import LedgerEntry, PlanAgreed
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
 from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
-from ..domain.timestamps import format_span, from_ms, to_ms
+from ..domain.timestamps import format_span, from_ms
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation
@@ -216,7 +216,9 @@ class ApplyState(Struct, frozen=True):
 def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
     run = None if view.row.run is None else context.workspace.store.run(view.row.run)
     rung = guards.plan_confirmation([change for _, change in view.changes], _count_pending(context.app_state))
-    approved = tuple(view.about("approved", ()))
+    store = context.workspace.store
+    maker, seen = view.about("by_account"), read_act_endorsers(store, view.plan.digest)
+    approved = name_accounts(store, [account for account in seen if account != maker])
     if run is not None:
         return ApplyState(rung, approved=approved, run=run.id, run_state=run_state(context.app_state, run))
     may = _can_apply(context, view)
@@ -232,7 +234,7 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
         no,
         hint,
         need is not None and need.is_open,
-        can_approve=is_large and mine is not None and mine not in view.about("seen", ()),
+        can_approve=is_large and mine is not None and mine not in (maker, *seen),
         why_two=need.why if need is not None and is_large else "",
         next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
         can_edit=may and view.is_whole and bool(view.plan.changes),
@@ -280,7 +282,7 @@ def _count_pending(app_state: AppState) -> int:
 def _need(context: RequestContext, view: VisiblePlan) -> ApprovalNeed:
     """Return whether two people must agree, and whether they have: maker, approvers and this member count."""
     acts = Counter(change.action for change in view.plan.changes)
-    whole, seen = view.about("need", 0), view.about("seen", ())
+    whole, seen = read_approvals(context.workspace.store, view.plan.digest)
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 
@@ -357,23 +359,10 @@ def _approve(context: RequestContext, view: VisiblePlan) -> Response:
     refused = _check_confirmation(context, view)
     if refused is not None:
         return refused
-    account = context.member.proven_account
-    if account is None:
+    if context.member.proven_account is None:
         return _page(context, view, wrong=_need(context, view).team.describe_next_step(), status=409)
-    store, digest = context.workspace.store, view.plan.digest
-    event = PlanAgreed(plan=digest, changes=len(view.plan.changes), account=account)
-    with store.writing() as write:
-        row = context.workspace.plans_and_runs.find_plan(
-            digest
-        )  # read again: another member may have agreed or discarded it since
-        if row is None:
-            raise NotFound
-        seen = {*row.about.get("seen", ())}
-        if account not in seen:
-            names = sorted({*row.about.get("approved", ()), context.member.name})
-            about = {**row.about, "approved": names, "seen": sorted({*seen, account})}
-            write.set_plan_summary(digest, about)
-            write.append(None, [LedgerEntry(event=event, at=to_ms(context.now), actor=context.member.name)])
+    digest = view.plan.digest
+    endorse(context.workspace, digest, len(view.plan.changes), context.member, context.member.name)
     return RedirectResponse(f"/plans/{digest}", 303)
 
 

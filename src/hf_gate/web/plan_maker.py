@@ -25,11 +25,11 @@ MAX_PROFILES: Final = 200  # profiles read for one plan
 
 
 def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
-    """Return the summary stored with a plan. `seen`: the proven accounts that made the plan or agreed to it."""
+    """Return the summary stored with a plan. `by_account` is the proven account that made it."""
     return {
         "by": by.name,
         "by_id": by.id,
-        "seen": [] if by.proven_account is None else [by.proven_account],
+        "by_account": by.proven_account,
         "kind": kind,
         "changes": len(plan.changes),
         "verbs": dict(Counter(change.verb for change in plan.changes)),
