@@ -158,6 +158,7 @@ class Mailbox:
     content_answer: str = "250 OK"
     logins: list[tuple[str, bool]] = field(default_factory=list)
     dies: bool = False
+    on_mail: Callable[[], object] = lambda: None
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd finds it by this name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
@@ -171,6 +172,7 @@ class Mailbox:
         assert isinstance(envelope.content, bytes)
         if self.content_answer.startswith("2"):
             self.mails.append((tuple(envelope.rcpt_tos), message_from_bytes(envelope.content)))
+        self.on_mail()
         if self.dies:
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
