@@ -10,19 +10,18 @@ from datetime import time as time_of_day
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hf_gate.application.notifications import drain
+from hf_gate.application.message_sending import NoticeLane, drain
 from hf_gate.domain import events as e
+from hf_gate.domain.messages import Delivery, DeliveryKind
 from hf_gate.domain.notices import (
     ChannelKind,
-    Delivery,
-    DeliveryKind,
     Destination,
     NoticeEvent,
     NoticeMode,
     OutgoingMessage,
 )
 from hf_gate.domain.timestamps import from_ms
-from hf_gate.store import outbox
+from hf_gate.store import notices, outbox
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 
@@ -91,7 +90,7 @@ def measure_notices(sizes: Sizes) -> Iterator[Row]:
 
 
 def _queue(store: Store, count: int) -> float:
-    outbox.store_destinations(store, {"team": _MODES}, {"team": time_of_day(8)}, "UTC", _START)
+    notices.store_destinations(store, {"team": _MODES}, {"team": time_of_day(8)}, "UTC", _START)
     began = time.process_time()
     for _ in range(count):
         with store.writing() as write:
@@ -103,4 +102,4 @@ def _deliver(store: Store, clock: _VirtualClock, receiver: _Receiver) -> None:
     team = Destination(name="team", kind=ChannelKind.WEBHOOK, modes=_MODES)
     while (due := outbox.next_due(store, clock.at)) is not None:
         clock.at = max(clock.at, due)
-        drain(store, [team], lambda _: receiver, clock)
+        drain(store, [NoticeLane(store, team, lambda _: receiver, clock)], clock)

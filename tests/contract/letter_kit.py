@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from hypothesis import strategies as st
 
+from hf_gate.application.message_records import MessageRecord, list_messages, mark_messages_sent, retry_messages
+from hf_gate.application.message_sending import DrainResult, LetterLane, drain
+from hf_gate.application.workspace import Workspace
 from hf_gate.domain.letters import LetterText
-from hf_gate.domain.notices import Delivery, DeliveryKind
+from hf_gate.domain.messages import Delivery, DeliveryKind, MessageState, OutboxRow
+from hf_gate.store.outbox import MarkedMessages, read_messages
+from hf_gate.store.store import Store
 
 
 class KilledError(BaseException):
@@ -52,3 +57,25 @@ ENDINGS = st.sampled_from(
         (None, False),
     ]
 )
+
+
+def send_letters(workspace: Workspace, post: Post) -> DrainResult:
+    """Send the letters that are due through this server, as a turn does."""
+    return drain(workspace.store, [LetterLane(workspace, post)], workspace.clock)
+
+
+def list_letters(store: Store, states: Collection[MessageState], limit: int) -> list[OutboxRow]:
+    """The letters in these states, the newest first."""
+    return read_messages(store, states, limit, letters=True)
+
+
+def list_open(workspace: Workspace, limit: int) -> list[MessageRecord]:
+    """The letters that failed or have an unknown outcome."""
+    return [one for one in list_messages(workspace, limit, is_letter=True) if one.state != MessageState.WAITING]
+
+
+def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> MarkedMessages:
+    """A person sends letters again, or says that they were sent."""
+    if state is MessageState.WAITING:
+        return MarkedMessages(retry_messages(workspace, idents))
+    return mark_messages_sent(workspace, idents, actor)

@@ -24,8 +24,9 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from hf_gate.domain import events as e
-from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState, NoticeEvent, NoticeItem, NoticeMode
-from hf_gate.store import outbox
+from hf_gate.domain.messages import Delivery, DeliveryKind, MessageState
+from hf_gate.domain.notices import NoticeEvent, NoticeItem, NoticeMode
+from hf_gate.store import notices, outbox
 from hf_gate.store.store import Store
 
 HOOK_KEY = "a-key-of-the-tests-0123456789"
@@ -246,7 +247,7 @@ def turn_on(
     store: Store, names: Sequence[str] = ("a",), modes: Mapping[NoticeEvent, NoticeMode] = EVERYTHING, at: int = T0
 ) -> None:
     """These destinations are on since a time (ms), and no other."""
-    outbox.store_destinations(store, dict.fromkeys(names, modes), dict.fromkeys(names, time(8)), "UTC", at)
+    notices.store_destinations(store, dict.fromkeys(names, modes), dict.fromkeys(names, time(8)), "UTC", at)
 
 
 def tell(store: Store, at: int) -> None:
@@ -258,7 +259,7 @@ def tell(store: Store, at: int) -> None:
 def told_items(store: Store) -> list[NoticeItem]:
     """The items of all messages, the oldest first."""
     rows = outbox.read_messages(store, list(MessageState), 1000)
-    return [item for row in sorted(rows, key=lambda row: row.sequence) for item in row.items]
+    return [item for row in sorted(rows, key=lambda row: row.sequence or 0) for item in row.items]
 
 
 def leave_dead_letters(store: Store, problems: Sequence[str]) -> None:

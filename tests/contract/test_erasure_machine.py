@@ -25,10 +25,11 @@ from hf_gate.application.restore_checks import check_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.letters import LetterConfig, LetterKind
-from hf_gate.domain.notices import Delivery, DeliveryKind, MailServer
+from hf_gate.domain.messages import Delivery, DeliveryKind
+from hf_gate.domain.notices import MailServer
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
-from hf_gate.store import letters
+from hf_gate.store import letters, outbox
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.copies import erase_in_copies, find_backups
 from hf_gate.store.erasure import delete_expired
@@ -189,9 +190,14 @@ class ErasureMachine(RuleBasedStateMachine):
     @rule(kind=st.sampled_from([*DeliveryKind, None]))
     def write_to_somebody(self, kind: DeliveryKind | None) -> None:
         """Send a letter; the server's answer names the recipient, or the process dies."""
-        case = letters.claim(self.store, LETTERS, "w", 5_000_000)
+        claims = (
+            letters.claim_letter(self.store, due.letter.id, LETTERS, "w", 5_000_000)
+            for due in letters.find_due(self.store, 5_000_000, 100)
+        )
+        case = next(filter(None, claims), None)
         if case is not None and kind is not None:
-            letters.settle(self.store, case, "w", Delivery(kind, f"no such user: {case.email}"), 5_000_001)
+            result = Delivery(kind, f"no such user: {case.email}")
+            outbox.settle(self.store, case.letter, "w", result, 5_000_001)
 
     @precondition(lambda self: self.hub)
     @rule(data=st.data(), is_fresh=st.booleans())
@@ -323,13 +329,13 @@ def test_letters_to_an_erased_person_leave_nothing_of_what_the_mail_server_said(
         state.put_on_hold(cast("st.DataObject", _Drawn((EEG, 0))))
         for _ in range(3):
             state.write_to_somebody(kind)
-        found = letters.read_letters_to(state.store, 1)
+        found = outbox.read_letters_to(state.store, 1)
         assert {one.kind for one in found} == {LetterKind.RECEIVED, LetterKind.NEEDED, LetterKind.REMINDER}
         assert {one.attempts for one in found} == {1}
         state.erase(cast("st.DataObject", _Drawn(0)), is_fresh=True)
         assert state.forgotten == {0}
         state.nobody_erased_is_left()
-        assert letters.read_letters_to(state.store, 1) == []
+        assert outbox.read_letters_to(state.store, 1) == []
     finally:
         state.teardown()
 

@@ -18,14 +18,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.letters import list_due, list_open, mark_letters, send_letters, store_subscription
+from hf_gate.application.letters import store_subscription
+from hf_gate.application.message_records import list_due
 from hf_gate.application.reason_texts import LANGUAGES
 from hf_gate.application.unattended import start_unattended, stop_unattended
 from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.domain.letter_texts import LETTER_TEXTS
-from hf_gate.domain.letters import LetterConfig, LetterKind, LetterState, LetterText, fill_text, find_text_fault
-from hf_gate.domain.notices import DeliveryKind, MailServer
+from hf_gate.domain.letters import LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
+from hf_gate.domain.messages import DeliveryKind, MessageState
+from hf_gate.domain.notices import MailServer
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.errors import StoreBusy
 from hf_gate.notify.letter_mail import open_letter_channel
@@ -33,12 +35,11 @@ from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from tests.clock import ManualClock
 
-from .letter_kit import ENDINGS, KilledError, Post
+from .letter_kit import ENDINGS, KilledError, Post, list_letters, list_open, mark_letters, send_letters
 from .notice_kit import open_mailbox
 from .store_kit import EEG as REPO
 from .store_kit import ENDPOINT, country_of, load_classifier, new_store, place, record, store, take
@@ -66,7 +67,7 @@ def desk(store: Store) -> Workspace:
 
 
 def states(workspace: Workspace) -> list[str]:
-    return sorted(one.state.value for one in list_letters(workspace.store, list(LetterState), 1000))
+    return sorted(one.state.value for one in list_letters(workspace.store, list(MessageState), 1000))
 
 
 def read_in(workspace: Workspace, records: Sequence[dict[str, Any]]) -> None:
@@ -133,7 +134,7 @@ def test_while_one_process_sends_letters_no_other_does_whatever_the_clock_says(d
 
     def send_twice() -> None:
         advance(desk, jumps.pop() if jumps else 0)
-        with pytest.raises(StoreBusy, match="letters are being sent by"):
+        with pytest.raises(StoreBusy, match="messages are being sent by"):
             send_letters(desk, inner)
 
     post.on_send = send_twice
@@ -158,7 +159,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
     (letter,) = list_open(desk, 10)
     assert letter.problem == "the process that sent it ended before it stored the outcome"
     assert post.arrived.total() == arrives
-    assert mark_letters(desk, [letter.id], LetterState.DUE, "lena").ids == [letter.id]
+    assert mark_letters(desk, [letter.id], MessageState.WAITING, "lena").ids == [letter.id]
     send_letters(desk, post)
     assert post.arrived.total() == arrives + 1, "a person said so"
 
@@ -168,14 +169,14 @@ def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> Non
     post = Post([(DeliveryKind.REFUSED, False), (DeliveryKind.DELIVERED, True), (DeliveryKind.FAILED, False)])
     result = send_letters(desk, post)
     assert dict(result.counts) == {DeliveryKind.REFUSED: 1, DeliveryKind.DELIVERED: 1, DeliveryKind.FAILED: 1}
-    assert states(desk) == ["due", "due", "failed", "sent"]
+    assert states(desk) == ["bounced", "sent", "waiting", "waiting"]
 
 
 def test_a_server_that_refuses_every_letter_does_not_use_all_of_them_up(desk: Workspace) -> None:
     """For example, it wants a login that is not configured before it relays."""
     read_in(desk, [record(number) for number in range(30)])
     send_letters(desk, Post([(DeliveryKind.REFUSED, False)] * 30))
-    assert Counter(states(desk)) == {"failed": 5, "due": 25}
+    assert Counter(states(desk)) == {"bounced": 5, "waiting": 25}
 
 
 @pytest.mark.parametrize(
@@ -257,7 +258,7 @@ def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
         file = Path(folder) / "erasures.jsonl"
         append_record(file, make_record(store.reads, row.person.id, T0))
         repeat_erasures(store, file)
-    assert [one.request == row.id for one in list_letters(store, list(LetterState), 10)] == [False]
+    assert [one.request_id == row.id for one in list_letters(store, list(MessageState), 10)] == [False]
     read_in(desk, [record(1)])
     advance(desk, DAY)
     post = Post()
@@ -279,7 +280,7 @@ def test_a_letter_whose_outcome_was_changed_in_the_database_does_not_match_the_l
     send_letters(desk, Post())
     assert verify_ledger(desk.store, with_tables=True).ok
     with desk.store.writing() as write:
-        assert write.db.run("UPDATE letters SET state = 'failed', problem = 'no' WHERE state = 'sent'")
+        assert write.db.run("UPDATE messages SET state = 'failed', problem = 'no' WHERE state = 'sent'")
     result = verify_ledger(desk.store, with_tables=True)
     assert any("letter" in one.what for one in result.broken)
     assert not any("letters" in words for words in result.not_proved)
@@ -350,11 +351,11 @@ class LetterMachine(RuleBasedStateMachine):
         read_in(self.desk, [record(n) for n in range(self.people)])
 
     # no precondition on the open letters: the order of letters made together differs between stores, so a replay would differ
-    @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
-    def a_person_says(self, state: LetterState) -> None:
+    @rule(state=st.sampled_from([MessageState.MARKED, MessageState.WAITING]))
+    def a_person_says(self, state: MessageState) -> None:
         idents = [one.id for one in list_open(self.desk, 10)]
         done = mark_letters(self.desk, idents, state, "lena")
-        if state is LetterState.DUE:
+        if state is MessageState.WAITING:
             self.retried |= set(done.ids)
 
     @precondition(lambda self: self.people > 3)

@@ -149,7 +149,7 @@ _WORK = """
 import sys
 from hf_gate.store.write_lock import Holder, Work, hold_work_lock
 
-with hold_work_lock(sys.argv[1], Holder(4711, "box", "hf-gate ui"), Work.NOTICES):
+with hold_work_lock(sys.argv[1], Holder(4711, "box", "hf-gate ui"), Work.MESSAGES):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -162,13 +162,13 @@ def test_work_is_done_by_the_process_that_lives_until_it_is_killed(place: str) -
         assert child.stdout is not None
         assert child.stdout.readline() == "held\n"
         who = r"pid 4711 on box \(hf-gate ui\)"
-        busy = pytest.raises(StoreBusy, match=f"notices are being sent by .*{who}")
-        with busy, hold_work_lock(place, Holder(1), Work.NOTICES):
+        busy = pytest.raises(StoreBusy, match=f"messages are being sent by .*{who}")
+        with busy, hold_work_lock(place, Holder(1), Work.MESSAGES):
             pass
-        with hold_work_lock(place, Holder(1), Work.LETTERS):  # another kind of work
+        with hold_work_lock(place, Holder(1), Work.LOOP):  # another kind of work
             pass
         child.kill()
-    with hold_work_lock(place, Holder(1), Work.NOTICES, wait=10.0):
+    with hold_work_lock(place, Holder(1), Work.MESSAGES, wait=10.0):
         pass
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from hf_gate.domain.messages import DeliveryKind
 from hf_gate.domain.notices import (
-    DeliveryKind,
     MailServer,
     NamedRequest,
     NoticeEvent,

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from hf_gate.application.turn_log import TurnFailure, condition_of, queue_turn_notices
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.notices import Condition, MessageState, NoticeEvent, NoticeItem, describe_item
+from hf_gate.domain.messages import MessageState
+from hf_gate.domain.notices import Condition, NoticeEvent, NoticeItem, describe_item
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
-from hf_gate.store import outbox
+from hf_gate.store import notices, outbox
 from hf_gate.store.store import Store
 
 from .notice_kit import EVERYTHING, T0, tell, told_items, turn_on
@@ -30,7 +31,7 @@ def compare(store: Store, at: int, *conditions: Condition) -> list[str]:
     known = {row.id for row in outbox.read_messages(store, list(MessageState), 1000)}
     events = (NoticeEvent.STUCK, NoticeEvent.AGEING)
     with store.writing() as write:
-        outbox.compare_conditions(write, events, conditions, at)
+        notices.compare_conditions(write, events, conditions, at)
     rows = [row for row in outbox.read_messages(store, list(MessageState), 1000) if row.id not in known]
     return [f"{item.facts.get('text', item.count)}{item.facts.get('state', '')}" for row in rows for item in row.items]
 

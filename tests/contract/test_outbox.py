@@ -16,29 +16,31 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from hf_gate.application.notifications import drain
+from hf_gate.application.message_sending import NoticeLane, drain
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo, RepoType
-from hf_gate.domain.notices import (
-    DEFAULT_MODES,
+from hf_gate.domain.messages import (
     GIVE_UP_MS,
     LONGEST_ALARM_WAIT_MS,
     LONGEST_WAIT_MS,
-    ChannelKind,
     Delivery,
     DeliveryKind,
-    Destination,
     MessageState,
+    OutboxRow,
+    retry_wait,
+)
+from hf_gate.domain.notices import (
+    DEFAULT_MODES,
+    ChannelKind,
+    Destination,
     NoticeEvent,
     NoticeItem,
-    OutboxRow,
     OutgoingMessage,
     next_digest,
-    retry_wait,
 )
 from hf_gate.domain.timestamps import DAY_MS
 from hf_gate.errors import StoreBusy
-from hf_gate.store import outbox
+from hf_gate.store import notices, outbox
 from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
@@ -80,7 +82,7 @@ def states(store: Store) -> list[MessageState]:
 
 
 def drain_until_idle(store: Store, receiver: Receiver, name: str = "a") -> None:
-    drain(store, [destination(name)], lambda _: receiver, receiver.clock)
+    drain(store, [NoticeLane(store, destination(name), lambda _: receiver, receiver.clock)], receiver.clock)
 
 
 # ---- what is told ------------------------------------------------------------------------------------------------------
@@ -151,7 +153,7 @@ def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
     turn_on(store, at=0)
     take(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
-    rows = store.reads.rows("SELECT * FROM outbox")
+    rows = store.reads.rows("SELECT * FROM messages")
     assert rows
     assert "ada" not in str(rows).lower()
 
@@ -159,13 +161,13 @@ def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
 def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
     turn_on(store)
     tell(store, T0)
-    outbox.store_destinations(store, {}, {}, "UTC", T0 + 1)
-    assert states(store) == [MessageState.DEAD]
+    notices.store_destinations(store, {}, {}, "UTC", T0 + 1)
+    assert states(store) == [MessageState.FAILED]
     tell(store, T0 + 2)
     turn_on(store, at=T0 + 3)
     tell(store, T0 + 4)
     rows = outbox.read_messages(store, list(MessageState), 10)
-    assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.DEAD)]
+    assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.FAILED)]
 
 
 def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
@@ -210,7 +212,7 @@ def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) ->
     )
     drain_until_idle(store, receiver)
     assert [one.sequence for one in receiver.got] == [1, 3]
-    assert states(store) == [MessageState.DELIVERED, MessageState.DEAD, MessageState.DELIVERED]
+    assert states(store) == [MessageState.SENT, MessageState.BOUNCED, MessageState.SENT]
 
 
 def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: Store) -> None:
@@ -258,7 +260,7 @@ def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
         clock.ms = max(due, clock.ms)
         drain_until_idle(store, receiver)
     assert GIVE_UP_MS <= clock.ms - T0 <= GIVE_UP_MS + LONGEST_WAIT_MS
-    assert states(store) == [MessageState.DEAD]
+    assert states(store) == [MessageState.FAILED]
 
 
 def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
@@ -284,7 +286,7 @@ def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
         assert outbox.claim(store, "a", "another", receiver.clock.ms) is not None
         return receiver
 
-    drain(store, [destination()], lose_claim, receiver.clock)
+    drain(store, [NoticeLane(store, destination(), lose_claim, receiver.clock)], receiver.clock)
     assert receiver.got == []
     receiver.clock.ms += DAY_MS
     drain_until_idle(store, receiver)
@@ -304,7 +306,7 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
 
         def receive_while_the_clock_jumps(_: OutgoingMessage) -> DeliveryKind:
             clock.ms += jump
-            with pytest.raises(StoreBusy, match="notices are being sent by") as busy:
+            with pytest.raises(StoreBusy, match="messages are being sent by") as busy:
                 drain_until_idle(cli, receiver)
             refused.append(busy.value)
             return DeliveryKind.DELIVERED
@@ -313,7 +315,7 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
         drain_until_idle(desk, receiver)
         drain_until_idle(cli, receiver)
         assert (len(receiver.got), len(refused)) == (1, 1)
-        assert states(cli) == [MessageState.DELIVERED]
+        assert states(cli) == [MessageState.SENT]
 
 
 @pytest.mark.parametrize("jump", [DAY_MS, -DAY_MS])
@@ -465,10 +467,10 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def retry_all(self) -> None:
-        self.resent |= set(outbox.requeue(self.store, None, self.clock.ms, NAMES))
+        self.resent |= set(outbox.retry(self.store, None, self.clock.ms, NAMES).ids)
 
     def receive(self, row: OutboxRow) -> None:
-        self.got[row.destination].append((row.sequence, row.id))
+        self.got[row.destination].append((row.sequence or 0, row.id))
 
     @invariant()
     def the_order_holds(self) -> None:
@@ -487,7 +489,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self.got[name] += [(one.sequence, one.id) for one in receiver.got]
             assert {number for number, _ in self.got[name]} == set(range(1, self.told + 1))
             assert len({ident for _, ident in self.got[name]}) == self.told
-        assert set(states(self.store)) <= {MessageState.DELIVERED}
+        assert set(states(self.store)) <= {MessageState.SENT}
         self.the_order_holds()
 
 

@@ -12,17 +12,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from hf_gate.application.letters import list_open, mark_letters, send_letters
-from hf_gate.domain.letters import LetterState
-from hf_gate.domain.notices import DeliveryKind
+from hf_gate.domain.messages import DeliveryKind, MessageState
 from hf_gate.domain.timestamps import from_ms
-from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
 
 from .evaluation_kit import START
-from .letter_kit import ENDINGS, KilledError, Post
+from .letter_kit import ENDINGS, KilledError, Post, list_letters, list_open, mark_letters, send_letters
 from .store_kit import EEG, ENDPOINT, new_store
 from .test_reminders import SPAN, TODAY, make_desk, turn_reminders
+
+SENT = (MessageState.SENT, MessageState.MARKED)
 
 
 class ReminderMachine(RuleBasedStateMachine):
@@ -56,20 +55,20 @@ class ReminderMachine(RuleBasedStateMachine):
     def a_turn_sends(self, endings: list[tuple[DeliveryKind | None, bool]], is_evaluated: bool) -> None:
         if is_evaluated:
             self.desk.evaluate()
-        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
+        before = {one.id for one in list_letters(self.desk.store, SENT, 1000)}
         self.post.answers = list(endings)
         with suppress(KilledError):
             send_letters(self.desk.workspace, self.post)
         self.note_sent(before)
 
     def note_sent(self, before: set[str]) -> None:
-        for one in list_letters(self.desk.store, [LetterState.SENT], 1000):
+        for one in list_letters(self.desk.store, SENT, 1000):
             if one.id not in before:
-                self.surely[one.request] = self.desk.now
+                self.surely[one.request_id or 0] = self.desk.now
 
-    @rule(state=st.sampled_from([LetterState.SENT, LetterState.DUE]))
-    def a_person_says(self, state: LetterState) -> None:
-        before = {one.id for one in list_letters(self.desk.store, [LetterState.SENT], 1000)}
+    @rule(state=st.sampled_from([MessageState.MARKED, MessageState.WAITING]))
+    def a_person_says(self, state: MessageState) -> None:
+        before = {one.id for one in list_letters(self.desk.store, SENT, 1000)}
         idents = [one.id for one in list_open(self.desk.workspace, 10)]
         mark_letters(self.desk.workspace, idents, state, "lena")
         self.note_sent(before)

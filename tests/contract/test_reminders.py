@@ -11,29 +11,22 @@ from typing import TypeAlias
 import pytest
 
 from hf_gate.application.evaluation import evaluate_request
-from hf_gate.application.letters import (
-    MAX_REFUSED,
-    list_due,
-    list_open,
-    mark_letters,
-    send_letters,
-    store_subscription,
-)
+from hf_gate.application.letters import store_subscription
+from hf_gate.application.message_records import list_due
+from hf_gate.application.message_sending import MAX_REFUSED
 from hf_gate.application.reminders import describe_wait
 from hf_gate.application.runs import check_plan_in_workspace
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo, parse_repo
-from hf_gate.domain.letters import LetterState
-from hf_gate.domain.notices import DeliveryKind
+from hf_gate.domain.messages import DeliveryKind, MessageState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded, StoreBusy
 from hf_gate.policy.why import RecordedTraces, explain_verdict_in_words
 from hf_gate.store.erasure import delete_expired
-from hf_gate.store.letters import list_letters
 from hf_gate.store.opening import open_store
 
 from .evaluation_kit import START, Evaluated
-from .letter_kit import KilledError, Post
+from .letter_kit import KilledError, Post, list_letters, list_open, mark_letters, send_letters
 from .store_kit import EEG, ENDPOINT, MED, place
 
 __all__ = ["place"]
@@ -123,7 +116,7 @@ def list_accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
 
 
 def states(desk: Evaluated) -> list[str]:
-    return sorted(one.state.value for one in list_letters(desk.store, list(LetterState), 1000))
+    return sorted(one.state.value for one in list_letters(desk.store, list(MessageState), 1000))
 
 
 def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(desk: Evaluated) -> None:
@@ -163,8 +156,8 @@ def test_without_reminders_the_time_counts_from_the_request(make: Make) -> None:
 @pytest.mark.parametrize(
     ("ending", "state"),
     [
-        ((DeliveryKind.REFUSED, False), "failed"),
-        ((DeliveryKind.FAILED, False), "due"),
+        ((DeliveryKind.REFUSED, False), "bounced"),
+        ((DeliveryKind.FAILED, False), "waiting"),
         ((DeliveryKind.UNKNOWN, True), "unknown"),
         ((None, True), "unknown"),
         ((None, False), "unknown"),
@@ -250,7 +243,7 @@ def test_reminders_that_come_too_late_are_no_refusals_of_the_server(desk: Evalua
     desk.evaluate()
     desk.wait(days=20)
     post = Post([(DeliveryKind.REFUSED, False)] * count)
-    assert send_letters(desk.workspace, post).counts == {DeliveryKind.REFUSED: count}
+    assert send_letters(desk.workspace, post).counts == {}
     assert len(post.answers) == count, "the server was not asked"
     assert states(desk) == ["failed"] * count
 
@@ -270,7 +263,7 @@ def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> 
     assert len({one.letter for one in list_accepted(desk)}) == len(list_accepted(desk)) == 2
 
 
-@pytest.mark.parametrize("before", ["due", "unknown"])
+@pytest.mark.parametrize("before", ["waiting", "unknown"])
 def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evaluated, before: str) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.evaluate()
@@ -282,8 +275,8 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
         assert (letter.wait_ends_at, letter.counts_until) == ("2026-03-11T12:00:00.000Z", "2026-03-11T10:00:00.001Z")
     desk.wait(days=3)
     said = desk.now
-    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == [letter.id]
-    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").ids == []
+    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").ids == [letter.id]
+    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").ids == []
     (event,) = list_accepted(desk)
     assert event.how == "hand"
     assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'ReminderAccepted'") == [("lena",)]
@@ -298,7 +291,7 @@ def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: Evaluated) -
     desk.evaluate()
     (letter,) = list_due(desk.workspace, 10)
     desk.clock.at = asked_at(desk) + SPAN
-    assert mark_letters(desk.workspace, [letter.id], LetterState.SENT, "lena").reminders == 1
+    assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").reminders == 1
     assert action(desk) == "human"
     desk.wait(days=11)
     assert action(desk) == "human"
@@ -365,7 +358,10 @@ def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: Evaluated) -> No
     desk.evaluate()
     (desk.folder / "policies" / "main.yaml").write_text("rules: [")
     result = send_letters(desk.workspace, post := Post())
-    assert (post.to, result.problem) == ([], "a policy could not be read, so the date of the reminder is not known")
+    assert (post.to, result.problems.get("")) == (
+        [],
+        "a policy could not be read, so the date of the reminder is not known",
+    )
     desk.write_policy(f"  - {{id: r0, {WAIT}}}\n")
     desk.wait(hours=1)
     assert take_turn(desk).to == ["user1@example.org"]

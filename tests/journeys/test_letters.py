@@ -77,7 +77,7 @@ def test_nobody_who_asked_before_gets_a_letter(console: Console, mailbox: Mailbo
     assert mailbox.mails == []
 
 
-@pytest.mark.parametrize(("how", "state"), [("dies", "unknown"), ("refuses", "failed"), ("is busy", "due")])
+@pytest.mark.parametrize(("how", "state"), [("dies", "unknown"), ("refuses", "bounced"), ("is busy", "waiting")])
 def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one_again(
     console: Console, mailbox: Mailbox, how: str, state: str
 ) -> None:
@@ -88,34 +88,34 @@ def test_what_became_of_a_letter_is_shown_and_only_a_person_sends_an_unknown_one
     assert "A letter to an applicant was not sent" in run_once(console)
     mailbox.dies, mailbox.refusals, mailbox.content_answer = False, {}, "250 OK"
     first = len(mailbox.mails)
-    found = console.run("messages", "preview", "--json").json
-    assert [one["state"] for one in found["due"] + found["problems"]] == [state]
-    ident = (found["due"] + found["problems"])[0]["id"]
     console.hub.clock.advance("1h")
+    (found,) = console.run("messages", "ls", "--json").json
+    assert found["state"] == state
+    ident = found["id"]
     run_once(console)
-    assert len(mailbox.mails) - first == (1 if state == "due" else 0)
-    if state != "due":
-        assert state in console.run("messages", "preview").out
+    assert len(mailbox.mails) - first == (1 if state == "waiting" else 0)
+    if state != "waiting":
+        assert state in console.run("messages", "ls").out
         assert console.run("messages", "retry", ident).out == "1 message queued again.\n"
         run_once(console)
         assert len(mailbox.mails) - first == 1
     assert console.run("messages", "retry", ident).code == 1
     assert console.run("messages", "mark-sent", ident).code == 1, "it is sent already"
-    assert console.run("messages", "preview", "--json").json["problems"] == []
+    assert console.run("messages", "ls", "--json").json == []
 
 
 def test_a_letter_that_failed_can_be_marked_as_sent_by_hand(console: Console, mailbox: Mailbox) -> None:
     mailbox.refusals = {"bob@example.org": "550 no such user"}
     ask(console, "bob")
     run_once(console)
-    (failed,) = console.run("messages", "preview", "--json").json["problems"]
-    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate messages preview"
+    (failed,) = console.run("messages", "ls", "--json").json
+    line = "UNDELIVERED: 1 letter to applicants failed or has an unknown outcome. List: hf-gate messages ls"
     assert line in console.run("status").out.splitlines()
     stuck = console.run("status", "--check")
     assert (stuck.code, "1 letter to applicants failed or has an unknown outcome. List: " in stuck.out) == (1, True)
-    assert console.run("messages", "mark-sent", failed["id"]).out == "1 letter marked as sent.\n"
+    assert console.run("messages", "mark-sent", failed["id"]).out == "1 message marked as sent.\n"
     assert console.run("status", "--check").code == 0
-    assert console.run("messages", "preview", "--json").json["problems"] == []
+    assert console.run("messages", "ls", "--json").json == []
     assert console.run("status", "--json").json["undelivered"] == []
 
 
@@ -203,7 +203,7 @@ def test_the_list_for_a_mail_merge_needs_no_server_and_holds_no_formula(console:
     assert not any(line.startswith(("=", "+", "-", "@")) for cell in row.values() for line in cell.splitlines())
     jsonschema.validate(console.run("messages", "ls", "--json").json, console.run("schema", "messages-ls").json)
     assert console.run("messages", "mark-sent", row["id"]).code == 0
-    assert console.run("messages", "preview", "--json").json["due"] == []
+    assert console.run("messages", "ls", "--json").json == []
     assert mailbox.mails == []
 
 
@@ -278,7 +278,7 @@ def test_the_store_holds_no_text_and_no_address_of_a_letter(console: Console, tm
     run_once(console)
     out = tmp_path / "out"
     assert console.run("store", "export", str(out)).code == 0
-    (line,) = (json.loads(text) for text in (out / "letters.jsonl").read_text("utf-8").splitlines())
+    (line,) = (json.loads(text) for text in (out / "messages.jsonl").read_text("utf-8").splitlines())
     assert line["state"] == "sent"
     assert "bob" not in json.dumps(line)
 
@@ -300,5 +300,5 @@ def test_a_restored_backup_sends_no_letter_again(console: Console, mailbox: Mail
     console.hub.clock.advance("1h")
     run_once(console)
     assert len(mailbox.mails) == 2
-    (letter,) = console.run("messages", "preview", "--json").json["problems"]
+    (letter,) = console.run("messages", "ls", "--json").json
     assert (letter["state"], letter["problem"]) == ("unknown", "the store was restored from a backup")

@@ -10,13 +10,13 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
-from hf_gate.domain.letters import LetterState
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.messages import MessageState
 from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.letters import list_letters
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
+from hf_gate.store.outbox import read_messages
 from hf_gate.store.sessions import Sessions
 from hf_gate.testing import LocalHub
 from tests.contract.store_kit import new_schema
@@ -195,8 +195,8 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
         assert Sessions(store).open_by_link("s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
         with store.writing() as write:
             write.db.run(
-                "INSERT INTO letters (id, kind, request_id, person_id, key, state, made_at, next_at, attempts)"
-                " SELECT 'l_1', 'received', id, person_id, '', 'due', 1, 1, 0 FROM requests"
+                "INSERT INTO messages (id, kind, destination, request_id, person_id, state, made_at, queued_at, next_at)"
+                " SELECT 'l_1', 'received', '', id, person_id, 'waiting', 1, 1, 1 FROM requests"
             )
     assert console.run("store", "disarm").code == 6
     ended = console.run("store", "disarm", "--yes", "--json")
@@ -205,7 +205,7 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
         assert Sessions(store).session_member("s", 1) is None
         assert Sessions(store).check_link("a secret", "d", 1)[1] is LinkState.INVALID
-        assert [one.state for one in list_letters(store, list(LetterState), 5)] == [LetterState.UNKNOWN]
+        assert [one.state for one in read_messages(store, list(MessageState), 5)] == [MessageState.UNKNOWN]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")
     assert console.run("store", "check").code == 0

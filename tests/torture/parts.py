@@ -201,7 +201,7 @@ def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
 
 def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
     """Queue some notices, each with its entry in the ledger, and send what is due; the time is given."""
-    from hf_gate.application.notifications import drain
+    from hf_gate.application.message_sending import NoticeLane, drain
     from hf_gate.domain import events as e
     from hf_gate.domain.notices import DEFAULT_MODES, ChannelKind, Destination
     from hf_gate.domain.timestamps import from_ms
@@ -220,5 +220,6 @@ def drain_notices(path: str, url: str, key: str, at: int, count: int) -> int:
         for _ in range(count):
             with store.writing() as write:
                 write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=at, actor="lena")])
-        drain(store, [team], lambda _: Webhook("team", url, key), StandingClock())
+        clock = StandingClock()
+        drain(store, [NoticeLane(store, team, lambda _: Webhook("team", url, key), clock)], clock)
     return 0

@@ -13,8 +13,9 @@ from typing import Final
 
 import pytest
 
-from hf_gate.domain.notices import DEFAULT_MODES, MessageState
-from hf_gate.store import outbox
+from hf_gate.domain.messages import DEAD, OPEN
+from hf_gate.domain.notices import DEFAULT_MODES
+from hf_gate.store import notices, outbox
 from hf_gate.store.opening import open_store
 from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
 from tests.contract.store_kit import ENDPOINT
@@ -43,7 +44,7 @@ def place(tmp_path: Path) -> Path:
     """A store with one destination."""
     path = tmp_path / "desk.db"
     with open_store(path, endpoint=ENDPOINT) as store:
-        outbox.store_destinations(store, {"team": DEFAULT_MODES}, {"team": time(8)}, "UTC", T0)
+        notices.store_destinations(store, {"team": DEFAULT_MODES}, {"team": time(8)}, "UTC", T0)
     return path
 
 
@@ -86,7 +87,7 @@ def test_killed_at_random_moments_every_notice_arrives_in_order(nursery: Nursery
         assert child.code == 0, child.said
     check(place, hook)
     with open_store(place, endpoint=ENDPOINT, read_only=True) as store:
-        assert outbox.read_messages(store, [MessageState.WAITING, MessageState.SENDING, MessageState.DEAD], 10) == []
+        assert outbox.read_messages(store, [*OPEN, *DEAD], 10) == []
         (last,) = store.reads.rows("SELECT sequence FROM notice_destinations")
     assert {call.document["sequence"] for call in hook.calls} == set(range(1, last[0] + 1))
     assert last[0] > 0

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hf_gate.application.letters import list_due, mark_letters, store_subscription
+from hf_gate.application.letters import store_subscription
+from hf_gate.application.message_records import list_due, mark_messages_sent
 from hf_gate.domain.events import LedgerEntry, VerdictReached
-from hf_gate.domain.letters import LetterState
 from hf_gate.domain.members import Member, MemberRole
 from tests.contract.notice_kit import Mailbox, open_mailbox
 from tests.web.kit import Room, a_room, parsed
@@ -93,7 +93,7 @@ def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tm
         assert "counted from this reminder. After" in words_of(body)
         assert "<img src=x" not in body
         (due,) = list_due(workspace, 10)
-        mark_letters(workspace, [due.id], LetterState.SENT, "lena")
+        mark_messages_sent(workspace, [due.id], "lena")
         found = words_of(admin.get(page).body)
         assert "counted from the reminder that was accepted" in found
         assert "reminder of rule agreement sent by hand" in found

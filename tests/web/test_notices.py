@@ -12,7 +12,7 @@ import pytest
 from hf_gate.application.notifications import store_destinations
 from hf_gate.domain import events as e
 from hf_gate.domain.members import Member, MemberRole
-from hf_gate.domain.notices import Delivery, DeliveryKind, MessageState, retry_wait
+from hf_gate.domain.messages import Delivery, DeliveryKind, MessageState, retry_wait
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store import outbox
 from hf_gate.store.store import Store
@@ -59,7 +59,7 @@ def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
     assert "All unattended work is stopped." in words
     assert "<b>no</b>" in words
     assert "<b>no" not in body
-    (dead,) = outbox.read_messages(store, [MessageState.DEAD], 10)
+    (dead,) = outbox.read_messages(store, [MessageState.BOUNCED], 10)
     assert lena.post("/notices/retry", {"id": dead.id}).status == 303
     assert states(store) == [MessageState.WAITING, MessageState.WAITING]
     assert lena.post("/notices/retry", {"id": dead.id}).status == 422
@@ -91,7 +91,7 @@ def test_nobody_else_sees_or_sends_notices(told: Room) -> None:
         assert "Notices to the team" not in visitor.get("/settings").body
         assert visitor.post("/notices/retry").status in {403, 404}
         assert "hf_gate_outbox" not in bound.get("/metrics").body
-    assert states(told.app_state.workspace.store)[0] is MessageState.DEAD
+    assert states(told.app_state.workspace.store)[0] is MessageState.BOUNCED
 
 
 def test_an_open_desk_follows_the_file(told: Room, hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_an_open_desk_sends_what_waits(told: Room, hook: Hook) -> None:
     finally:
         worker.stop()
     assert hook.texts == ["Unattended work may run again."]
-    assert states(told.app_state.workspace.store) == [MessageState.DEAD, MessageState.DELIVERED]
+    assert states(told.app_state.workspace.store) == [MessageState.BOUNCED, MessageState.SENT]

@@ -28,9 +28,9 @@ from ..store.store import Store
 from ..store.turns import read_turns
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import clock_note, held_ends_note, read_held_ends
+from .message_records import UndeliveredRecord, list_lasting
 from .policy_saves import PolicyHold
 from .unattended import LEDGER_HINT, StopCause, UnattendedStop, read_stop
-from .undelivered import UndeliveredRecord, list_lasting
 from .unknown_conditions import UnknownConditions
 from .workspace_status import MAX_OVERDUE
 

@@ -15,13 +15,13 @@ from ..decoding import decode_json
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import describe_event
 from ..domain.events import decode_event
+from ..domain.messages import OutboxRow
 from ..domain.rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import find_same_account, read_full_identity
 from ..store.ledger import iterate_entries
-from ..store.letters import LetterRow
 from ..store.person_data import join_person_data, read_person_data
 from .assignments import pair_with_details
 from .current_verdicts import CurrentVerdicts
@@ -80,7 +80,9 @@ class PersonLetterRecord(Record, frozen=True, kw_only=True):
     made_at: Annotated[Time, Meta(description="when its cause happened")]
     sent_at: Annotated[Time | None, Meta(description="when it was sent last, or marked as sent; null: never")]
     ended_at: Annotated[Time | None, Meta(description="when its outcome was stored; null: none yet")]
-    outcome: Annotated[str, Meta(description="due, sending, sent, unknown, failed or dropped")]
+    outcome: Annotated[
+        str, Meta(description="waiting, sending, sent, marked_sent, unknown, bounced, failed or dropped")
+    ]
     problem: str | None
 
 
@@ -130,7 +132,7 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
             )
             for request, verb, reason, actor, at, outcome in data.decisions
         ],
-        letters=[_letter(str(repos[one.request]), one) for one in data.letters],
+        letters=[_letter(str(repos[one.request_id or 0]), one) for one in data.letters],
         profile=None if data.profile is None else json.loads(data.profile),
         bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
         tables=data.table_hits,
@@ -160,13 +162,13 @@ def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
     )
 
 
-def _letter(repo: str, row: LetterRow) -> PersonLetterRecord:
+def _letter(repo: str, row: OutboxRow) -> PersonLetterRecord:
     return PersonLetterRecord(
         id=row.id,
-        kind=row.kind.value,
+        kind=row.kind,
         repo=repo,
         made_at=ms_to_iso(row.made_at),
-        sent_at=ms_to_iso(row.started_at),
+        sent_at=ms_to_iso(row.tried_at),
         ended_at=ms_to_iso(row.ended_at),
         outcome=row.state.value,
         problem=row.problem,

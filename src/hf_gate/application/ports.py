@@ -11,7 +11,8 @@ from ..domain.completeness import Completeness
 from ..domain.forms import GateForm
 from ..domain.ids import Person, Repo
 from ..domain.letters import LetterText
-from ..domain.notices import Delivery, OutgoingMessage
+from ..domain.messages import Delivery
+from ..domain.notices import OutgoingMessage
 from ..domain.outcomes import Outcome
 from ..domain.requests import AccessRequest, Decision
 

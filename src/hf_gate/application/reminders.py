@@ -42,14 +42,14 @@ def read_reminder_times(
     policies = [one.policy for _, one in sorted(parsed.items()) if one.policy is not None]
     if len(policies) != len(parsed):
         raise UsageError("a policy cannot be read.", hint="`hf-gate policy check` shows every error with its line.")
-    found = {}
+    times = {}
     for case in reminders:
         row = rows[case.request]
-        rule = find_wait_rule(policies, row.repo, case.rule)
+        rule = find_wait_rule(policies, row.repo, case.letter.key)
         if rule is not None and rule.at_most is not None and rule.after is not None:
             last_at = rule.at_most.after(from_ms(row.state.asked_at))
-            found[case.id] = ReminderTimes(rule.at_most.after(now), last_at, rule.after)
-    return found
+            times[case.letter.id] = ReminderTimes(rule.at_most.after(now), last_at, rule.after)
+    return times
 
 
 def find_wait_rule(policies: Sequence[Policy], repo: Repo, rule_id: str | None) -> Rule | None:

@@ -21,19 +21,19 @@ from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
 from ..errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
 from ..store.approvals import count_overdue
-from ..store.outbox import compare_conditions
+from ..store.notices import compare_conditions
 from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.store import Store
 from ..store.turns import begin_turn, has_loop_ended_before, write_turn_end
 from ..store.writer import Writer
 from .health import READ_TURNS, StuckKind, list_stuck
 from .ledger_breaks import read_check
+from .message_records import list_undelivered
 from .policy_bundle import PolicyBundle
 from .policy_saves import read_workspace_holds
 from .turn import TurnContext, TurnResult, run_turn
 from .turn_permissions import read_held_counts
 from .unattended import LEDGER_HINT, StopCause, read_stop, record_stop
-from .undelivered import list_undelivered
 from .unknown_conditions import list_unknown_conditions
 from .workspace import Workspace
 from .workspace_status import MAX_OVERDUE

@@ -7,6 +7,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ..domain.messages import APPLICANTS
 from ..domain.notices import REMIND_MS, NoticeEvent, NoticeMode
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable
 from ..private_files import make_private_folder
@@ -40,16 +41,16 @@ class NoticeSender:
 
     def load_modules(self) -> None:
         """Load what the last notice of a loop needs: during an upgrade, the files of the package may be gone."""
-        from ..application import letters, notifications, turn_log
+        from ..application import message_sending, notifications, turn_log
         from ..notify import channels
 
-        self._modules = (letters, notifications, turn_log, channels)
+        self._modules = (message_sending, notifications, turn_log, channels)
 
     def send(self, *, has_store: bool = False) -> None:
         """Send what is due. Other processes can use the store meanwhile. `has_store`: a turn could use the store."""
         from .. import bootstrap
-        from ..application.letters import send_letters
-        from ..application.notifications import drain_workspace, store_destinations
+        from ..application.message_sending import drain_workspace
+        from ..application.notifications import store_destinations
 
         run = self.run
         self.next_at = None
@@ -61,8 +62,7 @@ class NoticeSender:
                 store_destinations(workspace)
                 if has_store:
                     self._report_recovery(workspace)
-                result = drain_workspace(workspace)
-                letters = send_letters(workspace)
+                result = drain_workspace(workspace, with_letters=True)
         except StoreBusy:  # the process that holds the store may send them
             self.next_at = run.now().timestamp() + 60.0
         except (HfGateError, OSError) as problem:
@@ -72,14 +72,17 @@ class NoticeSender:
         else:
             self.next_at = None if result.next_at is None else result.next_at / 1000
             self._warn(result.problems)
-            if letters.problem:
-                run.out.warn(f"A letter to an applicant was not sent: {letters.problem}. See hf-gate messages preview")
 
     def _warn(self, problems: dict[str, str]) -> None:
         """Warn about each destination whose problem is new."""
         for name, problem in problems.items():
             if self._last_problems.get(name) != problem:
-                self.run.out.warn(f"A notice to {name} was not delivered: {problem}")
+                what = (
+                    "A letter to an applicant was not sent"
+                    if name == APPLICANTS
+                    else f"A notice to {name} was not delivered"
+                )
+                self.run.out.warn(f"{what}: {problem}. See hf-gate messages ls")
         self._last_problems = problems
 
     def wait_until(self, until: float) -> None:

@@ -9,8 +9,8 @@ import msgspec
 
 from ..application.access_report import AccessRecord
 from ..application.explanation_records import ExplanationRecord
-from ..application.letters import LetterRecord, SampleRecord
-from ..application.notice_records import DestinationRecord, MessageRecord
+from ..application.letters import SampleRecord
+from ..application.message_records import DestinationRecord, MessageRecord, UndeliveredRecord
 from ..application.overview import OverviewRecord
 from ..application.person_export import PersonExportRecord
 from ..application.policy_records import ComparisonRecord, PolicyRecord, ProblemRecord
@@ -33,10 +33,10 @@ from ..application.records import (
     keys_of,
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
-from ..application.undelivered import UndeliveredRecord
 from ..domain.lifecycle import STATUSES
 from ..domain.members import MemberRole
-from ..domain.notices import DeliveryKind, OutgoingMessage
+from ..domain.messages import DeliveryKind
+from ..domain.notices import OutgoingMessage
 from ..domain.outcomes import OutcomeKind
 from ..hub.why.diagnosis import DiagnosisCode, Seen, Step, TokenSeen
 from ..plan.model import Plan
@@ -259,19 +259,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "messages-test": _document(
         ok=_BOOL, results=_array(_object(destination=_TEXT, outcome={"enum": list(DeliveryKind)}, problem=_MAYBE))
     ),
-    "messages-ls": _document(
-        destinations=_array(_record(DestinationRecord)),
-        messages=_array(_record(MessageRecord)),
-        letters=_array(_record(LetterRecord)),
-    ),
+    "messages-ls": _array(_record(MessageRecord)),
     "messages-preview": _document(
-        sends=_BOOL,
+        destinations=_array(_record(DestinationRecord)),
+        sends_letters=_BOOL,
         samples=_array(_record(SampleRecord)),
-        due=_array(_record(LetterRecord)),
-        problems=_array(_record(LetterRecord)),
+        due=_array(_record(MessageRecord)),
     ),
-    "messages-mark-sent": _document(letters=_array(_TEXT), reminders=_COUNT),
-    "messages-retry": _document(queued=_array(_TEXT)),
+    "messages-mark-sent": _document(messages=_array(_TEXT), reminders=_COUNT),
+    "messages-retry": _document(messages=_array(_TEXT)),
     "notice": _record(OutgoingMessage),
     "status-check": _document(**_fields(HealthRecord)),
     "stop": _document(stopped=_BOOL, changed=_BOOL),

@@ -73,9 +73,9 @@ def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int
 def _show_status(run: Run, *, markdown: bool) -> int:
     from ..application.approval_alarms import describe_alarms, list_open_alarms
     from ..application.grant_ends import held_ends_note, read_held_ends
+    from ..application.message_records import describe_undelivered, list_undelivered
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
-    from ..application.undelivered import describe_undelivered, list_undelivered
     from ..application.unknown_conditions import find_unknown_conditions
     from ..application.workspace_status import read_workspace_status
 
@@ -274,10 +274,10 @@ def read_workspace_health(
 ) -> Health:
     """Return the health of unattended work. `found` saves reading the status again."""
     from ..application.health import list_stuck, read_health
+    from ..application.message_records import list_undelivered
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_current_policies, read_workspace_holds
     from ..application.turn_permissions import read_held_counts
-    from ..application.undelivered import list_undelivered
     from ..application.unknown_conditions import find_unknown_conditions
 
     store, now = workspace.store, workspace.now()

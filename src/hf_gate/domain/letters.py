@@ -11,6 +11,7 @@ import msgspec
 
 from .display_text import make_visible
 from .lifecycle import Status
+from .messages import OutboxRow
 from .notices import MAILBOX, MailServer
 from .timestamps import DAY_MS
 
@@ -23,17 +24,6 @@ class LetterKind(StrEnum):
     REMINDER = "reminder"  # the same, with a date; the time of a `wait` counts from it
     ENDS = "ends"  # access ends soon
     ENDED = "ended"  # access ended, and the person may ask again
-
-
-class LetterState(StrEnum):
-    """The state of a letter. `sending`: an intent is stored, and the outcome is not known yet."""
-
-    DUE = "due"
-    SENDING = "sending"
-    SENT = "sent"
-    UNKNOWN = "unknown"  # it may have arrived; it is never sent again by itself
-    FAILED = "failed"  # it did not arrive, and is not tried again
-    DROPPED = "dropped"  # nothing was sent, because it no longer applies or a limit was reached
 
 
 OF_RULES: Final = (LetterKind.NEEDED, LetterKind.REMINDER)
@@ -94,20 +84,29 @@ class PastLetter(NamedTuple):
 
 
 class LetterCase(msgspec.Struct, frozen=True, kw_only=True):
-    """A letter with what is true of its request now. Times are in ms."""
+    """A letter with what is true of its request now."""
 
-    id: str
-    kind: LetterKind
-    person: int
-    request: int
-    rule: str | None
-    made_at: int
-    attempts: int
+    letter: OutboxRow
     status: str
     is_current: bool
-    ends_at: int | None
+    ends_at: int | None  # ms
     verdict: tuple[str | None, str | None]  # action and rule
     email: str | None
+
+    @property
+    def kind(self) -> LetterKind:
+        """What the letter says."""
+        return LetterKind(self.letter.kind)
+
+    @property
+    def request(self) -> int:
+        """The request that the letter is about."""
+        return self.letter.request_id or 0
+
+    @property
+    def person(self) -> int:
+        """The person who gets the letter."""
+        return self.letter.person_id or 0
 
 
 def find_text_fault(text: str, kind: LetterKind) -> str | None:
@@ -155,7 +154,7 @@ def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | Non
         return "letters of this kind are off"
     if not is_mail_address(case.email):
         return "the Hub gave no e-mail address that a letter can go to"
-    lacks = is_pending and case.verdict == (ON_HOLD, case.rule) and case.rule in config.needs
+    lacks = is_pending and case.verdict == (ON_HOLD, case.letter.key) and case.letter.key in config.needs
     applies = {
         LetterKind.RECEIVED: is_pending,
         LetterKind.NEEDED: lacks,

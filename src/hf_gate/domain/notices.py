@@ -1,4 +1,4 @@
-"""Notices to the staff: which events are told, to whom, when a delivery is tried again, and the text of a message.
+"""Notices to the staff: which events are told, to whom, and the text of a message.
 
 Messages in the outbox hold counts and numbers of requests only. Names are read from the store when a message is sent, so
 an erasure reaches them.
@@ -20,7 +20,7 @@ from .display_text import pluralize
 from .ids import Repo
 from .lifecycle import Status
 from .runs import FINISHED, ChangeState
-from .timestamps import DAY_MS, HOUR_MS, from_ms, to_iso
+from .timestamps import DAY_MS, from_ms, to_iso
 
 MAILBOX: Final = re.compile(r"[A-Za-z0-9._%+'-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?\Z")
 """What a message can be addressed to: no list, no name, no comment, no line break."""
@@ -271,86 +271,12 @@ def _join(items: Sequence[NoticeItem]) -> NoticeItem:
 
 # ---- when ------------------------------------------------------------------------------------------------------------
 
-FIRST_WAIT_MS: Final = 10_000
-LONGEST_WAIT_MS: Final = 12 * HOUR_MS
-LONGEST_ALARM_WAIT_MS: Final = 5 * 60_000
-GIVE_UP_MS: Final = 7 * DAY_MS
-"""After this time without success, a message is a dead letter."""
-
-
-def retry_wait(attempts: int, *, is_alarm: bool) -> int:
-    """Return how long (ms) to wait after so many attempts: three times longer each time, up to a limit."""
-    longest = LONGEST_ALARM_WAIT_MS if is_alarm else LONGEST_WAIT_MS
-    return min(longest, FIRST_WAIT_MS * int(3 ** min(max(attempts, 1) - 1, 9)))
-
 
 def next_digest(after: datetime, at: time, zone: tzinfo) -> datetime:
     """Return when the next digest is due: the first moment after `after` with this time of day."""
     local = after.astimezone(zone)
     due = datetime.combine(local.date(), at, zone)
     return due if due > local else datetime.combine(local.date() + timedelta(days=1), at, zone)
-
-
-# ---- deliveries ------------------------------------------------------------------------------------------------------
-
-
-class MessageState(StrEnum):
-    """The state of a message to one destination. `sending`: a process holds its lease, or died with it."""
-
-    WAITING = "waiting"
-    SENDING = "sending"
-    DELIVERED = "delivered"
-    DEAD = "dead"
-
-
-class DeliveryKind(StrEnum):
-    """How an attempt ended.
-
-    `failed`: nothing arrived. `unknown`: it may have arrived. `refused`: the receiver does not want this message.
-    """
-
-    DELIVERED = "delivered"
-    FAILED = "failed"
-    UNKNOWN = "unknown"
-    REFUSED = "refused"
-
-
-class Delivery(NamedTuple):
-    """The result of one attempt. `accepted` has the digests of the recipients who have the message now."""
-
-    kind: DeliveryKind
-    problem: str = ""
-    accepted: tuple[str, ...] = ()
-
-
-class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A message to one destination. `id` is the id that receivers see, `sequence` its place in the order. Times in ms."""
-
-    id: str
-    destination: str
-    sequence: int
-    state: MessageState
-    items: tuple[NoticeItem, ...]
-    is_alarm: bool
-    made_at: int
-    queued_at: int  # when it was made, or put back into the queue
-    next_at: int
-    attempts: int = 0
-    tried_at: int | None = None
-    ended_at: int | None = None
-    outcome: DeliveryKind | None = None
-    problem: str | None = None
-    accepted: tuple[str, ...] = ()
-
-
-class LaneCount(NamedTuple):
-    """The numbers of a destination: messages that wait, the oldest of them, digest lines, and dead letters."""
-
-    destination: str
-    waiting: int
-    oldest_at: int | None
-    collecting: int
-    dead: int
 
 
 # ---- text ------------------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ..domain.messages import Delivery, DeliveryKind
 from ..domain.network_hosts import is_loopback_host
-from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
+from ..domain.notices import OutgoingMessage
 from ..errors import UsageError
 from .private_calls import is_proxied_here
 

@@ -13,7 +13,7 @@ from threading import Timer
 from typing import Final
 
 from ..decoding import decode_json
-from ..domain.notices import DeliveryKind
+from ..domain.messages import DeliveryKind
 from .apprise_channel import DEADLINE_S, ChatMessage, open_service
 from .private_calls import hide_address
 

@@ -7,7 +7,8 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from ..domain.letters import LetterText
-from ..domain.notices import Delivery, MailServer
+from ..domain.messages import Delivery
+from ..domain.notices import MailServer
 from .secret_references import read_secret
 from .smtp import make_mail, send_mail
 

@@ -16,8 +16,9 @@ from functools import partial
 from threading import Timer
 from typing import BinaryIO, Final
 
+from ..domain.messages import Delivery, DeliveryKind
 from ..domain.network_hosts import is_loopback_host
-from ..domain.notices import Delivery, DeliveryKind, MailServer, OutgoingMessage
+from ..domain.notices import MailServer, OutgoingMessage
 
 # ---- connections -----------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import httpx2
 import msgspec
 
+from ..domain.messages import Delivery, DeliveryKind
 from ..domain.network_hosts import is_loopback_host
-from ..domain.notices import Delivery, DeliveryKind, OutgoingMessage
+from ..domain.notices import OutgoingMessage
 from ..errors import UsageError
 from .private_calls import TIMEOUT_S, send_call
 

@@ -37,8 +37,8 @@ _CREATE_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOL
 _DISARM_SQL: Final = (
     "DELETE FROM settings WHERE key = 'letters'",  # the next turn turns letters on anew
     (
-        "UPDATE letters SET state = 'unknown', lease = NULL, problem = 'the store was restored from a backup'"
-        " WHERE state IN ('due', 'sending')"
+        "UPDATE messages SET state = 'unknown', lease = NULL, problem = 'the store was restored from a backup'"
+        " WHERE kind <> 'notice' AND state IN ('waiting', 'sending')"
     ),
     "DELETE FROM sessions",
     "DELETE FROM devices",

@@ -24,7 +24,7 @@ from .writer import Writer
 from .writer_cache import read_dictionary
 
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
-REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms", "letters")
+REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms", "messages")
 """Tables whose rows about an erased request are deleted."""
 _CHANGE: Final[dict[str, object]] = {
     "user_id": None,

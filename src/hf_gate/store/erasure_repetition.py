@@ -17,7 +17,7 @@ _REPLAYED_BY: Final = "hf-gate"  # the actor of an erasure that is repeated in a
 _IN_MEMORY: Final = 1 << 26  # bytes; a larger store is rewritten through a temporary file
 VACUUMED: Final = (
     "people", "requests", "private", "texts", "profiles", "bindings", "views", "plans", "changes", "tray", "hits", "picked",
-    "approvals", "approval_alarms", "letters", "table_versions",
+    "approvals", "approval_alarms", "messages", "table_versions",
 )  # fmt: skip
 """The tables from which an erasure deletes, or in which it changes rows."""
 

@@ -12,6 +12,7 @@ from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.letters import OF_RULES, ON_HOLD, LetterKind
 from ..domain.lifecycle import Status
+from ..domain.messages import APPLICANTS
 from ..domain.outcomes import OutcomeKind
 from .sql import Database
 
@@ -67,13 +68,13 @@ class LetterCollector:
         )
         about = {ident: (person, asked_at) for ident, person, asked_at in self._db.rows(sql, (value,))}
         rows = [
-            (f"l_{secrets.token_hex(12)}", kind.value, request, about[request][0], key, at, at)
+            (f"l_{secrets.token_hex(12)}", kind.value, request, about[request][0], key, at, at, at)
             for (request, kind, key), at in wanted.items()
             if request in about and about[request][1] >= on.since[kind]
         ]
         self._db.run_many(
-            "INSERT INTO letters (id, kind, request_id, person_id, key, state, made_at, next_at, attempts)"
-            " VALUES (?, ?, ?, ?, ?, 'due', ?, ?, 0) ON CONFLICT (request_id, kind, key) DO NOTHING",
+            "INSERT INTO messages (id, kind, destination, state, request_id, person_id, key, made_at, queued_at, next_at)"
+            f" VALUES (?, ?, '{APPLICANTS}', 'waiting', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             rows,
         )
 

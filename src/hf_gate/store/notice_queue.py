@@ -12,6 +12,7 @@ import msgspec
 from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.ids import Repo
+from ..domain.messages import NOTICE
 from ..domain.notices import TOLD_EVENTS, NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from ..domain.request_version import VERSION_COLUMNS
 from .sql import Database
@@ -20,6 +21,8 @@ MAX_OPEN: Final = 20_000
 """How many messages of a destination may be open."""
 
 MAX_LINES: Final = 50  # of a message
+IS_OPEN: Final = "state IN ('waiting', 'sending')"
+"""The messages that are not delivered yet."""
 _FEW_CHANGES: Final = 20  # a run of a person with so few changes is not told
 _SAME_VERSION: Final = " AND ".join(f"b.{name} = a.{name}" for name in (*VERSION_COLUMNS, "need"))
 _FIRST_APPROVALS: Final = (
@@ -144,15 +147,15 @@ def _insert_page(db: Database, destination: str, items: Sequence[NoticeItem], at
     is_alarm = any(item.event.is_alarm for item in items)
     values = (f"n_{secrets.token_hex(12)}", destination, found[0], _encode(items), is_alarm, at, at, at)
     db.run(
-        "INSERT INTO outbox (id, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at, attempts,"
-        " accepted) VALUES (?, ?, ?, 'waiting', ?, ?, ?, ?, ?, 0, '[]')",
+        "INSERT INTO messages (id, kind, destination, sequence, state, items, is_alarm, made_at, queued_at, next_at)"
+        f" VALUES (?, '{NOTICE}', ?, ?, 'waiting', ?, ?, ?, ?, ?)",
         values,
     )
 
 
 def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) -> bool:
     """Add the items to the last message if the queue is full and nobody has tried to send that message."""
-    sql = "SELECT sequence FROM outbox WHERE destination = ? AND state IN ('waiting', 'sending') ORDER BY sequence"
+    sql = f"SELECT sequence FROM messages WHERE destination = ? AND {IS_OPEN} ORDER BY sequence"
     first = db.row(f"{sql} LIMIT 1", (destination,))
     sql = sql.replace("SELECT sequence", "SELECT sequence, id, items, attempts")
     last = db.row(f"{sql} DESC LIMIT 1", (destination,))
@@ -162,7 +165,7 @@ def _extend_last(db: Database, destination: str, items: Sequence[NoticeItem]) ->
     if len(merged) > MAX_LINES:
         return False
     is_alarm = any(item.event.is_alarm for item in merged)
-    db.run("UPDATE outbox SET items = ?, is_alarm = ? WHERE id = ?", (_encode(merged), is_alarm, last[1]))
+    db.run("UPDATE messages SET items = ?, is_alarm = ? WHERE id = ?", (_encode(merged), is_alarm, last[1]))
     return True
 
 

@@ -1,251 +1,120 @@
-"""Stores notices until they are delivered: the messages of each destination in order, and the lines of the next digest.
+"""Stores messages until they are delivered: notices to the staff, and letters to applicants.
 
 Guarantees:
-1. A notice is written in the transaction of what it tells (`notice_queue`).
-2. Only the oldest open message of a destination can be claimed, and only by one process at a time.
-3. A message ends as delivered or dead; nothing else removes it.
+1. A message is written in the transaction of what it tells (`notice_queue`, `letter_queue`).
+2. It leaves the state `waiting` in a transaction that ends before it is sent, and only one process can do that.
+3. Only the oldest open notice of a destination can be claimed. If the claimer dies, the next process sends it again.
+4. A letter becomes `waiting` again only if nothing arrived, by the process that tried, or if a person says so. If the claimer
+   dies, it is `unknown`.
+5. Nothing removes a message that did not arrive but a person and an erasure; for letters also the time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import time
-from typing import Final
-from zoneinfo import ZoneInfo
+from collections.abc import Collection, Sequence
+from typing import Final, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
-from ..decoding import decode_json
-from ..domain.notices import (
-    DEFAULT_AFTER,
-    FAILURES,
-    GIVE_UP_MS,
+from ..domain.events import LedgerEntry, ReminderAccepted
+from ..domain.letters import LetterKind
+from ..domain.messages import (
+    APPLICANTS,
+    DEAD,
+    LATELY_MS,
     LONGEST_ALARM_WAIT_MS,
-    MAX_AFTER,
-    REMIND_MS,
-    STANDING,
-    Condition,
+    NOTICE,
+    PATIENCE_MS,
     Delivery,
-    DeliveryKind,
-    HeldCondition,
     LaneCount,
     MessageState,
-    NoticeEvent,
-    NoticeItem,
-    NoticeMode,
     OutboxRow,
-    join_failures,
-    next_digest,
     retry_wait,
-    sum_runs,
 )
-from ..domain.timestamps import DAY_MS, HOUR_MS, from_ms
-from .notice_queue import EventSubscription, Subscription, decode_events, insert_message, queue, read_subscriptions
+from ..domain.timestamps import DAY_MS
+from .ledger import append_entries
+from .notice_queue import IS_OPEN
 from .sql import Database, Row, decode_row
+from .state_columns import repo_of
 from .store import Store
 from .writer import Writer
 
-KEPT_MS: Final = 7 * DAY_MS
-"""How long a delivered message stays listed."""
+MAIL_ACTOR: Final = "letters"
+"""The actor of what the mail server said."""
+MESSAGE_COLUMNS: Final = OutboxRow.__struct_fields__
 
+_COLUMNS: Final = ", ".join(MESSAGE_COLUMNS)
 _CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
-_GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
-_COLUMNS: Final = ", ".join(OutboxRow.__struct_fields__)
-_OPEN: Final = "state IN ('waiting', 'sending')"
+_NOTICE_DAYS: Final = 7  # a notice that arrived stays listed
+_LETTER_DAYS: Final = 400  # a letter that ended is kept
+_DUE_DAYS: Final = 30  # a letter that was not sent is dropped
+_IS_DEAD: Final = "state IN ('unknown', 'bounced', 'failed')"
+_IS_LATE: Final = "(problem IS NOT NULL OR next_at < ?)"
+_OLD_NOTICE: Final = f"kind = '{NOTICE}' AND state IN ('sent', 'marked_sent') AND ended_at < ?"
+_OLD_LETTER: Final = f"kind <> '{NOTICE}' AND state <> 'unknown' AND ended_at < ?"
+_LOST_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'sending'"
+_LATE_LETTER: Final = f"kind <> '{NOTICE}' AND state = 'waiting' AND made_at < ?"
 
 
-# ---- destinations ------------------------------------------------------------------------------------------------------
-
-
-def store_destinations(
-    store: Store,
-    wanted: Mapping[str, Mapping[NoticeEvent, NoticeMode]],
-    digests: Mapping[str, time],
-    zone: str,
-    at: int,
-    after: Mapping[str, Mapping[NoticeEvent, int]] | None = None,
-) -> None:
-    """Store which destinations hf-gate.yaml names. What happened before a destination was named is not told to it."""
-    rows = store.reads.rows("SELECT name, is_on, events, digest_at, zone FROM notice_destinations")
-    known = {name: (bool(is_on), events, digest, of) for name, is_on, events, digest, of in rows}
-    changed: list[tuple[str, str, str]] = []
-    for name, modes in wanted.items():
-        is_on, events, digest, of = known.get(name, (False, "{}", "", ""))
-        before, turns = decode_events(events) if is_on else {}, (after or {}).get(name, DEFAULT_AFTER)
-        current = {
-            event.value: EventSubscription(
-                mode,
-                min(before[event].since, at) if event in before else at,  # a time in the future is of a wrong clock
-                turns.get(event, 1),
-            )
-            for event, mode in modes.items()
-            if mode is not NoticeMode.OFF
-        }
-        written, hour = msgspec.json.encode(current).decode(), f"{digests[name]:%H:%M}"
-        if (is_on, events, digest, of) != (True, written, hour, zone):
-            changed.append((name, written, hour))
-    removed = [name for name, (is_on, *_) in known.items() if is_on and name not in wanted]
-    if not changed and not removed:
-        return
-    with store.writing() as write:
-        for name, written, hour in changed:
-            write.db.run(
-                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence) VALUES (?, ?, ?, ?, ?, 0)"
-                " ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, events = excluded.events,"
-                " digest_at = excluded.digest_at, zone = excluded.zone",
-                (name, True, written, hour, zone),
-            )
-        for name in removed:
-            _turn_off(write.db, name, at)
-
-
-def _turn_off(db: Database, name: str, at: int) -> None:
-    """Stop a destination. Its open messages become dead letters, which can be sent if it is named again."""
-    db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
-    sql = f"UPDATE outbox SET state = 'dead', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND {_OPEN}"
-    db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
-    db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
-
-
-def close_digests(store: Store, now: int) -> None:
-    """Make a message of each digest that is due."""
-    first: dict[str, int] = dict(store.reads.rows("SELECT destination, min(at) FROM notice_lines GROUP BY destination"))
-    due = [
-        one
-        for one in read_subscriptions(store.reads)
-        if one.name in first and _is_digest_due(one, first[one.name], now)
-    ]
-    for one in due:
-        with store.writing() as write:
-            rows = write.db.rows("SELECT item FROM notice_lines WHERE destination = ? ORDER BY at, line", (one.name,))
-            if rows:
-                lines = sum_runs([decode_json(row[0], NoticeItem) for row in rows])
-                insert_message(write.db, one.name, lines, now)
-                write.db.run("DELETE FROM notice_lines WHERE destination = ?", (one.name,))
-
-
-def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
-    at, zone = time.fromisoformat(one.digest_at), ZoneInfo(one.zone)
-    return next_digest(from_ms(min(first_at, now)), at, zone) <= from_ms(now)
-
-
-# ---- conditions --------------------------------------------------------------------------------------------------------
-
-
-def compare_conditions(
-    write: Writer, events: Collection[NoticeEvent], current: Iterable[Condition], at: int, *, can_end: bool = True
-) -> None:
-    """Store which conditions of these events hold now, and queue what each destination must know of them.
-
-    A condition is told when it has held for the number of turns that the destination wants, once a day while it lasts, and
-    when its count has grown. An alarm that was told is also told when it is over. `can_end`: whether a failure that is not
-    among the current ones is over; a turn that failed whole does not show that.
-    """
-    db, subscriptions = write.db, read_subscriptions(write.db)
-    stored = {
-        (NoticeEvent(event), line): (decode_json(item, HeldCondition), began_at)
-        for event, line, item, began_at in db.rows("SELECT event, line, item, began_at FROM notice_conditions")
-    }
-    items = {(one.item.event, one.key): one.item for one in current}
-    gone = {key: held for key, (held, _) in stored.items() if key[0] in events and key not in items}
-    news: dict[str, list[NoticeItem]] = {one.name: [] for one in subscriptions}
-    for key, item in items.items():
-        before, began_at = stored.get(key, (None, at))
-        turns = _count_inherited_turns(item, gone.values()) if before is None else before.turns
-        told = {} if before is None else dict(before.told)
-        for one in subscriptions:
-            if turns + 1 >= one.after(item.event) and _is_news(item, told.get(one.name), one, at):
-                news[one.name].append(item)
-                told[one.name] = (at, item.count)
-        fields = {name: getattr(item, name) for name in NoticeItem.__struct_fields__}
-        held = HeldCondition(**fields, turns=min(turns + 1, MAX_AFTER), told=told)
-        if held != before:
-            _write_condition(db, key, held, began_at)
-    over = {key: held for key, held in gone.items() if can_end or key[0] not in FAILURES}
-    for event, line in over:
-        db.run("DELETE FROM notice_conditions WHERE event = ? AND line = ?", (event.value, line))
-    for (event, _), held in over.items():
-        ended = _end(db, held.item)
-        for one in subscriptions:
-            if event.is_alarm and _has_heard(held.told.get(one.name), one, event):
-                news[one.name].append(ended)
-    for one in subscriptions:
-        queue(db, one, join_failures(news[one.name]), at)
-
-
-def queue_recovery(store: Store, item: NoticeItem, destinations: Collection[str], at: int) -> None:
-    """Queue that an alarm is over which these destinations got past the outbox."""
-    with store.writing() as write:
-        for one in read_subscriptions(write.db):
-            if one.name in destinations:
-                queue(write.db, one, [_end(write.db, item)], at)
-
-
-def _end(db: Database, item: NoticeItem) -> NoticeItem:
-    """Return the line that says that an alarm is over, with the number of alarms that last."""
-    lasting = sum(NoticeEvent(event).is_alarm for (event,) in db.rows("SELECT event FROM notice_conditions"))
-    facts: dict[str, str | int] = {**item.facts, "state": "over"}
-    return msgspec.structs.replace(item, facts={**facts, "lasting": lasting} if lasting else facts)
-
-
-def _count_inherited_turns(item: NoticeItem, gone: Iterable[HeldCondition]) -> int:
-    """Return for how many turns a failure has lasted that now has another cause."""
-    if item.event not in FAILURES:
-        return 0
-    return max((one.turns for one in gone if one.event in FAILURES and one.repo in (None, item.repo)), default=0)
-
-
-def _is_news(item: NoticeItem, told: tuple[int, int] | None, one: Subscription, at: int) -> bool:
-    """Tell whether a destination must be told a condition, again or for the first time."""
-    if one.mode(item.event) is NoticeMode.OFF:
-        return False
-    if told is None or not _has_heard(told, one, item.event):
-        return True
-    told_at, count = told
-    has_grown = item.event in STANDING and item.count > count and at - told_at >= _GROWTH_MS
-    return has_grown or abs(at - told_at) >= REMIND_MS  # a time in the far future is of a wrong clock
-
-
-def _has_heard(told: tuple[int, int] | None, one: Subscription, event: NoticeEvent) -> bool:
-    """Tell whether a destination was told, and gets the event since then without a break."""
-    return told is not None and event in one.events and told[0] >= one.since(event)
-
-
-def _write_condition(db: Database, key: tuple[NoticeEvent, str], held: HeldCondition, began: int) -> None:
-    db.run(
-        "INSERT INTO notice_conditions (event, line, item, began_at) VALUES (?, ?, ?, ?)"
-        " ON CONFLICT (event, line) DO UPDATE SET item = excluded.item",
-        (key[0].value, key[1], msgspec.json.encode(held).decode(), began),
-    )
-
-
-# ---- delivery ----------------------------------------------------------------------------------------------------------
+# ---- sending ---------------------------------------------------------------------------------------------------------
 
 
 def list_lanes(store: Store) -> list[str]:
     """Return the destinations that have open messages."""
-    return [row[0] for row in store.reads.rows(f"SELECT DISTINCT destination FROM outbox WHERE {_OPEN} ORDER BY 1")]
+    return [row[0] for row in store.reads.rows(f"SELECT DISTINCT destination FROM messages WHERE {IS_OPEN} ORDER BY 1")]
+
+
+def is_untidy(store: Store, now: int) -> bool:
+    """Return whether `tidy` has something to do."""
+    conditions = " OR ".join(f"({each})" for each in (_LOST_LETTER, _LATE_LETTER, _OLD_NOTICE, _OLD_LETTER))
+    sql = f"SELECT 1 FROM messages WHERE {conditions} LIMIT 1"
+    return (
+        store.reads.row(sql, tuple(now - days * DAY_MS for days in (_DUE_DAYS, _NOTICE_DAYS, _LETTER_DAYS))) is not None
+    )
+
+
+def tidy(store: Store, now: int) -> None:
+    """Mark letters without an outcome as unknown, drop those that were due for long, and delete old rows.
+
+    The caller holds the lock of `Work.MESSAGES`, so a process that left a letter without an outcome has died.
+    """
+    if not is_untidy(store, now):
+        return
+    with store.writing() as write:
+        write.db.run(
+            f"UPDATE messages SET state = 'unknown', ended_at = ?, problem = ? WHERE {_LOST_LETTER}",
+            (now, "the process that sent it ended before it stored the outcome"),
+        )
+        write.db.run(
+            f"UPDATE messages SET state = 'dropped', ended_at = ?, problem = ? WHERE {_LATE_LETTER}",
+            (now, f"it was due for {_DUE_DAYS} days", now - _DUE_DAYS * DAY_MS),
+        )
+        write.db.run(f"DELETE FROM messages WHERE {_OLD_NOTICE}", (now - _NOTICE_DAYS * DAY_MS,))
+        write.db.run(f"DELETE FROM messages WHERE {_OLD_LETTER}", (now - _LETTER_DAYS * DAY_MS,))
 
 
 def claim(store: Store, destination: str, worker: str, now: int) -> OutboxRow | None:
-    """Return the oldest open message of a destination, if it is due. Only the claimer sends it.
+    """Return the oldest open notice of a destination, if it is due. Only the claimer sends it.
 
-    The caller holds the lock of `Work.NOTICES`, so a process that claimed the message before has died. The claim is
-    durable, and sets when the message is due again if this process dies too.
+    The caller holds the lock of `Work.MESSAGES`, so a process that claimed the notice before has died. The claim is
+    durable, and sets when the notice is due again if this process dies too.
     """
     if _find_due(store.reads, destination, now) is None:
         return None  # the usual case needs no transaction
     with store.writing() as write:
         row = _find_due(write.db, destination, now)
-        if row is None:
-            return None
-        next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
-        write.db.run(
-            "UPDATE outbox SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ?"
-            " WHERE id = ?",
-            (worker, next_at, now, row.id),
-        )
-        return msgspec.structs.replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
+        return None if row is None else start_sending(write.db, row, worker, now)
+
+
+def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> OutboxRow:
+    """Store that a process sends a message, and return the message as it is then."""
+    next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
+    db.run(
+        "UPDATE messages SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ? WHERE id = ?",
+        (worker, next_at, now, row.id),
+    )
+    return replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
 
 
 def _find_due(db: Database, destination: str, now: int) -> OutboxRow | None:
@@ -254,15 +123,15 @@ def _find_due(db: Database, destination: str, now: int) -> OutboxRow | None:
 
 
 def _find_head(db: Database, destination: str) -> OutboxRow | None:
-    """Return the oldest open message of a destination."""
-    sql = f"SELECT {_COLUMNS} FROM outbox WHERE destination = ? AND {_OPEN} ORDER BY sequence LIMIT 1"
-    found = db.row(sql, (destination,))
-    return None if found is None else _decode(found)
+    """Return the oldest open notice of a destination."""
+    sql = f"SELECT {_COLUMNS} FROM messages WHERE destination = ? AND {IS_OPEN} ORDER BY sequence LIMIT 1"
+    row = db.row(sql, (destination,))
+    return None if row is None else decode_message(row)
 
 
 def is_claimed(store: Store, row: OutboxRow, worker: str) -> bool:
     """Return whether a claim still holds. It does not if the lock of this process was lost, as on a lost connection."""
-    sql = "SELECT 1 FROM outbox WHERE id = ? AND lease = ? AND state = 'sending'"
+    sql = "SELECT 1 FROM messages WHERE id = ? AND lease = ? AND state = 'sending'"
     return store.reads.row(sql, (row.id, worker)) is not None
 
 
@@ -273,97 +142,159 @@ def _due_at(db: Database, row: OutboxRow, now: int) -> int:
         return now
     if row.tried_at is None or row.is_alarm:
         return due
-    sql = f"SELECT 1 FROM outbox WHERE destination = ? AND is_alarm AND {_OPEN} LIMIT 1"
+    sql = f"SELECT 1 FROM messages WHERE destination = ? AND is_alarm AND {IS_OPEN} LIMIT 1"
     has_alarm = db.row(sql, (row.destination,)) is not None  # an alarm waits behind it
     return min(due, row.tried_at + LONGEST_ALARM_WAIT_MS) if has_alarm else due
 
 
 def next_due(store: Store, now: int) -> int | None:
-    """Return when the next message is due (ms); None without open messages."""
+    """Return when the next notice is due (ms); None without open notices."""
     return min(next_attempts(store, now).values(), default=None)
 
 
 def next_attempts(store: Store, now: int) -> dict[str, int]:
-    """Return when the oldest open message of each destination is due (ms), by its id. The others wait behind it."""
-    found = {}
+    """Return when the oldest open notice of each destination is due (ms), by its id. The others wait behind it."""
+    attempts = {}
     for destination in list_lanes(store):
-        if (row := _find_head(store.reads, destination)) is not None:
-            found[row.id] = _due_at(store.reads, row, now)
-    return found
+        row = None if destination == APPLICANTS else _find_head(store.reads, destination)
+        if row is not None:
+            attempts[row.id] = _due_at(store.reads, row, now)
+    return attempts
 
 
 def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int) -> bool:
-    """Store how an attempt ended; return False if another process has taken the message over meanwhile."""
-    state, next_at = _state_after(row, result, now)
-    ended_at = None if state is MessageState.WAITING else now
+    """Store how an attempt ended; return False if another process, a person or an erasure was first."""
+    state = row.state_after(result.kind, now)
     accepted = msgspec.json.encode(sorted({*row.accepted, *result.accepted})).decode()
+    ended_at = None if state is MessageState.WAITING else now
+    next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
     with store.writing() as write:
         changed = write.db.run(
-            "UPDATE outbox SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
+            "UPDATE messages SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
             " WHERE id = ? AND lease = ?",
             (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
         )
-        write.db.run("DELETE FROM outbox WHERE state = 'delivered' AND ended_at < ?", (now - KEPT_MS,))
+        if changed and state is MessageState.SENT:
+            _record_reminders(write, [row.id], MAIL_ACTOR, now)
     return bool(changed)
 
 
-def _state_after(row: OutboxRow, result: Delivery, now: int) -> tuple[MessageState, int]:
-    if result.kind is DeliveryKind.DELIVERED:
-        return MessageState.DELIVERED, row.next_at
-    next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
-    is_dead = result.kind is DeliveryKind.REFUSED or now - row.queued_at >= GIVE_UP_MS
-    return (MessageState.DEAD if is_dead else MessageState.WAITING), next_at
+# ---- what people say -------------------------------------------------------------------------------------------------
 
 
-def requeue(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
-    """Put dead letters back into the queue of a destination that is on; None means all. Return their ids."""
-    rows = store.reads.rows("SELECT id, destination FROM outbox WHERE state = 'dead' ORDER BY destination, sequence")
-    wanted = [ident for ident, name in rows if name in destinations and (idents is None or ident in idents)]
-    done = []
-    if wanted:
-        with store.writing() as write:
-            sql = (
-                "UPDATE outbox SET state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
-                " WHERE id = ? AND state = 'dead'"
-            )
-            done = [ident for ident in wanted if write.db.run(sql, (now, now, ident))]
+class MarkedMessages(NamedTuple):
+    """The ids of messages that a person marked, and how many of them are reminders that now count as accepted."""
+
+    ids: list[str]
+    reminders: int = 0
+
+
+def retry(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> MarkedMessages:
+    """Let dead messages to these destinations wait again; None means all notices."""
+    changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
+    with store.writing() as write:
+        return MarkedMessages(_mark(write.db, idents, DEAD, destinations, changes, (now, now)))
+
+
+def mark_sent(
+    store: Store, idents: Sequence[str], actor: str, now: int, destinations: Collection[str]
+) -> MarkedMessages:
+    """Store that a person sent messages that wait or are dead, or knows that they arrived."""
+    changes = "state = 'marked_sent', ended_at = ?, tried_at = CASE state WHEN 'unknown' THEN tried_at ELSE ? END"
+    with store.writing() as write:
+        done = _mark(write.db, idents, (MessageState.WAITING, *DEAD), destinations, changes, (now, now))
+        return MarkedMessages(done, _record_reminders(write, done, actor, now))
+
+
+def _mark(
+    db: Database,
+    idents: Sequence[str] | None,
+    states: Sequence[MessageState],
+    destinations: Collection[str],
+    changes: str,
+    values: tuple[int, ...],
+) -> list[str]:
+    """Change messages in these states; return the ids of those that were changed."""
+    among, allowed = db.in_clause(states)
+    whose, wanted = ("kind = ?", NOTICE) if idents is None else (f"id {(clause := db.in_clause(idents))[0]}", clause[1])
+    sql = f"SELECT id, destination FROM messages WHERE {whose} AND state {among} ORDER BY destination, sequence, id"
+    done = [ident for ident, name in db.rows(sql, (wanted, allowed)) if name in destinations]
+    db.run_many(
+        f"UPDATE messages SET {changes}, problem = NULL, lease = NULL WHERE id = ?",
+        [(*values, ident) for ident in done],
+    )
     return done
 
 
-def read_messages(store: Store, states: Collection[MessageState], limit: int) -> list[OutboxRow]:
-    """Return messages in these states, the newest first."""
+def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int) -> int:
+    """Record in the ledger which of these letters are reminders, because a `wait` counts from that; return how many."""
+    among, value = write.db.in_clause(list(idents))
+    sql = (
+        "SELECT m.id, m.key, m.request_id, m.person_id, o.type, o.namespace, o.name FROM messages m"
+        " JOIN requests r ON r.id = m.request_id JOIN repos o ON o.id = r.repo_id"
+        f" WHERE m.id {among} AND m.kind = '{LetterKind.REMINDER}' ORDER BY m.id"
+    )
+    entries = []
+    for ident, rule, request, person, *place in write.db.rows(sql, (value,)):
+        event = ReminderAccepted(rule=rule, letter=ident, how="server" if actor == MAIL_ACTOR else "hand")
+        entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
+        entries.append((repo_of(*place), entry))
+    append_entries(write, entries)
+    return len(entries)
+
+
+# ---- reading ---------------------------------------------------------------------------------------------------------
+
+
+def read_messages(
+    store: Store, states: Collection[MessageState], limit: int, *, letters: bool | None = None
+) -> list[OutboxRow]:
+    """Return messages in these states, the newest first; only letters or only notices if that is said."""
     among, value = store.reads.in_clause([state.value for state in states])
-    sql = f"SELECT {_COLUMNS} FROM outbox WHERE state {among} ORDER BY made_at DESC, destination, sequence DESC LIMIT ?"
-    return [_decode(row) for row in store.reads.rows(sql, (value, limit))]
-
-
-def count_lanes(store: Store) -> list[LaneCount]:
-    """Return the numbers of each destination that the store knows, also of those that are off now but have messages."""
-    open_rows = store.reads.rows(
-        f"SELECT destination, count(*), min(queued_at) FROM outbox WHERE {_OPEN} GROUP BY destination"
-    )
-    dead: dict[str, int] = dict(
-        store.reads.rows("SELECT destination, count(*) FROM outbox WHERE state = 'dead' GROUP BY destination")
-    )
-    lines: dict[str, int] = dict(
-        store.reads.rows("SELECT destination, count(*) FROM notice_lines GROUP BY destination")
-    )
-    waiting = {name: (count, oldest) for name, count, oldest in open_rows}
-    names = {row[0] for row in store.reads.rows("SELECT name FROM notice_destinations WHERE is_on")}
-    return [
-        LaneCount(name, *waiting.get(name, (0, None)), lines.get(name, 0), dead.get(name, 0))
-        for name in sorted(names | waiting.keys() | dead.keys())
-    ]
-
-
-def find_failed_heads(store: Store) -> dict[str, tuple[int, str | None]]:
-    """Return the destinations whose next message was tried in vain: since when it waits (ms), and why."""
+    kind = "" if letters is None else f" AND kind {'<>' if letters else '='} '{NOTICE}'"
+    order = "ORDER BY made_at DESC, destination, sequence DESC, id"
     rows = store.reads.rows(
-        f"SELECT destination, queued_at, problem FROM outbox AS o WHERE {_OPEN} AND outcome IS NOT NULL AND attempts > 0"
-        f" AND sequence = (SELECT min(sequence) FROM outbox AS i WHERE i.destination = o.destination AND {_OPEN})"
+        f"SELECT {_COLUMNS} FROM messages WHERE state {among}{kind} {order} LIMIT ?", (value, limit)
     )
-    return {destination: (queued_at, problem) for destination, queued_at, problem in rows}
+    return [decode_message(row) for row in rows]
 
 
-def _decode(row: Row) -> OutboxRow:
+def read_letters_to(store: Store, person: int) -> list[OutboxRow]:
+    """Return the letters to a person, the oldest first."""
+    rows = store.reads.rows(f"SELECT {_COLUMNS} FROM messages WHERE person_id = ? ORDER BY made_at, id", (person,))
+    return [decode_message(row) for row in rows]
+
+
+def count_lanes(store: Store, now: int) -> list[LaneCount]:
+    """Return the numbers of each destination that is on or has open or dead messages, and of letters if there are any.
+
+    If one notice is late, those behind it are late too.
+    """
+    db = store.reads
+    lanes = {name: LaneCount(name) for (name,) in db.rows("SELECT name FROM notice_destinations WHERE is_on")}
+    sql = (
+        f"SELECT destination, count(*), min(queued_at), sum(CASE WHEN {_IS_LATE} THEN 1 ELSE 0 END),"
+        f" min(CASE WHEN {_IS_LATE} THEN queued_at END) FROM messages WHERE {IS_OPEN} GROUP BY destination"
+    )
+    late_before = now - PATIENCE_MS
+    for name, waiting, oldest_at, late, since in db.rows(sql, (late_before, late_before)):
+        all_late = waiting if late and name != APPLICANTS else late
+        lanes[name] = LaneCount(name, waiting, oldest_at, all_late, since)
+    sql = (
+        f"SELECT destination, count(*), sum(CASE WHEN ended_at >= ? THEN 1 ELSE 0 END) FROM messages WHERE {_IS_DEAD}"
+        " GROUP BY destination"
+    )
+    for name, dead, lately in db.rows(sql, (now - LATELY_MS,)):
+        lanes[name] = lanes.get(name, LaneCount(name))._replace(dead=dead, dead_lately=lately)
+    sql = f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL ORDER BY tried_at DESC LIMIT 100"
+    for name, problem in reversed(db.rows(sql)):
+        lanes[name] = lanes[name]._replace(problem=problem)
+    for name, lines in db.rows("SELECT destination, count(*) FROM notice_lines GROUP BY destination"):
+        if name in lanes:
+            lanes[name] = lanes[name]._replace(collecting=lines)
+    return [lane for _, lane in sorted(lanes.items())]
+
+
+def decode_message(row: Row) -> OutboxRow:
+    """Return a row of the table `messages`."""
     return decode_row(row, OutboxRow, items=msgspec.json.decode, is_alarm=bool, accepted=msgspec.json.decode)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from ..domain.messages import OutboxRow
 from ..domain.rows import ChangeRow
 from .identity import read_full_identity
-from .letters import LetterRow, read_letters_to
+from .outbox import read_letters_to
 from .runs import SELECT_CHANGES, build_changes
 from .store import Store
 
@@ -21,7 +22,7 @@ class PersonData(NamedTuple):
     views: list[tuple[str, str]]  # name and query
     selections: int  # how many selections contain a request of the person
     table_hits: list[str]  # the owner's tables that contained the person at the last evaluation
-    letters: list[LetterRow]
+    letters: list[OutboxRow]
     profile: bytes | None
 
 

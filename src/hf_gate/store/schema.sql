@@ -482,28 +482,35 @@ CREATE TABLE notice_destinations (
     sequence INTEGER NOT NULL  -- of the last message
 );
 
--- messages to one destination; they hold counts and numbers of requests, no names
-CREATE TABLE outbox (
+-- notices hold counts and numbers of requests, letters no text and no address
+CREATE TABLE messages (
     id TEXT NOT NULL PRIMARY KEY,  -- receivers see it
-    destination TEXT NOT NULL,
-    sequence INTEGER NOT NULL,
+    kind TEXT NOT NULL,  -- `notice`, or the kind of a letter
+    destination TEXT NOT NULL,  -- empty for letters
     state TEXT NOT NULL,
-    items TEXT NOT NULL,  -- JSON
-    is_alarm BOOLEAN DEFAULT FALSE NOT NULL,
     made_at INTEGER NOT NULL,
     queued_at INTEGER NOT NULL,
     next_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
+    attempts INTEGER DEFAULT 0 NOT NULL,
     tried_at INTEGER,
     ended_at INTEGER,
     outcome TEXT,  -- of the last attempt
     problem TEXT,
-    accepted TEXT NOT NULL,  -- digests of the recipients that have it, as JSON
-    lease TEXT  -- of the process that sends it now
+    lease TEXT,  -- of the process that sends it now
+    sequence INTEGER,  -- of a notice, in the order of its destination
+    items TEXT DEFAULT '[]' NOT NULL,  -- of a notice, as JSON
+    is_alarm BOOLEAN DEFAULT FALSE NOT NULL,
+    accepted TEXT DEFAULT '[]' NOT NULL,  -- digests of the recipients that have it, as JSON
+    request_id INTEGER REFERENCES requests (id),  -- of a letter
+    person_id INTEGER,
+    key TEXT DEFAULT '' NOT NULL  -- the rule, or the end that is near
 );
-CREATE INDEX outbox_ended ON outbox (ended_at) WHERE ended_at IS NOT NULL;
-CREATE INDEX outbox_open ON outbox (destination, sequence) WHERE state IN ('waiting', 'sending');
-CREATE UNIQUE INDEX outbox_place ON outbox (destination, sequence);
+CREATE UNIQUE INDEX messages_place ON messages (destination, sequence) WHERE sequence IS NOT NULL;
+CREATE INDEX messages_open ON messages (destination, sequence) WHERE state IN ('waiting', 'sending');
+CREATE INDEX messages_dead ON messages (destination, ended_at) WHERE state IN ('unknown', 'bounced', 'failed');
+CREATE INDEX messages_ended ON messages (ended_at) WHERE ended_at IS NOT NULL;
+CREATE UNIQUE INDEX messages_once ON messages (request_id, kind, key) WHERE request_id IS NOT NULL;
+CREATE INDEX messages_person ON messages (person_id, tried_at) WHERE person_id IS NOT NULL;
 
 -- lines of the next digest
 CREATE TABLE notice_lines (
@@ -522,26 +529,6 @@ CREATE TABLE notice_conditions (
     began_at INTEGER NOT NULL,
     PRIMARY KEY (event, line)
 ) WITHOUT ROWID;
-
--- mail to applicants; no text and no address, which are read when a letter is sent
-CREATE TABLE letters (
-    id TEXT NOT NULL PRIMARY KEY,
-    kind TEXT NOT NULL,
-    request_id INTEGER NOT NULL REFERENCES requests (id),
-    person_id INTEGER NOT NULL,
-    key TEXT DEFAULT '' NOT NULL,  -- the rule, or the end that is near
-    state TEXT NOT NULL,
-    made_at INTEGER NOT NULL,
-    next_at INTEGER NOT NULL,
-    attempts INTEGER NOT NULL,
-    started_at INTEGER,  -- of the intent to send it
-    ended_at INTEGER,
-    problem TEXT,
-    lease TEXT  -- of the process that sends it
-);
-CREATE UNIQUE INDEX letters_once ON letters (request_id, kind, key);
-CREATE INDEX letters_open ON letters (next_at, id) WHERE state IN ('due', 'sending');
-CREATE INDEX letters_person ON letters (person_id, started_at);
 
 -- ---- desk -----------------------------------------------------------------------------------------------------------
 

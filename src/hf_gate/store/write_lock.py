@@ -229,14 +229,12 @@ class ServerLock:
 class Work(StrEnum):
     """A kind of work that one process at a time does with a store, whatever the clock says."""
 
-    NOTICES = "notices"
-    LETTERS = "letters"
+    MESSAGES = "messages"
     LOOP = "loop"
 
 
 _DOING: Final[Mapping[Work, str]] = {
-    Work.NOTICES: "notices are being sent",
-    Work.LETTERS: "letters are being sent",
+    Work.MESSAGES: "messages are being sent",
     Work.LOOP: "the turns of this workspace are already run",
 }
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from .. import bootstrap
 from ..application.approval_alarms import raise_approval_alarms
-from ..application.notifications import drain_workspace, store_destinations
+from ..application.message_sending import drain_workspace
+from ..application.notifications import store_destinations
 from ..application.policy_bundle import PolicyBundle
 from ..application.sync import sync_repo
 from ..application.sync_schedule import MAX_PAUSE, MIN_PAUSE, choose_sync, next_pause

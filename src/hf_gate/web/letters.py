@@ -6,7 +6,9 @@ from typing import Final
 
 from starlette.responses import Response
 
-from ..application.letters import describe_times, list_due, list_open, list_samples
+from ..application.letters import list_samples
+from ..application.message_records import describe_times, list_due, list_messages
+from ..domain.messages import MessageState
 from .request_context import RequestContext, require_all_repos
 
 _SHOWN: Final = 50
@@ -23,7 +25,11 @@ def page(context: RequestContext) -> Response:
         config=config,
         samples=list_samples(workspace),
         due=[(one, describe_times(one, workspace.zone)) for one in list_due(workspace, _SHOWN)],
-        problems=list_open(workspace, _SHOWN),
+        problems=[
+            letter
+            for letter in list_messages(workspace, _SHOWN, is_letter=True)
+            if letter.state != MessageState.WAITING
+        ],
         shown=_SHOWN,
         headers={"cache-control": "no-store"},
     )

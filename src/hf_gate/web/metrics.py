@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from .. import __version__
 from ..application.health import read_health
-from ..application.notifications import list_lanes
+from ..application.message_records import list_lanes
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member

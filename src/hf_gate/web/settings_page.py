@@ -10,17 +10,17 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from .. import bootstrap
-from ..application.notice_records import (
+from ..application.message_records import (
     DestinationRecord,
     MessageRecord,
     describe_next_attempt,
-    destination_record,
-    message_record,
+    list_destinations,
+    list_messages,
+    retry_messages,
 )
-from ..application.notifications import list_lanes, list_messages, requeue
 from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
-from ..domain.notices import MessageState
+from ..domain.messages import MessageState
 from ..domain.sessions import METHOD_LABELS
 from ..domain.timestamps import from_ms, to_ms
 from . import formatting
@@ -192,16 +192,15 @@ class NoticeSection(Struct, frozen=True):
     @property
     def dead(self) -> int:
         """How many dead letters there are."""
-        return sum(one.dead for one in self.destinations)
+        return sum(lane.dead for lane in self.destinations)
 
 
 def read_section(context: RequestContext) -> NoticeSection:
     """Return the section for an admin of all repos."""
-    workspace, now = context.workspace, context.now
-    messages = [message_record(*each) for each in list_messages(workspace.store, _SHOWN, to_ms(now))]
+    messages = list_messages(context.workspace, _SHOWN, is_letter=False)
     return NoticeSection(
-        [destination_record(one, count) for one, count in list_lanes(workspace)],
-        [(one, describe_next_attempt(one, now, context.format_time)) for one in messages],
+        list_destinations(context.workspace),
+        [(message, describe_next_attempt(message, context.now, context.format_time)) for message in messages],
     )
 
 
@@ -209,8 +208,7 @@ def retry(context: RequestContext) -> Response:
     """Queue one dead letter again, or all of them."""
     require_all_repos(context, "Only an admin of all repos sends notices again.")
     ident = context.form_value("id")
-    now = to_ms(context.now)
-    if not requeue(context.workspace, [ident] if ident else None, now):
+    if not retry_messages(context.workspace, [ident] if ident else None):
         states = (MessageState.WAITING.value, MessageState.SENDING.value)
         raise Refused(f"There is no such dead letter. It may be {' or '.join(states)}, or its destination is off.")
     return context.redirect_back("/settings")

@@ -1,0 +1,322 @@
+"""Lists the messages of the outbox for commands, the desk and `status`: what waits, what failed, and what a person must do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
+from typing import Annotated, Final, Literal
+
+from msgspec import Meta
+
+from ..domain.display_text import pluralize
+from ..domain.letters import LetterText
+from ..domain.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
+from ..domain.notices import Destination, describe_item, subject_of
+from ..domain.rows import RequestRow
+from ..domain.timestamps import format_span, ms_to_iso, to_iso, to_ms
+from ..errors import HfGateError
+from ..store import letters, outbox
+from .letters import render
+from .notifications import describe_place
+from .records import Count, Record, Time
+from .reminders import ReminderTimes, read_reminder_times
+from .workspace import Workspace
+
+_NEVER_TRIED: Final = "hf-gate run did not send it"
+_CUT: Final = 200  # characters of a problem
+_TO_APPLICANTS: Final = "null unless the letter waits"
+
+
+class MessageRecord(Record, frozen=True, kw_only=True):
+    """A message to the staff, or a letter to an applicant."""
+
+    id: str
+    kind: Annotated[str, Meta(description="notice, or the kind of a letter")]
+    state: str
+    destination: Annotated[str | None, Meta(description="of a notice; null for letters")]
+    sequence: Annotated[Count | None, Meta(description="of a notice, in the order of its destination")]
+    is_alarm: bool
+    repo: Annotated[str | None, Meta(description="of a letter, as the next four")]
+    repo_type: str | None
+    user: str | None
+    user_id: str | None
+    email: Annotated[str | None, Meta(description=f"the account's address; {_TO_APPLICANTS}")]
+    subject: Annotated[str | None, Meta(description=f"of a letter: {_TO_APPLICANTS}")]
+    text: Annotated[str | None, Meta(description=f"of a notice: without names; of a letter: {_TO_APPLICANTS}")]
+    made_at: Time
+    attempts: Count
+    tried_at: Time | None
+    next_at: Annotated[
+        Time | None, Meta(description="when it is tried next; null if it is not, or waits behind an older message")
+    ]
+    outcome: Annotated[str | None, Meta(description="of the last attempt: delivered, failed, unknown, refused")]
+    problem: str | None
+    wait_ends_at: Annotated[
+        Time | None, Meta(description="when the wait ends if this reminder is sent now; null for other messages")
+    ]
+    counts_until: Annotated[
+        Time | None,
+        Meta(description="a reminder that is accepted after this time does not count; null for other messages"),
+    ]
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether a person decides about it."""
+        return self.state in DEAD
+
+
+class DestinationRecord(Record, frozen=True, kw_only=True):
+    """A destination of notices, with the numbers of its messages."""
+
+    name: str
+    is_on: Annotated[bool, Meta(description="whether hf-gate.yaml names it")]
+    kind: str | None
+    place: Annotated[str | None, Meta(description="where it is, without secrets")]
+    waiting: Count
+    oldest_at: Time | None
+    collecting: Annotated[Count, Meta(description="lines of the next digest")]
+    dead: Count
+
+
+class UndeliveredRecord(Record, frozen=True, kw_only=True):
+    """The notices to one destination, or the letters to applicants, that did not arrive."""
+
+    kind: Literal["notices", "letters"]
+    destination: Annotated[str | None, Meta(description="of notices; null for letters")]
+    waiting: Annotated[Count, Meta(description="that are sent again automatically")]
+    since: Annotated[Time | None, Meta(description="since when the oldest of them waits")]
+    problem: Annotated[str | None, Meta(description="of the last attempt")]
+    ended: Annotated[Count, Meta(description="that a person must send again: dead letters, failed and unknown letters")]
+    ended_lately: Annotated[Count, Meta(description="the letters among them of the last 30 days; 0 for notices")] = 0
+
+
+# ---- messages --------------------------------------------------------------------------------------------------------
+
+
+def list_messages(workspace: Workspace, limit: int, *, is_letter: bool | None = None) -> list[MessageRecord]:
+    """Return dead messages, then open notices, then the letters that would be sent now; only of one sort if that is said."""
+    store = workspace.store
+    rows = outbox.read_messages(store, DEAD, limit, letters=is_letter)
+    if is_letter is not False:
+        rows += outbox.read_messages(store, [MessageState.SENDING], limit, letters=True)
+    if is_letter is not True:
+        rows += outbox.read_messages(store, OPEN, limit, letters=False)
+    requests = store.requests([row.request_id for row in rows if row.request_id is not None])
+    attempts = outbox.next_attempts(store, to_ms(workspace.now()))
+    records = [_record(row, requests.get(row.request_id or 0), next_at=attempts.get(row.id)) for row in rows]
+    return [*records, *(list_due(workspace, limit) if is_letter is not False else ())][:limit]
+
+
+def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
+    """Return the letters that would be sent now, with their recipients and texts."""
+    store, config, now = workspace.store, workspace.location.config.letters, workspace.now()
+    cases = letters.list_due(store, config, to_ms(now), limit)
+    rows = store.requests([case.request for case in cases])
+    try:
+        times = read_reminder_times(workspace, cases, rows, now)
+    except HfGateError:
+        times = {}  # policy check tells which policy cannot be read
+    records = []
+    for case in cases:
+        own = times.get(case.letter.id)
+        ends_at = None if own is None else own.ends_at
+        text = render(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
+        row, next_at = rows[case.request], case.letter.next_at
+        records.append(_record(case.letter, row, next_at=next_at, email=case.email, letter=text, times=own))
+    return records
+
+
+def _record(
+    message: OutboxRow,
+    request: RequestRow | None,
+    *,
+    next_at: int | None,
+    email: str | None = None,
+    letter: LetterText | None = None,
+    times: ReminderTimes | None = None,
+) -> MessageRecord:
+    """Return the record of a message. `request`, `email`, `letter` and `times` are those of a letter."""
+    identity = None if request is None else request.person.identity
+    notice = (
+        None
+        if message.is_letter
+        else LetterText(subject_of(message.items), "\n".join(map(describe_item, message.items)))
+    )
+    text = letter or notice
+    return MessageRecord(
+        id=message.id,
+        kind=message.kind,
+        state=message.state.value,
+        destination=message.destination or None,
+        sequence=message.sequence,
+        is_alarm=message.is_alarm,
+        repo=None if request is None else request.repo.id,
+        repo_type=None if request is None else request.repo.type.value,
+        user=None if identity is None else identity.username,
+        user_id=None if identity is None else identity.user_id,
+        email=email,
+        subject=None if text is None else text.subject,
+        text=None if text is None else text.body,
+        made_at=ms_to_iso(message.made_at),
+        attempts=message.attempts,
+        tried_at=ms_to_iso(message.tried_at),
+        next_at=ms_to_iso(next_at),
+        outcome=None if message.outcome is None else message.outcome.value,
+        problem=message.problem,
+        wait_ends_at=None if times is None else to_iso(times.ends_at),
+        counts_until=None if times is None else to_iso(times.last_at),
+    )
+
+
+def describe_next_attempt(message: MessageRecord, now: datetime, format_moment: Callable[[datetime], str]) -> str:
+    """Return when an undelivered message is tried next; empty for a dead one."""
+    if message.is_dead:
+        return ""
+    if message.next_at is None:
+        return "after the message before it"
+    moment = datetime.fromisoformat(message.next_at)
+    return "at the next turn" if moment <= now else format_moment(moment)
+
+
+def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
+    """Return when the wait of a reminder that is due ends, and what that counts from; empty for other messages."""
+    if letter.wait_ends_at is None or letter.counts_until is None:
+        return ""
+    end, last = (
+        f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M %Z}"
+        for at in (letter.wait_ends_at, letter.counts_until)
+    )
+    return (
+        f"If it is sent now, the wait ends {end}, counted from this reminder."
+        f" After {last} it no longer counts, and a person decides."
+    )
+
+
+# ---- people's decisions ----------------------------------------------------------------------------------------------
+
+
+def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[str]:
+    """Let dead messages wait again; None means all notices. Return the ids of those that can be sent."""
+    return outbox.retry(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace)).ids
+
+
+def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> outbox.MarkedMessages:
+    """Store that a person sent messages, or knows that they arrived."""
+    return outbox.mark_sent(workspace.store, idents, actor, to_ms(workspace.now()), _receivers(workspace))
+
+
+def _receivers(workspace: Workspace) -> set[str]:
+    return {APPLICANTS, *(destination.name for destination in workspace.location.config.notify)}
+
+
+# ---- destinations ----------------------------------------------------------------------------------------------------
+
+
+def list_lanes(workspace: Workspace) -> list[tuple[Destination | None, LaneCount]]:
+    """Return each destination of notices with its numbers; None for one that hf-gate.yaml does not name."""
+    named = _destinations_by_name(workspace)
+    counts = {count.destination: count for count in outbox.count_lanes(workspace.store, to_ms(workspace.now()))}
+    lanes = {name: LaneCount(name) for name in named} | counts
+    return [(named.get(name), count) for name, count in sorted(lanes.items()) if name != APPLICANTS]
+
+
+def list_destinations(workspace: Workspace) -> list[DestinationRecord]:
+    """Return the records of `list_lanes`."""
+    return [
+        DestinationRecord(
+            name=count.destination,
+            is_on=known is not None,
+            kind=None if known is None else known.kind.value,
+            place=None if known is None else describe_place(known),
+            waiting=count.waiting,
+            oldest_at=ms_to_iso(count.oldest_at),
+            collecting=count.collecting,
+            dead=count.dead,
+        )
+        for known, count in list_lanes(workspace)
+    ]
+
+
+def _destinations_by_name(workspace: Workspace) -> Mapping[str, Destination]:
+    return {destination.name: destination for destination in workspace.location.config.notify}
+
+
+# ---- undelivered -----------------------------------------------------------------------------------------------------
+
+
+def list_undelivered(workspace: Workspace) -> list[UndeliveredRecord]:
+    """Return what did not arrive, for each destination of hf-gate.yaml and for letters; nothing where all is well."""
+    config = workspace.location.config
+    receivers = set(_destinations_by_name(workspace))
+    if config.letters.kinds and config.letters.mail is not None:
+        receivers.add(APPLICANTS)
+    lanes = outbox.count_lanes(workspace.store, to_ms(workspace.now()))
+    records = [
+        _undelivered_record(lane) for lane in lanes if lane.destination in receivers and (lane.late or lane.dead)
+    ]
+    return sorted(records, key=lambda record: record.kind, reverse=True)
+
+
+def _undelivered_record(lane: LaneCount) -> UndeliveredRecord:
+    is_letter = lane.destination == APPLICANTS
+    return UndeliveredRecord(
+        kind="letters" if is_letter else "notices",
+        destination=lane.destination or None,
+        waiting=lane.late,
+        since=ms_to_iso(lane.late_since),
+        problem=None if lane.problem is None else lane.problem[:_CUT],
+        ended=lane.dead,
+        ended_lately=lane.dead_lately if is_letter else 0,
+    )
+
+
+def describe_waiting(record: UndeliveredRecord, now: datetime) -> str:
+    """Return a sentence about the messages that wait."""
+    verb = "waits" if record.waiting == 1 else "wait"
+    ago = format_span(_waited_for(record, now))
+    number = pluralize(record.waiting, record.kind[:-1])
+    problem = record.problem or _NEVER_TRIED
+    return f"{number} {_receiver(record)} {verb}, the oldest for {ago}: {problem}. List: hf-gate messages ls"
+
+
+def describe_ended(record: UndeliveredRecord, number: int) -> str:
+    """Return a sentence about so many messages that a person must send again."""
+    has, was = ("has", "was") if number == 1 else ("have", "were")
+    end = f"failed or {has} an unknown outcome" if record.kind == "letters" else f"{was} given up"
+    return f"{pluralize(number, record.kind[:-1])} {_receiver(record)} {end}. List: hf-gate messages ls"
+
+
+def _receiver(record: UndeliveredRecord) -> str:
+    return "to applicants" if record.destination is None else f"to {record.destination}"
+
+
+def _waited_for(record: UndeliveredRecord, now: datetime) -> timedelta:
+    """Return how long the oldest message waits; zero if none waits."""
+    return timedelta() if record.since is None else now - datetime.fromisoformat(record.since)
+
+
+def describe_undelivered(record: UndeliveredRecord, now: datetime) -> Iterator[str]:
+    """Yield a sentence about what waits, and one about what a person must send again."""
+    if record.waiting:
+        yield describe_waiting(record, now)
+    if record.ended:
+        yield describe_ended(record, record.ended)
+
+
+def list_lasting(records: Sequence[UndeliveredRecord], now: datetime) -> list[tuple[str, str]]:
+    """Return what waits for longer than `PATIENCE_MS`, and letters that did not arrive lately: a name that stays the same,
+    and a sentence.
+
+    Notices that were given up are left out: the alarm about them would end as they did.
+    """
+    late = [
+        (f"{record.kind} {record.destination or ''}".rstrip(), describe_waiting(record, now))
+        for record in records
+        if record.waiting and _waited_for(record, now) > timedelta(milliseconds=PATIENCE_MS)
+    ]
+    dead = [
+        (f"{record.kind} ended", describe_ended(record, record.ended_lately))
+        for record in records
+        if record.ended_lately
+    ]
+    return late + dead
