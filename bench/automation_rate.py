@@ -90,9 +90,9 @@ def measure(preset: str, requests: int = 20_000, repos: int = 3, seed: int = 7) 
         verdict = judge.evaluate(facts, now=NOW)
         if verdict is None:
             raise ValueError("a pending request has no verdict")
-        found.pairs[verdict.action, row.truth.expected_decision] += 1
+        found.pairs[verdict.action, row.expected_decision] += 1
         found.rules[verdict.rule] += 1
-        if verdict.action is Action.ACCEPT and row.truth.hostile_kind is not None:
+        if verdict.action is Action.ACCEPT and row.hostile_kind is not None:
             found.accepted_hostile += 1
     return found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from msgspec.structs import replace
 
 from hf_gate import Hub, NotAllowed
 from hf_gate.localhub.records import HubToken
-from hf_gate.localhub.world_file import WORLD_FILE, load_world, save_world
+from hf_gate.localhub.world_file import load_world, save_world
 from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.contract.local_hub_kit import T0, LocalHubKit, accept, fetch, owner_of, repo_of
@@ -268,24 +267,6 @@ def test_tokens_and_a_disabled_repo_stay_in_a_saved_world(tmp_path: Path) -> Non
         kept = loaded[0].tokens[token.secret]
         assert replace(kept, account=token.account) == token
     assert [hub_repo.is_disabled for hub_repo in loaded[0].repos.values()] == [True]
-
-
-def test_a_world_that_an_earlier_version_saved_keeps_the_scopes_of_its_tokens(tmp_path: Path) -> None:
-    kit = LocalHubKit()
-    kit.token("ona", "fineGrained", "repo.write", label="limited")
-    save_world(kit.world, tmp_path, 0)
-    saved = json.loads((tmp_path / WORLD_FILE).read_text("utf-8"))
-    for token in saved["tokens"]:
-        for key in ("repo_permissions", "can_read_gated", "is_expired", "restrictions"):
-            del token[key]
-        token["repos"] = [kit.gated.id] if token["name"] == "limited" else None
-    for repo in saved["repos"]:
-        del repo["settings"]["is_disabled"]
-    (tmp_path / WORLD_FILE).write_text(json.dumps(saved), encoding="utf-8")
-    loaded = load_world(tmp_path)
-    assert loaded is not None
-    (token,) = [token for token in loaded[0].tokens.values() if token.name == "limited"]
-    assert (token.permissions, dict(token.repo_permissions)) == (frozenset(), {kit.gated.id: frozenset({"repo.write"})})
 
 
 # ---- states of a repo ------------------------------------------------------------------------------------------------------------

@@ -44,7 +44,7 @@ def test_it_holds_every_file_of_the_package_and_nothing_beside(wheel: zipfile.Zi
     here = {file.relative_to(PACKAGE.parent).as_posix() for file in tracked_files() if file.is_relative_to(PACKAGE)}
     there = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
     assert there == here
-    assert {"hf_gate/py.typed", "hf_gate/localhub/pools.json"} <= there
+    assert {"hf_gate/py.typed", "hf_gate/localhub/people.json"} <= there
 
 
 def test_it_carries_licence_and_notice(wheel: zipfile.ZipFile) -> None:

@@ -97,10 +97,10 @@ def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded: LocalHub
     calls = crowded.stats()["calls"].get("GET list", 0)
     last = console.run("ls", MODEL, "--limit", "2").err.splitlines()[-1]
     assert crowded.stats()["calls"]["GET list"] == calls + 1
-    assert last == "Showing 2 of 115 (pending, newest first, from the Hub just now). All: --all"
+    assert last == "Showing 2 of 109 (pending, newest first, from the Hub just now). All: --all"
     assert console.run("ls", MODEL, "--limit", "0").out == "--limit is 0.\n"
     several = console.run("ls", MODEL, DATASET).err.splitlines()[-2:]
-    assert several[0].startswith("Showing 30 of at least 115 (pending, newest first")
+    assert several[0].startswith("Showing 30 of at least 109 (pending, newest first")
     assert several[1] == "1 more list not read yet. All: --all"
     whole = console.run("ls", MODEL, DATASET, "--all").err.splitlines()[-1]
     assert "(pending, newest first in each list" in whole

@@ -246,7 +246,7 @@ def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(cr
     head = next(number for number, line in enumerate(shown) if line.startswith("AGE"))
     assert [line.split()[1] for line in shown[head + 1 : head + 31]] == names, "each in a line of its own, and whole"
     talk = "".join(shown[head + 31 :])
-    assert "Showing 30 of 115 (pending, newest first" in talk
+    assert "Showing 30 of 109 (pending, newest first" in talk
     assert ("Hidden columns: NAME. --no-truncate" in talk) == (columns == 70)
     assert ("NAME" in shown[head]) == (columns > 70)
 

@@ -10,10 +10,10 @@ import msgspec
 from ..domain.ids import Repo, RepoType
 from ..domain.lifecycle import Status
 from ..domain.timestamps import DAY_MS
-from .gates import DemoGate
 from .generator import GeneratedData, GeneratedRequest, encode_oracle_line, generate_data
 from .handlers_files import commit_files
 from .records import HubAccount, HubRepo, HubToken, StoredRequest
+from .sample import DemoGate
 from .world import World
 
 # The staff. The owner is the first user whose namespace has a gate, or this one.
@@ -121,13 +121,14 @@ def _load_requests(
     of_repo: list[list[StoredRequest]] = [[] for _ in gates]
     for generated in rows:
         status = Status.REJECTED if world.is_old and generated.status == "reset" else Status(generated.status)
-        is_auto = gates[generated.repo_index].gated == "auto" and not generated.is_granted
+        is_granted = generated.answers is None
+        is_auto = generated.gate.mode == "auto" and not is_granted
         granter = owner if status is Status.ACCEPTED and not is_auto else None
         answers = None if not generated.answers else _encode(generated.answers)
         of_repo[generated.repo_index].append(
             StoredRequest(
                 generated.request_id, people[generated.person_index], status, generated.asked_ms, generated.reviewed_ms, granter,
-                has_email=not generated.is_granted, answers=answers,
+                has_email=not is_granted, answers=answers,
             )
         )  # fmt: skip
     for hub_repo, requests in zip(gates, of_repo, strict=True):

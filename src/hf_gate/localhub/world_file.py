@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from ..decoding import decode_json
 from ..domain.ids import Repo, RepoType
@@ -14,22 +15,8 @@ from ..private_files import write_private_file
 from .records import Commit, HubAccount, HubRepo, HubToken, JournalEntry, StoredRequest
 from .world import World
 
-VERSION = 1
+VERSION = 2
 WORLD_FILE, ORACLE_FILE = "world.json", "oracle.jsonl"
-
-
-class _SavedToken(Struct):
-    name: str
-    secret: str
-    account: str
-    role: str
-    permissions: list[str]
-    created_ms: int
-    repos: list[str] | None = None  # earlier versions: the permissions apply to these repos only
-    repo_permissions: dict[str, frozenset[str]] = {}
-    can_read_gated: bool = False
-    is_expired: bool = False
-    restrictions: tuple[str, ...] = ()
 
 
 class _SavedRequest(Struct, array_like=True):
@@ -55,19 +42,6 @@ class _SavedRepo(Struct):
     rows: list[_SavedRequest]
 
 
-class _SavedJournalEntry(Struct, array_like=True):
-    seq: int
-    at_ms: int
-    repo: tuple[RepoType, str, str]
-    request_id: str
-    account: str
-    before: Status | None
-    after: Status | None
-    route: str
-    token: str
-    user: str = ""
-
-
 class SavedWorld(Struct):
     """The content of the file. `now_ms` is the time by the Hub's clock."""
 
@@ -78,11 +52,11 @@ class SavedWorld(Struct):
     made: int
     accounts: list[HubAccount]
     orgs: dict[str, dict[str, str]]
-    tokens: list[_SavedToken]
+    tokens: list[HubToken]
     revoked: list[str]
     repos: list[_SavedRepo]
     renamed: list[tuple[RepoType, str, tuple[str, str]]]
-    journal: list[_SavedJournalEntry]
+    journal: list[JournalEntry]
     outbox: list[dict[str, str | None]]
 
 
@@ -123,31 +97,11 @@ def _to_saved_world(world: World, now_ms: int) -> SavedWorld:
         world.id_counter,
         list(world.accounts.values()),
         {org.account.id: org.roles for org in world.orgs.values()},
-        [
-            _SavedToken(
-                t.name,
-                t.secret,
-                t.account.id,
-                t.role,
-                sorted(t.permissions),
-                t.created_ms,
-                None,
-                dict(t.repo_permissions),
-                t.can_read_gated,
-                t.is_expired,
-                t.restrictions,
-            )
-            for t in world.tokens.values()
-        ],
+        list(world.tokens.values()),
         sorted(world.revoked),
         [_to_saved_repo(hub_repo) for hub_repo in world.repos.values()],
         [(of, name, (repo.namespace, repo.name)) for (of, name), repo in world.renamed.items()],
-        [
-            _SavedJournalEntry(
-                m.seq, m.at_ms, (m.repo.type, m.repo.namespace, m.repo.name), m.request_id, m.account.id, *m[5:]
-            )
-            for m in world.journal
-        ],
+        world.journal,
         world.outbox,
     )
 
@@ -168,36 +122,22 @@ def _to_saved_repo(hub_repo: HubRepo) -> _SavedRepo:
 
 def _from_saved_world(saved: SavedWorld) -> World:
     world = World(saved.seed, saved.world_id)
-    world.id_counter, world.outbox, world.revoked = saved.made, saved.outbox, set(saved.revoked)
+    world.id_counter = saved.made
+    world.outbox = saved.outbox
+    world.revoked = set(saved.revoked)
     for account in saved.accounts:
         if account.id in saved.orgs:
             world.add_org(account).roles.update(saved.orgs[account.id])
         else:
             world.add_account(account)
-    for t in saved.tokens:
-        world.add_token(
-            HubToken(
-                t.name,
-                t.secret,
-                world.accounts[t.account],
-                t.role,
-                frozenset(t.permissions if t.repos is None else ()),
-                t.created_ms,
-                t.repo_permissions | dict.fromkeys(t.repos or (), frozenset(t.permissions)),
-                t.can_read_gated,
-                t.is_expired,
-                t.restrictions,
-            )
-        )
+    for token in saved.tokens:
+        world.add_token(replace(token, account=world.accounts[token.account.id]))
     world.find_accounts_by_prefix("")  # sort now, so that the first search is fast
     for repo in saved.repos:
         _restore_repo(world, repo)
     for of, name, (namespace, new) in saved.renamed:
         world.renamed[of, name] = Repo(of, namespace, new)
-    for m in saved.journal:
-        account, repo_then = world.accounts[m.account], Repo(*m.repo)
-        move = (m.before, m.after, m.route, m.token, m.user or account.username)
-        world.journal.append(JournalEntry(m.seq, m.at_ms, repo_then, m.request_id, account, *move))
+    world.journal = [entry._replace(account=world.accounts[entry.account.id]) for entry in saved.journal]
     return world
 
 
@@ -210,7 +150,7 @@ def _restore_repo(world: World, saved: _SavedRepo) -> None:
     rows = [
         StoredRequest(
             r.id, people[r.account], r.status, r.asked_ms, r.reviewed_ms, people[r.granter] if r.granter else None,
-            has_email=r.mailed, answers=None if r.answers == b"null" else bytes(r.answers),
+            has_email=r.mailed, answers=None if bytes(r.answers) == b"null" else bytes(r.answers),
         )
         for r in saved.rows
     ]  # fmt: skip

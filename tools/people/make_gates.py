@@ -8,24 +8,21 @@ from typing import Literal
 
 import msgspec
 
-from .gate_texts import CONSENTS, GATES, NAMESPACES, OTHER_WORDS, STEMS, TITLES
+from tools.people.gate_texts import CONSENTS, GATES, NAMESPACES, OTHER_WORDS, STEMS, TITLES
 
 RepoType = Literal["model", "dataset"]
 _PLAIN = re.compile(r"[A-Za-z][\w ()/.,'+-]*\Z")
 _RESERVED = {"yes", "no", "on", "off", "true", "false", "null", "y", "n"}
 
 
-class DemoField(msgspec.Struct, frozen=True):
+class DemoField(msgspec.Struct, frozen=True, array_like=True):
     """One field of a form: `question` is its meaning to a person; `type` is the type in the card."""
 
     label: str
     type: str
     question: str
+    role: str
     options: tuple[tuple[str, str], ...] = ()
-
-    @property
-    def role(self) -> str:
-        return _ROLES.get(self.question, "other")
 
 
 _ROLES = {
@@ -54,14 +51,13 @@ class DemoGate(msgspec.Struct, frozen=True):
     card: str
     mode: Literal["auto", "manual"]
     owner_kind: Literal["org", "user"]
-    description: str
     topic: str
     fields: tuple[DemoField, ...]
     former_fields: tuple[DemoField, ...]
     is_for_institutions: bool
 
 
-def demo_gates(preset: str, count: int) -> tuple[DemoGate, ...]:
+def build_gates(preset: str, count: int) -> tuple[DemoGate, ...]:
     """Return `count` gates of a preset: first the hand-written ones, then variants with other names and forms."""
     if preset not in GATES:
         raise ValueError(f"unknown preset {preset!r}; known presets: {', '.join(GATES)}")
@@ -88,7 +84,6 @@ def _build_gate(source: dict[str, object], turn: int, index: int) -> DemoGate:
         _build_card(text | {"title": title, "shape": shape}, fields),
         "auto" if mode == "auto" else "manual",
         "user" if text.get("owner") == "user" and not turn else "org",
-        text["about"],
         text["topic"],
         fields,
         former,
@@ -106,7 +101,7 @@ def _parse_field(line: str) -> DemoField:
     options = tuple(
         (o.partition("=")[0].strip(), o.rpartition("=")[2].strip()) for o in (rest[0].split(";") if rest else ())
     )
-    return DemoField(label, kind, ask, options)
+    return DemoField(label, kind, ask, _ROLES.get(ask, "other"), options)
 
 
 def _vary_name(topic: str, turn: int, index: int) -> tuple[str, str, str]:
@@ -121,7 +116,7 @@ def _vary_fields(fields: tuple[DemoField, ...], turn: int) -> tuple[DemoField, .
     for field in fields:
         words = CONSENTS if field.question == "consent" else OTHER_WORDS.get(field.question, ())
         label = words[(turn + len(by_label)) % len(words)] if words else field.label
-        by_label.setdefault(label, DemoField(label, field.type, field.question, field.options))
+        by_label.setdefault(label, DemoField(label, field.type, field.question, field.role, field.options))
     varied = list(by_label.values())
     tail = [field for field in varied if field.type == "checkbox"]
     head = [field for field in varied if field.type != "checkbox"]

@@ -1,10 +1,10 @@
-"""Writes src/hf_gate/localhub/pools.json: the words for the local Hub's invented people and answers.
+"""Writes pools.json: the words for the local Hub's invented people and answers.
 
-Usage: python tools/make_pools.py (needs Faker, a development dependency)
+Usage: python tools/people/make_pools.py (needs Faker, a development dependency)
 
 pools_names.toml (names with romanisation), pools_places.toml and pools_texts.toml are written by hand. Faker gives given and
 family names of the Latin, Cyrillic, Greek, Georgian and Armenian cultures, from a seed. The result is committed, so a new
-release of Faker changes nothing until this script runs again. Then the generator's expected bytes change too.
+release of Faker changes nothing until this script runs again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 HERE = Path(__file__).resolve().parent
-TARGET = HERE.parent / "src" / "hf_gate" / "localhub" / "pools.json"
+TARGET = HERE / "pools.json"
 SEED = 20261023
 NAMES_EACH = 140
 
