@@ -56,6 +56,7 @@ from .end_changes import EndChanger, change_end_by_hand
 from .ports import ClockPort, HubPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .run_executor import RunExecutor
+from .runs import write_new_run
 from .settling import (
     RunItem,
     SettledItem,
@@ -348,11 +349,8 @@ class DecisionSender(Struct):
         run = self._make_run(decisions, choice, ident)
         at = run.made_at
         changes = [make_change_row(run, decision, choice) for decision in decisions]
-        approved = e.PlanApproved(run=ident, changes=len(decisions))
         with self.store.writing() as write:
-            write.write_run(run)
-            write.write_changes(changes)
-            write.append(None, [e.LedgerEntry(event=approved, at=at, actor=self.actor)])
+            write_new_run(write, run, changes)
             for repo, here in group_by_repo(decisions).items():
                 entries = [entry for decision in here for entry in self._make_early_entries(decision, choice, run, at)]
                 write.append(repo, entries)

@@ -9,7 +9,6 @@ from datetime import datetime
 import msgspec
 from msgspec import Struct
 
-from ..domain import events as e
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -20,6 +19,7 @@ from ..domain.runs import ChangeOrigin, RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..plan.changes import make_change_without_request
 from ..store.store import Store
+from .runs import write_new_run
 
 
 class Grant(Struct, frozen=True):
@@ -59,11 +59,8 @@ def create_grant_run(
         ChangeRow(run=run_id, n=n, repo=change.repo_ref, request=None, change=msgspec.json.encode(change))
         for n, change in enumerate(made, start=1)
     ]
-    approved = e.PlanApproved(run=run_id, changes=len(made))
     with store.writing() as write:
-        write.write_run(run)
-        write.write_changes(changes)
-        write.append(None, [e.LedgerEntry(event=approved, at=to_ms(now), actor=actor)])
+        write_new_run(write, run, changes)
     return run
 
 

@@ -27,6 +27,7 @@ from ..policy.model import Policy
 from ..store.grant_terms import read_terms_of
 from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
+from ..store.writer import Writer
 
 if TYPE_CHECKING:
     from .policy_bundle import PolicyBundle
@@ -116,11 +117,16 @@ def create_run(
     )  # fmt: skip
     with store.writing() as write:
         write.write_plan(plan.digest, msgspec.json.encode(plan), at)
-        write.write_run(run)
-        write.write_changes(make_change_rows(run_id, plan.changes))
-        approved = e.PlanApproved(run=run_id, changes=len(plan.changes), plan=plan.digest)
-        write.append(None, [e.LedgerEntry(event=approved, at=at, actor=actor)])
+        write_new_run(write, run, make_change_rows(run_id, plan.changes))
     return run
+
+
+def write_new_run(write: Writer, run: RunRow, changes: Sequence[ChangeRow]) -> None:
+    """Store a run with its changes, and record that its actor approved it."""
+    write.write_run(run)
+    write.write_changes(changes)
+    approved = e.PlanApproved(run=run.id, changes=len(changes), plan=run.plan)
+    write.append(None, [e.LedgerEntry(event=approved, at=run.made_at, actor=run.actor)])
 
 
 def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
