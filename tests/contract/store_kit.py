@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import lzma
 import os
 import shutil
 import stat
@@ -31,7 +32,7 @@ from hf_gate.sources.rule_versions import read_rules_version
 from hf_gate.store.erased import ERASURE_KEY
 from hf_gate.store.ledger import iterate_entries
 from hf_gate.store.opening import open_store
-from hf_gate.store.schema import MIGRATIONS
+from hf_gate.store.schema import MIGRATIONS, upgrade_schema
 from hf_gate.store.sql import Postgres, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
@@ -136,6 +137,29 @@ def label_revision(place: str, revision: str) -> None:
     db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
     db.run("UPDATE about SET value = ? WHERE key = 'schema'", (revision,))
     db.close()
+
+
+OLD_STORES = Path(__file__).parents[1] / "data" / "old_stores"
+
+
+def make_old_store(place: str, revision: str, folder: Path) -> Sqlite | Postgres:
+    """A store of schema 19 with the migrations up to a later revision, and a connection to it; `folder` gets these."""
+    is_server = place.startswith("postgres")
+    content = lzma.decompress((OLD_STORES / f"0019.{'sql' if is_server else 'db'}.xz").read_bytes())
+    if is_server:
+        with psycopg.connect(place) as server:
+            server.execute(content)
+    else:
+        parse_path(place).write_bytes(content)
+    folder.mkdir()
+    for file in MIGRATIONS.glob("*.sql"):
+        if file.name[:4] <= revision:
+            shutil.copy(file, folder)
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
+    db.run("UPDATE about SET value = ? WHERE key = 'endpoint'", (ENDPOINT,))
+    db.run("DELETE FROM about WHERE key = 'world'")
+    upgrade_schema(db, None, "0019", folder)
+    return db
 
 
 def mode_of(path: Path) -> int:

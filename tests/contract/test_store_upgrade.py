@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.contract.store_kit import (
     ENDPOINT,
     add_migration,
     label_revision,
+    make_old_store,
     mode_of,
     record,
     take,
@@ -56,23 +58,27 @@ def test_an_older_store_is_upgraded_behind_a_copy(place: str, newer: Path) -> No
             assert kept.setting("a") == "1"
 
 
-def test_agreements_to_plans_and_to_earlier_ends_stay_when_they_move_to_one_table(place: str) -> None:
-    with open_store(place, endpoint=ENDPOINT) as store, store.writing() as write:
-        write.db.run("DROP TABLE endorsements")
+def test_agreements_to_plans_and_to_earlier_ends_stay_when_they_move_to_one_table(place: str, tmp_path: Path) -> None:
+    with closing(make_old_store(place, "0020", tmp_path / "migrations")) as db:
         for digest, about in (
             ("p1", '{"by": "lena", "seen": ["id-lena", "id-mia"]}'),
             ("p2", '{"by": "lena"}'),
             ("p3", None),
         ):
-            write.write_plan(digest, b"{}", 1)
-            write.db.run("UPDATE plans SET about = ? WHERE digest = ?", (about, digest))
-        write.write_setting("agreed ends", '{"moves": "e1", "accounts": ["id-kim"], "names": ["kim"]}')
-    label_revision(place, "0020")
+            db.run("INSERT INTO plans (digest, document, made_at, about) VALUES (?, ?, 1, ?)", (digest, b"{}", about))
+        ends = '{"moves": "e1", "accounts": ["id-kim"], "names": ["kim"]}'
+        db.run("INSERT INTO settings (key, value) VALUES ('agreed ends', ?)", (ends,))
     with open_store(place, endpoint=ENDPOINT) as store:
         assert [read_endorsers(store.reads, act) for act in ("p1", "p2", "p3", "e1")] == [
             ["id-lena", "id-mia"], [], [], ["id-kim"],
         ]  # fmt: skip
         assert store.setting("agreed ends") is None
+
+
+def test_each_migration_has_the_next_number() -> None:
+    """Else a store that ran one of two with the same number would never run the other."""
+    numbers = [int(revision) for revision in list_revisions()]
+    assert numbers == list(range(18, 18 + len(numbers)))
 
 
 def test_an_upgrade_that_fails_leaves_the_store_as_it_was(place: str, tmp_path: Path) -> None:

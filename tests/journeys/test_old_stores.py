@@ -19,12 +19,11 @@ from hf_gate import Hub
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import ENDPOINT, new_schema
+from tests.contract.store_kit import ENDPOINT, OLD_STORES, new_schema
 from tests.journeys.console import DATASET, MODEL, Console
 from tests.pins.golden_files import check_golden
 from tests.web.kit import open_room
 
-OLD: Final = Path(__file__).parents[1] / "data" / "old_stores"
 CLOCK: Final = 2_051_222_400
 """A time after all that these stores hold (1 January 2035), so that ages do not depend on the day of the test."""
 COMMANDS: Final = (
@@ -71,7 +70,7 @@ class OldStore:
 @pytest.fixture(params=["0018.db", "0018.sql", "0019.db", "0019.sql"])
 def old(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OldStore:
     folder = tmp_path / "desk"
-    shutil.copytree(OLD, folder, ignore=shutil.ignore_patterns("*.xz", "*.md"))
+    shutil.copytree(OLD_STORES, folder, ignore=shutil.ignore_patterns("*.xz", "*.md"))
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     monkeypatch.setenv("HOOK", "http://127.0.0.1:9/hook")
@@ -84,7 +83,7 @@ def old(request: pytest.FixtureRequest, fresh: LocalHub, tmp_path: Path, monkeyp
         "UPDATE about SET value = ? WHERE key = 'world'": get_world_id(fresh.url),
         "UPDATE tray SET member = ? WHERE actor = 'lena-brandt'": owner,
     }
-    content = lzma.decompress((OLD / f"{request.param}.xz").read_bytes())
+    content = lzma.decompress((OLD_STORES / f"{request.param}.xz").read_bytes())
     if request.param.endswith(".db"):
         (folder / "desk.db").write_bytes(content)
         with closing(sqlite3.connect(folder / "desk.db")) as file, file:
