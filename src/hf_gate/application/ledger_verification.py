@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import accumulate, takewhile
 from typing import Final
@@ -238,69 +238,64 @@ def find_entries_after_head(store: Store, heads: Iterable[tuple[str, tuple[int, 
 
 def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReasons) -> Iterator[ChainBreak]:
     """Yield the differences between the tables and the events."""
-    acting = read_promotions(store)  # read first, because a later promotion also has a later entry
-    recorded, promoted, approvals = set[int](), set[tuple[str, str]](), set[tuple[int, str, str]]()
-    authors = set[PolicyAuthor]()
-    stored = list_approvals(store)  # read first, as above
-    for chain in sorted({*chains, WORKSPACE_CHAIN}):  # a row may exist without any entry
-        chain_state = _ReplayedChain(store, chain)
-        yield from _compare_requests(chain_state, recorded)
-        yield from find_differing_columns(store, chain, sorted(chain_state.states), reasons)
-        yield from chain_state.broken
-        promoted |= chain_state.promoted
-        approvals |= chain_state.approvals
-        authors |= chain_state.authors
-        if chain == WORKSPACE_CHAIN:
-            yield from _compare_members(store, chain_state)
-    yield from _find_unrecorded_requests(store, recorded)
-    faults = (*find_trigger_faults(store.reads), *find_index_faults(store.reads), *find_text_faults(store))
-    yield from (ChainBreak(WORKSPACE_CHAIN, 0, fault) for fault in faults)
-    for request, account, need in sorted(set(stored) - approvals):
-        what = f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
-        yield ChainBreak(WORKSPACE_CHAIN, 0, what)
+    promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
+    approvals = set(list_approvals(store))
+    replay = _Replay(store)
+    for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
+        replay.begin(chain)
+        yield from _compare_requests(replay)
+        yield from find_differing_columns(store, chain, sorted(replay.states), reasons)
+    yield from replay.broken
+    yield from _find_unrecorded_requests(store, replay.recorded)
+    for fault in _find_faults(store, replay, promotions, approvals):
+        yield ChainBreak(WORKSPACE_CHAIN, 0, fault)
+
+
+def _find_faults(
+    store: Store, replay: _Replay, promotions: Mapping[str, str], approvals: Collection[tuple[int, str, str]]
+) -> Iterator[str]:
+    """Yield what is wrong in the tables that belong to no single request."""
+    yield from _find_differing_members(store, replay)
+    yield from find_trigger_faults(store.reads)
+    yield from find_index_faults(store.reads)
+    yield from find_text_faults(store)
+    for request, account, need in sorted(set(approvals) - replay.approvals):
+        yield f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
     for terms in find_terms_faults(store):
-        yield ChainBreak(WORKSPACE_CHAIN, 0, f"the terms of grants {terms[:8]} are missing or were changed")
-    for author in authors - {*read_policy_authors(store.reads, {one.digest for one in authors})}:
-        what = (
-            f"{author.actor} promoted or saved version {author.digest[:8]} of a policy, but is not stored as its author"
-        )
-        yield ChainBreak(WORKSPACE_CHAIN, 0, what)
-    for policy, digest in sorted(acting.items()):
-        if (policy, digest) not in promoted:
-            what = f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
-            yield ChainBreak(WORKSPACE_CHAIN, 0, what)
+        yield f"the terms of grants {terms[:8]} are missing or were changed"
+    for author in replay.authors - {*read_policy_authors(store.reads, {one.digest for one in replay.authors})}:
+        act = f"promoted or saved version {author.digest[:8]} of a policy"
+        yield f"{author.actor} {act}, but is not stored as its author"
+    for policy, digest in sorted(promotions.items() - replay.promoted):
+        yield f"policy {policy} may act as {digest[:8]}, but no entry records its promotion"
 
 
-def _compare_members(store: Store, chain_state: _ReplayedChain) -> list[ChainBreak]:
-    """Return the differences between the table of members and the events."""
-    found: list[ChainBreak] = []
+def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
+    """Return the differences between the table of members and the events of the workspace's chain."""
+    found: list[str] = []
     for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
         rows, seals = store.members(), read_seals(store.reads)
-        chain_state.read_new_events()
-        found = list(_find_differing_members(rows, seals, chain_state.members))
+        replay.read_new_events()
+        differences = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
+        found = [f"member {row.name} ({row.id}) {what}" for row, what in differences if what]
+        invited = {ident for ident, one in replay.members.items() if one.is_in}
+        found += [f"member {ident} was invited but does not exist" for ident in invited - {row.id for row in rows}]
         if not found:
             break
     return found
 
 
-def _find_differing_members(
-    rows: Sequence[Member], seals: Mapping[str, str], recorded: Mapping[str, _RecordedMember]
-) -> Iterator[ChainBreak]:
-    """Yield the members whose row differs from their events."""
-    for row in rows:
-        known, what = recorded.get(row.id), ""
-        if known is None:
-            what = "exists, but no entry records the invitation"
-        elif (row.role, row.repos, row.has_link) != (known.role, known.repos, known.is_in):
-            what = "has a different role, repos or link than recorded"
-        elif row.has_link and row.proven_account != known.account:
-            what = "has a proven account that no entry records"
-        elif row.has_link and seals.get(row.id) != known.seal:
-            what = "has a different name, Hub account or link than recorded"
-        if what:
-            yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {row.name} ({row.id}) {what}")
-    for ident in {ident for ident, one in recorded.items() if one.is_in} - {row.id for row in rows}:
-        yield ChainBreak(WORKSPACE_CHAIN, 0, f"member {ident} was invited but does not exist")
+def _compare_member(row: Member, seals: Mapping[str, str], known: _RecordedMember | None) -> str:
+    """Return how the row of a member differs from the events; "" if it does not."""
+    if known is None:
+        return "exists, but no entry records the invitation"
+    if (row.role, row.repos, row.has_link) != (known.role, known.repos, known.is_in):
+        return "has a different role, repos or link than recorded"
+    if row.has_link and row.proven_account != known.account:
+        return "has a proven account that no entry records"
+    if row.has_link and seals.get(row.id) != known.seal:
+        return "has a different name, Hub account or link than recorded"
+    return ""
 
 
 class _RecordedMember(Struct, frozen=True):
@@ -338,21 +333,29 @@ def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[Chai
                     yield ChainBreak(chain, 0, f"request {request.id} exists, but no entry records it")
 
 
-class _ReplayedChain:
-    """The state of requests, members and promotions according to the events of one chain. Later events can be added."""
+class _Replay:
+    """What the events of the chains say: states of requests by chain, and of all chains members, promotions and approvals.
 
-    def __init__(self, store: Store, chain: str) -> None:
-        self.states: dict[int, RequestState] = {}
+    Later events of the current chain can be added.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.recorded: set[int] = set()  # requests with events
         self.promoted: set[tuple[str, str]] = set()  # promoted policies and the digests of their versions
         self.members: dict[str, _RecordedMember] = {}
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
         self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
         self.broken: list[ChainBreak] = []
+        self._store = store
+
+    def begin(self, chain: str) -> None:
+        """Begin with the next chain."""
         self.chain = chain
-        self._store, self._next = store, 1
+        self.states: dict[int, RequestState] = {}
+        self._next = 1
 
     def read_new_events(self) -> None:
-        """Read the events since the last call."""
+        """Read the events of the chain since the last call."""
         for link, run in iterate_chain_with_runs(self._store.reads, self.chain, self._next):
             self._next = link.seq + 1
             try:
@@ -362,23 +365,24 @@ class _ReplayedChain:
             if run != getattr(event, "run", None):
                 what = f"its index column names run {run}, but its body does not"
                 self.broken.append(ChainBreak(self.chain, link.seq, what))
-            if isinstance(event, e.ApprovalGiven) and link.request is not None:
-                self.approvals.add((link.request, event.account, event.need))
-            self._add_policy_event(event, link.actor)
-            if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
-                recorded = _apply_to_member(self.members.get(event.member), event)
-                if recorded is not None:
-                    self.members[event.member] = recorded
-            if link.request is not None:
-                state = apply_event(self.states.get(link.request), event, link.at)
-                if state is not None:
-                    self.states[link.request] = state
+            self._add_event(event, link)
 
-    def _add_policy_event(self, event: e.AnyEvent, actor: str) -> None:
+    def _add_event(self, event: e.AnyEvent, link: LedgerLink) -> None:
         if isinstance(event, e.PolicyPromoted):
             self.promoted.add((event.policy, event.digest))
         if isinstance(event, e.PolicyPromoted | e.PolicySaved) and event.digest is not None:
-            self.authors.add(PolicyAuthor(event.digest, actor, event.member, event.account))
+            self.authors.add(PolicyAuthor(event.digest, link.actor, event.member, event.account))
+        if isinstance(event, e.MemberInvited | e.MemberRevoked | e.AccountProven):
+            member = _apply_to_member(self.members.get(event.member), event)
+            if member is not None:
+                self.members[event.member] = member
+        if link.request is None:
+            return
+        if isinstance(event, e.ApprovalGiven):
+            self.approvals.add((link.request, event.account, event.need))
+        state = apply_event(self.states.get(link.request), event, link.at)
+        if state is not None:
+            self.states[link.request] = state
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""
@@ -397,27 +401,22 @@ def _is_of_another_account(row: RequestRow) -> bool:
     return said is not None and known is not None and said.lower() != known
 
 
-def _compare_requests(chain_state: _ReplayedChain, recorded: set[int]) -> Iterator[ChainBreak]:
-    """Yield the differences between the table of requests and the events.
-
-    The requests with events are added to `recorded`.
-    """
-    chain_state.read_new_events()
-    doubtful = sorted(chain_state.states)
-    recorded.update(doubtful)
+def _compare_requests(replay: _Replay) -> Iterator[ChainBreak]:
+    """Yield the differences between the table of requests and the events of the chain."""
+    replay.read_new_events()
+    doubtful = sorted(replay.states)
+    replay.recorded.update(doubtful)
     differing: dict[int, RequestRow | None] = {}
     for _ in range(_COMPARISONS):  # a row may have changed since its events were read
-        differing = dict(chain_state.find_differing(doubtful))
+        differing = dict(replay.find_differing(doubtful))
         doubtful = list(differing)
         if not doubtful:
             return
-        chain_state.read_new_events()
+        replay.read_new_events()
     for number, row in differing.items():
-        state = chain_state.states[number]
-        if row is not None and row.state == state:
-            what = f"request {number} belongs to another Hub account than its record says"
-            yield ChainBreak(chain_state.chain, 0, what)
-            continue
+        state = replay.states[number]
         stored = "does not exist" if row is None else f"says {row.state.status}, version {row.state.version}"
         what = f"request {number} {stored}; its events say {state.status}, version {state.version}"
-        yield ChainBreak(chain_state.chain, 0, what)
+        if row is not None and row.state == state:
+            what = f"request {number} belongs to another Hub account than its record says"
+        yield ChainBreak(replay.chain, 0, what)
