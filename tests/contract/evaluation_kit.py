@@ -36,7 +36,6 @@ from hf_gate.hub.client import Hub
 from hf_gate.plan.guards import ChangeFilter, apply_budgets
 from hf_gate.plan.model import Change, encode_plan
 from hf_gate.policy.fact_values import ProfileFact
-from hf_gate.policy.literals import Rate
 from hf_gate.sources.profile import encode_profile
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.opening import open_store
@@ -275,8 +274,7 @@ class Evaluated:
 
     def _check_room(self, bundle: PolicyBundle, room: Mapping[str, int], whole: PlanResult) -> None:
         """With room for few changes, a plan has those of the whole plan that the guards allow, and counts the others."""
-        rates = {guard: Rate(number, 60) for guard, number in room.items()}
-        allowed, deferred = apply_budgets(whole.plan.changes, rates, {})
+        allowed, deferred = apply_budgets(whole.plan.changes, room)
         for found in (self.propose(bundle, room=room), self.propose(bundle, is_full=True, room=room)):
             assert sorted(found.plan.changes, key=_order) == sorted(allowed, key=_order)
             assert +Counter(found.left_out) == Counter(change.guard for change in deferred)

@@ -80,7 +80,15 @@ def judged(
         with EvaluationPool(workspace, bundle, processes=processes, threshold=10, part_size=part) as pool:
             policy_sets = bundle.for_repos(store, workspace.sources)
             proposal = propose_plan(
-                store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies, limit=most, should_record=enters
+                store,
+                policy_sets,
+                pool.evaluate,
+                now=NOW,
+                policies=bundle.policies,
+                limit=most,
+                should_record=enters,
+                sources=workspace.sources,
+                is_full=True,
             )
         after = dict(store.chains())
         assert (entries_of(after) - before > 300) is enters
@@ -154,4 +162,12 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
         policy_sets = bundle.for_repos(store, workspace.sources)
         with pool, pytest.raises(Guarded, match="policies changed"):
-            propose_plan(store, policy_sets, pool.evaluate, now=NOW, policies=bundle.policies)
+            propose_plan(
+                store,
+                policy_sets,
+                pool.evaluate,
+                now=NOW,
+                policies=bundle.policies,
+                sources=workspace.sources,
+                is_full=True,
+            )

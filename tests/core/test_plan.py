@@ -15,7 +15,6 @@ from hf_gate.application.evaluated_parts import PlanBuffer
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan
-from hf_gate.policy.literals import Rate
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -172,13 +171,13 @@ def test_the_ladder_of_the_contract(accepts: int, resets: int, waiting: int, wan
 
 @given(changes_of, st.integers(0, 5), st.integers(0, 8))
 def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], limit: int, used: int) -> None:
-    rates = {verb: Rate(limit, 3600) for verb in ("accept", "reset", "reject", "remove")}
-    take, deferred = guards.apply_budgets(changes, rates, {"accept": used})
+    room = dict.fromkeys(("reset", "reject", "remove"), limit) | {"accept": limit - used}
+    take, deferred = guards.apply_budgets(changes, room)
     assert sorted(map(repr, take + deferred)) == sorted(map(repr, changes))
-    for verb in rates:
+    for verb in room:
         taken = [c.asked_at for c in take if c.verb == verb]
         left = [c.asked_at for c in deferred if c.verb == verb]
-        assert len(taken) <= max(0, limit - (used if verb == "accept" else 0))
+        assert len(taken) <= max(0, room[verb])
         assert not (taken and left) or max(taken) <= min(left)
 
 

@@ -173,7 +173,13 @@ class Scene:
     def plan(self) -> Plan:
         policy_sets = self.bundle.for_repos(self.store, self.workspace.sources)
         return propose_plan(
-            self.store, policy_sets, self.evaluate, now=self.clock.now(), policies=self.bundle.policies
+            self.store,
+            policy_sets,
+            self.evaluate,
+            now=self.clock.now(),
+            policies=self.bundle.policies,
+            sources=self.workspace.sources,
+            is_full=True,
         ).plan
 
     def approve(self, plan: Plan, kind: RunKind = RunKind.PLAN) -> RunRow:

@@ -61,7 +61,7 @@ def _store_verdicts(asked: Room) -> None:
     assert bundle is not None
     sources = app_state.workspace.sources
     policy_sets = bundle.for_repos(app_state.workspace.store, sources)
-    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies)  # fmt: skip
+    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies, sources=sources, is_full=True)  # fmt: skip
 
 
 def _cards(body: str) -> dict[str, str]:

@@ -31,6 +31,8 @@ def _judge(room: Room) -> None:
         ),
         now=room.app_state.now(),
         policies=bundle.policies,
+        sources=sources,
+        is_full=True,
     )
 
 

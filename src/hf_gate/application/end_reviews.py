@@ -26,7 +26,7 @@ from ..policy.facts import RequestFacts
 from ..policy.grant_conditions import TermsEvaluator
 from ..policy.model import Facts
 from ..sources.profile import MAX_AGE
-from ..store.evaluations import EvaluatedList, read_list, read_table_digests, write_list
+from ..store.evaluations import EvaluatedList, read_list, write_list
 from ..store.grant_terms import (
     END_LIST,
     find_due_reviews,
@@ -38,9 +38,9 @@ from ..store.grant_terms import (
     write_reviews,
 )
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
-from .evaluated_tables import LookupHasher, note_tables
+from .evaluated_tables import LookupHasher
 from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
-from .evaluation_times import compute_basis
+from .evaluation_times import EvaluationBases, have_same_tables
 from .policy_bundle import PolicyBundle
 from .workspace import Workspace
 
@@ -102,19 +102,14 @@ class ChangedEnds:
     ) -> None:
         self._store, self._now = workspace.store, to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
-        used = {name: table for one in self._repos for name, table in one.policy_set.tables.items()}
-        self._tables = note_tables(self._store, used, should_store=should_store)
-        epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
-        bases = [compute_basis(one.policy_set, self._store, workspace.sources, epochs) for one in self._repos]
-        self.lists = [
-            self._begin(one.row.id, basis, is_full=is_full) for one, basis in zip(self._repos, bases, strict=True)
-        ]
+        sets = [one.policy_set for one in self._repos]
+        self._bases = EvaluationBases(self._store, sets, workspace.sources, now, should_store=should_store)
+        self.lists = [self._begin(one.row, is_full=is_full) for one in self._repos]
 
-    def _begin(self, repo_id: int, basis: str, *, is_full: bool) -> ReviewList:
-        known = read_list(self._store.reads, repo_id, END_LIST)
-        # after the clock was set back, a stored result may be one of the future
-        is_current = not is_full and known is not None and known.basis == basis and known.at <= self._now
-        return ReviewList(repo_id, known, basis, is_current=is_current)
+    def _begin(self, row: RepoRow, *, is_full: bool) -> ReviewList:
+        known = read_list(self._store.reads, row.id, END_LIST)
+        is_current = not is_full and self._bases.is_current(row.repo, known)
+        return ReviewList(row.id, known, self._bases.by_repo[row.repo], is_current=is_current)
 
     def review(self) -> EndReview:
         """Return how ends must move now, as a review of all grants would."""
@@ -139,8 +134,7 @@ class ChangedEnds:
             if reviews.is_current and not reviews.results:
                 continue
             with self._store.writing() as write:
-                tables = read_table_digests(write.db) if self._tables else {}
-                is_same = all(tables.get(name) == version for name, version in self._tables.items())
+                is_same = have_same_tables(write, self._bases.tables)
                 if is_same and read_list(write.db, reviews.repo_id, END_LIST) == reviews.known:
                     write_reviews(write, reviews.results)
                     now = EvaluatedList(reviews.basis, secrets.token_hex(8), self._now)

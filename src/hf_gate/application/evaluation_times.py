@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import combinations
@@ -11,6 +11,7 @@ from itertools import combinations
 from ..domain.evaluations import EVALUATE_NOW
 from ..domain.events import canonical_json
 from ..domain.grants import Duration
+from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
 from ..policy.day_thresholds import DAY_FACTS, find_thresholds, iterate_day_changes
 from ..policy.fact_values import FactInputs
@@ -20,7 +21,10 @@ from ..policy.model import FactEnd, Facts
 from ..policy.opinions import grant_end
 from ..sources.profile import MAX_AGE
 from ..sources.rule_versions import read_fact_code_version
+from ..store.evaluations import EvaluatedList, read_table_digests
 from ..store.store import Store
+from ..store.writer import Writer
+from .evaluated_tables import note_tables
 from .evaluation import RepoPolicies, SourcesPort
 
 # ---- what verdicts have in common ------------------------------------------------------------------------------------
@@ -29,7 +33,7 @@ from .evaluation import RepoPolicies, SourcesPort
 def compute_basis(
     policy_set: RepoPolicies,
     store: Store,
-    sources: SourcesPort | None,
+    sources: SourcesPort,
     epochs: Mapping[str, str],
     *,
     code: str | None = None,
@@ -42,7 +46,7 @@ def compute_basis(
     row = store.repo(policy_set.repo)
     document = {
         "code": read_fact_code_version() if code is None else code,
-        "lists": dict(policy_set.list_versions if sources is None else sources.list_versions()),
+        "lists": dict(sources.list_versions()),
         "policies": [
             [one.policy.name, one.policy.digest, one.policy.mode.value, sorted(one.policy.judges)]
             for one in policy_set.evaluator.policies
@@ -60,6 +64,38 @@ def compute_basis(
 def _form_document(form: FormRoles) -> object:
     roles = [[label, str(role)] for label, role in form.roles.items()]
     return [roles, list(form.boxes), sorted(form.overrides.items()), form.is_known]
+
+
+class EvaluationBases:
+    """What the stored results of some repos rest on: a basis for each repo, and the versions of their tables.
+
+    Without `should_store`, changed tables are not stored.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy_sets: Sequence[RepoPolicies],
+        sources: SourcesPort,
+        now: datetime,
+        *,
+        should_store: bool = True,
+    ) -> None:
+        self._now = to_ms(now)
+        tables = {name: table for one in policy_sets for name, table in one.tables.items()}
+        self.tables = note_tables(store, tables, should_store=should_store)
+        epochs = {name: epoch for name, (_, epoch) in self.tables.items()}
+        self.by_repo = {one.repo: compute_basis(one, store, sources, epochs) for one in policy_sets}
+
+    def is_current(self, repo: Repo, known: EvaluatedList | None) -> bool:
+        """Tell whether the results of a list still hold. After the clock was set back, they may be of the future."""
+        return known is not None and known.basis == self.by_repo[repo] and known.at <= self._now
+
+
+def have_same_tables(write: Writer, tables: Mapping[str, tuple[str, str]]) -> bool:
+    """Tell whether the stored versions of tables are still these."""
+    stored = read_table_digests(write.db) if tables else {}
+    return all(stored.get(name) == version for name, version in tables.items())
 
 
 # ---- times -----------------------------------------------------------------------------------------------------------

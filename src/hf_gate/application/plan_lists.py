@@ -24,51 +24,36 @@ from ..store.evaluations import (
     iterate_planned,
     read_counts,
     read_list,
-    read_table_digests,
     write_list,
 )
 from ..store.store import Store
 from ..store.writer import Writer
 from .evaluated_parts import NO_ROOM, EvaluatedPart, EvaluateList, PartEvaluation, PlanBuffer, evaluate_requests
-from .evaluated_tables import note_tables
 from .evaluation import CHUNK, RepoPolicies, SourcesPort
-from .evaluation_times import compute_basis
+from .evaluation_times import EvaluationBases, have_same_tables
 
 # ---- evaluations -----------------------------------------------------------------------------------------------------
 
 
 class EvaluationRecorder:
-    """Begins the evaluation of lists. Without `sources`, every request is evaluated."""
+    """Begins the evaluation of lists."""
 
-    def __init__(
-        self, store: Store, policy_sets: Sequence[RepoPolicies], now: datetime, sources: SourcesPort | None
-    ) -> None:
-        self._store, self._now, self._sources = store, to_ms(now), sources
-        tables = {name: table for one in policy_sets for name, table in one.tables.items()}
-        self._tables = note_tables(store, tables)
-        epochs = {name: epoch for name, (_, epoch) in self._tables.items()}
-        self._bases = {one.repo: compute_basis(one, store, sources, epochs) for one in policy_sets}
+    def __init__(self, store: Store, policy_sets: Sequence[RepoPolicies], now: datetime, sources: SourcesPort) -> None:
+        self._store, self._now = store, to_ms(now)
+        self._bases = EvaluationBases(store, policy_sets, sources, now)
 
     def begin(self, policy_set: RepoPolicies, status: str, *, is_full: bool = False) -> ListEvaluation | None:
         """Begin to evaluate the requests of one status at a repo; None if the store does not know the repo."""
         row = self._store.repo(policy_set.repo)
         if row is None:
             return None
-        basis = self._bases[policy_set.repo]
         known = read_list(self._store.reads, row.id, status)
-        # after the clock was set back, a stored verdict may be one of the future
-        is_current = (
-            not is_full
-            and self._sources is not None
-            and known is not None
-            and known.basis == basis
-            and known.at <= self._now
-        )
-        if known is None or not is_current:
+        if known is None or is_full or not self._bases.is_current(policy_set.repo, known):
             known = EvaluatedList(None, secrets.token_hex(8), self._now)
             with self._store.writing() as write:
                 write_list(write, row.id, status, known)
-        tables = {name: self._tables[name] for name in policy_set.tables}
+        tables = {name: self._bases.tables[name] for name in policy_set.tables}
+        basis = self._bases.by_repo[policy_set.repo]
         return ListEvaluation(self._store, policy_set, row.id, status, known, basis, self._now, tables)
 
 
@@ -114,10 +99,9 @@ class ListEvaluation:
 
     def _is_own(self, write: Writer) -> bool:
         current = read_list(write.db, self.repo_id, self.status)
-        if current is None or (current.basis, current.pass_id) != (self._known.basis, self._known.pass_id):
-            return False
-        tables = read_table_digests(write.db) if self._tables else {}
-        return all(tables.get(name) == version for name, version in self._tables.items())
+        known = self._known
+        is_same = current is not None and (current.basis, current.pass_id) == (known.basis, known.pass_id)
+        return is_same and have_same_tables(write, self._tables)
 
     # ---- stored results ----------------------------------------------------------------------------------------------
 
@@ -187,8 +171,8 @@ class PlanLists:
     """Fills the buffer of a plan. `counts` is for its summary, `missing_profiles` has people by row id. `evaluated`
     counts the requests that were evaluated because they, or what all have in common, changed.
 
-    With `sources`, only requests for which something changed are evaluated. If the plan does not record verdicts, or
-    with `is_full`, all are evaluated.
+    Only requests for which something changed are evaluated. If the plan does not record verdicts, or with `is_full`, all
+    are evaluated.
     """
 
     def __init__(
@@ -196,7 +180,7 @@ class PlanLists:
         store: Store,
         buffer: PlanBuffer,
         now: datetime,
-        sources: SourcesPort | None,
+        sources: SourcesPort,
         protected: Collection[str],
         max_profiles: int,
         *,
@@ -253,11 +237,10 @@ class PlanLists:
 
     def _evaluate_due(self, one: ListEvaluation, due: Sequence[int]) -> None:
         """Evaluate and store the requests that are due; their changes are built with the stored ones."""
-        if self._sources is not None:
-            room = PlanBuffer(newest=NO_ROOM)
-            for part in evaluate_requests(self._store, one.policy_set, self._sources, due, self._now, room):
-                one.store(part.results, part.entries)
-                self.evaluated += part.evaluated
+        room = PlanBuffer(newest=NO_ROOM)
+        for part in evaluate_requests(self._store, one.policy_set, self._sources, due, self._now, room):
+            one.store(part.results, part.entries)
+            self.evaluated += part.evaluated
 
     def _add_stored(self, lists: Sequence[ListEvaluation]) -> None:
         """Add what a plan needs of the lists of one repo: counts, changes and missing profiles, by stored results.
@@ -301,8 +284,6 @@ class PlanLists:
 
         Changes for which a guard of the turn has no room are only counted; `protected` has those that no turn sends.
         """
-        if self._sources is None:
-            return
         evaluation, left = PartEvaluation(self._store, one.policy_set, self._now, self._buffer), group.n
         guard, done_to = verb_of_group(one.status, group), (NO_ROOM, 0)
         for rows in one.iterate_rows(group):

@@ -18,7 +18,6 @@ from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import END_GUARD, PolicyStart
 from ..plan.model import Change, make_partial_plan
-from ..policy.literals import Rate
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.runs import read_repos
@@ -129,11 +128,13 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
     for repo in repos:
         _sync_one(workspace, repo, result, context.actor)
     raise_approval_alarms(workspace, [repo for repo in repos if repo not in result.failed], lambda: context.bundle)
-    room = _read_room(context, clock.now())
-    _make_plan(context, result, profile_budget, room)
+    moment = clock.now()
+    room = _read_room(context, moment)
+    may_end = context.bundle.config.guards.may_end_at(moment.astimezone(context.bundle.zone).time())
+    _make_plan(context, result, profile_budget, room if may_end else room | {END_GUARD: 0})
     store_skew(store, result.planned.skew)
     result.stop = read_stop(store)
-    allowed = _apply_budgets(result, room) if result.stop is None else []
+    allowed = _apply_budgets(result, room, may_end=may_end) if result.stop is None else []
     if allowed:
         plan = make_partial_plan(result.planned.plan, allowed)
         run = create_run(store, plan, run_id=run_id, kind=RunKind.AUTO, actor=context.actor, now=clock.now())
@@ -201,7 +202,7 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
     return True
 
 
-def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: TurnRoom) -> None:
+def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: Mapping[str, int]) -> None:
     """Make the plan of a turn without changes that need a person first; those are counted in the result."""
     workspace, bundle, store = context.workspace, context.bundle, context.workspace.store
     refusals = recent_refusals(store.repos(), to_ms(workspace.clock.now()))
@@ -218,7 +219,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
         profile_budget=profile_budget,
         make_filter=make_filter,
         is_full=context.is_full,
-        room=room.changes_by_guard,
+        room=room,
     )
     skipped = result.withheld.skipped_counts
     result.refused = {repo: refusal for repo, refusal in refusals.items() if skipped[str(repo)]}
@@ -227,36 +228,23 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
 # ---- budgets and first turns -------------------------------------------------------------------------------------------
 
 
-class TurnRoom(Struct, frozen=True):
-    """How many changes of each guard with a budget a turn can send, and whether access may end now.
+def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
+    """Return how many changes of each guard with a budget can be sent now.
 
     It is read once, so that the plan and what is sent agree.
     """
-
-    budgets: Mapping[str, Rate]
-    used: Mapping[str, int]
-    may_end: bool
-
-    @property
-    def changes_by_guard(self) -> Mapping[str, int]:
-        """How many changes of each guard can be sent; no end outside the hours of ends."""
-        room = {verb: max(0, rate.limit - self.used[verb]) for verb, rate in self.budgets.items()}
-        return room if self.may_end else room | {END_GUARD: 0}
-
-
-def _read_room(context: TurnContext, moment: datetime) -> TurnRoom:
-    limits, store, now = context.bundle.config.guards, context.workspace.store, to_ms(moment)
-    used = {
-        verb: store.count_unattended_changes(verb, now - rate.seconds * 1000) for verb, rate in limits.budgets.items()
+    store, now = context.workspace.store, to_ms(moment)
+    return {
+        verb: max(0, rate.limit - store.count_unattended_changes(verb, now - rate.seconds * 1000))
+        for verb, rate in context.bundle.config.guards.budgets.items()
     }
-    return TurnRoom(limits.budgets, used, limits.may_end_at(moment.astimezone(context.bundle.zone).time()))
 
 
-def _apply_budgets(result: TurnResult, room: TurnRoom) -> list[Change]:
+def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool) -> list[Change]:
     changes = result.planned.plan.changes
-    timely = [change for change in changes if room.may_end or not change.is_end]
-    result.closed = len(changes) - len(timely) + (0 if room.may_end else result.planned.left_out.get(END_GUARD, 0))
-    allowed, result.deferred = guards.apply_budgets(timely, room.budgets, room.used)
+    timely = [change for change in changes if may_end or not change.is_end]
+    result.closed = len(changes) - len(timely) + (0 if may_end else result.planned.left_out.get(END_GUARD, 0))
+    allowed, result.deferred = guards.apply_budgets(timely, room)
     return allowed
 
 

@@ -9,7 +9,6 @@ from itertools import chain
 from typing import Final, TypeAlias
 
 from ..domain.ids import Repo
-from ..policy.literals import Rate
 from .model import Change, GuardResult
 
 MAX_CONFIRMED: Final = 20  # changes other than accepts; above this, the number must be typed
@@ -44,14 +43,12 @@ def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmatio
     return Confirmation.NONE if total <= 1 else Confirmation.CONFIRM
 
 
-def apply_budgets(
-    changes: Iterable[Change], budgets: Mapping[str, Rate], used: Mapping[str, int]
-) -> tuple[list[Change], list[Change]]:
+def apply_budgets(changes: Iterable[Change], room: Mapping[str, int]) -> tuple[list[Change], list[Change]]:
     """Split changes, oldest first, into those within the budgets and those deferred.
 
-    `used` counts earlier changes by verb; ends of grants have a budget of their own.
+    `room` has how many changes of each guard with a budget can be made.
     """
-    left = {verb: max(0, budget.limit - used.get(verb, 0)) for verb, budget in budgets.items()}
+    left = dict(room)
     take: list[Change] = []
     deferred: list[Change] = []
     for change in sorted(changes, key=lambda change: (change.asked_at, change.sort_key)):

@@ -5,10 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 from msgspec import Struct
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from ..application.health import Health, read_health
-from ..application.unattended import UnattendedStop, record_stop, start_unattended, stop_unattended
+from ..application.unattended import record_stop, start_unattended, stop_unattended
 from ..domain.members import MemberRole
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState
@@ -25,17 +26,10 @@ class Banner(Struct, frozen=True):
     can_start: bool = False
 
 
-class HealthLine(Struct, frozen=True):
-    """The health of unattended work as a member may see it."""
-
-    sentence: str
-    stop: UnattendedStop | None
-
-
-def describe_health(context: RequestContext) -> HealthLine:
-    """Return the health for the settings page."""
+def describe_health(context: RequestContext) -> Health:
+    """Return the health as a member may see it, for the settings page."""
     health = read_health(context.workspace.store, context.now)
-    return HealthLine(_sentence_for(context, health).replace("`", ""), health.stop)
+    return replace(health, sentence=_sentence_for(context, health).replace("`", ""))
 
 
 def make_banner(context: RequestContext) -> Banner | None:
