@@ -241,20 +241,20 @@ def _store_end(
         queue_turn_notices(write, turn, failures, state, broken)
 
 
-def record_failed_turn(
-    store: Store, started_at: int, ended_at: int, interval_s: int | None, problem: HfGateError
+def record_turn(
+    store: Store, started_at: int, ended_at: int, interval_s: int | None, end: TurnEnd, problem: Exception
 ) -> TurnRow:
-    """Store a turn that failed before it could begin, for example because a policy has an error."""
-    turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at)
-    ended = replace(turn, ended_at=ended_at, end=TurnEnd.FAILED, problem=describe_problem(problem))
-    _store_end(store, ended, [TurnFailure(problem)])
-    return ended
-
-
-def record_loop_end(store: Store, at: int, interval_s: int | None, problem: Exception) -> None:
-    """Store that an error ended a loop for good, and queue the notice about it."""
-    turn = TurnRow(id=begin_turn(store, at, interval_s), started_at=at, interval_s=interval_s)
-    _store_end(store, replace(turn, ended_at=at, end=TurnEnd.LOOP_ENDED, problem=describe_problem(problem)), [])
+    """Store a turn that failed before it could begin, or that an error ended a loop for good, with the notices about it."""
+    turn = TurnRow(
+        id=begin_turn(store, started_at, interval_s),
+        started_at=started_at,
+        interval_s=interval_s,
+        ended_at=ended_at,
+        end=end,
+        problem=describe_problem(problem),
+    )
+    _store_end(store, turn, [TurnFailure(problem)] if end is TurnEnd.FAILED else [])
+    return turn
 
 
 def has_failed_whole(result: TurnResult) -> bool:

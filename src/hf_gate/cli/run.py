@@ -16,6 +16,7 @@ from ..domain.display_text import pluralize
 from ..domain.outcomes import exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
 from ..domain.timestamps import from_ms, to_ms
+from ..domain.turns import TurnEnd
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, StoreUnavailable, UsageError
 from .execution import describe_done, done_changes
 from .framework import command, full_evaluation_option
@@ -85,7 +86,9 @@ def run_(
         run.flags["reserve"] = reserve
     loop = _Loop(run, profiles, is_single=once, is_full=full_evaluation)
     if log == "json":
-        _log_json(loop)
+        lines = LogLines(run.now)
+        click.get_current_context().find_root().call_on_close(lines.install())
+        run.out.write_log, loop.follow_turn = lines.write, lines.follow
     if once:
         return loop.run_turn()
     with _hold_loop_lock(run):
@@ -104,13 +107,6 @@ def _hold_loop_lock(run: Run) -> ExitStack:
     except (UsageError, StoreUnavailable):
         pass  # each turn reports this, and tries again
     return held
-
-
-def _log_json(loop: _Loop) -> None:
-    """Write messages as JSON lines until the program ends."""
-    lines = LogLines(loop.run.now)
-    click.get_current_context().find_root().call_on_close(lines.install())
-    loop.run.out.write_log, loop.follow_turn = lines.write, lines.follow
 
 
 class _Loop:
@@ -149,23 +145,27 @@ class _Loop:
 
         is_stored = False
         with suppress(Exception):
-            is_stored = self._store_end(problem)
+            is_stored = self._store_turn(to_ms(self.run.now()), TurnEnd.LOOP_ENDED, problem)
         with suppress(Exception):
             if is_stored:
                 self._notices.send()
             else:
                 self._notices.tell_end_directly(make_loop_end_item(describe_problem(problem)))
 
-    def _store_end(self, problem: Exception) -> bool:
-        """Store that the loop has ended; return False without a store."""
+    def _store_turn(self, started_at: int, end: TurnEnd, problem: Exception) -> bool:
+        """Store a turn that could not begin, or that the loop has ended; return False without a store."""
         from .. import bootstrap
-        from ..application.turn_log import record_loop_end
+        from ..application.notifications import store_destinations
+        from ..application.turn_log import record_turn
 
         run = self.run
         if run.location.folder is None or not bootstrap.has_store(run.settings, run.location):
             return False
-        with bootstrap.open_workspace(run.connection, run.location, command="hf-gate run") as workspace:
-            record_loop_end(workspace.store, to_ms(run.now()), round(self.pause), problem)
+        waits = end is TurnEnd.LOOP_ENDED
+        with bootstrap.open_workspace(run.connection, run.location, waits=waits, command="hf-gate run") as workspace:
+            store_destinations(workspace)
+            interval = None if self.is_single else round(self.pause)
+            self.follow_turn(record_turn(workspace.store, started_at, to_ms(run.now()), interval, end, problem))
         return True
 
     def _repeat_turns(self, pause: float | None) -> int:
@@ -184,8 +184,7 @@ class _Loop:
                     raise
                 how = ", with the token that its file holds then" if is_refused else ""
                 self.run.out.warn(f"{problem} The next turn tries again{how}.")
-            self.pause = self._next_pause() if pause is None else pause
-            self._warn_if_too_frequent(pause)
+            self._adapt_pause(pause)
             self._notices.wait_until(started_at + self.pause)
 
     @property
@@ -218,19 +217,18 @@ class _Loop:
                 )
             self._account_id = ident or self._account_id
 
-    def _next_pause(self) -> float:
-        from ..application.sync_schedule import next_pause
+    def _adapt_pause(self, pause: float | None) -> None:
+        """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
+        from ..application.sync_schedule import minimum_pause, next_pause
 
         seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
-        return next_pause(self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s)
-
-    def _warn_if_too_frequent(self, pause: float | None) -> None:
-        """Warn once if the chosen interval uses more than the usual share of the token's calls."""
-        from ..application.sync_schedule import minimum_pause
-
-        seen = self.run.hub.outlook()
-        least = minimum_pause(4 * len(self._repos), seen.quota, seen.window_s)
-        if pause is not None and pause < least and not self._is_warned:
+        if pause is None:
+            self.pause = next_pause(
+                self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s
+            )
+            return
+        least = minimum_pause(calls, seen.quota, seen.window_s)
+        if pause < least and not self._is_warned:
             self._is_warned = True
             self.run.out.warn(budget_warning(pause, least, len(self._repos)))
 
@@ -250,31 +248,12 @@ class _Loop:
         try:
             workspace, bundle = open_with_policies(self.run)
         except HfGateError as problem:
-            self._record_failure(started_at, problem)
+            with suppress(HfGateError):  # if the store cannot be opened either, there is nothing to store it in
+                if not isinstance(problem, StoreBusy):
+                    self._store_turn(started_at, TurnEnd.FAILED, problem)
             raise
         with workspace:
             return self._turn(workspace, bundle)
-
-    @property
-    def _interval(self) -> int | None:
-        return None if self.is_single else round(self.pause)
-
-    def _record_failure(self, started_at: int, problem: HfGateError) -> None:
-        """Store a turn that could not begin. If the store cannot be opened either, there is nothing to store it in."""
-        from .. import bootstrap
-        from ..application.notifications import store_destinations
-        from ..application.turn_log import record_failed_turn
-
-        run = self.run
-        with suppress(HfGateError):
-            if isinstance(problem, StoreBusy) or not bootstrap.has_store(run.settings, run.location):
-                return
-            with bootstrap.open_workspace(
-                run.connection, run.location, waits=False, command="hf-gate run"
-            ) as workspace:
-                store_destinations(workspace)
-                turn = record_failed_turn(workspace.store, started_at, to_ms(run.now()), self._interval, problem)
-                self.follow_turn(turn)
 
     def _turn(self, workspace: Workspace, bundle: PolicyBundle) -> int:
         from ..application.evaluation_pool import EvaluationPool
@@ -300,7 +279,7 @@ class _Loop:
                 lambda: self.repos(workspace),
                 run_id=new_id(),
                 profile_budget=self.profiles,
-                interval_s=self._interval,
+                interval_s=None if self.is_single else round(self.pause),
                 follow=self.follow_turn,
             )
         self.has_news = done.has_changes
