@@ -52,7 +52,8 @@ def verify_due_parts(store: Store, now: int, make_deadline: Callable[[float], Ca
     """
     check, heads = read_check(store), store.chains()
     before, is_first = msgspec.json.encode(check), not check.began_at
-    is_daily_over = _is_complete(check.daily, check.new)
+    # a daily check is over when it has reached what turns had verified
+    is_daily_over = all(check.daily.get(chain, (0, ""))[0] >= length for chain, (length, _) in check.new.items())
     checkpoints = store.checkpoints() if is_first else ()
     found = list(_verify_on(store, check.new, heads, checkpoints, make_deadline(NEW_BUDGET_S)))
     if is_first or (is_daily_over and not 0 <= now - check.began_at < DAY_MS):
@@ -75,11 +76,6 @@ def verify_due_parts(store: Store, now: int, make_deadline: Callable[[float], Ca
 def _make_deadline(clock: ClockPort, seconds: float) -> Callable[[], bool]:
     began = clock.now()
     return lambda: not 0 <= (clock.now() - began).total_seconds() < seconds
-
-
-def _is_complete(daily: Mapping[str, Position], new: Mapping[str, Position]) -> bool:
-    """Tell whether a daily check has reached what turns had verified."""
-    return all(daily.get(chain, (0, ""))[0] >= length for chain, (length, _) in new.items())
 
 
 def _verify_on(

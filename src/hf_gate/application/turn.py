@@ -11,7 +11,7 @@ from msgspec import Struct, field
 
 from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
-from ..domain.rows import RunRow
+from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNFINISHED, ChangeState, RunKind
 from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import HfGateError
@@ -36,7 +36,6 @@ from .runs import create_run
 from .sync import SyncResult, count_by_report, sync_repo
 from .sync_schedule import SyncKind, choose_sync
 from .turn_permissions import (
-    Refusal,
     TurnFilter,
     WithheldChanges,
     recent_refusals,
@@ -45,6 +44,7 @@ from .turn_permissions import (
 )
 from .unattended import StopCause, UnattendedStop, read_stop
 from .workspace import Workspace
+from .workspace_status import read_budgets
 
 _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
 
@@ -54,7 +54,7 @@ class TurnResult(Struct):
 
     synced: list[SyncResult] = field(default_factory=list)
     failed: dict[Repo, HfGateError] = field(default_factory=dict)
-    refused: dict[Repo, Refusal] = field(default_factory=dict)  # recent refusals at repos with waiting changes
+    refused: dict[Repo, RepoRow] = field(default_factory=dict)  # recent refusals at repos with waiting changes
     planned: PlanResult = field(default_factory=PlanResult)
     withheld: WithheldChanges = field(default_factory=WithheldChanges)
     run: RunRow | None = None
@@ -222,7 +222,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
         room=room,
     )
     skipped = result.withheld.skipped_counts
-    result.refused = {repo: refusal for repo, refusal in refusals.items() if skipped[str(repo)]}
+    result.refused = {repo: row for repo, row in refusals.items() if skipped[str(repo)]}
 
 
 # ---- budgets and first turns -------------------------------------------------------------------------------------------
@@ -233,11 +233,8 @@ def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
 
     It is read once, so that the plan and what is sent agree.
     """
-    store, now = context.workspace.store, to_ms(moment)
-    return {
-        verb: max(0, rate.limit - store.count_unattended_changes(verb, now - rate.seconds * 1000))
-        for verb, rate in context.bundle.config.guards.budgets.items()
-    }
+    budgets = read_budgets(context.workspace.store, context.bundle.config.guards.budgets, moment)
+    return {one.name: max(0, one.rate.limit - one.used) for one in budgets}
 
 
 def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool) -> list[Change]:
@@ -308,7 +305,7 @@ def turn_to_dict(result: TurnResult) -> dict[str, object]:
             for one in result.synced
         ],
         "failed": [{**_name_repo(repo), "why": str(problem)} for repo, problem in result.failed.items()],
-        "refused": [{**_name_repo(repo), "why": refusal.why} for repo, refusal in result.refused.items()],
+        "refused": [{**_name_repo(repo), "why": row.refused_why or ""} for repo, row in result.refused.items()],
         "stopped": None if result.stopped is None else str(result.stopped),
         "unattended_stopped_by": None if result.stop is None else result.stop.by,
         "profiles": planned.profiles,

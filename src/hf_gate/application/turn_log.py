@@ -110,7 +110,7 @@ def _make_ledger_condition(broken: str) -> Condition:
 def condition_of(failure: TurnFailure) -> Condition:
     """Return a failure as a condition. The same cause at the same repo is the same condition, whatever its text says."""
     problem, repo = failure.problem, None if failure.repo is None else str(failure.repo)
-    if isinstance(problem, NotAllowed) and is_refused_token(problem):
+    if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
         facts = {"text": _REFUSED_TEXT, "hint": _shorten(advise(problem))}
         return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
     text = problem if isinstance(problem, str) else describe_problem(problem)
@@ -139,11 +139,6 @@ def advise(problem: BaseException | str) -> str:
     if isinstance(problem, HfGateError | str):
         return f"See hf-gate doctor. {_TRIES_AGAIN}"
     return "See the log of the process, and start it again if it has ended."
-
-
-def is_refused_token(problem: BaseException) -> bool:
-    """Tell whether an error says that the token is not valid any more."""
-    return isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED
 
 
 def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Condition]:
@@ -298,8 +293,8 @@ def _list_failures(result: TurnResult) -> Iterator[TurnFailure]:
         yield TurnFailure(problem, repo)
     if result.stopped is not None:
         yield TurnFailure(result.stopped)
-    for repo, refusal in result.refused.items():
-        yield TurnFailure(f"decisions were refused: {refusal.why}", repo)
+    for repo, row in result.refused.items():
+        yield TurnFailure(f"decisions were refused: {row.refused_why}", repo)
     if has_found_no_repo(result):
         yield TurnFailure("no repo was found", hint=_NO_REPO_HINT)
     elif result.run is not None and result.run.state is RunState.INTERRUPTED and result.stopped is None:

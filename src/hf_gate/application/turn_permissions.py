@@ -7,7 +7,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-import msgspec
 from msgspec import Struct, field
 
 from ..decoding import decode_json
@@ -116,13 +115,6 @@ def read_held_counts(store: Store) -> dict[str, int]:
 # ---- turns -------------------------------------------------------------------------------------------------------------
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """The Hub's refusal to accept decisions at a repo: its time (ms) and message."""
-
-    at: int
-    why: str
-
-
 def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
     """Store where decisions were refused, so that the next turns do not repeat them."""
     with store.writing() as write:
@@ -130,13 +122,9 @@ def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> 
             write.update_repo(repo, {"refused_at": at, "refused_why": why})
 
 
-def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, Refusal]:
-    """Return the refusals that are more recent than `REFUSAL_PAUSE`."""
-    return {
-        row.repo: Refusal(row.refused_at, row.refused_why or "")
-        for row in rows
-        if row.refused_at is not None and 0 <= now - row.refused_at < REFUSAL_PAUSE
-    }
+def recent_refusals(rows: Iterable[RepoRow], now: int) -> dict[Repo, RepoRow]:
+    """Return the repos with a refusal that is more recent than `REFUSAL_PAUSE`."""
+    return {row.repo: row for row in rows if row.refused_at is not None and 0 <= now - row.refused_at < REFUSAL_PAUSE}
 
 
 class HaltedChanges(Struct):

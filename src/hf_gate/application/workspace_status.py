@@ -69,14 +69,18 @@ class WorkspaceStatus(Struct, frozen=True):
 
 def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime) -> WorkspaceStatus:
     """Return the status from the store, without a call to the Hub."""
+    runs = [run for run in store.runs() if _needs_attention(run)]
+    repos = [read_repo_status(store, row, now) for row in store.repos()]
+    return WorkspaceStatus(now, repos, read_budgets(store, rates, now), runs, read_held_counts(store))
+
+
+def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list[BudgetUse]:
+    """Return the rate limits with the changes that were made unattended in their last period."""
     at = to_ms(now)
-    budgets = [
+    return [
         BudgetUse(name, rate, store.count_unattended_changes(name, at - rate.seconds * 1000))
         for name, rate in rates.items()
     ]
-    runs = [run for run in store.runs() if _needs_attention(run)]
-    repos = [read_repo_status(store, row, now) for row in store.repos()]
-    return WorkspaceStatus(now, repos, budgets, runs, read_held_counts(store))
 
 
 def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:

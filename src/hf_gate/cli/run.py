@@ -419,17 +419,12 @@ def _count_waiting(count: int) -> str:
 
 def lateness_of(changes: Iterable[Change]) -> str:
     """Return how late the ends of a plan are, in one sentence; "" if all are on time (less than two hours late)."""
-    hours = [hours for change in changes if change.is_end for hours in _hours_late(change) if hours >= _LATE_HOURS]
+    facts = (one.facts for change in changes if change.is_end for one in change.because)
+    hours = [late for one in facts if isinstance(late := one.get("hours_late"), int) and late >= _LATE_HOURS]
     if not hours:
         return ""
     span = pluralize(max(hours) // 24, "day") if max(hours) >= 24 else pluralize(max(hours), "hour")
     return f"{pluralize(len(hours), 'grant')} ended up to {span} late."
-
-
-def _hours_late(change: Change) -> Iterator[int]:
-    for one in change.because:
-        if isinstance(hours := one.facts.get("hours_late"), int):
-            yield hours
 
 
 def _describe_remaining(done: TurnResult) -> Iterator[str]:
@@ -438,10 +433,10 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     from ..application.turn_permissions import REFUSAL_PAUSE
     from ..plan.guards import END_GUARD
 
-    for repo, refusal in done.refused.items():
-        again = from_ms(refusal.at + REFUSAL_PAUSE)
+    for repo, row in done.refused.items():
+        again = from_ms((row.refused_at or 0) + REFUSAL_PAUSE)
         yield (
-            f"  {repo} refused recent decisions: {refusal.why} Next attempt after {again:%H:%M} UTC;"
+            f"  {repo} refused recent decisions: {row.refused_why} Next attempt after {again:%H:%M} UTC;"
             " earlier by hand: hf-gate plan --out plan.json."
         )
     if done.stopped is not None:

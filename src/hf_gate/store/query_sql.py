@@ -383,7 +383,12 @@ def _add_user(builder: _ConditionBuilder, term: Term) -> None:
         names = [builder.username_is(pattern.folded_parts[0]) for pattern in term.patterns if pattern.is_plain]
         stars = [pattern for pattern in term.patterns if not pattern.is_plain]
         if stars:
-            return _check_ids_and_patterns(builder, term, people, [value, value])
+            known_people = {ident for (ident,) in builder.db.rows(people, [value, value])}
+            return _add_check(
+                builder,
+                term,
+                lambda found: found.person_id in known_people or _matches_any_folded(term, [found.parts[1][1]]),
+            )
         if not term.is_not:
             _limit_candidates(builder, term, people, [value, value])
         return builder.add_any([(f"r.person_id IN ({people})", [value, value]), *names], is_not=term.is_not)
@@ -402,16 +407,6 @@ def _limit_candidates(builder: _ConditionBuilder, term: Term, people: str, value
             return
         rows += more
     builder.result.restrict({row[0] for row in rows})
-
-
-def _check_ids_and_patterns(builder: _ConditionBuilder, term: Term, people: str, values: list[object]) -> None:
-    """Add a check for a term with both ids and patterns."""
-    known = {ident for (ident,) in builder.db.rows(people, values)}
-    _add_check(
-        builder,
-        term,
-        lambda found: found.person_id in known or _matches_any_folded(term, [found.parts[1][1]]),
-    )
 
 
 def _add_email(builder: _ConditionBuilder, term: Term) -> None:

@@ -145,9 +145,9 @@ def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[in
     """Return the next rows that satisfy the SQL: asked_at, id, and the data for the checks."""
     if few is not None:
         among, value = db.in_clause(few)
-        return _select(db, found, wanted, [(f"r.id {among}", [value])], is_free=True)[: wanted.limit]
+        return _select(db, found, wanted, [(f"r.id {among}", [value])])
     streams = _choose_streams(db, found)
-    return _select(db, found, wanted, streams, is_free=False)
+    return _select(db, found, wanted, streams)
 
 
 def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
@@ -188,13 +188,11 @@ def _order_streams(found: Conditions) -> list[_Stream]:
     return [("1 = 1", [])]
 
 
-def _select(
-    db: Database, found: Conditions, wanted: PageRequest, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
-) -> list[Row]:
+def _select(db: Database, found: Conditions, wanted: PageRequest, streams: Sequence[_Stream]) -> list[Row]:
     direction, sign = _order_of(wanted)
     text = f"{TEXT}, r.reason, r.person_id" if found.checks else "NULL, NULL, NULL"
     join = " JOIN texts t ON t.id = r.id" if found.has_text else ""
-    rest, values = _build_rest(db, found, streams, is_free=is_free)
+    rest, values = _build_rest(db, found, streams[0][0])
     key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
     pages: list[list[Row]] = []
     for stream, own in streams:
@@ -212,13 +210,10 @@ def _order_of(wanted: PageRequest) -> tuple[str, str]:
     return ("DESC", "<") if wanted.newest_first else ("ASC", ">")
 
 
-def _build_rest(
-    db: Database, found: Conditions, streams: Sequence[tuple[str, list[object]]], *, is_free: bool
-) -> tuple[str, list[object]]:
-    """Return the conditions that the streams do not cover. `+` keeps SQLite from using another index for them."""
+def _build_rest(db: Database, found: Conditions, said: str) -> tuple[str, list[object]]:
+    """Return the conditions that the SQL of the streams (`said`) does not cover. `+` keeps SQLite from using another index for them."""
     parts, values = list(found.where), list(found.values)
     plus = "+" if db.is_sqlite else ""
-    said = "" if is_free else streams[0][0]
     several: tuple[tuple[str, Sequence[object] | None], ...] = (
         ("r.status", found.statuses), ("r.repo_id", found.repos), ("r.verdict_id", found.verdicts),
         *((f"r.{column}", wanted) for column, wanted in found.classes.items()),

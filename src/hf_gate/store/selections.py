@@ -111,18 +111,14 @@ class Selections:
     def leave_out(self, pick: str, requests: Sequence[int]) -> None:
         """Leave requests out of a copy; they can be put back."""
         with self._store.writing() as write:
-            _create_left_out(write, pick)
             among, value = write.db.in_clause(requests)
-            sql = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id {among}"
-            write.db.run(sql, (pick + _LEFT_OUT, pick, value))
+            _leave_out(write, pick, among, [value])
 
     def leave_out_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> None:
         """Leave out all requests that can be decided and whose purpose has one of these qualities."""
         with self._store.writing() as write:
-            _create_left_out(write, scope.selection)
             ready, values = _ready_with_quality(write.db, scope, qualities)
-            sql = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id IN (SELECT k.request_id FROM {ready})"
-            write.db.run(sql, (scope.selection + _LEFT_OUT, scope.selection, *values))
+            _leave_out(write, scope.selection, f"IN (SELECT k.request_id FROM {ready})", values)
 
     def put_back(self, pick: str) -> None:
         """Put all requests back that were left out of a copy, with their versions."""
@@ -193,10 +189,12 @@ def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:
     write.db.run(sql, (pick, member, at))
 
 
-def _create_left_out(write: Writer, pick: str) -> None:
-    """Create the selection of the requests that are left out of a copy, as old as the copy."""
+def _leave_out(write: Writer, pick: str, among: str, values: Sequence[object]) -> None:
+    """Move requests to the selection of those that are left out of a copy, which is as old as the copy."""
     sql = "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ? ON CONFLICT (id) DO NOTHING"
     write.db.run(sql, (pick + _LEFT_OUT, pick))
+    move = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id {among}"
+    write.db.run(move, (pick + _LEFT_OUT, pick, *values))
 
 
 def _add_requests(write: Writer, pick: str, requests: Sequence[int]) -> None:

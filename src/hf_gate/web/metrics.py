@@ -10,6 +10,7 @@ from starlette.responses import Response
 from .. import __version__
 from ..application.health import read_health
 from ..application.message_records import list_lanes
+from ..application.workspace_status import read_budgets
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member
@@ -114,12 +115,10 @@ def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
 
 
 def _guards(app_state: AppState) -> Iterator[MetricSample]:
-    now, store = to_ms(app_state.now()), app_state.workspace.store
-    for verb, rate in app_state.workspace.location.config.guards.budgets.items():
-        yield MetricSample(
-            store.count_unattended_changes(verb, now - rate.seconds * 1000), {"guard": verb, "what": "used"}
-        )
-        yield MetricSample(rate.limit, {"guard": verb, "what": "limit"})
+    budgets = app_state.workspace.location.config.guards.budgets
+    for one in read_budgets(app_state.workspace.store, budgets, app_state.now()):
+        yield MetricSample(one.used, {"guard": one.name, "what": "used"})
+        yield MetricSample(one.rate.limit, {"guard": one.name, "what": "limit"})
 
 
 def _repo_label(repo: Repo) -> dict[str, str]:

@@ -24,9 +24,12 @@ _log = logging.getLogger("hf_gate.web")
 MAX_PROFILES: Final = 200  # profiles read for one plan
 
 
-def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[str, object]:
-    """Return the summary stored with a plan. `by_account` is the proven account that made it."""
-    return {
+def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
+    """Store a plan with its summary, so that it has a page; return its digest.
+
+    `by_account` is the proven account that made it.
+    """
+    summary = {
         "by": by.name,
         "by_id": by.id,
         "by_account": by.proven_account,
@@ -37,17 +40,9 @@ def summarize_plan(plan: Plan, by: Member, kind: str, **more: object) -> dict[st
         "expires_at": to_ms(plan.expires_at),
         **more,
     }
-
-
-def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
-    """Store a plan, so that it has a page; return its digest."""
-    app_state.workspace.plans_and_runs.store_plan(
-        plan.digest,
-        msgspec.json.encode(plan),
-        to_ms(app_state.now()),
-        summarize_plan(plan, by, kind, **more),
-        [change.row for change in plan.changes],
-    )
+    rows = [change.row for change in plan.changes]
+    document, now = msgspec.json.encode(plan), to_ms(app_state.now())
+    app_state.workspace.plans_and_runs.store_plan(plan.digest, document, now, summary, rows)
     return plan.digest
 
 
