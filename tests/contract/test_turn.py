@@ -183,7 +183,7 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: Scen
     for _ in range(3):
         done = scene.turn()
         assert done.run is None
-        assert "is not gated" in done.refused[scene.repos[0]].refused_why
+        assert "is not gated" in (done.refused[scene.repos[0]].refused_why or "")
     assert len(scene.store.runs()) == 1
     scene.near.time.advance(3601)
     assert isinstance(scene.turn().stopped, NotGated)  # it is asked again after an hour
