@@ -162,10 +162,14 @@ class SyncMark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueryPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One page of a query. `next` is the cursor of the next page; None on the last page."""
+    """One page of a query. `next` is the cursor of the next page; None on the last page.
+
+    `count` is the number of matches from this page on, as far as they were counted.
+    """
 
     rows: list[RequestRow]
     next: str | None = None
+    count: int = 0
 
 
 class QueueNeighbours(msgspec.Struct, frozen=True, kw_only=True):

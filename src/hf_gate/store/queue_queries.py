@@ -16,7 +16,6 @@ from ..domain.queue_counters import Counters
 from ..domain.rows import (
     ClassCount,
     PeoplePage,
-    QueryPage,
     QueueCount,
     QueueNeighbours,
     RequestRow,
@@ -122,23 +121,6 @@ class QueueQueries:
         """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
         ready = build_conditions(query, self._store.reads, now=now, zone=zone)
         return len(find_keys(self._store.reads, ready, PageRequest(most + 1)))
-
-    def read_first_page(
-        self,
-        query: Query,
-        *,
-        now: int,
-        zone: tzinfo = UTC,
-        limit: int = 50,
-        most: int = 1000,
-        newest_first: bool = False,
-    ) -> tuple[QueryPage, int]:
-        """Return the first page of a query and the number of matches, read in one query; `most` + 1 if there are more."""
-        ready = build_conditions(query, self._store.reads, now=now, zone=zone)
-        keys = find_keys(self._store.reads, ready, PageRequest(max(limit, most) + 1, newest_first))
-        rows = list(self._store.requests([ident for _, ident in keys[:limit]]).values())
-        following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
-        return QueryPage(rows=rows, next=following), len(keys)
 
     def read_people_page(
         self,

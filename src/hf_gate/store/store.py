@@ -221,17 +221,20 @@ class Store(StoreConnections):
         newest_first: bool = False,
         cursor: str | None = None,
         with_record: bool = True,
+        most: int = 0,
     ) -> QueryPage:
         """Return one page of the current requests that match a query, ordered by the time of asking.
+
+        The matches are counted up to `limit` + 1, or up to `most` + 1 if that is more.
 
         `now` (ms) is the time from which ages are measured. `zone` defines days. `cursor` is `next` of the previous page.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         ready = build_conditions(query, self.reads, now=now, zone=zone)
-        keys = find_keys(self.reads, ready, PageRequest(limit + 1, newest_first, after))
+        keys = find_keys(self.reads, ready, PageRequest(max(limit, most) + 1, newest_first, after))
         rows = self._by_id([ident for _, ident in keys[:limit]], SELECT_WITH_RECORD if with_record else SELECT_BARE)
         following = cursor_of(query, keys[limit - 1], newest_first=newest_first) if len(keys) > limit else None
-        return QueryPage(rows=rows, next=following)
+        return QueryPage(rows=rows, next=following, count=len(keys))
 
     def _by_id(self, idents: Sequence[int], select: str) -> list[RequestRow]:
         among, value = self.reads.in_clause(idents)

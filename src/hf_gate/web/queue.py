@@ -49,7 +49,6 @@ from .queue_query import (
     merge_search,
     parse_queue_query,
     queue_url,
-    read_and_count,
     run_query,
 )
 from .request_context import Refused, RequestContext
@@ -140,19 +139,11 @@ def _rows(
     """Return the rows and the next cursor. `is_known`: the total need not be counted here."""
     if queue_by_person.grouping_of(context):
         return _people_values(context, asked, order, after)
-    if after is None and not is_known:
-        return _search_rows(context, asked, order)
-    return _page_values(
-        context, run_query(context, asked.query, limit=PAGE_SIZE, cursor=after, newest_first=order is not None)
-    )
-
-
-def _search_rows(context: RequestContext, asked: QueueQuery, order: str | None) -> dict[str, Any]:
-    """Return the first page and the total in one search, for a query that the counters do not cover."""
-    found, count = read_and_count(
-        context, asked.query, limit=PAGE_SIZE, most=MAX_COUNTED, newest_first=order is not None
-    )
-    return _page_values(context, found) | {"total": format_count(count)}
+    most = MAX_COUNTED if after is None and not is_known else 0
+    newest_first = order is not None
+    found = run_query(context, asked.query, limit=PAGE_SIZE, cursor=after, newest_first=newest_first, most=most)
+    values = _page_values(context, found)
+    return values | {"total": format_count(found.count)} if most else values
 
 
 def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:

@@ -141,20 +141,6 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     return replace(query, terms=(Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
 
 
-def read_and_count(
-    context: RequestContext, query: Query, *, limit: int, most: int, newest_first: bool
-) -> tuple[QueryPage, int]:
-    """Return the first page that the member can see, and the number of matches, counted up to `most` + 1."""
-    return context.workspace.queue.read_first_page(
-        limit_to_visible_repos(context, query),
-        now=to_ms(context.now),
-        zone=context.workspace.zone,
-        limit=limit,
-        most=most,
-        newest_first=newest_first,
-    )
-
-
 def count_up_to(context: RequestContext, query: Query, most: int) -> int:
     """Count the matches of a query that the member can see, up to `most` + 1."""
     return context.workspace.queue.count_matches(
@@ -174,17 +160,17 @@ def has_half_approved_request(context: RequestContext) -> bool:
 
 
 def run_query(
-    context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False
+    context: RequestContext, query: Query, *, limit: int, cursor: str | None, newest_first: bool = False, most: int = 0
 ) -> QueryPage:
-    """Return one page of a query, limited to what the member can see."""
-    app_state = context.app_state
-    return app_state.workspace.store.query(
+    """Return one page of a query, limited to what the member can see. Matches are counted up to `most` + 1 at least."""
+    return context.workspace.store.query(
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
-        zone=app_state.workspace.zone,
+        zone=context.workspace.zone,
         limit=limit,
         cursor=cursor,
         newest_first=newest_first,
+        most=most,
     )
 
 

@@ -21,7 +21,7 @@ from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from . import formatting
 from .bulk import redirect_to_bulk
-from .queue_query import limit_to_visible_repos
+from .queue_query import limit_to_visible_repos, run_query
 from .reason_texts import read_reason
 from .request_context import NotFound, Refused, RequestContext
 from .request_history import Reversal, find_reversal
@@ -300,13 +300,7 @@ def find_offer(context: RequestContext) -> AlikeOffer | None:
     if not context.workspace.queue.have_same_text([one.request for one in recent]):
         return None
     first = recent[0]
-    rows = context.workspace.queue.read_first_page(
-        limit_to_visible_repos(context, _same_text(first.request)),
-        now=to_ms(context.now),
-        zone=context.workspace.zone,
-        limit=_MAX_COUNT + _ALIKE + 1,
-        most=1,
-    )[0].rows
+    rows = run_query(context, _same_text(first.request), limit=_MAX_COUNT + _ALIKE + 1, cursor=None).rows
     held = context.workspace.tray.find_latest([row.id for row in rows])
     count = sum(row.id not in held or held[row.id].outcome is not None for row in rows)
     last = context.workspace.store.request(first.request)
