@@ -183,7 +183,8 @@ class PartEvaluation:
         self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
         self._times = EvaluationTimes(policy_set, now)
         self._hasher = LookupHasher(store, policy_set.tables)
-        self._done, self._counts = EvaluatedPart(), Counter[str]()
+        self._done = EvaluatedPart()
+        self._counts = Counter[str]()
 
     def evaluate_rows(self, store: Store, sources: SourcesPort, rows: Sequence[RequestRow]) -> None:
         """Evaluate requests of the list. One without a record has no facts until it is read again."""
@@ -207,9 +208,10 @@ class PartEvaluation:
 
     def take_results(self) -> EvaluatedPart:
         """Return the results so far and reset them."""
-        done, counts = self._done, self._counts
-        done.counts = dict(counts)
-        self._done, self._counts = EvaluatedPart(), Counter()
+        done = self._done
+        done.counts = dict(self._counts)
+        self._done = EvaluatedPart()
+        self._counts = Counter()
         return done
 
     def evaluate(self, case: EvaluationInput) -> None:

@@ -39,7 +39,8 @@ class EvaluationRecorder:
     """Begins the evaluation of lists."""
 
     def __init__(self, store: Store, policy_sets: Sequence[RepoPolicies], now: datetime, sources: SourcesPort) -> None:
-        self._store, self._now = store, to_ms(now)
+        self._store = store
+        self._now = to_ms(now)
         self._bases = EvaluationBases(store, policy_sets, sources, now)
 
     def begin(self, policy_set: RepoPolicies, status: str, *, is_full: bool = False) -> ListEvaluation | None:

@@ -204,17 +204,18 @@ def _may_read_report(store: Store, repo: Repo, now: int) -> bool:
 
 def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, room: Mapping[str, int]) -> None:
     """Make the plan of a turn without changes that need a person first; those are counted in the result."""
-    workspace, bundle, store = context.workspace, context.bundle, context.workspace.store
+    workspace = context.workspace
+    store = workspace.store
     refusals = recent_refusals(store.repos(), to_ms(workspace.clock.now()))
 
     def make_filter() -> TurnFilter:
-        made = TurnFilter(store, bundle.policies, (*result.failed, *refusals))
+        made = TurnFilter(store, context.bundle.policies, (*result.failed, *refusals))
         result.withheld = made.withheld  # the last filter belongs to the final plan
         return made
 
     result.planned = make_plan(
         workspace,
-        bundle,
+        context.bundle,
         context.evaluate,
         profile_budget=profile_budget,
         make_filter=make_filter,
@@ -288,7 +289,9 @@ def ends_to_dict(result: TurnResult) -> dict[str, int]:
 
 def turn_to_dict(result: TurnResult) -> dict[str, object]:
     """Return the result of a turn as a JSON document."""
-    run, withheld, planned = result.run, result.withheld, result.planned
+    run = result.run
+    withheld = result.withheld
+    planned = result.planned
     halted = list(withheld.halted.values())
     held = count_by_policy(withheld.held_counts)
     not_sent = (*held.values(), *withheld.saved_counts.values(), *planned.left_out.values())

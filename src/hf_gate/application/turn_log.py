@@ -302,8 +302,9 @@ def _list_failures(result: TurnResult) -> Iterator[TurnFailure]:
 
 
 def _describe_failure(failure: TurnFailure) -> str:
-    repo, text = failure.repo, str(failure.problem)
-    return _shorten(text if repo is None or text.startswith(str(repo)) else f"{repo}: {text}")
+    text = str(failure.problem)
+    is_named = failure.repo is None or text.startswith(str(failure.repo))
+    return _shorten(text if is_named else f"{failure.repo}: {text}")
 
 
 def describe_problem(problem: BaseException) -> str:

@@ -200,7 +200,8 @@ def _accept_newcomer(story: _Story, repo: Repo, token: str) -> None:
         columns = terminal_width(sys.stdout)
         for line in request_lines(request, story.run.now(), None, columns and columns - 4):
             story.print(f"    {line}")
-        first, second = hub.accept(repo, request), hub.accept(repo, _NAME)
+        first = hub.accept(repo, request)
+        second = hub.accept(repo, _NAME)
     with story.hub(token) as hub:
         access = hub.check_access(repo)
     is_in = first.kind is OutcomeKind.DONE and access == "granted"

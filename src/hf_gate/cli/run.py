@@ -88,7 +88,8 @@ def run_(
     if log == "json":
         lines = LogLines(run.now)
         click.get_current_context().find_root().call_on_close(lines.install())
-        run.out.write_log, loop.follow_turn = lines.write, lines.follow
+        run.out.write_log = lines.write
+        loop.follow_turn = lines.follow
     if once:
         return loop.run_turn()
     with _hold_loop_lock(run):

@@ -84,16 +84,19 @@ class _QueryParser:
             )
         name = _match_at(_NAME, self.text, self.at)
         end = self.at + len(name)
-        key, label = name.lower(), None
+        key = name.lower()
+        label: str | None = None
         if key == "form." and self._peek(end) == '"':
             self.at = end
-            key, label = "form", _ESCAPED.sub(r"\1", self._match_quoted())
+            key = "form"
+            label = _ESCAPED.sub(r"\1", self._match_quoted())
         elif self._peek(end) != ":":
             return self._parse_word(start, is_not=is_not)
         else:
             self.at = end
             if key.startswith("form.") and len(key) > len("form."):
-                key, label = "form", name[len("form.") :]
+                key = "form"
+                label = name[len("form.") :]
         if key not in KEYS:
             raise self._unknown_key(start, end, name)
         if key == "form" and label is None:
@@ -198,8 +201,8 @@ class _QueryParser:
     def _check_backslash(self) -> None:
         if self._peek() == "\\":
             self.at += 1
-            what, hint = "a backslash is the last character", "write two backslashes to search for one"
-            raise self._error(self.at - 1, what, hint, "\\\\")
+            hint = "write two backslashes to search for one"
+            raise self._error(self.at - 1, "a backslash is the last character", hint, "\\\\")
 
     # ---- errors ------------------------------------------------------------------------------------------------------
 

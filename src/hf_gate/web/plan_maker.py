@@ -41,8 +41,8 @@ def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: o
         **more,
     }
     rows = [change.row for change in plan.changes]
-    document, now = msgspec.json.encode(plan), to_ms(app_state.now())
-    app_state.workspace.plans_and_runs.store_plan(plan.digest, document, now, summary, rows)
+    now = to_ms(app_state.now())
+    app_state.workspace.plans_and_runs.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
     return plan.digest
 
 

@@ -31,7 +31,8 @@ def list_counts(context: RequestContext) -> Counters:
     visible = context.list_visible_repos()
     if visible.are_all and not context.is_masked:
         return counters
-    cells, classes = counters.cells, counters.classes
+    cells = counters.cells
+    classes = counters.classes
     if not visible.are_all:
         seen = {str(row.repo) for row in visible.rows}
         cells = [each for each in cells if each.repo in seen]

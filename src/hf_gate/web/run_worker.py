@@ -203,7 +203,8 @@ class RunEventStream(StreamingResponse):
         self, find_job: Callable[[], RunJob | None], streams: Counter[str], member: str, pause: float = CHECK_INTERVAL
     ) -> None:
         super().__init__(_iterate_events(find_job, pause), 200, {"x-accel-buffering": "no"}, "text/event-stream")
-        self._streams, self._member = streams, member
+        self._streams = streams
+        self._member = member
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._streams[self._member] += 1
@@ -215,11 +216,13 @@ class RunEventStream(StreamingResponse):
 
 async def _iterate_events(find_job: Callable[[], RunJob | None], pause: float) -> AsyncIterator[str]:
     """Yield the events of a run; check for changes after each pause, in memory. The page loads its content itself."""
-    seen, quiet = -1, 0.0
+    seen = -1
+    quiet = 0.0
     while (job := find_job()) is not None and not job.is_over:
         if job.revision != seen or quiet >= _MAX_QUIET:
             yield f"event: change\ndata: {job.revision}\n\n"
-            seen, quiet = job.revision, 0.0
+            seen = job.revision
+            quiet = 0.0
         await asyncio.sleep(pause)
         quiet += pause
     yield "event: end\ndata: 0\n\n"
