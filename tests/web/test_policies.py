@@ -61,7 +61,15 @@ def _store_verdicts(asked: Room) -> None:
     assert bundle is not None
     sources = app_state.workspace.sources
     policy_sets = bundle.for_repos(app_state.workspace.store, sources)
-    propose_plan(app_state.workspace.store, policy_sets, lambda c, s, now, _: evaluate_part(app_state.workspace.store, c, sources, s, now), now=app_state.now(), policies=bundle.policies, sources=sources, is_full=True)  # fmt: skip
+    propose_plan(
+        app_state.workspace.store,
+        policy_sets,
+        lambda policy_set, status, now, _: evaluate_part(app_state.workspace.store, policy_set, sources, status, now),
+        now=app_state.now(),
+        policies=bundle.policies,
+        sources=sources,
+        is_full=True,
+    )
 
 
 def _cards(body: str) -> dict[str, str]:

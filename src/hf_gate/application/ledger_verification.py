@@ -334,7 +334,7 @@ def _find_unrecorded_requests(store: Store, recorded: set[int]) -> Iterator[Chai
 
 
 class _Replay:
-    """What the events of the chains say: states of requests by chain, and of all chains members, promotions and approvals.
+    """What the events say: the states of requests of one chain, and the members, promotions and approvals of all.
 
     Later events of the current chain can be added.
     """

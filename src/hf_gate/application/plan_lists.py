@@ -172,8 +172,8 @@ class PlanLists:
     """Fills the buffer of a plan. `counts` is for its summary, `missing_profiles` has people by row id. `evaluated`
     counts the requests that were evaluated because they, or what all have in common, changed.
 
-    Only requests for which something changed are evaluated. If the plan does not record verdicts, or with `is_full`, all
-    are evaluated.
+    Only requests for which something changed are evaluated; all of them if the plan does not record verdicts, or with
+    `is_full`.
     """
 
     def __init__(

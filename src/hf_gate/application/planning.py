@@ -157,8 +157,8 @@ def propose_plan(
     """Evaluate the requests of these repos in the statuses that the policies cover; return the plan of changes.
 
     New verdicts are recorded in the ledger if `should_record`; nothing else is stored. Expired grants end at every repo
-    that `is_governed` accepts, evaluated or not, except grants in `undecided`. Only requests for which something changed
-    are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
+    that `is_governed` accepts, evaluated or not, except grants in `undecided`. Only requests for which something
+    changed are evaluated unless `is_full`, and the rest of the plan comes from the stored evaluations. `room` has
     how many changes of each guard can be sent; of these guards, the plan has only the oldest changes.
     """
     buffer = PlanBuffer(limit, should_record, change_filter or ChangeFilter(), guards.protection_check(protected))

@@ -239,7 +239,7 @@ def _store_end(
 def record_turn(
     store: Store, started_at: int, ended_at: int, interval_s: int | None, end: TurnEnd, problem: Exception
 ) -> TurnRow:
-    """Store a turn that failed before it could begin, or that an error ended a loop for good, with the notices about it."""
+    """Store a turn that failed before it could begin, or the end of a loop by an error, with the notices about it."""
     turn = TurnRow(
         id=begin_turn(store, started_at, interval_s),
         started_at=started_at,

@@ -211,7 +211,10 @@ def _order_of(wanted: PageRequest) -> tuple[str, str]:
 
 
 def _build_rest(db: Database, found: Conditions, said: str) -> tuple[str, list[object]]:
-    """Return the conditions that the SQL of the streams (`said`) does not cover. `+` keeps SQLite from using another index for them."""
+    """Return the conditions that the SQL of the streams (`said`) does not cover.
+
+    `+` keeps SQLite from using another index for them.
+    """
     parts, values = list(found.where), list(found.values)
     plus = "+" if db.is_sqlite else ""
     several: tuple[tuple[str, Sequence[object] | None], ...] = (
