@@ -33,7 +33,6 @@ _REPOS_WITH_ENTRIES = (  # a recursive query reads one index entry for each repo
 _LINK = "l.seq, l.at, l.kind, l.actor, l.request_id, l.body, l.commitment, l.hash"
 _PUBLIC = f"SELECT l.id, l.repo_id, {_LINK}, NULL, NULL FROM ledger l"
 _ENTRY = f"SELECT l.id, l.repo_id, {_LINK}, x.data, x.person_id FROM ledger l LEFT JOIN private x ON x.id = l.id"
-_SEARCHED_PAGE: Final = 200
 MAX_LOOK_BACK: Final = 200_000  # the most entries that one page searches; the page says where it stopped
 _INSERT_ENTRY = (
     "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, request_id, run, body, commitment, hash)"
@@ -242,7 +241,7 @@ def iterate_entries(store: Store, wanted: TimelineFilter, *, with_private: bool 
     """Iterate over all entries that match a filter, newest first, however old they are."""
     before = None
     while True:
-        page = search_entries(store, wanted, limit=_SEARCHED_PAGE, before=before, with_private=with_private)
+        page = search_entries(store, wanted, limit=PAGE, before=before, with_private=with_private)
         yield from page.rows
         before = page.next
         if before is None:
