@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
 
@@ -153,11 +153,9 @@ def evaluate_part(
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
     """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
-    evaluation = PartEvaluation(store, policy_set, now, buffer or PlanBuffer())
     rows = store.iterate_requests(policy_set.repo, status, part=part)
-    for chunk in split_into_batches(rows, CHUNK):
-        evaluation.evaluate_rows(store, sources, chunk)
-        yield evaluation.take_results()
+    evaluation = PartEvaluation(store, policy_set, now, buffer or PlanBuffer())
+    return evaluation.evaluate_chunks(store, sources, split_into_batches(rows, CHUNK))
 
 
 def evaluate_requests(
@@ -169,10 +167,8 @@ def evaluate_requests(
     buffer: PlanBuffer,
 ) -> Iterator[EvaluatedPart]:
     """Evaluate these requests, `CHUNK` at a time."""
-    evaluation = PartEvaluation(store, policy_set, now, buffer)
-    for some in split_into_batches(idents, CHUNK):
-        evaluation.evaluate_rows(store, sources, list(store.requests(some).values()))
-        yield evaluation.take_results()
+    chunks = (list(store.requests(some).values()) for some in split_into_batches(idents, CHUNK))
+    return PartEvaluation(store, policy_set, now, buffer).evaluate_chunks(store, sources, chunks)
 
 
 class PartEvaluation:
@@ -185,6 +181,14 @@ class PartEvaluation:
         self._hasher = LookupHasher(store, policy_set.tables)
         self._done = EvaluatedPart()
         self._counts = Counter[str]()
+
+    def evaluate_chunks(
+        self, store: Store, sources: SourcesPort, chunks: Iterable[Sequence[RequestRow]]
+    ) -> Iterator[EvaluatedPart]:
+        """Evaluate requests chunk by chunk."""
+        for rows in chunks:
+            self.evaluate_rows(store, sources, rows)
+            yield self.take_results()
 
     def evaluate_rows(self, store: Store, sources: SourcesPort, rows: Sequence[RequestRow]) -> None:
         """Evaluate requests of the list. One without a record has no facts until it is read again."""

@@ -128,16 +128,6 @@ def merge_gitignore(before: str) -> str:
     return before + gap + "".join(f"{line}\n" for line in missing)
 
 
-def describe_count_differences(counted: dict[str, int], counts: dict[str, int]) -> list[str]:
-    """Return a sentence for each status whose count differs between the Hub's report (`counted`) and the lists (`counts`)."""
-    names = sorted({*counted, *counts})
-    return [
-        f"the report counts {counted.get(name, 0):,} {name}, the lists contained {counts.get(name, 0):,}"
-        for name in names
-        if counted.get(name, 0) != counts.get(name, 0)
-    ]
-
-
 def suggest_next_steps(pending: Mapping[Repo, int], waiting: str) -> tuple[tuple[str, str], ...]:
     """Return three commands with their purposes: to decide a short queue by hand, or a long queue by policies.
 

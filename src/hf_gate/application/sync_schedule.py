@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final, NamedTuple
 
@@ -42,17 +42,20 @@ def choose_sync(row: RepoRow | None, now: int, report: Mapping[str, int] | None 
         if tried:
             return DueSync(SyncKind.QUICK, "the last full sync was not proved complete")
         return DueSync(SyncKind.FULL, "never fully synced")
-    if report is not None and not tried and (status := _find_differing_status(row.counts, report)) is not None:
-        theirs, ours = report.get(status, 0), row.counts.get(status, 0)
+    difference = next(list_differences(row.counts, report), None) if report is not None and not tried else None
+    if difference is not None:
+        status, theirs, ours = difference
         return DueSync(SyncKind.FULL, f"the Hub counts {theirs:,} {status}, the store {ours:,}")
     if now - row.full_at >= FULL_SYNC_INTERVAL and not tried:
         return DueSync(SyncKind.FULL, "the last full sync is a day old")
     return DueSync(SyncKind.QUICK, "fully synced less than a day ago")
 
 
-def _find_differing_status(ours: Mapping[str, int], report: Mapping[str, int]) -> str | None:
-    names = (*STATUSES, *(name for name in report if name not in STATUSES))
-    return next((name for name in names if ours.get(name, 0) != report.get(name, 0)), None)
+def list_differences(ours: Mapping[str, int], report: Mapping[str, int]) -> Iterator[tuple[str, int, int]]:
+    """Yield each status that the Hub's report counts differently, with its number and ours."""
+    for name in (*STATUSES, *(name for name in report if name not in STATUSES)):
+        if ours.get(name, 0) != report.get(name, 0):
+            yield name, report.get(name, 0), ours.get(name, 0)
 
 
 def next_pause(

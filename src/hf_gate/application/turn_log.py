@@ -260,8 +260,7 @@ def has_failed_whole(result: TurnResult) -> bool:
 
 def has_failed_in_part(result: TurnResult) -> bool:
     """Tell whether a repo, a change or the rest of a run failed, or no repo was found."""
-    is_interrupted = result.run is not None and result.run.state is RunState.INTERRUPTED
-    return bool(result.problems or result.refused or is_interrupted) or has_found_no_repo(result)
+    return next(_list_failures(result), None) is not None
 
 
 def has_found_no_repo(result: TurnResult) -> bool:

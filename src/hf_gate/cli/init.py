@@ -138,14 +138,15 @@ def _write_files(folder: Path, repos: Sequence[Repo], forms: Sequence[GateForm])
 
 def _compare_with_report(run: Run, sync: SyncCommand, repo: Repo) -> list[str]:
     """Compare the Hub's own report with the lists that were read; return the differences."""
-    from ..application.starter_workspace import describe_count_differences
     from ..application.sync import count_by_report
+    from ..application.sync_schedule import list_differences
 
     synced = next((one for one, _ in sync.done if one.repo == repo), None)
     if synced is None:
         return []
     return [
-        f"{repo}: {line}" for line in describe_count_differences(count_by_report(run.hub, repo), dict(synced.counts))
+        f"{repo}: the report counts {theirs:,} {name}, the lists contained {ours:,}"
+        for name, theirs, ours in list_differences(synced.counts, count_by_report(run.hub, repo))
     ]
 
 

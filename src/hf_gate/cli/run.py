@@ -296,10 +296,10 @@ class _Loop:
 
     def _send_heartbeat(self, workspace: Workspace, done: TurnResult) -> None:
         """Call the heartbeat service if the turn was good. A failed call is a warning."""
-        from ..application.turn_log import has_failed_in_part, has_failed_whole
+        from ..application.turn_log import has_failed_in_part
 
         reference, folder = workspace.location.config.heartbeat_url, workspace.location.folder
-        is_good = done.stop is None and not (has_failed_whole(done) or has_failed_in_part(done))
+        is_good = done.stop is None and not has_failed_in_part(done)
         if reference is None or folder is None or not is_good:
             return
         from ..notify.heartbeat import KEY, call_heartbeat
