@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -39,31 +38,19 @@ class FirstStep(Struct, frozen=True):
         return {"ok": "✓", "now": "▸", "later": "○"}[self.state]
 
 
-class FirstSteps(Struct, frozen=True):
-    """All five steps."""
-
-    steps: Sequence[FirstStep]
-
-    @property
-    def done_count(self) -> int:
-        return sum(step.is_done for step in self.steps)
-
-    @property
-    def title(self) -> str:
-        words = ("none is", "one is", "two are", "three are", "four are", "all are")
-        return f"Five steps, {words[self.done_count]} done"
-
-
 def page(context: RequestContext) -> Response:
     """Show the page of the first steps."""
-    return context.render("first-steps.html", title="First steps", first=list_first_steps(context))
+    heading, steps = list_first_steps(context)
+    return context.render("first-steps.html", title="First steps", heading=heading, steps=steps)
 
 
-def list_first_steps(context: RequestContext) -> FirstSteps:
-    """Return the steps with their current state, without a call of the Hub."""
+def list_first_steps(context: RequestContext) -> tuple[str, list[FirstStep]]:
+    """Return how many steps are done, in words, and the steps with their state, without a call of the Hub."""
     steps = [check(context) for check in (_check_token, _check_repos, _check_sync, _check_policy, _check_members)]
     current = next((step for step in steps if not step.is_done), None)
-    return FirstSteps([replace(step, is_current=step is current) for step in steps])
+    words = ("none is", "one is", "two are", "three are", "four are", "all are")
+    heading = f"Five steps, {words[sum(step.is_done for step in steps)]} done"
+    return heading, [replace(step, is_current=step is current) for step in steps]
 
 
 def _check_token(context: RequestContext) -> FirstStep:
