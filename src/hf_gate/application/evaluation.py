@@ -22,7 +22,7 @@ from ..domain.rows import HistoryRow, ListRange, PersonRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import UsageError
 from ..policy.evaluator import CompiledPolicy, Evaluator, compile_policy
-from ..policy.fact_table import FACTS, fact_types
+from ..policy.fact_table import FACTS, fact_types, tables_of
 from ..policy.fact_values import DecisionHistory, EmailFacts, ProfileFact
 from ..policy.facts import FactReader, RequestFacts
 from ..policy.form_facts import NO_FORM, FormRoles, QualityCache, form_roles
@@ -104,7 +104,7 @@ def policies_of_repo(
         return None
     form = form_roles(_form_of(row), labels_of_roles(row.repo, [one.policy for one in own]))
     evaluator = Evaluator(own, zone=zone)
-    used = {name.split(".")[1] for name in evaluator.facts if name.startswith("tables.")}
+    used = tables_of(evaluator.facts)
     known = {name: table for name, table in tables.items() if name in used}
     statuses = tuple(dict.fromkeys(status for one in own for status in one.policy.judges))
     reader = FactReader(evaluator.facts, sources.countries, cache)
@@ -140,7 +140,7 @@ def policies_for_terms(
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
     own = [one for one in policies if matches_any(one.applies_to, row.repo)]
     form, reader = form_roles(_form_of(row), labels_of_roles(row.repo, own)), FactReader(facts, sources.countries)
-    used = {name.split(".")[1] for name in reader.wanted if name.startswith("tables.")}
+    used = tables_of(reader.wanted)
     known = {name: table for name, table in tables.items() if name in used}
     return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
 
@@ -281,7 +281,7 @@ def find_end_rows(names: Iterable[str], facts: Facts) -> EndRows:
     """Return the tables that these facts read, each with its version and the row that lists the person."""
     if not isinstance(facts, RequestFacts):
         return {}
-    used = {name.split(".")[1] for name in names if name.startswith("tables.")}
+    used = tables_of(names)
     hits = [(name, hit, hit.listed_by) for name, hit in sorted(facts.inputs.tables.items()) if name in used]
     return {
         name: {"table": hit.source.rpartition("@")[2]}

@@ -13,9 +13,11 @@ from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import QueueCount
 from ..errors import HfGateError
+from ..policy.expression_parser import read_names
+from ..policy.fact_table import tables_of
 from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, Rule
-from ..policy.policy_digest import lets_in, tables_in
+from ..policy.policy_digest import lets_in
 from ..sources.workspace_folder import read_folder
 from .workspace import Workspace
 from .workspace_status import WorkspaceStatus
@@ -69,5 +71,5 @@ def _describe_need(cell: QueueCount, policies: Sequence[Policy]) -> str:
 
 def _tables_of(policy: Policy, rule: Rule) -> set[str]:
     sources = [text for text in (rule.when, rule.unless) if text]
-    sources += [policy.let[name] for text in tuple(sources) for name in lets_in(text, policy.let)]
-    return tables_in(sources)
+    sources += [policy.let[name] for name in lets_in(sources, policy.let)]
+    return tables_of(name for text in sources for name in read_names(text))

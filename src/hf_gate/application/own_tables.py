@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +15,8 @@ from ..domain.display_text import make_visible
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, Stale, UsageError
 from ..policy.email_addresses import parse_address
+from ..policy.expression_parser import read_names
+from ..policy.fact_table import tables_of
 from ..policy.model import FactEnd, Policy, Rule, TableSpec
 from ..policy.strict_yaml import suggest
 from ..policy.tables import KEYS, Table, TableRow
@@ -148,10 +149,10 @@ def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables:
 
 def _policies_using(policies: Sequence[Policy], name: str) -> Iterator[Policy]:
     """Yield the policies that define a table or name it in an expression or an end."""
-    word = re.compile(rf"\btables\s*\.\s*{re.escape(name)}\b")
     for policy in policies:
         texts = [*policy.let.values(), *(text for rule in policy.rules for text in _texts_of(rule))]
-        if any(spec.name == name for spec in policy.tables) or any(map(word.search, texts)):
+        used = tables_of(each for text in texts for each in read_names(text))
+        if name in used or any(spec.name == name for spec in policy.tables):
             yield policy
 
 

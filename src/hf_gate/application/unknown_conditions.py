@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from ..domain.display_text import join_words, pluralize
 from ..domain.ids import Repo
-from ..policy.fact_table import fact_types
+from ..policy.expression_parser import read_names
+from ..policy.fact_table import fact_types, tables_of
 from ..policy.grant_conditions import TermsEvaluator
-from ..policy.policy_digest import tables_in
 from ..store.grant_terms import count_grants_by_terms, read_shapes
 from ..store.store import Store
 from .policy_bundle import read_declared_tables
@@ -50,7 +50,7 @@ def list_unknown_conditions(
         found = lost.get(terms.shape.digest)
         if found is not None and is_governed(repo):
             grants[repo] += count
-            names[repo].update(tables_in(found) - set(tables))
+            names[repo] |= tables_of(name for text in found for name in read_names(text)) - set(tables)
     return [UnknownConditions(repo, count, tuple(sorted(names[repo]))) for repo, count in sorted(grants.items())]
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from .constant_conditions import collect_lets
 from .expressions import Expression, bind_facts
-from .fact_table import find_declaration
+from .fact_table import find_declaration, tables_of
 from .model import TRUST_ORDER, Action, FactValue, Policy, Trust
 
 _TRUST_WORDS = {
@@ -165,7 +165,7 @@ _STRANGER_FACTS: dict[str, FactValue] = {
 
 
 def _stranger_tables(facts: Iterable[str]) -> dict[str, FactValue]:
-    tables = {name.split(".")[1] for name in facts if name.startswith("tables.")}
+    tables = tables_of(facts)
     found: dict[str, FactValue] = {f"tables.{table}": False for table in tables}
     return found | {f"tables.{table}.state": "missing" for table in tables}
 

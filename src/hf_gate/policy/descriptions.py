@@ -86,7 +86,7 @@ def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
     if rule.unless is not None:
         parts.append(f"unless `{normalize_expression(rule.unless)}`")
     text = " ".join(parts)
-    used = lets_in(f"{rule.when or ''} {rule.unless or ''}", let)
+    used = lets_in(filter(None, (rule.when, rule.unless)), let)
     means = join_words([f"{name} means `{normalize_expression(let[name])}`" for name in used], "and")
     return f"{text} ({means})" if means else text
 

@@ -266,7 +266,7 @@ class CompiledPattern(Struct, frozen=True):
     size: int
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)  # each may take the memory below
 def compile_pattern(pattern: str) -> CompiledPattern:
     """Return a compiled regular expression. Raises PatternError, within 10 ms."""
     if len(pattern) > MAX_PATTERN:
@@ -284,6 +284,7 @@ def compile_pattern(pattern: str) -> CompiledPattern:
         raise PatternError(f"this is not a regular expression: {why[:80]}") from None
     options.max_mem = 8 << 20  # to match, which needs more memory
     regexp = re2.compile(pattern, options)
+    re2.purge()  # it keeps another 128
     return CompiledPattern(lambda text: regexp.search(text) is not None, regexp.programsize)
 
 

@@ -117,7 +117,7 @@ def _join_tokens(tokens: list[SourceToken] | tuple[SourceToken, ...]) -> str:
     return "".join(token.text + gap for token, gap in zip(tokens, [*gaps, ""], strict=True))
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def parse_expression(source: str) -> ParsedExpression:
     """Parse an expression. Raises ExpressionProblem with the position of the first mistake."""
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
@@ -127,6 +127,15 @@ def parse_expression(source: str) -> ParsedExpression:
         raise ExpressionProblem("empty", "the expression is empty; remove the key to match always", 0, len(source))
     _check_foreign_syntax(source, tokens)
     return ParsedExpression(source, tokens, _Parser(source, tokens).parse())
+
+
+def read_names(source: str) -> tuple[str, ...]:
+    """Return the names of facts and `let` in the order of their first use; none of a text that is no expression."""
+    try:
+        nodes = parse_expression(source).root.walk()
+    except ExpressionProblem:
+        return ()
+    return tuple(dict.fromkeys(node.name for node in nodes if node.kind is NodeKind.NAME))
 
 
 # ---- tokens ----------------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class FactCondition(Struct, frozen=True):
         return CelType.STRING if self.key is not None else declaration.type
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=2048)
 def parse_fact_condition(expr: str) -> FactCondition | None:
     """Parse an expression that tests one fact; None for any other expression."""
     try:

@@ -192,6 +192,11 @@ def is_identity_fact(name: str) -> bool:
     return name in _IDENTITY or name.startswith(("email.", "tables."))
 
 
+def tables_of(names: Iterable[str]) -> set[str]:
+    """Return the tables that these facts read."""
+    return {name.split(".")[1] for name in names if name.startswith("tables.")}
+
+
 def find_declaration(name: str) -> FactDeclaration | None:
     """Return the declaration of the fact or input with a dotted name; None if there is none."""
     if name in _INPUTS:

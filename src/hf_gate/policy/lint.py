@@ -12,6 +12,7 @@ from .accept_requirements import AcceptRequirement, accept_requirements, is_clai
 from .constant_conditions import is_always_true, is_never_true
 from .expressions import Expression
 from .fact_conditions import IS_TRUE
+from .fact_table import tables_of
 from .model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
 from .policy_digest import normalize_expression
 from .strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
@@ -241,11 +242,11 @@ def _unused_names(
         if name in lets and name not in used:
             yield _warning(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
     ends = {rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd)}
-    facts = ends.union(*(each.facts for each in conditions.values()))
+    used_tables = tables_of(ends.union(*(each.facts for each in conditions.values())))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)
-        if pair and not any(name.split(".")[1] == table.name for name in facts if name.startswith("tables.")):
+        if pair and table.name not in used_tables:
             yield _warning(policy, "unused", f"no rule uses table {table.name}.", position_of(pair[0]), "Remove it.")
 
 

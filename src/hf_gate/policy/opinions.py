@@ -230,7 +230,7 @@ def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: Eva
 def _conditions_of(policy: Policy, rule: Rule) -> tuple[GrantCondition, ...]:
     if rule.keep_while is None:
         return ()
-    lets = {name: policy.let[name] for name in policy.let if name in lets_in(rule.keep_while, policy.let)}
+    lets = {name: policy.let[name] for name in policy.let if name in lets_in((rule.keep_while,), policy.let)}
     grace = None if rule.grace is None else str(rule.grace)
     return (GrantCondition(policy=policy.name, rule=rule.id, expr=rule.keep_while, lets=lets, grace=grace),)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date
 
 from ..domain.grants import Duration
+from .expression_parser import read_names
 from .model import Action, FactEnd, Policy, PolicyMode, Rule, TableSpec, Until
 
 _PIECE = re.compile(
@@ -46,22 +47,16 @@ def normalize_expression(source: str) -> str:
     return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
 
-def lets_in(source: str, let: Mapping[str, str]) -> list[str]:
-    """Return the `let` names in an expression, including those used by other `let` names."""
+def lets_in(sources: Iterable[str], let: Mapping[str, str]) -> list[str]:
+    """Return the `let` names in expressions, including those used by other `let` names."""
     found: list[str] = []
-    todo = [source]
+    todo = [*sources]
     while todo:
-        bare = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'(?:[^'\\]|\\.)*'", " ", todo.pop())
-        for name in re.findall(r"(?<![\w.])[a-z][a-z0-9_]*", bare):
+        for name in read_names(todo.pop(0)):
             if name in let and name not in found:
                 found.append(name)
                 todo.append(let[name])
     return found
-
-
-def tables_in(sources: Iterable[str]) -> set[str]:
-    """Return the names of the tables in expressions."""
-    return {name for source in sources for name in re.findall(r"\btables\.([a-z][a-z0-9_]*)", source)}
 
 
 def _table_document(table: TableSpec) -> dict[str, object]:

@@ -19,6 +19,7 @@ from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.explain import ExplanationLine as Explained
 from ..policy.explain import explain_verdict
+from ..policy.fact_table import tables_of
 from ..policy.literals import glob_matches
 from ..policy.model import Action, Policy, TableSpec
 from ..policy.tables import Table
@@ -94,7 +95,7 @@ class DraftTrial:
 
     def _read_tables(self, folder: WorkspaceFolder, known: Mapping[str, TableSpec]) -> Mapping[str, Table]:
         """Return the tables that the draft asks: as the desk read them if the definition is the same, else read now."""
-        asked = {name.split(".")[1] for name in self.evaluator.facts if name.startswith("tables.")}
+        asked = tables_of(self.evaluator.facts)
         specs = [spec for spec in (*folder.config.tables, *self.policy.tables) if spec.name in asked]
         bundle = self.context.app_state.policies.current
         read_already = {} if bundle is None else bundle.tables
