@@ -234,6 +234,27 @@ def test_an_error_and_an_unknown_fact_are_both_reported() -> None:
     assert truth.error
 
 
+def test_has_tells_whether_a_row_has_a_column_and_not_whether_the_row_is_known() -> None:
+    condition = compiled('has(tables.dua.row.lab) && tables.dua.row.lab == "A"')
+    assert condition.evaluate(given()).missing == {"tables.dua.row"}
+    assert condition.evaluate(given(tables__dua__row={})).value is False
+    assert condition.evaluate(given(tables__dua__row={"lab": "A"})).value is True
+
+
+def test_a_number_beyond_64_bits_is_an_error_and_no_missing_fact() -> None:
+    for source, value in (("person.models > 3", 1 << 63), ("person.models + 1 > 3", (1 << 63) - 1)):
+        truth = compiled(source).evaluate(given(person__models=value))
+        assert (truth.value, truth.missing, truth.error) == (None, frozenset(), "integer overflow")
+
+
+def test_a_text_with_nul_is_compared_and_searched_as_a_whole() -> None:
+    bound = given(email__domain="a\0b")
+    assert compiled('email.domain == "a"').evaluate(bound).value is False
+    assert (
+        compiled(r'email.domain.matches("^a[\\x00-\\x20]b$") && size(email.domain) == 3').evaluate(bound).value is True
+    )
+
+
 def test_texts_and_lists_are_cut_and_half_letters_replaced() -> None:
     bound = given(email__domain="a" * 9000, person__orgs=("x",) * 2000, person__fullname="\ud800")
     assert compiled("size(email.domain) == 8192 && size(person.orgs) == 1000").evaluate(bound).value is True

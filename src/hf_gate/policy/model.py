@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -331,16 +331,6 @@ class TruthValue(Struct, frozen=True):
 
 
 TRUE, FALSE = TruthValue(True), TruthValue(False)
-
-
-def combine_truths(op: str, truths: Sequence[TruthValue]) -> TruthValue:
-    """Return the value of `&&`, `||` or `!`. A true part decides `||`, whatever is unknown, and a false part `&&`."""
-    values = [truth.value for truth in truths]
-    if op != "!" and (op == "||") in values:
-        return TRUE if op == "||" else FALSE
-    if None in values:
-        return combine_unknowns(truths)
-    return TRUE if op == "&&" or (op == "!" and not values[0]) else FALSE
 
 
 def combine_unknowns(truths: Iterable[TruthValue]) -> TruthValue:
