@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.cli.output import Column, format_age
+from hf_gate.cli.output import Column
 from hf_gate.cli.text_layout import choose_widths, wrap_line
 from hf_gate.domain.display_text import display_width
+from hf_gate.domain.timestamps import format_age
 
 _WHO = Column("WHO", str)
 _NAME = Column("NAME", str, is_flexible=True, min_width=10, drop_rank=30)
@@ -61,17 +62,17 @@ def test_a_line_parts_between_words_and_the_rest_hangs() -> None:
 @pytest.mark.parametrize(
     ("ago", "told"),
     [
-        (timedelta(seconds=-5), "0s"),
-        (timedelta(seconds=59), "59s"),
-        (timedelta(minutes=59), "59m"),
-        (timedelta(hours=23), "23h"),
-        (timedelta(days=9), "9d"),
-        (timedelta(days=89), "89d"),
-        (timedelta(days=152), "4mo"),
-        (timedelta(days=729), "23mo"),
-        (timedelta(days=731), "2.0y"),
-        (timedelta(days=1525), "4.1y"),
-        (timedelta(days=5000), "13y"),
+        (timedelta(seconds=-5), "0 s"),
+        (timedelta(seconds=59), "59 s"),
+        (timedelta(minutes=59), "59 min"),
+        (timedelta(hours=23), "23 h"),
+        (timedelta(days=9), "9 d"),
+        (timedelta(days=89), "89 d"),
+        (timedelta(days=152), "4 mo"),
+        (timedelta(days=729), "23 mo"),
+        (timedelta(days=731), "2 y"),
+        (timedelta(days=1525), "4 y"),
+        (timedelta(days=5000), "13 y"),
     ],
 )
 def test_an_age_is_told_in_a_unit_that_says_something(ago: timedelta, told: str) -> None:

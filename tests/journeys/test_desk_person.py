@@ -130,4 +130,4 @@ def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
 def test_how_long_ago_a_person_asked_follows_a_local_hubs_clock(asked: LocalHub) -> None:
     asked.clock.advance("72h")
     shown = Console(asked).run("person", "show", "bob", env={"HF_GATE_CLOCK": "hub"})
-    assert (shown.code, f"{MODEL}: pending, asked 3d ago" in shown.out) == (0, True), shown.out
+    assert (shown.code, f"{MODEL}: pending, asked 3 d ago" in shown.out) == (0, True), shown.out

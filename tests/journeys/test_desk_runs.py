@@ -329,7 +329,7 @@ def test_a_run_that_nobody_carries_is_stopped_at_once_and_its_policy_acts_again_
 def test_a_pause_that_takes_too_much_of_the_token_is_told_with_one_that_does_not() -> None:
     least = minimum_pause(4 * 38, quota=500, window=300)
     assert budget_warning(300, least, 38) == (
-        "Syncing 38 repos every 5 min 0 s uses 30% of this token's calls. --every 31m or auto keeps it at 5%."
+        "Syncing 38 repos every 5 min uses 30% of this token's calls. --every 31m or auto keeps it at 5%."
     )
 
 

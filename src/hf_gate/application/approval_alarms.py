@@ -8,6 +8,7 @@ from typing import Final
 from ..domain import events as e
 from ..domain.approvals import Approval, ApprovalAlarm, ReviewerNeed
 from ..domain.batches import split_into_batches
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.ledger import LedgerLink, chain_of
 from ..domain.lifecycle import Status
@@ -167,9 +168,8 @@ def describe_alarms(repos: Iterable[Repo]) -> str:
     places = [str(repo) for repo in repos]
     if not places:
         return ""
-    count = f"{MAX_ALARMS} or more people were" if len(places) >= MAX_ALARMS else (
-        "1 person was" if len(places) == 1 else f"{len(places)} people were"
-    )  # fmt: skip
+    is_cut = len(places) >= MAX_ALARMS
+    count = f"{MAX_ALARMS} or more people were" if is_cut else pluralize(len(places), "person was", "people were")
     named = ", ".join(sorted(set(places))[:3])
     more = " and other repos" if len(set(places)) > 3 else ""
     return f"{count} accepted outside hf-gate without enough approvals, at {named}{more}."

@@ -18,7 +18,7 @@ from ..domain.grants import GrantTerms
 from ..domain.hand_terms import HandTerms, TermsKind
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
-from ..domain.query import NO_END, Pattern, Query, Term
+from ..domain.query import NO_END, Query, one_of
 from ..domain.request_state import current_end
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms
@@ -152,11 +152,11 @@ def outdated_ends_note(count: int) -> str:
 
 def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bool) -> Iterator[RequestRow]:
     """Iterate over people who have access: those without an end, or all of them."""
-    terms = [Term("status", (Pattern((Status.ACCEPTED.value,)),))]
+    terms = [one_of("status", Status.ACCEPTED)]
     if not with_end:
-        terms.append(Term("ends", (Pattern((NO_END,)),)))
+        terms.append(one_of("ends", NO_END))
     if repos is not None:
-        terms.append(Term("repo", tuple(Pattern((repo.web_path,)) for repo in repos)))
+        terms.append(one_of("repo", *(repo.web_path for repo in repos)))
     cursor = None
     while True:
         page = store.query(Query(tuple(terms)), now=0, limit=_PAGE, cursor=cursor)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from msgspec import Struct, field
@@ -21,7 +21,7 @@ from msgspec import Struct, field
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow, entry_about
-from ..domain.timestamps import format_span, to_ms
+from ..domain.timestamps import describe_clock_skew, to_ms
 from ..errors import Guarded, HfGateError
 from ..protocol.clock_skew import is_clock_off
 from ..store.approvals import delete_approvals
@@ -92,13 +92,7 @@ def require_right_clock(hub: HubPort, repo: Repo, *, may_be_unknown: bool = Fals
     if skew is None and not may_be_unknown:
         raise Guarded("This machine's clock cannot be compared with the Hub's.", hint="Try again when the Hub answers.")
     if skew is not None and is_clock_off(skew):
-        raise Guarded(f"{describe_skew(skew)}.", hint="Correct the clock, then try again.")
-
-
-def describe_skew(skew: float) -> str:
-    """Return how far this machine's clock is off, without a full stop. `skew`: seconds that the Hub's clock is ahead."""
-    side = "behind" if skew > 0 else "ahead of"
-    return f"This machine's clock is {format_span(timedelta(seconds=abs(skew)))} {side} the Hub's"
+        raise Guarded(f"This machine's {describe_clock_skew(skew)}.", hint="Correct the clock, then try again.")
 
 
 def store_skew(store: Store, skew: float | None) -> None:
@@ -112,7 +106,11 @@ def store_skew(store: Store, skew: float | None) -> None:
 def clock_note(store: Store) -> str:
     """Return that the last turn ended no grant because the clock is wrong, and what to do; "" if it was right."""
     text = store.setting(setting_keys.CLOCK_SKEW)
-    return "" if text is None else f"{describe_skew(float(text))}, so no grant ends. Correct the clock."
+    return (
+        ""
+        if text is None
+        else f"This machine's {describe_clock_skew(float(text))}, so no grant ends. Correct the clock."
+    )
 
 
 def record_moves(

@@ -116,7 +116,7 @@ def _judge(
         return HealthState.LATE, said, _START_AGAIN
     said = f"A turn began {_ago(newest.started_at, now)}." if last is None else describe_turn(last, now)
     if stuck:
-        needs = "1 problem needs" if len(stuck) == 1 else f"{len(stuck):,} problems need"
+        needs = pluralize(len(stuck), "problem needs", "problems need")
         said = f"{said} {needs} a person."
     return HealthState.STUCK if stuck else HealthState.FINE, said, ""
 
@@ -274,9 +274,7 @@ def _list_waiting(
     row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
     if row is not None:
         number = count_overdue(store, repo, at, MAX_OVERDUE)
-        words = (
-            f"{pluralize(number, 'request')} of {repo} {'is' if number == 1 else 'are'} past the due date of the rule"
-        )
+        words = f"{pluralize(number, f'request of {repo} is', f'requests of {repo} are')} past the due date of the rule"
         yield StuckProblem(
             StuckKind.OVERDUE,
             str(repo),

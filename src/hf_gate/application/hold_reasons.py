@@ -9,6 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from ..domain.display_text import pluralize
 from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import QueueCount
@@ -50,7 +51,7 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
 def format_holds(needs: Mapping[str, int]) -> str:
     """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if nobody is on hold."""
     return ", ".join(
-        f"{count:,} {'waits' if count == 1 else 'wait'} for {need}"
+        f"{pluralize(count, 'waits', 'wait')} for {need}"
         for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))
     )
 

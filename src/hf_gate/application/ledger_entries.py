@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain import events as e
+from ..domain.display_text import pluralize
 from ..domain.event_descriptions import describe_event
 from ..domain.events import AnyEvent, EventKind, RequestAssigned, decode_event
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, SealedEntry, repo_of_chain
@@ -78,7 +79,7 @@ def summarize_group(links: Sequence[LedgerLink]) -> str:
     counts = Counter(text_of_entry(link, None) for link in links)
     first = counts.most_common(_SENTENCES)
     rest = len(links) - sum(count for _, count in first)
-    lines = [f"{count:,} {'time' if count == 1 else 'times'}: {text}" for text, count in first]
+    lines = [f"{pluralize(count, 'time')}: {text}" for text, count in first]
     return "; ".join(lines) + (f"; {rest:,} others" if rest else "")
 
 

@@ -21,11 +21,11 @@ from .. import __version__
 from ..domain.accounts import TokenRights
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
+from ..domain.timestamps import describe_clock_skew
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hint
 from ..hub.credentials import name_token_source
 from ..protocol.clock_skew import MAX_TRUSTED_S, WARN_ABOVE_S
 from .framework import Run, command, explain_refused_token, repo_type_option
-from .output import describe_clock_skew
 from .targets import parse_repo_argument
 from .token_rights import DECIDE_HINT, ONE_TOKEN_PER_WORKSPACE, check_decide_right, describe_reach
 
@@ -196,7 +196,7 @@ def _check_clock(run: Run) -> Iterator[Finding]:
     skew = run.hub.skew or 0.0
     if abs(skew) <= WARN_ABOVE_S:
         return
-    detail = describe_clock_skew(skew) + (
+    detail = f"this machine's {describe_clock_skew(skew)}" + (
         "; no grant is ended until the clock is right" if abs(skew) > MAX_TRUSTED_S else ""
     )
     hint = "Correct this machine's clock. HF_GATE_CLOCK=hub follows the clock of a local Hub."

@@ -18,12 +18,12 @@ from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.rows import unstored_row
-from ..domain.timestamps import format_day, from_ms
+from ..domain.timestamps import format_age, format_day, from_ms
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
 from .hand_ends import describe_end
-from .output import format_age, format_end
+from .output import format_end
 from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
 from .targets import find_latest_request, read_targets

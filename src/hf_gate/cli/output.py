@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 from msgspec import Struct
 
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
+from ..domain.timestamps import describe_clock_skew, format_span
 from ..errors import to_command_hint
 from .text_layout import choose_widths, format_row, terminal_width
 
@@ -289,46 +289,14 @@ def _builtin(value: object) -> dict[str, object]:
     return found
 
 
-def format_age(since: datetime, now: datetime) -> str:
-    """Return the time since a moment in one suitable unit: `40s`, `12m`, `3h`, `9d`, `5mo`, `3.1y`, `12y`."""
-    seconds = max(0, int((now - since).total_seconds()))
-    days = seconds / 86400
-    if days >= 730:
-        years = int(days / 36.525) / 10  # rounded down
-        return f"{int(years)}y" if years >= 10 else f"{years:.1f}y"
-    if days >= 90:
-        return f"{int(days / 30.4375)}mo"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a duration, e.g. `45 s`, `1 min 50 s`, `2 h 5 min`, `12 days`."""
-    whole = int(seconds + 0.5)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole >= 2 * 86400:
-        return f"{whole // 86400:,} days"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
 def format_end(seconds: float) -> str:
     """Format an end that is `seconds` away; if negative, how long ago it was."""
-    return f"in {format_duration(seconds)}" if seconds > 0 else f"{format_duration(-seconds)} ago"
+    return f"in {format_span(seconds)}" if seconds > 0 else f"{format_span(-seconds)} ago"
 
 
 def clock_advice(skew: float) -> str:
     """Return how far the clock is off, and what to do. `skew` is how many seconds the Hub's clock is ahead."""
-    return f"{describe_clock_skew(skew)}. Correct the clock, then try again."
-
-
-def describe_clock_skew(skew: float) -> str:
-    """Return how far this machine's clock is off. `skew` is how many seconds the Hub's clock is ahead."""
-    return f"this machine's clock is {format_duration(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"
+    return f"this machine's {describe_clock_skew(skew)}. Correct the clock, then try again."
 
 
 def safe_lines(text: str) -> Iterator[str]:

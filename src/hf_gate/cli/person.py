@@ -1,4 +1,4 @@
-"""person: lists people, shows all requests of one account at your repos with their history, and exports its data."""
+"""person: lists people, shows all requests of one account with their history, and exports or erases its data."""
 
 from __future__ import annotations
 
@@ -13,25 +13,27 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.ledger_entries import history_records
+from ..application.owner_files import list_owner_files
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
-from ..domain.display_text import pluralize
+from ..domain.display_text import pluralize, to_one_line
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.query_parser import parse_query
-from ..domain.timestamps import to_ms
-from ..errors import NotAllowed, RequestNotFound, UsageError
+from ..domain.timestamps import format_age, to_ms
+from ..errors import Guarded, NotAllowed, RequestNotFound, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import Column, Format, format_age
+from .output import Column, Format
 from .request_table import history_lines, repo_argument, target_argument, verdict_cell
 from .store import store_path
-from .workspace import announce, open_stored_workspace, open_workspace, select_repos
+from .workspace import actor_of, announce, open_stored_workspace, open_workspace, select_repos
 
 if TYPE_CHECKING:
+    from ..application.erasure import ErasurePreview
+    from ..application.records import ErasureRecord
     from ..application.workspace import Workspace
     from ..domain.rows import PersonRow, RequestRow
-
 
 person = GateGroup(
     "person",
@@ -40,7 +42,7 @@ person = GateGroup(
         "show": CommandEntry("person:person_show", "Show the requests of one person at all your repos."),
         "export": CommandEntry("person:person_export", "Export all that is held about one person."),
         "erase": CommandEntry(
-            "person_erase:person_erase", "Erase one person from the store and its backups.", has_effect=True
+            "person:person_erase", "Erase one person from the store and its backups.", has_effect=True
         ),
     },
     help="One person at many repos: list, show, export and erase.\n\n"
@@ -246,3 +248,96 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
         quiet=[str(each) for each in written],
     )
     return 0
+
+
+# ---- person erase -----------------------------------------------------------------------------------------------------
+
+
+_MAX_PLACES = 20  # the most places in files that are printed
+
+
+@command(
+    "erase",
+    examples=("hf-gate person erase bob99 --dry-run", "hf-gate person erase bob99 --yes"),
+)
+@click.argument("user", metavar="USER")
+@click.option("--dry-run", is_flag=True, help="Show what would be erased; erase nothing.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation. USER must be the exact name.")
+def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
+    """Erase one person: names, e-mail address, answers, notes and everything derived from them.
+
+    The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the Hub.
+    Your own files are listed, not edited.
+    """
+    from .. import bootstrap
+    from ..application import erasure
+
+    workspace = open_workspace(run, writes=not dry_run, is_preview=dry_run)
+    url, owned = bootstrap.store_url(run.settings, run.location), list_owner_files(run.location)
+    person = erasure.find_person(workspace, user)
+    preview = erasure.preview_erasure(workspace, person, url, owned)
+    if dry_run:
+        _print_erasure(run, preview.record(), preview.name)
+    erasure.check_erasable(preview)
+    if yes or not dry_run:
+        _confirm_erasure(run, preview, user, yes=yes)
+    if dry_run:
+        return 0
+    done = erasure.erase(workspace, person, url, actor_of(run), owned)
+    _print_erasure(run, done, preview.name)
+    return 5 if any(copy.problem for copy in done.copies) else 0
+
+
+def _confirm_erasure(run: Run, preview: ErasurePreview, user: str, *, yes: bool) -> None:
+    name = preview.name
+    if yes:
+        if user != name:
+            raise Guarded("--yes needs the exact name; nothing was erased.", hint=f"hf-gate person erase {name} --yes")
+        return
+    if not run.may_ask:
+        raise Guarded(
+            "cannot ask for confirmation here; nothing was erased.", hint=f"hf-gate person erase {name} --yes"
+        )
+    for line in _erasure_lines(preview.record(), name):
+        run.out.say(line)
+    answer = click.prompt(f"Type {to_one_line(name)} to erase", default="", show_default=False, err=True)
+    if answer.strip() != name:
+        raise Guarded("not confirmed; nothing was erased.")
+
+
+def _print_erasure(run: Run, record: ErasureRecord, name: str) -> None:
+    run.out.record(record, lambda: _erasure_lines(record, name), quiet=[record.person])
+
+
+def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
+    yield (
+        f"Erased {name}, now {record.person}:" if record.erased else f"An erasure of {name} ({record.person}) deletes:"
+    )
+    yield f"  the names, answers and search texts of {pluralize(record.requests, 'request')}"
+    yield f"  the personal data of {pluralize(record.entries, 'audit log entry', 'audit log entries')}"
+    for count, one, many in (
+        (record.notes, "note about other people", "notes about other people"),
+        (record.changes, "change of a run", "changes of runs"),
+        (record.profiles, "profile", "profiles"),
+        (record.bindings, "match with a table", "matches with tables"),
+        (record.views, "saved view", "saved views"),
+    ):
+        if count:
+            yield f"  {pluralize(count, one, many)}"
+    for copy in record.copies:
+        yield f"  in the copy {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
+    yield "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests from coming back."
+    for backup in record.backups:
+        age = "moved or deleted" if backup.days is None else f"{pluralize(backup.days, 'day')} old"
+        yield f"Kept: the backup {backup.file} ({age}). Delete it, or restore it: a restore repeats the erasure."
+    if record.member:
+        yield f"Kept: the member {record.member} of the desk, who is the same account."
+    if record.places:
+        yield "Your files that name the person; edit them yourself:"
+    for place in record.places[:_MAX_PLACES]:
+        where = place.file if place.line is None else f"{place.file}:{place.line}"
+        yield f"  {where}{f' ({place.problem})' if place.problem else ''}"
+    if len(record.places) > _MAX_PLACES:
+        yield f"  and {len(record.places) - _MAX_PLACES} more: --json"
+    if not record.erased:
+        yield "Nothing changes on the Hub."

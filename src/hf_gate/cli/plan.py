@@ -15,12 +15,13 @@ from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.rows import count_pending
 from ..domain.runs import ChangeOrigin, RunKind
+from ..domain.timestamps import format_span
 from ..errors import UsageError
 from ..private_files import read_regular_file, write_private_file
 from .confirmation import authorize_run, confirm_plan, resume_run
 from .execution import execute_run, outcomes_document, print_run
 from .framework import command, full_evaluation_option
-from .output import clock_advice, format_duration
+from .output import clock_advice
 from .run import lateness_of
 from .workspace import (
     actor_of,
@@ -124,7 +125,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     waiting = count_pending(rows)
     names = ", ".join(f"{policy.name}@{policy.digest[:8]} ({policy.mode})" for policy in bundle.policies) or "none"
     synced = min((row.quick_at or row.full_at or 0 for row in rows), default=0)
-    ago = format_duration(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
+    ago = format_span(workspace.clock.now().timestamp() - synced / 1000) + " ago" if synced else "never"
     lines = [f"Policies   {names}", f"Data       {waiting:,} pending in {pluralize(len(rows), 'repo')}, synced {ago}"]
     lines += render_plan(made, calls=estimate_calls(made), policies=bundle.policies)
     if late := lateness_of(made.changes):

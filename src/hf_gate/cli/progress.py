@@ -8,7 +8,8 @@ from types import TracebackType
 from typing import Self
 
 from ..domain.display_text import clip
-from .output import Output, format_duration
+from ..domain.timestamps import format_span
+from .output import Output
 
 _DELAY = 0.6  # seconds before the first line; most work is finished sooner
 _INTERVAL = 0.15  # seconds between two updates
@@ -46,9 +47,7 @@ class Progress:
             return f"{self.what} {self.count:,} ({rate:.0f}/s)" + (f", {note}" if note else "")
         left = (self.total - self.count) / rate if rate else 0.0
         share = 100 * self.count // max(1, self.total)
-        line = (
-            f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_duration(left)} left"
-        )
+        line = f"{self.what} {self.count:,} of {self.total:,}  {share} %  {rate:.0f}/s  about {format_span(left)} left"
         return line + (f"  {note}" if note else "")
 
     def _write(self, line: str) -> None:

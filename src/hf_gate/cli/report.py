@@ -14,9 +14,10 @@ from ..application.overview import OverviewCell, OverviewRecord
 from ..application.record_files import csv_lines
 from ..application.records import ReportRecord
 from ..domain.display_text import pluralize
+from ..domain.timestamps import format_span
 from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import Column, Format, format_duration
+from .output import Column, Format
 from .request_table import repo_argument, target_argument
 from .targets import parse_repo_argument
 from .workspace import announce, open_workspace
@@ -71,7 +72,7 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
     if overview.wait_median_s is not None and overview.wait_p95_s is not None:
         yield (
             f"Wait of requests from the last {len(overview.weeks)} weeks:"
-            f" median {format_duration(overview.wait_median_s)}, 95 % at most {format_duration(overview.wait_p95_s)}"
+            f" median {format_span(overview.wait_median_s)}, 95 % at most {format_span(overview.wait_p95_s)}"
         )
         yield f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted with their wait so far"
     yield ""

@@ -13,8 +13,8 @@ from ..domain.display_text import clip, to_one_line
 from ..domain.ids import RepoType, name_person
 from ..domain.lifecycle import MEANING, STATUSES, Status, label_verdict
 from ..domain.roles import role_of
-from ..domain.timestamps import to_iso
-from .output import Column, format_age, safe_lines
+from ..domain.timestamps import format_age, to_iso
+from .output import Column, safe_lines
 from .text_layout import wrap_line
 
 if TYPE_CHECKING:
@@ -44,7 +44,9 @@ def ls_columns(
     """
     columns = [
         Column[RequestRecord](
-            "AGE", lambda row: format_age(datetime.fromisoformat(row.asked_at), now), is_right_aligned=True
+            "AGE",
+            lambda row: format_age(datetime.fromisoformat(row.asked_at), now).replace(" ", ""),
+            is_right_aligned=True,
         ),
         Column("WHO", display_name),
     ]

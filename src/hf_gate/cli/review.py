@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -13,27 +15,32 @@ from msgspec import Struct, field
 from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, parse_note, parse_reason
 from ..application.reason_texts import LANGUAGES, list_ready_texts
 from ..application.record_builders import outcome_record
-from ..domain.display_text import pluralize, to_one_line
-from ..domain.hand_terms import GrantEnd, end_of_terms
-from ..domain.lifecycle import STATUS_AFTER_VERB, Status
+from ..domain.display_text import clip, pluralize, to_one_line
+from ..domain.events import NoteWritten, decode_event
+from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
+from ..domain.lifecycle import STATUS_AFTER_VERB, Status, label_verdict
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.requests import target_of
+from ..domain.timestamps import format_age, from_ms
 from ..errors import EndNeeded, HfGateError, NotGated, ReasonTooLong, UsageError
+from .confirmation import read_this_member
 from .execution import CommandResult, decision_sender, error_of, outcomes_document, person_label
 from .framework import Run, command, repo_type_option
-from .hand_ends import check_shown_end
-from .keyboard import Keys
+from .hand_ends import check_shown_end, describe_end, parse_typed_end
 from .output import Format, Output
 from .progress import Progress
 from .request_table import request_lines
-from .review_context import ReviewContext
 from .targets import parse_repo_argument
 from .text_layout import terminal_width, wrap_line
-from .workspace import actor_of, announce, open_workspace
+from .workspace import actor_of, announce, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
+    from ..application.policy_bundle import PolicyBundle
+    from ..application.terms_reader import TermsReader
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
+    from ..domain.rows import RequestRow
+    from ..policy.model import Verdict
 
 _KEYS: Final = "a accept   e end   s send back   r reject   n note   space skip   z undo   ? help   q quit"
 _HELP: Final = (
@@ -49,6 +56,16 @@ _HELP: Final = (
     "Where two people must approve, the first acceptance only records your approval.",
 )
 _MAX_TEMPLATES: Final = 9  # templates that have a number key
+_MAX_NOTES: Final = 3  # the most notes shown, the latest first
+_MAX_REASONS: Final = 6  # the most conditions shown
+_MAX_ENTRIES: Final = 200  # the most entries of a request searched for notes, the latest first
+_MAX_COLUMNS: Final = 400  # width of one note
+_NO_WORKSPACE_END: Final = "an end of access needs a workspace with a store; write none"
+_MARKS: Final = {True: "✓", False: "✗", None: "?"}
+_SEQUENCE: Final = re.compile(
+    r"\x1b(?:[\[O][^@-~]*[@-~]?|.)?|[\x00\xe0].", re.DOTALL
+)  # Esc, an arrow key, or Alt with another key
+_ENDS: Final = frozenset("\x03\x04")  # Ctrl-C, Ctrl-D
 
 
 class UnsentDecision(Struct, frozen=True):
@@ -59,6 +76,9 @@ class UnsentDecision(Struct, frozen=True):
     reason: str | None
     index: int
     end: GrantEnd | None = None  # of an acceptance, as shown or chosen
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.request.person}"
 
 
 class ReviewSession(Struct):
@@ -114,7 +134,7 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
     except BaseException as problem:  # noqa: BLE001 - outcomes are printed first; `CommandResult.finish` raises it again
         result.stopped_by = problem
         if session.unsent is not None:
-            run.out.say(f"Not sent: {session.unsent.verb} {session.unsent.request.person}.")
+            run.out.say(f"Not sent: {session.unsent}.")
     unwritten = run.out.write_results(lambda: _report(run, session), is_changed=result.is_changed)
     return result.finish() or unwritten
 
@@ -177,12 +197,11 @@ def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
     """After the last request, ask about the unsent decision: z undoes it, any other key sends it."""
     unsent = session.unsent
     if unsent is not None:
-        what = f"{unsent.verb} {unsent.request.person}"
         why = _describe_approval(session, unsent)
         words = (
-            f"Not sent yet: {what}. {why} Any key continues; z undoes it."
+            f"Not sent yet: {unsent}. {why} Any key continues; z undoes it."
             if why
-            else f"Any key sends: {what}. z undoes it."
+            else f"Any key sends: {unsent}. z undoes it."
         )
         _print_prompt(run.out, f"That was the last request. {words}")
         if keys.read_key().lower() == "z":
@@ -237,8 +256,8 @@ def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
     """Ask for the end of an acceptance, then hold it; `!` goes back to the request."""
     _print_prompt(run.out, "Access ends: 1y, 2027-06-30, or none. ! or Escape: back to the request.")
     while True:
-        text = keys.read_line().strip()
-        if text == "!" or "\x1b" in text or session.current is None:
+        text = keys.read_answer()
+        if text is None or session.current is None:
             return
         try:
             end = session.context.parse_end(session.current, text)
@@ -259,10 +278,8 @@ def _undo_unsent(session: ReviewSession) -> None:
     if session.unsent is None:
         session.note = "Nothing to undo. A decision that was sent can only be changed by a new one."
         return
-    session.index, session.note = (
-        session.unsent.index,
-        f"Undone: {session.unsent.verb} {session.unsent.request.person}.",
-    )
+    session.index = session.unsent.index
+    session.note = f"Undone: {session.unsent}."
     session.unsent = None
 
 
@@ -276,20 +293,19 @@ def _hold_with_reason(run: Run, session: ReviewSession, keys: Keys, verb: str) -
         _print_prompt(run.out, f"{number} and Enter: {template.text} ({template.name})")
     _print_prompt(run.out, "! or Escape: back to the request; nothing is decided.")
     while True:
-        reason = keys.read_line().strip()
+        reason = keys.read_answer()
+        if reason is None or session.current is None:
+            return
         if not reason and not _means_no_reason(run.out, keys):
             continue
-        if reason in texts and session.current is not None:
+        if reason in texts:
             reason = texts[reason].fill(session.current.repo, session.current.username)
-        if reason == "!" or "\x1b" in reason:
-            return
         try:
             checked = parse_reason(reason, verb, is_silent=True)
         except ReasonTooLong as problem:
             run.out.say(f"{problem} Type a shorter reason:")
         else:
-            if session.current is not None:
-                _hold_decision(run, session, UnsentDecision(session.current, verb, checked, session.index))
+            _hold_decision(run, session, UnsentDecision(session.current, verb, checked, session.index))
             return
 
 
@@ -302,8 +318,8 @@ def _means_no_reason(out: Output, keys: Keys) -> bool:
 def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
     """Ask for a note about the current request and store it at once; the person never sees it."""
     _print_prompt(run.out, "Note for the audit log; they never see it. Enter or !: no note.")
-    text = keys.read_line().strip()
-    if not text or text == "!" or "\x1b" in text or session.current is None:
+    text = keys.read_answer()
+    if not text or session.current is None:
         return
     with open_workspace(run, writes=True) as workspace:
         decision_sender(run, workspace).add_note(session.current, parse_note(text[:NOTE_LIMIT]))
@@ -356,7 +372,7 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
     if session.unsent is not None:
         why = _describe_approval(session, session.unsent)
         after = f"{why} z undoes it." if why else "It is sent when you continue; z undoes it."
-        text = f"Not sent yet: {session.unsent.verb} {session.unsent.request.person}. {after}"
+        text = f"Not sent yet: {session.unsent}. {after}"
         lines += _style_lines(out, text, "cyan")
     lines += request_lines(request, run.now(), None, columns)
     for line in session.context.lines(request):
@@ -404,3 +420,199 @@ def _undo_hint(runs: Sequence[str]) -> str:
     if len(runs) == 1:
         return f" To undo it: hf-gate undo {runs[0]}"
     return " To undo one: hf-gate runs ls, then hf-gate undo RUN" if runs else ""
+
+
+# ---- what the reviewer sees of a request -------------------------------------------------------------------------------
+
+
+class ReviewContext:
+    """Evaluates requests with the store and the current policies; shows nothing without them."""
+
+    def __init__(self, run: Run, repo: Repo) -> None:
+        self.run, self.repo = run, repo
+        self._workspace = open_stored_workspace(run)
+        self._problem = ""
+
+    def lines(self, request: AccessRequest) -> Iterator[str]:
+        """Return the verdict with its reasons, then the latest notes. Callers must make the lines safe to print."""
+        row = self._find_row(request)
+        if row is None:
+            return
+        yield from self._verdict_lines(row)
+        if (terms := self.read_terms(request)) != NO_HAND_TERMS:
+            yield f"  accept    {self.describe_terms(terms)}"
+        if row.has_notes:
+            yield from self._note_lines(row)
+
+    def read_terms(self, request: AccessRequest) -> HandTerms:
+        """Return the terms of an acceptance of this request."""
+        if self._workspace is None or self._terms_reader is None:
+            return NO_HAND_TERMS
+        row = self._find_row(request)
+        if row is None:
+            return self._terms_reader.without_request(self.repo)
+        return self._terms_reader.read_terms([row], self._workspace.clock.now())[row.id]
+
+    def describe_terms(self, terms: HandTerms) -> str:
+        """Return the end of an acceptance in words."""
+        return "" if self._workspace is None else describe_end(terms, self.run.now(), self._workspace.zone)
+
+    def parse_end(self, request: AccessRequest, text: str) -> GrantEnd | None:
+        """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
+        if self._workspace is None:
+            if text == NO_END_WORD:
+                return None
+            raise UsageError(_NO_WORKSPACE_END)
+        terms = self.read_terms(request)
+        written = parse_typed_end(self.run, self._workspace, text, [terms])
+        return choose_end(terms, written, self.run.now(), self._workspace.zone)
+
+    def describe_approval(self, request: AccessRequest) -> str:
+        """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
+        from ..application.approval_status import read_approval_status
+        from ..application.approvals import as_approver
+
+        workspace, row = self._workspace, self._find_row(request)
+        if workspace is None or row is None:
+            return ""
+        me = as_approver(read_this_member(self.run))
+        status = read_approval_status(workspace, [row], me, lambda: self._bundle).get(row.id)
+        if status is None or status.why_not:
+            return "" if status is None else status.why_not
+        is_last = len(status.given) + 1 >= status.needed
+        return "" if is_last else "Only your approval is recorded when you continue: another person must approve too."
+
+    def _find_row(self, request: AccessRequest) -> RequestRow | None:
+        """Return the stored row of a request; None if it is not stored, or without a store."""
+        if self._workspace is None:
+            return None
+        store = self._workspace.store
+        known = store.latest_attempts(self.repo, [request])[0]
+        return None if known is None else store.request(known.id)
+
+    @cached_property
+    def _terms_reader(self) -> TermsReader | None:
+        from ..application.terms_reader import load_terms_reader
+
+        return None if self._workspace is None else load_terms_reader(self._workspace)
+
+    @cached_property
+    def _bundle(self) -> PolicyBundle | None:
+        from ..application.policy_bundle import load_policies
+
+        if self._workspace is None or self._workspace.location.folder is None:
+            return None
+        try:
+            return load_policies(self._workspace)
+        except HfGateError as problem:
+            self._problem = str(problem).partition("\n")[0]
+            return None
+
+    def _verdict_lines(self, row: RequestRow) -> Iterator[str]:
+        verdict = self._evaluate(row)
+        if verdict is not None:
+            yield from self._explain_lines(verdict, row)
+        elif self._problem:
+            yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
+        elif (recorded := self._read_recorded(row)) is not None:
+            action, policy, rule, _ = recorded
+            by = f" of policy `{policy}`" if policy else ""
+            yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
+
+    def _read_recorded(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
+        """Return the recorded verdict if it still applies."""
+        if self._workspace is None:
+            return None
+        from ..application.current_verdicts import read_current_verdicts
+
+        return read_current_verdicts(self._workspace.location.folder).verdict_of(row)
+
+    def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
+        """Return why in one sentence, the rule with its terms, and its conditions."""
+        from ..policy.checklists import build_checklist
+        from ..policy.explain import summarize_verdict
+        from ..policy.why import RecordedTraces, explain_opinion_in_words, explain_verdict_in_words
+
+        workspace, traces = self._workspace, RecordedTraces()
+        if workspace is None:
+            return
+        now = workspace.clock.now()
+        yield f"  why       {explain_verdict_in_words(verdict, traces, now, workspace.zone, row.state.status)}"
+        yield f"  verdict   {summarize_verdict(verdict, workspace.zone)}"
+        checklist = build_checklist(verdict, traces)
+        items = () if checklist is None else checklist.items[:_MAX_REASONS]
+        for item in items:
+            yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
+        if checklist is not None and not checklist.is_deciding:
+            yield f"      (needed by rule `{checklist.rule}`)"
+        for one in verdict.shadow:
+            yield f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow mode, which changes nothing"
+            yield f"            {explain_opinion_in_words(one, traces)}"
+
+    def _evaluate(self, row: RequestRow) -> Verdict | None:
+        from ..application.evaluation import evaluate_request
+
+        workspace, bundle = self._workspace, self._bundle
+        repo = None if workspace is None else workspace.store.repo(self.repo)
+        if workspace is None or bundle is None or repo is None or not bundle.is_governed(self.repo):
+            return None
+        policies = bundle.for_repo(repo, workspace.sources)
+        if policies is None:
+            return None
+        now = workspace.clock.now()
+        try:
+            return evaluate_request(workspace.store, policies, workspace.sources, row, now, with_profile=False).verdict
+        except LookupError:  # the answers are no longer stored
+            return None
+
+    def _note_lines(self, row: RequestRow) -> Iterator[str]:
+        entries = [] if self._workspace is None else self._workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
+        notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
+        for each in reversed(notes[:_MAX_NOTES]):
+            text = str((each.private or {}).get("note", "(erased)"))
+            when = format_age(from_ms(each.link.at), self.run.now())
+            yield f"  note      {clip(text, _MAX_COLUMNS)} ({each.link.actor}, {when} ago)"
+
+
+# ---- keys ----------------------------------------------------------------------------------------------------------------
+
+
+class Keys:
+    """Reads one key at a time. Between reads the terminal is in its normal mode, so Ctrl-C works.
+
+    Keys pressed between reads are dropped, because they were meant for an earlier screen.
+    """
+
+    def __init__(self) -> None:
+        self._typed = ""  # one read can return several keys
+
+    def read_key(self) -> str:
+        """Return the next key; `esc` for an arrow key or another key that sends several characters."""
+        if not self._typed:
+            try:
+                self._typed = click.getchar()
+            except EOFError:
+                raise KeyboardInterrupt from None
+        found = _SEQUENCE.match(self._typed)
+        key = found[0] if found else self._typed[:1]
+        self._typed = self._typed[len(key) :]
+        if not key or key in _ENDS:
+            raise KeyboardInterrupt  # the terminal is gone, or the user pressed Ctrl-C or Ctrl-D
+        return "esc" if found else key
+
+    def read_answer(self) -> str | None:
+        """Return a line without spaces around it; None if the user typed `!` or Escape to go back."""
+        text = self._read_line().strip()
+        return None if text == "!" or "\x1b" in text else text
+
+    def _read_line(self) -> str:
+        """Return a line that the user can edit and submits with Enter."""
+        typed, self._typed = self._typed, ""
+        start, ends, rest = typed.replace("\r", "\n").partition("\n")
+        if ends:
+            self._typed = rest
+            return start
+        line = sys.stdin.buffer.readline(8192)
+        if not line:
+            raise KeyboardInterrupt
+        return start + line.decode("utf-8", "replace")

@@ -15,13 +15,13 @@ from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.outcomes import exit_code_of_counts
 from ..domain.runs import ChangeState, RunState
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import TurnEnd
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, StoreBusy, StoreUnavailable, UsageError
 from .execution import describe_done, done_changes
 from .framework import command, full_evaluation_option
 from .log_lines import LogLines
-from .output import clock_advice, format_duration
+from .output import clock_advice
 from .run_notices import NoticeSender
 from .workspace import actor_of, make_executor, open_with_policies, select_repos
 
@@ -325,7 +325,7 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
     from ..application.sync_schedule import QUOTA_SHARE
 
     return (
-        f"Syncing {pluralize(repos, 'repo')} every {format_duration(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
+        f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
         f" calls. --every {ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
     )
 
@@ -415,7 +415,7 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
 
 
 def _count_waiting(count: int) -> str:
-    return f"{pluralize(count, 'end')} {'waits' if count == 1 else 'wait'}"
+    return pluralize(count, "end waits", "ends wait")
 
 
 def lateness_of(changes: Iterable[Change]) -> str:

@@ -20,9 +20,9 @@ from ..application.request_record_builders import (
 )
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.lifecycle import Status
+from ..domain.timestamps import format_age
 from ..errors import HfGateError, RequestNotFound
 from .framework import Run, command, repo_type_option
-from .output import format_age
 from .request_table import describe_assignee, history_lines, request_lines, target_argument, verdict_cell
 from .targets import did_you_mean, read_targets
 from .text_layout import terminal_width

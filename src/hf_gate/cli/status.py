@@ -12,12 +12,12 @@ from ..application.hold_reasons import add_holds, format_holds
 from ..application.record_builders import health_record, repo_status_record, run_record
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
-from ..domain.timestamps import from_ms, to_iso
+from ..domain.timestamps import format_age, from_ms, to_iso
 from ..domain.turns import HealthState
 from ..errors import HfGateError, NotAllowed, UsageError
 from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
-from .output import clock_advice, format_age
+from .output import clock_advice
 from .workspace import describe_refusal, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:

@@ -394,7 +394,7 @@ def _describe_alarm(item: NoticeItem) -> str:
     lasting = facts.get("lasting", 0)
     if not lasting:
         return f"Over: {text} {NOTHING_TO_DO}"
-    rest = "1 other problem lasts" if lasting == 1 else f"{lasting:,} other problems last"
+    rest = pluralize(int(lasting), "other problem lasts", "other problems last")
     return f"Over: {text} {rest}: hf-gate status --check"
 
 

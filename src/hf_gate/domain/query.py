@@ -139,6 +139,13 @@ class Term:
         return f"{'-' if self.is_not else ''}{name}{':' if self.key else ''}{values}"
 
 
+def one_of(key: str, *texts: str) -> Term:
+    """Return the condition that a request has one of these values."""
+    return Term(
+        key, tuple(Pattern((str(text),)) for text in texts)
+    )  # an enum of texts is no plain text to every driver
+
+
 @dataclass(frozen=True, slots=True)
 class Query:
     """Terms that must all match. Without terms, every request matches.

@@ -53,10 +53,30 @@ def format_day(day: date) -> str:
     return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
-def format_span(length: timedelta) -> str:
-    """Format a duration in one unit: `40 s`, `12 min`, `5 h`, `9 d`."""
-    seconds = max(0, int(length.total_seconds()))
-    for unit, size, above in (("d", 86_400, 2 * 86_400), ("h", 3600, 2 * 3600), ("min", 60, 120)):
-        if seconds >= above:
-            return f"{seconds // size:,} {unit}"
+_DAY: Final = 86_400
+_UNITS: Final = (  # unit, its seconds, and from how many seconds on it is used
+    ("y", 365.25 * _DAY, 730 * _DAY),
+    ("mo", 30.4375 * _DAY, 90 * _DAY),
+    ("d", _DAY, 2 * _DAY),
+    ("h", 3600, 2 * 3600),
+    ("min", 60, 120),
+)
+
+
+def format_span(length: timedelta | float) -> str:
+    """Format a duration, also given in seconds, in one unit: `40 s`, `12 min`, `5 h`, `9 d`, `5 mo`, `3 y`."""
+    seconds = max(0, int(length.total_seconds() if isinstance(length, timedelta) else length))
+    for unit, size, least in _UNITS:
+        if seconds >= least:
+            return f"{int(seconds / size):,} {unit}"
     return f"{seconds} s"
+
+
+def format_age(since: datetime, now: datetime) -> str:
+    """Format the time since a moment."""
+    return format_span(now - since)
+
+
+def describe_clock_skew(skew: float) -> str:
+    """Return how far this machine's clock is off: `clock is 3 h behind the Hub's`. `skew`: seconds that the Hub is ahead."""
+    return f"clock is {format_span(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"

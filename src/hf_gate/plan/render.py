@@ -142,7 +142,7 @@ def describe_end(one: ChangeReason) -> str | None:
     until, late = one.facts.get("until"), one.facts.get("days_late")
     day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
     days = late if isinstance(late, int) else 0
-    ago = f", {days} {'day' if days == 1 else 'days'} ago" if days else ""
+    ago = f", {pluralize(days, 'day')} ago" if days else ""
     why = ", because a condition is false" if one.facts.get("lapsed") else ""
     return f"access ended{day}{ago}{why}"
 
@@ -174,7 +174,7 @@ def _summary_line(plan: Plan, calls: int | None) -> str:
         return "Plan: no changes."
     if ", " in parts:
         parts = f"{pluralize(len(plan.changes), 'change')} ({parts})"
-    return f"Plan: {parts}." + (f"  About {calls:,} {'call' if calls == 1 else 'calls'}." if calls is not None else "")
+    return f"Plan: {parts}." + (f"  About {pluralize(calls, 'call')}." if calls is not None else "")
 
 
 def estimate_calls(plan: Plan) -> int:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ..domain.display_text import pluralize
 from ..domain.runs import ChangeOrigin
 from ..policy.fact_conditions import parse_fact_condition
 from ..policy.model import Policy
@@ -46,7 +47,7 @@ def describe_counts(counts: Mapping[str, int], staying: int = 0) -> str:
         number, _, rest = found[0].partition(" ")
         found[0] = f"{number} {'person' if parts[0][0] == 1 else 'people'} {rest}"
     if staying:
-        found.append(f"{staying:,} {'stays' if staying == 1 else 'stay'} with you")
+        found.append(f"{pluralize(staying, 'stays', 'stay')} with you")
     return ", ".join(found)
 
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from ..domain.display_text import clip_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import label_verdict
-from ..domain.timestamps import format_day
+from ..domain.timestamps import format_day, format_span
 from .model import (
     Action,
     ConditionFlip,
@@ -191,10 +191,4 @@ def format_value(value: FactValue) -> str:
 
 
 def _describe_age(age: timedelta) -> str:
-    if age < timedelta(minutes=2):
-        return "just read"
-    if age < timedelta(hours=2):
-        return f"{age // timedelta(minutes=1)} min old"
-    if age < timedelta(days=2):
-        return f"{age // timedelta(hours=1)} h old"
-    return f"{age.days} d old"
+    return "just read" if age < timedelta(minutes=2) else f"{format_span(age)} old"

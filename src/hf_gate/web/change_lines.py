@@ -16,7 +16,6 @@ from ..domain.rows import ChangeRow
 from ..plan.model import Change, ChangeReason
 from ..plan.render import describe_end
 from ..plan.words import describe_change_rule, describe_counts, describe_reason
-from . import formatting
 from .explanations import can_read_policy
 from .request_context import RequestContext
 from .request_lines import AnswerLine, list_answers
@@ -69,7 +68,7 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
         rule=change.rule_label,
         why="" if masked else _describe_reasons(change.because),
         reason=None if masked else change.reason,
-        age=formatting.format_age(datetime.fromisoformat(change.asked_at), context.now) if change.asked_at else "",
+        age=context.format_age(datetime.fromisoformat(change.asked_at)) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
         note="" if row is None or masked else row.why or _NOT_YET.get(row.state, ""),
     )

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ..application.evaluation import RepoPolicies, add_read_time, build_inputs, policies_without_rules
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Query, one_of
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
 from ..policy.explain import ExplanationLine as Explained
@@ -144,8 +144,8 @@ class DraftTrial:
         repos = visible_policy_repos(self.context, self.policy)
         if repos:
             terms = (
-                Term("repo", tuple(Pattern((str(repo),)) for repo in repos)),
-                Term("status", (Pattern((Status.PENDING.value,)),)),
+                one_of("repo", *map(str, repos)),
+                one_of("status", Status.PENDING),
             )
             yield from run_query(self.context, Query(terms), limit=self.max_requests, cursor=None).rows
 

@@ -26,7 +26,6 @@ from ..domain.hand_terms import NO_END_WORD, choose_end
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, UsageError
-from . import formatting
 from .queue_query import parse_queue_query
 from .request_context import Refused, RequestContext
 from .request_lines import request_key
@@ -149,7 +148,7 @@ def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> L
         fullname="" if person is None else person.fullname or "",
         repos=[] if row is None else [each.repo for each in one.rows],
         key=None if row is None else request_key(row),
-        age="" if made is None else f"account {formatting.format_account_age(context.now - made)}",
+        age="" if made is None else f"account {context.format_age(made)}",
         why=one.why,
         grant=grant_value(context, Grant(repo, person))
         if can_grant and repo is not None and person is not None

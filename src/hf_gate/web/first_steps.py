@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from .. import bootstrap
+from ..domain.display_text import pluralize
 from ..domain.members import MemberRole
 from ..errors import NO_TOKEN_HINT, HfGateError
 from ..hub.credentials import name_token_source
@@ -72,8 +73,8 @@ def _check_repos(context: RequestContext) -> FirstStep:
         )
         return FirstStep(title, False, text, "hf-gate init")
     globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
-    what = f"{n:,} {'repo is' if n == 1 else 'repos are'} known" if n else "none of them has been synced yet"
-    text = f"hf-gate.yaml names {globs:,} {'repo or pattern' if globs == 1 else 'repos or patterns'}; {what}."
+    what = f"{pluralize(n, 'repo is', 'repos are')} known" if n else "none of them has been synced yet"
+    text = f"hf-gate.yaml names {pluralize(globs, 'repo or pattern', 'repos or patterns')}; {what}."
     return FirstStep(title, bool(globs), text, "hf-gate init", "/repos", "Repos")
 
 
@@ -97,7 +98,7 @@ def _check_sync(context: RequestContext) -> FirstStep:
     elif app_state.sync_status.problem:
         text = f"The sync failed: {app_state.sync_status.problem} The desk tries again automatically."
     elif rows:
-        text = f"{whole:,} of {of:,} {'repo is' if of == 1 else 'repos are'} fully synced, {people:,} requests so far. You can already decide them."
+        text = f"{whole:,} of {pluralize(of, 'repo is', 'repos are')} fully synced, {people:,} requests so far. You can already decide them."
     else:
         text = "The desk is reading the request lists of each repo. This page shows the progress."
     href, done = "/queue" if people else None, whole if rows else None
@@ -121,7 +122,7 @@ def _check_policy(context: RequestContext) -> FirstStep:
     acting = len(policies) - watching
     said = [f"{watching:,} in shadow mode"] if watching else []
     said += [f"{acting:,} enforced"] if acting else []
-    text = f"{len(policies):,} {'policy' if len(policies) == 1 else 'policies'}: {', '.join(said)}."
+    text = f"{pluralize(len(policies), 'policy', 'policies')}: {', '.join(said)}."
     return FirstStep(title, True, text, "hf-gate policy check", "/policies", "Policies")
 
 

@@ -117,20 +117,9 @@ def text_direction(text: str | None) -> str | None:
 # ---- time ----------------------------------------------------------------------------------------------------------------
 
 
-def format_age(moment: datetime, now: datetime) -> str:
-    """Format the time since a moment: `40 s`, `12 min`, `5 h`, `9 d`."""
-    return format_span(now - moment)
-
-
 def format_wait(seconds: int | None) -> str:
     """Return a length of time in one unit; `unknown` for None."""
-    return "unknown" if seconds is None else format_span(timedelta(seconds=seconds))
-
-
-def format_account_age(length: timedelta) -> str:
-    """Format the age of an account in days, months or years."""
-    days = max(0, length.days)
-    return f"{days} d" if days < 60 else f"{days // 30} mo" if days < 730 else f"{days // 365} y"
+    return "unknown" if seconds is None else format_span(seconds)
 
 
 def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:

@@ -28,13 +28,12 @@ from ..domain.events import EventKind
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.members import MemberRole
-from ..domain.query import Pattern, Query, Term, is_pseudonym
+from ..domain.query import Query, is_pseudonym, one_of
 from ..domain.query_parser import MAX_CHARACTERS
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
 from ..errors import HfGateError
-from . import formatting
 from .bulk import redirect_to_bulk
 from .exports import export_response, file_response
 from .plan import forget_recent_plans
@@ -127,7 +126,7 @@ def _find_people(context: RequestContext) -> list[PersonSummary]:
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in find_by_name(context, text)} if text else {}
     if not text or not context.is_masked:
-        terms = (Term("", (Pattern((text,)),)),) if text else ()
+        terms = (one_of("", text),) if text else ()
         page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
     return [_summarize_person(context, person) for person in list(people.values())[:PAGE_SIZE]]
@@ -220,7 +219,6 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
         notes=[] if context.is_masked else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
         href=person_url(person),
         can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
-        format_account_age=formatting.format_account_age,
         asked_at=lambda row: from_ms(row.state.asked_at),
     )
 

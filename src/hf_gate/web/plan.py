@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -20,11 +19,12 @@ from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
 from ..decoding import decode_json
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
 from ..domain.rows import PlanRow, RunRow, count_pending
 from ..domain.runs import ChangeOrigin, RunKind
-from ..domain.timestamps import format_span, from_ms
+from ..domain.timestamps import describe_clock_skew, from_ms
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation
@@ -111,13 +111,6 @@ def page(context: RequestContext) -> Response:
     return _page(context, _read_visible_plan(context))
 
 
-def _describe_skew(skew: int) -> str:
-    """Describe the skew of this machine's clock; empty if there is none. `skew`: seconds that the Hub is ahead."""
-    if not skew:
-        return ""
-    return f"{format_span(timedelta(seconds=abs(skew)))} {'behind' if skew > 0 else 'ahead of'}"
-
-
 def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
     groups = group_changes(context, view.changes)
     chosen, after = context.query_value("group"), parse_number(context.query_value("after")) or 0
@@ -129,14 +122,14 @@ def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status
     return context.render(
         "plan.html",
         status,
-        title=f"Plan: {len(view.changes):,} {'change' if len(view.changes) == 1 else 'changes'}",
+        title=f"Plan: {pluralize(len(view.changes), 'change')}",
         view=view,
         effects=describe_effects((change for _, change in view.changes), summary),
         staying=count_staying(summary),
         limits=[guard for guard in view.plan.guards if guard.value],
         digest=view.plan.digest,
         made_at=from_ms(view.row.made_at),
-        clock_off=_describe_skew(view.plan.summary.get(CLOCK_SKEW, 0)),
+        clock_off=describe_clock_skew(skew) if (skew := view.plan.summary.get(CLOCK_SKEW, 0)) else "",
         expires_at=view.plan.expires_at,
         groups=groups,
         shown_groups=groups[:MAX_GROUPS],

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from ..domain.display_text import make_visible
 from ..domain.lifecycle import Status
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Query, Term, one_of
 from ..domain.rows import RequestRow
 from ..policy.card_changes import CardChanges, CardMove
 from ..policy.cards import Card
@@ -146,14 +146,13 @@ def stored_examples(
 
 def _pending_in(context: RequestContext, policy: Policy) -> tuple[Term, ...] | None:
     repos = visible_policy_repos(context, policy)
-    paths = tuple(Pattern((str(repo),)) for repo in repos)
-    return (Term("repo", paths), Term("status", (Pattern((Status.PENDING.value,)),))) if repos else None
+    return (one_of("repo", *map(str, repos)), one_of("status", Status.PENDING)) if repos else None
 
 
 def _find_decided(context: RequestContext, policy: Policy, rules: Sequence[str]) -> Iterator[tuple[str, RequestRow]]:
     terms = _pending_in(context, policy)
     for rule in rules[:_MAX_LISTED] if terms is not None else ():
-        query = Query((*(terms or ()), Term("rule", (Pattern((rule,)),))))
+        query = Query((*(terms or ()), one_of("rule", rule)))
         for row in run_query(context, query, limit=MAX_EXAMPLES, cursor=None).rows:
             if row.state.verdict is not None and row.state.verdict[1] == policy.name:
                 yield rule, row

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from msgspec import Struct
 
 from ..application.approval_status import has_half_approved, resolve_approvals
-from ..domain.query import VIEWER_KEYS, Age, Day, Pattern, Query, Term, Value, is_open_to_viewers
+from ..domain.query import VIEWER_KEYS, Age, Day, Pattern, Query, Term, Value, is_open_to_viewers, one_of
 from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
 from ..domain.timestamps import to_ms
@@ -46,7 +46,7 @@ class QueueQuery(Struct, frozen=True):
     def with_term(self, key: str, *values: str) -> str:
         """Return the query with these values as the only ones of a key."""
         kept = [term for term in self.query.terms if term.key != key or term.is_not]
-        return str(Query((*kept, Term(key, tuple(Pattern((value,)) for value in values)))))
+        return str(Query((*kept, one_of(key, *values))))
 
     def without_term(self, gone: Term) -> str:
         """Return the query without one term."""
@@ -138,7 +138,7 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
     if visible.are_all:
         return query
     paths = [str(row.repo) for row in visible.rows] or ["nobody/nothing"]
-    return replace(query, terms=(Term("repo", tuple(Pattern((path,)) for path in paths)), *query.terms))
+    return replace(query, terms=(one_of("repo", *paths), *query.terms))
 
 
 def count_up_to(context: RequestContext, query: Query, most: int) -> int:

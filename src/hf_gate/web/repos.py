@@ -18,7 +18,7 @@ from ..application.workspace_status import format_answered_line, read_repo_statu
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo, RepoType, parse_repo
 from ..domain.lifecycle import STATUSES, Status
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Query, one_of
 from ..domain.rows import RepoRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
@@ -160,7 +160,7 @@ def repo_line(context: RequestContext, row: RepoRow) -> RepoLine:
 def _oldest_pending(context: RequestContext, row: RepoRow) -> datetime | None:
     if not row.counts.get(Status.PENDING, 0):
         return None
-    terms = (Term("repo", (Pattern((str(row.repo),)),)), Term("status", (Pattern((Status.PENDING.value,)),)))
+    terms = (one_of("repo", str(row.repo)), one_of("status", Status.PENDING))
     found = context.workspace.store.query(Query(terms), now=to_ms(context.now), limit=1, with_record=False).rows
     return from_ms(found[0].state.asked_at) if found else None
 

@@ -12,7 +12,7 @@ from starlette.responses import RedirectResponse, Response
 from ..application.approval_alarms import find_open_alarm
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
-from ..domain.display_text import join_words
+from ..domain.display_text import join_words, pluralize
 from ..domain.events import EventKind
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
@@ -286,7 +286,7 @@ def describe_decisions(past: HistoryRow) -> str:
     ]
     found = [join_words(here, "and") + " here"] if here else []
     if past.elsewhere:
-        found.append(f"accepted at {past.elsewhere:,} other {'repo' if past.elsewhere == 1 else 'repos'}")
+        found.append(f"accepted at {pluralize(past.elsewhere, 'other repo')}")
     return "; ".join(found) or "no earlier decisions"
 
 

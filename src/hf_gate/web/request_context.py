@@ -15,7 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
-from ..domain.display_text import make_visible
+from ..domain.display_text import make_visible, pluralize
 from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
@@ -23,6 +23,7 @@ from ..domain.lifecycle import label_verdict
 from ..domain.members import Member, MemberRole
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RepoRow, RequestRow
+from ..domain.timestamps import format_span
 from . import formatting
 from .app_state import AppState
 from .static_files import FOLDER, static_url
@@ -147,7 +148,7 @@ class RequestContext:
 
     def format_age(self, moment: datetime) -> str:
         """Format the time since a moment in one unit."""
-        return formatting.format_age(moment, self.now)
+        return format_span(self.now - moment)
 
     def format_time(self, moment: datetime) -> str:
         """Format a time in the desk's zone."""
@@ -270,6 +271,7 @@ def _environment() -> Environment:
         "visible": make_visible,
         "utf16_units": utf16_units,
         "n": lambda number: f"{number:,}",
+        "counted": pluralize,
         "label": formatting.LABEL.__getitem__,
         "verdict_label": label_verdict,
         "at_end": lambda action: formatting.AT_END[action or "reset"],

@@ -17,7 +17,7 @@ from ..domain.events import ChangeSettled, ChangeStarted, EventKind, RequestAssi
 from ..domain.forms import collapse_whitespace
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.outcomes import OutcomeKind
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Query, Term, one_of
 from ..domain.roles import Role
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms, to_iso
@@ -206,7 +206,7 @@ def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests
         return SimilarRequests(
             f"From {domain}", [], False, None, f"Anybody can get an address at {domain}, so it says little."
         )
-    return _search_similar(context, row, f"From {domain}", Term("domain", (Pattern((domain,)),)))
+    return _search_similar(context, row, f"From {domain}", one_of("domain", domain))
 
 
 def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequests:
@@ -214,7 +214,7 @@ def _find_by_words(context: RequestContext, line: RequestLine) -> SimilarRequest
     if not told:
         return SimilarRequests("With the same words", [], False, None, "No answer has a length that can be compared.")
     text = max(told[:3], key=lambda each: len(each.text)).text.strip()
-    return _search_similar(context, line.row, "With the same words", Term("answer", (Pattern((text,)),)))
+    return _search_similar(context, line.row, "With the same words", one_of("answer", text))
 
 
 def _is_comparable(answer: AnswerLine) -> bool:
@@ -275,7 +275,7 @@ def find_changes(context: RequestContext, row: RequestRow, attempts: Sequence[Re
         attempt=before.state.attempt,
         key=request_key(before),
         status=before.state.status,
-        ago=formatting.format_age(from_ms(before.state.asked_at), context.now),
+        ago=context.format_age(from_ms(before.state.asked_at)),
         questions=changed,
         same_count=len(compared) - len(changed),
     )

@@ -23,7 +23,7 @@ from ..domain.lifecycle import MOVES, VERB_FOR_STATUS, Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_age, from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import formatting
@@ -312,7 +312,7 @@ def _line(
         fullname=None if masked else other_name(who),
         is_hidden=who.username is None,
         asked_at=asked,
-        age=formatting.format_age(asked, context.now),
+        age=context.format_age(asked),
         answers=[] if masked else list_answers(row, repo),
         verdict=said,
         chips=tuple(map(label_chip, chips)),
@@ -346,7 +346,7 @@ def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
     mail = app_state.workspace.sources.email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else ""
-    parts = (describe_mail(mail), formatting.format_account_age(now - made) if made else "", domain or "")
+    parts = (describe_mail(mail), format_age(made, now) if made else "", domain or "")
     return " · ".join(part for part in parts if part)
 
 

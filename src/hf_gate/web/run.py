@@ -16,6 +16,7 @@ from ..application import runs as run_cases
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..decoding import decode_json
+from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.members import MemberRole
 from ..domain.outcomes import OutcomeKind
@@ -223,7 +224,7 @@ def _live_values(context: RequestContext, view: RunView) -> dict[str, Any]:
 
 
 def _title(view: RunView) -> str:
-    n = f"{view.total:,} {'change' if view.total == 1 else 'changes'}"
+    n = pluralize(view.total, "change")
     return {
         "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
         "stopping": f"Stopping {n}", RunState.PAUSED: f"Paused: {n}", RunState.STOPPED: f"Stopped: {n}",

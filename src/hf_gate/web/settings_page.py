@@ -22,8 +22,7 @@ from ..domain.ids import Repo
 from ..domain.members import MEANING, ROLES, Member, MemberRole
 from ..domain.messages import MessageState
 from ..domain.sessions import METHOD_LABELS
-from ..domain.timestamps import from_ms, to_ms
-from . import formatting
+from ..domain.timestamps import format_age, from_ms, to_ms
 from .account_proofs import make_proof_link
 from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 from .terminal import account_name, describe_link, parse_invitation
@@ -76,8 +75,8 @@ def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLi
     found = context.workspace.sessions.list_open(to_ms(clock), None if is_admin else context.member.name)
     return [
         SessionLine(
-            one.id, one.member, METHOD_LABELS[one.method], one.browser, formatting.format_age(from_ms(one.began_at), clock),
-            formatting.format_age(from_ms(one.seen_at), clock), one.id == context.session,
+            one.id, one.member, METHOD_LABELS[one.method], one.browser, format_age(from_ms(one.began_at), clock),
+            format_age(from_ms(one.seen_at), clock), one.id == context.session,
         )
         for one in found
     ]  # fmt: skip

@@ -15,7 +15,7 @@ from ..application.tray import DecisionRequest, QueueResult
 from ..application.workspace import new_id
 from ..domain.events import EventKind
 from ..domain.lifecycle import Status
-from ..domain.query import Pattern, Query, Term
+from ..domain.query import Query, one_of
 from ..domain.rows import RequestRow
 from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..domain.tray import VERBS, QueuedDecision
@@ -200,7 +200,7 @@ def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
     for entry in context.workspace.store.entries(request=line.row.id, limit=20):
         if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
-            return f"{who}, {formatting.format_age(from_ms(entry.link.at), context.now)} ago. Look at it again."
+            return f"{who}, {context.format_age(from_ms(entry.link.at))} ago. Look at it again."
     return "The answers changed. Look at it again."
 
 
@@ -319,8 +319,8 @@ def _are_alike(decisions: list[QueuedDecision], since: int) -> bool:
 
 
 def _same_text(number: int) -> Query:
-    same = Term("same", (Pattern((str(number),)),))
-    return Query((Term("status", (Pattern((Status.PENDING.value,)),)), same))
+    same = one_of("same", str(number))
+    return Query((one_of("status", Status.PENDING), same))
 
 
 def select_alike(context: RequestContext) -> Response:

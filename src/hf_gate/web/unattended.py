@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from ..application.health import Health, read_health
 from ..application.unattended import record_stop, start_unattended, stop_unattended
+from ..domain.display_text import pluralize
 from ..domain.members import MemberRole
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState
@@ -39,7 +40,7 @@ def make_banner(context: RequestContext) -> Banner | None:
         return None
     is_stopped = health.state is HealthState.STOPPED
     ends = context.workspace.store.count_due(to_ms(context.now)) if is_stopped else 0
-    what = "1 grant that is due to end stays" if ends == 1 else f"{ends:,} grants that are due to end stay"
+    what = pluralize(ends, "grant that is due to end stays", "grants that are due to end stay")
     due = f" {what} until unattended work starts again." if ends else ""
     can_start = is_stopped and context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     has_button_only = can_start and health.stop is not None and health.stop.cause is None
