@@ -59,7 +59,7 @@ def test_no_test_makes_the_source_of_the_checkout_importable() -> None:
 
 
 _MAX_PACKAGES: Final = 38
-_MAX_MEGABYTES: Final = 130  # with compiled bytecode
+_MAX_MEGABYTES: Final = 75  # with compiled bytecode
 
 
 def test_a_plain_install_stays_within_its_number_of_packages_and_its_size() -> None:
