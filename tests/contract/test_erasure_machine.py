@@ -30,8 +30,7 @@ from hf_gate.domain.notices import MailServer
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.store import letters, outbox
-from hf_gate.store.backups import Restore, restore, write_backup
-from hf_gate.store.copies import erase_in_copies, find_backups
+from hf_gate.store.backups import Restore, erase_in_copies, find_backups, restore, write_backup
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures

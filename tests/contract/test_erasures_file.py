@@ -16,8 +16,7 @@ from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.tray import QueuedDecision
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.policy.tables import NO_ACCOUNT
-from hf_gate.store.backups import write_backup
-from hf_gate.store.copies import CopyResult, erase_in_copies, find_backups
+from hf_gate.store.backups import CopyResult, erase_in_copies, find_backups, write_backup
 from hf_gate.store.erasure import count_parts, delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub

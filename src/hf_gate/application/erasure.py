@@ -11,7 +11,7 @@ from ..domain.display_text import join_words, pluralize
 from ..domain.rows import PersonRow
 from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
-from ..store.copies import erase_in_copies, find_backups, find_copies, find_written_files
+from ..store.backups import erase_in_copies, find_backups, find_copies, find_written_files
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record
 from ..store.erasure_repetition import repeat_erasures

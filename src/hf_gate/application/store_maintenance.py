@@ -16,8 +16,7 @@ import msgspec
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
-from ..store.backups import Restore, disarm, restore, write_backup
-from ..store.copies import find_written_files, record_file
+from ..store.backups import Restore, disarm, find_written_files, record_file, restore, write_backup
 from ..store.export import StoreReader, write_folder
 from ..store.removal import (
     count_unsettled,
