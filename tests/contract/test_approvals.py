@@ -15,7 +15,7 @@ from hf_gate.application.approval_needs import SingleNeeds, read_needs
 from hf_gate.application.approvals import as_approver, withdraw_approval
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
-from hf_gate.application.health import list_stuck
+from hf_gate.application.health import list_problems
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain import events as e
@@ -380,9 +380,7 @@ def test_an_open_alarm_is_stuck(scene: Scene) -> None:
     scene.decide("ada", "accepted")
     scene.sync()
     assert alarms(scene) == [("ada", 0, 2)]
-    stuck = [
-        one.sentence for one in list_stuck(scene.store, (), scene.clock.now(), held_counts={}, holds=[], refused=[])
-    ]
+    stuck = [one.sentence for one in list_problems(scene.workspace)]
     assert [each.partition(", at ")[0] for each in stuck] == [
         "1 person was accepted outside hf-gate without enough approvals"
     ]

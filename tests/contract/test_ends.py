@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.application.end_reviews import review_ends
 from hf_gate.application.grant_ends import CONFIRM_COMMAND, held_ends_note, read_held_ends, record_moves
-from hf_gate.application.health import list_stuck
+from hf_gate.application.health import list_problems
 from hf_gate.application.planning import PlanResult
 from hf_gate.application.turn import turn_to_dict
 from hf_gate.domain import events as e
@@ -131,7 +131,7 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
 
 
 def stuck(scene: EndsScene) -> list[str]:
-    return [one.sentence for one in list_stuck(scene.store, (), scene.now, held_counts={}, holds=[], refused=[])]
+    return [one.sentence for one in list_problems(scene.workspace, scene.bundle)]
 
 
 def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:

@@ -15,12 +15,11 @@ from msgspec import Struct
 from ..domain.display_text import pluralize
 from ..domain.events import EventKind, PolicyPromoted, VerdictReached, decode_event
 from ..domain.ids import Repo
-from ..domain.rows import RepoRow, RequestRow, TimelineFilter
+from ..domain.rows import RequestRow, TimelineFilter
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.model import Policy
 from ..policy.rule_phrases import describe_rule_of, has_constant
-from ..policy.tables import Table
 from ..store.approvals import count_overdue
 from ..store.ledger import search_entries
 from ..store.queue_queries import find_overdue, find_undecided
@@ -28,10 +27,13 @@ from ..store.store import Store
 from ..store.turns import read_turns
 from .approval_alarms import describe_alarms, list_open_alarms
 from .grant_ends import clock_note, held_ends_note, read_held_ends
-from .message_records import UndeliveredRecord, list_lasting
-from .policy_saves import PolicyHold
+from .message_records import describe_undelivered, list_undelivered
+from .policy_bundle import PolicyBundle, find_refused_tables
+from .policy_saves import read_current_policies, read_workspace_holds
+from .turn_permissions import read_held_counts
 from .unattended import LEDGER_HINT, StopCause, UnattendedStop, read_stop
-from .unknown_conditions import UnknownConditions
+from .unknown_conditions import find_unknown_conditions, list_unknown_conditions
+from .workspace import Workspace
 from .workspace_status import MAX_OVERDUE
 
 MAX_AGE: Final = timedelta(minutes=30)
@@ -69,8 +71,10 @@ class Health(Struct, frozen=True):
     stuck: Sequence[str] = ()
 
 
-def read_health(store: Store, now: datetime, *, max_age: timedelta | None = None, stuck: Sequence[str] = ()) -> Health:
-    """Return the health by the store. `max_age` replaces `MAX_AGE`; `stuck` comes from `list_stuck`.
+def read_health(
+    store: Store, now: datetime, problems: Iterable[OpenProblem] = (), *, max_age: timedelta | None = None
+) -> Health:
+    """Return the health by the store. `max_age` replaces `MAX_AGE`; the problems are those of `list_problems`.
 
     The first of these states that holds is returned: stopped, idle, failed, late, stuck, fine.
     """
@@ -78,6 +82,7 @@ def read_health(store: Store, now: datetime, *, max_age: timedelta | None = None
     last = next((turn for turn in turns if turn.end is not None), None)
     running = turns[0] if turns and turns[0].end is None else None
     stop = read_stop(store)
+    stuck = [problem.sentence for problem in problems if problem.is_stuck]
     state, sentence, hint = _judge(turns, last, stop, now, max_age, stuck)
     return Health(state, sentence, hint, last, running, stop, stuck)
 
@@ -174,8 +179,8 @@ def _ago(at: int, now: datetime) -> str:
     return f"{format_span(now - from_ms(at))} ago"
 
 
-class StuckKind(StrEnum):
-    """What is stuck."""
+class ProblemKind(StrEnum):
+    """What needs a person."""
 
     HELD_POLICY = "held_policy"
     SAVED_POLICY = "saved_policy"
@@ -191,80 +196,99 @@ class StuckKind(StrEnum):
     UNDECIDED = "undecided"
 
 
-class StuckProblem(NamedTuple):
-    """A problem that no further turn solves. `subject` names it among the problems of its kind."""
+class OpenProblem(NamedTuple):
+    """A problem that needs a person. `subject` names it among the problems of its kind.
 
-    kind: StuckKind
+    `is_stuck`: no further turn solves it, so monitors and notices tell it. The others may still end by themselves, or are
+    known to the people whom a notice would reach.
+    """
+
+    kind: ProblemKind
     subject: str
     sentence: str
+    is_stuck: bool = True
 
     @property
     def key(self) -> str:
         """What stays the same while the problem lasts."""
         return f"{self.kind} {self.subject}"
 
+    @property
+    def line(self) -> str:
+        """The problem as a line of `status`."""
+        return f"{_LABELS.get(self.kind, 'STUCK')}: {self.sentence}"
 
-def list_stuck(
-    store: Store,
-    repos: Sequence[RepoRow],
-    now: datetime,
-    *,
-    held_counts: Mapping[str, int],
-    holds: Sequence[PolicyHold],
-    refused: Sequence[Table],
-    unknown: Sequence[UnknownConditions] = (),
-    undelivered: Sequence[UndeliveredRecord] = (),
-    read_policies: Callable[[], Iterable[Policy] | None] = tuple,
-) -> Iterator[StuckProblem]:
-    """Yield what no further turn solves. `read_policies` returns the current policies, for the sentences of rules.
 
-    These are held policies and ends, refused tables, conditions that stay unknown, lists that are not proved complete, a
-    wrong clock, grants that should have ended a day ago, alarms about approvals, notices and letters that did not arrive, requests that
-    people should have decided, and requests that a rule should have decided a day ago.
+_LABELS: Final[Mapping[ProblemKind, str]] = {
+    ProblemKind.OUTSIDE: "ALARM",
+    ProblemKind.SAVED_POLICY: "HELD",
+    ProblemKind.HELD_ENDS: "HELD",
+    ProblemKind.UNKNOWN_CONDITIONS: "UNKNOWN",
+    ProblemKind.UNDELIVERED: "UNDELIVERED",
+}
+
+
+def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
+    """Yield what needs a person. The files of the workspace are read if no bundle is given.
+
+    These are acceptances without approvals, refused tables, held policies and ends, conditions that stay unknown, notices and
+    letters that did not arrive, a wrong clock, grants that should have ended a day ago, lists that are not proved complete,
+    requests that people should have decided, and requests that a rule should have decided a day ago.
     """
-    read_current = cache(lambda: tuple(read_policies() or ()))
-    for policy, count in held_counts.items():
-        words = (
-            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
-            f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
-        )
-        yield StuckProblem(StuckKind.HELD_POLICY, policy, words)
-    for hold in holds:
-        yield StuckProblem(StuckKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
-    for table in refused:
-        yield StuckProblem(
-            StuckKind.TABLE, table.name, f"{table.file_problem}; {table.consequence}. See hf-gate policy check."
-        )
-    for one in unknown:
-        yield StuckProblem(StuckKind.UNKNOWN_CONDITIONS, str(one.repo), one.sentence)
+    store, now = workspace.store, workspace.now()
     yield from _list_access(store, now)
-    for subject, sentence in list_lasting(undelivered, now):
-        yield StuckProblem(StuckKind.UNDELIVERED, subject, sentence)
-    for row in repos:
+    if bundle is None:
+        refused, unknown = find_refused_tables(workspace), find_unknown_conditions(workspace)
+    else:
+        refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
+        unknown = list_unknown_conditions(store, bundle.tables, bundle.is_governed)
+    for table in refused:
+        words = f"{table.file_problem}; {table.consequence}. See hf-gate policy check."
+        yield OpenProblem(ProblemKind.TABLE, table.name, words)
+    yield from _list_held(workspace)
+    for conditions in unknown:
+        yield OpenProblem(ProblemKind.UNKNOWN_CONDITIONS, str(conditions.repo), conditions.sentence)
+    for record in list_undelivered(workspace):
+        for subject, sentence, is_stuck in describe_undelivered(record, now):
+            yield OpenProblem(ProblemKind.UNDELIVERED, subject, sentence, is_stuck)
+    read_current = cache(lambda: tuple(read_current_policies(workspace) or () if bundle is None else bundle.policies))
+    for row in store.repos():
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
             words = f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
             words = f"{words.rstrip('.')}. Read them again: hf-gate sync --full {row.repo}"
-            yield StuckProblem(StuckKind.UNPROVED, str(row.repo), words)
+            yield OpenProblem(ProblemKind.UNPROVED, str(row.repo), words)
         yield from _list_waiting(store, row.repo, now, read_current)
 
 
-def _list_access(store: Store, now: datetime) -> Iterator[StuckProblem]:
+def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
+    """Yield which policies wait for a promotion."""
+    for policy, count in read_held_counts(workspace.store).items():
+        words = (
+            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
+            f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
+        )
+        yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
+    for hold in read_workspace_holds(workspace):
+        yield OpenProblem(ProblemKind.SAVED_POLICY, hold.policy, f"Policy {hold.policy} is held. {hold.note}")
+
+
+def _list_access(store: Store, now: datetime) -> Iterator[OpenProblem]:
     """Yield which access should have ended, or was given without enough approvals."""
     if note := clock_note(store):
-        yield StuckProblem(StuckKind.CLOCK, "", note)
+        yield OpenProblem(ProblemKind.CLOCK, "", note)
     if note := held_ends_note(read_held_ends(store)):
-        yield StuckProblem(StuckKind.HELD_ENDS, "", note)
+        yield OpenProblem(ProblemKind.HELD_ENDS, "", note)
     if late := store.count_due(to_ms(now - _NOT_ENDED)):
         words = f"{pluralize(late, 'grant')} should have ended more than a day ago: hf-gate ends ls"
-        yield StuckProblem(StuckKind.LATE_ENDS, "", words)
+        yield OpenProblem(ProblemKind.LATE_ENDS, "", words)
     if alarm := describe_alarms(row.repo for _, row in list_open_alarms(store)):
-        yield StuckProblem(StuckKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
+        yield OpenProblem(ProblemKind.OUTSIDE, "", f"{alarm} Check them in the desk.")
 
 
 def _list_waiting(
     store: Store, repo: Repo, now: datetime, read_policies: Callable[[], Sequence[Policy]]
-) -> Iterator[StuckProblem]:
+) -> Iterator[OpenProblem]:
     """Yield which requests of a repo wait for too long: past the `due` of their rule, or a day after a rule decided.
 
     The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
@@ -275,8 +299,8 @@ def _list_waiting(
     if row is not None:
         number = count_overdue(store, repo, at, MAX_OVERDUE)
         words = f"{pluralize(number, f'request of {repo} is', f'requests of {repo} are')} past the due date of the rule"
-        yield StuckProblem(
-            StuckKind.OVERDUE,
+        yield OpenProblem(
+            ProblemKind.OVERDUE,
             str(repo),
             f"{words}: hf-gate ls {repo} --query due:over."
             f" The oldest waits for a person by {_describe_rule(store, row)}.{_quote_rule(row, read_policies())}",
@@ -294,7 +318,7 @@ def _list_waiting(
         words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
         if sentence := _quote_rule(row, read_policies()):
             words = f"{words}.{sentence}"
-        yield StuckProblem(StuckKind.UNDECIDED, str(repo), words)
+        yield OpenProblem(ProblemKind.UNDECIDED, str(repo), words)
 
 
 def _due_span(row: RequestRow) -> int:

@@ -23,6 +23,7 @@ from .reminders import ReminderTimes, read_reminder_times
 from .workspace import Workspace
 
 _NEVER_TRIED: Final = "hf-gate run did not send it"
+_LIST: Final = "hf-gate messages ls"
 _CUT: Final = 200  # characters of a problem
 _TO_APPLICANTS: Final = "null unless the letter waits"
 
@@ -270,53 +271,23 @@ def _undelivered_record(lane: LaneCount) -> UndeliveredRecord:
     )
 
 
-def describe_waiting(record: UndeliveredRecord, now: datetime) -> str:
-    """Return a sentence about the messages that wait."""
-    verb = "waits" if record.waiting == 1 else "wait"
-    ago = format_span(_waited_for(record, now))
-    number = pluralize(record.waiting, record.kind[:-1])
-    problem = record.problem or _NEVER_TRIED
-    return f"{number} {_receiver(record)} {verb}, the oldest for {ago}: {problem}. List: hf-gate messages ls"
+def describe_undelivered(record: UndeliveredRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
+    """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is stuck.
 
-
-def describe_ended(record: UndeliveredRecord, number: int) -> str:
-    """Return a sentence about so many messages that a person must send again."""
-    has, was = ("has", "was") if number == 1 else ("have", "were")
-    end = f"failed or {has} an unknown outcome" if record.kind == "letters" else f"{was} given up"
-    return f"{pluralize(number, record.kind[:-1])} {_receiver(record)} {end}. List: hf-gate messages ls"
-
-
-def _receiver(record: UndeliveredRecord) -> str:
-    return "to applicants" if record.destination is None else f"to {record.destination}"
-
-
-def _waited_for(record: UndeliveredRecord, now: datetime) -> timedelta:
-    """Return how long the oldest message waits; zero if none waits."""
-    return timedelta() if record.since is None else now - datetime.fromisoformat(record.since)
-
-
-def describe_undelivered(record: UndeliveredRecord, now: datetime) -> Iterator[str]:
-    """Yield a sentence about what waits, and one about what a person must send again."""
-    if record.waiting:
-        yield describe_waiting(record, now)
-    if record.ended:
-        yield describe_ended(record, record.ended)
-
-
-def list_lasting(records: Sequence[UndeliveredRecord], now: datetime) -> list[tuple[str, str]]:
-    """Return what waits for longer than `PATIENCE_MS`, and letters that did not arrive lately: a name that stays the same,
-    and a sentence.
-
-    Notices that were given up are left out: the alarm about them would end as they did.
+    What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are not:
+    the alarm about them would end as they did.
     """
-    late = [
-        (f"{record.kind} {record.destination or ''}".rstrip(), describe_waiting(record, now))
-        for record in records
-        if record.waiting and _waited_for(record, now) > timedelta(milliseconds=PATIENCE_MS)
-    ]
-    dead = [
-        (f"{record.kind} ended", describe_ended(record, record.ended_lately))
-        for record in records
-        if record.ended_lately
-    ]
-    return late + dead
+    receiver = "to applicants" if record.destination is None else f"to {record.destination}"
+    word = record.kind[:-1]
+    if record.waiting:
+        waited = timedelta() if record.since is None else now - datetime.fromisoformat(record.since)
+        verb = "waits" if record.waiting == 1 else "wait"
+        problem = record.problem or _NEVER_TRIED
+        words = f"{pluralize(record.waiting, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
+        name = f"{record.kind} {record.destination or ''}".rstrip()
+        yield name, f"{words}. List: {_LIST}", waited > timedelta(milliseconds=PATIENCE_MS)
+    if number := record.ended_lately or record.ended:
+        has, was = ("has", "was") if number == 1 else ("have", "were")
+        end = f"failed or {has} an unknown outcome" if record.kind == "letters" else f"{was} given up"
+        sentence = f"{pluralize(number, word)} {receiver} {end}. List: {_LIST}"
+        yield f"{record.kind} ended", sentence, bool(record.ended_lately)

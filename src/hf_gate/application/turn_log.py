@@ -26,15 +26,11 @@ from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.store import Store
 from ..store.turns import begin_turn, has_loop_ended_before, write_turn_end
 from ..store.writer import Writer
-from .health import READ_TURNS, StuckKind, list_stuck
+from .health import READ_TURNS, ProblemKind, list_problems
 from .ledger_breaks import read_check
-from .message_records import list_undelivered
 from .policy_bundle import PolicyBundle
-from .policy_saves import read_workspace_holds
 from .turn import TurnContext, TurnResult, run_turn
-from .turn_permissions import read_held_counts
 from .unattended import LEDGER_HINT, StopCause, read_stop, record_stop
-from .unknown_conditions import list_unknown_conditions
 from .workspace import Workspace
 from .workspace_status import MAX_OVERDUE
 
@@ -158,21 +154,10 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
             first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
             item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
             found.append(Condition(name, item))
-    stuck = list_stuck(
-        store,
-        rows,
-        now,
-        held_counts=read_held_counts(store),
-        holds=read_workspace_holds(workspace),
-        refused=[table for _, table in sorted(bundle.tables.items()) if table.file_problem],
-        unknown=list_unknown_conditions(store, bundle.tables, bundle.is_governed),
-        undelivered=list_undelivered(workspace),
-        read_policies=lambda: bundle.policies,
-    )
     found += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))
-        for problem in stuck
-        if problem.kind is not StuckKind.OVERDUE  # an event of its own
+        for problem in list_problems(workspace, bundle)
+        if problem.is_stuck and problem.kind is not ProblemKind.OVERDUE  # an event of its own
     ]
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,7 @@ from ..errors import HfGateError, NotAllowed, UsageError
 from ..protocol.clock_skew import WARN_ABOVE_S
 from .framework import Run, command
 from .output import clock_advice
-from .workspace import describe_refusal, open_stored_workspace, open_workspace
+from .workspace import open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.health import Health
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from ..policy.tables import Table
 
 
-_SAME: Final = 60  # characters by which a problem is recognised in another line
 _UNKNOWN: Final[Mapping[str, object]] = {
     "ok": None,
     "account": None,
@@ -71,9 +70,10 @@ def status(run: Run, *, markdown: bool, check: bool, max_age: str | None) -> int
 
 
 def _show_status(run: Run, *, markdown: bool) -> int:
-    from ..application.approval_alarms import describe_alarms, list_open_alarms
-    from ..application.grant_ends import held_ends_note, read_held_ends
-    from ..application.message_records import describe_undelivered, list_undelivered
+    from ..application.approval_alarms import list_open_alarms
+    from ..application.grant_ends import read_held_ends
+    from ..application.health import list_problems, read_health
+    from ..application.message_records import list_undelivered
     from ..application.policy_bundle import find_refused_tables
     from ..application.policy_saves import read_workspace_holds
     from ..application.unknown_conditions import find_unknown_conditions
@@ -93,7 +93,8 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         for line in _markdown(found, zone):
             run.out.line(line)
         return 0
-    health = read_workspace_health(workspace, found)
+    problems = list(list_problems(workspace))
+    health = read_health(workspace.store, workspace.now(), problems)
     doc = _document(workspace, found, token, zone) | {
         "health": health_record(health),
         "refused_tables": [
@@ -105,18 +106,9 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         "undelivered": undelivered,
         "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
     }
-    alarm = describe_alarms(row.repo for _, row in alarms)
-    notes = [
-        *([f"ALARM: {alarm}"] if alarm else []),
-        *map(describe_refusal, refused),
-        *(f"HELD: Policy {one.policy} is held. {one.note}" for one in holds),
-        *([f"HELD: {held_ends_note(held_ends)}"] if held_ends else []),
-        *(f"UNKNOWN: {one.sentence}" for one in unknown),
-        *(f"UNDELIVERED: {line}" for one in undelivered for line in describe_undelivered(one, workspace.now())),
-    ]
     run.out.document(
         doc,
-        lambda: list(_all_lines(health, notes, list(_lines(found, token, zone)))),
+        lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
         quiet=[str(one.repo) for one in found.repos if one.waiting],
     )
     return 4 if token["ok"] is False else 0
@@ -186,15 +178,6 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 # ---- text --------------------------------------------------------------------------------------------------------------
 
 
-def _all_lines(health: Health, notes: Sequence[str], lines: Sequence[str]) -> Iterator[str]:
-    """Yield the health, what waits for a person, and the rest; nothing is said twice."""
-    yield from health_lines(health)
-    yield from notes
-    said = "\n".join((*notes, *lines))
-    yield from (f"STUCK: {each}" for each in health.stuck if each[:_SAME] not in said)
-    yield from lines
-
-
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
     for one in found.repos:
         yield from _repo_lines(one, found, zone)
@@ -210,11 +193,6 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
                 f"STUCK: the guard `{budget.name}: {budget.rate}` is used up ({budget.used:,}); "
                 "`run` defers further changes of this kind."
             )
-    for policy, count in found.held_counts.items():
-        yield (
-            f"STUCK: {pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50"
-            f" requests at a repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
-        )
     for run in found.runs:
         counts = ", ".join(f"{count:,} {kind}" for kind, count in run.counts.items())
         yield f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. hf-gate runs show {run.id}"
@@ -269,32 +247,6 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
 # ---- status --check --------------------------------------------------------------------------------------------------
 
 
-def read_workspace_health(
-    workspace: Workspace, found: WorkspaceStatus | None = None, max_age: timedelta | None = None
-) -> Health:
-    """Return the health of unattended work. `found` saves reading the status again."""
-    from ..application.health import list_stuck, read_health
-    from ..application.message_records import list_undelivered
-    from ..application.policy_bundle import find_refused_tables
-    from ..application.policy_saves import read_current_policies, read_workspace_holds
-    from ..application.turn_permissions import read_held_counts
-    from ..application.unknown_conditions import find_unknown_conditions
-
-    store, now = workspace.store, workspace.now()
-    stuck = list_stuck(
-        store,
-        store.repos(),
-        now,
-        held_counts=read_held_counts(store) if found is None else found.held_counts,
-        holds=read_workspace_holds(workspace),
-        refused=find_refused_tables(workspace),
-        unknown=find_unknown_conditions(workspace),
-        undelivered=list_undelivered(workspace),
-        read_policies=lambda: read_current_policies(workspace),
-    )
-    return read_health(store, now, max_age=max_age, stuck=[problem.sentence for problem in stuck])
-
-
 def health_lines(health: Health) -> Iterator[str]:
     """Yield the first line of the status; nothing if `hf-gate run` was never started."""
     if health.state.is_good and health.last is None:
@@ -305,7 +257,7 @@ def health_lines(health: Health) -> Iterator[str]:
 
 def check_health(run: Run, max_age: str | None) -> int:
     """Print the state of unattended work in one line; return 0 if nobody needs to do anything, else 1."""
-    from ..application.health import Health
+    from ..application.health import Health, list_problems, read_health
 
     patience = None if max_age is None else timedelta(seconds=parse_seconds(max_age, "--max-age"))
     run.is_announced = True  # one line only
@@ -313,7 +265,7 @@ def check_health(run: Run, max_age: str | None) -> int:
     if workspace is None:
         health = Health(HealthState.IDLE, "`hf-gate run` was never started here.")
     else:
-        health = read_workspace_health(workspace, max_age=patience)
+        health = read_health(workspace.store, workspace.now(), list_problems(workspace), max_age=patience)
     line = f"{health.state}: {health.sentence}{f' {health.hint}' if health.hint else ''}"
     run.out.record(
         health_record(health),
