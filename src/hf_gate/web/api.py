@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
-from fastapi import FastAPI, Query
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
+from .. import __version__
 from ..application.assignments import pair_with_details
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
 from ..application.record_builders import terms_record
 from ..application.records import Record, RequestRecord, TermsRecord, extend_record
 from ..application.request_record_builders import stored_request
 from ..application.tray import DecisionRequest
+from ..decoding import convert_value, decode_json
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole
 from ..domain.timestamps import ms_to_iso, to_ms
@@ -33,11 +33,9 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from .app import DeskApp
 
+_T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+_SEE_DOCUMENT: Final = "See /api/openapi.json for the schema."
 
 
 class ApiRequest(RequestRecord, frozen=True, kw_only=True):
@@ -59,14 +57,23 @@ class RequestsOut(Record, frozen=True, kw_only=True):
     next: str | None
 
 
-class RequestRef(_Strict):
+class RequestsQuery(Struct, frozen=True):
+    """The parameters of the list of requests."""
+
+    q: Annotated[str, Meta(max_length=2000)] = PENDING
+    cursor: Annotated[str, Meta(max_length=200)] | None = None
+    limit: Annotated[int, Meta(ge=1, le=MAX_REQUESTS)] = 50
+    order: Literal["oldest", "newest"] = "oldest"
+
+
+class RequestRef(Struct, frozen=True, forbid_unknown_fields=True):
     """A request in the version that the reviewer saw."""
 
-    id: str = Field(max_length=64)
-    version: str = Field(max_length=64)
+    id: Annotated[str, Meta(max_length=64)]
+    version: Annotated[str, Meta(max_length=64)]
 
 
-class DecisionsIn(_Strict):
+class DecisionsIn(Struct, frozen=True, forbid_unknown_fields=True):
     """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in the desk.
 
     `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it, the
@@ -75,15 +82,15 @@ class DecisionsIn(_Strict):
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
-    requests: list[RequestRef] = Field(min_length=1, max_length=20)
-    reason: str | None = Field(default=None, max_length=400)
-    until: str | None = Field(default=None, max_length=40)
-    note: str | None = Field(default=None, max_length=NOTE_LIMIT)
-    hold: float | None = Field(default_factory=lambda: None, ge=0, le=3600)  # the schema states no default
+    requests: Annotated[list[RequestRef], Meta(min_length=1, max_length=20)]
+    reason: Annotated[str, Meta(max_length=400)] | None = None
+    until: Annotated[str, Meta(max_length=40)] | None = None
+    note: Annotated[str, Meta(max_length=NOTE_LIMIT)] | None = None
+    hold: Annotated[float, Meta(ge=0, le=3600)] | UnsetType | None = UNSET
 
     def seconds_to_hold(self, context: RequestContext) -> float | None:
         """Return how long the decision stays in the tray; None if it stays until it is sent by request."""
-        return self.hold if "hold" in self.model_fields_set else context.app_state.hold
+        return context.app_state.hold if isinstance(self.hold, UnsetType) else self.hold
 
 
 class DecisionsOut(Record, frozen=True, kw_only=True):
@@ -132,7 +139,7 @@ class ErrorOut(Record, frozen=True, kw_only=True):
     hint: str
 
 
-_ANSWERS: Final = (RequestsOut, ApiRequest, DecisionsOut, TrayOut, CountOut, ErrorOut)
+_SHAPES: Final = (RequestsQuery, DecisionsIn, RequestsOut, ApiRequest, DecisionsOut, TrayOut, CountOut, ErrorOut)
 _REF: Final = "#/components/schemas/{name}"
 
 
@@ -142,34 +149,44 @@ def _answer(kind: type[Record], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-_ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    code: _answer(ErrorOut, "Not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
+_ERRORS: Final[dict[str, dict[str, Any]]] = {
+    str(code): _answer(ErrorOut, "Not done.") for code in (400, 401, 403, 404, 409, 413, 415, 421, 422, 429, 502, 503)
 }
 
 
-def add_api(app: FastAPI, desk: DeskApp) -> None:
-    """Add the routes of the API to the application."""
+def list_endpoints(desk: DeskApp) -> Iterator[tuple[str, str, Callable[[Request], Any]]]:
+    """Yield method, path and endpoint of each route of the API."""
     api = _Api(desk)
-    routes: tuple[tuple[str, str, Callable[..., Any], type[Record], str], ...] = (
-        ("GET", "/requests", api.requests, RequestsOut, "List the requests that match a query."),
-        ("GET", "/requests/{id}", api.request, ApiRequest, "Show one request."),
-        ("POST", "/decisions", api.decide, DecisionsOut, "Put decisions into the tray."),
-        ("GET", "/tray", api.tray, TrayOut, "List your unsent decisions."),
-        ("POST", "/tray/undo", api.undo, CountOut, "Undo all your unsent decisions."),
-        ("POST", "/tray/send", api.send, CountOut, "Send all your unsent decisions now."),
-    )
-    for method, path, endpoint, kind, summary in routes:
-        app.add_api_route(
-            f"/api/v1{path}",
-            endpoint,
-            methods=[method],
-            response_model=None,
-            summary=summary,
-            responses={200: _answer(kind, summary), **_ERRORS},
-        )
-    app.add_exception_handler(RequestValidationError, api.invalid)
-    app.add_exception_handler(400, api.unreadable)
-    app.add_api_route("/api/openapi.json", api.openapi(app), methods=["GET"], include_in_schema=False)
+    for method, path, work, _, _ in _ROUTES:
+        yield method, f"/api/v1{path}", api.make_endpoint(work)
+    yield "GET", "/api/openapi.json", api.openapi
+
+
+class ApiCall(NamedTuple):
+    """What a client sent."""
+
+    query: Mapping[str, str]
+    content_type: str
+    body: bytes
+
+    def parse_query(self, kind: type[_T]) -> _T:
+        try:
+            return convert_value(dict(self.query), kind, is_strict=False)
+        except msgspec.ValidationError as problem:
+            raise Refused(f"query: {problem}", hint=_SEE_DOCUMENT) from None
+
+    def parse_body(self, kind: type[_T]) -> _T:
+        if self.content_type.partition(";")[0].strip().lower() != "application/json":
+            raise Refused("The body is not JSON by its content-type.", hint="Send content-type: application/json.")
+        try:
+            return decode_json(self.body, kind)
+        except msgspec.ValidationError as problem:
+            raise Refused(f"body: {problem}", hint=_SEE_DOCUMENT) from None
+        except msgspec.DecodeError:
+            raise Refused("The body cannot be read as JSON.", hint="Send JSON in UTF-8.", status=400) from None
+
+
+_Work: TypeAlias = Callable[["RequestContext", ApiCall], Record]
 
 
 class _Api:
@@ -178,98 +195,20 @@ class _Api:
     def __init__(self, desk: DeskApp) -> None:
         self._desk = desk
 
-    async def requests(
-        self,
-        request: Request,
-        q: Annotated[str, Query(max_length=2000)] = PENDING,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_REQUESTS)] = 50,
-        order: Literal["oldest", "newest"] = "oldest",
-    ) -> Response:
-        def work(context: RequestContext) -> Record:
-            asked = parse_queue_query(context, q)
-            if asked.problem is not None:
-                raise asked.problem
-            page = run_query(context, asked.query, limit=limit, cursor=cursor, newest_first=order == "newest")
-            return RequestsOut(requests=_request_records(context, page.rows), next=page.next)
+    def make_endpoint(self, work: _Work) -> Callable[[Request], Any]:
+        """Return an endpoint that answers with a record."""
 
-        return await self._handle(request, MemberRole.REVIEWER, work)
+        async def endpoint(request: Request) -> Response:
+            call = ApiCall(request.query_params, request.headers.get("content-type", ""), await request.body())
+            return await self._answer(request, MemberRole.REVIEWER, lambda context: EscapedJSON(work(context, call)))
 
-    async def request(self, request: Request, id: str) -> Response:  # noqa: A002 - the name in the address
-        return await self._handle(
-            request, MemberRole.REVIEWER, lambda context: _request_records(context, [context.find_request(id)])[0]
-        )
+        return endpoint
 
-    async def decide(self, request: Request, decisions: DecisionsIn) -> Response:
-        def work(context: RequestContext) -> Record:
-            rows = {one.id: context.find_request(one.id) for one in decisions.requests}
-            seen = {rows[one.id].id: one.version for one in decisions.requests}
-            reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
-            note = None if decisions.note is None else parse_note(decisions.note)
-            wish = DecisionRequest(
-                decisions.verb, seen, context.member, reason, _parse_until(context, decisions), note=note
-            )
-            taken = context.app_state.tray_service.queue_decisions(
-                wish, context.now, decisions.seconds_to_hold(context)
-            )
-            context.app_state.wake.set()
-            changed = (*taken.moved, *taken.retermed, *taken.uncounted)
-            out = {row.id for row in changed} | {item.request for item in taken.conflicts}
-            lost = [key for key, row in rows.items() if row.id in out]
-            return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
-
-        return await self._handle(request, MemberRole.REVIEWER, work)
-
-    async def tray(self, request: Request) -> Response:
-        def work(context: RequestContext) -> Record:
-            mine = context.workspace.tray.list_unsent(context.member.id)
-            rows = context.workspace.store.requests([item.request for item in mine])
-            return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
-
-        return await self._handle(request, MemberRole.REVIEWER, work)
-
-    async def undo(self, request: Request) -> Response:
-        def work(context: RequestContext) -> Record:
-            ids = [item.id for item in context.workspace.tray.list_unsent(context.member.id)]
-            return CountOut(count=context.workspace.tray.undo(ids, to_ms(context.now)))
-
-        return await self._handle(request, MemberRole.REVIEWER, work)
-
-    async def send(self, request: Request) -> Response:
-        def work(context: RequestContext) -> Record:
-            return CountOut(count=context.app_state.send_now(context.workspace.tray.list_unsent(context.member.id)))
-
-        return await self._handle(request, MemberRole.REVIEWER, work)
-
-    async def invalid(self, request: Request, problem: Exception) -> Response:
-        """Answer a request that does not fit the schema; without a session, only 401."""
-        first = problem.errors()[0] if isinstance(problem, RequestValidationError) and problem.errors() else {}
-        where = ".".join(str(part) for part in first.get("loc", ()))
-        message = str(first.get("msg", "not valid"))
-        return await self._answer(
-            request,
-            MemberRole.VIEWER,
-            lambda _: _error(422, f"{where}: {message}", "See /api/openapi.json for the schema."),
-        )
-
-    async def unreadable(self, request: Request, _: Exception) -> Response:
-        """Answer a body that is not JSON in UTF-8."""
-        return await self._answer(
-            request, MemberRole.VIEWER, lambda _: _error(400, "The body cannot be read as JSON.", "Send JSON in UTF-8.")
-        )
-
-    def openapi(self, app: FastAPI) -> Callable[[Request], Any]:
-        """Return the endpoint of the OpenAPI document, which needs a session."""
-
-        async def openapi(request: Request) -> Response:
-            return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_make_document(app)))
-
-        return openapi
+    async def openapi(self, request: Request) -> Response:
+        """Answer with the OpenAPI document, which needs a session."""
+        return await self._answer(request, MemberRole.VIEWER, lambda _: EscapedJSON(_make_document()))
 
     # ---- one request -------------------------------------------------------------------------------------------------
-
-    async def _handle(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Record]) -> Response:
-        return await self._answer(request, role, lambda context: EscapedJSON(work(context)))
 
     async def _answer(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]) -> Response:
         return await self._desk.for_member(request, lambda member: self._try(request, member, role, work))
@@ -292,6 +231,62 @@ class _Api:
             return _error(problem.status, str(problem), problem.hint)
         except HfGateError as problem:
             return _error(self._desk.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
+
+
+def _list_requests(context: RequestContext, call: ApiCall) -> Record:
+    query = call.parse_query(RequestsQuery)
+    asked = parse_queue_query(context, query.q)
+    if asked.problem is not None:
+        raise asked.problem
+    is_newest = query.order == "newest"
+    page = run_query(context, asked.query, limit=query.limit, cursor=query.cursor, newest_first=is_newest)
+    return RequestsOut(requests=_request_records(context, page.rows), next=page.next)
+
+
+def _show_request(context: RequestContext, _: ApiCall) -> Record:
+    return _request_records(context, [context.find_request(context.params["id"])])[0]
+
+
+def _decide(context: RequestContext, call: ApiCall) -> Record:
+    decisions = call.parse_body(DecisionsIn)
+    rows = {one.id: context.find_request(one.id) for one in decisions.requests}
+    seen = {rows[one.id].id: one.version for one in decisions.requests}
+    reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
+    note = None if decisions.note is None else parse_note(decisions.note)
+    until = _parse_until(context, decisions)
+    wish = DecisionRequest(decisions.verb, seen, context.member, reason, until, note=note)
+    taken = context.app_state.tray_service.queue_decisions(wish, context.now, decisions.seconds_to_hold(context))
+    context.app_state.wake.set()
+    changed = (*taken.moved, *taken.retermed, *taken.uncounted)
+    out = {row.id for row in changed} | {item.request for item in taken.conflicts}
+    lost = [key for key, row in rows.items() if row.id in out]
+    return DecisionsOut(batch=taken.batch, taken=taken.count, lost=lost)
+
+
+def _list_tray(context: RequestContext, _: ApiCall) -> Record:
+    mine = context.workspace.tray.list_unsent(context.member.id)
+    rows = context.workspace.store.requests([item.request for item in mine])
+    return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
+
+
+def _undo(context: RequestContext, _: ApiCall) -> Record:
+    ids = [item.id for item in context.workspace.tray.list_unsent(context.member.id)]
+    return CountOut(count=context.workspace.tray.undo(ids, to_ms(context.now)))
+
+
+def _send(context: RequestContext, _: ApiCall) -> Record:
+    return CountOut(count=context.app_state.send_now(context.workspace.tray.list_unsent(context.member.id)))
+
+
+# Method, path, what the endpoint does, the record that it answers with, and a summary for the OpenAPI document.
+_ROUTES: Final[tuple[tuple[str, str, _Work, type[Record], str], ...]] = (
+    ("GET", "/requests", _list_requests, RequestsOut, "List the requests that match a query."),
+    ("GET", "/requests/{id}", _show_request, ApiRequest, "Show one request."),
+    ("POST", "/decisions", _decide, DecisionsOut, "Put decisions into the tray."),
+    ("GET", "/tray", _list_tray, TrayOut, "List your unsent decisions."),
+    ("POST", "/tray/undo", _undo, CountOut, "Undo all your unsent decisions."),
+    ("POST", "/tray/send", _send, CountOut, "Send all your unsent decisions now."),
+)
 
 
 def _error(status: int, error: str, hint: str) -> Response:
@@ -323,12 +318,25 @@ def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> lis
     ]
 
 
-def _make_document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the schemas of the answers."""
-    document = app.openapi()
-    _, schemas = msgspec.json.schema_components(_ANSWERS, ref_template=_REF)
-    document["components"]["schemas"] |= schemas
-    return document
+def _make_document() -> dict[str, Any]:
+    """Return the OpenAPI document: the routes, and the schemas of what is sent and answered."""
+    _, schemas = msgspec.json.schema_components(_SHAPES, ref_template=_REF)
+    query = schemas.pop("RequestsQuery")["properties"]
+    paths: dict[str, dict[str, Any]] = {}
+    for method, path, _, kind, summary in _ROUTES:
+        operation: dict[str, Any] = {"summary": summary, "responses": {"200": _answer(kind, summary), **_ERRORS}}
+        if path == "/requests":
+            operation["parameters"] = [
+                {"in": "query", "name": name, "required": False, "schema": schema} for name, schema in query.items()
+            ]
+        elif path == "/requests/{id}":
+            operation["parameters"] = [{"in": "path", "name": "id", "required": True, "schema": {"type": "string"}}]
+        elif path == "/decisions":
+            body = {"schema": {"$ref": _REF.format(name="DecisionsIn")}}
+            operation["requestBody"] = {"content": {"application/json": body}, "required": True}
+        paths.setdefault(f"/api/v1{path}", {})[method.lower()] = operation
+    info = {"title": "hf-gate", "version": __version__}
+    return {"openapi": "3.1.0", "info": info, "paths": paths, "components": {"schemas": schemas}}
 
 
 def _describe_queued(item: QueuedDecision, row: RequestRow | None) -> QueuedDecisionOut:

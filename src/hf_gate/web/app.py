@@ -10,8 +10,7 @@ from contextlib import nullcontext
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from fastapi import FastAPI
-from fastapi.telemetry import TelemetryConfig
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route as PlainRoute
@@ -47,10 +46,6 @@ _THREADS: Final = 6
 _DRAFT_THREADS: Final = 2
 _PROVIDER_THREADS: Final = 4
 _MAX_PROVIDER_WAITING: Final = 40  # sign-ins that use a thread or wait for one
-_NO_TELEMETRY: Final[TelemetryConfig] = {
-    "tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False,
-}  # fmt: skip
-"""Without this FastAPI reports to an OpenTelemetry provider of the process; see `docs/promises.md`."""
 
 
 def build_app(
@@ -62,23 +57,22 @@ def build_app(
     public_origin: str | None = None,
 ) -> SecurityMiddleware:
     """Build the desk's ASGI application with all routes. `public_origin`: its origin if a proxy ends TLS in front of it."""
-    app = FastAPI(title="hf-gate", docs_url=None, redoc_url=None, openapi_url=None, telemetry=_NO_TELEMETRY)
+    app = Starlette()
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
     desk = DeskApp(app_state, authenticator, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
     desk.has_open_metrics = hosts is not None and public_origin is None
     for route in ROUTES:
         _add_route(app, route.method, route.path, desk.make_endpoint(route))
-    for method, path, endpoint in desk.open_routes:
+    for method, path, endpoint in (*desk.open_routes, *api.list_endpoints(desk)):
         _add_route(app, method, path, endpoint)
-    api.add_api(app, desk)
     app.add_exception_handler(404, desk.not_found)
     app.add_exception_handler(405, desk.not_found)
     app.add_exception_handler(HfGateError, desk.store_failed)
     return SecurityMiddleware(app, hosts, public_origin)
 
 
-def _add_route(app: FastAPI, method: str, path: str, endpoint: Callable[[Request], Any]) -> None:
-    """Add a route outside the API. FastAPI's own routes inspect each endpoint, which takes half of the desk's start."""
+def _add_route(app: Starlette, method: str, path: str, endpoint: Callable[[Request], Any]) -> None:
+    """Add a route that answers one method."""
     route = PlainRoute(path, endpoint, methods=[method], include_in_schema=False)
     route.methods = {method}  # Starlette adds HEAD to GET
     app.router.routes.append(route)
