@@ -9,8 +9,8 @@ with Hub() as hub:
         print(outcome.user, outcome.kind)
 ```
 
-`AsyncHub` has the same methods for an event loop, and `hf_gate.testing.LocalHub` is a Hub for tests. Each public name is
-loaded on first access, so that `hf-gate version` stays fast.
+`AsyncHub` has the same methods for an event loop, and `hf_gate.testing.LocalHub` is a Hub for tests. Each public name
+is loaded on first access, so that `hf-gate version` stays fast.
 """
 
 from __future__ import annotations
@@ -148,8 +148,8 @@ __all__ = [
     "why",
 ]
 
-# Every public name is listed twice: under `if TYPE_CHECKING:` for type checkers, and in `__all__`. `_HOMES` has the module
-# of each: errors, unless it is named here. tests/house/test_exports.py compares them.
+# Every public name is listed twice: under `if TYPE_CHECKING:` for type checkers, and in `__all__`. `_HOMES` has the
+# module of each: errors, unless it is named here. tests/house/test_exports.py compares them.
 _HOMES: Final = {name: "errors" for name in __all__ if name != "__version__"} | {
     name: home
     for home, names in {

@@ -168,7 +168,9 @@ def _read_json(path: Path) -> dict[str, object]:
 
 
 def find_workspace_folder(settings: Settings, start: Path | None = None) -> Path | None:
-    """Return the folder of the workspace: the given one, else the nearest parent folder with an hf-gate.yaml, or None."""
+    """Return the folder of the workspace: the given one, else the nearest parent folder with an
+    hf-gate.yaml, or None.
+    """
     if settings.workspace is not None:
         folder = settings.workspace.absolute()
         if not (folder / CONFIG_FILE).is_file():
@@ -203,7 +205,9 @@ def read_location(settings: Settings) -> WorkspaceLocation:
 
 
 def store_url(settings: Settings, location: WorkspaceLocation) -> str:
-    """Return the URL of the store: as in hf-gate.yaml, relative to its folder, or without a workspace one file for each Hub."""
+    """Return the URL of the store: as in hf-gate.yaml, relative to its folder, or without a workspace one file for each
+    Hub.
+    """
     if location.folder is None:
         return f"sqlite:///{own_store_path(settings)}"
     scheme, mark, path = location.config.store.partition("sqlite:///")
@@ -339,13 +343,15 @@ def open_workspace(
     """Open the workspace of a location, or this user's store for one Hub. The caller closes it.
 
     Creates the store if there is none, unless `read_only`. `lends`: other processes may write while this one does not
-    (see `Store.hold_write_lock`). `url` replaces the store of the location. With `waits` false, StoreBusy is raised at once if another process holds the store.
-    Other processes see `command` as the name of the holder. `on_wait`: see `store.write_lock`.
+    (see `Store.hold_write_lock`). `url` replaces the store of the location. With `waits` false, StoreBusy is raised at
+    once if another process holds the store. Other processes see `command` as the name of the holder. `on_wait`: see
+    `store.write_lock`.
     """
     from .application.workspace import Workspace
     from .store.opening import WAIT_S, open_store
 
-    settings, lists = connection.settings, lru_cache(1)(_load_lists)
+    settings = connection.settings
+    lists = lru_cache(1)(_load_lists)
     endpoint = endpoint_of(settings)
     is_own = url is None
     url = url or store_url(settings, location)
@@ -438,7 +444,8 @@ def publish_profile(settings: Settings, name: str, endpoint: str, token: str, fo
 
     `folder` becomes its workspace. It also holds what commands with this profile cache, so that both go together.
     """
-    path, cache = settings.paths.profiles / f"{name}.json", folder / ".cache" / "hf-gate"
+    path = settings.paths.profiles / f"{name}.json"
+    cache = folder / ".cache" / "hf-gate"
     about = {"endpoint": endpoint, "token": token, "workspace": str(folder), "cache": str(cache)}
     with announce(path, about):
         yield path

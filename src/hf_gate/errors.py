@@ -52,7 +52,8 @@ _GATE_HINT = 'Gate it first: `hub.set_gate(repo, "manual")`.'
 _GRANT_HINT = "To give access without a request: `hub.grant_access(repo, user)`."
 _LATER_HINT = "Nothing was changed. Make the same call again later."
 
-# Hints of errors that users of the library can meet are written in Python. Commands and the desk show the second column.
+# Hints of errors that users of the library can meet are written in Python. Commands and the desk show the second
+# column.
 _COMMAND_HINTS = (
     (TOKEN_HELP, ACCESS_HELP),
     (PAGED_READ_HINT, "`hf-gate ls REPO --status all --live` reads the same requests page by page."),
@@ -154,7 +155,8 @@ class NotAllowed(HubError):
 
     exit_code = 4
     default_hint = (
-        "Reading requests needs repo.content.read and repo.access.read; deciding also needs repo.write (or the write role). "
+        "Reading requests needs repo.content.read and repo.access.read; deciding also needs repo.write (or the "
+        "write role). "
         f"{LOGIN_ADVICE}. {TOKEN_HELP}"
     )
 

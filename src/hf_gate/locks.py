@@ -11,8 +11,8 @@ from typing import Any
 class ProcessLock:
     """A file lock that one process holds until it releases it or ends.
 
-    The file stays after the release, so that two processes can never lock two different files. Raises OSError if the file
-    cannot be created or the file system has no locks.
+    The file stays after the release, so that two processes can never lock two different files. Raises OSError if the
+    file cannot be created or the file system has no locks.
     """
 
     def __init__(self, path: Path) -> None:

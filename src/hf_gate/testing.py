@@ -58,9 +58,17 @@ class LocalHub:
     ) -> None:
         self._people = list(people or ())
         self._made: dict[str, Any] = {
-            "seed": seed, "requests": requests, "repos": repos, "preset": preset, "quota": quota, "latency_s": latency,
-            "page_size": page_size, "protocol": protocol, "faults": tuple(faults), "clock": clock,
-        }  # fmt: skip
+            "seed": seed,
+            "requests": requests,
+            "repos": repos,
+            "preset": preset,
+            "quota": quota,
+            "latency_s": latency,
+            "page_size": page_size,
+            "protocol": protocol,
+            "faults": tuple(faults),
+            "clock": clock,
+        }
         self._serving: LocalHubServer | None = None
         self._thread: threading.Thread | None = None
         self.url = ""
@@ -125,7 +133,9 @@ class LocalHub:
         self.tokens[person["username"]] = person["token"]
 
     def set_role(self, org: str, user: str, role: str | None) -> None:
-        """Give a person a role in an organisation (admin, write, contributor, read, no_access); None removes the person."""
+        """Give a person a role in an organisation (admin, write, contributor, read, no_access); None removes the
+        person.
+        """
         self.control("POST", "roles", {"org": org, "user": user, "role": role})
 
     def add_token(
@@ -142,9 +152,9 @@ class LocalHub:
         """Make a token for a person and return it; `.tokens` has it by its name.
 
         `role` is read, write or fineGrained. A fineGrained token may read gated repos only with `can_read_gated`, or
-        with a scope on the repo: `{"repo": "acme/eeg", "permissions": ["repo.content.read"]}`. A scope without `repo` is
-        for the account and its organisations. The Hub refuses an `expired` token everywhere. `restrictions` are those
-        that the person's organisations put on the token: mfa, token-policy, token-revoked, sso, ip.
+        with a scope on the repo: `{"repo": "acme/eeg", "permissions": ["repo.content.read"]}`. A scope without `repo`
+        is for the account and its organisations. The Hub refuses an `expired` token everywhere. `restrictions` are
+        those that the person's organisations put on the token: mfa, token-policy, token-revoked, sso, ip.
         """
         line = {"user": user, "role": role, "name": name, "can_read_gated": can_read_gated, "expired": expired}
         lists = {"scopes": [dict(scope) for scope in scopes], "restrictions": list(restrictions)}

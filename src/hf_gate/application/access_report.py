@@ -67,8 +67,8 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
 class SyncCertainty(Struct, frozen=True):
     """How certain the state of a repo at a moment is. Times are in ms.
 
-    `proved_at` is the last full sync up to the moment that was proved complete; `confirmed_at` is the first one after it.
-    `found_later` holds the requests whose status had changed on the Hub before the moment, as a later sync showed.
+    `proved_at` is the last full sync up to the moment that was proved complete; `confirmed_at` is the first one after
+    it. `found_later` holds the requests whose status had changed on the Hub before the moment, as a later sync showed.
     `gates` are the syncs that read another form or prompt than the sync before.
     """
 
@@ -80,7 +80,9 @@ class SyncCertainty(Struct, frozen=True):
     gates: Sequence[SyncMark]
 
     def gate_of(self, seq: int) -> tuple[str | None, str | None]:
-        """Return the fingerprints of form and prompt when a request was first seen; None if there was none, or it is not known."""
+        """Return the fingerprints of form and prompt when a request was first seen; None if there was none, or it is
+        not known.
+        """
         before = [mark for mark in self.gates if mark.seq < seq]
         for mark in before[-1:] or self.gates[:1]:
             return mark.event.form or None, mark.event.prompt or None
@@ -98,7 +100,10 @@ class SyncCertainty(Struct, frozen=True):
         if self.confirmed_at is None:
             yield f"{repo}: no complete full sync followed yet. Changes on the Hub since the last one may be unknown."
         elif not self.found_later:
-            yield f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at, zone)}) found no earlier change."
+            yield (
+                f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at, zone)}) found no "
+                "earlier change."
+            )
         else:
             count = pluralize(len(self.found_later), "request")
             yield f"{repo}: {count} had changed on the Hub before this moment, as a later sync showed."
@@ -193,13 +198,17 @@ def name_rule(access: AccessRecord) -> str | None:
 
 
 def _make_record(certainty: SyncCertainty, past: PastRequest, private: Mapping[int, Private]) -> AccessRecord:
-    """Return the record of an access that a request gave. `private` has the private parts of the entries that it names."""
+    """Return the record of an access that a request gave.
+
+    `private` has the private parts of the entries that it names.
+    """
     row = past.row
     identity = row.person.identity
     state = row.state
     grant = past.then.grant
     missing = past.then.missing
-    by, approvers = None, list[str]()
+    by = None
+    approvers = list[str]()
     if grant is not None:
         by = granter_of(row, grant, private)
         approvers = approvers_of(grant, private)

@@ -29,8 +29,11 @@ MAX_ALARMS: Final = 200  # shown or counted at once
 _CHUNK: Final = 500
 _ENTRIES: Final = 200  # of a request, searched for the status before
 _KINDS: Final = {
-    e.EventKind.STATUS_MOVED, e.EventKind.REQUEST_SEEN, e.EventKind.CHANGE_SETTLED, e.EventKind.GRANT_DATED,
-}  # fmt: skip
+    e.EventKind.STATUS_MOVED,
+    e.EventKind.REQUEST_SEEN,
+    e.EventKind.CHANGE_SETTLED,
+    e.EventKind.GRANT_DATED,
+}
 
 
 def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bundle: BundleReader | None = None) -> int:
@@ -43,8 +46,10 @@ def raise_approval_alarms(workspace: Workspace, repos: Iterable[Repo], read_bund
 
 
 def _check_repo(workspace: Workspace, repo: Repo, needs: ReviewerNeeds) -> int:
-    store, key = workspace.store, checked_entries_key(repo)
-    known, row = store.setting(key), store.repo(repo)
+    store = workspace.store
+    key = checked_entries_key(repo)
+    known = store.setting(key)
+    row = store.repo(repo)
     if not needs.is_two_person_repo(repo):
         if known is not None:  # a later policy does not look back
             _write_setting(store, key, None)
@@ -113,7 +118,8 @@ def _read_before(store: Store, link: LedgerLink) -> tuple[str | None, frozenset[
 def _find_alarms(
     workspace: Workspace, repo: Repo, needs: ReviewerNeeds, accepted: Mapping[int, LedgerLink]
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
-    store, numbers = workspace.store, sorted(accepted)
+    store = workspace.store
+    numbers = sorted(accepted)
     book = ApprovalBook(store, store.reads)
     for some in split_into_batches(numbers, _CHUNK):
         found = store.requests(some).values()
@@ -124,7 +130,8 @@ def _find_alarms(
             need = wanted.get(row.id)
             if need is None:
                 continue
-            link, approvals = accepted[row.id], stored.get(row.id, ())
+            link = accepted[row.id]
+            approvals = stored.get(row.id, ())
             accounts = _read_before(store, link)[1] if approvals else ()
             given = _count_given(book, row, need, [one for one in approvals if one.account in accounts])
             if given < need.count:

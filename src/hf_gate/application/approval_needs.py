@@ -57,10 +57,11 @@ def read_needs(
 ) -> ReviewerNeeds:
     """Read the policies as they are now. `read_bundle` returns policies that are already compiled.
 
-    With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while the
-    policies cannot be read, or while one of these policies is missing.
+    With `should_remember`, store which policies ask for two people and where. Nothing is accepted at these repos while
+    the policies cannot be read, or while one of these policies is missing.
     """
-    folder, known = workspace.location.folder, read_two_person_policies(workspace.store)
+    folder = workspace.location.folder
+    known = read_two_person_policies(workspace.store)
     is_held = workspace.store.setting(SAVED_POLICIES) is not None
     if folder is None or (
         not known and not is_held and not _may_ask_for_two(folder, workspace.location.config.policies)
@@ -121,8 +122,8 @@ def _may_ask_for_two(folder: Path, globs: Iterable[str]) -> bool:
 def _without_comments(content: bytes) -> bytes:
     """Return a file without lines that begin with `#` and have no quote. No such line is part of a key.
 
-    With a quote, the line may end a text of several lines, and a key may follow. Text has at least the line ends of YAML, so
-    a line that YAML reads is never taken for the rest of a comment.
+    With a quote, the line may end a text of several lines, and a key may follow. Text has at least the line ends of
+    YAML, so a line that YAML reads is never taken for the rest of a comment.
     """
     lines = content.decode("utf-8", "replace").splitlines(keepends=True)
     return "".join(line for line in lines if not line.lstrip().startswith("#") or '"' in line or "'" in line).encode()

@@ -28,8 +28,8 @@ class PolicyNeeds(Struct, frozen=True):
     """Computes the needs of requests. `bundle` are the compiled policies; None if they cannot be read.
 
     With a `problem`, policies cannot be read or are missing. Then nothing is accepted at `blocked` repos (globs), where
-    these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since: such
-    a save ends no need for two people.
+    these policies asked for two people. `holds` are the policies that were saved from the desk and not promoted since:
+    such a save ends no need for two people.
     """
 
     workspace: Workspace
@@ -60,7 +60,8 @@ class PolicyNeeds(Struct, frozen=True):
         policy_set = self._policy_set(repo)
         if policy_set is None:
             return found
-        store, sources = self.workspace.store, self.workspace.sources
+        store = self.workspace.store
+        sources = self.workspace.sources
         known = [row for row in rows if row.request is not None]
         for case in build_inputs(store, policy_set, sources, known, now):
             need = _need_of(policy_set, self._policies_at(repo), case.facts, now)
@@ -75,7 +76,9 @@ class PolicyNeeds(Struct, frozen=True):
         return self._raise_if_held(repo, need)
 
     def _raise_if_held(self, repo: Repo, need: ReviewerNeed) -> ReviewerNeed:
-        """Return the need of two people if a saved policy would let one person accept here; the author does not count."""
+        """Return the need of two people if a saved policy would let one person accept here; the author
+        does not count.
+        """
         hold = None if need.is_double else self._find_hold(repo)
         if hold is None or self.bundle is None:
             return need
@@ -84,7 +87,9 @@ class PolicyNeeds(Struct, frozen=True):
         return ReviewerNeed(2, digest, tuple(saved), reads_identity=True)
 
     def _find_hold(self, repo: Repo) -> PolicyHold | None:
-        """Return a policy that was saved from the desk and not promoted, at a repo where two people were or are needed."""
+        """Return a policy that was saved from the desk and not promoted, at a repo where two people were
+        or are needed.
+        """
         is_double = bool(self._policies_at(repo))
         return next((one for one in self.holds if one.covers(repo) and (is_double or one.needed_two(repo))), None)
 
@@ -124,7 +129,8 @@ def _count_of(policy_set: RepoPolicies, compiled: CompiledPolicy, opinion: Opini
     The first accept rule that holds says it, together with the earlier ones that may hold and with the rule that
     decides. If no accept rule certainly holds, the most people that any rule asks for are needed.
     """
-    policy, most = compiled.policy, _most(compiled.policy.rules)
+    policy = compiled.policy
+    most = _most(compiled.policy.rules)
     reviewers = {rule.id: rule.reviewers for rule in policy.rules}
     possible = []
     for trace in policy_set.evaluator.trace_rules(facts, policy.name, lambda rule: rule.then is Action.ACCEPT):

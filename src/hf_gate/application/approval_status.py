@@ -1,4 +1,6 @@
-"""Describes, for pages and commands, which approvals a request has, which it lacks, and whether a person's would count."""
+"""Describes, for pages and commands, which approvals a request has, which it lacks, and whether a
+person's would count.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,8 @@ class ApprovalsReader:
     """
 
     def __init__(self, workspace: Workspace, read_bundle: BundleReader | None = None) -> None:
-        self._workspace, self._read_bundle = workspace, read_bundle
+        self._workspace = workspace
+        self._read_bundle = read_bundle
         self._approved = frozenset(find_approved(workspace.store.reads))
 
     @cached_property
@@ -130,7 +133,9 @@ def _record_of(needed: int, given: Iterable[Approval | ApprovalLine]) -> Approva
 
 
 def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleReader | None = None) -> Query:
-    """Return a query with the requests that `approval:second` matches, under the policies and members as they are now."""
+    """Return a query with the requests that `approval:second` matches, under the policies and members
+    as they are now.
+    """
     if not any(term.key == "approval" for term in query.terms):
         return query
     rows = workspace.store.requests(find_approved(workspace.store.reads)).values()
@@ -155,7 +160,8 @@ def _find_half_approved(
 ) -> Iterator[int]:
     if not rows:
         return
-    book, needs = ApprovalBook(workspace.store, workspace.store.reads), read_needs(workspace, read_bundle)
+    book = ApprovalBook(workspace.store, workspace.store.reads)
+    needs = read_needs(workspace, read_bundle)
     for row, need, stored in _iterate_doubles(workspace, book, rows, needs):
         if 0 < len(book.select_counted(row, need, stored)) < need.count:
             yield row.id

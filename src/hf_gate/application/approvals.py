@@ -1,9 +1,11 @@
-"""Records who agrees to what, and decides which acceptances may be sent: those that enough different, proven people approved.
+"""Records who agrees to what, and decides which acceptances may be sent: those that enough different, proven people
+approved.
 
-A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a run
-starts, `ApprovalGate.admit` makes an approval of each change from the endorsements of its act, in the transaction that
-stores its intents. So an act that is undone before leaves none, a click by one person and a selection by another meet, and
-no command, page, plan, retry or resumed run can send an acceptance without the approvals that the policies ask for.
+A person endorses an act: a click, a selection, a plan, or ends that move earlier. Its digest covers its changes. When a
+run starts, `ApprovalGate.admit` makes an approval of each change from the endorsements of its act, in the transaction
+that stores its intents. So an act that is undone before leaves none, a click by one person and a selection by another
+meet, and no command, page, plan, retry or resumed run can send an acceptance without the approvals that the policies
+ask for.
 """
 
 from __future__ import annotations
@@ -106,7 +108,8 @@ class ApprovalBook:
     """The approvals of a store, and who counts. Reads through one connection, such as that of a write transaction."""
 
     def __init__(self, store: Store, db: Database) -> None:
-        self._store, self._db = store, db
+        self._store = store
+        self._db = db
         self.recorded_ends: dict[int, dict[str, AgreedEnd]] = {}  # by this transaction; `Store.entries` misses them
 
     @cached_property
@@ -114,7 +117,9 @@ class ApprovalBook:
         return read_deciders(self._store)
 
     def able_accounts(self, repo: Repo) -> frozenset[str] | None:
-        """Return the proven accounts that may decide at a repo now; None if the workspace has no owner and no members."""
+        """Return the proven accounts that may decide at a repo now; None if the workspace has no owner and
+        no members.
+        """
         if not self._members:
             return None
         return frozenset(
@@ -124,7 +129,9 @@ class ApprovalBook:
         )
 
     def find_endorsers(self, run: RunRow, rules: str) -> list[Approver]:
-        """Return the present deciders who endorsed the plan of a run under these rules, without those who started it."""
+        """Return the present deciders who endorsed the plan of a run under these rules, without those who
+        started it.
+        """
         accounts = () if run.plan is None else read_endorsers(self._db, run.plan, rules)
         return [
             Approver(one.name, one.id or None, one.proven_account)
@@ -145,7 +152,8 @@ class ApprovalBook:
         found: dict[str, str] = {}
         for entry in self._store.entries(request=request, limit=_ENTRIES):
             if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
-                event, note = e.decode_event(entry.link.body), (entry.private or {}).get("note")
+                event = e.decode_event(entry.link.body)
+                note = (entry.private or {}).get("note")
                 if isinstance(event, e.ApprovalGiven) and isinstance(note, str):
                     found.setdefault(event.account, note)
         return found
@@ -170,7 +178,9 @@ class ApprovalBook:
         self, row: RequestRow, need: ReviewerNeed, stored: Iterable[Approval], version: RequestVersion | None = None
     ) -> list[Approval]:
         """Return those of the stored approvals of a request that count now."""
-        who, authors, able = row.person.identity, self.authors(need), self.able_accounts(row.repo)
+        who = row.person.identity
+        authors = self.authors(need)
+        able = self.able_accounts(row.repo)
         asker = (who.username, who.user_id)
         return [
             one
@@ -219,7 +229,9 @@ class ApprovalGate:
 
         Return the changes to send, each with the earliest of the ends that the people were shown, and the others.
         """
-        book, ready, held = ApprovalBook(self.workspace.store, write.db), list[RunItem](), list[SettledItem]()
+        book = ApprovalBook(self.workspace.store, write.db)
+        ready = list[RunItem]()
+        held = list[SettledItem]()
         endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
         shortened = list[tuple[int, bytes]]()
         for item in items:
@@ -242,7 +254,8 @@ class ApprovalGate:
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
         needs = self.read_needs(repo, items, should_remember=False)
-        book, at = ApprovalBook(self.workspace.store, self.workspace.store.reads), run.made_at
+        book = ApprovalBook(self.workspace.store, self.workspace.store.reads)
+        at = run.made_at
         starter = self._find_starter(run)
         held = [self._hold(None, book, run, item, needs[item.n], at, starter) for item in items if item.n in needs]
         return [one for one in held if isinstance(one, SettledItem)]
@@ -251,7 +264,8 @@ class ApprovalGate:
         """Return how many people must approve longer access of these people, by row; only where it is more than one."""
         if not rows:
             return {}
-        needs, found = self._read_policies(should_remember=should_remember), dict[int, ReviewerNeed]()
+        needs = self._read_policies(should_remember=should_remember)
+        found = dict[int, ReviewerNeed]()
         for repo, here in group_by_repo(rows).items():
             by_row = needs.compute(repo, here, self.workspace.now())
             found |= {ident: need for ident, need in by_row.items() if need.is_double}
@@ -276,8 +290,11 @@ class ApprovalGate:
         at: int,
         approver: Approver | None,
     ) -> RunItem | SettledItem:
-        """Record the approval of a person; return the acceptance to send, or the outcome of one that lacks approvals."""
-        row, change = item.row, item.change
+        """Record the approval of a person; return the acceptance to send, or the outcome of one that lacks
+        approvals.
+        """
+        row = item.row
+        change = item.change
         if need.problem:
             return SettledItem(item, OutcomeKind.DEFERRED, need.problem)
         if row is None:
@@ -317,11 +334,15 @@ def approve(
 
     Without `write`, nothing is recorded.
     """
-    row, need, approver, now = asked.row, asked.need, asked.approver, from_ms(at)
+    row = asked.row
+    need = asked.need
+    approver = asked.approver
+    now = from_ms(at)
     given = book.find_counted(row, need, asked.version)
     agreed = book.read_agreed_ends(row.id) if given else {}
     mine = next((one for one in given if approver is not None and one.account == approver.account), None)
-    state, earlier = f"approval {len(given)} of {need.count}", list[str]()
+    state = f"approval {len(given)} of {need.count}"
+    earlier = list[str]()
     for one in given:
         theirs = agreed.get(one.account)
         if one is mine or (theirs is not None and not asked.end.exceeds(theirs, now, zone)):

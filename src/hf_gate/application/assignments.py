@@ -28,7 +28,7 @@ _ME: Final = "me"
 _CHUNK: Final = 500  # requests whose details are read together
 
 
-# ---- reading -----------------------------------------------------------------------------------------------------------
+# ---- reading ---------------------------------------------------------------------------------------------------------
 
 
 def read_assignees(workspace: Workspace) -> dict[str, str]:
@@ -59,7 +59,7 @@ def list_assignable(workspace: Workspace, row: RequestRow | None = None) -> list
     )
 
 
-# ---- writing -----------------------------------------------------------------------------------------------------------
+# ---- writing ---------------------------------------------------------------------------------------------------------
 
 
 def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member | None:
@@ -101,7 +101,8 @@ def assign_requests(
 ) -> AssignmentResult:
     """Assign pending requests to a member, or to nobody. The last assignment wins; the ledger has them all.
 
-    All are refused with UsageError if one cannot be assigned so. Raises Stale if the member was removed or changed meanwhile.
+    All are refused with UsageError if one cannot be assigned so. Raises Stale if the member was removed or changed
+    meanwhile.
     """
     if len(rows) > MAX_ASSIGNED:
         raise UsageError(f"{len(rows):,} requests are too many.", hint=f"Assign at most {MAX_ASSIGNED:,} at once.")

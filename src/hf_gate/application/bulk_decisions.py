@@ -26,8 +26,8 @@ OTHER_END: Final = "its access would end at a different time than shown; look at
 class BulkEnds(Struct, frozen=True):
     """The ends of acceptances: by the terms that were shown, and where these are not known as the person chose.
 
-    If `for_all`, the chosen end is for all of them. `shown` are the terms by row id. For very many, a page shows those of
-    the last evaluation; then `read` reads the terms of requests as they are at `now`.
+    If `for_all`, the chosen end is for all of them. `shown` are the terms by row id. For very many, a page shows those
+    of the last evaluation; then `read` reads the terms of requests as they are at `now`.
     """
 
     shown: Mapping[int, HandTerms] = field(default_factory=dict)
@@ -79,9 +79,16 @@ def create_bulk_run(store: Store, decision: BulkDecision, parts: Iterable[Sequen
     `Guarded`, and leaves the run stopped, if the number of requests differs from the number that was confirmed.
     """
     run = RunRow(
-        id=decision.run_id, kind=RunKind.BULK, actor=decision.actor, state=RunState.STOPPED, made_at=to_ms(now), total=decision.total,
-        member=decision.author.member, account=decision.author.account, is_free=decision.author.is_free,
-    )  # fmt: skip
+        id=decision.run_id,
+        kind=RunKind.BULK,
+        actor=decision.actor,
+        state=RunState.STOPPED,
+        made_at=to_ms(now),
+        total=decision.total,
+        member=decision.author.member,
+        account=decision.author.account,
+        is_free=decision.author.is_free,
+    )
     verbs = Counter[str]()
     with store.writing() as write:
         write.write_run(run)

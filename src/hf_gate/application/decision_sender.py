@@ -1,7 +1,8 @@
 """Sends the decisions of a person: reads the requests, stores a run of kind `direct`, executes it and returns outcomes.
 
-A person whom the store does not know is looked up on the Hub first, so that ledger entries refer to a request. If the Hub
-does not show the person (the repo hides names, or the person never asked), the caller's name or id is sent unchanged.
+A person whom the store does not know is looked up on the Hub first, so that ledger entries refer to a request. If the
+Hub does not show the person (the repo hides names, or the person never asked), the caller's name or id is sent
+unchanged.
 """
 
 from __future__ import annotations
@@ -88,8 +89,9 @@ class DecisionHub(HubPort, Protocol):
 class DecisionSender(Struct):
     """Sends decisions as one actor.
 
-    `progress` receives the number of settled changes, `notify` receives messages before sending. `choose_ends` returns the
-    ends of acceptances for which neither the choice nor the target has one; its error prevents that anything is sent.
+    `progress` receives the number of settled changes, `notify` receives messages before sending. `choose_ends` returns
+    the ends of acceptances for which neither the choice nor the target has one; its error prevents that anything is
+    sent.
     """
 
     store: Store
@@ -193,7 +195,10 @@ class DecisionSender(Struct):
     def _prepare(
         self, targets: Sequence[DecisionTarget], choice: Choice
     ) -> tuple[list[PendingDecision], BaseException | None]:
-        """Find the request of each target and the end of each acceptance. The error is the first one of a single repo."""
+        """Find the request of each target and the end of each acceptance.
+
+        The error is the first one of a single repo.
+        """
         decisions = [PendingDecision(n, target) for n, target in enumerate(targets, start=1)]
         stop = self._find_requests(decisions, choice)
         self.approvals.note = choice.note
@@ -216,7 +221,8 @@ class DecisionSender(Struct):
 
     def _apply_chosen_end(self, written: str, decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
         """Return the end that a person chose, for each decision with the other terms that the rules set."""
-        now, reader = self.clock.now(), load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
+        now = self.clock.now()
+        reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         return [choose_end(each, written, now, self.zone) for each in terms]
 
@@ -246,7 +252,8 @@ class DecisionSender(Struct):
                 if rule.scope is not ErrorScope.REPO:
                     raise
                 stop = stop or problem
-                kind, why = rule.kind if len(decisions) == 1 else OutcomeKind.OPEN, f"not sent: {problem}"
+                kind = rule.kind if len(decisions) == 1 else OutcomeKind.OPEN
+                why = f"not sent: {problem}"
                 for decision in here:
                     if decision.early_outcome is None:
                         decision.early_outcome = build_outcome(kind, repo, decision.target, why, problem)
@@ -276,10 +283,12 @@ class DecisionSender(Struct):
     def _read_requests(self, repo: Repo, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         targets = [self._add_stored_record(repo, decision.target) for decision in decisions]
         if len(targets) == 1 and targets[0].username is None and targets[0].request is None:
-            found, complete = self._read_first_page(repo, targets[0], choice), False
+            found = self._read_first_page(repo, targets[0], choice)
+            complete = False
         else:
             reading = self.hub.find_many(repo, targets)
-            found, complete = dict(reading.requests), reading.complete
+            found = dict(reading.requests)
+            complete = reading.complete
         keep = self._read_rows if self.is_preview else self._store_rows
         rows = dict(zip(found, keep(repo, list(found.values())), strict=True))
         for index, decision in enumerate(decisions):
@@ -295,7 +304,9 @@ class DecisionSender(Struct):
 
     def _read_rows(self, repo: Repo, records: Sequence[AccessRequest]) -> list[RequestRow | None]:
         """Return the requests of records that were just read as the store would have them; store nothing."""
-        at, skew, found = self._at(), self.hub.skew or 0.0, list[RequestRow | None]()
+        at = self._at()
+        skew = self.hub.skew or 0.0
+        found = list[RequestRow | None]()
         for n, (known, record) in enumerate(self.store.match_records(repo, records), start=1):
             stored = None if known is None else self.store.request(known.id)
             update = diff_record(known, record, skew)
@@ -364,9 +375,17 @@ class DecisionSender(Struct):
             make_change_of(decision, choice).action for decision in decisions if decision.early_outcome is None
         )
         return RunRow(
-            id=ident, kind=RunKind.DIRECT, actor=self.actor, state=RunState.READY, made_at=self._at(), total=len(decisions),
-            verbs=verbs, member=self.author.member, account=self.author.account, is_free=self.author.is_free,
-        )  # fmt: skip
+            id=ident,
+            kind=RunKind.DIRECT,
+            actor=self.actor,
+            state=RunState.READY,
+            made_at=self._at(),
+            total=len(decisions),
+            verbs=verbs,
+            member=self.author.member,
+            account=self.author.account,
+            is_free=self.author.is_free,
+        )
 
     def _make_early_entries(
         self, decision: PendingDecision, choice: Choice, run: RunRow, at: int
@@ -385,7 +404,9 @@ class DecisionSender(Struct):
             write.append(repo, [note_entry(row, choice.note, self.actor, at) for row in unique.values()])
 
     def _store_after_outcomes(self, decisions: Sequence[PendingDecision], choice: Choice, run: RunRow) -> None:
-        """Store what depends on outcomes: the ends of grants that already existed, and notes on requests found only now."""
+        """Store what depends on outcomes: the ends of grants that already existed, and notes on requests found only
+        now.
+        """
         at = self._at()
         states = {row.n: row.state for row in self.store.changes(run.id)}
         for repo, here in group_by_repo(decisions).items():

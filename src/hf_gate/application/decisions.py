@@ -85,14 +85,18 @@ class PendingDecision(Struct):
 
 
 def outcome_before_send(decision: PendingDecision, *, complete: bool) -> Outcome | None:
-    """Return the outcome if the request changed or disappeared since the caller read it; None if the decision must be sent."""
-    target, now = decision.target, None if decision.row is None else decision.row.request
+    """Return the outcome if the request changed or disappeared since the caller read it; None if the decision must be
+    sent.
+    """
+    target = decision.target
+    now = None if decision.row is None else decision.row.request
     return None if target.request is None else check_unchanged(decision.repo, target, now, complete=complete)
 
 
 def make_change_of(decision: PendingDecision, choice: Choice) -> Change:
     """Return the change that a run executes for one decision."""
-    reason, end = decision.subject.reason, decision.subject.end
+    reason = decision.subject.reason
+    end = decision.subject.end
     if decision.row is not None and decision.row.request is not None:
         return make_direct_change(decision.row, choice.to, reason, end=end)
     rule = ChangeOrigin.GRANT if choice.is_grant else ChangeOrigin.DIRECT
@@ -105,7 +109,8 @@ def make_change_of(decision: PendingDecision, choice: Choice) -> Change:
 
 def make_change_row(run: RunRow, decision: PendingDecision, choice: Choice) -> ChangeRow:
     """Return the stored form of a decision's change, with its state if the outcome needs no call."""
-    early, row = decision.early_outcome, decision.row
+    early = decision.early_outcome
+    row = decision.row
     if early is None:
         state = ChangeState.PLANNED
     else:
@@ -131,11 +136,14 @@ def final_outcome(
     keys = [] if row is None else _keys_in(row)
     reported = next((outcomes[key] for key in keys if key in outcomes), None)
     if row is not None and row.state in _SETTLED:
-        kind, why = OutcomeKind(row.state), row.why
+        kind = OutcomeKind(row.state)
+        why = row.why
     elif reported is not None:
-        kind, why = reported.kind, reported.why
+        kind = reported.kind
+        why = reported.why
     else:
-        kind, why = OutcomeKind.OPEN, _describe_stop(stop)
+        kind = OutcomeKind.OPEN
+        why = _describe_stop(stop)
     error = stop if kind is OutcomeKind.OPEN and isinstance(stop, Exception) else None
     if reported is not None:
         error = reported.error

@@ -67,7 +67,8 @@ def plan_adoption(
                 found.chosen.append(row)
             else:
                 open_rows.append(row)
-        terms, old = reader.read_terms(open_rows, now), read_terms(store, {row.state.terms or "" for row in open_rows})
+        terms = reader.read_terms(open_rows, now)
+        old = read_terms(store, {row.state.terms or "" for row in open_rows})
         for row in open_rows:
             hand_terms = terms.get(row.id, HandTerms())
             is_same = row.id in set_ends and _sets_same_end(
@@ -83,7 +84,9 @@ def _has_end(row: RequestRow) -> bool:
 
 
 def _sets_same_end(known: e.GrantDated, old: GrantTerms | None, hand_terms: HandTerms) -> bool:
-    """Tell whether the rules set the end, the conditions and the notices that they set before, whatever the dates are."""
+    """Tell whether the rules set the end, the conditions and the notices that they set before,
+    whatever the dates are.
+    """
     new = hand_terms.document
     shapes = [None if one is None else one.shape for one in (old, new)]
     return shapes[0] == shapes[1] and _fixed_parts(known.written) == _fixed_parts(hand_terms.until)

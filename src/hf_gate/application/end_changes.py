@@ -66,8 +66,11 @@ class EndChange(Struct, frozen=True):
         return before is not None and (self.end is None or self.end > before)
 
     def gives_more(self, old: GrantTerms | None) -> bool:
-        """Whether the date is later, a condition of the old terms is gone or begins again, or the end waits for a person."""
-        state, event = self.row.state, self.event
+        """Whether the date is later, a condition of the old terms is gone or begins again, or the end waits for a
+        person.
+        """
+        state = self.row.state
+        event = self.event
         kept = () if self.terms is None else self.terms.keep_while
         is_kept = old is None or all(one in kept for one in old.keep_while)
         is_later = state.until is not None and (event.until is None or event.until > state.until)
@@ -94,7 +97,8 @@ def change_end_by_hand(
 
     `by_rules` are the terms that the rules set now. Raises UsageError for a later end than their ceiling.
     """
-    state, old = row.state, read_terms_of(store, row.state.terms)
+    state = row.state
+    old = read_terms_of(store, row.state.terms)
     until = None if written is None else to_ms(parse_grant_end(written, now, zone))
     is_within = until is not None and (state.until is None or until <= state.until)
     if not is_within:
@@ -189,7 +193,8 @@ class EndChanger(Struct, frozen=True):
         self, write: Writer | None, changes: Sequence[EndChange], needs: Mapping[int, ReviewerNeed], at: int
     ) -> list[HeldChange]:
         """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
-        workspace, held = self.gate.workspace, list[HeldChange]()
+        workspace = self.gate.workspace
+        held = list[HeldChange]()
         book = ApprovalBook(workspace.store, workspace.store.reads if write is None else write.db)
         for one in changes:
             need = needs.get(one.row.id)

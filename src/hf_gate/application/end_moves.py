@@ -54,7 +54,8 @@ class EndMove(Struct, frozen=True):
     @property
     def is_earlier(self) -> bool:
         """Whether the access would end earlier than it does now."""
-        before, after = self.row.state.ends_at, self.new_end
+        before = self.row.state.ends_at
+        after = self.new_end
         return after is not None and (before is None or after < before)
 
     @property
@@ -68,7 +69,8 @@ def plan_move(
 ) -> EndMove | None:
     """Return how the end of a grant moves; None if it stays."""
     state = row.state
-    until, lapses = _next_date(state, terms, facts, evaluator, now), _next_lapses(state, terms, facts, evaluator, now)
+    until = _next_date(state, terms, facts, evaluator, now)
+    lapses = _next_lapses(state, terms, facts, evaluator, now)
     if (until, lapses) == (state.until, state.lapses):
         return None
     kinds: list[MoveKind] = []

@@ -67,15 +67,16 @@ class EndReview(Struct):
 def review_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> EndReview:
     """Return how the ends of grants must move now. Nothing is written.
 
-    Only grants for which something changed are reviewed. If a table changed since the last turn, all grants of the repos
-    that use it are.
+    Only grants for which something changed are reviewed. If a table changed since the last turn, all grants of the
+    repos that use it are.
     """
     return ChangedEnds(workspace, bundle, now, should_store=False).review()
 
 
 def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, rows: Collection[RequestRow]) -> EndReview:
     """Return how the ends of these grants must move now. Nothing is written."""
-    review, repos = EndReview(), {row.repo for row in rows}
+    review = EndReview()
+    repos = {row.repo for row in rows}
     for one in _open_repos(workspace, bundle, now):
         if one.row.repo in repos:
             one.review([row for row in rows if row.repo == one.row.repo], review)
@@ -100,7 +101,8 @@ class ChangedEnds:
         is_full: bool = False,
         should_store: bool = True,
     ) -> None:
-        self._store, self._now = workspace.store, to_ms(now)
+        self._store = workspace.store
+        self._now = to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
         sets = [one.policy_set for one in self._repos]
         self._bases = EvaluationBases(self._store, sets, workspace.sources, now, should_store=should_store)
@@ -156,7 +158,7 @@ def _stored_result(row: RequestRow) -> ReviewResult:
     return ReviewResult(row.id, known.version, known.review_at, known.is_undecided, known.lookups)
 
 
-# ---- one repo ----------------------------------------------------------------------------------------------------------
+# ---- one repo --------------------------------------------------------------------------------------------------------
 
 
 def _open_repos(workspace: Workspace, bundle: PolicyBundle, now: datetime) -> Iterator[_RepoEnds]:
@@ -177,7 +179,10 @@ class _RepoEnds:
     def __init__(
         self, workspace: Workspace, bundle: PolicyBundle, evaluator: TermsEvaluator, row: RepoRow, now: datetime
     ) -> None:
-        self._store, self._sources, self._evaluator, self._now = workspace.store, workspace.sources, evaluator, now
+        self._store = workspace.store
+        self._sources = workspace.sources
+        self._evaluator = evaluator
+        self._now = now
         self.row = row
         self.policy_set = policies_for_terms(
             row, bundle.policies, evaluator.facts, bundle.tables, workspace.sources, bundle.zone
@@ -202,7 +207,9 @@ class _RepoEnds:
         return [(row, found.get(row.id) or _result(row, None)) for row in rows]
 
     def _review_grant(self, case: EvaluationInput, terms: GrantTerms, review: EndReview) -> ReviewResult:
-        row, facts, now = case.row, case.facts, self._now
+        row = case.row
+        facts = case.facts
+        now = self._now
         move = plan_move(row, terms, facts, self._evaluator, now)
         state = row.state
         if move is not None:
@@ -227,8 +234,8 @@ class _RepoEnds:
     def _next_review(self, state: RequestState, terms: GrantTerms, facts: Facts, waits_until: int | None) -> int | None:
         """Return when time alone can change the result of a review, in ms; None if it cannot.
 
-        `waits_until` is when access ends at the latest, while it waits for a condition that is unknown. A moment that is
-        too early is harmless, because the grant is then reviewed again.
+        `waits_until` is when access ends at the latest, while it waits for a condition that is unknown. A moment that
+        is too early is harmless, because the grant is then reviewed again.
         """
         used = self._evaluator.facts_of(terms)
         is_relative = any(
@@ -248,7 +255,8 @@ class _RepoEnds:
     def _thresholds_of(self, terms: GrantTerms) -> dict[str, tuple[int, ...] | None]:
         key = terms.shape.digest
         if key not in self._thresholds:
-            used, expressions = self._evaluator.facts_of(terms), self._evaluator.expressions_of(terms)
+            used = self._evaluator.facts_of(terms)
+            expressions = self._evaluator.expressions_of(terms)
             self._thresholds[key] = {name: find_thresholds_in(expressions, name) for name in DAY_FACTS if name in used}
         return self._thresholds[key]
 
@@ -256,7 +264,8 @@ class _RepoEnds:
         """Yield from when each notice that is not done is due. A step of months may be due, and then not for a day."""
         if state.ends_at is None or state.ends_at <= to_ms(self._now):
             return
-        end, done = from_ms(state.ends_at), self._now if state.noticed_at is None else from_ms(state.noticed_at)
+        end = from_ms(state.ends_at)
+        done = self._now if state.noticed_at is None else from_ms(state.noticed_at)
         for step in terms.notice:
             length = read_duration(step)
             if length is not None and state.ends_at > to_ms(length.after(done)):

@@ -72,8 +72,12 @@ def name_of(person: PersonRow) -> str:
 
 
 def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Sequence[Path] = ()) -> ErasurePreview:
-    """Return what the erasure of a person would delete. `url` is the store's address, `owned` are files of the workspace."""
-    db, path = workspace.store.reads, file_of_store(url)
+    """Return what the erasure of a person would delete.
+
+    `url` is the store's address, `owned` are files of the workspace.
+    """
+    db = workspace.store.reads
+    path = file_of_store(url)
     others = find_same_account(db, person.id)
     everybody = [person.id, *others]
     names = {name for ident in everybody for name in read_full_identity(db, ident).pattern.names}
@@ -123,7 +127,8 @@ def _find_member(workspace: Workspace, person: PersonRow) -> str | None:
 
 def check_erasable(preview: ErasurePreview) -> None:
     """Raise StoreUnavailable while something under way needs the person's data, with the command that ends it."""
-    found, name = preview.obstacles, preview.name
+    found = preview.obstacles
+    name = preview.name
     if found.unsettled or found.runs:
         run = found.runs[0] if found.runs else "RUN"
         raise StoreUnavailable(
@@ -132,7 +137,10 @@ def check_erasable(preview: ErasurePreview) -> None:
         )
     if found.unsent:
         raise StoreUnavailable(
-            f"{pluralize(found.unsent, 'decision')} about {name} {'is' if found.unsent == 1 else 'are'} not sent yet; nothing was erased.",
+            (
+                f"{pluralize(found.unsent, 'decision')} about {name} {'is' if found.unsent == 1 else 'are'} not "
+                "sent yet; nothing was erased."
+            ),
             hint="Open Unsent in the desk, and send or undo it.",
         )
     if found.accesses:
@@ -147,7 +155,8 @@ def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: 
 
     The hashes are on disk before anything is deleted, so that the next opening finishes an interrupted erasure.
     """
-    store, path = workspace.store, file_of_store(url)
+    store = workspace.store
+    path = file_of_store(url)
     with store.hold_write_lock():
         preview = preview_erasure(workspace, person, url, owned)
         check_erasable(preview)

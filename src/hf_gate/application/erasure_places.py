@@ -39,7 +39,9 @@ def find_places(
 
 
 def _compile(names: Iterable[str]) -> re.Pattern[bytes] | None:
-    """Return the pattern of these names in lower-case bytes: as they are and escaped as in JSON; short ones as whole words."""
+    """Return the pattern of these names in lower-case bytes: as they are and escaped as in JSON; short ones as whole
+    words.
+    """
     parts = set()
     for lower in {normalize(form, name.lower()) for name in names for form in _FORMS}:
         spellings = {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}

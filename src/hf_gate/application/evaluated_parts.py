@@ -97,7 +97,9 @@ class PlanBuffer(Struct):
         return self.changes
 
     def newest_of(self, guard: str) -> int | None:
-        """Return the time (ms) of the newest change of a guard for which there is room; None if there is room for all."""
+        """Return the time (ms) of the newest change of a guard for which there is room; None if there is
+        room for all.
+        """
         if self._kept[guard] < self.room.get(guard, MAX_CHANGES + 1):
             return None
         self._trim(guard)
@@ -126,7 +128,8 @@ class PlanBuffer(Struct):
 class EvaluatedPart(msgspec.Struct):
     """The results for a part of a list: changes, new verdicts as ledger entries, people with a missing profile, counts.
 
-    `late_count` counts changes for which the plan has no room, and `evaluated` the requests. `removed` has the row ids of requests that lose access.
+    `late_count` counts changes for which the plan has no room, and `evaluated` the requests. `removed` has the row ids
+    of requests that lose access.
     """
 
     changes: list[Change] = []
@@ -152,7 +155,10 @@ def evaluate_part(
     part: ListRange = (None, None),
     buffer: PlanBuffer | None = None,
 ) -> Iterator[EvaluatedPart]:
-    """Evaluate a part of a list, `CHUNK` requests at a time. The function only reads, so several processes can run it."""
+    """Evaluate a part of a list, `CHUNK` requests at a time.
+
+    The function only reads, so several processes can run it.
+    """
     rows = store.iterate_requests(policy_set.repo, status, part=part)
     evaluation = PartEvaluation(store, policy_set, now, buffer or PlanBuffer())
     return evaluation.evaluate_chunks(store, sources, split_into_batches(rows, CHUNK))
@@ -176,7 +182,10 @@ class PartEvaluation:
 
     def __init__(self, store: Store, policy_set: RepoPolicies, now: datetime, buffer: PlanBuffer) -> None:
         self.approved = frozenset(find_fully_approved(store, policy_set.repo, MAX_CHANGES))
-        self.policy_set, self.now, self.at, self.buffer = policy_set, now, to_ms(now), buffer
+        self.policy_set = policy_set
+        self.now = now
+        self.at = to_ms(now)
+        self.buffer = buffer
         self._times = EvaluationTimes(policy_set, now)
         self._hasher = LookupHasher(store, policy_set.tables)
         self._done = EvaluatedPart()
@@ -220,7 +229,8 @@ class PartEvaluation:
 
     def evaluate(self, case: EvaluationInput) -> None:
         """Evaluate one request. Conditions are only traced for changes, because tracing takes time."""
-        row, facts = case.row, case.facts
+        row = case.row
+        facts = case.facts
         verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
         if verdict is None or row.request is None:
             self._add_result(row, EvaluationOutcome.IGNORE, None, facts)
@@ -260,7 +270,8 @@ class PartEvaluation:
 
     def _add_change(self, case: EvaluationInput, verdict: Verdict, after: Status) -> None:
         """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
-        row, facts = case.row, case.facts
+        row = case.row
+        facts = case.facts
         is_in = row.state.status == Status.ACCEPTED
         self._counts["remove" if is_in else VERB_FOR_STATUS[after]] += 1
         if is_in:

@@ -1,4 +1,6 @@
-"""Compares the owner's tables with those that were evaluated last, so that a changed row concerns only who looked it up."""
+"""Compares the owner's tables with those that were evaluated last, so that a changed row concerns only who looked it
+up.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class LookupHasher:
         """Return the hashes of the keys by which tables are searched for the person of a request."""
         if not self._kinds:
             return NO_LOOKUPS
-        person, email = at.request.person, at.email
+        person = at.request.person
+        email = at.email
         address = email.address if email is not None and email.domain else None
         values = (person.id and person.id.lower(), address, person.username and person.username.lower())
         user, mail, name = (
@@ -51,8 +54,8 @@ def _number(data: bytes, key: bytes = b"") -> int:
 def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool = True) -> dict[str, tuple[str, str]]:
     """Store these tables as evaluated, and have requests evaluated whose rows changed; return digest and epoch of each.
 
-    A new epoch says that the lookup of anybody may give another result. Without `should_store`, nothing is stored, and the
-    epoch of a changed table is new.
+    A new epoch says that the lookup of anybody may give another result. Without `should_store`, nothing is stored, and
+    the epoch of a changed table is new.
     """
     known = read_table_digests(store.reads)
     noted = {}
@@ -65,7 +68,8 @@ def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool
 
 
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
-    before, shape = read_table(store.reads, name), shape_of_table(table)
+    before = read_table(store.reads, name)
+    shape = shape_of_table(table)
     secret = read_secret(store.reads)
     keys = dict(_hash_rows(table, secret))
     is_same_shape = before is not None and before.shape == shape
@@ -91,9 +95,13 @@ def _digest_of(table: Table) -> str:
 def shape_of_table(table: Table) -> str:
     """Return a digest of what the lookup of anybody depends on: not on the rows of single people."""
     about = [
-        table.key, table.refusal, bool(table.outdated), bool(table.skipped_lines), table.departed_keys,
+        table.key,
+        table.refusal,
+        bool(table.outdated),
+        bool(table.skipped_lines),
+        table.departed_keys,
         sorted(sorted(keys) for keys in table.key_sets),
-    ]  # fmt: skip
+    ]
     rows = (_row_bytes(row) for domain in table.rows_by("domain").values() for row in domain)
     return _digest([canonical_json(about), *rows])
 

@@ -139,7 +139,8 @@ def policies_for_terms(
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
     own = [one for one in policies if matches_any(one.applies_to, row.repo)]
-    form, reader = form_roles(_form_of(row), labels_of_roles(row.repo, own)), FactReader(facts, sources.countries)
+    form = form_roles(_form_of(row), labels_of_roles(row.repo, own))
+    reader = FactReader(facts, sources.countries)
     used = tables_of(reader.wanted)
     known = {name: table for name, table in tables.items() if name in used}
     return RepoPolicies(row.repo, Evaluator((), zone=zone), reader, form, known, (Status.ACCEPTED,))
@@ -152,14 +153,18 @@ def count_table_matches(
     sources: SourcesPort,
     now: datetime,
 ) -> dict[str, tuple[int, int]]:
-    """Return by table how many pending requests were compared (at most `MAX_MATCHED` per repo), and how many the table lists."""
+    """Return by table how many pending requests were compared (at most `MAX_MATCHED` per repo), and how many the table
+    lists.
+    """
     found = dict.fromkeys(tables, (0, 0))
     for row in store.repos():
         own = {name: table for name, table in tables.items() if row.repo in repos[name] and not table.refusal}
-        reader, statuses = FactReader((), sources.countries), (Status.PENDING.value,)
+        reader = FactReader((), sources.countries)
+        statuses = (Status.PENDING.value,)
         policy_set = RepoPolicies(row.repo, Evaluator(()), reader, NO_FORM, own, statuses)
         inputs = read_inputs(store, policy_set, sources, Status.PENDING, now) if own else ()
-        compared, listed = 0, Counter[str]()
+        compared = 0
+        listed = Counter[str]()
         for case in islice(inputs, MAX_MATCHED):
             compared += 1
             listed.update(case.tables)
@@ -195,7 +200,7 @@ def labels_of_roles(repo: Repo, policies: Iterable[Policy]) -> dict[str, str]:
     return labels
 
 
-# ---- facts -------------------------------------------------------------------------------------------------------------
+# ---- facts -----------------------------------------------------------------------------------------------------------
 
 
 class EvaluationInput(Struct, frozen=True):
@@ -271,7 +276,9 @@ def build_inputs(
 
 
 def find_rows_of_terms(terms: GrantTerms | None, case: EvaluationInput) -> EndRows:
-    """Return the tables on which the end of an access on these terms rests, and those with a signed row of the person."""
+    """Return the tables on which the end of an access on these terms rests, and those with a signed
+    row of the person.
+    """
     if terms is None:
         return {}
     return find_end_rows((*terms.until, *(f"tables.{name}" for name in case.agreements)), case.facts)
@@ -296,7 +303,10 @@ def reminders_of(state: RequestState) -> dict[str, datetime]:
 
 
 def make_history(attempt: int, past: HistoryRow, read_at: int | None) -> DecisionHistory:
-    """Return the decisions about a person as facts. `read_at` (ms) is when the repo was last read in full; None: never."""
+    """Return the decisions about a person as facts.
+
+    `read_at` (ms) is when the repo was last read in full; None: never.
+    """
     return DecisionHistory(
         attempt,
         past.accepted,
@@ -371,7 +381,8 @@ def _evaluate(
         case = next(build_inputs(store, policy_set, sources, [row], now, fetched=fetched), None)
         if case is None:
             raise LookupError(row.id)
-        evaluator, facts = policy_set.evaluator, case.facts
+        evaluator = policy_set.evaluator
+        facts = case.facts
     verdict = evaluator.evaluate_with_traces(facts, now=now, status=row.state.status)
     as_pending = verdict or evaluator.evaluate_with_traces(facts, now=now, status=Status.PENDING)
     if as_pending is None:

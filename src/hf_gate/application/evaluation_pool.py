@@ -49,10 +49,12 @@ class EvaluationPool:
 
         Lists of fewer than `threshold` requests are evaluated in this process.
         """
-        self._workspace, self._bundle = workspace, bundle
+        self._workspace = workspace
+        self._bundle = bundle
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         self._count = min(_MAX_PROCESSES, processes or cores or 1)
-        self._threshold, self._part_size = threshold, part_size
+        self._threshold = threshold
+        self._part_size = part_size
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> Self:
@@ -71,7 +73,8 @@ class EvaluationPool:
         self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer
     ) -> Iterator[EvaluatedPart]:
         """Yield the results of one list part by part, the oldest requests first."""
-        workspace, reopen = self._workspace, self._workspace.reopen
+        workspace = self._workspace
+        reopen = self._workspace.reopen
         row = workspace.store.repo(policy_set.repo)
         if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._threshold:
             yield from evaluate_part(workspace.store, policy_set, workspace.sources, status, now, buffer=buffer)
@@ -96,8 +99,11 @@ class EvaluationPool:
 
 
 def count_to_evaluate(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, is_new: bool) -> int:
-    """Return how many requests must be evaluated: all that these policies judge if they are new, which may be too many."""
-    store, found = workspace.store, 0
+    """Return how many requests must be evaluated: all that these policies judge if they are new, which
+    may be too many.
+    """
+    store = workspace.store
+    found = 0
     statuses = {status for policy in bundle.policies for status in policy.judges}
     for row in store.repos():
         for status in statuses if bundle.is_governed(row.repo) else ():
@@ -130,12 +136,11 @@ class _EvaluationWorker:
     def evaluate(self, task: _Task) -> list[EvaluatedPart]:
         if not self._is_same:
             raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
-        store, sources = self._workspace.store, self._workspace.sources
+        store = self._workspace.store
+        sources = self._workspace.sources
         if self._now != task.now:
-            self._policy_sets, self._now = (
-                {str(one.repo): one for one in self._bundle.for_repos(store, sources)},
-                task.now,
-            )
+            self._policy_sets = {str(one.repo): one for one in self._bundle.for_repos(store, sources)}
+            self._now = task.now
         buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
         return list(
             evaluate_part(store, self._policy_sets[task.repo], sources, task.status, task.now, task.part, buffer)

@@ -38,7 +38,8 @@ def compute_basis(
     *,
     code: str | None = None,
 ) -> str:
-    """Return a digest of everything that the verdicts of this repo depend on, except the requests and people themselves.
+    """Return a digest of everything that the verdicts of this repo depend on, except the requests and people
+    themselves.
 
     `epochs` has the epoch of each table, which stays when only rows of single people changed. `code` is the version of
     the code that computes facts; None means the running one.
@@ -115,7 +116,9 @@ class EvaluationTimes:
 
     def __init__(self, policy_set: RepoPolicies, now: datetime) -> None:
         evaluator = policy_set.evaluator
-        self._evaluator, self._now, self._facts = evaluator, now, evaluator.facts
+        self._evaluator = evaluator
+        self._now = now
+        self._facts = evaluator.facts
         self._thresholds = {
             name: find_thresholds(evaluator.policies, name) for name in DAY_FACTS if name in self._facts
         }
@@ -160,7 +163,9 @@ class EvaluationTimes:
             yield at.profile.read_at + MAX_AGE
 
     def _ends(self, facts: RequestFacts) -> Iterator[datetime]:
-        """Yield when an end passes, after which people must decide about an acceptance, or when two ends change order."""
+        """Yield when an end passes, after which people must decide about an acceptance, or when two ends
+        change order.
+        """
         known = facts.known_values(self._end_facts).values() if self._end_facts else ()
         own = [value for value in known if isinstance(value, datetime)]
         for end in (*self._days_of_end, *own):
@@ -184,7 +189,9 @@ class EvaluationTimes:
         """Yield from when on a duration that starts then reaches a fixed end."""
         for span in self._durations:
             if span.after(self._now) <= end:
-                early, late = self._now, end  # the result is after `early` or equal to it, and not after `late`
+                # the result is after `early` or equal to it, and not after `late`
+                early = self._now
+                late = end
                 while late - early > _MS:
                     middle = early + (late - early) / 2
                     early, late = (early, middle) if span.after(middle) >= end else (middle, late)

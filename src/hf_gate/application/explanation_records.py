@@ -144,15 +144,17 @@ class ExplanationRecord(Record, frozen=True, kw_only=True):
     policies: Sequence[EvaluatedPolicyRecord]
 
 
-# ---- builders ----------------------------------------------------------------------------------------------------------
+# ---- builders --------------------------------------------------------------------------------------------------------
 
 
 def explanation_record(
     evaluation: Evaluation, transition: LastTransition | None, why: str, says: str, now: datetime, zone: tzinfo
 ) -> ExplanationRecord:
     """Return the record of an explanation. `why` is the verdict in one sentence, `says` the deciding rule in words."""
-    row, verdict = evaluation.row, evaluation.verdict
-    state, known = row.state, row.person.identity
+    row = evaluation.row
+    verdict = evaluation.verdict
+    state = row.state
+    known = row.person.identity
     parts: list[Opinion | Abstention] = [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
     return ExplanationRecord(
         repo=row.repo.id,

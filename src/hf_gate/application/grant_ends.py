@@ -53,10 +53,11 @@ def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, i
     """Move the ends of all grants and record due notices, except moves that need a confirmation.
 
     Only grants for which something changed are reviewed, unless `is_full`.
-    Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves; if
-    it cannot be compared, those ends stay and wait.
+    Before an end moves to an earlier time, the clock is compared with the Hub's. If it is too far off, nothing moves;
+    if it cannot be compared, those ends stay and wait.
     """
-    store, ends = workspace.store, ChangedEnds(workspace, bundle, now, is_full=is_full)
+    store = workspace.store
+    ends = ChangedEnds(workspace, bundle, now, is_full=is_full)
     review = ends.review()
     shortening = [move for move in review.moves if move.can_shorten]
     skew = fetch_skew(workspace.hub, shortening[0].row.repo) if shortening else 0.0
@@ -64,7 +65,8 @@ def refresh_ends(workspace: Workspace, bundle: PolicyBundle, now: datetime, *, i
         return EndRefresh()
     undecided = frozenset(review.undecided)
     if skew is None:
-        waiting, held = {move.row.id for move in shortening}, read_held_ends(store)
+        waiting = {move.row.id for move in shortening}
+        held = read_held_ends(store)
         due = ((move.row.id, move.row.state.ends_at) for move in shortening)
         undecided |= {row_id for row_id, end in due if end is not None and end <= to_ms(now)}
     else:

@@ -1,4 +1,6 @@
-"""Reads the terms of grants for output records: ends, conditions of `keep_while`, and the agreements on which access rests."""
+"""Reads the terms of grants for output records: ends, conditions of `keep_while`, and the agreements on which access
+rests.
+"""
 
 from __future__ import annotations
 

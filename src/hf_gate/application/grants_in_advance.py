@@ -39,7 +39,10 @@ def create_grant_run(
     now: datetime,
     end: GrantEnd | None = None,
 ) -> RunRow:
-    """Store the run of these grants, ready to execute; send nothing. People who asked meanwhile are left alone by it."""
+    """Store the run of these grants, ready to execute; send nothing.
+
+    People who asked meanwhile are left alone by it.
+    """
     made = [
         make_change_without_request(
             grant.repo,
@@ -51,10 +54,17 @@ def create_grant_run(
         for grant in grants
     ]
     run = RunRow(
-        id=run_id, kind=RunKind.BULK, actor=actor, state=RunState.READY, made_at=to_ms(now), total=len(made),
-        verbs=Counter(change.action for change in made), member=author.member, account=author.account,
+        id=run_id,
+        kind=RunKind.BULK,
+        actor=actor,
+        state=RunState.READY,
+        made_at=to_ms(now),
+        total=len(made),
+        verbs=Counter(change.action for change in made),
+        member=author.member,
+        account=author.account,
         is_free=author.is_free,
-    )  # fmt: skip
+    )
     changes = [
         ChangeRow(run=run_id, n=n, repo=change.repo_ref, request=None, change=msgspec.json.encode(change))
         for n, change in enumerate(made, start=1)

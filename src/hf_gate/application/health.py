@@ -58,8 +58,8 @@ READ_TURNS: Final = 5
 class Health(Struct, frozen=True):
     """The health of unattended work in one sentence, with the next step if there is one.
 
-    `last` is the last turn that ended, `running` one that has begun since. `stuck` has a sentence for each problem that a
-    turn cannot solve.
+    `last` is the last turn that ended, `running` one that has begun since. `stuck` has a sentence for each problem that
+    a turn cannot solve.
     """
 
     state: HealthState
@@ -199,8 +199,8 @@ class ProblemKind(StrEnum):
 class OpenProblem(NamedTuple):
     """A problem that needs a person. `subject` names it among the problems of its kind.
 
-    `is_stuck`: no further turn solves it, so monitors and notices tell it. The others may still end by themselves, or are
-    known to the people whom a notice would reach.
+    `is_stuck`: no further turn solves it, so monitors and notices tell it. The others may still end by themselves, or
+    are known to the people whom a notice would reach.
     """
 
     kind: ProblemKind
@@ -231,14 +231,16 @@ _LABELS: Final[Mapping[ProblemKind, str]] = {
 def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> Iterator[OpenProblem]:
     """Yield what needs a person. The files of the workspace are read if no bundle is given.
 
-    These are acceptances without approvals, refused tables, held policies and ends, conditions that stay unknown, notices and
-    letters that did not arrive, a wrong clock, grants that should have ended a day ago, lists that are not proved complete,
-    requests that people should have decided, and requests that a rule should have decided a day ago.
+    These are acceptances without approvals, refused tables, held policies and ends, conditions that stay unknown,
+    notices and letters that did not arrive, a wrong clock, grants that should have ended a day ago, lists that are not
+    proved complete, requests that people should have decided, and requests that a rule should have decided a day ago.
     """
-    store, now = workspace.store, workspace.now()
+    store = workspace.store
+    now = workspace.now()
     yield from _list_access(store, now)
     if bundle is None:
-        refused, unknown = find_refused_tables(workspace), find_unknown_conditions(workspace)
+        refused = find_refused_tables(workspace)
+        unknown = find_unknown_conditions(workspace)
     else:
         refused = [table for _, table in sorted(bundle.tables.items()) if table.file_problem]
         unknown = list_unknown_conditions(store, bundle.tables, bundle.is_governed)
@@ -265,7 +267,8 @@ def _list_held(workspace: Workspace) -> Iterator[OpenProblem]:
     """Yield which policies wait for a promotion."""
     for policy, count in read_held_counts(workspace.store).items():
         words = (
-            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a"
+            f"{pluralize(count, 'change')} of policy {policy} held: its first turn would change more than 50 "
+            "requests at a"
             f" repo. Review with hf-gate plan, then hf-gate policy promote {policy}."
         )
         yield OpenProblem(ProblemKind.HELD_POLICY, policy, words)
@@ -293,7 +296,8 @@ def _list_waiting(
 
     The time counts from `_WaitClock.start`: a policy that was enforced just now is not late on an old queue.
     """
-    clock, at = _WaitClock(store), to_ms(now)
+    clock = _WaitClock(store)
+    at = to_ms(now)
     overdue = store.requests(find_overdue(store, repo, at, _MAX_CHECKED)).values()
     row = next((one for one in overdue if clock.start(one) + _due_span(one) < at), None)
     if row is not None:
@@ -310,10 +314,8 @@ def _list_waiting(
     row = next((one for one in undecided if clock.start(one) < before), None)
     if row is not None:
         ago = format_span(now - from_ms(clock.start(row)))
-        rule, is_decided = (
-            _describe_rule(store, row),
-            row.state.verdict is not None and row.state.verdict[0] in _DECIDED,
-        )
+        rule = _describe_rule(store, row)
+        is_decided = row.state.verdict is not None and row.state.verdict[0] in _DECIDED
         why = f"although {rule} decides it" if is_decided else f"because a profile was not read: {rule}"
         words = f"A request of {repo} has been waiting for {ago} {why}: hf-gate plan"
         if sentence := _quote_rule(row, read_policies()):
@@ -341,7 +343,9 @@ class _WaitClock:
         return {event.policy: at for event, at in found if isinstance(event, PolicyPromoted)}
 
     def start(self, row: RequestRow) -> int:
-        """Return the latest of these times (ms): the request arrived, its rule began to apply, its policy was promoted."""
+        """Return the latest of these times (ms): the request arrived, its rule began to apply, its policy
+        was promoted.
+        """
         arrived = max(row.state.asked_at, row.state.last_moved_at or 0)
         action, policy, rule, _ = row.state.verdict or ("", None, "", None)
         began = 0
@@ -365,7 +369,8 @@ def _describe_rule(store: Store, row: RequestRow) -> str:
 
 
 def _quote_rule(row: RequestRow, policies: Sequence[Policy]) -> str:
-    """Return the sentence of the rule of a request's verdict; "" if the policy changed, or the sentence may name somebody.
+    """Return the sentence of the rule of a request's verdict; "" if the policy changed, or the sentence may name
+    somebody.
 
     Monitors and receivers of notices get it.
     """

@@ -1,4 +1,6 @@
-"""Earlier ends of access that wait for a person: lists them, and moves those that one person confirms, or two people."""
+"""Earlier ends of access that wait for a person: lists them, and moves those that one person
+confirms, or two people.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def _digest(moves: Sequence[EndMove], simplify: Callable[[int], int | None]) -> 
 def compute_held_need(
     workspace: Workspace, bundle: PolicyBundle, team: Team, moves: Sequence[EndMove], now: datetime
 ) -> ApprovalNeed:
-    """Return whether two people must agree to these ends, because of their number or of a policy, and whether two have."""
+    """Return whether two people must agree to these ends, because of their number or of a policy, and
+    whether two have.
+    """
     needs = read_needs(workspace, lambda: bundle)
     double = sorted({str(move.row.repo) for move in moves if needs.is_two_person_repo(move.row.repo)})
     rule = f"The policies of {join_words(double[:3], 'and')} ask for two people." if double else ""

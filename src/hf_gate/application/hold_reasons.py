@@ -1,4 +1,6 @@
-"""Tells people on hold apart by what they lack, such as an agreement: the table that the deciding wait rule looks up."""
+"""Tells people on hold apart by what they lack, such as an agreement: the table that the deciding
+wait rule looks up.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,10 @@ def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict
 
 
 def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
-    """Return the status with what the people on hold lack. Rules of policies that cannot be read are named by their id."""
+    """Return the status with what the people on hold lack.
+
+    Rules of policies that cannot be read are named by their id.
+    """
     policies: list[Policy] = []
     if workspace.location.folder is not None:
         try:
@@ -49,7 +54,9 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
 
 
 def format_holds(needs: Mapping[str, int]) -> str:
-    """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if nobody is on hold."""
+    """Return how many wait for what: `4 wait for an agreement, 1 waits for a row in class`; empty if
+    nobody is on hold.
+    """
     return ", ".join(
         f"{pluralize(count, 'waits', 'wait')} for {need}"
         for need, count in sorted(needs.items(), key=lambda one: (-one[1], one[0]))

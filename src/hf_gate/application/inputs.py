@@ -82,7 +82,7 @@ def is_confirmed(text: str, count: int) -> bool:
     return text.strip().replace(",", "") == str(count)
 
 
-# ---- reason templates --------------------------------------------------------------------------------------------------
+# ---- reason templates ------------------------------------------------------------------------------------------------
 
 
 class ReasonTemplate(Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""Verifies the ledger in turns: what was added since the last turn, and once a day everything; a break stops unattended work.
+"""Verifies the ledger in turns: what was added since the last turn, and once a day everything; a break stops unattended
+work.
 
 Guarantees:
 1. A turn verifies the entries that were added since the last one, so its work is proportional to what is new.
@@ -50,8 +51,10 @@ def verify_due_parts(store: Store, now: int, make_deadline: Callable[[float], Ca
 
     `make_deadline` returns a function that tells whether so many seconds are over.
     """
-    check, heads = read_check(store), store.chains()
-    before, is_first = msgspec.json.encode(check), not check.began_at
+    check = read_check(store)
+    heads = store.chains()
+    before = msgspec.json.encode(check)
+    is_first = not check.began_at
     # a daily check is over when it has reached what turns had verified
     is_daily_over = all(check.daily.get(chain, (0, ""))[0] >= length for chain, (length, _) in check.new.items())
     checkpoints = store.checkpoints() if is_first else ()
@@ -120,7 +123,8 @@ def _verify_part(
             what = f"cut off: {start[0]} entries at the last check, {head[0]} now"
         yield ChainBreak(chain, head[0] + (head[0] < start[0]), what)
         return
-    proof, is_stopped = LedgerVerifier(checkpoints), False
+    proof = LedgerVerifier(checkpoints)
+    is_stopped = False
 
     def is_within(entry: SealedEntry) -> bool:
         nonlocal is_stopped

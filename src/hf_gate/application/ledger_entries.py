@@ -51,7 +51,7 @@ def parse_entry_name(text: str) -> tuple[str, int] | None:
     return (chain if plain else f"{_MODELS}{chain}", int(seq)) if chain else None
 
 
-# ---- groups --------------------------------------------------------------------------------------------------------------
+# ---- groups ----------------------------------------------------------------------------------------------------------
 
 
 def group_similar(items: Iterable[T], key: Callable[[T], object]) -> Iterator[list[T]]:
@@ -83,7 +83,7 @@ def summarize_group(links: Sequence[LedgerLink]) -> str:
     return "; ".join(lines) + (f"; {rest:,} others" if rest else "")
 
 
-# ---- records -------------------------------------------------------------------------------------------------------------
+# ---- records ---------------------------------------------------------------------------------------------------------
 
 
 def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) -> AuditRecord:
@@ -173,7 +173,8 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
     """Return the last transition from the latest 200 ledger entries; None if they do not contain it."""
     settled: LastTransition | None = None
     for entry in store.entries(request=row.id, limit=_ENTRIES) if row.id > 0 else ():
-        event, link = e.decode_event(entry.link.body), entry.link
+        event = e.decode_event(entry.link.body)
+        link = entry.link
         match event:
             case e.ChangeStarted() if settled is not None and event.run == settled.run_id:
                 return replace(settled, rule=event.rule)

@@ -18,7 +18,7 @@ from .ledger_verification import LedgerReport, LedgerVerifier
 
 SCHEMA: Final = 1
 
-# ---- checkpoints -------------------------------------------------------------------------------------------------------
+# ---- checkpoints -----------------------------------------------------------------------------------------------------
 
 
 def read_heads(store: Store, now: datetime) -> Checkpoint:
@@ -65,7 +65,7 @@ def read_checkpoint(text: bytes, source: str) -> Checkpoint:
     return checkpoint
 
 
-# ---- exported ledgers --------------------------------------------------------------------------------------------------
+# ---- exported ledgers ------------------------------------------------------------------------------------------------
 
 
 class ExportHeader(msgspec.Struct, frozen=True):
@@ -171,7 +171,8 @@ def _parse_entry(line: bytes) -> SealedEntry | None:
         read = decode_json(line, _Line)
         at = to_ms(datetime.fromisoformat(read.at))
         commitment = None if read.commitment is None else bytes.fromhex(read.commitment)
-        body, last = read.body.encode(), bytes.fromhex(read.hash)
+        body = read.body.encode()
+        last = bytes.fromhex(read.hash)
         private = None if read.private is None else read.private.encode()
         salt = None if read.salt is None else bytes.fromhex(read.salt)
     except (msgspec.DecodeError, ValueError, OverflowError):

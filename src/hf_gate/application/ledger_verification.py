@@ -69,7 +69,8 @@ class ChainGaps:
         self._present: list[int] = []
         self._named: list[tuple[int, int]] = []
         self._broken: list[tuple[int, str]] = []
-        self._firsts, self._lasts = list[int](), list[int]()
+        self._firsts = list[int]()
+        self._lasts = list[int]()
 
     def add(self, link: LedgerLink, *, has_private: bool) -> None:
         """Add the next entry of the chain."""
@@ -136,7 +137,8 @@ class LedgerVerifier:
         later: Callable[[], Iterable[LedgerLink]] = tuple,
         start: tuple[int, bytes] = (0, GENESIS),
     ) -> tuple[int, bytes]:
-        """Verify one chain from its first entry, or from the one after `start`; return the number and hash of the last one.
+        """Verify one chain from its first entry, or from the one after `start`; return the number and hash of the last
+        one.
 
         `head` is its expected length and last hash. `later` reads the entries after these, because they may name gaps
         that appeared meanwhile.
@@ -171,7 +173,8 @@ class LedgerVerifier:
 
     def _check_entries(self, chain: str, entries: Iterable[SealedEntry], gaps: ChainGaps) -> Iterator[LedgerLink]:
         """Yield the links of a chain, and check what the hashes do not cover: kind, seal and reasons."""
-        wanted, marks = self._wanted.get(chain, frozenset[int]()), dict[str, bytes]()
+        wanted = self._wanted.get(chain, frozenset[int]())
+        marks = dict[str, bytes]()
         for entry in entries:
             link = entry.link
             self.result.entries += 1
@@ -274,7 +277,8 @@ def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
     """Return the differences between the table of members and the events of the workspace's chain."""
     found: list[str] = []
     for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
-        rows, seals = store.members(), read_seals(store.reads)
+        rows = store.members()
+        seals = read_seals(store.reads)
         replay.read_new_events()
         differences = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
         found = [f"member {row.name} ({row.id}) {what}" for row, what in differences if what]

@@ -72,8 +72,11 @@ def _fill(kind: LetterKind, config: LetterConfig, values: dict[str, str], needs:
 
 
 def list_samples(workspace: Workspace) -> list[SampleRecord]:
-    """Return the text of each kind that is on, with invented values; one for each rule for which something is needed."""
-    config, now = workspace.location.config.letters, workspace.now()
+    """Return the text of each kind that is on, with invented values; one for each rule for which
+    something is needed.
+    """
+    config = workspace.location.config.letters
+    now = workspace.now()
     ends_at = from_ms(to_ms(now) + _SAMPLE_END * DAY_MS).astimezone(workspace.zone)
     values = {
         "repo": "datasets/acme/example",

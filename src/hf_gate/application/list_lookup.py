@@ -128,9 +128,11 @@ class EntryState(StrEnum):
 
 
 _STATE_OF: Final[Mapping[str, EntryState]] = {
-    Status.PENDING: EntryState.WAITING, Status.ACCEPTED: EntryState.ACCEPTED, Status.REJECTED: EntryState.REJECTED,
+    Status.PENDING: EntryState.WAITING,
+    Status.ACCEPTED: EntryState.ACCEPTED,
+    Status.REJECTED: EntryState.REJECTED,
     Status.RESET: EntryState.SENT_BACK,
-}  # fmt: skip
+}
 _MOST_RELEVANT: Final = (EntryState.WAITING, EntryState.ACCEPTED, EntryState.REJECTED, EntryState.SENT_BACK)
 
 
@@ -145,7 +147,10 @@ class FoundEntry(Struct, frozen=True):
 
 
 class ListScope(Struct, frozen=True):
-    """Where people are sought: visible repos, one of them if `repo` is given. `is_own` recognises the member's account."""
+    """Where people are sought: visible repos, one of them if `repo` is given.
+
+    `is_own` recognises the member's account.
+    """
 
     can_see: Callable[[Repo], bool]
     is_own: Callable[[str | None, str | None], bool]

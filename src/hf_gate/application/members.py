@@ -79,7 +79,10 @@ class Team(Struct, frozen=True):
             return f"Ask {' or '.join(proven)} to {task} and agree."
         if self.others:
             names = " or ".join(one.name for one in self.others)
-            return f"No other admin has proven their account. Ask {names} to open Settings and run the command shown there."
+            return (
+                f"No other admin has proven their account. Ask {names} to open Settings and run the command shown "
+                "there."
+            )
         moment = "" if self.shared_until is None else f" or wait until {self.shared_until:%Y-%m-%d %H:%M} UTC"
         return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
 
@@ -100,7 +103,8 @@ class ApprovalNeed(Struct, frozen=True):
     @property
     def author(self) -> RunAuthor:
         """The author that is stored with a run of these changes."""
-        me, is_free = self.team.me, self.team.is_alone or (self.is_large and self.is_met)
+        me = self.team.me
+        is_free = self.team.is_alone or (self.is_large and self.is_met)
         return RunAuthor(member=me.id or None, account=me.proven_account, is_free=is_free)
 
 
@@ -118,13 +122,21 @@ def _is_same_person(one: Member, other: Member) -> bool:
 
 
 def compute_need(
-    store: Store, team: Team, counts: Mapping[str, int], waiting: Iterable[QueuedDecision], now: datetime,
-    *, original_total: int = 0, approvers: Collection[str] = (), resumed: RunRow | None = None,
-) -> ApprovalNeed:  # fmt: skip
+    store: Store,
+    team: Team,
+    counts: Mapping[str, int],
+    waiting: Iterable[QueuedDecision],
+    now: datetime,
+    *,
+    original_total: int = 0,
+    approvers: Collection[str] = (),
+    resumed: RunRow | None = None,
+) -> ApprovalNeed:
     """Return the approval that changes need. `counts` is the number of changes by verb (accept, reset, reject, cancel).
 
-    `waiting` are the decisions in the tray, `original_total` the number of changes before some were excluded, `approvers`
-    the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run has sent.
+    `waiting` are the decisions in the tray, `original_total` the number of changes before some were excluded,
+    `approvers` the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run
+    has sent.
     """
     if team.is_alone:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
@@ -192,13 +204,17 @@ def find_member_of(store: Store, account: Account | None) -> Member | None:
     """Return the owner or the member to whom a Hub account belongs; None if it belongs to nobody who may sign in."""
     if account is None:
         return None
-    ident, deciders = make_owner_member(account.name, account.id).id, read_deciders(store)
+    ident = make_owner_member(account.name, account.id).id
+    deciders = read_deciders(store)
     mine = (one for one in deciders if account.id is not None and one.proven_account == account.id)
     return next((one for one in deciders if one.id == ident), None) or next(mine, None)
 
 
 def is_removed_account(store: Store, account: Account | None) -> bool:
-    """Tell whether a Hub account belongs to a former member only. Without an id, upper and lower case of names are the same."""
+    """Tell whether a Hub account belongs to a former member only.
+
+    Without an id, upper and lower case of names are the same.
+    """
     if account is None or find_member_of(store, account) is not None:
         return False
     name = account.name.lower()
@@ -250,7 +266,9 @@ def compute_ends_need(
 
 
 def _is_policy_or_program(actor: str) -> bool:
-    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by the person who applies it."""
+    """Tell whether an actor of the ledger is not a person: an end that a policy sets is not set by the person who
+    applies it.
+    """
     return actor in RESERVED_NAMES or actor.startswith(POLICY_ACTOR)
 
 
@@ -266,7 +284,7 @@ def _count_sent(run: RunRow) -> dict[str, int]:
     return {verb: min(n, most) for verb, n in run.verbs.items()}
 
 
-# ---- members -----------------------------------------------------------------------------------------------------------
+# ---- members ---------------------------------------------------------------------------------------------------------
 
 
 def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
@@ -281,7 +299,9 @@ class Membership:
     """The owner of the token and the members of a workspace. `owner_id` is the owner's account id on the Hub."""
 
     def __init__(self, workspace: Workspace, owner: str, owner_id: str | None = None) -> None:
-        self.workspace, self.owner, self.owner_id = workspace, owner, owner_id
+        self.workspace = workspace
+        self.owner = owner
+        self.owner_id = owner_id
 
     @cached_property
     def owner_member(self) -> Member:
@@ -322,7 +342,9 @@ class Membership:
         return self.workspace.members.invite(member, secret, by or self.owner, to_ms(self.workspace.now()))
 
     def revoke(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
-        """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's runs."""
+        """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's
+        runs.
+        """
         at = to_ms(self.workspace.now())
         self.workspace.members.revoke(member, by or self.owner, at, origin=origin)
         waiting = self.workspace.tray.list_waiting()
@@ -339,8 +361,11 @@ class Membership:
         return _matches_any(ours, repo) and _matches_any(member.repos, repo)
 
     def can_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
-        """Tell whether a decision may be sent: its member may still decide at the repo, and the request is not their own."""
-        member, who = self.find_by_id(item.member), row.person.identity
+        """Tell whether a decision may be sent: its member may still decide at the repo, and the request is not their
+        own.
+        """
+        member = self.find_by_id(item.member)
+        who = row.person.identity
         return (
             member is not None
             and member.role.covers(MemberRole.REVIEWER)
@@ -370,13 +395,18 @@ class Membership:
         self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
     ) -> ApprovalNeed:
         """Return whether a member needs a second person for these changes, counted by verb."""
-        team, waiting, now = self.read_team(member), self.workspace.tray.list_waiting(), self.workspace.now()
-        store, total = self.workspace.store, original_total
+        team = self.read_team(member)
+        waiting = self.workspace.tray.list_waiting()
+        now = self.workspace.now()
+        store = self.workspace.store
+        total = original_total
         return compute_need(store, team, counts, waiting, now, original_total=total, approvers=approvers)
 
     def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
         """Return whether a member needs a second person to resume a run."""
-        team, waiting, now = self.read_team(member), self.workspace.tray.list_waiting(), self.workspace.now()
+        team = self.read_team(member)
+        waiting = self.workspace.tray.list_waiting()
+        now = self.workspace.now()
         return compute_resume_need(self.workspace.store, team, run, waiting, now)
 
     def check_limit(self, member: Member, verb: str, count: int) -> None:
@@ -385,7 +415,10 @@ class Membership:
         if need.is_large:
             raise Guarded(
                 f"Nothing was decided. {need.why}",
-                hint=f"Select the requests and press {verb.capitalize()} to make a plan. {need.team.describe_next_step()}",
+                hint=(
+                    f"Select the requests and press {verb.capitalize()} to make a plan. "
+                    f"{need.team.describe_next_step()}"
+                ),
             )
 
 

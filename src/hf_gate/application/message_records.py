@@ -1,4 +1,6 @@
-"""Lists the messages of the outbox for commands, the desk and `status`: what waits, what failed, and what a person must do."""
+"""Lists the messages of the outbox for commands, the desk and `status`: what waits, what failed, and what a person must
+do.
+"""
 
 from __future__ import annotations
 
@@ -95,7 +97,9 @@ class UndeliveredRecord(Record, frozen=True, kw_only=True):
 
 
 def list_messages(workspace: Workspace, limit: int, *, is_letter: bool | None = None) -> list[MessageRecord]:
-    """Return dead messages, then open notices, then the letters that would be sent now; only of one sort if that is said."""
+    """Return dead messages, then open notices, then the letters that would be sent now; only of one sort if that is
+    said.
+    """
     store = workspace.store
     rows = outbox.read_messages(store, DEAD, limit, letters=is_letter)
     if is_letter is not False:
@@ -110,7 +114,9 @@ def list_messages(workspace: Workspace, limit: int, *, is_letter: bool | None = 
 
 def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
     """Return the letters that would be sent now, with their recipients and texts."""
-    store, config, now = workspace.store, workspace.location.config.letters, workspace.now()
+    store = workspace.store
+    config = workspace.location.config.letters
+    now = workspace.now()
     cases = letters.list_due(store, config, to_ms(now), limit)
     rows = store.requests([case.request for case in cases])
     try:
@@ -122,7 +128,8 @@ def list_due(workspace: Workspace, limit: int) -> list[MessageRecord]:
         own = times.get(case.letter.id)
         ends_at = None if own is None else own.ends_at
         text = render(case, rows[case.request], config, store.endpoint, workspace.zone, now, ends_at)
-        row, next_at = rows[case.request], case.letter.next_at
+        row = rows[case.request]
+        next_at = case.letter.next_at
         records.append(_record(case.letter, row, next_at=next_at, email=case.email, letter=text, times=own))
     return records
 
@@ -272,10 +279,11 @@ def _undelivered_record(lane: LaneCount) -> UndeliveredRecord:
 
 
 def describe_undelivered(record: UndeliveredRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
-    """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is stuck.
+    """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is
+    stuck.
 
-    What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are not:
-    the alarm about them would end as they did.
+    What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are
+    not: the alarm about them would end as they did.
     """
     receiver = "to applicants" if record.destination is None else f"to {record.destination}"
     word = record.kind[:-1]

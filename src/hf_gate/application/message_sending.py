@@ -2,8 +2,8 @@
 
 Guarantees:
 1. A notice is sent at least once, in the order of its destination, or ends as a dead message that is shown.
-2. A letter is sent only after its intent is stored, and one whose outcome is unknown is never sent again by itself. It goes
-   only to the account's e-mail address as the Hub gave it.
+2. A letter is sent only after its intent is stored, and one whose outcome is unknown is never sent again by itself. It
+   goes only to the account's e-mail address as the Hub gave it.
 3. Work ends after a bounded time, whatever the receivers do.
 """
 
@@ -79,7 +79,8 @@ def drain(
 
     Raises StoreBusy if another process is sending.
     """
-    result, began = DrainResult(), clock.now()
+    result = DrainResult()
+    began = clock.now()
     close_digests(store, to_ms(began))
     names = set(outbox.list_lanes(store))
     left = [lane for lane in lanes if lane.name in names]
@@ -137,7 +138,9 @@ def drain_workspace(
 ) -> DrainResult:
     """Send what is due to the destinations of a workspace. `location` replaces that of the workspace."""
     location = location or workspace.location
-    open_channel, name, clock = channel_opener(location), name_of(location), workspace.clock
+    open_channel = channel_opener(location)
+    name = name_of(location)
+    clock = workspace.clock
     lanes: list[MessageLane] = [
         NoticeLane(workspace.store, each, open_channel, clock, name) for each in location.config.notify
     ]
@@ -160,8 +163,10 @@ class NoticeLane:
         workspace_name: str | None = None,
     ) -> None:
         self.name = destination.name
-        self._store, self._clock = store, clock
-        self._destination, self._workspace_name = destination, workspace_name
+        self._store = store
+        self._clock = clock
+        self._destination = destination
+        self._workspace_name = workspace_name
         self._open_channel = open_channel
         self._channel: ChannelPort | None = None
 
@@ -187,7 +192,8 @@ class LetterLane:
 
     def __init__(self, workspace: Workspace, channel: LetterPort | None = None) -> None:
         self.problem: str | None = None
-        self._workspace, self._channel = workspace, channel
+        self._workspace = workspace
+        self._channel = channel
         self._batch: list[LetterCase] = []
         self._rows: Mapping[int, RequestRow] = {}
         self._times: Mapping[str, ReminderTimes] = {}
@@ -199,7 +205,8 @@ class LetterLane:
         config = self._workspace.location.config.letters
         while self._count < MAX_LETTERS and (self._batch or self._read_batch(now)):
             case = self._batch.pop(0)
-            store, is_over = self._workspace.store, self._is_wait_over(case, now)
+            store = self._workspace.store
+            is_over = self._is_wait_over(case, now)
             self._claimed = letters.claim_letter(store, case.letter.id, config, worker, now, is_wait_over=is_over)
             if self._claimed is not None:
                 self._count += 1
@@ -237,11 +244,14 @@ class LetterLane:
 
     def prepare(self, row: OutboxRow) -> Send:
         """Write the letter that was claimed last."""
-        case, channel, workspace = self._claimed, self._channel, self._workspace
-        assert case is not None and channel is not None, "a letter was claimed"  # noqa: S101, PT018 - for the type checker
+        case = self._claimed
+        channel = self._channel
+        workspace = self._workspace
+        assert case is not None and channel is not None, "a letter was claimed"  # noqa: S101, PT018 - for mypy
         times = self._times.get(row.id)
         ends_at = None if times is None else times.ends_at
-        config, now = workspace.location.config.letters, workspace.now()
+        config = workspace.location.config.letters
+        now = workspace.now()
         text = render_letter(
             case, self._rows[case.request], config, workspace.store.endpoint, workspace.zone, now, ends_at
         )
@@ -252,6 +262,6 @@ def _open_letter_channel(workspace: Workspace) -> LetterPort:
     from ..notify.letter_mail import open_letter_channel
 
     location = workspace.location
-    assert location.folder is not None, "letters are configured by a file in a folder"  # noqa: S101 - for the type checker
+    assert location.folder is not None, "letters are configured by a file in a folder"  # noqa: S101 - for mypy
     assert location.config.letters.mail is not None, "there is a mail server"  # noqa: S101 - as above
     return open_letter_channel(location.config.letters.mail, location.folder)

@@ -85,11 +85,14 @@ def send_directly(
 
 
 def describe_missing_channel(problem: HfGateError) -> Delivery:
-    """Return the result of an attempt without a channel: a missing secret, for example. The message waits until it is there."""
+    """Return the result of an attempt without a channel: a missing secret, for example.
+
+    The message waits until it is there.
+    """
     return Delivery(DeliveryKind.FAILED, f"{problem} {problem.hint or ''}".strip())
 
 
-# ---- messages ----------------------------------------------------------------------------------------------------------
+# ---- messages --------------------------------------------------------------------------------------------------------
 
 
 def render(store: Store, row: OutboxRow, destination: Destination, workspace_name: str | None) -> OutgoingMessage:

@@ -1,4 +1,6 @@
-"""The overview and its records: how many requests wait and how long, who answered, which rules decide, and what ends soon."""
+"""The overview and its records: how many requests wait and how long, who answered, which rules decide, and what ends
+soon.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,8 @@ K = TypeVar("K")
 def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = None) -> OverviewRecord:
     """Return the numbers of the last 26 weeks. `repos` limits them to these repos."""
     at = to_ms(now)
-    first, last = week_of(at) - WEEKS + 1, week_of(at)
+    first = week_of(at) - WEEKS + 1
+    last = week_of(at)
     past = [each for each in read_weekly_counts(store.reads, _PAST, repos, first) if each.week <= last]
     open_days = _sum_counts(
         read_weekly_counts(store.reads, [Activity.OPEN], repos),

@@ -1,4 +1,6 @@
-"""The owner's table files: finds and reads them, and writes single rows back into them, with an entry in the audit log."""
+"""The owner's table files: finds and reads them, and writes single rows back into them, with an
+entry in the audit log.
+"""
 
 from __future__ import annotations
 
@@ -227,7 +229,9 @@ def _canonical_cells(own: OwnTable, cells: Cells) -> dict[str, str]:
 
 
 def columns_of(own: OwnTable) -> tuple[str, ...]:
-    """Return the columns of a table's file, none if it does not exist; of JSON lines, every column that a row may have."""
+    """Return the columns of a table's file, none if it does not exist; of JSON lines, every column
+    that a row may have.
+    """
     if not own.exists:
         return ()
     if is_json_lines(own.path):
@@ -237,7 +241,8 @@ def columns_of(own: OwnTable) -> tuple[str, ...]:
 
 def draft_row(own: OwnTable, cells: Cells, *, replaces: bool) -> TableDraft:
     """Return the table with one more row, or, if `replaces`, with new values in the row with the same key."""
-    row, content = row_of_cells(own, cells), own.read_file()
+    row = row_of_cells(own, cells)
+    content = own.read_file()
     twins = same_people(own.parse(content), row)
     if not replaces and twins:
         raise UsageError(
@@ -332,11 +337,12 @@ def save_draft(
     """Write a table's file and record who changed how many rows. Raises Stale if the file changed meanwhile.
 
     `max_removed` is the number of rows that a person confirmed to remove; without it, a table can lose `removal_limit`.
-    `kept` are the digests of removed rows on which grants still rest, each with the digest of the signed file. A dry run
-    only checks that the file can be written.
+    `kept` are the digests of removed rows on which grants still rest, each with the digest of the signed file. A dry
+    run only checks that the file can be written.
     """
     draft.check_removals(max_removed)
-    own, store = draft.own, workspace.store
+    own = draft.own
+    store = workspace.store
     diff = draft.diff
     keys = (setting_keys.row_count_key(own.name), setting_keys.accepted_table_key(own.name))
     known = {key: store.setting(key) for key in keys}
@@ -361,9 +367,17 @@ def save_draft(
                 write.write_setting(key, value)
 
     replace_file(
-        own.folder.path, own.spec.file or "", draft.content, base=draft.base, record=record, withdraw=withdraw,
-        limit=MAX_BYTES, hint=_CHANGED_HINT, is_new=draft.is_new, is_dry_run=is_dry_run,
-    )  # fmt: skip
+        own.folder.path,
+        own.spec.file or "",
+        draft.content,
+        base=draft.base,
+        record=record,
+        withdraw=withdraw,
+        limit=MAX_BYTES,
+        hint=_CHANGED_HINT,
+        is_new=draft.is_new,
+        is_dry_run=is_dry_run,
+    )
 
 
 # ---- differences -----------------------------------------------------------------------------------------------------

@@ -41,7 +41,8 @@ class DecidedRequest(Struct, frozen=True):
 class PastFactReader:
     """Reads the facts of decided requests. `policies` has what reads the facts of each repo, by the repo's id.
 
-    `older_policies` read the facts of requests that answered another form. `visible_repos` limits the history elsewhere.
+    `older_policies` read the facts of requests that answered another form. `visible_repos` limits the history
+    elsewhere.
     """
 
     store: Store

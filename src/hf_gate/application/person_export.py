@@ -109,7 +109,10 @@ class PersonExportRecord(Record, frozen=True, kw_only=True):
 
 
 def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] = ()) -> PersonExportRecord:
-    """Return everything that is held about a person. `own` are files of hf-gate that are not searched for the person."""
+    """Return everything that is held about a person.
+
+    `own` are files of hf-gate that are not searched for the person.
+    """
     store = workspace.store
     everybody = [person.id, *find_same_account(store.reads, person.id)]
     found = [row for ident in everybody for row in store.attempts(None, ident)]
@@ -118,7 +121,8 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
     names = {name for ident in everybody for name in read_full_identity(store.reads, ident).pattern.names}
-    verdicts, pairs = CurrentVerdicts(None), pair_with_details(workspace, attempts)
+    verdicts = CurrentVerdicts(None)
+    pairs = pair_with_details(workspace, attempts)
     return PersonExportRecord(
         made_at=to_iso(workspace.now()),
         endpoint=store.endpoint,

@@ -1,4 +1,6 @@
-"""Collects what the lists of the governed repos add to a plan: from evaluations, and from stored results of unchanged requests."""
+"""Collects what the lists of the governed repos add to a plan: from evaluations, and from stored results of unchanged
+requests.
+"""
 
 from __future__ import annotations
 
@@ -76,8 +78,14 @@ class ListEvaluation:
         now: int,
         tables: Mapping[str, tuple[str, str]],
     ) -> None:
-        self._store, self.policy_set, self.repo_id, self.status = store, policy_set, repo_id, status
-        self._known, self._basis, self._now, self._tables = known, basis, now, tables
+        self._store = store
+        self.policy_set = policy_set
+        self.repo_id = repo_id
+        self.status = status
+        self._known = known
+        self._basis = basis
+        self._now = now
+        self._tables = tables
         self.due = None if known.basis is None else find_due(store.reads, repo_id, status, now)
 
     def store(self, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]) -> None:
@@ -150,7 +158,8 @@ def find_protected(store: Store, lists: Sequence[ListEvaluation], names: Iterabl
     rows = {row.id: row for name in wanted for row in store.find_by_identity(None, name)}
     found = []
     for row in rows.values():
-        verdict, person = row.state.verdict, row.request.person if row.request else None
+        verdict = row.state.verdict
+        person = row.request.person if row.request else None
         if person is None or verdict is None or (row.repo, row.state.status) not in places:
             continue
         is_named = {str(value).lower() for value in (person.username, person.id) if value} & wanted
@@ -187,8 +196,13 @@ class PlanLists:
         *,
         is_full: bool = False,
     ) -> None:
-        self._store, self._buffer, self._now, self._sources = store, buffer, now, sources
-        self._protected, self._max_profiles, self._is_full = protected, max_profiles, is_full
+        self._store = store
+        self._buffer = buffer
+        self._now = now
+        self._sources = sources
+        self._protected = protected
+        self._max_profiles = max_profiles
+        self._is_full = is_full
         self.counts: Counter[str] = Counter()
         self.missing_profiles: dict[int, PersonRow] = {}
         self.evaluated = 0
@@ -272,7 +286,8 @@ class PlanLists:
         totals: Counter[PolicyStart] = Counter()
         for one, group in planned:
             totals[one.start_of(group)] += group.n
-        refused, repo = set(), lists[0].policy_set.repo
+        refused = set()
+        repo = lists[0].policy_set.repo
         for start, n in totals.items():
             own = guarded.get(start, 0)
             if self._buffer.filter.refuses(start, repo, n - own):
@@ -285,8 +300,10 @@ class PlanLists:
 
         Changes for which a guard of the turn has no room are only counted; `protected` has those that no turn sends.
         """
-        evaluation, left = PartEvaluation(self._store, one.policy_set, self._now, self._buffer), group.n
-        guard, done_to = verb_of_group(one.status, group), (NO_ROOM, 0)
+        evaluation = PartEvaluation(self._store, one.policy_set, self._now, self._buffer)
+        left = group.n
+        guard = verb_of_group(one.status, group)
+        done_to = (NO_ROOM, 0)
         for rows in one.iterate_rows(group):
             if (newest := self._buffer.newest_of(guard)) is not None and rows[0].state.asked_at > newest:
                 own = sum((row.state.asked_at, row.id) > done_to for row in protected)

@@ -62,8 +62,8 @@ def plan_ends(
     """Offer the ends of expired grants at governed repos, those that ended first at the top, and count them.
 
     Also count grants with `at_end: human`; these people keep access until a person decides. Grants in `undecided` (row
-    ids) end by a condition that is unknown now, so they wait. Requests that lose access by a verdict get no second change.
-    What the guards have no room for is counted, not built.
+    ids) end by a condition that is unknown now, so they wait. Requests that lose access by a verdict get no second
+    change. What the guards have no room for is counted, not built.
     """
     ended = {
         key: count
@@ -120,9 +120,9 @@ def _make_end(row: RequestRow, now: datetime, reasons: Mapping[str, str | None])
 class PlanResult(Struct, frozen=True):
     """A plan, and how many requests were evaluated and profiles read for it. The default is the result of no planning.
 
-    `missing_profiles` are people whose unread profiles can change a verdict. `left_out` counts the changes that the guards
-    have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason. `ends` says how
-    ends moved before.
+    `missing_profiles` are people whose unread profiles can change a verdict. `left_out` counts the changes that the
+    guards have no room for, by guard. `skew` is how many seconds the clock is off if no grant ends for that reason.
+    `ends` says how ends moved before.
     """
 
     plan: Plan = NO_PLAN
@@ -220,8 +220,10 @@ def make_plan(
     `make_filter` is called once for each planning pass. With `is_full`, every request is evaluated, changed or not.
     `room` is as in `propose_plan`.
     """
-    store, sources = workspace.store, workspace.sources
-    now, is_now = moment or workspace.clock.now(), moment is None
+    store = workspace.store
+    sources = workspace.sources
+    now = moment or workspace.clock.now()
+    is_now = moment is None
     if is_now:
         bind_tables(store, sources, bundle.tables, profile_budget, to_ms(now))
     skew = _excessive_skew(workspace, now) if is_now else None

@@ -92,7 +92,8 @@ class PolicyBundle(Struct, frozen=True):
 
 def load_policies(workspace: Workspace) -> PolicyBundle:
     """Read policies and tables. Raises UsageError with the first error in a policy file."""
-    location, store = workspace.location, workspace.store
+    location = workspace.location
+    store = workspace.store
     if location.folder is None:
         raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(location.folder)
@@ -128,7 +129,10 @@ def _check_policies(
     files: tuple[tuple[str, _Identity[ParsedPolicy]], ...],
     cards: tuple[tuple[str, str], ...],
 ) -> tuple[Policy, ...]:
-    """Check policies with the gate forms of the repos, and fill in the templates. Decisions check them again and again."""
+    """Check policies with the gate forms of the repos, and fill in the templates.
+
+    Decisions check them again and again.
+    """
     folder = WorkspaceFolder(Path(), config.value, UTC, {name: parsed.value for name, parsed in files})
     policies, problems = _check_folder(folder, {repo: form_from_json(card) for repo, card in cards})
     if wrong := [format_problem(each) for each in problems if each.is_error]:

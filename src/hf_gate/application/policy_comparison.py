@@ -48,7 +48,8 @@ def agreement_interval(agreed: int, total: int) -> tuple[float, float]:
     """Return the 95 % Wilson interval of a share. It is not empty for 0 or all, as other intervals are."""
     if not total:
         return 0.0, 1.0
-    share, square = agreed / total, _Z * _Z
+    share = agreed / total
+    square = _Z * _Z
     middle = share + square / (2 * total)
     spread = _Z * math.sqrt(share * (1 - share) / total + square / (4 * total * total))
     return max(0.0, (middle - spread) / (1 + square / total)), min(1.0, (middle + spread) / (1 + square / total))
@@ -121,7 +122,7 @@ def describe_rules(policy: Policy) -> Mapping[str, str]:
     return {rule.id: describe_rule(rule, policy.let, is_first=n == 0) for n, rule in enumerate(policy.rules)}
 
 
-# ---- one workspace -----------------------------------------------------------------------------------------------------
+# ---- one workspace ---------------------------------------------------------------------------------------------------
 
 
 class DecisionSelection(NamedTuple):
@@ -136,7 +137,8 @@ def compare_policy(
     workspace: Workspace, policy: Policy, tables: Mapping[str, Table], selection: DecisionSelection
 ) -> ComparisonRecord:
     """Compare a policy, alone and as if it were enforced, with decisions of people at the repos that it applies to."""
-    store, sources = workspace.store, workspace.sources
+    store = workspace.store
+    sources = workspace.sources
     enforced = replace(policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
     compiled = compile_policies([enforced], tables)
     evaluator = Evaluator(list(compiled.values()), zone=workspace.zone)

@@ -1,4 +1,6 @@
-"""Output records of policies: the files, their problems, what their accept rules require, and comparisons with people."""
+"""Output records of policies: the files, their problems, what their accept rules require, and
+comparisons with people.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,10 @@ class AcceptRequirementRecord(Record, frozen=True, kw_only=True):
 
 
 class PolicyRecord(Record, frozen=True, kw_only=True):
-    """One policy file. In the desk's list, `failing_tests` and `accepts` are null, because it does not run the tests."""
+    """One policy file.
+
+    In the desk's list, `failing_tests` and `accepts` are null, because it does not run the tests.
+    """
 
     policy: str
     file: str
@@ -84,7 +89,10 @@ class ComparisonCell(Record, frozen=True, kw_only=True):
 
 
 class ComparisonRecord(Record, frozen=True, kw_only=True):
-    """Decisions by people compared with a policy. The rates are of the decisions that the policy would make by itself."""
+    """Decisions by people compared with a policy.
+
+    The rates are of the decisions that the policy would make by itself.
+    """
 
     policy: str
     digest: str

@@ -131,9 +131,7 @@ def _next_hold(store: Store, known: PolicyHold | None, old: Policy | None, new: 
     globs = {*(known.globs if known else ()), *old.applies_to, *new.applies_to}
     is_shadow = old.mode is PolicyMode.SHADOW and old.roles == new.roles  # roles count for all policies of a repo
     before, was_shadow = (old.digest, True) if known is None else (known.before, known.was_shadow)
-    return PolicyHold(
-        new.name, by, at, before, tuple(sorted(globs)), was_shadow and is_shadow, tuple(sorted(double))
-    )  # fmt: skip
+    return PolicyHold(new.name, by, at, before, tuple(sorted(globs)), was_shadow and is_shadow, tuple(sorted(double)))
 
 
 # ---- saving ----------------------------------------------------------------------------------------------------------
@@ -170,16 +168,22 @@ def save_policy(workspace: Workspace, save: PolicySave, actor: str, at: int, aut
     content = save.text.encode("utf-8", "replace")
     if len(content) > MAX_SAVED:
         raise UsageError(f"The policy is larger than {MAX_SAVED >> 20} MiB.")
-    store, name = workspace.store, save.new.name
+    store = workspace.store
+    name = save.new.name
 
     def record(found: bytes, digest: str) -> None:
         old = _read_policy(found, save.file, folder.config.templates)
         if old is not None and old.name != name:
             raise UsageError("A policy cannot be renamed here.", hint="Rename it in its file.")
         event = e.PolicySaved(
-            policy=name, file=save.file, before=save.base, after=digest, digest=save.new.digest,
-            member=author.member, account=author.account,
-        )  # fmt: skip
+            policy=name,
+            file=save.file,
+            before=save.base,
+            after=digest,
+            digest=save.new.digest,
+            member=author.member,
+            account=author.account,
+        )
         with store.writing() as write:
             _set_hold(store, write, name, _next_hold(store, known, old, save.new, actor, at))
             write_policy_author(write, PolicyAuthor(save.new.digest, actor, author.member, author.account))

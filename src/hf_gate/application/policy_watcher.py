@@ -92,9 +92,11 @@ class PolicyWatcher:
     def _load(self) -> None:
         self._policy_sets.clear()
         try:
-            self._bundle, self.problem = load_policies(self.workspace), None
+            self._bundle = load_policies(self.workspace)
+            self.problem = None
         except HfGateError as problem:
-            self._bundle, self.problem = None, problem
+            self._bundle = None
+            self.problem = problem
 
 
 def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:

@@ -52,7 +52,10 @@ class FoundRequests(Protocol):
 
 
 class SendPort(Protocol):
-    """The Hub calls that execute a run. `skew` is how many seconds the Hub's clock is ahead of ours; None if unknown."""
+    """The Hub calls that execute a run.
+
+    `skew` is how many seconds the Hub's clock is ahead of ours; None if unknown.
+    """
 
     @property
     def skew(self) -> float | None: ...

@@ -1,4 +1,6 @@
-"""The texts offered for a reason: the workspace's own, then those that come with hf-gate, for each common cause in seven languages."""
+"""The texts offered for a reason: the workspace's own, then those that come with hf-gate, for each common cause in
+seven languages.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,19 @@ _SAY_MORE: Final = ReadyText(
     "say-more",
     "Say more about the use",
     {
-        "en": "Please say in two or three sentences what you will use this for, and who will have access. Then ask again.",
+        "en": (
+            "Please say in two or three sentences what you will use this for, and who will have access. Then ask again."
+        ),
         "zh": "请用两三句话说明您打算如何使用，以及谁会有访问权限，然后重新申请。",
         "es": "Explique en dos o tres frases para qué lo usará y quién tendrá acceso. Después, vuelva a solicitarlo.",
-        "fr": "Décrivez en deux ou trois phrases l'usage prévu et les personnes qui auront accès. Puis refaites une demande.",
-        "de": "Bitte beschreiben Sie in zwei, drei Sätzen, wofür Sie dies nutzen und wer Zugang hat. Fragen Sie dann erneut an.",
+        "fr": (
+            "Décrivez en deux ou trois phrases l'usage prévu et les personnes qui auront accès. Puis refaites "
+            "une demande."
+        ),
+        "de": (
+            "Bitte beschreiben Sie in zwei, drei Sätzen, wofür Sie dies nutzen und wer Zugang hat. Fragen Sie "
+            "dann erneut an."
+        ),
         "ja": "利用目的と、アクセスする人を2～3文で説明してください。そのうえで、もう一度申請してください。",
         "ar": "يرجى توضيح الغرض من الاستخدام ومن سيحصل على الوصول في جملتين أو ثلاث، ثم إعادة تقديم الطلب.",
     },
@@ -53,9 +63,18 @@ _ADDRESS: Final = ReadyText(
     {
         "en": "Please set the e-mail address of your institution in your Hugging Face account. Then ask again.",
         "zh": "请在您的 Hugging Face 账户中设置所在机构的电子邮箱，然后重新申请。",
-        "es": "Indique en su cuenta de Hugging Face el correo electrónico de su institución. Después, vuelva a solicitarlo.",
-        "fr": "Indiquez dans votre compte Hugging Face l'adresse e-mail de votre établissement. Puis refaites une demande.",
-        "de": "Bitte tragen Sie in Ihrem Hugging-Face-Konto die E-Mail-Adresse Ihrer Einrichtung ein. Fragen Sie dann erneut an.",
+        "es": (
+            "Indique en su cuenta de Hugging Face el correo electrónico de su institución. Después, vuelva a "
+            "solicitarlo."
+        ),
+        "fr": (
+            "Indiquez dans votre compte Hugging Face l'adresse e-mail de votre établissement. Puis refaites une "
+            "demande."
+        ),
+        "de": (
+            "Bitte tragen Sie in Ihrem Hugging-Face-Konto die E-Mail-Adresse Ihrer Einrichtung ein. Fragen Sie "
+            "dann erneut an."
+        ),
         "ja": "Hugging Face アカウントに所属機関のメールアドレスを設定してください。そのうえで、もう一度申請してください。",
         "ar": "يرجى إضافة البريد الإلكتروني لمؤسستكم إلى حسابكم في Hugging Face، ثم إعادة تقديم الطلب.",
     },
@@ -79,9 +98,18 @@ _INSTITUTION: Final = ReadyText(
     {
         "en": "Please name your institution or company, with a link to a page that mentions you. Then ask again.",
         "zh": "请写明您所在的机构或公司，并附上提到您的网页链接，然后重新申请。",
-        "es": "Indique su institución o empresa, con un enlace a una página que le mencione. Después, vuelva a solicitarlo.",
-        "fr": "Indiquez votre établissement ou entreprise, avec le lien d'une page qui vous mentionne. Puis refaites une demande.",
-        "de": "Bitte nennen Sie Ihre Einrichtung oder Firma, mit Link zu einer Seite, die Sie nennt. Fragen Sie dann erneut an.",
+        "es": (
+            "Indique su institución o empresa, con un enlace a una página que le mencione. Después, vuelva a "
+            "solicitarlo."
+        ),
+        "fr": (
+            "Indiquez votre établissement ou entreprise, avec le lien d'une page qui vous mentionne. Puis "
+            "refaites une demande."
+        ),
+        "de": (
+            "Bitte nennen Sie Ihre Einrichtung oder Firma, mit Link zu einer Seite, die Sie nennt. Fragen Sie "
+            "dann erneut an."
+        ),
         "ja": "所属機関または会社名と、あなたが掲載されているページのリンクを記入してください。そのうえで、もう一度申請してください。",
         "ar": "يرجى ذكر مؤسستكم أو شركتكم مع رابط لصفحة تذكر اسمكم، ثم إعادة تقديم الطلب.",
     },
@@ -92,9 +120,16 @@ _AGREEMENT: Final = ReadyText(
     {
         "en": "We have not received your signed agreement. Please send it as the page describes. Then ask again.",
         "zh": "我们尚未收到您签署的协议。请按页面说明发送，然后重新申请。",
-        "es": "No hemos recibido su acuerdo firmado. Envíelo como se indica en la página. Después, vuelva a solicitarlo.",
-        "fr": "Nous n'avons pas reçu votre accord signé. Envoyez-le comme indiqué sur la page. Puis refaites une demande.",
-        "de": "Ihre unterschriebene Vereinbarung fehlt uns. Bitte senden Sie sie wie auf der Seite beschrieben. Fragen Sie dann erneut an.",
+        "es": (
+            "No hemos recibido su acuerdo firmado. Envíelo como se indica en la página. Después, vuelva a solicitarlo."
+        ),
+        "fr": (
+            "Nous n'avons pas reçu votre accord signé. Envoyez-le comme indiqué sur la page. Puis refaites une demande."
+        ),
+        "de": (
+            "Ihre unterschriebene Vereinbarung fehlt uns. Bitte senden Sie sie wie auf der Seite beschrieben. "
+            "Fragen Sie dann erneut an."
+        ),
         "ja": "署名済みの同意書が届いていません。ページの説明に従って送付し、そのうえで、もう一度申請してください。",
         "ar": "لم نستلم الاتفاقية الموقّعة. يرجى إرسالها كما هو موضّح في الصفحة، ثم إعادة تقديم الطلب.",
     },

@@ -75,7 +75,8 @@ def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
 
 def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
     """Return the record of the end of a stored request's access."""
-    known, state = row.person.identity, row.state
+    known = row.person.identity
+    state = row.state
     late = 0 if state.ends_at is None else max(0, to_ms(now) - state.ends_at)
     return GrantEndRecord(
         ends_at=ms_to_iso(state.ends_at),
@@ -94,7 +95,7 @@ def grant_end_record(row: RequestRow, now: datetime) -> GrantEndRecord:
     )
 
 
-# ---- people and repos --------------------------------------------------------------------------------------------------
+# ---- people and repos ------------------------------------------------------------------------------------------------
 
 
 def person_record(person: PersonRow, requests: Mapping[str, str]) -> PersonRecord:
@@ -180,7 +181,7 @@ def gate_record(gate: Gate) -> RepoRecord:
     return RepoRecord(repo=gate.repo.id, repo_type=gate.repo.type, gated=gate.mode)
 
 
-# ---- plans, runs and changes -------------------------------------------------------------------------------------------
+# ---- plans, runs and changes -----------------------------------------------------------------------------------------
 
 
 def change_record(n: int, change: Change, row: ChangeRow | None = None) -> ChangeRecord:
@@ -253,7 +254,7 @@ def _outcome_of(row: ChangeRow) -> tuple[OutcomeKind, str | None]:
     return OutcomeKind.OPEN, row.why or "not sent yet"
 
 
-# ---- policies ---------------------------------------------------------------------------------------------------------
+# ---- policies --------------------------------------------------------------------------------------------------------
 
 
 def problem_record(problem: PolicyProblem) -> ProblemRecord:
@@ -283,7 +284,8 @@ def policy_record(
 
     If `requirements` is None, neither requirements nor tests were computed.
     """
-    policy, errors = checked.policy, sum(problem.is_error for problem in checked.problems)
+    policy = checked.policy
+    errors = sum(problem.is_error for problem in checked.problems)
     return PolicyRecord(
         policy=name,
         file=file,

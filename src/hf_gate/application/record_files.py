@@ -1,7 +1,7 @@
 """Encodes records as JSON, JSON lines and CSV in bounded memory, for commands and for downloads from the desk.
 
-CSV has one column for each question, status, outcome or cell in a map of a record, and for each part of a verdict and a grant:
-`answers.Purpose`, `counts.done`, `row.note`, `verdict.action`, `grant.ends_at`.
+CSV has one column for each question, status, outcome or cell in a map of a record, and for each part of a verdict and a
+grant: `answers.Purpose`, `counts.done`, `row.note`, `verdict.action`, `grant.ends_at`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,10 @@ def csv_document(document: dict[str, Any]) -> Iterator[str]:
 
 
 def _csv_with_spread_columns(keys: list[str], spread: Sequence[str], records: Iterable[Record]) -> Iterator[str]:
-    """Yield CSV with one column per label. The header names every label, so all records are read before it is written."""
+    """Yield CSV with one column per label.
+
+    The header names every label, so all records are read before it is written.
+    """
     counts: Counter[tuple[str, str]] = Counter()
 
     def encode_rows() -> Iterator[bytes]:

@@ -39,7 +39,7 @@ def extend_record(record: Record, kind: type[R], /, **fields: object) -> R:
     return kind(**msgspec.structs.asdict(record), **fields)
 
 
-# ---- requests ----------------------------------------------------------------------------------------------------------
+# ---- requests --------------------------------------------------------------------------------------------------------
 
 
 class VerdictRecord(Record, frozen=True, kw_only=True):
@@ -106,7 +106,8 @@ class RequestRecord(HubRequestRecord, frozen=True, kw_only=True):
     approvals: Annotated[
         ApprovalsRecord | None,
         Meta(
-            description="null if one person can accept, without a store, for the past, and in lists before the first approval"
+            description="null if one person can accept, without a store, for the past, and in lists before the first "
+            "approval"
         ),
     ]
 
@@ -211,7 +212,7 @@ class GrantEndRecord(Record, frozen=True, kw_only=True):
         return self.lapses_at is not None and self.ends_at == self.lapses_at
 
 
-# ---- people and repos --------------------------------------------------------------------------------------------------
+# ---- people and repos ------------------------------------------------------------------------------------------------
 
 
 class PersonRecord(Record, frozen=True, kw_only=True):
@@ -321,7 +322,7 @@ class HealthRecord(Record, frozen=True, kw_only=True):
     stopped_at: Time | None
 
 
-# ---- plans, runs and changes -------------------------------------------------------------------------------------------
+# ---- plans, runs and changes -----------------------------------------------------------------------------------------
 
 
 class PlanRecord(Record, frozen=True, kw_only=True):
@@ -381,7 +382,7 @@ class RunRecord(Record, frozen=True, kw_only=True):
     counts: Annotated[dict[str, Count], Meta(description="changes by outcome, or by state while open")]
 
 
-# ---- audit log --------------------------------------------------------------------------------------------------------
+# ---- audit log -------------------------------------------------------------------------------------------------------
 
 
 class AuditRecord(Record, frozen=True, kw_only=True):

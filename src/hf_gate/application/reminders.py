@@ -63,7 +63,9 @@ def find_wait_rule(policies: Sequence[Policy], repo: Repo, rule_id: str | None) 
 
 
 def describe_wait(store: Store, row: RequestRow, end: WaitEnd, now: datetime, zone: tzinfo) -> str:
-    """Return when the wait of a request is over, what it counts from, and that somebody who asked too early gets no reminder."""
+    """Return when the wait of a request is over, what it counts from, and that somebody who asked too early gets no
+    reminder.
+    """
     since = reminders_since(store)
     if not end.lacks_reminder or (since is not None and row.state.asked_at >= since):
         return describe_wait_end(end, now, zone)

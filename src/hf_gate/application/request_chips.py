@@ -73,7 +73,8 @@ def read_chips(
 
 def _find_chips(row: RequestRow, form_card: str | None, known: RowClass | None, now: datetime) -> Iterator[Chip]:
     """Yield all chips of a request in the order of `ChipKind`."""
-    user_id, request = row.person.identity.user_id, row.request
+    user_id = row.person.identity.user_id
+    request = row.request
     created = id_time(user_id) if user_id else None
     if created is not None and (days := max(0, (now - created).days)) <= NEW_ACCOUNT_DAYS:
         yield Chip(ChipKind.NEW_ACCOUNT, days)

@@ -38,7 +38,7 @@ class RowDetails(NamedTuple):
 NO_DETAILS: Final = RowDetails()
 
 
-# ---- records -----------------------------------------------------------------------------------------------------------
+# ---- records ---------------------------------------------------------------------------------------------------------
 
 
 def request_record(
@@ -62,9 +62,11 @@ def stored_request(
 
     `verdicts` drops a verdict that no longer applies.
     """
-    known, request = row.person.identity, row.request or _without_record(row)
+    known = row.person.identity
+    request = row.request or _without_record(row)
     recorded = request.person
-    username, fullname = known.username or recorded.username, known.fullname or recorded.fullname
+    username = known.username or recorded.username
+    fullname = known.fullname or recorded.fullname
     person = Person(known.user_id or recorded.id, username, fullname)
     verdict = verdict_record(row, verdicts)
     return _build_record(request, person, known.email or request.email, verdict, details, with_quality=with_quality)

@@ -1,4 +1,6 @@
-"""Deletes the personal data of old requests as `retention` in hf-gate.yaml says: shows it first, and works in batches."""
+"""Deletes the personal data of old requests as `retention` in hf-gate.yaml says: shows it first,
+and works in batches.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,8 @@ def apply_retention(workspace: Workspace, actor: str, most: int = _MAX_IN_TURN) 
 
 def apply_daily(workspace: Workspace, actor: str) -> Mapping[str, int]:
     """Apply the retention once a day, or again at once while requests are left over from the last time."""
-    store, now = workspace.store, to_ms(workspace.now())
+    store = workspace.store
+    now = to_ms(workspace.now())
     if not workspace.location.config.retention or now - int(store.setting(RETENTION_AT) or 0) < DAY_MS:
         return {}
     done = apply_retention(workspace, actor)

@@ -149,7 +149,8 @@ class RunExecutor:
     def _settle_batch(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> None:
         self._wait_for_late_calls(run, items)
         found = self.hub.find_many(repo, [item.target for item in items])
-        records, complete = found.requests, found.complete
+        records = found.requests
+        complete = found.complete
         settled = [settle_by_read(item, records.get(index), complete=complete) for index, item in enumerate(items)]
         self._store_settled(run, repo, [one for one in settled if one is not None])
 
@@ -219,7 +220,8 @@ class RunExecutor:
 
     def _refuse_past_end(self, item: RunItem) -> SettledItem | None:
         """Refuse an acceptance whose access would have ended already."""
-        change, now = item.change, self.clock.now()
+        change = item.change
+        now = self.clock.now()
         if change.after != Status.ACCEPTED or not change.until or parse_grant_end(change.until, now, self.zone) > now:
             return None
         return SettledItem(item, OutcomeKind.STALE, f"the end {change.until} had passed when the decision was due")
@@ -231,7 +233,8 @@ class RunExecutor:
             stored = enumerate(item.target.request for item in items)
             return {index: request for index, request in stored if request is not None}, True
         found = self.hub.find_many(repo, [item.target for item in items])
-        requests, complete = dict(found.requests), found.complete
+        requests = dict(found.requests)
+        complete = found.complete
         doubtful = [index for index, item in enumerate(items) if self._may_be_outdated(item, requests.get(index))]
         if doubtful:
             self.clock.sleep(LIST_LAG / 1000)
@@ -287,7 +290,8 @@ class RunExecutor:
                 yield Decision(Status(item.change.after), target, item.change.reason)
 
     def _flush(self, run: RunRow, repo: Repo, flight: InFlightBatch) -> None:
-        settled, flight.settled = flight.settled, []
+        settled = flight.settled
+        flight.settled = []
         self._store_settled(run, repo, settled)
         self.progress(sum(not one.is_unsent for one in settled))
 
@@ -302,7 +306,8 @@ class RunExecutor:
 
         Approvals are checked in the same transaction, so that none can be taken back between the check and the intent.
         """
-        at, needs = self._at(), self.approvals.read_needs(repo, items)
+        at = self._at()
+        needs = self.approvals.read_needs(repo, items)
         with self.store.writing() as write:
             ready, deferred = self.approvals.admit(write, run, items, needs, at)
             write.append(repo, [make_intent_entry(item, run, at) for item in ready])
@@ -313,7 +318,9 @@ class RunExecutor:
     def _store_settled(self, run: RunRow, repo: Repo, settled: Sequence[SettledItem]) -> None:
         if not settled:
             return
-        settled, at, skew = self._attach_requests(repo, settled), self._at(), self.hub.skew or 0.0
+        settled = self._attach_requests(repo, settled)
+        at = self._at()
+        skew = self.hub.skew or 0.0
         entries = [entry for one in settled for entry in make_outcome_entries(one, run, at, self.zone, skew)]
         states = [ChangeState.PLANNED if one.is_unsent else ChangeState(one.kind) for one in settled]
         terms = [each for one in settled if (each := terms_to_store(one, at, self.zone)) is not None]

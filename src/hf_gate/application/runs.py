@@ -50,7 +50,10 @@ def policy_versions(policies: Iterable[Policy]) -> PolicyVersions:
 
 
 def needs_policies(plan: Plan) -> bool:
-    """Tell whether a plan depends on policies. A retry or an undo may not, so that broken policies do not prevent it."""
+    """Tell whether a plan depends on policies.
+
+    A retry or an undo may not, so that broken policies do not prevent it.
+    """
     return bool(plan.plan.policy_digest) or any(change.policy for change in plan.changes)
 
 
@@ -65,9 +68,11 @@ def check_plan_in_workspace(workspace: Workspace, bundle: PolicyBundle | None, p
 def check_plan(
     plan: Plan, *, endpoint: str, policy_digest: str | None, now: datetime, versions: PolicyVersions | None = None
 ) -> None:
-    """Raise Guarded for a plan of another Hub or of other policies, an expired plan, or a plan made for an assumed time.
+    """Raise Guarded for a plan of another Hub or of other policies, an expired plan, or a plan made for an assumed
+    time.
 
-    `policy_digest` is compared unless None. Unless `versions` is None, each change must belong to one of these policies.
+    `policy_digest` is compared unless None. Unless `versions` is None, each change must belong to one of these
+    policies.
     """
     if plan.plan.endpoint != endpoint:
         raise Guarded(
@@ -111,10 +116,18 @@ def create_run(
     _check_row_ids(store, plan.changes)
     at = to_ms(now)
     run = RunRow(
-        id=run_id, kind=kind, actor=actor, state=RunState.READY, made_at=at, plan=plan.digest, total=len(plan.changes),
-        verbs=Counter(change.action for change in plan.changes), member=author.member, account=author.account,
+        id=run_id,
+        kind=kind,
+        actor=actor,
+        state=RunState.READY,
+        made_at=at,
+        plan=plan.digest,
+        total=len(plan.changes),
+        verbs=Counter(change.action for change in plan.changes),
+        member=author.member,
+        account=author.account,
         is_free=author.is_free,
-    )  # fmt: skip
+    )
     with store.writing() as write:
         write.write_plan(plan.digest, msgspec.json.encode(plan), at)
         write_new_run(write, run, make_change_rows(run_id, plan.changes))
@@ -183,7 +196,7 @@ def is_over(run: RunRow) -> bool:
     return run.state in FINISHED
 
 
-# ---- retry and undo ----------------------------------------------------------------------------------------------------
+# ---- retry and undo --------------------------------------------------------------------------------------------------
 
 
 def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVersions | None = None) -> Plan:
@@ -206,7 +219,9 @@ def plan_retry(store: Store, run: RunRow, *, now: datetime, versions: PolicyVers
 
 
 def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[str]]:
-    """Return the plan that restores the earlier status of each request of a run, and sentences about what cannot be undone."""
+    """Return the plan that restores the earlier status of each request of a run, and sentences about what cannot be
+    undone.
+    """
     rows = store.changes(run.id, (ChangeState.DONE,))
     known = store.requests([row.request for row in rows if row.request is not None])
     reversed_changes: list[Change] = []
@@ -233,7 +248,10 @@ def plan_undo(store: Store, run: RunRow, *, now: datetime) -> tuple[Plan, list[s
             (moved, f"{moved} changed since or asked again; they stay as they are."),
             (
                 over,
-                f"{over} had access whose end has passed; undo cannot restore it. To accept again: hf-gate accept WHO@REPO --until END",
+                (
+                    f"{over} had access whose end has passed; undo cannot restore it. To accept again: hf-gate "
+                    "accept WHO@REPO --until END"
+                ),
             ),
             (mailed, f"{mailed} got an e-mail from the Hub that they may ask again; the e-mail cannot be undone."),
             (seen, f"{seen} had access for a while; downloads cannot be undone."),
@@ -253,7 +271,9 @@ def _granted_request(store: Store, change: Change) -> RequestRow | None:
 
 def _end_before(store: Store, run: RunRow, request: RequestRow) -> tuple[e.GrantDated | None, bool]:
     """Return the end of the access that a run removed (None if it had no end), and whether it was not to be renewed."""
-    is_before, end, is_final = False, None, None
+    is_before = False
+    end = None
+    is_final = None
     for entry in store.entries(request=request.id, limit=_BATCH):
         match e.decode_event(entry.link.body):
             case e.ChangeStarted(run=run.id):

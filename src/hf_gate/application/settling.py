@@ -116,7 +116,8 @@ def _settle_without_row(item: RunItem, current: AccessRequest | None, *, complet
 
 def planned_version(change: Change) -> RequestVersion:
     """Return the version of the request for which a change was planned."""
-    answers, identity = bytes.fromhex(change.answers_digest), bytes.fromhex(change.identity_digest or "")
+    answers = bytes.fromhex(change.answers_digest)
+    identity = bytes.fromhex(change.identity_digest or "")
     asked_at = to_ms(datetime.fromisoformat(change.asked_at))
     return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
 
@@ -166,7 +167,8 @@ def _has_later_review(row: RequestRow, current: AccessRequest) -> bool:
     The stored time of our own decision may be up to a second early. In that case nothing is sent, which is the safer
     error.
     """
-    stored, seen = row.state.reviewed_at, to_ms(current.reviewed_at)
+    stored = row.state.reviewed_at
+    seen = to_ms(current.reviewed_at)
     return stored is not None and seen is not None and seen > stored
 
 
@@ -175,7 +177,8 @@ def settle_by_outcome(item: RunItem, outcome: Outcome) -> SettledItem:
     error = outcome.error
     if outcome.kind is OutcomeKind.OPEN and error is not None and not isinstance(error, OutcomeUnknown):
         return SettledItem(item, OutcomeKind.DEFERRED, outcome.why, is_unsent=True)
-    kind, why = outcome.kind, outcome.why
+    kind = outcome.kind
+    why = outcome.why
     if kind is OutcomeKind.REFUSED and isinstance(error, HfGateError):
         kind = classify_error(error, is_listed=item.row is not None).kind
     # A done change has a reason only if the answer was lost and the request was read back.
@@ -204,7 +207,8 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
 
     `skew` is how many seconds the Hub's clock is ahead of the clock that gave `at`.
     """
-    change, actor = one.item.change, actor_of(one.item.change, run)
+    change = one.item.change
+    actor = actor_of(one.item.change, run)
     hub_at = at + round(skew * 1000) if one.hub_at is None else one.hub_at
     event = e.ChangeSettled(
         run=run.id,
@@ -218,7 +222,8 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
     )
     entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
     if gives_end(one):
-        accepted_at, terms = _accepted_at(one, at), terms_to_store(one, at, zone)
+        accepted_at = _accepted_at(one, at)
+        terms = terms_to_store(one, at, zone)
         rule, _, version = (change.end_rule or change.rule_label).partition("@")
         dated = e.GrantDated(
             until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
@@ -256,7 +261,9 @@ def _accepted_at(one: SettledItem, at: int) -> datetime:
 
 
 def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
-    """Return when a request was reviewed (ms by the Hub's clock): 0 if it is pending again, None if it was not decided."""
+    """Return when a request was reviewed (ms by the Hub's clock): 0 if it is pending again, None if it
+    was not decided.
+    """
     if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
     if one.item.change.after == Status.PENDING:

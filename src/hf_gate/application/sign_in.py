@@ -68,9 +68,9 @@ def admit_identity(
 ) -> Member:
     """Return the member of a Hub account, whose account is proven from now on.
 
-    `roles` is the map of organisations; `signed_in` is a member who says that the account is theirs. Raises SignInFailed if the
-    account may not enter. A member who came by an organisation and left it is revoked at that moment. `on_loss` is called
-    with a member who lost the role.
+    `roles` is the map of organisations; `signed_in` is a member who says that the account is theirs. Raises
+    SignInFailed if the account may not enter. A member who came by an organisation and left it is revoked at that
+    moment. `on_loss` is called with a member who lost the role.
     """
     if identity.user_id == membership.owner_id:
         return membership.owner_member
@@ -104,9 +104,14 @@ def admit_identity(
     name = _choose_name(membership, identity) if found is None else found.name
     made_at = to_ms(membership.workspace.now())
     member = Member(
-        name=name, role=role, made_at=made_at, id="" if found is None else found.id, user_id=identity.user_id,
-        account=identity.username, origin=MemberOrigin.ORGANIZATION,
-    )  # fmt: skip
+        name=name,
+        role=role,
+        made_at=made_at,
+        id="" if found is None else found.id,
+        user_id=identity.user_id,
+        account=identity.username,
+        origin=MemberOrigin.ORGANIZATION,
+    )
     admitted = membership.workspace.members.admit(member, secrets.token_urlsafe(32), ACTOR, made_at)
     if admitted is None:
         raise SignInFailed(f"the member {name} changed meanwhile.", hint="Sign in again.", status=409)
@@ -123,8 +128,8 @@ def can_connect(membership: Membership, identity: HubIdentity, signed_in: Member
 def _find_member(membership: Membership, identity: HubIdentity, signed_in: Member | None) -> Member | None:
     """Return the member to whom the account belongs.
 
-    An account that hf-gate only guessed from the member's name does not count: a stranger may have that name. The member
-    who uses the browser can confirm it.
+    An account that hf-gate only guessed from the member's name does not count: a stranger may have that name. The
+    member who uses the browser can confirm it.
     """
     active = [one for one in membership.workspace.members.list_all() if one.has_link]
     theirs = [one for one in active if one.user_id == identity.user_id]
@@ -149,7 +154,8 @@ def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Mem
     """Bind a member to the account. Links and sessions from before end, because the inviter saw the link."""
     if member.proven_account is not None:
         return member
-    at, members = to_ms(membership.workspace.now()), membership.workspace.members
+    at = to_ms(membership.workspace.now())
+    members = membership.workspace.members
     secret = secrets.token_urlsafe(32)  # nobody gets it
     if not members.prove_account(member, identity.username, identity.user_id, secret, at, is_given=False):
         raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)

@@ -77,7 +77,8 @@ def export_files(
     workspace: Workspace, dump: StoreReader, owned: Mapping[str, bytes], now: datetime
 ) -> Iterator[tuple[str, Iterable[bytes]]]:
     """Yield file names with their lines, to be written within `dump.snapshot`. `owned` are files of the workspace."""
-    store, verdicts = workspace.store, CurrentVerdicts(None)
+    store = workspace.store
+    verdicts = CurrentVerdicts(None)
     yield "README.txt", [_format_readme(store.endpoint, now).encode()]
     pairs = pair_with_details(workspace, dump.requests())
     yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, details)) for row, details in pairs)
@@ -128,10 +129,24 @@ Not exported: sessions, sign-in links, and counts that follow from the files abo
 
 
 __all__ = [
-    "check_store", "count_unsettled", "export_store", "file_of_store", "files_of", "find_mode_faults", "find_written_files",
-    "name_of_server_store", "record_file", "remove_empty_folders", "remove_files", "remove_tables", "remove_traces", "repair_search_index", "restore_backup", "this_process",
+    "check_store",
+    "count_unsettled",
+    "export_store",
+    "file_of_store",
+    "files_of",
+    "find_mode_faults",
+    "find_written_files",
+    "name_of_server_store",
+    "record_file",
+    "remove_empty_folders",
+    "remove_files",
+    "remove_tables",
+    "remove_traces",
+    "repair_search_index",
+    "restore_backup",
+    "this_process",
     "write_backup",
-]  # fmt: skip
+]
 
 
 def file_of_store(url: str) -> Path | None:

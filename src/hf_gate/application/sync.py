@@ -120,7 +120,8 @@ class RowIdSet(Collection[int]):
 
     def add(self, number: int) -> None:
         """Add a row id."""
-        at, bit = number >> 3, 1 << (number & 7)
+        at = number >> 3
+        bit = 1 << (number & 7)
         if at >= len(self._bits):
             self._bits.extend(bytes(at + 1 - len(self._bits) + 4096))
         self._count += not self._bits[at] & bit
@@ -143,7 +144,12 @@ class _RepoSync:
     """One sync in progress, with the requests seen so far."""
 
     def __init__(self, hub: HubPort, store: Store, clock: ClockPort, repo: Repo, on_read: OnRead, page: int) -> None:
-        self.hub, self.store, self.clock, self.repo, self.on_read, self.page = hub, store, clock, repo, on_read, page
+        self.hub = hub
+        self.store = store
+        self.clock = clock
+        self.repo = repo
+        self.on_read = on_read
+        self.page = page
         self.seen = RowIdSet()
         self.tally: Counter[str] = Counter()
         self.lists: Counter[str] = Counter()  # number of rows by list
@@ -167,7 +173,9 @@ class _RepoSync:
         return self._store_result(SyncKind.QUICK, {"quick_at": self._now()})
 
     def _read_on(self, status: str) -> None:
-        """Read on to the first known request: if the first page has none, the next pages may contain more new requests."""
+        """Read on to the first known request: if the first page has none, the next pages may contain more
+        new requests.
+        """
         self.read_on = True
         rows = self.hub.list(self.repo, status)
         try:
@@ -181,7 +189,8 @@ class _RepoSync:
 
     def full(self, actor: str) -> SyncResult:
         """Read all four lists to their end, then look up the requests that none of them contains."""
-        # Pending first, because most requests leave that list. A request that moves meanwhile is then read twice, not missed.
+        # Pending first, because most requests leave that list. A request that moves meanwhile is then read twice, not
+        # missed.
         with defer_indexes(self.store):
             for status in STATUSES:
                 rows = self.hub.list(self.repo, status)
@@ -206,7 +215,9 @@ class _RepoSync:
                 write.update_repo(self.repo, {key: self.gate[key] for key in ("form_card",) if key in self.gate})
 
     def _read_gate(self) -> dict[str, object]:
-        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync continues."""
+        """Return the gate and its form, which policies need; nothing if they cannot be read, so that the sync
+        continues.
+        """
         try:
             mode = self.hub.gate(self.repo).mode
             form = form_to_json(self.hub.gate_form(self.repo))
@@ -236,7 +247,8 @@ class _RepoSync:
         return self.store_page(page[:half]) + self.store_page(page[half:])
 
     def _store_page(self, page: Sequence[AccessRequest]) -> int:
-        known_count, new = 0, list[RecordUpdate]()
+        known_count = 0
+        new = list[RecordUpdate]()
         accounts: dict[str, str] = {}  # request ids by account id
         for known, request in self.store.match_records(self.repo, page):
             is_again = known is not None and known.id in self.seen
@@ -344,7 +356,8 @@ class _RepoSync:
 
     def _record_full_sync(self, write: Writer, synced: SyncResult, before: RepoRow | None, actor: str) -> None:
         """Store the result of a full sync. Record it in the ledger if it is new, or the first of a day (UTC)."""
-        at, complete = self._now(), bool(synced.complete)
+        at = self._now()
+        complete = bool(synced.complete)
         counts = msgspec.json.encode(synced.counts).decode()
         write.update_repo(self.repo, {"tried_at": at, "tried_complete": complete, "tried_counts": counts})
         if complete:
@@ -398,13 +411,17 @@ def _prepare_long_record(update: RecordUpdate) -> RecordUpdate:
 
 def _is_older(known: KnownRequest, request: AccessRequest) -> bool:
     """Tell whether a record that a sync read twice has an older review than the stored one, and must be ignored."""
-    reviewed, before = to_ms(request.reviewed_at), known.state.reviewed_at
+    reviewed = to_ms(request.reviewed_at)
+    before = known.state.reviewed_at
     is_our_time = before == known.state.moved_at  # our clock may be ahead of the Hub's
     return reviewed is not None and before is not None and not is_our_time and reviewed < before
 
 
 def _has_other_request(accounts: dict[str, str], before: str | None, request: AccessRequest) -> bool:
-    """Tell whether a sync has read another request of the same account: on this page, or as `before`. Add it to `accounts`."""
+    """Tell whether a sync has read another request of the same account: on this page, or as `before`.
+
+    Add it to `accounts`.
+    """
     if request.person.id is None or request.request_id is None:
         return False
     first = accounts.setdefault(request.person.id, before or request.request_id)

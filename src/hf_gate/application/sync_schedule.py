@@ -12,7 +12,9 @@ from ..domain.timestamps import DAY_MS, HOUR_MS
 
 FULL_SYNC_INTERVAL: Final = DAY_MS  # ms
 FULL_SYNC_RETRY: Final = HOUR_MS  # ms to wait after a full sync that was not proved complete
-MIN_PAUSE, MAX_PAUSE = 60.0, 1800.0  # seconds between two quick syncs
+# seconds between two quick syncs
+MIN_PAUSE = 60.0
+MAX_PAUSE = 1800.0
 QUOTA_SHARE: Final = 0.05  # the largest share of the token's calls that quick syncs may use
 
 
@@ -31,7 +33,8 @@ class DueSync(NamedTuple):
 
 
 def choose_sync(row: RepoRow | None, now: int, report: Mapping[str, int] | None = None) -> DueSync:
-    """Return a full sync if none has been proved complete, after a day, or if the Hub's counts differ; else a quick sync.
+    """Return a full sync if none has been proved complete, after a day, or if the Hub's counts differ; else a quick
+    sync.
 
     A full sync that cannot be proved complete is not repeated every few minutes.
     """
@@ -68,7 +71,8 @@ def next_pause(
     shortest: float = MIN_PAUSE,
     longest: float = MAX_PAUSE,
 ) -> float:
-    """Return the seconds until the next quick sync: half the previous pause after changes, otherwise 1.5 times the previous pause.
+    """Return the seconds until the next quick sync: half the previous pause after changes, otherwise 1.5 times the
+    previous pause.
 
     The pause lies between `shortest` and `longest`. It is longer, at most a day, if the `calls` of one sync of all
     repos would use more than `QUOTA_SHARE` of the `quota` calls in `window` seconds.
@@ -78,5 +82,7 @@ def next_pause(
 
 
 def minimum_pause(calls: int, quota: float | None, window: float | None) -> float:
-    """Return the least number of seconds between two syncs that respects `QUOTA_SHARE`; 0 while the token's limits are unknown."""
+    """Return the least number of seconds between two syncs that respects `QUOTA_SHARE`; 0 while the token's limits are
+    unknown.
+    """
     return min(FULL_SYNC_INTERVAL / 1000, calls * window / (QUOTA_SHARE * quota)) if quota and window else 0.0

@@ -1,4 +1,6 @@
-"""What a new version of a table changes for people: by the evaluation and the review of ends that a turn makes with it."""
+"""What a new version of a table changes for people: by the evaluation and the review of ends that
+a turn makes with it.
+"""
 
 from __future__ import annotations
 
@@ -103,7 +105,8 @@ class _Comparison:
     """Compares what a turn makes of requests with two versions of a table."""
 
     def __init__(self, workspace: Workspace, name: str, versions: Sequence[Table], bundle: PolicyBundle | None) -> None:
-        self._workspace, self._versions = workspace, versions
+        self._workspace = workspace
+        self._versions = versions
         self._bundles = [] if bundle is None else [bundle.with_table(table) for table in versions]
         self._bindings = dict(workspace.store.bindings(name))
 
@@ -147,7 +150,8 @@ class _Comparison:
         self, bundle: PolicyBundle, rows: Sequence[RequestRow], at: datetime
     ) -> dict[int, tuple[str | None, int | None]]:
         """Return the verdict on each request, and when its access ends."""
-        store, sources = self._workspace.store, self._workspace.sources
+        store = self._workspace.store
+        sources = self._workspace.sources
         accepted = [row for row in rows if row.state.status == Status.ACCEPTED]
         moves = review_grants(self._workspace, bundle, at, accepted).moves if accepted else []
         ends = {move.row.id: move.new_end for move in moves}

@@ -78,7 +78,9 @@ def prepare_import(
 
 
 def _parse(own: OwnTable, content: bytes, columns: Mapping[str, str], *, is_json: bool) -> ParsedFile:
-    """Return the records of a file, with the column `key` as what it holds, and columns under their names in the table."""
+    """Return the records of a file, with the column `key` as what it holds, and columns under their
+    names in the table.
+    """
     try:
         text = decode(content)
     except UnicodeDecodeError as problem:
@@ -147,7 +149,10 @@ def _add_keys(own: OwnTable, people: _People, read: ParsedFile) -> ParsedFile:
                 name = make_visible(next(filter(None, map(cells.get, others)), ""), one_line=True)[:60]
                 raise UsageError(
                     f"line {line}: the {' or '.join(key)} of {name!r} is not known, because no request names it.",
-                    hint=f"Write it into the file, or remove the line. Nothing was written. The key is {' or '.join(key)}.",
+                    hint=(
+                        "Write it into the file, or remove the line. Nothing was written. The key is "
+                        f"{' or '.join(key)}."
+                    ),
                 )
             new |= known
         records.append((line, new))

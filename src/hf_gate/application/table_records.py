@@ -1,4 +1,6 @@
-"""Output records of the owner's tables: a table, one of its rows, and one person whom a new version lists differently."""
+"""Output records of the owner's tables: a table, one of its rows, and one person whom a new
+version lists differently.
+"""
 
 from __future__ import annotations
 

@@ -95,8 +95,8 @@ def read_history(store: Store, table: Table) -> TableHistory | None:
 def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table], budget: int, at: int) -> int:
     """Bind usernames in tables to their current accounts, with one call each; return the number of calls.
 
-    After that, a later owner of a name does not match. A name of an erased person is bound only to the same account, and only
-    if it asks again. Also store who each table lists, to compare the next version.
+    After that, a later owner of a name does not match. A name of an erased person is bound only to the same account,
+    and only if it asks again. Also store who each table lists, to compare the next version.
     """
     good = [table for table in tables.values() if not table.file_problem]
     names = [(table, name) for table in good for name in unbound_usernames([table], store.bindings(table.name))]
@@ -117,7 +117,9 @@ def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table],
 
 
 def _find_returned(store: Store, name: str) -> str | None:
-    """Return the account with this username in a request, if it belonged to an erased person who made that request later."""
+    """Return the account with this username in a request, if it belonged to an erased person who made that request
+    later.
+    """
     people = [row.person.identity for row in store.find_by_identity(None, name)]
     ids = {one.user_id for one in people if one.user_id and one.username and one.username.lower() == name.lower()}
     return next((ident for ident in sorted(ids) if is_erased_account(store.reads, ident)), None)
@@ -137,7 +139,8 @@ def _write_version(store: Store, write: Writer, table: Table, at: int, *, is_kno
 def accept_table(store: Store, table: Table, actor: str, at: int) -> None:
     """Accept a table that lost rows, and record who accepted it."""
     known = store.setting(setting_keys.row_count_key(table.name))
-    before, after = None if known is None else int(known), len(table.rows)
+    before = None if known is None else int(known)
+    after = len(table.rows)
     key = setting_keys.accepted_table_key(table.name)
     stored = store.table_version(table.name)
     is_same = stored is None or decode_version(stored[0]).digest == table.digest

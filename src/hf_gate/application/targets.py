@@ -100,7 +100,8 @@ def parse_target(
         return _parse_row(row, default_repo)
     if match := USER_AT.match(word):
         if "/" not in match[2]:
-            what, hint = "names no repo: an e-mail address is not a target", f"Write USER@acme/eeg. {_USERNAME}"
+            what = "names no repo: an e-mail address is not a target"
+            hint = f"Write USER@acme/eeg. {_USERNAME}"
             raise InvalidTarget(f"{word!r} {what}.", hint=hint)
         repo = parse_repo(match[2], repo_type, endpoint=endpoint)
         if default_repo is not None and repo != default_repo:
@@ -158,7 +159,8 @@ def _cell(row: Mapping[str, object], name: str) -> str | None:
 
 def _parse_request(row: Mapping[str, object]) -> AccessRequest | None:
     """Return the request of a line of `ls`; None if the line has no status or time."""
-    status, asked = row.get("status"), row.get("asked_at")
+    status = row.get("status")
+    asked = row.get("asked_at")
     if not isinstance(status, str) or not isinstance(asked, str):
         return None
     answers = row.get("answers")

@@ -1,7 +1,7 @@
 """Reads the terms of acceptances by hand, and remembers those that people were shown.
 
-What was shown is what is sent, for 24 hours: the terms are not computed again, and a rule that changed meanwhile changes
-nothing. An end is refused if its policy no longer applies. The executor of runs refuses an end that has passed.
+What was shown is what is sent, for 24 hours: the terms are not computed again, and a rule that changed meanwhile
+changes nothing. An end is refused if its policy no longer applies. The executor of runs refuses an end that has passed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ _MAX_SHOWN: Final = 50_000
 
 
 class ShownTerms:
-    """The terms that pages of this process showed, by a name of what was shown and row id. The oldest are forgotten first."""
+    """The terms that pages of this process showed, by a name of what was shown and row id.
+
+    The oldest are forgotten first.
+    """
 
     def __init__(self) -> None:
         self._shown = dict[tuple[str, int], HandTerms]()

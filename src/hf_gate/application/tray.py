@@ -42,8 +42,8 @@ _ENDED_STATES: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if ki
 class DecisionRequest(Struct, frozen=True):
     """A decision about requests, each with the version that the person saw.
 
-    `until` is the end that the person chose for an acceptance, as written in rules, or `none`. Without it, each acceptance
-    gets the terms of the policies, and `until_if_unknown` where these are not known.
+    `until` is the end that the person chose for an acceptance, as written in rules, or `none`. Without it, each
+    acceptance gets the terms of the policies, and `until_if_unknown` where these are not known.
     """
 
     verb: str
@@ -56,7 +56,8 @@ class DecisionRequest(Struct, frozen=True):
 
 
 class QueueResult(Struct, frozen=True):
-    """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were shown.
+    """The queued decisions and the rest: `conflicts` already have a queued decision, `moved` changed since they were
+    shown.
 
     The acceptances in `retermed` would end at another time than was shown, or their policy no longer applies. Those in
     `uncounted` need two people, and this person cannot approve them. `renamed` are the rules that changed after the end
@@ -101,7 +102,8 @@ class TrayService(Struct):
         fresh = [row for row in fresh if row not in retermed]
         shared, uncounted = self._check_approvals(fresh, request)
         fresh = [row for row in fresh if row not in uncounted]
-        at, batch = to_ms(now), new_id()
+        at = to_ms(now)
+        batch = new_id()
         items = [
             QueuedDecision(
                 id=0,
@@ -138,7 +140,9 @@ class TrayService(Struct):
         """
         if request.verb != ACCEPT:
             return {row.id: _QueuedEnd() for row in rows}, []
-        zone, retermed, ends = self.workspace.zone, list[RequestRow](), dict[int, _QueuedEnd]()
+        zone = self.workspace.zone
+        retermed = list[RequestRow]()
+        ends = dict[int, _QueuedEnd]()
         shown = {
             row.id: terms for row in rows if (terms := self.terms.shown.find(request.versions[row.id], row.id, now))
         }
@@ -192,8 +196,10 @@ class TrayService(Struct):
 
     def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
         """Send decisions with the same actor and verb as one run; return how many ended."""
-        first, targets = items[0], dict[int, DecisionTarget]()
-        rows, ended = self.workspace.store.requests([item.request for item in items]), list[tuple[int, str, str]]()
+        first = items[0]
+        targets = dict[int, DecisionTarget]()
+        rows = self.workspace.store.requests([item.request for item in items])
+        ended = list[tuple[int, str, str]]()
         for item in items:
             try:
                 targets[item.id] = self._make_target(item, rows.get(item.request), from_ms(now))
@@ -202,7 +208,8 @@ class TrayService(Struct):
                 ended.append((item.id, kind, str(problem)))
         if ended:
             self.workspace.tray.record_outcomes(ended, now)
-        ready, over = [item for item in items if item.id in targets], len(ended)
+        ready = [item for item in items if item.id in targets]
+        over = len(ended)
         if not ready:
             return over
         run = new_id()
@@ -230,7 +237,10 @@ class TrayService(Struct):
         return DecisionTarget(row.repo, _target_of(row), item.reason, end)
 
     def _read_end(self, item: QueuedDecision, row: RequestRow, now: datetime) -> GrantEnd | None:
-        """Return the end of a queued acceptance as it was shown, for `SHOWN_FOR`. Later, the terms must still be the same."""
+        """Return the end of a queued acceptance as it was shown, for `SHOWN_FOR`.
+
+        Later, the terms must still be the same.
+        """
         end = item.shown_end
         if end is not None and end.shown_at is not None and is_valid_at(end.shown_at, now):
             return None if end.is_same_as(NO_END) else self.terms.check_end(row.repo, end)
@@ -246,7 +256,8 @@ class TrayService(Struct):
         return current
 
     def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
-        ended, left = [], []
+        ended = []
+        left = []
         for item, outcome, row in cases:
             if outcome.kind is not OutcomeKind.OPEN or row is None:
                 ended.append((item.id, outcome.kind.value, outcome.why))
@@ -294,7 +305,10 @@ class TrayService(Struct):
 
 
 class _QueuedEnd(NamedTuple):
-    """The end of a queued acceptance, as written and as `QueuedDecision.hand_terms`. `rule` has a version if it changed."""
+    """The end of a queued acceptance, as written and as `QueuedDecision.hand_terms`.
+
+    `rule` has a version if it changed.
+    """
 
     until: str | None = None
     stored: str | None = None
@@ -325,7 +339,9 @@ def _describe_difference(row: RequestRow | None) -> str:
 
 def _make_decision_sender(membership: Membership, actor: str, member: str | None = None) -> DecisionSender:
     """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
-    found, author, desk = membership.find_by_id(member), RunAuthor(member=member), membership.workspace
+    found = membership.find_by_id(member)
+    author = RunAuthor(member=member)
+    desk = membership.workspace
     if found is not None:
         is_free = membership.read_team(found).is_alone
         author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)

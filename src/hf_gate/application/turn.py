@@ -1,4 +1,6 @@
-"""Runs one unattended turn: syncs repos, makes a plan, executes the changes that the budgets allow, and reports the result."""
+"""Runs one unattended turn: syncs repos, makes a plan, executes the changes that the budgets allow, and reports the
+result.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,9 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
 
     While unattended work is stopped, the turn only reads and evaluates. While the ledger is broken, it does nothing.
     """
-    workspace, store, clock = context.workspace, context.workspace.store, context.workspace.clock
+    workspace = context.workspace
+    store = context.workspace.store
+    clock = context.workspace.clock
     result = TurnResult(stop=stop_if_broken(store, clock))
     if result.is_ledger_broken:
         return result
@@ -142,7 +146,8 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
         try:
             result.run = context.make_executor(run).execute(run)
         except HfGateError as problem:  # the result also reports what was done before the error
-            result.run, result.stopped = store.run(run.id) or run, problem
+            result.run = store.run(run.id) or run
+            result.stopped = problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
                 left = read_repos(store.reads, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
@@ -176,7 +181,9 @@ def _find_unfinished_runs(store: Store, under_way: Collection[str]) -> list[RunR
 
 
 def _sync_one(workspace: Workspace, repo: Repo, result: TurnResult, actor: str) -> None:
-    hub, store, clock = workspace.hub, workspace.store, workspace.clock
+    hub = workspace.hub
+    store = workspace.store
+    clock = workspace.clock
     try:
         due = choose_sync(store.repo(repo), to_ms(clock.now()))
         synced = sync_repo(hub, store, clock, repo, due.kind, actor=actor)
@@ -226,7 +233,7 @@ def _make_plan(context: TurnContext, result: TurnResult, profile_budget: int, ro
     result.refused = {repo: row for repo, row in refusals.items() if skipped[str(repo)]}
 
 
-# ---- budgets and first turns -------------------------------------------------------------------------------------------
+# ---- budgets and first turns -----------------------------------------------------------------------------------------
 
 
 def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
@@ -249,8 +256,8 @@ def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool
 def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     """Record the policy versions that completed their first turn at a repo, including versions without changes.
 
-    Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo, or because a
-    policy was saved from the desk.
+    Excluded are held versions, and versions whose first turn was skipped because of a halt or a failed repo, or because
+    a policy was saved from the desk.
     """
     store = context.workspace.store
     withheld = result.withheld

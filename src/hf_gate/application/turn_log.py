@@ -84,7 +84,8 @@ def queue_turn_notices(
         events += (NoticeEvent.LEDGER_BROKEN,)
         conditions += [] if broken is None else [_make_ledger_condition(broken)]
     if events:
-        at, can_end = turn.ended_at or turn.started_at, turn.end is not TurnEnd.FAILED
+        at = turn.ended_at or turn.started_at
+        can_end = turn.end is not TurnEnd.FAILED
         compare_conditions(write, events, conditions, at, can_end=can_end)
 
 
@@ -104,8 +105,12 @@ def _make_ledger_condition(broken: str) -> Condition:
 
 
 def condition_of(failure: TurnFailure) -> Condition:
-    """Return a failure as a condition. The same cause at the same repo is the same condition, whatever its text says."""
-    problem, repo = failure.problem, None if failure.repo is None else str(failure.repo)
+    """Return a failure as a condition.
+
+    The same cause at the same repo is the same condition, whatever its text says.
+    """
+    problem = failure.problem
+    repo = None if failure.repo is None else str(failure.repo)
     if isinstance(problem, NotAllowed) and problem.status == HTTPStatus.UNAUTHORIZED:
         facts = {"text": _REFUSED_TEXT, "hint": _shorten(advise(problem))}
         return Condition("token", NoticeItem(event=NoticeEvent.TOKEN, facts=facts))
@@ -139,7 +144,9 @@ def advise(problem: BaseException | str) -> str:
 
 def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Condition]:
     """Return what lasts apart from turns: old and overdue requests of each repo, and what is stuck."""
-    store, now, rows = workspace.store, workspace.now(), workspace.store.repos()
+    store = workspace.store
+    now = workspace.now()
+    rows = workspace.store.repos()
     before = to_ms(now - timedelta(days=OLD_DAYS))
     found: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
@@ -178,7 +185,8 @@ def run_recorded_turn(
 
     `follow` gets the turn when it begins and when it has ended.
     """
-    store, clock = context.workspace.store, context.workspace.clock
+    store = context.workspace.store
+    clock = context.workspace.clock
     started_at = to_ms(clock.now())
     turn = TurnRow(id=begin_turn(store, started_at, interval_s), started_at=started_at, interval_s=interval_s)
     follow(turn)
@@ -213,7 +221,8 @@ def _store_end(
     store: Store, turn: TurnRow, failures: Sequence[TurnFailure], state: Sequence[Condition] | None = None
 ) -> None:
     """Store the end of a turn with the notices that follow from it."""
-    stop, broken = read_stop(store), None
+    stop = read_stop(store)
+    broken = None
     if stop is not None and stop.cause is StopCause.LEDGER_BROKEN:
         broken = next(iter(read_check(store).broken), "it was broken before the store was restored")
     with store.writing() as write:
@@ -292,7 +301,10 @@ def _describe_failure(failure: TurnFailure) -> str:
 
 
 def describe_problem(problem: BaseException) -> str:
-    """Return an error for the record. The text of an unexpected error may hold personal data, so only its kind is kept."""
+    """Return an error for the record.
+
+    The text of an unexpected error may hold personal data, so only its kind is kept.
+    """
     if isinstance(problem, HfGateError):
         return _shorten(str(problem))
     if part := _find_missing_part(problem):

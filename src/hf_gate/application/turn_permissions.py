@@ -62,8 +62,11 @@ def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) 
 
 
 def _halt_of(changes: Iterable[Change]) -> Halt | None:
-    """Return the halt of these changes; None if no policy planned them, because a person's decisions are not planned again."""
-    versions, ends = set[VersionAtRepo](), set[GrantEnd]()
+    """Return the halt of these changes; None if no policy planned them, because a person's decisions are not planned
+    again.
+    """
+    versions = set[VersionAtRepo]()
+    ends = set[GrantEnd]()
     for change in changes:
         if change.policy_digest is not None:
             versions.add(_version_of(change))
@@ -112,7 +115,7 @@ def read_held_counts(store: Store) -> dict[str, int]:
     return {policy: count for policy, (digest, count) in held if promoted.get(policy) != digest}
 
 
-# ---- turns -------------------------------------------------------------------------------------------------------------
+# ---- turns -----------------------------------------------------------------------------------------------------------
 
 
 def store_refusals(store: Store, repos: Collection[Repo], why: str, at: int) -> None:
@@ -149,8 +152,9 @@ class WithheldChanges(Struct):
 class TurnFilter(FirstTurnHold):
     """The change filter of an unattended turn. It excludes halted changes and large first turns of policy versions.
 
-    It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused decisions),
-    and the changes of all policies at repos with a policy that was saved from the desk and has not been promoted since.
+    It also excludes changes at `skipped_repos` (repos that could not be read, or where the Hub recently refused
+    decisions), and the changes of all policies at repos with a policy that was saved from the desk and has not been
+    promoted since.
     """
 
     def __init__(self, store: Store, policies: Iterable[Policy], skipped_repos: Collection[Repo] = ()) -> None:

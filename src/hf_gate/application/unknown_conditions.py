@@ -32,7 +32,8 @@ class UnknownConditions(Struct, frozen=True):
         is_one = self.grants == 1
         return (
             f"{pluralize(self.grants, 'grant')} at {self.repo} {'depends' if is_one else 'depend'} on {cause}, which no"
-            " longer exists, so a condition never ends this access. Declare it again, or run hf-gate ends set --all --with-end."
+            " longer exists, so a condition never ends this access. Declare it again, or run hf-gate ends "
+            "set --all --with-end."
         )
 
 
@@ -45,7 +46,8 @@ def list_unknown_conditions(
     lost = {shape.digest: texts for shape in shapes if (texts := evaluator.list_unreadable(shape))}
     if not lost:
         return []
-    grants, names = Counter[Repo](), defaultdict[Repo, set[str]](set)
+    grants = Counter[Repo]()
+    names = defaultdict[Repo, set[str]](set)
     for repo, terms, count in count_grants_by_terms(store):
         found = lost.get(terms.shape.digest)
         if found is not None and is_governed(repo):

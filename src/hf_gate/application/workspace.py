@@ -64,8 +64,8 @@ class WorkspaceLocation(Struct, frozen=True):
 class Workspace:
     """A location with its open store and its Hub. The Hub client is loaded at its first use.
 
-    The actor and the policies are arguments of functions, so that threads can share a workspace. `reopen` opens the same
-    workspace read-only in another process.
+    The actor and the policies are arguments of functions, so that threads can share a workspace. `reopen` opens the
+    same workspace read-only in another process.
     """
 
     def __init__(
@@ -79,8 +79,13 @@ class Workspace:
         is_hub_open: Callable[[], bool] = lambda: True,
         reopen: Callable[[], Workspace] | None = None,
     ) -> None:
-        self.settings, self.location, self.store, self.clock = settings, location, store, clock
-        self.reopen, self._open_hub, self._is_hub_open = reopen, open_hub, is_hub_open
+        self.settings = settings
+        self.location = location
+        self.store = store
+        self.clock = clock
+        self.reopen = reopen
+        self._open_hub = open_hub
+        self._is_hub_open = is_hub_open
 
     @cached_property
     def hub(self) -> Hub:

@@ -101,7 +101,8 @@ def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
 
 
 def find_oldest_waiting(store: Store, repo: Repo, limit: int) -> tuple[datetime | None, datetime | None]:
-    """Return when the oldest pending request was made, and when the oldest complete request was made; None if there is none.
+    """Return when the oldest pending request was made, and when the oldest complete request was made; None if there is
+    none.
 
     If the first `limit` requests are all incomplete, the time of the last of them is returned as the second value. The
     statement about requests before that time remains true.
@@ -120,7 +121,8 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
     """Return the sentence for a repo card, which is true for the whole day that it names; empty if nothing is known."""
     if answered_before is None:
         return ""
-    day, today = answered_before.astimezone(zone), now.astimezone(zone)
+    day = answered_before.astimezone(zone)
+    today = now.astimezone(zone)
     year = "" if day.year == today.year else f" {day.year}"
     return f"Answered: every complete request made before {day.day} {MONTHS[day.month - 1]}{year}"
 
@@ -128,7 +130,8 @@ def format_answered_line(answered_before: datetime | None, now: datetime, zone: 
 def _needs_attention(run: RunRow) -> bool:
     """Tell whether a run has not ended.
 
-    Abandoned runs, and direct decisions that were stopped, cannot be resumed: they are over unless an outcome is unknown.
+    Abandoned runs, and direct decisions that were stopped, cannot be resumed: they are over unless an outcome is
+    unknown.
     """
     if run.state is RunState.ABANDONED or (run.kind is RunKind.DIRECT and run.state is RunState.STOPPED):
         return any(run.counts.get(state) for state in UNSETTLED)

@@ -121,7 +121,10 @@ def _require_confirmation(
     hint: str = "",
     is_dry_run: bool = False,
 ) -> None:
-    """Accept the flags or ask. Raises Guarded if the changes are not confirmed. A dry run keeps the limits, and never asks."""
+    """Accept the flags or ask.
+
+    Raises Guarded if the changes are not confirmed. A dry run keeps the limits, and never asks.
+    """
     from ..plan.guards import Confirmation
 
     is_typed = needed is Confirmation.TYPED
@@ -180,9 +183,13 @@ def _print_targets(run: Run, decision: DecisionCommand) -> None:
 
 
 def authorize_run(
-    run: Run, workspace: Workspace, new: Mapping[str, int], *, plan: str | None = None,
+    run: Run,
+    workspace: Workspace,
+    new: Mapping[str, int],
+    *,
+    plan: str | None = None,
     about: Iterable[tuple[str | None, str | None]] = (),
-) -> RunAuthor:  # fmt: skip
+) -> RunAuthor:
     """Return the author of a run of these changes.
 
     Raises Guarded if they need the approval of a second person, which is missing. `plan` is the digest of the plan,
@@ -191,7 +198,9 @@ def authorize_run(
     """
     from ..application.members import compute_need, read_approvals, read_team
 
-    me, store, now = read_this_member(run), workspace.store, workspace.clock.now()
+    me = read_this_member(run)
+    store = workspace.store
+    now = workspace.clock.now()
     require_present_member(workspace, run.connection.read_account())
     team = read_team(store, me, now)
     if team.is_alone:
@@ -215,7 +224,8 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
     from ..application.members import compute_resume_need, read_team
     from ..application.runs import record_resume
 
-    store, now = workspace.store, workspace.clock.now()
+    store = workspace.store
+    now = workspace.clock.now()
     need = compute_resume_need(
         store, read_team(store, read_this_member(run), now), known, workspace.tray.list_waiting(), now
     )
@@ -227,7 +237,10 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
 
 
 def require_member_for_ends(run: Run, workspace: Workspace, repos: Iterable[Repo]) -> Member:
-    """Return this user, who changes ends of access. Where a desk has members, only they can do so, at their own repos."""
+    """Return this user, who changes ends of access.
+
+    Where a desk has members, only they can do so, at their own repos.
+    """
     from ..application.members import find_member_of
     from ..policy.literals import matches_any
 

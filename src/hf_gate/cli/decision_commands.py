@@ -25,17 +25,26 @@ from .workspace import announce
 
 
 def _decision_options(function: Callable[..., object]) -> Callable[..., object]:
-    for option in reversed((
-        click.argument("targets", nargs=-1, metavar="[TARGET]..."),
-        click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
-        click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets."),
-        repo_type_option,
-        click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
-        click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing."),
-        click.option("--max", "at_most", type=click.IntRange(min=1), default=100, show_default=True, help="Refuse more targets than this."),
-        click.option("--max-changes", type=click.IntRange(min=1), help="With --yes: maximum number of changes."),
-        click.option("--note", metavar="TEXT", help="Note for the audit log; never shown to the person."),
-    )):  # fmt: skip
+    for option in reversed(
+        (
+            click.argument("targets", nargs=-1, metavar="[TARGET]..."),
+            click.option("--from", "file", metavar="FILE", help="Read targets from a file, one per line; - is stdin."),
+            click.option("--repo", metavar="REPO", help="The repo of all targets; allows request ids as targets."),
+            repo_type_option,
+            click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation."),
+            click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing."),
+            click.option(
+                "--max",
+                "at_most",
+                type=click.IntRange(min=1),
+                default=100,
+                show_default=True,
+                help="Refuse more targets than this.",
+            ),
+            click.option("--max-changes", type=click.IntRange(min=1), help="With --yes: maximum number of changes."),
+            click.option("--note", metavar="TEXT", help="Note for the audit log; never shown to the person."),
+        )
+    ):
         function = option(function)
     return function
 
@@ -48,12 +57,18 @@ _until_option = click.option(
 
 def _reason_options(function: Callable[..., object]) -> Callable[..., object]:
     """Add the options for the reason that the person receives."""
-    for option in reversed((
-        click.option("--reason", metavar="TEXT", help=f"Shown to the person; at most {REASON_LIMIT} characters."),
-        click.option("--reason-template", metavar="NAME", help="A text of the workspace or of hf-gate, e.g. say-more; NAME:de for one language."),
-        click.option("--lang", metavar="LANGUAGE", help="Language of --reason-template, e.g. de."),
-        click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
-    )):  # fmt: skip
+    for option in reversed(
+        (
+            click.option("--reason", metavar="TEXT", help=f"Shown to the person; at most {REASON_LIMIT} characters."),
+            click.option(
+                "--reason-template",
+                metavar="NAME",
+                help="A text of the workspace or of hf-gate, e.g. say-more; NAME:de for one language.",
+            ),
+            click.option("--lang", metavar="LANGUAGE", help="Language of --reason-template, e.g. de."),
+            click.option("--no-reason", is_flag=True, help="Send no reason, on purpose."),
+        )
+    ):
         function = option(function)
     return function
 
@@ -84,7 +99,10 @@ accept = _make_command(
 )
 reject = _make_command(
     "reject",
-    "Reject requests: no access, and people cannot ask again. After `reset`, they can. `deny` and `decline` are the same command.",
+    (
+        "Reject requests: no access, and people cannot ask again. After `reset`, they can. `deny` and `decline` "
+        "are the same command."
+    ),
     _reason_options,
     examples=(
         "hf-gate reject bob99@acme/med-7b --reason 'The licence does not allow resale.'",
@@ -107,7 +125,10 @@ cancel = _make_command(
 )
 grant = _make_command(
     "grant",
-    "Grant access to people who have not asked; pending requests are accepted. USER@GLOB means each matching repo in the store.",
+    (
+        "Grant access to people who have not asked; pending requests are accepted. USER@GLOB means each matching "
+        "repo in the store."
+    ),
     _until_option,
     examples=(
         "hf-gate grant ada-l@datasets/acme/eeg ada-l@acme/med-7b --dry-run",
@@ -117,19 +138,26 @@ grant = _make_command(
 )
 revoke = _make_command(
     "revoke",
-    "End people's access. After reset, they can ask again; after reject, they cannot. Cancel makes their requests pending."
+    "End people's access. After reset, they can ask again; after reject, they cannot. Cancel makes their requests "
+    "pending."
     " USER@GLOB means each matching repo where USER has access according to the store; 'USER@*' means all of them.",
-    click.option("--how", type=click.Choice(["reset", "reject", "cancel"]), default="reset", show_default=True, help="The decision that ends their access."),
+    click.option(
+        "--how",
+        type=click.Choice(["reset", "reject", "cancel"]),
+        default="reset",
+        show_default=True,
+        help="The decision that ends their access.",
+    ),
     _reason_options,
     examples=(
         "hf-gate revoke ada-l@datasets/acme/eeg --reason 'The project has ended.'",
         "hf-gate revoke 'bob99@*' --reason 'The project has ended.' --dry-run",
         "hf-gate revoke 'bob99@acme/*' --how reject --reason 'The agreement was broken.'",
     ),
-)  # fmt: skip
+)
 
 
-# ---- execution --------------------------------------------------------------------------------------------------------
+# ---- execution -------------------------------------------------------------------------------------------------------
 
 
 def _decide(run: Run, verb: str, given: dict[str, object]) -> int:
@@ -164,9 +192,12 @@ def _read_decision(run: Run, verb: str, given: dict[str, object]) -> DecisionCom
             hint="Use --reason TEXT, or --no-reason to send none.",
         )
     note = None if given["note"] is None else parse_note(str(given["note"]))
-    words, file = list(given["targets"]), given["file"]  # type: ignore[call-overload]
-    repo, repo_type = given["repo"], given["repo_type"]
-    targets = read_targets(run, expand_globs(run, words, verb, repo_type), file, repo, repo_type)  # type: ignore[arg-type]
+    words = list(given["targets"])  # type: ignore[call-overload]
+    file = given["file"]
+    repo = given["repo"]
+    repo_type = given["repo_type"]
+    expanded = expand_globs(run, words, verb, repo_type)  # type: ignore[arg-type]
+    targets = read_targets(run, expanded, file, repo, repo_type)  # type: ignore[arg-type]
     return DecisionCommand(
         verb,
         targets,

@@ -67,7 +67,8 @@ _REPORT: Final = "Please report this. Only the local Hub was used."
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the local Hub; 0 picks a free one.")
 @click.option("--no-open", is_flag=True, help="Do not open a browser.")
 def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open: bool) -> int:
-    """Try everything without a token or network: a local Hub, invented people, decisions, policies, a plan and the desk.
+    """Try everything without a token or network: a local Hub, invented people, decisions, policies, a plan and the
+    desk.
 
     Afterwards the Hub and the desk run until Ctrl-C. The demo prints a sign-in link for the desk and, in a terminal,
     opens it. `hf-gate --profile demo ls` and all other commands work on the same Hub.
@@ -99,10 +100,14 @@ def demo(run: Run, *, script: bool, requests: int, seed: int, port: int, no_open
 
 @contextmanager
 def _temporary_folder(run: Run) -> Iterator[Path]:
-    """Yield a folder for the workspace. At the end, delete it, and those folders of this user that the demo left empty."""
+    """Yield a folder for the workspace.
+
+    At the end, delete it, and those folders of this user that the demo left empty.
+    """
     from ..application.store_maintenance import remove_empty_folders
 
-    state, profiles = run.settings.paths.state, run.settings.paths.profiles
+    state = run.settings.paths.state
+    profiles = run.settings.paths.profiles
     missing = [folder for folder in state.parents if not folder.exists()]
     try:
         with TemporaryDirectory(prefix="hf-gate-demo-") as folder:

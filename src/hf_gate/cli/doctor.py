@@ -8,6 +8,7 @@ import shutil
 import stat
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -55,7 +56,8 @@ class Finding(Struct, frozen=True):
 def doctor(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
     """Check versions, files, the token and the Hub, and whether you can see and decide requests of REPO.
 
-    Changes nothing. A token that may not review is a note, with exit code 4; `hf-gate why REPO` tells what it can download.
+    Changes nothing. A token that may not review is a note, with exit code 4; `hf-gate why REPO` tells what it can
+    download.
     """
     findings = list(_run_checks(run, repos, repo_type))
     bad = [finding for finding in findings if finding.exit_code]
@@ -223,13 +225,16 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
     alike: dict[Finding, list[str]] = {}
     for repo in tried:
-        alike.setdefault(_run_check(run, "rights", lambda repo=repo: _check_rights(run, repo)), []).append(str(repo))  # type: ignore[misc]
+        finding = _run_check(run, "rights", partial(_check_rights, run, repo))
+        alike.setdefault(finding, []).append(str(repo))
     for finding, repos in alike.items():
         yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
 
 
 def _check_rights(run: Run, repo: Repo) -> Finding:
-    """Report the token's rights at a repo: one call tests listing; the right to decide is derived from the role alone."""
+    """Report the token's rights at a repo: one call tests listing; the right to decide is derived from
+    the role alone.
+    """
     listing = run.hub.list_pending(repo)
     try:
         next(listing, None)

@@ -105,7 +105,7 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
     return f"{words}, condition false" if row.is_lapsed else words
 
 
-# ---- earlier ends that wait for a person -------------------------------------------------------------------------------
+# ---- earlier ends that wait for a person -----------------------------------------------------------------------------
 
 
 @command("confirm", examples=("hf-gate ends confirm", "hf-gate ends confirm --yes --max-changes 34"))
@@ -114,8 +114,8 @@ def _describe_end(row: GrantEndRecord, now: datetime) -> str:
 def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
     """Confirm ends that a table or a condition moves to an earlier time. More than 20 in a turn wait for this.
 
-    Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate run`
-    ends the access when it is due. If two people must agree, the first one only records that they agree.
+    Dates still take effect no sooner than 7 days ahead, and conditions after their grace. Nothing is sent; `hf-gate
+    run` ends the access when it is due. If two people must agree, the first one only records that they agree.
     """
     from ..application.approvals import endorse
     from ..application.grant_ends import count_kinds, require_right_clock
@@ -198,15 +198,16 @@ def set_ends(
     """Give people who have access another end. Nothing is sent to the Hub, and the person is not notified.
 
     A person who has access cannot ask again on the Hub, so a renewal comes from you or from a table. Conditions of
-    `keep_while` stay, except with --until none. A later end that you choose no longer follows the date in a table. Where the
-    rules ask for two people, longer access needs two: the first one approves it, and the second one runs the same command.
+    `keep_while` stay, except with --until none. A later end that you choose no longer follows the date in a table.
+    Where the rules ask for two people, longer access needs two: the first one approves it, and the second one runs the
+    same command.
 
-    With --no-renew, no later date in a table and no policy extends the access. After a reset, the person can ask again; an
-    entry in a deny table prevents that.
+    With --no-renew, no later date in a table and no policy extends the access. After a reset, the person can ask again;
+    an entry in a deny table prevents that.
 
-    With --all, people who got access before the rules set an end get the end of the first accept rule that holds for them
-    now. People for whom it is unknown, past or not set stay as they are and are counted; so do people whose end a person
-    chose. Nobody's access ends sooner than in 7 days.
+    With --all, people who got access before the rules set an end get the end of the first accept rule that holds for
+    them now. People for whom it is unknown, past or not set stay as they are and are counted; so do people whose end a
+    person chose. Nobody's access ends sooner than in 7 days.
     """
     _check_options(
         {"--until": until, "--no-renew": is_final},
@@ -244,7 +245,8 @@ def _change_ends(run: Run, targets: tuple[str, ...], until: str | None, how: Cha
     from ..application.end_changes import change_end_by_hand, renew_by_rules
 
     workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
-    now, zone = workspace.clock.now(), bundle.zone
+    now = workspace.clock.now()
+    zone = bundle.zone
     written = None if until in {None, NO_END_WORD} else parse_end(str(until), now, zone, has_workspace=True)
     rows = _read_rows(workspace, bundle, read_targets(run, targets, None, None, None))
     terms = _read_terms(workspace, bundle, rows, now)
@@ -262,7 +264,8 @@ def _adopt_ends(run: Run, repos: tuple[str, ...], how: ChangeOptions, *, with_en
     from ..application.terms_reader import load_terms_reader
 
     workspace, bundle = open_with_policies(run, is_preview=how.dry_run)
-    now, wanted = workspace.clock.now(), [run.parse_repo(text) for text in repos] or None
+    now = workspace.clock.now()
+    wanted = [run.parse_repo(text) for text in repos] or None
     for repo in wanted or ():
         _check_governed(bundle, repo)
     rows = (row for row in iterate_accepted(workspace.store, wanted, with_end=with_end) if bundle.is_governed(row.repo))
@@ -282,7 +285,8 @@ def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_fi
         people = [row.person.identity for row in rows]
         require_member_for_ends(run, workspace, (row.repo for row in rows))
         authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])
-        now, actor = workspace.clock.now(), actor_of(run)
+        now = workspace.clock.now()
+        actor = actor_of(run)
         if not how.dry_run:
             with workspace.store.writing() as write:
                 for row in rows:
@@ -306,7 +310,7 @@ def _find_grant(workspace: Workspace, target: RequestTarget) -> RequestRow:
     return row
 
 
-# ---- people ------------------------------------------------------------------------------------------------------------
+# ---- people ----------------------------------------------------------------------------------------------------------
 
 
 def _read_rows(workspace: Workspace, bundle: PolicyBundle, targets: Iterable[RequestTarget]) -> list[RequestRow]:
@@ -337,7 +341,7 @@ def _read_terms(
     return TermsReader(workspace, lambda row: bundle.for_repo(row, workspace.sources)).read_terms(rows, now)
 
 
-# ---- changes -----------------------------------------------------------------------------------------------------------
+# ---- changes ---------------------------------------------------------------------------------------------------------
 
 
 def _apply(
@@ -353,7 +357,8 @@ def _apply(
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
     from ..application.end_changes import ONLY_SHORTER
 
-    lacking, planned = Counter({} if found is None else found.left), len(changes)
+    lacking = Counter({} if found is None else found.left)
+    planned = len(changes)
     kept = [] if found is None else found.chosen
     for why, number in lacking.items():
         run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")

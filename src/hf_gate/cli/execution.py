@@ -76,8 +76,12 @@ def set_exit_code(stop: Exception, code: int, rest: str) -> None:
 
 
 def decision_sender(
-    run: Run, workspace: Workspace, bar: Progress | None = None, new: Mapping[str, int] = NO_CHANGES, targets: Iterable[DecisionTarget] = ()
-) -> DecisionSender:  # fmt: skip
+    run: Run,
+    workspace: Workspace,
+    bar: Progress | None = None,
+    new: Mapping[str, int] = NO_CHANGES,
+    targets: Iterable[DecisionTarget] = (),
+) -> DecisionSender:
     """Return the sender of this user's decisions. `new` counts the decisions by verb.
 
     Raises an error if the decisions need a second person or a target is this user's own request.
@@ -131,10 +135,12 @@ def execute_decisions(run: Run, decision: DecisionCommand) -> CommandResult:
                 decided = sender.preview(targets, decision.choice)
             else:
                 decided = sender.decide(targets, decision.choice, run_id=new_id())
-        result.run, result.outcomes, result.stopped_by = decided.run, decided.outcomes, decided.stopped_by
+        result.run = decided.run
+        result.outcomes = decided.outcomes
+        result.stopped_by = decided.stopped_by
     except (EndNeeded, Guarded):
         raise
-    except BaseException as problem:  # noqa: BLE001 - the outcomes are printed first; `CommandResult.finish` raises it again
+    except BaseException as problem:  # noqa: BLE001 - `CommandResult.finish` raises it again
         result.stopped_by = problem
     if not result.outcomes:
         kind = _unsent_kind(decision, result.stopped_by)
@@ -225,7 +231,9 @@ def _run_lines(
     *,
     whole: bool,
 ) -> list[str]:
-    """Return lines for the changes that did not succeed (with `whole`, for all changes), then the totals and next steps."""
+    """Return lines for the changes that did not succeed (with `whole`, for all changes), then the totals and next
+    steps.
+    """
     lines = [
         f"{row.user or row.user_id} at {change.repo_ref}: {_describe_change(change, row)}"
         for (change, _), row in zip(changes, rows, strict=True)
@@ -302,7 +310,8 @@ def outcomes_document(outcomes: Sequence[OutcomeRecord], planned: int, run_id: s
 
 def print_result(run: Run, decision: DecisionCommand, result: CommandResult) -> None:
     """Print the outcomes in the chosen format."""
-    out, outcomes = run.out, result.outcomes
+    out = run.out
+    outcomes = result.outcomes
     rows = [outcome_record(outcome) for outcome in outcomes]
     if out.format is Format.QUIET:
         rows = [row for row in rows if row.outcome in {OutcomeKind.DONE, OutcomeKind.ALREADY}]

@@ -77,7 +77,8 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
             "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
         )
     transition = last_transition(workspace.store, evaluation.row)
-    now, zone = workspace.clock.now(), workspace.zone
+    now = workspace.clock.now()
+    zone = workspace.zone
     says = _describe_rule(found, evaluation.verdict)
     why = _explain_in_words(evaluation, now, zone)
     record = explanation_record(evaluation, transition, why, says, now, zone)
@@ -89,7 +90,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     return 0
 
 
-# ---- the request ------------------------------------------------------------------------------------------------------
+# ---- the request -----------------------------------------------------------------------------------------------------
 
 
 def _find_target(
@@ -121,7 +122,7 @@ def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow
     return find_latest_request(workspace, target) or unstored_row(find_request(run, target))
 
 
-# ---- the verdict ------------------------------------------------------------------------------------------------------
+# ---- the verdict -----------------------------------------------------------------------------------------------------
 
 
 def _evaluate_with_drafts(
@@ -182,7 +183,7 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
     return RepoRow(id=0, repo=repo, form_card=json.dumps(form_to_json(workspace.hub.gate_form(repo))))
 
 
-# ---- output -----------------------------------------------------------------------------------------------------------
+# ---- output ----------------------------------------------------------------------------------------------------------
 
 
 def _lines(
@@ -192,9 +193,13 @@ def _lines(
     from ..policy.explain import explain_verdict
     from ..policy.why import RecordedTraces, explain_shadow_in_words
 
-    row, zone = evaluation.row, workspace.zone
+    row = evaluation.row
+    zone = workspace.zone
     asked = from_ms(row.state.asked_at)
-    yield f"{row.person_name} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt {row.state.attempt}"
+    yield (
+        f"{row.person_name} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt "
+        f"{row.state.attempt}"
+    )
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
@@ -241,7 +246,10 @@ def _describe_transition(transition: LastTransition) -> str:
         return f"since before it was first synced, {when}"
     if transition.run_id is None:
         return f"on the Hub by {transition.hub_user or 'an unknown account'}, seen {when}"
-    return f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in run {transition.run_id}"
+    return (
+        f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in "
+        f"run {transition.run_id}"
+    )
 
 
 def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undecided: bool) -> str:

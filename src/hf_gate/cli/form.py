@@ -62,7 +62,8 @@ def form_check(run: Run, *, repo: str | None, card: str | None, as_markdown: boo
         raise UsageError(f"--markdown cannot be combined with {', '.join(run.formats)}.", hint="Use only one of them.")
     where = None if repo is None else parse_repo_argument(run, repo, repo_type)
     mode, found = _read_from_hub(run, where) if where is not None else (None, _read_local_card(card or "-"))
-    title, about = str(where or ("stdin" if card == "-" else card)), _MODES.get(mode, f"gated: {mode}.")
+    title = str(where or ("stdin" if card == "-" else card))
+    about = _MODES.get(mode, f"gated: {mode}.")
     errors, warnings = count_problems(found)
     if as_markdown:
         for line in render_markdown(title, _capitalize(about), found):

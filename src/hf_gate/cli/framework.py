@@ -161,7 +161,7 @@ class Run:
 pass_run = click.make_pass_decorator(Run, ensure=True)
 
 
-# ---- common options, allowed before and after a command's name --------------------------------------------------------
+# ---- common options, allowed before and after a command's name -------------------------------------------------------
 
 
 def _store_flag(ctx: click.Context, param: click.Parameter, value: object) -> None:
@@ -224,7 +224,7 @@ COMMON: tuple[click.Option, ...] = (
 class GateCommand(click.Command):
     """A command with the common options and with examples, which the tests run."""
 
-    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401 - click's own parameters
+    def __init__(self, name: str | None, *, examples: Sequence[str] = (), **more: Any) -> None:  # noqa: ANN401
         super().__init__(name, context_settings=CONTEXT, **more)
         self.examples = tuple(examples)
 
@@ -318,16 +318,17 @@ class GateGroup(click.Group):
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(name, help=help, epilog=epilog, context_settings=CONTEXT, no_args_is_help=False)
-        self.table, self.aliases = table, aliases or {}
+        self.table = table
+        self.aliases = aliases or {}
         self.invoke_without_command = True
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:
         return [*super().get_params(ctx), *COMMON]
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [name for name, entry in self.table.items() if not entry.is_hidden]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         entry = self.table.get(self.aliases.get(cmd_name, cmd_name))
         if entry is None:
             return None
@@ -375,7 +376,7 @@ class GateGroup(click.Group):
         return None
 
     def invoke(self, ctx: click.Context) -> object:
-        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public way to see that no command was given
+        if not ctx._protected_args and not ctx.args:  # noqa: SLF001 - click has no public way
             click.echo(ctx.get_help())
             return 0
         return super().invoke(ctx)
@@ -410,7 +411,8 @@ def is_one_edit_away(one: str, other: str) -> bool:
     start = next(
         (at for at, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), min(len(one), len(other))
     )
-    left, right = one[start:], other[start:]
+    left = one[start:]
+    right = other[start:]
     is_replaced = left[1:] == right[1:]
     is_swapped = left[:2] == right[1::-1] and left[2:] == right[2:]
     return one != other and (is_replaced or left[1:] == right or left == right[1:] or is_swapped)

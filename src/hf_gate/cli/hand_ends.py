@@ -39,7 +39,8 @@ def make_end_chooser(
     reader = load_terms_reader(workspace)
 
     def choose(decisions: Sequence[PendingDecision]) -> list[GrantEnd | None]:
-        now, zone = workspace.clock.now(), workspace.zone
+        now = workspace.clock.now()
+        zone = workspace.zone
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
         for each, count in Counter(one for one in terms if not one.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:

@@ -62,9 +62,7 @@ hub = GateGroup(
 @click.option("--clock", default="real", show_default=True, metavar="real|xN", help="x60: one hour passes in a minute.")
 @click.option("--data", metavar="DIR", help="Save the Hub's data in this folder, and write oracle.jsonl.")
 @click.option("--no-advice", is_flag=True, hidden=True)
-def serve(
-    run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object
-) -> int:  # fmt: skip
+def serve(run: Run, *, host: str, port: int, latency: str, data: str | None, no_advice: bool, **world: object) -> int:
     """Run a local Hub with invented people. With --json, the first line has url, pid, tokens, repos and control.
 
     To use the Hub, paste the line printed at the start into another terminal. With --port 8123, it is:
@@ -72,8 +70,8 @@ def serve(
     \b
       export HF_ENDPOINT=http://127.0.0.1:8123 HF_TOKEN=hf_local_owner_7
 
-    HF_ENDPOINT selects the Hub; hf and huggingface_hub use it too. HF_TOKEN selects the account: hf_local_HOLDER_SEED, where
-    HOLDER is owner, admin, writer, reader or stranger.
+    HF_ENDPOINT selects the Hub; hf and huggingface_hub use it too. HF_TOKEN selects the account: hf_local_HOLDER_SEED,
+    where HOLDER is owner, admin, writer, reader or stranger.
     """  # noqa: D301 - click needs the backspace character
     from ..localhub import server
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 @click.argument("repos", nargs=-1, metavar="[REPO]...")
 @repo_type_option
 def init(run: Run, *, repos: tuple[str, ...], repo_type: str | None) -> int:
-    """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a store.
+    """Create a workspace in this folder (or --workspace DIR): hf-gate.yaml, a starter policy in shadow mode, and a
+    store.
 
     Reads all requests of the named repos; by default, of all gated repos of the token's account and its organisations.
     Changes nothing on the Hub. The first plan is empty, because the policy is in shadow mode.
@@ -81,7 +82,10 @@ def _check_folder(folder: Path) -> None:
             what = "is already a workspace" if name == CONFIG_FILE else f"already has a {name}"
             raise UsageError(
                 f"{folder} {what}; nothing was written.",
-                hint="Use this workspace (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: hf-gate init --workspace DIR",
+                hint=(
+                    "Use this workspace (`hf-gate status`), add repos in hf-gate.yaml, or use another folder: "
+                    "hf-gate init --workspace DIR"
+                ),
             )
 
 
@@ -111,7 +115,10 @@ def _split_reviewable(run: Run, repos: Sequence[Repo], *, is_named: bool) -> tup
 
 
 def _report_rights(run: Run, repos: Sequence[Repo]) -> TokenRights:
-    """Report the token's rights before the first sync. Warns if the token cannot decide, or also reaches other repos."""
+    """Report the token's rights before the first sync.
+
+    Warns if the token cannot decide, or also reaches other repos.
+    """
     rights = read_rights(run)
     if summary := summarize_rights(rights, repos):
         run.out.say(summary)

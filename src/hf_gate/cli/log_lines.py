@@ -1,4 +1,6 @@
-"""Log lines of commands: long waits on stderr, and the JSON lines of `hf-gate run --log json`, without personal data."""
+"""Log lines of commands: long waits on stderr, and the JSON lines of `hf-gate run --log json`,
+without personal data.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,10 @@ _STYLES: Final = {"yellow": logging.WARNING, "red": logging.ERROR}
 
 
 class LogLines(logging.Formatter):
-    """Formats the records of hf-gate. `turn` is the number of the current turn, or of the last one between two turns."""
+    """Formats the records of hf-gate.
+
+    `turn` is the number of the current turn, or of the last one between two turns.
+    """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
         super().__init__()
@@ -66,7 +71,8 @@ class LogLines(logging.Formatter):
 
     def install(self) -> Callable[[], None]:
         """Write the records of hf-gate to stderr; return the function that ends this."""
-        logger, handler = logging.getLogger(_LOGGER), logging.StreamHandler(sys.stderr)
+        logger = logging.getLogger(_LOGGER)
+        handler = logging.StreamHandler(sys.stderr)
         before = logger.level, logger.propagate
         handler.setFormatter(self)
         logger.addHandler(handler)

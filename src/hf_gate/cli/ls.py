@@ -139,7 +139,10 @@ class _ListingReader:
     """Reads status lists from the Hub and counts what was read."""
 
     def __init__(self, run: Run, repos: Sequence[Repo], statuses: Sequence[Status], *, is_named: bool) -> None:
-        self.run, self.repos, self.statuses, self.is_named = run, repos, statuses, is_named
+        self.run = run
+        self.repos = repos
+        self.statuses = statuses
+        self.is_named = is_named
         self.listings: list[Listing] = []
         self.count = self.list_count = 0  # rows of all lists so far, and of the current list
         self.is_sorted = True
@@ -164,9 +167,11 @@ class _ListingReader:
     def _list(self, repo: Repo, status: Status) -> Iterator[AccessRequest]:
         listing = self.run.hub.list(repo, status)
         self.listings.append(listing)
-        self.list_count, last = 0, None
+        self.list_count = 0
+        last = None
         for request in listing:
-            self.count, self.list_count = self.count + 1, self.list_count + 1
+            self.count = self.count + 1
+            self.list_count = self.list_count + 1
             self.is_sorted = self.is_sorted and (last is None or request.asked_at <= last)
             last = request.asked_at
             yield request
@@ -177,7 +182,8 @@ class _ListingReader:
         """Read the rest of the current list if this takes at most one call; return whether the list ended."""
         try:
             for _ in self.listings[-1]:
-                self.count, self.list_count = self.count + 1, self.list_count + 1
+                self.count = self.count + 1
+                self.list_count = self.list_count + 1
                 if self.list_count >= _COUNTED:
                     return False
         except HfGateError:
@@ -258,7 +264,7 @@ def _print_partial(run: Run, reader: _ListingReader, shown: int) -> None:
         run.out.say(f"Showing {shown:,} of {total} {reader.description}. {more}")
 
 
-# ---- from the store ---------------------------------------------------------------------------------------------------
+# ---- from the store --------------------------------------------------------------------------------------------------
 
 
 PAGE: Final = 500
@@ -306,7 +312,9 @@ class StoreListing:
         from ..application.approval_status import resolve_approvals
         from ..application.current_verdicts import read_current_verdicts
 
-        self.workspace, self.repos, self.arguments = workspace, repos, arguments
+        self.workspace = workspace
+        self.repos = repos
+        self.arguments = arguments
         own = parse_query(arguments.query)
         keys = {term.key for term in own.terms if not term.is_not}
         terms = [one_of("repo", *(str(row.repo) for row in repos))]
@@ -316,11 +324,13 @@ class StoreListing:
         self.is_unfiltered = not own.terms
         self.verdicts = read_current_verdicts(workspace.location.folder)
 
-    # ---- rows ----------------------------------------------------------------------------------------------------------
+    # ---- rows --------------------------------------------------------------------------------------------------------
 
     def requests(self, limit: int | None) -> Iterator[RequestRow]:
         """Yield the requests in order, at most `limit`."""
-        left, cursor, now = limit, None, to_ms(self.workspace.now())
+        left = limit
+        cursor = None
+        now = to_ms(self.workspace.now())
         while left is None or left > 0:
             page = self.workspace.store.query(
                 self.query,
@@ -343,7 +353,7 @@ class StoreListing:
         pairs = pair_with_details(self.workspace, self.requests(limit))
         return (stored_request(row, self.verdicts, details, with_quality=with_quality) for row, details in pairs)
 
-    # ---- text ----------------------------------------------------------------------------------------------------------
+    # ---- text --------------------------------------------------------------------------------------------------------
 
     @property
     def total(self) -> int | None:

@@ -119,7 +119,8 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     code = run(sys.argv[1:])
-    gc.freeze()  # at its exit, Python would search all loaded modules for garbage, which takes a sixth of a short command
+    # at its exit, Python would search all loaded modules for garbage, which takes a sixth of a short command
+    gc.freeze()
     sys.exit(code)
 
 

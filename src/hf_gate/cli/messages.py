@@ -103,7 +103,8 @@ def messages_preview(run: Run) -> int:
         run.out.records(MessageRecord, list_due(workspace, _LISTED), (), name=lambda row: row.id)
         return 0
     config = workspace.location.config.letters
-    destinations, samples = list_destinations(workspace), list_samples(workspace)
+    destinations = list_destinations(workspace)
+    samples = list_samples(workspace)
     due = list_due(workspace, _PREVIEWED)
     document = {
         "destinations": destinations,
@@ -135,7 +136,10 @@ def _lines(
     if not samples:
         yield "Letters are off. Name kinds in hf-gate.yaml under `letters`; see docs/letters.md."
     elif workspace.location.config.letters.mail is None:
-        yield "There is no mail server, so hf-gate sends no letters. For a mail merge: hf-gate messages preview --format csv"
+        yield (
+            "There is no mail server, so hf-gate sends no letters. For a mail merge: hf-gate messages preview "
+            "--format csv"
+        )
     for sample in samples:
         yield f"--- {sample.kind}, with invented values"
         yield from _text_lines(sample.subject, sample.text)
@@ -165,7 +169,8 @@ def messages_test(run: Run, names: tuple[str, ...]) -> int:
     from ..application.notifications import channel_opener, name_of, send_directly
 
     announce(run)
-    location, item = run.location, NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "test"})
+    location = run.location
+    item = NoticeItem(event=NoticeEvent.UNATTENDED, facts={"state": "test"})
     results = {
         destination.name: send_directly(
             destination,
@@ -227,7 +232,8 @@ def messages_retry(run: Run, idents: tuple[str, ...], is_all: bool) -> int:
 )
 @click.argument("idents", nargs=-1, required=True, metavar="ID...")
 def messages_mark_sent(run: Run, idents: tuple[str, ...]) -> int:
-    """Record messages that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send them.
+    """Record messages that you sent yourself, or that arrived although their outcome is unknown. hf-gate does not send
+    them.
 
     A wait counts from the moment when you mark its reminder as sent.
     """

@@ -170,7 +170,9 @@ class Output:
         sys.stdout.write(make_visible(text, one_line=True) + "\n")
 
     def document(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
-        """Print one object with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet` names."""
+        """Print one object with the version of its schema as JSON, `key TAB value`, a CSV row, `lines` or `quiet`
+        names.
+        """
         self.print_object({"schema_version": 1, **doc}, lines, quiet=quiet)
 
     def print_object(self, doc: Row, lines: Callable[[], Iterable[str]], *, quiet: Iterable[str] = ()) -> None:
@@ -207,8 +209,8 @@ class Output:
     ) -> bool:
         """Print records; return False if `limit` (default for tables and agents: 30) cut the list, else True.
 
-        `kind` defines the keys, even without rows. `name` gives what `-q` prints. `part`, e.g. `the newest {}`, describes
-        the rows shown when the table is cut.
+        `kind` defines the keys, even without rows. `name` gives what `-q` prints. `part`, e.g. `the newest {}`,
+        describes the rows shown when the table is cut.
         """
         if limit is None and self.format in {Format.HUMAN, Format.AGENT}:
             limit = FIRST_ROWS

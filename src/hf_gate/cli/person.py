@@ -114,7 +114,7 @@ def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptReco
     return found
 
 
-# ---- output ------------------------------------------------------------------------------------------------------------
+# ---- output ----------------------------------------------------------------------------------------------------------
 
 
 def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iterator[str]:
@@ -127,7 +127,8 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
     from ..application.approvals import read_member_names
     from ..application.current_verdicts import read_current_verdicts
 
-    who, names_by_id = attempts[-1].person, read_member_names(workspace.store)
+    who = attempts[-1].person
+    names_by_id = read_member_names(workspace.store)
     known = who.identity
     names = [text for text in (known.fullname, known.email, known.user_id) if text]
     yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
@@ -192,7 +193,9 @@ def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
     """Yield the people page by page; a person with several matching requests occurs once."""
     from ..application.approval_status import resolve_approvals
 
-    query, now, cursor = resolve_approvals(workspace, parse_query(text)), to_ms(workspace.now()), None
+    query = resolve_approvals(workspace, parse_query(text))
+    now = to_ms(workspace.now())
+    cursor = None
     while True:
         page = workspace.queue.read_people_page(
             query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True, cursor=cursor
@@ -242,7 +245,10 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     run.out.record(
         record,
         lambda: [
-            f"{pluralize(len(record.requests), 'request')}, {pluralize(len(record.entries), 'audit log entry', 'audit log entries')}.",
+            (
+                f"{pluralize(len(record.requests), 'request')}, "
+                f"{pluralize(len(record.entries), 'audit log entry', 'audit log entries')}."
+            ),
             f"Written to {' and '.join(map(str, written))}. They contain personal data; only you can read them.",
         ],
         quiet=[str(each) for each in written],
@@ -250,7 +256,7 @@ def person_export(run: Run, *, user: str, file: Path | None) -> int:
     return 0
 
 
-# ---- person erase -----------------------------------------------------------------------------------------------------
+# ---- person erase ----------------------------------------------------------------------------------------------------
 
 
 _MAX_PLACES = 20  # the most places in files that are printed
@@ -266,14 +272,15 @@ _MAX_PLACES = 20  # the most places in files that are printed
 def person_erase(run: Run, *, user: str, dry_run: bool, yes: bool) -> int:
     """Erase one person: names, e-mail address, answers, notes and everything derived from them.
 
-    The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the Hub.
-    Your own files are listed, not edited.
+    The audit log keeps statuses, times and decisions under a pseudonym, and stays verifiable. Nothing changes on the
+    Hub. Your own files are listed, not edited.
     """
     from .. import bootstrap
     from ..application import erasure
 
     workspace = open_workspace(run, writes=not dry_run, is_preview=dry_run)
-    url, owned = bootstrap.store_url(run.settings, run.location), list_owner_files(run.location)
+    url = bootstrap.store_url(run.settings, run.location)
+    owned = list_owner_files(run.location)
     person = erasure.find_person(workspace, user)
     preview = erasure.preview_erasure(workspace, person, url, owned)
     if dry_run:
@@ -326,7 +333,10 @@ def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
             yield f"  {pluralize(count, one, many)}"
     for copy in record.copies:
         yield f"  in the copy {copy.file}" if copy.problem is None else f"  not in {copy.file}: {copy.problem}"
-    yield "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests from coming back."
+    yield (
+        "Kept: statuses, times and decisions under the pseudonym, and keyed hashes that stop the old requests "
+        "from coming back."
+    )
     for backup in record.backups:
         age = "moved or deleted" if backup.days is None else f"{pluralize(backup.days, 'day')} old"
         yield f"Kept: the backup {backup.file} ({age}). Delete it, or restore it: a restore repeats the erasure."

@@ -137,7 +137,7 @@ def _plan_lines(workspace: Workspace, bundle: PolicyBundle, made: Plan, path: Pa
     return lines
 
 
-# ---- apply -------------------------------------------------------------------------------------------------------------
+# ---- apply -----------------------------------------------------------------------------------------------------------
 
 
 @command(
@@ -172,11 +172,12 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     if known is None:
         check_registered(store, made)
         confirm_plan(run, workspace, made.changes, yes=yes, max_changes=max_changes)
-        now, acts = workspace.clock.now(), Counter(change.action for change in made.changes)
+        now = workspace.clock.now()
+        acts = Counter(change.action for change in made.changes)
         author = authorize_run(run, workspace, acts, plan=made.digest, about=_decided_by_hand(made))
         known = runs.create_run(
             workspace.store, made, run_id=new_id(), kind=RunKind.PLAN, actor=actor_of(run), now=now, author=author
-        )  # fmt: skip
+        )
     else:
         known = resume_run(run, workspace, known, actor_of(run))
         if (

@@ -51,7 +51,7 @@ _MAX_NAMED: Final = 5  # the most failing tests that are named
 _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
 
 
-# ---- check -------------------------------------------------------------------------------------------------------------
+# ---- check -----------------------------------------------------------------------------------------------------------
 
 
 @command("check", examples=("hf-gate policy check", "hf-gate policy check policies/eeg.yaml --json"))
@@ -60,13 +60,14 @@ _FILES: Final = click.argument("files", nargs=-1, metavar="[FILE]...")
     "--accept-table", "accepted", metavar="NAME", help="Accept this table as it is, although it has lost rows."
 )
 def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> int:
-    """Check the policies of the workspace, or the FILEs, and everything they refer to: facts, values, tables, form labels.
+    """Check the policies of the workspace, or the FILEs, and everything they refer to: facts, values, tables, form
+    labels.
 
     Shows the minimum that an applicant must control to match each accept rule, the tests that fail, and how many
     pending requests each table lists. Exits with 2 if there are errors.
 
-    A table that is empty, or has lost more than a quarter of its rows since it was last read, is refused. Its values are
-    unknown to every rule until you accept the table with --accept-table.
+    A table that is empty, or has lost more than a quarter of its rows since it was last read, is refused. Its values
+    are unknown to every rule until you accept the table with --accept-table.
     """
     if accepted is not None:
         run.out.say(f"table {accepted}: accepted with {pluralize(accept_table(run, accepted), 'row')}")
@@ -88,7 +89,8 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
 
 
 def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyRecord:
-    requirements, failing = _accept_requirements(checked, policy), _failing_tests(checked)
+    requirements = _accept_requirements(checked, policy)
+    failing = _failing_tests(checked)
     return policy_record(file, policy.name, checked, policy.applies_to, requirements, failing)
 
 
@@ -128,7 +130,7 @@ def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
     return (f"{each.source}:{each.position.line}:{each.position.column}" for each in problems)
 
 
-# ---- lint --------------------------------------------------------------------------------------------------------------
+# ---- lint ------------------------------------------------------------------------------------------------------------
 
 
 @command("lint", examples=("hf-gate policy lint", "hf-gate policy lint policies/eeg.yaml"))
@@ -150,7 +152,7 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
     return 0
 
 
-# ---- test --------------------------------------------------------------------------------------------------------------
+# ---- test ------------------------------------------------------------------------------------------------------------
 
 
 @command("test", examples=("hf-gate policy test", "hf-gate policy test policies/eeg.yaml --json"))
@@ -175,7 +177,8 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
 
 
 def _test_row(name: str, policy: Policy, result: PolicyTestResult) -> Row:
-    test, verdict = result.test, result.verdict
+    test = result.test
+    verdict = result.verdict
     return {
         "policy": policy.name,
         "file": name,
@@ -204,14 +207,16 @@ def _test_lines(results: Sequence[tuple[str, Policy, tuple[PolicyTestResult, ...
     yield f"{pluralize(total, 'test')}: {total - failed} passed, {failed} failed."
 
 
-# ---- show --------------------------------------------------------------------------------------------------------------
+# ---- show ------------------------------------------------------------------------------------------------------------
 
 
 @command("show", examples=("hf-gate policy show datasets/acme/eeg", "hf-gate policy show acme/med-7b --json"))
 @click.argument("repo", metavar="REPO")
 @repo_type_option
 def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
-    """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are tried."""
+    """Print the rules of all policies of a repo as one numbered list of sentences, in the order in which they are
+    tried.
+    """
     from ..policy.descriptions import describe_policies
     from ..policy.literals import glob_matches
 
@@ -263,7 +268,7 @@ def _check_repo_included(found: Policies, where: Repo) -> None:
     raise UsageError(f"{where} is not a repo of this workspace.", hint=hint)
 
 
-# ---- new ---------------------------------------------------------------------------------------------------------------
+# ---- new -------------------------------------------------------------------------------------------------------------
 
 
 EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")
@@ -277,7 +282,8 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     """Create a policy in the workspace from a shipped example, in shadow mode, for the workspace's repos.
 
     consumer accepts everybody who states a purpose, for an open model. academic accepts university e-mail addresses.
-    medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains tests.
+    medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains
+    tests.
     """
     found = read_policies(run, needs_workspace=True)
     if found.folder is None or found.config is None:
@@ -312,7 +318,10 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
 def _lines(path: str, missing: list[str]) -> Iterator[str]:
     yield f"Wrote {path} in shadow mode: it changes nothing."
     for file in missing:
-        yield f"The policy uses a table that does not exist yet: {file}. Create it as the top of the policy file describes."
+        yield (
+            f"The policy uses a table that does not exist yet: {file}. Create it as the top of the policy file "
+            "describes."
+        )
     yield "Next: review the file, then hf-gate policy check"
 
 

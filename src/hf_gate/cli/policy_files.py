@@ -80,7 +80,7 @@ def print_errors(run: Run, found: Policies) -> int:
     return 2
 
 
-# ---- read files --------------------------------------------------------------------------------------------------------
+# ---- read files ------------------------------------------------------------------------------------------------------
 
 
 def read_policies(
@@ -174,7 +174,7 @@ def _parse_file(name: str) -> ParsedPolicy:
     return parse_policy(text, "stdin" if name == "-" else name)
 
 
-# ---- check policies ----------------------------------------------------------------------------------------------------
+# ---- check policies --------------------------------------------------------------------------------------------------
 
 
 def _check_policies(
@@ -266,8 +266,12 @@ def _end_sentence(text: str) -> str:
 
 
 def _split_around(text: str, start: int, length: int) -> tuple[str, str, str]:
-    """Return the text before, at and after a position, safe to print; of a long line, return only the part around the position."""
-    before, marked, after = text[:start], text[start : start + length], text[start + length :]
+    """Return the text before, at and after a position, safe to print; of a long line, return only the part around the
+    position.
+    """
+    before = text[:start]
+    marked = text[start : start + length]
+    after = text[start + length :]
     before = make_visible(before.replace("\t", "    "), one_line=True)
     if display_width(before) > _MAX_BEFORE and display_width(make_visible(text, one_line=True)) > _MAX_LINE:
         before = "\u2026" + before[-_MAX_BEFORE // 2 :]

@@ -44,7 +44,8 @@ class CheckedTable(Struct, frozen=True):
         """Return the problems of the file: an error if the table cannot be used, and warnings for skipped rows."""
         from ..policy.model import PolicyProblem, SourcePosition
 
-        table, name = self.table, self.spec.name
+        table = self.table
+        name = self.spec.name
         for each in table.problems[:_MAX_PROBLEMS]:
             is_error = bool(table.file_problem) and not each.line
             words = f"table {name}: {each.message}"
@@ -83,7 +84,10 @@ def relative_name(folder: Path, name: str) -> str:
 
 
 def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: bool) -> list[CheckedTable]:
-    """Read the tables of the workspace and of these policies. `counts` also counts the pending requests in each table."""
+    """Read the tables of the workspace and of these policies.
+
+    `counts` also counts the pending requests in each table.
+    """
     from ..application.policy_bundle import load_tables
     from ..sources.workspace_folder import read_folder, read_tables
 

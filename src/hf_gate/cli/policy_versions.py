@@ -54,9 +54,10 @@ _SHOWN: Final = 20  # disagreements and unknown decisions that text names
 def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None, query: str | None) -> int:
     """Compare decisions by people with what POLICY (a name, or a file) says, based on the facts of that time.
 
-    Records, answers, history and account age are those at the time of the decision. A table counts only if the last verdict before
-    the decision read the same rows. What was not kept is unknown; such decisions are listed separately. The rate counts the
-    decisions that the policy would make by itself. Changes by policies and ends of access are not decisions by people.
+    Records, answers, history and account age are those at the time of the decision. A table counts only if the last
+    verdict before the decision read the same rows. What was not kept is unknown; such decisions are listed separately.
+    The rate counts the decisions that the policy would make by itself. Changes by policies and ends of access are not
+    decisions by people.
     """
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")
@@ -127,7 +128,9 @@ def _parse_since(workspace: Workspace, text: str) -> datetime:
 
 
 def _format_lines(record: ComparisonRecord) -> Iterator[str]:
-    yield f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {record.describe()}"
+    yield (
+        f"{record.policy}@{record.digest[:8]}, {pluralize(record.compared, 'decision')} by people. {record.describe()}"
+    )
     if record.compared:
         yield from _format_matrix(record)
     if record.erased:
@@ -171,9 +174,10 @@ def _format_rest(count: int) -> Iterator[str]:
 def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -> int:
     """Allow this version of a policy to act unattended in `hf-gate run`, even if its first turn is large.
 
-    First shows how it agrees with the last decisions by people, and what that turn would change. The promotion is recorded in the audit log and applies only to this version:
-    a policy whose meaning changes needs a new promotion. After a promotion, a version whose run was paused or stopped
-    can continue, and a version that was saved from the desk can act, whatever the number of changes.
+    First shows how it agrees with the last decisions by people, and what that turn would change. The promotion is
+    recorded in the audit log and applies only to this version: a policy whose meaning changes needs a new promotion.
+    After a promotion, a version whose run was paused or stopped can continue, and a version that was saved from the
+    desk can act, whatever the number of changes.
     """
     found = read_policies(run, needs_workspace=True, prints_workspace=False)
     if found.has_errors:
@@ -187,7 +191,10 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     account = run.connection.read_account()
     if account is None and (policy.has_two_person_rule or hold is not None):
         raise NotAllowed(
-            f"policy {name} asks for two people or was saved from the desk, and this shell has no Hub account; nothing was done.",
+            (
+                f"policy {name} asks for two people or was saved from the desk, and this shell has no Hub "
+                "account; nothing was done."
+            ),
             hint="Set HF_TOKEN to a token of your account. Who promotes a version is not one of its two approvers.",
         )
     is_known = is_promoted(workspace.store, policy)

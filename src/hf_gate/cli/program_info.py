@@ -20,7 +20,7 @@ from .framework import COMMON, CommandEntry, GateGroup, Run, command
 from .main import COMPLETE_VARIABLE, root
 from .token_rights import HELP_TOPIC
 
-# ---- config path, completion, schema ----------------------------------------------------------------------------------
+# ---- config path, completion, schema ---------------------------------------------------------------------------------
 
 
 config = GateGroup(
@@ -85,7 +85,7 @@ def schema(run: Run, *, name: str | None) -> int:
     return 0
 
 
-# ---- help topics ------------------------------------------------------------------------------------------------------
+# ---- help topics -----------------------------------------------------------------------------------------------------
 
 _EXIT_CODES: Final = """\
   0  success; nothing was refused or left open (also: nothing to do, an empty list)
@@ -165,7 +165,8 @@ _TARGETS: Final = """\
 REPO    ns/name (a model), datasets/ns/name, model:ns/name, dataset:ns/name, hf://..., or the Hub's URL; --type sets
         the type of a bare ns/name
 TARGET  USER@REPO
-        'USER@datasets/ns/*'    each stored repo where USER is pending (cancel, revoke: accepted; grant: all); decisions only
+        'USER@datasets/ns/*'    decisions only: each stored repo where USER is pending (cancel, revoke: accepted;
+                          grant: all)
         'USER@*'                the same for all repos; USER can also be an account id, an e-mail address or a pseudonym
         REPO USER USER ...
         --repo REPO ID ...      request ids, 24 hex digits

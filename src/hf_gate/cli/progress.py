@@ -19,7 +19,10 @@ class Progress:
     """A progress line: `with Progress(out, "reject", total) as bar: bar.tick()`. Without a total, no ETA is shown."""
 
     def __init__(self, out: Output, what: str, total: int | None = None) -> None:
-        self.out, self.what, self.total, self.count = out, what, total, 0
+        self.out = out
+        self.what = what
+        self.total = total
+        self.count = 0
         self.is_shown = out.is_human and sys.stderr.isatty()
         self.started_at = time.monotonic()
         self._next = self.started_at + _DELAY

@@ -74,7 +74,10 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
             f"Wait of requests from the last {len(overview.weeks)} weeks:"
             f" median {format_span(overview.wait_median_s)}, 95 % at most {format_span(overview.wait_p95_s)}"
         )
-        yield f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted with their wait so far"
+        yield (
+            f"  {overview.waits_ended:,} answered; {overview.waits_open:,} still waiting, counted with their wait "
+            "so far"
+        )
     yield ""
     yield f"{'WEEK OF':<12}{'ASKED':>8}{'ANSWERED':>10}{'PEOPLE':>8}{'RULES':>8}{'ELSEWHERE':>11}"
     yield from map(_week_line, overview.weeks[: -_WEEKS_SHOWN - 1 : -1])
@@ -123,7 +126,8 @@ _BYPASSES: Final = {"member": "(member, bypasses the gate)", "owner": "(owner)"}
 def report_access(
     run: Run, *, repos: tuple[str, ...], repo_type: str | None, limit: int | None, as_of: str | None
 ) -> int:
-    """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until when.
+    """Show who has access to REPOs (default: those of the workspace), since when, by whom or which rule, and until
+    when.
 
     The list is made from the audit log, so it shows any moment since the log began. stderr says which syncs prove it.
     Accounts that bypass the gate follow: the owner, or the members of the organisation as the Hub lists them now.

@@ -61,7 +61,8 @@ def repos_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     where = parse_repo_argument(run, repo, repo_type)
     announce(run)
     gate = run.hub.gate(where)
-    form, counts = read_form(run, where), _read_counts(run, where)
+    form = read_form(run, where)
+    counts = _read_counts(run, where)
     record = replace(
         gate_record(gate),
         counts=counts,

@@ -104,7 +104,9 @@ def _columns_by_label(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
 
 
 def _columns_by_role(rows: Sequence[RequestRecord]) -> list[tuple[str, _Cell]]:
-    """Return columns by role, because the forms of several repos have different labels: purpose, and the most answered other role."""
+    """Return columns by role, because the forms of several repos have different labels: purpose, and the most answered
+    other role.
+    """
     count = Counter(role for row in rows for role in {_role_of(label) for label, _ in _useful_answers(row)})
     others = sorted((role for role in count if role not in {"purpose", "other"}), key=lambda role: -count[role])
     wanted = [role for role in ("purpose", *others[:1]) if count[role]]

@@ -116,8 +116,8 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
     """Decide pending requests one by one: a accept, s send back, r reject, n note, space skip, z undo, q quit.
 
     A decision is not sent while the next request is shown, and z undoes it. It is sent when you continue from there, or
-    quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a workspace
-    each request is shown with its verdict.
+    quit. Reasons can be chosen by number: the templates of the workspace, then the texts that come with it. In a
+    workspace each request is shown with its verdict.
     """
     where = parse_repo_argument(run, repo, repo_type)
     if run.flags.get("no_input") or not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -131,7 +131,7 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
     result = CommandResult(session.outcomes)
     try:
         _decide_all(run, session)
-    except BaseException as problem:  # noqa: BLE001 - outcomes are printed first; `CommandResult.finish` raises it again
+    except BaseException as problem:  # noqa: BLE001 - `CommandResult.finish` raises it again
         result.stopped_by = problem
         if session.unsent is not None:
             run.out.say(f"Not sent: {session.unsent}.")
@@ -157,7 +157,8 @@ def _pending_requests(run: Run, where: Repo) -> list[AccessRequest]:
 
 
 def _list_pending(run: Run, where: Repo) -> list[AccessRequest]:
-    listing, found = run.hub.list_pending(where), []
+    listing = run.hub.list_pending(where)
+    found = []
     with Progress(run.out, "read") as bar:
         for request in listing:
             found.append(request)
@@ -328,13 +329,15 @@ def _add_note(run: Run, session: ReviewSession, keys: Keys) -> None:
 
 def _send_unsent(run: Run, session: ReviewSession) -> bool:
     """Send the unsent decision. Return False, and go back to its request, if its access would end at another time."""
-    unsent, session.unsent = session.unsent, None
+    unsent = session.unsent
+    session.unsent = None
     if unsent is None:
         return True
     from ..application.decisions import Choice, DecisionTarget
     from ..application.workspace import new_id
 
-    request, decided = unsent.request, None
+    request = unsent.request
+    decided = None
     try:
         with open_workspace(run, writes=True) as workspace:
             ask = DecisionTarget(request.repo, target_of(request), unsent.reason)
@@ -342,7 +345,8 @@ def _send_unsent(run: Run, session: ReviewSession) -> bool:
             sender.choose_ends = lambda cases: check_shown_end(workspace, cases, unsent.end)
             decided = sender.decide([ask], Choice(STATUS_AFTER_VERB[unsent.verb]), run_id=new_id())
     except EndNeeded as changed:
-        session.index, session.note = unsent.index, str(changed)
+        session.index = unsent.index
+        session.note = str(changed)
         return False
     except BaseException:
         session.unsent = None if decided is not None else unsent  # not sent; reported at the end
@@ -364,7 +368,8 @@ def _send_unsent(run: Run, session: ReviewSession) -> bool:
 
 def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> None:
     """Print one screen in one write."""
-    out, columns = run.out, terminal_width(sys.stderr)
+    out = run.out
+    columns = terminal_width(sys.stderr)
     lines = [out.style(f"Request {session.index + 1} of {len(session.requests)}", "bold", sys.stderr)]
     if session.note:
         lines[:0] = _style_lines(out, session.note, "yellow")
@@ -422,14 +427,15 @@ def _undo_hint(runs: Sequence[str]) -> str:
     return " To undo one: hf-gate runs ls, then hf-gate undo RUN" if runs else ""
 
 
-# ---- what the reviewer sees of a request -------------------------------------------------------------------------------
+# ---- what the reviewer sees of a request -----------------------------------------------------------------------------
 
 
 class ReviewContext:
     """Evaluates requests with the store and the current policies; shows nothing without them."""
 
     def __init__(self, run: Run, repo: Repo) -> None:
-        self.run, self.repo = run, repo
+        self.run = run
+        self.repo = repo
         self._workspace = open_stored_workspace(run)
         self._problem = ""
 
@@ -472,7 +478,8 @@ class ReviewContext:
         from ..application.approval_status import read_approval_status
         from ..application.approvals import as_approver
 
-        workspace, row = self._workspace, self._find_row(request)
+        workspace = self._workspace
+        row = self._find_row(request)
         if workspace is None or row is None:
             return ""
         me = as_approver(read_this_member(self.run))
@@ -533,7 +540,8 @@ class ReviewContext:
         from ..policy.explain import summarize_verdict
         from ..policy.why import RecordedTraces, explain_opinion_in_words, explain_verdict_in_words
 
-        workspace, traces = self._workspace, RecordedTraces()
+        workspace = self._workspace
+        traces = RecordedTraces()
         if workspace is None:
             return
         now = workspace.clock.now()
@@ -546,13 +554,17 @@ class ReviewContext:
         if checklist is not None and not checklist.is_deciding:
             yield f"      (needed by rule `{checklist.rule}`)"
         for one in verdict.shadow:
-            yield f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow mode, which changes nothing"
+            yield (
+                f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow "
+                "mode, which changes nothing"
+            )
             yield f"            {explain_opinion_in_words(one, traces)}"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import evaluate_request
 
-        workspace, bundle = self._workspace, self._bundle
+        workspace = self._workspace
+        bundle = self._bundle
         repo = None if workspace is None else workspace.store.repo(self.repo)
         if workspace is None or bundle is None or repo is None or not bundle.is_governed(self.repo):
             return None
@@ -574,7 +586,7 @@ class ReviewContext:
             yield f"  note      {clip(text, _MAX_COLUMNS)} ({each.link.actor}, {when} ago)"
 
 
-# ---- keys ----------------------------------------------------------------------------------------------------------------
+# ---- keys ------------------------------------------------------------------------------------------------------------
 
 
 class Keys:
@@ -607,7 +619,8 @@ class Keys:
 
     def _read_line(self) -> str:
         """Return a line that the user can edit and submits with Enter."""
-        typed, self._typed = self._typed, ""
+        typed = self._typed
+        self._typed = ""
         start, ends, rest = typed.replace("\r", "\n").partition("\n")
         if ends:
             self._typed = rest

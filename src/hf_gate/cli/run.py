@@ -76,8 +76,8 @@ def run_(
 ) -> int:
     """Run the policies unattended: sync, evaluate, apply within the guards, and end expired grants.
 
-    Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo would
-    change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
+    Changes that exceed a guard are reported and left for a later turn. A policy version whose first turn at a repo
+    would change more than 50 requests waits for `hf-gate policy promote`. Ctrl-C stops after the current batch.
     """
     if once == (every is not None):
         raise UsageError("give either --once or --every TIME.", hint="For example: hf-gate run --every auto")
@@ -113,12 +113,15 @@ def _hold_loop_lock(run: Run) -> ExitStack:
 class _Loop:
     """Runs turns. Errors of the Hub or of one repo are reported, and the next turn tries again.
 
-    Each turn rereads the workspace with its policies and tables, and the file of the token. It holds the store only while
-    it runs.
+    Each turn rereads the workspace with its policies and tables, and the file of the token. It holds the store only
+    while it runs.
     """
 
     def __init__(self, run: Run, profiles: int, *, is_single: bool, is_full: bool = False) -> None:
-        self.run, self.profiles, self.is_single, self.is_full = run, profiles, is_single, is_full
+        self.run = run
+        self.profiles = profiles
+        self.is_single = is_single
+        self.is_full = is_full
         self.pause = 300.0
         self.has_news = False
         self._repos: list[Repo] = []
@@ -190,7 +193,9 @@ class _Loop:
 
     @property
     def _is_token_fixed(self) -> bool:
-        """Whether a turn can only have the token of the turn before: it comes from the command line or the environment."""
+        """Whether a turn can only have the token of the turn before: it comes from the command line or the
+        environment.
+        """
         is_from_environment = self.run.settings.token_from is None and bool(os.environ.get("HF_TOKEN"))
         return is_from_environment or self.run.flags.get("token") is not None
 
@@ -222,7 +227,8 @@ class _Loop:
         """Choose the next pause, or warn once if the given one uses more than the usual share of the token's calls."""
         from ..application.sync_schedule import minimum_pause, next_pause
 
-        seen, calls = self.run.hub.outlook(), 4 * len(self._repos)
+        seen = self.run.hub.outlook()
+        calls = 4 * len(self._repos)
         if pause is None:
             self.pause = next_pause(
                 self.pause, has_news=self.has_news, calls=calls, quota=seen.quota, window=seen.window_s
@@ -298,7 +304,8 @@ class _Loop:
         """Call the heartbeat service if the turn was good. A failed call is a warning."""
         from ..application.turn_log import has_failed_in_part
 
-        reference, folder = workspace.location.config.heartbeat_url, workspace.location.folder
+        reference = workspace.location.config.heartbeat_url
+        folder = workspace.location.folder
         is_good = done.stop is None and not has_failed_in_part(done)
         if reference is None or folder is None or not is_good:
             return
@@ -316,7 +323,8 @@ class _Loop:
         """Return the repos of the workspace. Globs are resolved again every hour."""
         now = workspace.clock.now().timestamp()
         if now - self._repos_found_at >= _REPO_SEARCH_INTERVAL:
-            self._repos, self._repos_found_at = select_repos(self.run, (), None), now
+            self._repos = select_repos(self.run, (), None)
+            self._repos_found_at = now
         return self._repos
 
 
@@ -325,7 +333,8 @@ def budget_warning(pause: float, least: float, repos: int) -> str:
     from ..application.sync_schedule import QUOTA_SHARE
 
     return (
-        f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of this token's"
+        f"Syncing {pluralize(repos, 'repo')} every {format_span(pause)} uses {QUOTA_SHARE * least / pause:.0%} of "
+        "this token's"
         f" calls. --every {ceil(least / 60)}m or auto keeps it at {QUOTA_SHARE:.0%}."
     )
 
@@ -407,7 +416,9 @@ def _describe_ends(done: TurnResult) -> Iterator[str]:
     if note := held_ends_note(done.planned.ends.held_count):
         yield f"  {note}"
     if done.planned.ends.undecided:
-        yield f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
+        yield (
+            f"  {_count_waiting(len(done.planned.ends.undecided))}, because a condition of `keep_while` is unknown now."
+        )
     if done.closed:
         yield f"  {_count_waiting(done.closed)} for the hours of `guards.end_hours` in hf-gate.yaml."
     if late := lateness_of(done.planned.plan.changes):
@@ -445,12 +456,14 @@ def _describe_remaining(done: TurnResult) -> Iterator[str]:
     for verb, number in sorted(done.deferred_by_verb.items()):
         act = "end" if verb == END_GUARD else verb
         yield (
-            f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later turn."
+            f"  {number:,} to {act} exceed a guard in hf-gate.yaml (see `hf-gate status`) and are left for a later "
+            "turn."
             " Earlier, by hand: `hf-gate plan --out plan.json`, then `hf-gate apply plan.json`."
         )
     for policy, number in count_by_policy(done.withheld.held_counts).items():
         yield (
-            f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 requests at a repo."
+            f"  {pluralize(number, 'change')} of policy {policy} held: its first turn would change more than 50 "
+            "requests at a repo."
             f" Review them with `hf-gate plan`, then `hf-gate policy promote {policy}`."
         )
     for hold in done.withheld.holds:

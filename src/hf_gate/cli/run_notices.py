@@ -1,4 +1,6 @@
-"""Sends notices and letters between and after the turns of `hf-gate run`, and alarms directly while the store cannot be written."""
+"""Sends notices and letters between and after the turns of `hf-gate run`, and alarms directly while the store cannot be
+written.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class NoticeSender:
         self._last_problems: dict[str, str] = {}
 
     def follow_turn(self, problem: Exception | None = None) -> None:
-        """Send what is due after a turn, which ended with this problem; an alarm directly if the store cannot be used."""
+        """Send what is due after a turn, which ended with this problem; an alarm directly if the store
+        cannot be used.
+        """
         is_lost = isinstance(problem, StoreUnavailable | StoreDamaged) and not isinstance(problem, StoreBusy)
         if problem is not None and is_lost:
             self._alarm_directly(problem)
@@ -95,16 +99,18 @@ class NoticeSender:
             clock.sleep(max(_SHORTEST_WAIT_S, self.next_at - clock.now().timestamp()))
             self.send()
 
-    # ---- without a store -----------------------------------------------------------------------------------------------
+    # ---- without a store ---------------------------------------------------------------------------------------------
 
     def _alarm_directly(self, problem: Exception) -> None:
         """Send an alarm past the outbox, to each destination once a day and after as many turns as it wants."""
         from ..application.turn_log import TurnFailure, condition_of
 
-        run, now = self.run, self.run.now().timestamp()
+        run = self.run
+        now = self.run.now().timestamp()
         with suppress(HfGateError):
             for one in run.location.config.notify:
-                stamp, event = self._stamp(one.name), NoticeEvent.FAILED_TURN
+                stamp = self._stamp(one.name)
+                event = NoticeEvent.FAILED_TURN
                 turns, told_at = stamp.load()
                 is_told = 0 <= now - told_at < REMIND_MS / 1000
                 if one.modes[event] is not NoticeMode.OFF and turns + 1 >= one.after[event] and not is_told:
@@ -160,7 +166,9 @@ class NoticeSender:
 
 
 class _StampState(NamedTuple):
-    """For how many turns in a row the store was not usable, and when a destination was told (epoch seconds; 0: not yet)."""
+    """For how many turns in a row the store was not usable, and when a destination was told (epoch seconds; 0: not
+    yet).
+    """
 
     turns: int
     told_at: float
@@ -173,7 +181,8 @@ class _AlarmStamp:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path, self._state = path, _StampState(0, 0.0)
+        self._path = path
+        self._state = _StampState(0, 0.0)
         with suppress(OSError):
             if not path.exists():
                 make_private_folder(path.parent)

@@ -92,8 +92,8 @@ def show(run: Run, ident: str) -> int:
 def stop(run: Run, ident: str, *, for_good: bool) -> int:
     """Stop a run after the current batch, or at once if there is none; `runs continue` continues it.
 
-    Until then, `hf-gate run` applies none of the run's policies at its repos. After --for-good, it applies none of them until
-    the policies are edited or promoted. Finished changes stay; `hf-gate undo RUN` plans their undo.
+    Until then, `hf-gate run` applies none of the run's policies at its repos. After --for-good, it applies none of them
+    until the policies are edited or promoted. Finished changes stay; `hf-gate undo RUN` plans their undo.
     """
     return _request_stop(run, ident, "stop" if for_good else "pause")
 
@@ -134,7 +134,8 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     from ..application.run_executor import STATE_AFTER_REQUEST, halt_run
     from ..application.runs import is_over
 
-    store, known = workspace.store, find_run(workspace, ident)
+    store = workspace.store
+    known = find_run(workspace, ident)
     if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
         known = halt_run(store, known, word, to_ms(workspace.now()))
     continue_command = f"hf-gate runs continue {ident}"
@@ -153,7 +154,8 @@ def continue_(run: Run, ident: str) -> int:
     from ..plan.model import decode_plan
 
     workspace = open_for_runs(run)
-    store, known = workspace.store, find_run(workspace, ident)
+    store = workspace.store
+    known = find_run(workspace, ident)
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
         known = make_executor(workspace, known).settle_and_keep(
             known
@@ -187,7 +189,8 @@ def retry(run: Run, ident: str, path: Path | None) -> int:
     from ..application import runs as run_cases
 
     workspace = open_for_runs(run)
-    known, now = find_run(workspace, ident), workspace.clock.now()
+    known = find_run(workspace, ident)
+    now = workspace.clock.now()
     made = run_cases.plan_retry(workspace.store, known, now=now)
     bundle = load_policies_for(workspace, made)
     versions = run_cases.policy_versions(() if bundle is None else bundle.policies)
@@ -217,7 +220,8 @@ def undo(run: Run, ident: str | None, path: Path | None) -> int:
     made, notes = run_cases.plan_undo(workspace.store, known, now=workspace.clock.now())
     if made.changes and any(change.policy for change in done_changes(workspace, known)):
         notes.append(
-            "The current policies would plan the same changes again. Change the rule or write `mode: shadow` before the next run."
+            "The current policies would plan the same changes again. Change the rule or write `mode: shadow` "
+            "before the next run."
         )
     return _save_plan(run, workspace, known.id, made, path, notes)
 

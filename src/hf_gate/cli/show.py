@@ -130,7 +130,10 @@ def find_request(run: Run, request_target: RequestTarget) -> AccessRequest:
         f"there is no request of {name} at {request_target.repo}."
         if name
         else f"there is no request {target.label} at {request_target.repo}.",
-        hint=f"{did_you_mean(run.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` lists all requests.",
+        hint=(
+            f"{did_you_mean(run.hub, request_target.repo, name)}`hf-gate ls {request_target.repo} --status all` "
+            "lists all requests."
+        ),
     )
 
 

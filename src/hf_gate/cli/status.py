@@ -45,7 +45,10 @@ _UNKNOWN: Final[Mapping[str, object]] = {
 @click.option(
     "--markdown",
     is_flag=True,
-    help="Print lines for a repo card: until when requests were answered, and what to run if a download fails. No personal data.",
+    help=(
+        "Print lines for a repo card: until when requests were answered, and what to run if a download fails. No "
+        "personal data."
+    ),
 )
 @click.option(
     "--check",
@@ -85,9 +88,12 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     location = workspace.location
     rates = {} if location.folder is None else location.config.guards.budgets
     found = add_holds(workspace, read_workspace_status(workspace.store, rates, workspace.now()))
-    refused, holds = find_refused_tables(workspace), read_workspace_holds(workspace)
-    zone, held_ends = workspace.zone, read_held_ends(workspace.store)
-    alarms, unknown = list_open_alarms(workspace.store), find_unknown_conditions(workspace)
+    refused = find_refused_tables(workspace)
+    holds = read_workspace_holds(workspace)
+    zone = workspace.zone
+    held_ends = read_held_ends(workspace.store)
+    alarms = list_open_alarms(workspace.store)
+    unknown = find_unknown_conditions(workspace)
     undelivered = list_undelivered(workspace)
     if markdown:
         for line in _markdown(found, zone):
@@ -130,7 +136,10 @@ def _since(table: Table) -> str | None:
 
 
 def _check_token(run: Run) -> dict[str, object]:
-    """Ask the Hub whether the token is valid and how many calls are left. A cached answer could hide an invalid token."""
+    """Ask the Hub whether the token is valid and how many calls are left.
+
+    A cached answer could hide an invalid token.
+    """
     result = dict(_UNKNOWN)
     try:
         result |= {"account": run.hub.whoami().name, "ok": True}
@@ -138,12 +147,13 @@ def _check_token(run: Run) -> dict[str, object]:
         result |= {"ok": False, "detail": str(problem)}
     except HfGateError as problem:
         result |= {"detail": str(problem)}
-    outlook, skew = run.hub.outlook(), run.hub.skew
+    outlook = run.hub.outlook()
+    skew = run.hub.skew
     result["clock_skew_s"] = None if skew is None else round(skew)
     return result | {"remaining": outlook.remaining, "quota": outlook.quota, "window_s": outlook.window_s}
 
 
-# ---- JSON --------------------------------------------------------------------------------------------------------------
+# ---- JSON ------------------------------------------------------------------------------------------------------------
 
 
 def _document(
@@ -175,7 +185,7 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
     }
 
 
-# ---- text --------------------------------------------------------------------------------------------------------------
+# ---- text ------------------------------------------------------------------------------------------------------------
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
@@ -203,7 +213,10 @@ def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterat
 
     wait = ""
     if one.oldest is not None and one.median is not None:
-        wait = f", the oldest for {format_age(one.oldest, found.at)}, half of them for {format_age(found.at - one.median, found.at)} or longer"
+        wait = (
+            f", the oldest for {format_age(one.oldest, found.at)}, half of them for "
+            f"{format_age(found.at - one.median, found.at)} or longer"
+        )
     yield f"{one.repo}: {pluralize(one.waiting, 'request')} waiting{wait}."
     if one.on_hold:
         yield f"  on hold: {format_holds(one.on_hold)}"
@@ -240,7 +253,10 @@ def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
         )
         needs = format_holds(one.on_hold)
         yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
-        yield f"- Cannot download? Run `hf-gate why {one.repo}`: it shows the cause and what to do. It does not request access."
+        yield (
+            f"- Cannot download? Run `hf-gate why {one.repo}`: it shows the cause and what to do. It does not "
+            "request access."
+        )
         yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."
 
 

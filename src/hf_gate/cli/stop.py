@@ -54,9 +54,9 @@ def stop(run: Run) -> int:
 def start(run: Run) -> int:
     """Let unattended work continue after `hf-gate stop`. This does not start a loop: `hf-gate run --every auto` does.
 
-    After a turn that found the audit log broken, this accepts the breaks that were found, so see `hf-gate audit verify` first.
-    Only the owner of the desk and admins of all its repos can do this. If no desk was ever opened here, your token must be able
-    to decide at every repo of the workspace.
+    After a turn that found the audit log broken, this accepts the breaks that were found, so see `hf-gate audit verify`
+    first. Only the owner of the desk and admins of all its repos can do this. If no desk was ever opened here, your
+    token must be able to decide at every repo of the workspace.
     """
     from ..application.ledger_breaks import read_check
     from ..application.unattended import start_unattended
@@ -90,7 +90,8 @@ def _check_starter(run: Run, workspace: Workspace) -> None:
 
 def _check_decides_everywhere(run: Run) -> None:
     """Raise NotAllowed unless this token can decide at every repo that `hf-gate run` would find with it."""
-    repos, rights = select_repos(run, (), None), read_rights(run)
+    repos = select_repos(run, (), None)
+    rights = read_rights(run)
     if not repos:
         raise NotAllowed(
             f"this token finds no repo of the workspace; {_STILL_STOPPED}.", hint="Use a token that can decide there."

@@ -42,7 +42,7 @@ store = GateGroup(
 _MAX_BYTES: Final = 4 << 20  # the most bytes of a workspace file that an export includes
 
 
-# ---- helpers ------------------------------------------------------------------------------------------------------------
+# ---- helpers ---------------------------------------------------------------------------------------------------------
 
 
 def store_path(run: Run) -> Path | None:
@@ -82,7 +82,7 @@ def _require_file(run: Run, server_command: str) -> Path:
     return path
 
 
-# ---- check --------------------------------------------------------------------------------------------------------------
+# ---- check -----------------------------------------------------------------------------------------------------------
 
 
 @command("check", examples=("hf-gate store check", "hf-gate store check --json", "hf-gate store check --repair"))
@@ -99,7 +99,8 @@ def store_check(run: Run, *, repair: bool) -> int:
         from ..application.store_maintenance import find_mode_faults
 
         findings += find_mode_faults(path)  # first, because opening a store corrects the permissions
-    entries, is_repaired = 0, False
+    entries = 0
+    is_repaired = False
     try:
         from ..application.store_maintenance import check_store
 
@@ -144,7 +145,7 @@ def _display_store(run: Run) -> str:
     return str(path) if path else "postgresql"
 
 
-# ---- export -------------------------------------------------------------------------------------------------------------
+# ---- export ----------------------------------------------------------------------------------------------------------
 
 
 @command("export", examples=("hf-gate store export my-data", "hf-gate store export my-data --json"))
@@ -167,7 +168,9 @@ def store_export(run: Run, *, folder: Path) -> int:
 
 
 def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
-    """Return the backups, exports and plans of these stores, and in a workspace the user's own store of the same Hub."""
+    """Return the backups, exports and plans of these stores, and in a workspace the user's own store
+    of the same Hub.
+    """
     from .. import bootstrap
     from ..application.store_maintenance import find_written_files
 
@@ -201,7 +204,7 @@ def _describe_export(folder: Path, lines: dict[str, int], left_out: list[Path]) 
     yield f"Written to {folder}. It contains personal data; only you can read it."
 
 
-# ---- backup and restore -------------------------------------------------------------------------------------------------
+# ---- backup and restore ----------------------------------------------------------------------------------------------
 
 
 @command(
@@ -277,8 +280,8 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
 def store_disarm(run: Run, *, yes: bool) -> int:
     """Treat the store as restored. Run this first after pg_restore, or after you copied an older file back.
 
-    Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and unsent
-    decisions stay until somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
+    Everybody is signed out and all sign-in links end: invite people again. Letters that were due are not sent, and
+    unsent decisions stay until somebody sends them. Nothing is sent to a repo before a full sync: hf-gate sync --full.
     """
     from ..application.store_maintenance import disarm_store
 
@@ -324,7 +327,8 @@ _NO_LIMIT = 1 << 40
 @click.option("--dry-run", is_flag=True, help="Show how much would be deleted; delete nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
 def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
-    """Delete names, e-mail addresses and answers of requests that were kept as long as `retention` in hf-gate.yaml says.
+    """Delete names, e-mail addresses and answers of requests that were kept as long as `retention` in hf-gate.yaml
+    says.
 
     `hf-gate run` does the same once a day. Account ids, statuses and times stay.
     """
@@ -352,12 +356,15 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
 def _lines(counts: Mapping[str, int], periods: Mapping[str, int], *, is_done: bool) -> list[str]:
     verb = "deleted" if is_done else "to delete"
     return [
-        f"{status}, older than {pluralize(days, 'day')}: personal data of {pluralize(counts.get(status, 0), 'request')} {verb}."
+        (
+            f"{status}, older than {pluralize(days, 'day')}: personal data of "
+            f"{pluralize(counts.get(status, 0), 'request')} {verb}."
+        )
         for status, days in sorted(periods.items())
     ]
 
 
-# ---- store remove -----------------------------------------------------------------------------------------------------
+# ---- store remove ----------------------------------------------------------------------------------------------------
 
 
 class _Removal(Struct, frozen=True):
@@ -466,8 +473,10 @@ def _write_checkpoint(run: Run, removal: _Removal, target: Path | None, *, asks:
     if target is None and asks and run.may_ask and bootstrap.has_store(run.settings, run.location):
         answer = click.prompt(
             "File for a checkpoint of the audit log, which can later prove an export (empty: none)",
-            default="", show_default=False, err=True,
-        )  # fmt: skip
+            default="",
+            show_default=False,
+            err=True,
+        )
         target = Path(answer).expanduser() if answer.strip() else None
     if target is None:
         return
@@ -504,7 +513,9 @@ def _remove(run: Run, removal: _Removal, check: Callable[[], None]) -> list[Path
     from ..application import store_maintenance
     from ..sources.policy_files import LOCK_NAME
 
-    tell, wait, paths = waiting_notice(run), bootstrap.store_wait(run.settings), run.settings.paths
+    tell = waiting_notice(run)
+    wait = bootstrap.store_wait(run.settings)
+    paths = run.settings.paths
     who = store_maintenance.this_process(click.get_current_context().command_path)
     removed: list[Path] = []
     for path in removal.paths:

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool) -> int:
     """Read requests from the Hub into the store.
 
-    A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their end,
-    and also finds requests that are gone. A full sync runs for new repos, once a day, and with --full.
+    A quick sync reads the first page of each list and finds new requests. A full sync reads all four lists to their
+    end, and also finds requests that are gone. A full sync runs for new repos, once a day, and with --full.
     """
     from ..application.approval_alarms import raise_approval_alarms
 
@@ -51,7 +51,9 @@ class SyncCommand:
     """Syncs several repos one by one. An error in one repo does not stop the others."""
 
     def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
-        self.run, self.workspace, self.is_full = run, workspace, full
+        self.run = run
+        self.workspace = workspace
+        self.is_full = full
         self.done: list[tuple[SyncResult, DueSync]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
@@ -59,7 +61,9 @@ class SyncCommand:
         """Sync one repo with the kind of sync that is due."""
         from ..application.sync import sync_repo as read
 
-        run, workspace, due = self.run, self.workspace, self._due(repo)
+        run = self.run
+        workspace = self.workspace
+        due = self._due(repo)
         try:
             with Progress(run.out, f"{due.kind} sync of {repo}") as bar:
                 synced = read(
@@ -104,7 +108,10 @@ class SyncCommand:
     def lines(self) -> Iterator[str]:
         """Return one line for each repo, and its doubts."""
         for synced, due in self.done:
-            yield f"{synced.repo}: {due.kind} sync ({due.why}), {pluralize(synced.read, 'request')} read, {_describe_changes(synced)}."
+            yield (
+                f"{synced.repo}: {due.kind} sync ({due.why}), {pluralize(synced.read, 'request')} read, "
+                f"{_describe_changes(synced)}."
+            )
             for doubt in synced.doubts:
                 yield f"  in doubt: {doubt}; no request is marked as gone."
             if not synced.doubts and synced.complete:

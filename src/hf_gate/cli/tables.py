@@ -79,7 +79,9 @@ _MAX_REMOVED: Final = "How many rows may go, if that is more than the table may 
 
 @command("ls", examples=("hf-gate table ls", "hf-gate table ls --json"))
 def table_ls(run: Run) -> int:
-    """List the tables of hf-gate.yaml and of the policies: their files, keys and rows, and the policies that use them."""
+    """List the tables of hf-gate.yaml and of the policies: their files, keys and rows, and the
+    policies that use them.
+    """
     workspace = open_workspace(run, needs_folder=True)
     columns: list[Column[TableRecord]] = [
         Column("TABLE", lambda row: row.table),
@@ -105,7 +107,8 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
     if own.table.file_problem:
         run.out.warn(describe_refusal(own.table))
     zone = workspace.zone
-    bindings, now = workspace.store.bindings(own.name), workspace.now()
+    bindings = workspace.store.bindings(own.name)
+    now = workspace.now()
     found = find_rows(own, query or "")
     columns: list[Column[TableRowRecord]] = [
         Column("LINE", lambda row: str(row.line), is_right_aligned=True, drop_rank=3),
@@ -147,7 +150,7 @@ def _other_cells(cells: Mapping[str, str]) -> str:
     return ", ".join(f"{name}: {text}" for name, text in cells.items() if text) or "-"
 
 
-# ---- single rows -------------------------------------------------------------------------------------------------------
+# ---- single rows -----------------------------------------------------------------------------------------------------
 
 
 @command(
@@ -324,8 +327,8 @@ def table_import(
 ) -> int:
     """Add the rows of FILE to a table: new rows at its end, known ones with their new values.
 
-    FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used. The first
-    import makes the file of the table.
+    FILE is a CSV file, JSON lines, or - for stdin. Without TABLE, the table with the name of the file is used. The
+    first import makes the file of the table.
 
     Rows are matched by account id, e-mail address or username with the people who asked. Rows that match nobody, and
     people on hold without a row, are listed. A row that names a person by another column than the key gets the key of
@@ -389,13 +392,14 @@ def _read_file(name: str) -> bytes:
     return content
 
 
-# ---- results -----------------------------------------------------------------------------------------------------------
+# ---- results ---------------------------------------------------------------------------------------------------------
 
 
 class _Answers(NamedTuple):
     """What the options of a command say about the change. `grants`: what happens to access that rests on removed rows.
 
-    It was ended before (`end`), or it stays (`keep`); None refuses the change. `asks`: a person is asked before anything is written.
+    It was ended before (`end`), or it stays (`keep`); None refuses the change. `asks`: a person is asked before
+    anything is written.
     """
 
     is_dry_run: bool
@@ -477,8 +481,9 @@ def _print_draft(
         "people": list(effects),
         **(more or {}),
     }
-    lines = lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines)  # noqa: E731 - called for people only
-    run.out.document(doc, lines, quiet=[draft.own.name])
+    run.out.document(
+        doc, lambda: (*_draft_lines(draft, effects, is_written=is_written), *more_lines), quiet=[draft.own.name]
+    )
 
 
 def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_written: bool) -> Iterator[str]:

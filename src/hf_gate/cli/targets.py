@@ -41,7 +41,9 @@ def read_targets(
         and (file or words[1] == "-")
         and not USER_AT.match(words[0])
     ):
-        default_repo, words = _parse_first_repo(run, words, repo_type), words[1:]  # REPO --from FILE, REPO -
+        # REPO --from FILE, REPO -
+        default_repo = _parse_first_repo(run, words, repo_type)
+        words = words[1:]
     if file is not None and words:
         raise InvalidTarget("targets cannot be given both as arguments and with --from.")
     if file is None and not words:
@@ -240,17 +242,21 @@ def _expand_glob(run: Run, user: str, glob: str | None, verb: str) -> list[str]:
 
 
 def _target_word(row: RequestRow, user: str) -> str:
-    """Return USER@REPO if USER is the username, else a line of `ls --format jsonl`, which identifies the person by ids."""
+    """Return USER@REPO if USER is the username, else a line of `ls --format jsonl`, which identifies
+    the person by ids.
+    """
     identity = row.person.identity
     if (identity.username or "").lower() == user.lower():
         return f"{user}@{_typed_id(row.repo)}"
-    return json.dumps({
-        "repo": row.repo.id,
-        "repo_type": row.repo.type.value,
-        "request_id": row.state.hub_request,
-        "user_id": identity.user_id,
-        "user": identity.username,
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "repo": row.repo.id,
+            "repo_type": row.repo.type.value,
+            "request_id": row.state.hub_request,
+            "user_id": identity.user_id,
+            "user": identity.username,
+        }
+    )
 
 
 def _find_matching_repos(workspace: Workspace, glob: str | None) -> Iterator[Repo]:
@@ -268,7 +274,7 @@ def _typed_id(repo: Repo) -> str:
     return f"{repo.type.value}:{repo.id}"
 
 
-# ---- stored requests ---------------------------------------------------------------------------------------------------
+# ---- stored requests -------------------------------------------------------------------------------------------------
 
 
 def find_latest_request(workspace: Workspace, target: RequestTarget) -> RequestRow | None:

@@ -27,14 +27,14 @@ def terminal_width(stream: TextIO) -> int | None:
         return None
 
 
-# ---- tables -----------------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:
     """Return the width of each column that is shown, given the widths `needed` and the available `room`.
 
-    The steps are, in this order: cut text to a comfortable width, cut ids to their tails, cut text to its minimum width,
-    drop columns by the highest `drop_rank`. Columns that can be neither cut nor dropped may overflow.
+    The steps are, in this order: cut text to a comfortable width, cut ids to their tails, cut text to its minimum
+    width, drop columns by the highest `drop_rank`. Columns that can be neither cut nor dropped may overflow.
     """
     shown = list(range(len(columns)))
     if room is None:
@@ -85,7 +85,7 @@ def _fit_cell(text: str, width: int, column: Column[Any]) -> str:
     return space + text if column.is_right_aligned else text + space
 
 
-# ---- lines ------------------------------------------------------------------------------------------------------------
+# ---- lines -----------------------------------------------------------------------------------------------------------
 
 
 def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterator[str]:
@@ -103,7 +103,8 @@ def wrap_line(text: str, columns: int | None, hang: int | None = None) -> Iterat
     for word in body.split(" "):
         if has_words and display_width(line) + 1 + display_width(word) > columns:
             yield line.rstrip(" ")
-            line, has_words = later, False
+            line = later
+            has_words = False
         line += (" " if has_words else "") + word
         has_words = True
         while display_width(line) > columns:

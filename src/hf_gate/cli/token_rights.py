@@ -68,7 +68,10 @@ def check_decide_right(rights: TokenRights, repo: Repo) -> tuple[bool | None, st
     if may is None:
         return (
             None,
-            f"the Hub does not say whether the token has {DECIDE_PERMISSION} here ({UNCERTAIN_PERMISSION} was not tried)",
+            (
+                f"the Hub does not say whether the token has {DECIDE_PERMISSION} here ({UNCERTAIN_PERMISSION} was "
+                "not tried)"
+            ),
         )
     return may, f"its permission {DECIDE_PERMISSION}" if may else f"the token lacks {DECIDE_PERMISSION}"
 

@@ -93,9 +93,9 @@ def ui(
     Other commands can run at the same time; each waits while another one writes. Ctrl-C stops the desk; unsent
     decisions stay in the tray. With --json, the first line has url, login_url and pid.
 
-    WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link, `revoke NAME`
-    removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends one.
-    A personal link must be used within 7 days. It then works only in the browser that used it.
+    WHAT is a command for the running desk: `link` prints another sign-in link, `invite NAME` makes a personal link,
+    `revoke NAME` removes the member, `members` lists the members, `sessions` the open sessions, and `end SESSION` ends
+    one. A personal link must be used within 7 days. It then works only in the browser that used it.
     """
     if what == "prove":
         return prove(run, name, yes=yes)
@@ -110,13 +110,18 @@ def ui(
     if in_notebook(os.environ, sys.modules):
         raise UsageError(
             "this is a notebook: the desk would block the cell, and your browser may not reach it.",
-            hint="Run `hf-gate ui --no-open` in a terminal (JupyterLab: File > New > Terminal). `!hf-gate ls REPO` works here.",
+            hint=(
+                "Run `hf-gate ui --no-open` in a terminal (JupyterLab: File > New > Terminal). `!hf-gate ls "
+                "REPO` works here."
+            ),
         )
     return _serve(run, **serving)
 
 
 def in_notebook(environ: Mapping[str, str], modules: Container[str]) -> bool:
-    """Return whether this process is a Jupyter kernel, or was started from a cell with `!` and inherited its variables."""
+    """Return whether this process is a Jupyter kernel, or was started from a cell with `!` and
+    inherited its variables.
+    """
     return "ipykernel" in modules or any(name in environ for name in _NOTEBOOK)
 
 
@@ -147,7 +152,7 @@ def _serve(run: Run, *, host: str, port: int, public_url: str | None, no_open: b
     return 0
 
 
-# ---- calls of a running desk ---------------------------------------------------------------------------------------------
+# ---- calls of a running desk -----------------------------------------------------------------------------------------
 
 
 def _print_new_link(run: Run, desk: Mapping[str, Any], *, opens: bool) -> int:
@@ -190,7 +195,10 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
         if answer["account_id"]:
             yield f"Hub account: {answer['account']}, not proven until they run the command on the settings page."
         else:
-            yield f"The Hub account of {answer['name']} is unknown. Name the account with --account, or let the member prove it."
+            yield (
+                f"The Hub account of {answer['name']} is unknown. Name the account with --account, or let the "
+                "member prove it."
+            )
     elif "members" in answer:
         yield from _member_lines(answer["members"])
     elif "sessions" in answer:
@@ -281,7 +289,8 @@ def prove(run: Run, link: str | None, *, yes: bool) -> int:
 
 def _confirm(run: Run, origin: str, *, yes: bool) -> None:
     run.out.say(
-        f"Your token is sent to the desk at {origin}. The desk asks its Hub once for the account, then discards the token."
+        f"Your token is sent to the desk at {origin}. The desk asks its Hub once for the account, then "
+        "discards the token."
     )
     run.out.say("A fine-grained token without permissions is enough. Do this only with a desk that you trust.")
     if yes:

@@ -160,10 +160,12 @@ def announce(run: Run, *, writes: bool = False, works_offline: bool = False) -> 
     """
     from .. import bootstrap
 
-    has_folder, settings = run.location.folder is not None, run.settings
+    has_folder = run.location.folder is not None
+    settings = run.settings
     if run.is_announced or not (writes or has_folder or bootstrap.has_other_hub(settings)):
         return
-    run.is_announced, is_refused = True, False
+    run.is_announced = True
+    is_refused = False
     if works_offline:
         run.limit_wait(_SHORT_WAIT_S)
     try:
@@ -188,7 +190,7 @@ def actor_of(run: Run) -> str:
     return account.name if account else local_user()
 
 
-# ---- policies and runs -------------------------------------------------------------------------------------------------
+# ---- policies and runs -----------------------------------------------------------------------------------------------
 
 
 def open_with_policies(run: Run, *, is_preview: bool = False) -> tuple[Workspace, PolicyBundle]:
@@ -238,7 +240,10 @@ def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None]
     store = workspace.store
 
     def read_stop_request() -> str | None:
-        """Called between batches. When all unattended work is stopped, a run of `hf-gate run` ends; its rest is planned again."""
+        """Called between batches.
+
+        When all unattended work is stopped, a run of `hf-gate run` ends; its rest is planned again.
+        """
         is_stopped = run.kind is RunKind.AUTO and read_stop(store) is not None
         return store.stop_request(run.id) or ("stop" if is_stopped else None)
 

@@ -41,7 +41,10 @@ class Profile:
 
 
 class TokenScope(Struct, frozen=True):
-    """The permissions of a fine-grained token for one entity. `kind` is the Hub's word: user, org, model, dataset, ..."""
+    """The permissions of a fine-grained token for one entity.
+
+    `kind` is the Hub's word: user, org, model, dataset, ...
+    """
 
     kind: str
     name: str | None
@@ -82,7 +85,8 @@ class TokenRights:
             return self.role == "write"
         if self.role != "fineGrained" or self.scopes is None:
             return None
-        held, maybe = set[str](), set[str]()
+        held = set[str]()
+        maybe = set[str]()
         for scope in self.scopes:
             covers = scope.covers(repo)
             held |= scope.permissions if covers else set()

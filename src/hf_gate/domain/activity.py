@@ -17,7 +17,10 @@ LAST_BUCKET: Final = 71  # starts at 14.5 years
 
 
 class Activity(StrEnum):
-    """What is counted by repo and week. Each comment gives the `name` stored with a count, and the week it belongs to."""
+    """What is counted by repo and week.
+
+    Each comment gives the `name` stored with a count, and the week it belongs to.
+    """
 
     ASKED = "asked"  # no name; the week of the request
     ANSWERED = "answered"  # an `Answerer` and the new status; the week of the answer

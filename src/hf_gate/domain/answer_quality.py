@@ -42,7 +42,8 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     if not text:
         return AnswerRating(Quality.EMPTY)
     given = _prepare_answer(text, label, role, ())
-    has_fitting_form, is_thin = _FITS.get(role), THIN.get(role)
+    has_fitting_form = _FITS.get(role)
+    is_thin = THIN.get(role)
     if _is_invited(given) or (has_fitting_form is not None and has_fitting_form(given)):
         return AnswerRating(Quality.GOOD)
     if not _is_date_asked_for(given):
@@ -98,7 +99,9 @@ _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 
 
 def _is_invited(given: AnswerText) -> bool:
-    """Tell whether the label invites the answer: a refusal for "if any", a yes or no, or a date in the label's format."""
+    """Tell whether the label invites the answer: a refusal for "if any", a yes or no, or a date in the
+    label's format.
+    """
     if label_matches(given.label, words.LABEL_IS_A_DATE) and _is_date(given):
         return True
     if given.joined_words in _YES_NO and label_matches(given.label, words.LABEL_ASKS_YES):
@@ -107,7 +110,10 @@ def _is_invited(given: AnswerText) -> bool:
 
 
 def _is_date_asked_for(given: AnswerText) -> bool:
-    """Tell whether the answer is only a date and the label asks for one. Such an answer is not junk, but may be thin."""
+    """Tell whether the answer is only a date and the label asks for one.
+
+    Such an answer is not junk, but may be thin.
+    """
     return len(given.folded) <= 40 and label_matches(given.label, words.LABEL_ASKS_DATE) and _is_date(given)
 
 
@@ -239,7 +245,8 @@ def _is_key_mash(word: str) -> bool:
 
 def _key_run_lengths(word: str) -> list[int]:
     """Return the lengths of the runs of neighbouring keys in a word."""
-    lengths, start = [], 0
+    lengths = []
+    start = 0
     while start < len(word):
         end = start + 1
         while end < len(word) and word[start : end + 1] in _KEY_RUNS:

@@ -23,8 +23,8 @@ class Quality(StrEnum):
 class AnswerRating(NamedTuple):
     """The quality of an answer, without regard to who gave it.
 
-    `words` is its number of words, and `size` the number of characters of these words and single spaces. Both are 0 if a
-    name cannot lower the quality.
+    `words` is its number of words, and `size` the number of characters of these words and single spaces. Both are 0 if
+    a name cannot lower the quality.
     """
 
     quality: Quality

@@ -22,7 +22,9 @@ class AnswerText:
         self.text = text  # the visible characters
         self.folded = folded  # without differences of case, width and accents
         self.words = words  # of the folded text, without punctuation
-        self.label, self.role, self.names = label, role, names
+        self.label = label
+        self.role = role
+        self.names = names
         self.joined_words = " ".join(words)
         self.letters = "".join(words)
 

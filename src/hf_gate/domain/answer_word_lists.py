@@ -48,7 +48,10 @@ non|ja|nein|nee|nej|nie|tak|evet|hayir
 是|否|不是|同意|不同意|好|好的|可以|有|无|没有|はい|いいえ|同意します|예|네|아니요|아니오|동의|да|нет|согласен|согласна|так|ні|نعم|لا|موافق|بله|خیر|כן|לא|हाँ
 हां|नहीं|জি|হ্যাঁ|না|ใช่|ไม่|ναι|οχι|კი|არა|այո|ոչ
 """
-GREETINGS = "yes|y|yep|yeah|ok|okay|sure|hi|hello|hey|please|thanks|thank you|good|nice|你好|您好|谢谢|好|好的|是|可以|はい|네|예|да|привет|نعم|مرحبا|כן"
+GREETINGS = (
+    "yes|y|yep|yeah|ok|okay|sure|hi|hello|hey|please|thanks|thank "
+    "you|good|nice|你好|您好|谢谢|好|好的|是|可以|はい|네|예|да|привет|نعم|مرحبا|כן"
+)
 
 # Generic words of a purpose.
 GENERIC_WORDS = """
@@ -193,17 +196,24 @@ NUMBER_NAMES = ("42", "360", "58", "51", "3", "01", "1991")
 """Names of organisations in digits: 42 is a school, 360 and 58 are companies."""
 
 LABEL_ASKS_NUMBER = (
-    r"number|no\.|phone|tel|mobile|fax|year|age\b|count|how (many|much|long|old)|\bgpus?\b|\bids?\b|orcid|zip|post ?code|"
+    r"number|no\.|phone|tel|mobile|fax|year|age\b|count|how (many|much|long|old)|\bgpus?\b|\bids?\b|orcid|zip"
+    r"|post ?code|"
     r"amount|size|date|version|score|duration|hours|days|months|电话|電話|手机|手機|年|号|號|番号|번호|전화|телефон|номер|год|"
     r"هاتف|رقم|טלפון|मोबाइल|फ़ोन|โทร|หมายเลข|teléfono|telefono|téléphone|telefon|nummer|número|numéro"
 )
 LABEL_IS_OPTIONAL = (
-    r"\bif (any|none|not|no|applicable|you have|there|available|exists?)\b|\bif applicable\b|optional|n/a|\bor none\b|leave (it )?blank|"
-    r"where applicable|可选|选填|選填|如有|如无|若无|若無|没有(则|請|请)填|任意|なければ|ない場合|あれば|선택|없으면|없을 경우|если (есть|нет|имеется)|необязательно|"
-    r"falls|wenn vorhanden|si (applicable|possible|aucun|existe|aplica|no)|facultatif|opcional|facultativo|se (applicabile|houver)|varsa|nếu (có|không)|jika ada|"
+    r"\bif (any|none|not|no|applicable|you have|there|available|exists?)\b|\bif applicable\b|optional|n/a"
+    r"|\bor none\b|leave (it )?blank|"
+    r"where applicable|可选|选填|選填|如有|如无|若无|若無|没有(则|請|请)填|任意|なければ|ない場合|あれば|선택|없으면|없을 경우|если (есть|нет|имеется)"
+    r"|необязательно|"
+    r"falls|wenn vorhanden|si (applicable|possible|aucun|existe|aplica|no)|facultatif|opcional|facultativo"
+    r"|se (applicabile|houver)|varsa|nếu (có|không)|jika ada|"
     r"إن وجد|اختياري|إذا|اگر|אם (יש|אין)|यदि|ถ้ามี|หากมี"
 )
-LABEL_ASKS_YES = r"^(do|does|did|are|is|was|were|have|has|had|will|would|can|could|may|should|shall)\b|yes ?/ ?no|\(y/n\)|是否|有无|有無|吗|여부|есть ли"
+LABEL_ASKS_YES = (
+    r"^(do|does|did|are|is|was|were|have|has|had|will|would|can|could|may|should|shall)\b|yes ?/ ?no"
+    r"|\(y/n\)|是否|有无|有無|吗|여부|есть ли"
+)
 LABEL_ASKS_DATE = (
     r"\bdates?\b|\bdeadline\b|\b(which|what|last|first) day\b|\buntil\b|\bexpir|\bwhen\b|"
     r"datum\b|\bbis wann\b|\bwann\b|\bfecha\b|\bcuándo\b|\bquando\b|\bquand\b|дата|когда|срок|"
@@ -212,7 +222,11 @@ LABEL_ASKS_DATE = (
 LABEL_IS_A_DATE = r"\b(yyyy|jjjj|aaaa|tt|dd|mm)[-/. ](yyyy|mm|dd)\b"
 LABEL_IS_QUESTION = r"[?？؟]\s*$"
 LABEL_IS_ACCOUNT = (
-    r"user|handle|account|nick|login|\bids?\b|discord|github|profile|page|member|leader|linkedin|orcid|scholar|site|url|telegram|"
+    r"user|handle|account|nick|login|\bids?\b|discord|github|profile|page|member|leader|linkedin|orcid|scholar"
+    r"|site|url|telegram|"
     r"wechat|kaggle|slack|twitter|name|用户|用戶|账号|帳號|昵称|ユーザー|アカウント|아이디|계정|логин|аккаунт|ник"
 )
-PLACE_PARTS = r"univ|instit|school|college|labs?\b|\binc\b|\bltd\b|\bgmbh\b|\bllc\b|corp|company|tech|research|group|大学|大學|公司|学院|研究|대학|회사|университет|جامعة"
+PLACE_PARTS = (
+    r"univ|instit|school|college|labs?\b|\binc\b|\bltd\b|\bgmbh\b|\bllc\b|corp|company|tech|research"
+    r"|group|大学|大學|公司|学院|研究|대학|회사|университет|جامعة"
+)

@@ -17,8 +17,8 @@ from .request_version import RequestVersion
 class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One person's approval of one version of a request.
 
-    `version.identity` is empty if the rules do not read the name or the e-mail address. `need` is the digest of the rules
-    that ask for two people.
+    `version.identity` is empty if the rules do not read the name or the e-mail address. `need` is the digest of the
+    rules that ask for two people.
     """
 
     request: int
@@ -32,7 +32,9 @@ class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class AgreedEnd(NamedTuple):
-    """The end of access that a person approves: as written, or `none`; and the digests of the conditions of the access."""
+    """The end of access that a person approves: as written, or `none`; and the digests of the
+    conditions of the access.
+    """
 
     until: str = NO_END_WORD
     conditions: tuple[str, ...] = ()
@@ -80,8 +82,8 @@ class ApprovalAlarm(NamedTuple):
 class ReviewerNeed(Struct, frozen=True):
     """The number of people who must approve a request before it is accepted, and the rules that say so.
 
-    `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies cannot
-    be read; then nobody knows the number, and nothing is accepted.
+    `digest` covers these rules, and `policies` are the digests of their policies. `problem` says why the policies
+    cannot be read; then nobody knows the number, and nothing is accepted.
     """
 
     count: int = 1
@@ -109,12 +111,15 @@ class Approver(NamedTuple):
 
 
 def why_not_counted(
-    approver: Approver, requester: tuple[str | None, str | None], authors: Iterable[PolicyAuthor], able: Collection[str] | None
-) -> str:  # fmt: skip
+    approver: Approver,
+    requester: tuple[str | None, str | None],
+    authors: Iterable[PolicyAuthor],
+    able: Collection[str] | None,
+) -> str:
     """Return why the approval of a person does not count; "" if it does.
 
-    `requester` is the name and account id of the person who asks; without an id, the names are compared. `able` are the accounts that may decide at the repo now;
-    None means that the workspace has no members.
+    `requester` is the name and account id of the person who asks; without an id, the names are compared. `able` are the
+    accounts that may decide at the repo now; None means that the workspace has no members.
     """
     account = approver.account
     if account is None:

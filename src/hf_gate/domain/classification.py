@@ -1,4 +1,6 @@
-"""The classification of requests, for searches and counts: quality of the purpose, kind of e-mail address, same text."""
+"""The classification of requests, for searches and counts: quality of the purpose, kind of e-mail
+address, same text.
+"""
 
 from __future__ import annotations
 

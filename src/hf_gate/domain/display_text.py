@@ -92,7 +92,8 @@ def _is_selector(code: int) -> bool:
 
 def _is_joining(text: str, index: int) -> bool:
     """Tell whether a joiner is inside a word of a joining script, or (ZWJ) between two emoji."""
-    before, after = text[index - 1 : index] if index else "", text[index + 1 : index + 2]
+    before = text[index - 1 : index] if index else ""
+    after = text[index + 1 : index + 2]
     if _pattern(_JOINED).match(before) and (
         _pattern(_JOINED).match(after) or (text[index] == "\u200d" and not after.strip())
     ):
@@ -105,7 +106,8 @@ def _is_joining(text: str, index: int) -> bool:
 
 def _is_selecting(text: str, index: int) -> bool:
     """Tell whether a variation selector follows a character that has variants."""
-    before, code = text[index - 1 : index] if index else "", ord(text[index])
+    before = text[index - 1 : index] if index else ""
+    code = ord(text[index])
     if code in (0xFE0E, 0xFE0F):
         return bool(
             _pattern(_EMOJI).match(before)
@@ -198,7 +200,8 @@ def clip(text: str, columns: int, *, ending: str = "\N{HORIZONTAL ELLIPSIS}") ->
         return text[:room] + ending
     from wcwidth import iter_graphemes
 
-    kept, used = [], 0
+    kept = []
+    used = 0
     for grapheme in iter_graphemes(text):
         used += display_width(grapheme)
         if used > room:

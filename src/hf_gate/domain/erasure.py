@@ -108,7 +108,8 @@ def _hash(secret: bytes, *parts: str) -> bytes:
 
 
 class NamePattern:
-    """Recognises texts that contain one of these names, ignoring case, the form of accents, and how words are separated.
+    """Recognises texts that contain one of these names, ignoring case, the form of accents, and how words are
+    separated.
 
     Names of fewer than 4 characters occur within other words, so they count only as whole words. Scripts without spaces
     between words are the exception.
@@ -144,7 +145,9 @@ def _is_short(name: str) -> bool:
 
 
 def _is_ideographic(char: str) -> bool:
-    """Tell whether a character belongs to a script that writes words without spaces: Chinese, Japanese, Korean, Thai."""
+    """Tell whether a character belongs to a script that writes words without spaces: Chinese,
+    Japanese, Korean, Thai.
+    """
     return "\u0e00" <= char <= "\u0eff" or "\u1100" <= char <= "\u11ff" or char >= "\u2e80"
 
 

@@ -61,7 +61,10 @@ def describe_event(
 def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: Callable[[int], str]) -> str:
     match event:
         case e.ChangeStarted():
-            return f"{event.before or 'no request'} to {event.after}: started{_rule_phrase(event.rule)}{_reason_phrase(private)}"
+            return (
+                f"{event.before or 'no request'} to {event.after}: "
+                f"started{_rule_phrase(event.rule)}{_reason_phrase(private)}"
+            )
         case e.ChangeSettled():
             return (
                 f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"

@@ -19,11 +19,18 @@ from ..decoding import make_json_decoder
 from .hand_terms import HandTerms
 
 Private: TypeAlias = Mapping[str, Any]
-"""JSON values only. Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`, `rows`."""
+"""JSON values only.
+
+Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `because`, `user`, `granted_by`, `version`,
+`rows`.
+"""
 
 
 class EventKind(StrEnum):
-    """The persisted names of all events: the tag of a body and the `kind` of an entry. A released name never changes."""
+    """The persisted names of all events: the tag of a body and the `kind` of an entry.
+
+    A released name never changes.
+    """
 
     REQUEST_SEEN = "RequestSeen"
     REQUEST_CHANGED = "RequestChanged"
@@ -278,7 +285,10 @@ class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
 
 
 class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.ACCOUNT_PROVEN.value):
-    """A member proved a Hub account with a token of that account, and got a new link. `seal` is as in `MemberInvited`."""
+    """A member proved a Hub account with a token of that account, and got a new link.
+
+    `seal` is as in `MemberInvited`.
+    """
 
     member: str
     account: str
@@ -297,8 +307,8 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
 class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
     """A person approved a request that needs two people. `account` is the id of their proven Hub account.
 
-    The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of an
-    access is approved in the same way.
+    The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of
+    an access is approved in the same way.
     """
 
     account: str
@@ -349,7 +359,10 @@ class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventK
 class PrivatePartsDeleted(
     Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PRIVATE_PARTS_DELETED.value
 ):
-    """The private parts of these earlier entries of the chain were deleted. `entries` holds ranges: first and last number."""
+    """The private parts of these earlier entries of the chain were deleted.
+
+    `entries` holds ranges: first and last number.
+    """
 
     cause: str  # erasure, retention
     entries: tuple[tuple[int, int], ...]
@@ -453,7 +466,10 @@ def decode_event(body: bytes) -> AnyEvent:
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode a value as JSON in UTF-8, with sorted keys and without spaces. Digests and commitments cover these bytes."""
+    """Encode a value as JSON in UTF-8, with sorted keys and without spaces.
+
+    Digests and commitments cover these bytes.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 

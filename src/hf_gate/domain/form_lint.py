@@ -156,9 +156,11 @@ def _placeholders(value: Node, card: str, key: Scalar) -> Iterator[Problem]:
     match = _PLACEHOLDER.search(value.text)
     if match is None:
         return
-    line, column = value.line, value.column
+    line = value.line
+    column = value.column
     for number, text in enumerate(re.split(r"\r\n|\n|\r", card)[key.line - 1 :], key.line):
         if match[0] in text:
-            line, column = number, text.index(match[0]) + 1
+            line = number
+            column = text.index(match[0]) + 1
             break
     yield Problem(line, column, "placeholder", "This is a template's placeholder.", "Write the real text.")

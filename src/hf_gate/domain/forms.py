@@ -98,7 +98,9 @@ def parse_gate_form(card_text: str) -> GateForm:
 
 
 def fingerprint(fields: Sequence[Field]) -> str:
-    """Return the SHA-256 (hex) of the fields' [label, type, [option values]], encoded as JSON in UTF-8 without spaces."""
+    """Return the SHA-256 (hex) of the fields' [label, type, [option values]], encoded as JSON in UTF-8
+    without spaces.
+    """
     return digest_gate_text(encode_fields(fields))
 
 
@@ -221,10 +223,8 @@ class _GateFormParser(Struct):
             for item in node.items:
                 yield from self._parse_item(item)
         else:
-            words, fix = (
-                "extra_gated_fields must be a list of fields, not text.",
-                "Write `Label: type` lines; a label with ` #` in it needs quotes.",
-            )
+            words = "extra_gated_fields must be a list of fields, not text."
+            fix = "Write `Label: type` lines; a label with ` #` in it needs quotes."
             self._report(node, "fields_no_map", words, fix)
 
     def _parse_item(self, item: Node) -> Iterator[Field]:
@@ -340,7 +340,8 @@ def _parse_option(item: Node) -> Option | None:
     if not isinstance(item, Mapping):
         return None
     parts = {key.text: value.text for key, value in item.pairs if isinstance(key, Scalar) and isinstance(value, Scalar)}
-    label, value = parts.get("label"), parts.get("value")
+    label = parts.get("label")
+    value = parts.get("value")
     if label is None and value is None:
         return None
     return Option(

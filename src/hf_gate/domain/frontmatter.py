@@ -33,10 +33,8 @@ def find_front_matter(card: str) -> FrontMatter:
         return FrontMatter(None, 1, (_explain_missing(lines),))
     end = next((row for row in range(start + 1, len(lines)) if _DELIMITER.match(lines[row])), None)
     if end is None:
-        words, fix = (
-            "This --- is never closed, so the Hub reads no metadata.",
-            "Put --- on a separate line after the YAML.",
-        )
+        words = "This --- is never closed, so the Hub reads no metadata."
+        fix = "Put --- on a separate line after the YAML."
         return FrontMatter(None, 1, (Problem(start + 1, 1, "front_matter_open", words, fix),))
     problems = (*_delimiter_problems(lines, start, end), *_body_problems(lines, end))
     return FrontMatter("\n".join(lines[start + 1 : end]) + "\n", start + 2, problems)

@@ -106,7 +106,8 @@ class Duration(Struct, frozen=True):
         A result beyond the calendar becomes the end of the year 9999.
         """
         month = moment.month - 1 + self.months
-        year, month = moment.year + month // 12, month % 12 + 1
+        year = moment.year + month // 12
+        month = month % 12 + 1
         try:
             following = date(year + month // 12, month % 12 + 1, 1)
             there = moment.replace(year=year, month=month, day=min(moment.day, (following - timedelta(days=1)).day))
@@ -134,10 +135,12 @@ class Duration(Struct, frozen=True):
 
 
 def parse_grant_end(written: str, accepted_at: datetime, zone: tzinfo) -> datetime:
-    """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several separated by commas, the earliest.
+    """Return the end that `30d`, `12w`, `6mo`, `1y` or `2027-06-30` means; of several separated by commas, the
+    earliest.
 
     A date is the end of that day in `zone`. A duration counts days or calendar months from the acceptance. A timestamp
-    (`2027-06-30T09:30:00.000Z`, used when an undo restores an end) is used as it is. Raises ValueError for anything else.
+    (`2027-06-30T09:30:00.000Z`, used when an undo restores an end) is used as it is. Raises ValueError for anything
+    else.
     """
     return min(_parse_end(part.strip(), accepted_at, zone) for part in written.split(","))
 
@@ -158,7 +161,8 @@ def read_duration(written: str) -> Duration | None:
     match = _DURATION.match(written)
     if match is None:
         return None
-    number, unit = int(match[1]), match[2]
+    number = int(match[1])
+    unit = match[2]
     if unit in ("d", "w"):
         return Duration(days=number * (7 if unit == "w" else 1))
     return Duration(months=number * (12 if unit == "y" else 1))

@@ -17,7 +17,10 @@ from .runs import ChangeOrigin
 
 
 class TermsKind(StrEnum):
-    """Whether the policies know the end of an acceptance by hand. Of `UNKNOWN`, `PAST` and `FALSE`, a person must choose."""
+    """Whether the policies know the end of an acceptance by hand.
+
+    Of `UNKNOWN`, `PAST` and `FALSE`, a person must choose.
+    """
 
     END = "end"
     NO_END = "none"
@@ -27,11 +30,12 @@ class TermsKind(StrEnum):
 
 
 class HandTerms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """The terms of an acceptance by hand. `until` is as written in rules; of several ends, separated by commas, the earliest.
+    """The terms of an acceptance by hand. `until` is as written in rules; of several ends, separated by commas, the
+    earliest.
 
-    `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest` is
-    that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on` are
-    the tables behind the end; equal terms of two people rest on different rows. `ceiling` is the latest end that a
+    `rule` is the rule with the earliest end, as `policy/rule`. `missing` names the facts that are not known. `digest`
+    is that of `document`, which is what can move the end later; the document is not stored with a verdict. `rests_on`
+    are the tables behind the end; equal terms of two people rest on different rows. `ceiling` is the latest end that a
     person may choose, written like `until`; None: the rules set no such limit. `version` is the digest of the policy of
     `rule`, and `shown_at` (ms) says when the terms were read for a person; terms differ by neither.
     """
@@ -87,8 +91,9 @@ NO_HAND_TERMS: Final = HandTerms()
 class GrantEnd(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """The end that an acceptance gets, as written in rules, and the rule that set it (direct: the person chose it).
 
-    `written` is None if only a condition ends the access. `terms` is what can move the end later. `is_chosen`: a person chose
-    `written` instead of the end that the rule sets. `version` and `shown_at` are those of the terms that were shown.
+    `written` is None if only a condition ends the access. `terms` is what can move the end later. `is_chosen`: a person
+    chose `written` instead of the end that the rule sets. `version` and `shown_at` are those of the terms that were
+    shown.
     """
 
     written: str | None

@@ -66,7 +66,8 @@ def parse_repo_type(text: str) -> RepoType:
 
 
 def parse_repo(text: str | Repo, repo_type: str | RepoType | None = None, *, endpoint: str | None = PUBLIC_HUB) -> Repo:
-    """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a URL of the Hub at `endpoint`.
+    """Parse a repo: `ns/name` (a model), `datasets/ns/name`, `dataset:ns/name`, `hf://...` or a URL of the Hub at
+    `endpoint`.
 
     `repo_type` sets the type of a bare `ns/name`. If the text names a type, both must agree. A URL of another host is
     refused, because calls go to the Hub at `endpoint`; with None, the caller checks the host.

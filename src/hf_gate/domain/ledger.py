@@ -81,11 +81,19 @@ def link_hash(before: bytes, link: LedgerLink) -> bytes:
     """Return the hash of an entry. It covers the previous hash and every public column with its length."""
     number = b"" if link.request is None else str(link.request).encode()
     head = f"{link.chain}\x1f{link.seq}\x1f{link.at}\x1f{link.kind}\x1f{link.actor}\x1f".encode()
-    body, seal = link.body, link.commitment or b""
+    body = link.body
+    seal = link.commitment or b""
     text = (  # written out for speed: one check can cover a million entries
-        before, len(head).to_bytes(4), head, len(number).to_bytes(4), number, len(body).to_bytes(4), body,
-        len(seal).to_bytes(4), seal,
-    )  # fmt: skip
+        before,
+        len(head).to_bytes(4),
+        head,
+        len(number).to_bytes(4),
+        number,
+        len(body).to_bytes(4),
+        body,
+        len(seal).to_bytes(4),
+        seal,
+    )
     return hashlib.sha256(b"".join(text)).digest()
 
 
@@ -96,7 +104,9 @@ def verify_chain(
 
     The check continues after a break.
     """
-    before, seq, last = start, first - 1, None
+    before = start
+    seq = first - 1
+    last = None
     for link in links:
         seq += 1
         if link.seq != seq:
@@ -105,7 +115,8 @@ def verify_chain(
             seq = link.seq
         elif link_hash(before, link) != link.hash:
             yield ChainBreak(link.chain, link.seq, "content does not match its hash")
-        before, last = link.hash, link
+        before = link.hash
+        last = link
     if last is not None:
         yield last
 

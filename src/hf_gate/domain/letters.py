@@ -149,7 +149,8 @@ def is_mail_address(text: str | None) -> bool:
 
 def find_obstacle(case: LetterCase, config: LetterConfig, now: int) -> str | None:
     """Return why a letter no longer applies; None if it does."""
-    kind, is_pending = case.kind, case.status == Status.PENDING and case.is_current
+    kind = case.kind
+    is_pending = case.status == Status.PENDING and case.is_current
     if kind not in config.kinds:
         return "letters of this kind are off"
     if not is_mail_address(case.email):

@@ -38,10 +38,15 @@ class Move(NamedTuple):
     after: Status | None
 
 
-_P, _A, _R, _Z = Status.PENDING, Status.ACCEPTED, Status.REJECTED, Status.RESET
-_ASK, _REVIEW = Actor.REQUESTER, Actor.REVIEWER
+_P = Status.PENDING
+_A = Status.ACCEPTED
+_R = Status.REJECTED
+_Z = Status.RESET
+_ASK = Actor.REQUESTER
+_REVIEW = Actor.REVIEWER
 
-# Sources: the Hub's transition table (recorded exchanges), its OpenAPI document and "Review access requests" in hub-docs.
+# Sources: the Hub's transition table (recorded exchanges), its OpenAPI document and "Review access requests" in
+# hub-docs.
 MOVES: tuple[Move, ...] = (
     Move(None, "ask", _ASK, "ask-access", _P),  # in auto mode: accepted at once
     Move(_Z, "ask", _ASK, "ask-access", _P),  # a new attempt with a new time

@@ -60,8 +60,8 @@ class MemberOrigin(StrEnum):
 class Member(msgspec.Struct, frozen=True, kw_only=True):
     """A person who can sign in. With `repos` None, the member works on every repo of the desk.
 
-    `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub account
-    if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
+    `id` is never used for another member, not even for one with the same name. `account` is the name of their Hub
+    account if it differs from `name`; `user_id` is its id. Both are claims until `proven_at` is set.
     """
 
     name: str

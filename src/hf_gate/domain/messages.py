@@ -1,7 +1,7 @@
 """Messages in the outbox: their states, what each kind promises, and when a delivery is tried again.
 
-A notice to the staff is sent at least once, and in the order of its destination. A letter to an applicant is sent at most
-once, and has no order.
+A notice to the staff is sent at least once, and in the order of its destination. A letter to an applicant is sent at
+most once, and has no order.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Delivery(NamedTuple):
 class OutboxRow(msgspec.Struct, frozen=True, kw_only=True):
     """A message to one receiver. Times are in ms.
 
-    A notice has items and its place in the order of its destination. A letter has a request, a person and a key: the rule,
-    or the end that is near.
+    A notice has items and its place in the order of its destination. A letter has a request, a person and a key: the
+    rule, or the end that is near.
     """
 
     id: str  # receivers see it

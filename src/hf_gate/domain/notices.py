@@ -1,7 +1,7 @@
 """Notices to the staff: which events are told, to whom, and the text of a message.
 
-Messages in the outbox hold counts and numbers of requests only. Names are read from the store when a message is sent, so
-an erasure reaches them.
+Messages in the outbox hold counts and numbers of requests only. Names are read from the store when a message is sent,
+so an erasure reaches them.
 """
 
 from __future__ import annotations
@@ -220,7 +220,8 @@ def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> Notice
 
 
 class Condition(NamedTuple):
-    """A state that lasts, such as a failing turn. It is told when it begins and once a day, and alarms also when it ends.
+    """A state that lasts, such as a failing turn. It is told when it begins and once a day, and alarms also when it
+    ends.
 
     `key` names it among the conditions of the same event. Another cause of a failure is another key.
     """
@@ -234,7 +235,8 @@ REMIND_MS: Final = DAY_MS
 
 
 class HeldCondition(NoticeItem, frozen=True, kw_only=True, omit_defaults=True):
-    """A condition as it is stored: its item, for how many turns it has held, and when (ms) and with which count it was told.
+    """A condition as it is stored: its item, for how many turns it has held, and when (ms) and with which count it was
+    told.
 
     `told` is by destination.
     """
@@ -261,7 +263,8 @@ def join_failures(items: Iterable[NoticeItem]) -> list[NoticeItem]:
 
 
 def _join(items: Sequence[NoticeItem]) -> NoticeItem:
-    first, repos = items[0], sorted(item.repo or "" for item in items)
+    first = items[0]
+    repos = sorted(item.repo or "" for item in items)
     if len(items) == 1:
         return first
     more = f" and {len(repos) - _NAMED_REPOS:,} more" if len(repos) > _NAMED_REPOS else ""
@@ -329,13 +332,15 @@ def _with_names(item: OutgoingItem) -> str:
 
 def describe_item(item: NoticeItem) -> str:
     """Return a sentence about an item, with the next step. It names no person."""
-    where, facts = item.repo or "the workspace", item.facts
+    where = item.repo or "the workspace"
+    facts = item.facts
     is_or_are = "is" if item.count == 1 else "are"
     match item.event:
         case NoticeEvent.NEW_REQUESTS:
             return f"{pluralize(item.count, 'new request')} at {where}."
         case NoticeEvent.AGEING:
-            count, days = pluralize(item.count, "request"), facts.get("days", 0)
+            count = pluralize(item.count, "request")
+            days = facts.get("days", 0)
             waits = "waits" if item.count == 1 else "wait"
             words = f"{count} at {where} {is_or_are} older than {days} days and {waits} for a decision"
             return f"{words}: hf-gate ls {where} --query 'age:>{days}d -verdict:wait'"
@@ -378,14 +383,16 @@ def _describe_runs(item: NoticeItem) -> str:
     if item.count > 1:
         unended = item.facts.get("unended")
         return f"{item.count:,} runs: {numbers}." + (f" {unended} not ended: hf-gate runs ls" if unended else "")
-    run, state = item.facts.get("run"), item.facts.get("state")
+    run = item.facts.get("run")
+    state = item.facts.get("state")
     return f"Run {run} {state}: {numbers}" + ("." if state in FINISHED else f": hf-gate runs show {run}")
 
 
 def _describe_alarm(item: NoticeItem) -> str:
     """Return what is wrong and the next step; for one that is over, what else lasts."""
     facts = item.facts
-    text, hint = str(facts.get("text", "")), facts.get("hint", "")
+    text = str(facts.get("text", ""))
+    hint = facts.get("hint", "")
     if item.event is NoticeEvent.FAILED_TURN:
         places = facts.get("repos") or item.repo
         text = f"A turn failed{f' at {places}' if places else ''}: {text.rstrip('.')}."

@@ -103,8 +103,8 @@ def classify_error(error: HfGateError, *, is_listed: bool) -> ErrorRule:
 def exit_code_of(outcomes: Iterable[Outcome], stop: BaseException | None = None) -> int:
     """Return the exit code of several decisions and of the error that ended their run early.
 
-    0: nothing refused, nothing open. 5: done in part, or sent with an unknown result. Otherwise nothing was done, and the
-    code is that of `stop`, else 4 (not allowed), 75 (Hub unavailable) or 1 (refused).
+    0: nothing refused, nothing open. 5: done in part, or sent with an unknown result. Otherwise nothing was done, and
+    the code is that of `stop`, else 4 (not allowed), 75 (Hub unavailable) or 1 (refused).
     """
     count: Counter[OutcomeKind] = Counter()
     reasons: set[int] = set()

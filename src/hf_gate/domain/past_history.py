@@ -27,13 +27,15 @@ def fold_history(events: Iterable[RepoEvent], repo_id: int, within: frozenset[in
     states: dict[int, RequestState] = {}
     repos: dict[int, int] = {}
     counts = dict.fromkeys((Status.ACCEPTED, Status.REJECTED, Status.RESET), 0)
-    last, last_at = "none", None
+    last = "none"
+    last_at = None
     for request, repo, (_, at, _, event) in events:
         before = states.get(request)
         after = apply_event(before, event, at)
         if after is None:
             continue
-        states[request], repos[request] = after, repo
+        states[request] = after
+        repos[request] = repo
         status = None if before is None else before.status
         is_undone = status == Status.RESET and after.status in STATUSES
         if repo != repo_id or status == after.status or (after.status not in counts and not is_undone):
@@ -42,7 +44,8 @@ def fold_history(events: Iterable[RepoEvent], repo_id: int, within: frozenset[in
             counts[Status(after.status)] += 1
         counts[Status.RESET] -= is_undone
         is_new_review = before is None or after.reviewed_at != before.reviewed_at
-        last, last_at = after.status, (after.reviewed_at if is_new_review else None) or at
+        last = after.status
+        last_at = (after.reviewed_at if is_new_review else None) or at
     superseded = {state.after for state in states.values()}
     elsewhere = [
         request

@@ -21,7 +21,7 @@ from .case_folding import fold_for_search
 from .classification import QUALITIES, MailKind
 from .lifecycle import STATUSES, WITHDRAWN
 
-# ---- values ------------------------------------------------------------------------------------------------------------
+# ---- values ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Pattern:
         """Tell whether the pattern matches a folded text completely."""
         if self.is_any:
             return bool(text)
-        first, last = self.folded_parts[0], self.folded_parts[-1]
+        first = self.folded_parts[0]
+        last = self.folded_parts[-1]
         if self.is_plain:
             return text == first
         end = len(text) - len(last)
@@ -105,9 +106,12 @@ class Day(Struct, frozen=True):
         """The first day of the range and the first day after it; None means no limit."""
         following = self.day + timedelta(days=1)
         return {
-            "": (self.day, following), ">": (following, None), ">=": (self.day, None), "<": (None, self.day),
+            "": (self.day, following),
+            ">": (following, None),
+            ">=": (self.day, None),
+            "<": (None, self.day),
             "<=": (None, following),
-        }[self.sign]  # fmt: skip
+        }[self.sign]
 
     def __str__(self) -> str:
         return f"{self.sign}{self.day.isoformat()}"
@@ -183,7 +187,7 @@ class Query:
         return " ".join(map(str, self.terms))
 
 
-# ---- keys --------------------------------------------------------------------------------------------------------------
+# ---- keys ------------------------------------------------------------------------------------------------------------
 
 NO_END: Final = "none"
 ACTIONS: Final = ("accept", "human", "wait", "reset", "reject")
@@ -227,7 +231,10 @@ KEYS: Final[dict[str, str]] = {
     "quality": "how much the purpose says: good, thin, junk, empty, missing",
     "mail": "the kind of e-mail address: university, free, throw-away, other, none",
     "due": "over: a person should have decided by now, by the rule",
-    "approval": "second: an approval counts, and another person must approve; missing: accepted outside hf-gate without enough approvals",
+    "approval": (
+        "second: an approval counts, and another person must approve; missing: accepted outside hf-gate without "
+        "enough approvals"
+    ),
     "same": "has the same long answer as the request with this number, in the same repo",
 }
 """The keys of terms and their meaning."""
@@ -253,7 +260,9 @@ VIEWER_KEYS: Final = frozenset(
 
 
 def is_open_to_viewers(term: Term) -> bool:
-    """Tell whether a term is allowed for members who see no personal data; the matches of other terms would reveal some."""
+    """Tell whether a term is allowed for members who see no personal data; the matches of other terms would reveal
+    some.
+    """
     if term.key == "user":
         return all(pattern.is_plain and is_pseudonym(pattern.parts[0]) for pattern in term.patterns)
     return term.key in VIEWER_KEYS

@@ -64,7 +64,8 @@ class _QueryParser:
     """Parses a text from left to right."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.at = text, 0
+        self.text = text
+        self.at = 0
 
     def parse_terms(self) -> Iterator[Term]:
         while True:
@@ -125,7 +126,8 @@ class _QueryParser:
         return Term(key, tuple(values), is_not, label, start)
 
     def _parse_value(self, key: str) -> Value:
-        start, is_quoted = self.at, self._peek() == '"'
+        start = self.at
+        is_quoted = self._peek() == '"'
         pattern = self._parse_pattern(stop=",")
         if not is_quoted and pattern.parts == ("",):
             raise self._error(

@@ -86,8 +86,15 @@ def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> Reque
     """
     if isinstance(event, e.RequestSeen):
         return RequestState(
-            event.person, event.status, event.asked_at, event.attempt, event.hub_request, event.reviewed_at, event.after, version=1,
-        )  # fmt: skip
+            event.person,
+            event.status,
+            event.asked_at,
+            event.attempt,
+            event.hub_request,
+            event.reviewed_at,
+            event.after,
+            version=1,
+        )
     if state is None:
         return None
     after = replace(_apply_move(state, event, at), version=state.version + 1)
@@ -144,7 +151,8 @@ def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.Ren
         terms=event.terms,
         lapses=event.lapses,
     )
-    before, after = state.ends_at, dated.ends_at
+    before = state.ends_at
+    after = dated.ends_at
     is_earlier = after is not None and state.noticed_at is not None and (before is None or after < before)
     return dated if is_earlier else replace(dated, noticed_at=at)
 
@@ -180,7 +188,7 @@ def _review_time(state: RequestState, event: e.ChangeSettled) -> int | None:
     return state.reviewed_at if event.reviewed_at is None or is_known else event.reviewed_at or None
 
 
-# ---- new records -------------------------------------------------------------------------------------------------------
+# ---- new records -----------------------------------------------------------------------------------------------------
 
 
 class KnownRequest(msgspec.Struct, frozen=True, gc=False):
@@ -284,7 +292,9 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
 
 
 def _is_surviving(state: RequestState, seen: AccessRequest) -> bool:
-    """Tell whether the Hub lists an older request of a person whose later one is gone, for example because it was never theirs."""
+    """Tell whether the Hub lists an older request of a person whose later one is gone, for example because it was never
+    theirs.
+    """
     has_other_id = seen.request_id is not None and seen.request_id != state.hub_request
     return state.status == WITHDRAWN and state.hub_request is not None and has_other_id
 
@@ -313,7 +323,8 @@ def _end_that_moved_on(state: RequestState, seen: AccessRequest, asked_at: int) 
 
 
 def is_renewed_outside(state: RequestState, reviewed_at: int | None) -> bool:
-    """Tell whether a grant with an end was accepted again on the Hub at `reviewed_at` (ms). That grant has no end of ours.
+    """Tell whether a grant with an end was accepted again on the Hub at `reviewed_at` (ms). That grant has no end of
+    ours.
 
     The Hub's time of our own acceptance may be slightly later than the time that we stored.
     """

@@ -115,7 +115,10 @@ class Target(Struct, frozen=True):
 def target_of(
     user: str | Person | AccessRequest | None = None, *, request_id: str | None = None, user_id: str | None = None
 ) -> Target:
-    """Return the target. Exactly one of a username, `Person` or request, a request id and an account id must be given."""
+    """Return the target.
+
+    Exactly one of a username, `Person` or request, a request id and an account id must be given.
+    """
     if sum(given is not None for given in (user, request_id, user_id)) != 1:
         raise InvalidTarget("give exactly one of user, request_id and user_id.")
     for name, text in (("request_id", request_id), ("user_id", user_id)):

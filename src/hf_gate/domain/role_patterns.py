@@ -166,7 +166,8 @@ TEXT_ROLES: tuple[tuple[str, str], ...] = (
     (
         "name",
         _join_patterns(
-            r"\b(full|first|last|given|family|middle|sur|fore|real|legal|your|contact|applicant|leader|investigator|advisor"
+            r"\b(full|first|last|given|family|middle|sur|fore|real|legal|your|contact|applicant|leader"
+            r"|investigator|advisor"
             r"|supervisor)('?s)? ?-?names?\b",
             r"^(name|names|surname|firstname|lastname|fullname|forename)\b|\bsurname\b|\bname$|\bpi\b",
             r"\badvis[oe]r\b|\bsupervisor\b|\bprincipal investigator\b",

@@ -36,7 +36,10 @@ _MARKUP = re.compile(r"[*_`~]+|<[^>]{0,80}>")
 
 @lru_cache(maxsize=4096)
 def role_of(label: str, field_type: str = "text") -> Role:
-    """Return the role of a field. A country found by IP address is not stated by the requester, so its role is OTHER."""
+    """Return the role of a field.
+
+    A country found by IP address is not stated by the requester, so its role is OTHER.
+    """
     text = _normalize_label(label[:MAX_LABEL])
     if field_type in _ROLE_OF_TYPE:
         return _ROLE_OF_TYPE[field_type]

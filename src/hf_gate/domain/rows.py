@@ -91,7 +91,8 @@ def unstored_row(request: AccessRequest) -> RequestRow:
 
 def update_row(row: RequestRow, update: RecordUpdate, *, number: int, at: int) -> RequestRow:
     """Return a row as it would be after the store has written an update. A new attempt gets this number."""
-    state, ident = row.state, row.id
+    state = row.state
+    ident = row.id
     for event in update.events:
         state = apply_event(state, event, at) or state
         ident = number if isinstance(event, RequestSeen) else ident
@@ -113,7 +114,10 @@ class DerivedRow(msgspec.Struct, frozen=True):
 
 
 class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Earlier decisions about one person. `elsewhere` counts the store's other repos where the person is accepted now."""
+    """Earlier decisions about one person.
+
+    `elsewhere` counts the store's other repos where the person is accepted now.
+    """
 
     accepted: int = 0
     rejected: int = 0
@@ -124,7 +128,9 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LedgerMoment(msgspec.Struct, frozen=True, kw_only=True):
-    """A place in the chain of a repo: the last entry (`seq` in the chain, `entry` in the store) at or before a time (ms)."""
+    """A place in the chain of a repo: the last entry (`seq` in the chain, `entry` in the store) at or before a time
+    (ms).
+    """
 
     repo: Repo
     repo_id: int
@@ -267,7 +273,9 @@ class RowClass(NamedTuple):
 
 
 class ClassCount(NamedTuple):
-    """The number of current requests of a repo and status with one quality, or one kind of e-mail address; None: unknown."""
+    """The number of current requests of a repo and status with one quality, or one kind of e-mail address; None:
+    unknown.
+    """
 
     repo: str
     status: str
@@ -352,7 +360,8 @@ class SelectionScope(NamedTuple):
 class SelectionBucket(NamedTuple):
     """The number of similar requests in a selection.
 
-    `why` says why they are skipped; it is empty if they can be decided. `terms`: of an acceptance, as stored with the verdict.
+    `why` says why they are skipped; it is empty if they can be decided. `terms`: of an acceptance, as stored with the
+    verdict.
     """
 
     why: str
@@ -366,7 +375,12 @@ class SelectionBucket(NamedTuple):
     terms: HandTerms | None = None
 
 
-GONE, MOVED, OWN, PROTECTED, QUEUED, IN_RUN = "gone", "moved", "own", "protected", "queued", "in run"
+GONE = "gone"
+MOVED = "moved"
+OWN = "own"
+PROTECTED = "protected"
+QUEUED = "queued"
+IN_RUN = "in run"
 """Why a request of a selection is skipped."""
 STATUS_REASON: Final = "status "
 """The prefix of the reason if the verb does not apply to the status; the status follows the prefix."""

@@ -25,13 +25,15 @@ class SignInFailed(Exception):
 
     def __init__(self, message: str, *, hint: str = "", status: int = 502) -> None:
         super().__init__(message)
-        self.hint, self.status = hint, status
+        self.hint = hint
+        self.status = status
 
 
 class HubIdentity(Struct, frozen=True):
     """A Hub account that signed in. `org_roles`: its role in each of its organisations, by name in lower case.
 
-    `org_ids`: their ids, by the same names. `restricted`: organisations that do not let it in now, for example until it passes their own sign-in.
+    `org_ids`: their ids, by the same names. `restricted`: organisations that do not let it in now, for example until it
+    passes their own sign-in.
     """
 
     user_id: str

@@ -48,7 +48,8 @@ def _is_thin_purpose(given: AnswerText) -> bool:
     if given.joined_words in _GREETINGS:
         return True
     if given.folded.isascii():
-        unspaced, spaced = 0.0, given.words
+        unspaced = 0.0
+        spaced = given.words
     else:
         unspaced = _count_unspaced_words(given.folded)
         spaced = split_words(_ANY_UNSPACED.sub(" ", given.folded))
@@ -63,7 +64,8 @@ def _is_thin_purpose(given: AnswerText) -> bool:
 
 def _count_words(given: AnswerText, spaced: Sequence[str]) -> tuple[float, int]:
     """Count the content words and the specific words, and stop once both counts are enough for any answer."""
-    content, specific = 0.0, 0
+    content = 0.0
+    specific = 0
     for word in spaced:
         if word in _STOP:
             continue

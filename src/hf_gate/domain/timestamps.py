@@ -78,5 +78,8 @@ def format_age(since: datetime, now: datetime) -> str:
 
 
 def describe_clock_skew(skew: float) -> str:
-    """Return how far this machine's clock is off: `clock is 3 h behind the Hub's`. `skew`: seconds that the Hub is ahead."""
+    """Return how far this machine's clock is off: `clock is 3 h behind the Hub's`.
+
+    `skew`: seconds that the Hub is ahead.
+    """
     return f"clock is {format_span(abs(skew))} {'behind' if skew > 0 else 'ahead of'} the Hub's"

@@ -15,11 +15,12 @@ VERBS: Final = (ACCEPT, "reset", "reject", "cancel")
 
 
 class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
-    """One decision. `leaves_at` None: the decision waits until a person sends it. `outcome` None: it has no outcome yet.
+    """One decision. `leaves_at` None: the decision waits until a person sends it. `outcome` None: it has no outcome
+    yet.
 
-    `until` is the end of an acceptance, as written in rules. `hand_terms` is this end as it was shown, as JSON (`GrantEnd`);
-    None if the person chose no end. Stores of earlier versions have a token of the terms for an end by the rules, and None
-    for an end that a person chose. `member` is the id of the member who decided.
+    `until` is the end of an acceptance, as written in rules. `hand_terms` is this end as it was shown, as JSON
+    (`GrantEnd`); None if the person chose no end. Stores of earlier versions have a token of the terms for an end by
+    the rules, and None for an end that a person chose. `member` is the id of the member who decided.
     """
 
     id: int
@@ -42,6 +43,8 @@ class QueuedDecision(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shown_end(self) -> GrantEnd | None:
-        """The end of an acceptance as it was shown; None for a decision of an earlier version, or if none was chosen."""
+        """The end of an acceptance as it was shown; None for a decision of an earlier version, or if none
+        was chosen.
+        """
         stored = self.hand_terms or ""
         return decode_json(stored, GrantEnd) if stored.startswith("{") else None

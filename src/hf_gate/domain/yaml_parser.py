@@ -152,7 +152,8 @@ class _LineIndex:
         for start in reversed(self.starts[max(0, row - 1) : row + 1]):
             line = self.line_text(start).rstrip()
             at = line.find(" #")
-            before, after = line[:at].strip(), line[at:]
+            before = line[:at].strip()
+            after = line[at:]
             is_key = before and not re.search(r"^[#'\"|>]|: ", before)
             if at > 0 and is_key and (": " in after or after.endswith(":")):
                 return start + at + 1
@@ -173,14 +174,16 @@ class _OpenNode:
     __slots__ = ("children", "index", "is_mapping", "keys")
 
     def __init__(self, index: int, *, is_mapping: bool) -> None:
-        self.index, self.is_mapping = index, is_mapping
+        self.index = index
+        self.is_mapping = is_mapping
         self.children: list[Node] = []
         self.keys: dict[str, Scalar] = {}
 
 
 class _YamlReader:
     def __init__(self, places: _LineIndex, limits: Limits) -> None:
-        self.lines, self.limits = places, limits
+        self.lines = places
+        self.limits = limits
         self.problems: list[Problem] = []
         self.count = self.documents = 0
         self.open: list[_OpenNode] = []
@@ -343,7 +346,8 @@ def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
         return places.problem(error.position, "yaml_character", words, "Remove it.")
     if not isinstance(error, MarkedYAMLError):
         return places.problem(0, "yaml_broken", "This is not valid YAML.", "An escape or a tag in the text is invalid.")
-    mark, context = error.problem_mark, error.context_mark
+    mark = error.problem_mark
+    context = error.context_mark
     said = f"{error.problem or ''} {error.context or ''}"
     index: int = mark.index if mark is not None else 0
     if re.search(r"end of stream|stream end|alphabetic or numeric|simple key", said) and context is not None:
@@ -363,7 +367,7 @@ def _describe_yaml_error(error: Exception, places: _LineIndex) -> Problem:
     return places.problem(index, "yaml_broken", "This is not valid YAML.", "Compare this line with the one above it.")
 
 
-# ---- limits that are checked before parsing ---------------------------------------------------------------------------
+# ---- limits that are checked before parsing --------------------------------------------------------------------------
 
 _BLOCK_HEADER = re.compile(r"(?:^|\s)[|>][+\-0-9]{0,2}[ \t]*(?:#.*)?$")
 _BRACKETS = re.compile(r"[\[\]{}]")

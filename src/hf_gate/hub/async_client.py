@@ -47,7 +47,9 @@ def make_async(method: Callable[Concatenate[Hub, P], T]) -> Callable[Concatenate
 
 
 class AsyncHub(HubBase[AsyncListing], listing="AsyncListing"):
-    """`Hub` for an event loop: listings, `gated_repos` and `decide_many` are async iterators; await the other methods."""
+    """`Hub` for an event loop: listings, `gated_repos` and `decide_many` are async iterators; await
+    the other methods.
+    """
 
     def _open(self, connection: HubConnection, max_wait: float | None) -> None:
         self._driver = AsyncDriver(AsyncTransport(connection), self._budget, connection.clock, max_wait)
@@ -98,7 +100,9 @@ class AsyncHub(HubBase[AsyncListing], listing="AsyncListing"):
         *,
         repo_type: str | None = None,
     ) -> AsyncIterator[Outcome]:
-        """Send any number of decisions in batches of 100, as `Hub.decide_many` does; they can come from an async iterator."""
+        """Send any number of decisions in batches of 100, as `Hub.decide_many` does; they can come from an async
+        iterator.
+        """
         target, flow = self._start(repo, repo_type, bulk.decide_many)
         return AsyncDecisionRun(target, decisions, self._run_changing(target, flow, decisions))
 

@@ -42,7 +42,10 @@ class AsyncDriver:
     """Runs the flows of one `AsyncHub`."""
 
     def __init__(self, transport: AsyncTransport, budget: CallBudget, clock: Clock, max_wait: float | None) -> None:
-        self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
+        self.transport = transport
+        self.budget = budget
+        self.clock = clock
+        self.max_wait = max_wait
         self._pid = os.getpid()
         self._closing = asyncio.Event()
         self._queues = CallQueues()
@@ -58,7 +61,8 @@ class AsyncDriver:
     ) -> AsyncGenerator[Any, None]:
         """Yield what the flow emits when the caller asks for it; pass the flow's result to `on_result`."""
         self._check_use()
-        run, answer = _AsyncFlowRun(self, source, before_change), None
+        run = _AsyncFlowRun(self, source, before_change)
+        answer = None
         try:
             while True:
                 try:
@@ -93,7 +97,8 @@ class AsyncDriver:
         return replace(answer, elapsed=self.clock.now() - began)
 
     async def _exchange(self, send: HubCall) -> Answer:
-        start, limit = time.monotonic(), self._time_limit(send)
+        start = time.monotonic()
+        limit = self._time_limit(send)
         unsent = await self._acquire_slot(send)
         if unsent is not None:
             return unsent
@@ -111,7 +116,10 @@ class AsyncDriver:
         return answer
 
     async def wait_for_slot(self, send: HubCall) -> float:
-        """Wait until the call could be sent and return the time. If the wait is too long, the call itself reports it."""
+        """Wait until the call could be sent and return the time.
+
+        If the wait is too long, the call itself reports it.
+        """
         await self._acquire_slot(send, should_start=False)
         return self.clock.now()
 
@@ -119,7 +127,10 @@ class AsyncDriver:
         return self.max_wait if send.within is None else send.within
 
     async def _acquire_slot(self, send: HubCall, *, should_start: bool = True) -> NoReply | None:
-        start, queue, is_new, limit = self.clock.now(), self._queues.queue_for(send), True, self._time_limit(send)
+        start = self.clock.now()
+        queue = self._queues.queue_for(send)
+        is_new = True
+        limit = self._time_limit(send)
         ticket = self.budget.register(send)
         try:
             while not self._closing.is_set():
@@ -231,7 +242,9 @@ class _AsyncFlowRun:
     """One running flow: its calls in flight and its source of items."""
 
     def __init__(self, driver: AsyncDriver, source: Items, before_change: Callable[[], Awaitable[None]]) -> None:
-        self._driver, self._source, self._before_change = driver, _iterate_items(source), before_change
+        self._driver = driver
+        self._source = _iterate_items(source)
+        self._before_change = before_change
         self._tickets: set[asyncio.Task[Answer]] = set()
 
     async def perform(self, step: Any) -> Any:

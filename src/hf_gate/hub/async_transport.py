@@ -1,4 +1,7 @@
-"""Exchanges single calls over httpx2 on an event loop. It is a module of its own, because asyncio takes 8 ms to load."""
+"""Exchanges single calls over httpx2 on an event loop.
+
+It is a module of its own, because asyncio takes 8 ms to load.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,14 @@ class AsyncTransport:
 
     async def _exchange(self, send: HubCall) -> Answer:
         connection = self._connection
-        url, headers = connection.origin + send.path, connection.build_headers(send)
+        url = connection.origin + send.path
+        headers = connection.build_headers(send)
         try:
             sent = connection.clock.now()
             async with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
                 connection.clock.record_skew(response.headers, sent)
-                chunks, size = [], 0
+                chunks = []
+                size = 0
                 async for chunk in response.aiter_bytes():
                     size += len(chunk)
                     chunks.append(chunk)

@@ -62,11 +62,11 @@ def make_blocking(make: Callable[Concatenate[Hub, P], Operation[T]]) -> Callable
 class Hub(HubBase[Listing], listing="Listing"):
     """Access requests of gated repositories on one Hub, as one account. It is thread-safe.
 
-    `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds of
-    silence; a whole attempt, including slow headers and bodies, may take six times as long. `max_wait` limits the
-    seconds of a call with all attempts and waits; then `HubUnavailable` is raised (None: wait for announced limits, each
-    at most an hour, and try an unreachable Hub a few times). An attempt always gets at least a second, and reading back a
-    change gets the same limit again. `reserve` is the share of the token's calls that bulk work leaves free.
+    `token` and `endpoint` are found as `huggingface_hub` finds them (`token=False`: no token). `timeout` is in seconds
+    of silence; a whole attempt, including slow headers and bodies, may take six times as long. `max_wait` limits the
+    seconds of a call with all attempts and waits; then `HubUnavailable` is raised (None: wait for announced limits,
+    each at most an hour, and try an unreachable Hub a few times). An attempt always gets at least a second, and reading
+    back a change gets the same limit again. `reserve` is the share of the token's calls that bulk work leaves free.
 
     A change returns an outcome, done or already so, or raises an error. See `docs/outcomes.md`.
     """

@@ -61,10 +61,13 @@ class HubBase(ABC, Generic[L]):
     ) -> None:
         if not timeout > 0:
             raise UsageError(f"timeout={timeout!r} is not a positive number of seconds.")
-        origin, secret = resolve_endpoint(endpoint), resolve_token(token)
+        origin = resolve_endpoint(endpoint)
+        secret = resolve_token(token)
         check_channel(origin, secret, insecure_http=insecure_http)
         connection = HubConnection(origin, clock_for(origin), timeout, secret, build_user_agent(__version__))
-        self.endpoint, self._clock, self._patience = origin, connection.clock, RetryPolicy(max_wait)
+        self.endpoint = origin
+        self._clock = connection.clock
+        self._patience = RetryPolicy(max_wait)
         self._has_token = secret is not None
         self._budget = budget_for(origin, secret.fingerprint if secret else "", reserve)
         self._budget.allow_probe(self._clock.now())
@@ -93,7 +96,9 @@ class HubBase(ABC, Generic[L]):
         return self.list(repo, Status.PENDING, repo_type=repo_type)
 
     def list_accepted(self, repo: str | Repo, *, repo_type: str | None = None) -> L:
-        """List the people with access: accepted, or granted without a request (then without e-mail address and answers)."""
+        """List the people with access: accepted, or granted without a request (then without e-mail address and
+        answers).
+        """
         return self.list(repo, Status.ACCEPTED, repo_type=repo_type)
 
     def list_rejected(self, repo: str | Repo, *, repo_type: str | None = None) -> L:
@@ -110,12 +115,15 @@ class HubBase(ABC, Generic[L]):
 
     @property
     def skew(self) -> float | None:
-        """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first proof."""
+        """Seconds that the Hub's clock is ahead of this machine's, as proved by its last answer; None before the first
+        proof.
+        """
         return self._clock.skew
 
     def _start(self, repo: str | Repo, repo_type: str | None, make: FlowMaker[T]) -> tuple[Repo, Flow[T]]:
         """Return the parsed repo and a flow for it; raise before anything is sent if the Hub must not be called."""
-        target, context = parse_repo(repo, repo_type, endpoint=self.endpoint), self._new_context()
+        target = parse_repo(repo, repo_type, endpoint=self.endpoint)
+        context = self._new_context()
         check_online()
         return target, repos.with_type_hint(make(target, context), target, context)
 
@@ -145,7 +153,7 @@ class HubBase(ABC, Generic[L]):
         return FlowContext(self.endpoint, self._patience, self._clock.now(), has_token=self._has_token)
 
 
-# ---- arguments and results --------------------------------------------------------------------------------------------
+# ---- arguments and results -------------------------------------------------------------------------------------------
 
 
 def to_target(who: TargetRef) -> Target:

@@ -65,7 +65,9 @@ class FollowingClock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._base, self._at, self._rate = time.time(), time.monotonic(), 1.0  # noqa: TID251 - as above
+        self._base = time.time()  # noqa: TID251 - as above
+        self._at = time.monotonic()
+        self._rate = 1.0
 
     def now(self) -> float:
         with self._lock:
@@ -80,11 +82,14 @@ class FollowingClock:
             return
         seconds, _, rest = header.partition(";")
         try:
-            base, rate = float(seconds), float(rest.partition("=")[2] or 1)
+            base = float(seconds)
+            rate = float(rest.partition("=")[2] or 1)
         except ValueError:
             return
         with self._lock:
-            self._base, self._at, self._rate = base, time.monotonic(), max(rate, 1e-3)
+            self._base = base
+            self._at = time.monotonic()
+            self._rate = max(rate, 1e-3)
 
     def record_skew(self, headers: Mapping[str, str], sent: float) -> None:
         """Do nothing: a clock that follows has no skew."""
@@ -108,7 +113,8 @@ class HubClock:
 
     def __init__(self, endpoint: str, open_hub: Callable[[], ClockOwner]) -> None:
         own = clock_for(endpoint)
-        self._endpoint, self._follows = endpoint, not isinstance(own, RealClock)
+        self._endpoint = endpoint
+        self._follows = not isinstance(own, RealClock)
         self._clock = open_hub()._clock if self._follows else own  # noqa: SLF001 - both follow one clock
         self._follow()
 

@@ -42,7 +42,10 @@ class Secret:
         raise TypeError("tokens cannot be pickled")
 
 
-_LOOKS_LIKE_A_TOKEN = r"(?<=[Bb]earer )[^\s'\"<>]{6,}|(?<=://)[^/@\s]+(?=@)|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"  # noqa: S105 - a pattern
+_HIDDEN_IN_TEXT = (
+    r"(?<=[Bb]earer )[^\s'\"<>]{6,}|(?<=://)[^/@\s]+(?=@)"
+    r"|\b(?:hf_|api_org_)[A-Za-z0-9_-]{8,}|\beyJ[\w-]{6,}\.[\w-]+(?:\.[\w-]*)?"
+)
 
 
 _SHORTEST_TOKEN = 8
@@ -53,7 +56,7 @@ def hide_tokens(text: str, secrets: Iterable[Secret] = ()) -> str:
     for token in (secret.reveal() for secret in secrets):
         if len(token) >= _SHORTEST_TOKEN:  # a shorter one is a word, which the text may have for itself
             text = text.replace(token, "(token)")
-    return re.sub(_LOOKS_LIKE_A_TOKEN, "(token)", text)
+    return re.sub(_HIDDEN_IN_TEXT, "(token)", text)
 
 
 def _is_on(name: str) -> bool:

@@ -61,7 +61,8 @@ class _DeadlineStream(httpcore2.NetworkStream):
     """A connection whose reads obey the deadline, even if the peer keeps sending a few bytes at a time."""
 
     def __init__(self, inner: httpcore2.NetworkStream, deadline: Deadline) -> None:
-        self._inner, self._deadline = inner, deadline
+        self._inner = inner
+        self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         silent_by = math.inf if timeout is None else time.monotonic() + timeout
@@ -142,7 +143,9 @@ def tls_context() -> ssl.SSLContext:
 
 
 class DeadlineTransport(httpx2.BaseTransport):
-    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's own transport accepts no backend."""
+    """An httpx2 transport whose connections obey a deadline, also through a proxy. httpx2's own transport accepts no
+    backend.
+    """
 
     def __init__(
         self, deadline: Deadline, limits: httpx2.Limits, proxy: httpx2.Proxy | None = None, *, with_tls: bool = True

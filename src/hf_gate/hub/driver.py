@@ -35,7 +35,10 @@ class Driver:
     """Runs the flows of one `Hub`."""
 
     def __init__(self, transport: BlockingTransport, budget: CallBudget, clock: Clock, max_wait: float | None) -> None:
-        self.transport, self.budget, self.clock, self.max_wait = transport, budget, clock, max_wait
+        self.transport = transport
+        self.budget = budget
+        self.clock = clock
+        self.max_wait = max_wait
         self._pool: ThreadPoolExecutor | None = None
         self._pid = os.getpid()
         self._stop_signal = StopSignal()  # set by `close`
@@ -56,7 +59,8 @@ class Driver:
         self.check_fork()
         if self._stop_signal.is_set:
             raise ValueError("this Hub is closed.")
-        run, answer = _FlowRun(self, iter(source), before_change), None
+        run = _FlowRun(self, iter(source), before_change)
+        answer = None
         try:
             while True:
                 try:
@@ -110,7 +114,8 @@ class Driver:
         return replace(answer, elapsed=self.clock.now() - began)
 
     def _exchange(self, send: HubCall, stop_signal: StopSignal) -> Answer:
-        start, limit = time.monotonic(), self._time_limit(send)
+        start = time.monotonic()
+        limit = self._time_limit(send)
         unsent = self._acquire_slot(send, stop_signal)
         if unsent is not None:
             return unsent
@@ -127,7 +132,10 @@ class Driver:
         return answer
 
     def wait_for_slot(self, send: HubCall, stop_signal: StopSignal) -> float:
-        """Wait until the call could be sent and return the time. If the wait is too long, the call itself reports it."""
+        """Wait until the call could be sent and return the time.
+
+        If the wait is too long, the call itself reports it.
+        """
         self._acquire_slot(send, stop_signal, should_start=False)
         return self.clock.now()
 
@@ -135,7 +143,8 @@ class Driver:
         return self.max_wait if send.within is None else send.within
 
     def _acquire_slot(self, send: HubCall, stop_signal: StopSignal, *, should_start: bool = True) -> NoReply | None:
-        start, limit = self.clock.now(), self._time_limit(send)
+        start = self.clock.now()
+        limit = self._time_limit(send)
         ticket = self.budget.register(send)
         try:
             while not self._is_forbidden(send, stop_signal):
@@ -186,7 +195,9 @@ class _FlowRun:
     """One running flow: its calls in flight, its source of items, and whether Ctrl-C was pressed."""
 
     def __init__(self, driver: Driver, source: Iterator[Any], before_change: Callable[[], None]) -> None:
-        self._driver, self._source, self._before_change = driver, source, before_change
+        self._driver = driver
+        self._source = source
+        self._before_change = before_change
         self._tickets: set[Future[Answer]] = set()
         self._stop_signal = StopSignal()
         self._interrupt: KeyboardInterrupt | None = None
@@ -200,7 +211,8 @@ class _FlowRun:
 
         After a first Ctrl-C, perform it again under the stop signal; a second Ctrl-C is raised.
         """
-        self._started_call, self._taken_items = None, []
+        self._started_call = None
+        self._taken_items = []
         try:
             return self._perform(step)
         except KeyboardInterrupt as stop:

@@ -1,4 +1,6 @@
-"""Adds huggingface_hub's error classes to errors that carry an answer of the Hub, so that existing `except` clauses work."""
+"""Adds huggingface_hub's error classes to errors that carry an answer of the Hub, so that existing `except` clauses
+work.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ def to_huggingface_error(error: HfGateError) -> HfGateError:
         request=request,
     )
     both._request = request  # noqa: SLF001 - the attribute of httpx2's errors
-    both.__cause__, both.__traceback__ = error.__cause__, error.__traceback__
+    both.__cause__ = error.__cause__
+    both.__traceback__ = error.__traceback__
     return both  # type: ignore[no-any-return]
 
 

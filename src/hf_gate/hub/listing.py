@@ -24,7 +24,8 @@ class ListingState:
     quarantined: list[Quarantined]
 
     def __init__(self, repo: Repo, status: str) -> None:
-        self.repo, self.status = repo, status
+        self.repo = repo
+        self.status = status
         self._count = 0
         self.completeness = NOT_READ
         self.quarantined = []
@@ -33,14 +34,16 @@ class ListingState:
         self._has_ended = False
 
     def __repr__(self) -> str:
-        is_complete, why = self.completeness.proved, self.completeness.why
+        is_complete = self.completeness.proved
+        why = self.completeness.why
         so_far = "" if is_complete else " so far"
         state = "complete" + (f" ({why})" if why else "") if is_complete else f"not proved complete: {why}"
         rows = f"{self._count} row{'' if self._count == 1 else 's'}{so_far}"
         return f"<{type(self).__name__} {self.repo} {self.status}: {rows}, {state}>"
 
     def _end(self, completeness: Completeness) -> None:
-        self.completeness, self.is_open = completeness, False
+        self.completeness = completeness
+        self.is_open = False
         self._has_ended = True
 
     def _check_unread(self) -> None:

@@ -41,7 +41,8 @@ def fetch_local_headers(endpoint: str, limit: float = PROBE_S) -> Mapping[str, s
             headers = {name.lower(): value for name, value in connection.getresponse().headers.items()}
         problem = f"no complete answer in {limit:g} s" if is_over.is_set() else None  # the headers may be incomplete
     except (OSError, HTTPException) as error:
-        headers, problem = {}, str(error)
+        headers = {}
+        problem = str(error)
     finally:
         connection.close()
     if problem is not None:

@@ -85,7 +85,10 @@ class _Person(msgspec.Struct, frozen=True):
 
 @dataclass
 class OpenIdClient:
-    """A client of one provider. `issuer` is the Hub's origin, `now` returns the time in seconds for the times of tokens."""
+    """A client of one provider.
+
+    `issuer` is the Hub's origin, `now` returns the time in seconds for the times of tokens.
+    """
 
     issuer: str
     client_id: str
@@ -100,9 +103,15 @@ class OpenIdClient:
         with self._calls() as calls:
             provider = self._read_provider(calls)
         values = {
-            "response_type": "code", "client_id": self.client_id, "redirect_uri": redirect, "scope": "openid profile",
-            "state": attempt.state, "nonce": attempt.nonce, "code_challenge": attempt.challenge, "code_challenge_method": "S256",
-        }  # fmt: skip
+            "response_type": "code",
+            "client_id": self.client_id,
+            "redirect_uri": redirect,
+            "scope": "openid profile",
+            "state": attempt.state,
+            "nonce": attempt.nonce,
+            "code_challenge": attempt.challenge,
+            "code_challenge_method": "S256",
+        }
         return f"{provider.authorization_endpoint}?{urlencode(values)}"
 
     def fetch_identity(self, attempt: SignInAttempt, code: str, redirect: str) -> HubIdentity:
@@ -123,7 +132,8 @@ class OpenIdClient:
 
     @contextmanager
     def _calls(self) -> Iterator[_Calls]:
-        deadline, end = Deadline(), time.monotonic() + self.max_seconds
+        deadline = Deadline()
+        end = time.monotonic() + self.max_seconds
         deadline.until = lambda: end
         transport = DeadlineTransport(deadline, _LIMITS, find_proxy(self.issuer))
         with httpx2.Client(transport=transport, timeout=self.max_seconds, follow_redirects=False) as client:
@@ -151,9 +161,12 @@ class OpenIdClient:
         self, calls: _Calls, provider: _Provider, attempt: SignInAttempt, code: str, redirect: str
     ) -> _Tokens:
         form = {
-            "grant_type": "authorization_code", "code": code, "redirect_uri": redirect, "code_verifier": attempt.verifier,
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect,
+            "code_verifier": attempt.verifier,
             "client_id": self.client_id,
-        }  # fmt: skip
+        }
         login = httpx2.BasicAuth(quote(self.client_id, safe=""), quote(self.client_secret.reveal(), safe=""))
         return _decode(calls.ask("POST", provider.token_endpoint, form=form, auth=login), _Tokens)
 
@@ -198,7 +211,8 @@ class _Calls(Struct, frozen=True):
         sent = {"user-agent": "hf-gate", "accept": "application/json", **(headers or {})}
         try:
             with self.client.stream(method, url, data=form, auth=auth, headers=sent) as answer:
-                status, body = answer.status_code, self._read_body(answer)
+                status = answer.status_code
+                body = self._read_body(answer)
         except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError) as problem:
             why = "in time" if self.deadline.is_over() else f"({type(problem).__name__})"
             raise SignInFailed(
@@ -211,7 +225,8 @@ class _Calls(Struct, frozen=True):
         return body
 
     def _read_body(self, answer: httpx2.Response) -> bytes:
-        parts, size = [], 0
+        parts = []
+        size = 0
         for part in answer.iter_bytes():
             parts.append(part)
             size += len(part)

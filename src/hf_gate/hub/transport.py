@@ -96,7 +96,9 @@ class HubConnection(Struct, frozen=True):
 
 
 def _without_frames(problem: BaseException) -> BaseException:
-    """Remove the frames and calls of a network error and of its causes, because they contain the Authorization header."""
+    """Remove the frames and calls of a network error and of its causes, because they contain the
+    Authorization header.
+    """
     step: BaseException | None = problem
     for _ in range(_MAX_CAUSES):
         if step is None:
@@ -120,7 +122,8 @@ def find_proxy(origin: str) -> httpx2.Proxy | None:
 
     An unusable proxy raises a UsageError that shows neither its address nor its password.
     """
-    url, proxies = urlsplit(origin), getproxies()
+    url = urlsplit(origin)
+    proxies = getproxies()
     address = proxies.get(url.scheme) or proxies.get("all")
     if not address or is_loopback(origin) or proxy_bypass(url.hostname or ""):
         return None
@@ -147,7 +150,8 @@ class BlockingTransport:
     """Exchanges calls from any thread; each thread exchanges one call at a time."""
 
     def __init__(self, connection: HubConnection, monotonic: Callable[[], float]) -> None:
-        self._connection, self._monotonic = connection, monotonic
+        self._connection = connection
+        self._monotonic = monotonic
         self._deadline = Deadline()
         self._client = httpx2.Client(
             transport=DeadlineTransport(
@@ -165,15 +169,18 @@ class BlockingTransport:
 
         The call ends after `within` seconds, and at `until()` (monotonic seconds), which may change during the call.
         """
-        connection, limit = self._connection, min(self._connection.max_call_s, within)
+        connection = self._connection
+        limit = min(self._connection.max_call_s, within)
         end = self._monotonic() + limit
         self._deadline.until = lambda: min(end, until())
-        url, headers = connection.origin + send.path, connection.build_headers(send)
+        url = connection.origin + send.path
+        headers = connection.build_headers(send)
         try:
             sent = connection.clock.now()
             with self._client.stream(send.method, url, content=send.body, headers=headers) as response:
                 connection.clock.record_skew(response.headers, sent)
-                chunks, size = [], 0
+                chunks = []
+                size = 0
                 for chunk in response.iter_bytes():
                     size += len(chunk)
                     chunks.append(chunk)

@@ -31,7 +31,9 @@ class CallContext:
     """The input of a handler: the world, the request and the recognised call."""
 
     def __init__(self, world: World, request: HttpRequest, call: RecognizedCall) -> None:
-        self.world, self.request, self.call = world, request, call
+        self.world = world
+        self.request = request
+        self.call = call
         self.now_ms = request.now_ms
 
     @cached_property
@@ -76,7 +78,9 @@ class CallContext:
         return found
 
     def require_reviewer(self, *, can_decide: bool) -> tuple[HubToken, HubRepo]:
-        """Return the caller and the repo if the caller can see the repo's requests and, with `can_decide`, change them."""
+        """Return the caller and the repo if the caller can see the repo's requests and, with `can_decide`,
+        change them.
+        """
         caller = self.caller
         hub_repo = self.hub_repo
         may = self.world.can_write if can_decide else self.world.can_list

@@ -1,4 +1,6 @@
-"""The control API of the local Hub, `/_hf_gate`, for tests and demos; not reachable from other machines or web pages."""
+"""The control API of the local Hub, `/_hf_gate`, for tests and demos; not reachable from other
+machines or web pages.
+"""
 
 from __future__ import annotations
 
@@ -68,11 +70,20 @@ def _get_journal(app: HubState, request: HttpRequest) -> list[dict[str, object]]
     first = world.journal[0].seq if world.journal else 1
     return [
         {
-            "seq": m.seq, "time": format_ms(m.at_ms), "repo": m.repo.id, "repo_type": m.repo.type.value, "request_id": m.request_id,
-            "user_id": m.account.id, "user": m.user, "from": m.before, "to": m.after, "route": m.route, "token": m.token,
+            "seq": m.seq,
+            "time": format_ms(m.at_ms),
+            "repo": m.repo.id,
+            "repo_type": m.repo.type.value,
+            "request_id": m.request_id,
+            "user_id": m.account.id,
+            "user": m.user,
+            "from": m.before,
+            "to": m.after,
+            "route": m.route,
+            "token": m.token,
         }
         for m in world.journal[max(0, int(after) + 1 - first) :]
-    ]  # fmt: skip
+    ]
 
 
 def _get_stats(app: HubState, _: HttpRequest) -> dict[str, object]:
@@ -107,7 +118,8 @@ def _advance_clock(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 def _add_people(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
     """Add all the people, or none if there is an error."""
-    world, ready = app.world, dict[str, tuple[str, str, str, int]]()
+    world = app.world
+    ready = dict[str, tuple[str, str, str, int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"username", "fullname", "email", "created_at"})
         name = _validate_name(world, line.get("username"))
@@ -140,7 +152,8 @@ def _validate_name(world: World, value: object, *, of: HubAccount | None = None)
 
 def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
     """Give a person another username. The old one becomes free. Owners of repos cannot be renamed."""
-    line, world = _parse_body(request, {"user", "to"}), app.world
+    line = _parse_body(request, {"user", "to"})
+    world = app.world
     account = _find_account(world, line.get("user"))
     name = _validate_name(world, line.get("to"), of=account)
     if any(hub_repo.repo.namespace.lower() == account.username.lower() for hub_repo in world.repos.values()):
@@ -152,7 +165,9 @@ def _rename_person(app: HubState, request: HttpRequest) -> dict[str, object]:
 def _add_token(app: HubState, request: HttpRequest) -> dict[str, object]:
     """Make a token for a person. A fine-grained one has only the permissions of its scopes."""
     line = _parse_body(request, {"user", "role", "name", "can_read_gated", "scopes", "expired", "restrictions"})
-    world, account, role = app.world, _find_account(app.world, line.get("user")), line.get("role", "read")
+    world = app.world
+    account = _find_account(app.world, line.get("user"))
+    role = line.get("role", "read")
     if role not in _TOKEN_ROLES:
         raise HttpError(400, f"{role!r} is not a role of a token; roles: {', '.join(_TOKEN_ROLES)}")
     name = _get_text(line, "name") or f"{account.username}-{role}-{len(world.tokens)}"
@@ -195,7 +210,8 @@ def _parse_scopes(world: World, value: object) -> dict[str, frozenset[str]]:
 def _set_role(app: HubState, request: HttpRequest) -> dict[str, object]:
     """Give a person a role in an organisation; null removes the person."""
     line = _parse_body(request, {"org", "user", "role"})
-    org, account = app.world.orgs.get(_expect_text(line.get("org")).lower()), _find_account(app.world, line.get("user"))
+    org = app.world.orgs.get(_expect_text(line.get("org")).lower())
+    account = _find_account(app.world, line.get("user"))
     if org is None:
         raise HttpError(400, f"there is no organisation {line.get('org')!r}")
     role = line.get("role")
@@ -210,10 +226,12 @@ def _set_role(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 def _add_requests(app: HubState, request: HttpRequest) -> list[dict[str, object]]:
     """Add all the requests in the given order, or none if there is an error."""
-    world, ready = app.world, dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
+    world = app.world
+    ready = dict[tuple[str, str], tuple[HubRepo, HubAccount, dict[str, str], int]]()
     for raw in _expect_list(_parse_json(request)):
         line = _check_keys(raw, {"repo", "repo_type", "user", "answers", "asked_at"})
-        hub_repo, account = _find_repo(world, line), _find_account(world, line.get("user"))
+        hub_repo = _find_repo(world, line)
+        account = _find_account(world, line.get("user"))
         if (there := hub_repo.people.get(account.id)) is not None and there.status != "reset":
             raise HttpError(400, f"{account.username} already has a request for {hub_repo.repo}")
         if (hub_repo.id, account.id) in ready:
@@ -243,7 +261,10 @@ def _set_card(app: HubState, request: HttpRequest) -> dict[str, object]:
 
 
 def _change_settings(app: HubState, request: HttpRequest) -> dict[str, object]:
-    """Hide usernames or e-mail addresses of requesters, or close a repo as the Hub does. The Hub has no known endpoint."""
+    """Hide usernames or e-mail addresses of requesters, or close a repo as the Hub does.
+
+    The Hub has no known endpoint.
+    """
     line = _parse_body(request, {"repo", "repo_type", *_REPO_FLAGS})
     hub_repo = _find_repo(app.world, line)
     flags = {key: _get_flag(line, key, default=getattr(hub_repo, name)) for key, name in _REPO_FLAGS.items()}

@@ -22,7 +22,8 @@ from .records import HubRepo
 from .world import World
 
 ROUTE_NAMES = tuple(dict.fromkeys(route.name for route in ENDPOINTS))
-_LISTS, _DECISIONS = frozenset({"list"}), frozenset({"batch", "handle", "grant"})
+_LISTS = frozenset({"list"})
+_DECISIONS = frozenset({"batch", "handle", "grant"})
 _SEEN = frozenset({"list", "report", "auth-check", "resolve"})
 _SIGN_IN_PAGE = (
     b"<!doctype html><title>Welcome to this network</title><h1>Sign in to go on</h1><form method=post></form>"
@@ -57,7 +58,10 @@ class ActiveFault:
     """One active fault: its kind, its trigger, and its state between calls."""
 
     def __init__(self, spec: str, kind: FaultKind, values: dict[str, Any], when: FaultTrigger) -> None:
-        self.spec, self.kind, self.values, self.when = spec, kind, values, when
+        self.spec = spec
+        self.kind = kind
+        self.values = values
+        self.when = when
         self.seen = self.fired = 0
         self.recent: deque[int] = deque()
         self.until_ms = 0
@@ -87,7 +91,9 @@ class ActiveFault:
 
 
 class FaultTrigger(NamedTuple):
-    """When a fault fires: with probability `p`, on the n-th to m-th matching `call`, `on` endpoints, at most `times`."""
+    """When a fault fires: with probability `p`, on the n-th to m-th matching `call`, `on` endpoints,
+    at most `times`.
+    """
 
     p: float = 1.0
     call: tuple[float, float] = (1, float("inf"))
@@ -139,7 +145,8 @@ def build_failure(status: int) -> HttpResponse:
 
 
 def _limit_bare(_: ActiveFault, plan: FaultPlan) -> None:
-    plan.replacement, plan.is_bare = HttpResponse(429, {"Content-Type": HTML_TYPE}, b"<h1>Too many requests</h1>"), True
+    plan.replacement = HttpResponse(429, {"Content-Type": HTML_TYPE}, b"<h1>Too many requests</h1>")
+    plan.is_bare = True
 
 
 def _hidden_limit(fault: ActiveFault, plan: FaultPlan) -> None:
@@ -192,7 +199,8 @@ def _truncate(_: ActiveFault, plan: FaultPlan) -> None:
 
 
 def _html_200(_: ActiveFault, plan: FaultPlan) -> None:
-    plan.replacement, plan.is_bare = HttpResponse(200, {"Content-Type": HTML_TYPE}, _SIGN_IN_PAGE), True
+    plan.replacement = HttpResponse(200, {"Content-Type": HTML_TYPE}, _SIGN_IN_PAGE)
+    plan.is_bare = True
 
 
 def _empty_200(_: ActiveFault, plan: FaultPlan) -> None:
@@ -253,7 +261,8 @@ def _rename_repo(_: ActiveFault, plan: FaultPlan) -> None:
 def _down(fault: ActiveFault, plan: FaultPlan) -> None:
     if plan.request.now_ms >= fault.until_ms:
         fault.until_ms = plan.request.now_ms + int(fault.values["s"] * 1000)
-    plan.replacement, plan.is_bare = build_failure(503), True
+    plan.replacement = build_failure(503)
+    plan.is_bare = True
 
 
 def _huge_body(fault: ActiveFault, plan: FaultPlan) -> None:

@@ -1,7 +1,7 @@
 """Generates the data of a local Hub: people of the sample who ask at invented gates, reproducible from a seed.
 
-People and times are drawn once; answers are drawn again on each iteration, so that a million rows can be streamed. The time is
-an argument (`now_ms`).
+People and times are drawn once; answers are drawn again on each iteration, so that a million rows can be streamed. The
+time is an argument (`now_ms`).
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _NEW: Final = -1  # a person who does not exist yet
 class GeneratedRequest(msgspec.Struct, frozen=True, gc=False):
     """One request, and the facts about it, which only the oracle gets.
 
-    A request made by a grant has neither e-mail address nor answers, and no `quality`. `quality` rates text answers by label
-    (good, thin, junk, empty, missing or hostile); `manner` says by label what is special about an answer.
+    A request made by a grant has neither e-mail address nor answers, and no `quality`. `quality` rates text answers by
+    label (good, thin, junk, empty, missing or hostile); `manner` says by label what is special about an answer.
     """
 
     request_id: str
@@ -63,7 +63,8 @@ class GeneratedRequest(msgspec.Struct, frozen=True, gc=False):
     @property
     def expected_decision(self) -> str:
         """The decision of a sensible reviewer: accept, reset, reject or human. The first matching rule wins."""
-        quality, persona = self.quality, self.persona
+        quality = self.quality
+        persona = self.persona
         if quality is None:
             return "accept"
         if persona.kind == "bot" or self.hostile_kind in {"injection", "evidence"}:
@@ -102,7 +103,9 @@ def encode_oracle_line(drawn: GeneratedRequest) -> bytes:
 
 
 class Burst(NamedTuple):
-    """A kind of group: its share of a repo's requests, its size, the time between its members, and how they are decided."""
+    """A kind of group: its share of a repo's requests, its size, the time between its members, and how they are
+    decided.
+    """
 
     mail: str
     share: float
@@ -129,7 +132,10 @@ class RepoPlan(NamedTuple):
 
 
 class GeneratedData:
-    """Gates, accounts and rows (drawn again on each iteration). A person index points into `accounts` and `personas`."""
+    """Gates, accounts and rows (drawn again on each iteration).
+
+    A person index points into `accounts` and `personas`.
+    """
 
     def __init__(self, seed: int, requests: int, repos: int, preset: str, now_ms: int) -> None:
         self.gates = demo_gates(preset, repos)
@@ -163,7 +169,8 @@ class GeneratedData:
             is_auto = form.gate.mode == "auto"
             for row, (person, asked_ms, status) in enumerate(zip(*plan, strict=True)):
                 number += 1
-                account, persona = self.accounts[person], self.personas[person]
+                account = self.accounts[person]
+                persona = self.personas[person]
                 filled = form.fill(rng, persona, account, asked_ms, status, is_old=row * 5 < len(plan.people))
                 wait = 0 if status == "granted" or (is_auto and status == "accepted") else _draw_wait(rng)
                 yield GeneratedRequest(
@@ -185,7 +192,9 @@ class GeneratedData:
     # --- when, who, which status -------------------------------------------------------------------------------
 
     def _add_shared_people(self, count: int, before_ms: int) -> None:
-        """Add accounts older than the oldest repo, so that they can ask anywhere; one in a hundred is a second account."""
+        """Add accounts older than the oldest repo, so that they can ask anywhere; one in a hundred is a
+        second account.
+        """
         for i in range(count):
             age = HOUR_MS + int(-420 * DAY_MS * log(1 - self._rng.random()))
             created = before_ms - min(age, 7 * 365 * DAY_MS)
@@ -254,7 +263,9 @@ def generate_data(seed: int, requests: int, repos: int, preset: str, now_ms: int
 
 
 def _draw_sizes(requests: int, repos: int) -> list[int]:
-    """Return the number of requests for each repo: the first is popular; the last of five or more gets one request a week."""
+    """Return the number of requests for each repo: the first is popular; the last of five or more gets one request a
+    week.
+    """
     weights = [1 / (i + 1) ** 0.9 for i in range(repos)]
     sizes = [int(requests * weight / sum(weights)) for weight in weights]
     if repos >= 5:
@@ -265,7 +276,9 @@ def _draw_sizes(requests: int, repos: int) -> list[int]:
 
 
 def _draw_status(rng: Random, age: float, gate: DemoGate) -> str:
-    """Draw a status: of 100 requests, 70 are pending, 20 accepted, 6 rejected, 4 reset; of the newest (`age` 1), 95 are pending."""
+    """Draw a status: of 100 requests, 70 are pending, 20 accepted, 6 rejected, 4 reset; of the newest (`age` 1), 95 are
+    pending.
+    """
     if rng.random() < _GRANTED:
         return "granted"
     if gate.mode == "auto":
@@ -298,7 +311,9 @@ class _Year(int):
 
 
 class SlotValues(dict[str, Any]):
-    """The values of slots: facts about a person, else a word for the slot, preferably one for their kind or language."""
+    """The values of slots: facts about a person, else a word for the slot, preferably one for their
+    kind or language.
+    """
 
     def __init__(self, rng: Random, words: dict[str, tuple[str, ...]], facts: dict[str, Any]) -> None:
         super().__init__(facts)

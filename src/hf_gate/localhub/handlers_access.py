@@ -145,7 +145,8 @@ def grant(context: CallContext) -> HttpResponse:
 
 
 def cancel(context: CallContext) -> HttpResponse:
-    caller, hub_repo = context.caller, context.hub_repo
+    caller = context.caller
+    hub_repo = context.hub_repo
     row = hub_repo.people.get(caller.account.id)
     if row is None or (row.status, None) not in ALLOWED_MOVES["cancel"]:
         raise HttpError(404, "No pending access request found for this repo and this user")
@@ -155,7 +156,8 @@ def cancel(context: CallContext) -> HttpResponse:
 
 def ask(context: CallContext) -> HttpResponse:
     """Make a request if the caller has none, or a reset one. The answer is always a 303."""
-    caller, hub_repo = context.caller, context.hub_repo
+    caller = context.caller
+    hub_repo = context.hub_repo
     answers = _parse_answers(context)
     row = hub_repo.people.get(caller.account.id)
     if hub_repo.gated is not False and (row is None or row.status is Status.RESET):
@@ -201,7 +203,8 @@ def _parse_answers(context: CallContext) -> dict[str, str]:
 
 def check_gate(context: CallContext) -> None:
     """Raise the Hub's error if the caller has no access, before checking whether the file exists."""
-    hub_repo, token = context.hub_repo, context.token
+    hub_repo = context.hub_repo
+    token = context.token
     if hub_repo.is_disabled:
         raise build_refusal(RefusalCause.DISABLED)
     if hub_repo.gated is False:
@@ -244,7 +247,8 @@ def change_settings(context: CallContext) -> HttpResponse:
     mode = body.values.get("gated")
     if "gated" in body.values and not (mode is False or mode in ("auto", "manual")):
         body.add_problem("Invalid input", "gated")
-    private, members = body.get_flag("private"), body.get_flag("orgMembersGated")
+    private = body.get_flag("private")
+    members = body.get_flag("orgMembersGated")
     visibility = (
         body.get_option("visibility", ("public", "private", "protected")) if "visibility" in body.values else None
     )
@@ -268,5 +272,6 @@ def change_settings(context: CallContext) -> HttpResponse:
         if "visibility" in body.values:
             echo["visibility"] = visibility
     hub_repo.org_members_gated = hub_repo.org_members_gated if members is None else members
-    hub_repo.notify_mode, hub_repo.notify_email = notify or hub_repo.notify_mode, email or hub_repo.notify_email
+    hub_repo.notify_mode = notify or hub_repo.notify_mode
+    hub_repo.notify_email = email or hub_repo.notify_email
     return json_response(echo)

@@ -22,7 +22,7 @@ OPEN_FILES = frozenset({"README.md", "LICENSE", "LICENSE.md", "LICENSE.txt"})
 MAX_FILE_SIZE = 5 << 20  # larger files need LFS, which the local Hub does not have
 
 
-# ---- files --------------------------------------------------------------------------------------------------------------
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def make_blob_id(content: bytes) -> str:
@@ -120,7 +120,8 @@ def create_commit(context: CallContext) -> HttpResponse:
     hub_repo = _require_writer(context)
     if context.call.parts["revision"] not in {"main", "refs/heads/main"}:
         raise HttpError(404, f"Invalid rev id: {context.call.parts['revision']}", "RevisionNotFound")
-    title, files = "", dict(hub_repo.head.files)
+    title = ""
+    files = dict(hub_repo.head.files)
     for key, value in _parse_commit_lines(context.request.body):
         if key == "header":
             title = str(value.get("summary", ""))

@@ -103,7 +103,8 @@ def shuffled_key(row: StoredRequest) -> SortKey:
 
 def _find_by_name(world: World, hub_repo: HubRepo, status: Status, query: ListQuery) -> Iterator[StoredRequest] | None:
     """Find rows by accounts with the name prefix; None if scanning the list down to a full page is cheaper."""
-    accounts, all_rows = world.find_accounts_by_prefix(query.prefix), hub_repo.lists[status]
+    accounts = world.find_accounts_by_prefix(query.prefix)
+    all_rows = hub_repo.lists[status]
     if accounts and len(accounts) > min(len(all_rows), query.limit * len(world.accounts) // len(accounts)):
         return None
     below = _find_upper_bound(query)
@@ -168,9 +169,15 @@ class WireRow(Struct, frozen=True, gc=False):
 
 def _build_user(account: HubAccount, *, is_granter: bool = False, mailed: bool = False) -> WireUser:
     return WireUser(
-        account.id, account.avatar, account.is_pro, account.fullname, account.username, "user",
-        UNSET if is_granter else account.verified_orgs, account.email or UNSET if mailed else UNSET,
-    )  # fmt: skip
+        account.id,
+        account.avatar,
+        account.is_pro,
+        account.fullname,
+        account.username,
+        "user",
+        UNSET if is_granter else account.verified_orgs,
+        account.email or UNSET if mailed else UNSET,
+    )
 
 
 def _build_row(hub_repo: HubRepo, row: StoredRequest, status: str, *, is_old: bool) -> WireRow:
@@ -192,19 +199,22 @@ def _build_row(hub_repo: HubRepo, row: StoredRequest, status: str, *, is_old: bo
 
 def list_requests(context: CallContext) -> HttpResponse:
     _, hub_repo = context.require_reviewer(can_decide=False)
-    params, world = context.request.params, context.world
+    params = context.request.params
+    world = context.world
     check = BodyValidator({"status": context.call.parts["status"]})
     status = Status(check.get_option("status", [s.value for s in world.statuses]))
     check.raise_problems()
     limit = parse_number(params.get("limit"), "limit", MIN_PAGE_SIZE, MAX_PAGE_SIZE, MAX_PAGE_SIZE)
-    before_ms, after_ms = _parse_time(params, "before"), _parse_time(params, "after")
+    before_ms = _parse_time(params, "before")
+    after_ms = _parse_time(params, "after")
     check = BodyValidator(params)
     prefix = "" if world.is_old else (check.get_text("q", most=250) or "").lower()
     check.raise_problems()
     view = context.request.view
     wanted = ListQuery(min(limit, world.page_size), _parse_cursor(params.get("cursor")), before_ms, after_ms, prefix)
     rows, has_more = read_page(world, hub_repo, status, wanted, view, context.now_ms)
-    word, is_old = status.value, world.is_old
+    word = status.value
+    is_old = world.is_old
     answer = json_response(None, raw=_encode([_build_row(hub_repo, row, word, is_old=is_old) for row in rows]))
     if not has_more:
         return answer
@@ -270,7 +280,8 @@ def build_report(context: CallContext) -> HttpResponse:
 
 
 def _build_report_line(hub_repo: HubRepo, row: StoredRequest, status: str) -> _ReportLine:
-    account, granter = row.account, row.granter
+    account = row.account
+    granter = row.granter
     is_hidden = hub_repo.hide_usernames
     mailed = row.has_email and not hub_repo.hide_emails and not is_hidden
     return _ReportLine(

@@ -23,7 +23,9 @@ SIGN_IN_FAULTS: Final = (
     "other_org", "not_yet", "odd_start",
 )  # fmt: skip
 """The ways in which the fault `bad_sign_in` makes a sign-in wrong. `rotated` is right: a new key signs the token.
-`no_sso` and `other_org` are right too: the person did not pass the sign-in of their organisations, or other ones took the names."""
+`no_sso` and `other_org` are right too: the person did not pass the sign-in of their organisations, or other ones took
+the names.
+"""
 _CODE_MS: Final = 60_000
 _TOKEN_S: Final = 3600
 _MAX_CODES: Final = 1000
@@ -34,7 +36,8 @@ _FAR: Final = 7200  # seconds
 
 def describe_provider(context: CallContext) -> HttpResponse:
     """Return the discovery document."""
-    base, how = context.request.base_url, context.request.view.sign_in
+    base = context.request.base_url
+    how = context.request.view.sign_in
     return json_response(
         {
             "issuer": _EVIL if how == "other_issuer" else base,
@@ -100,7 +103,8 @@ def _send_back(redirect: str, values: dict[str, str]) -> HttpResponse:
 
 
 def _add_code(context: CallContext, account: HubAccount, redirect: str) -> str:
-    params, codes = context.request.params, context.world.sign_in_codes
+    params = context.request.params
+    codes = context.world.sign_in_codes
     while len(codes) >= _MAX_CODES:
         codes.pop(next(iter(codes)))
     code = secrets.token_urlsafe(24)
@@ -196,9 +200,15 @@ def _challenge_of(verifier: str) -> str:
 def _make_claims(context: CallContext, known: SignInCode, how: str) -> dict[str, Any]:
     now = context.now_ms // 1000
     claims: dict[str, Any] = {
-        "iss": context.request.base_url, "sub": known.account.id, "aud": CLIENT_ID, "iat": now, "exp": now + _TOKEN_S,
-        "nonce": known.nonce, "preferred_username": known.account.username, "name": known.account.fullname,
-    }  # fmt: skip
+        "iss": context.request.base_url,
+        "sub": known.account.id,
+        "aud": CLIENT_ID,
+        "iat": now,
+        "exp": now + _TOKEN_S,
+        "nonce": known.nonce,
+        "preferred_username": known.account.username,
+        "name": known.account.fullname,
+    }
     wrong: dict[str, dict[str, Any]] = {
         "nonce": {"nonce": "another"},
         "issuer": {"iss": _EVIL},
@@ -223,14 +233,25 @@ def describe_person(context: CallContext) -> HttpResponse:
     restrictions = ["sso"] if context.request.view.sign_in == "no_sso" else []
     orgs = [
         {
-            "sub": "2" * 24 if context.request.view.sign_in == "other_org" else org.account.id, "name": org.account.fullname, "preferred_username": org.account.username,
-            "picture": org.account.avatar, "isEnterprise": False, "roleInOrg": org.roles[account.id],
+            "sub": "2" * 24 if context.request.view.sign_in == "other_org" else org.account.id,
+            "name": org.account.fullname,
+            "preferred_username": org.account.username,
+            "picture": org.account.avatar,
+            "isEnterprise": False,
+            "roleInOrg": org.roles[account.id],
             "securityRestrictions": restrictions,
         }
         for org in context.world.orgs.values()
         if account.id in org.roles
-    ]  # fmt: skip
-    return json_response({
-        "sub": "1" * 24 if context.request.view.sign_in == "other_person" else account.id, "name": account.fullname, "preferred_username": account.username,
-        "profile": f"{context.request.base_url}/{account.username}", "picture": account.avatar, "isPro": account.is_pro, "orgs": orgs,
-    })  # fmt: skip
+    ]
+    return json_response(
+        {
+            "sub": "1" * 24 if context.request.view.sign_in == "other_person" else account.id,
+            "name": account.fullname,
+            "preferred_username": account.username,
+            "profile": f"{context.request.base_url}/{account.username}",
+            "picture": account.avatar,
+            "isPro": account.is_pro,
+            "orgs": orgs,
+        }
+    )

@@ -15,9 +15,22 @@ from .handlers_lists import build_next_link
 from .http_messages import HttpError, HttpResponse, format_ms, json_response, text_response
 from .records import Commit, HubAccount, HubRepo, HubToken
 
-# ---- repos --------------------------------------------------------------------------------------------------------------
+# ---- repos -----------------------------------------------------------------------------------------------------------
 
-_FULL = ("author", "cardData", "createdAt", "disabled", "downloads", "gated", "lastModified", "likes", "private", "sha", "siblings", "tags")  # fmt: skip
+_FULL = (
+    "author",
+    "cardData",
+    "createdAt",
+    "disabled",
+    "downloads",
+    "gated",
+    "lastModified",
+    "likes",
+    "private",
+    "sha",
+    "siblings",
+    "tags",
+)
 _BRIEF = ("author", "createdAt", "disabled", "downloads", "gated", "lastModified", "likes", "private", "sha", "tags")
 
 
@@ -89,7 +102,8 @@ def _to_json(node: Node) -> object:
 
 
 def list_repos(context: CallContext) -> HttpResponse:
-    params, token = context.request.params, context.token
+    params = context.request.params
+    token = context.token
     of = RepoType.DATASET if context.call.parts["T"] == "datasets" else RepoType.MODEL
     keys = _choose_keys(context, _FULL if params.get("full", "").lower() in {"true", "1"} else _BRIEF)
     limit = parse_number(params.get("limit"), "limit", 1, 1000, 1000)
@@ -110,7 +124,9 @@ def _page_response(context: CallContext, lines: list[dict[str, object]], end: in
 
 
 def _is_match(hub_repo: HubRepo, params: dict[str, str]) -> bool:
-    author, search, mode = params.get("author"), params.get("search", ""), params.get("gated", "").lower()
+    author = params.get("author")
+    search = params.get("search", "")
+    mode = params.get("gated", "").lower()
     if author is not None and hub_repo.repo.namespace.lower() != author.lower():
         return False
     if mode in {"true", "false", "auto", "manual"}:
@@ -123,8 +139,10 @@ def _is_match(hub_repo: HubRepo, params: dict[str, str]) -> bool:
 def create_repo(context: CallContext) -> HttpResponse:
     caller = context.caller
     body = BodyValidator(context.request.body)
-    of, name = body.get_text("type") or "model", body.get_text("name", needed=True) or ""
-    visibility, private = body.get_text("visibility"), body.get_flag("private")
+    of = body.get_text("type") or "model"
+    name = body.get_text("name", needed=True) or ""
+    visibility = body.get_text("visibility")
+    private = body.get_flag("private")
     namespace = body.get_text("organization") if body.values.get("organization") is not None else None
     body.raise_problems()
     if of not in {"model", "dataset"}:
@@ -158,7 +176,8 @@ def create_repo(context: CallContext) -> HttpResponse:
 def delete_repo(context: CallContext) -> HttpResponse:
     caller = context.caller
     body = BodyValidator(context.request.body)
-    of, name = body.get_text("type") or "model", body.get_text("name", needed=True) or ""
+    of = body.get_text("type") or "model"
+    name = body.get_text("name", needed=True) or ""
     namespace = body.get_text("organization") if body.values.get("organization") is not None else None
     body.raise_problems()
     if of not in {"model", "dataset"}:
@@ -170,7 +189,7 @@ def delete_repo(context: CallContext) -> HttpResponse:
     return text_response("OK")
 
 
-# ---- accounts -----------------------------------------------------------------------------------------------------------
+# ---- accounts --------------------------------------------------------------------------------------------------------
 
 
 def describe_token(context: CallContext) -> HttpResponse:
@@ -187,11 +206,23 @@ def describe_token(context: CallContext) -> HttpResponse:
             "global": [],
             "canReadGatedRepos": token.can_read_gated,
         }
-    return json_response({
-        "type": "user", "id": account.id, "name": account.username, "fullname": account.fullname, "email": account.email,
-        "emailVerified": True, "canPay": False, "billingMode": "prepaid", "periodEnd": None, "isPro": account.is_pro,
-        "avatarUrl": account.avatar, "orgs": _describe_orgs(context, token), "auth": {"type": "access_token", "accessToken": carried},
-    })  # fmt: skip
+    return json_response(
+        {
+            "type": "user",
+            "id": account.id,
+            "name": account.username,
+            "fullname": account.fullname,
+            "email": account.email,
+            "emailVerified": True,
+            "canPay": False,
+            "billingMode": "prepaid",
+            "periodEnd": None,
+            "isPro": account.is_pro,
+            "avatarUrl": account.avatar,
+            "orgs": _describe_orgs(context, token),
+            "auth": {"type": "access_token", "accessToken": carried},
+        }
+    )
 
 
 def _describe_scopes(context: CallContext, token: HubToken) -> list[dict[str, object]]:
@@ -214,13 +245,20 @@ def _describe_orgs(context: CallContext, token: HubToken) -> list[dict[str, obje
     restrictions: dict[str, object] = {"securityRestrictions": token.restrictions} if token.restrictions else {}
     return [
         {
-            "type": "org", "id": org.account.id, "name": org.account.username, "fullname": org.account.fullname,
-            "email": None, "canPay": False, "billingMode": "postpaid", "periodEnd": None,
-            "avatarUrl": org.account.avatar, "roleInOrg": org.roles[token.account.id],
+            "type": "org",
+            "id": org.account.id,
+            "name": org.account.username,
+            "fullname": org.account.fullname,
+            "email": None,
+            "canPay": False,
+            "billingMode": "postpaid",
+            "periodEnd": None,
+            "avatarUrl": org.account.avatar,
+            "roleInOrg": org.roles[token.account.id],
         }
         | restrictions
         for org in mine
-    ]  # fmt: skip
+    ]
 
 
 def describe_user(context: CallContext) -> HttpResponse:
@@ -229,15 +267,31 @@ def describe_user(context: CallContext) -> HttpResponse:
     if account is None:
         raise HttpError(404, "This user does not exist")
     models, datasets, followers = account.counts
-    return json_response({
-        "_id": account.id, "avatarUrl": account.avatar, "isPro": account.is_pro, "fullname": account.fullname,
-        "numModels": models, "numDatasets": datasets, "numSpaces": 0, "numDiscussions": 0, "numPapers": 0,
-        "numUpvotes": 0, "numLikes": 0, "numFollowers": followers, "numFollowing": 0,
-        "orgs": [
-            {"id": org_id, "name": name, "fullname": full, "avatarUrl": f"/avatars/{org_id}.svg"} for org_id, name, full in account.orgs
-        ],
-        "user": account.username, "type": "user", "isFollowing": False, "createdAt": format_ms(account.created_ms),
-    })  # fmt: skip
+    return json_response(
+        {
+            "_id": account.id,
+            "avatarUrl": account.avatar,
+            "isPro": account.is_pro,
+            "fullname": account.fullname,
+            "numModels": models,
+            "numDatasets": datasets,
+            "numSpaces": 0,
+            "numDiscussions": 0,
+            "numPapers": 0,
+            "numUpvotes": 0,
+            "numLikes": 0,
+            "numFollowers": followers,
+            "numFollowing": 0,
+            "orgs": [
+                {"id": org_id, "name": name, "fullname": full, "avatarUrl": f"/avatars/{org_id}.svg"}
+                for org_id, name, full in account.orgs
+            ],
+            "user": account.username,
+            "type": "user",
+            "isFollowing": False,
+            "createdAt": format_ms(account.created_ms),
+        }
+    )
 
 
 def list_members(context: CallContext) -> HttpResponse:
@@ -248,7 +302,8 @@ def list_members(context: CallContext) -> HttpResponse:
     params = context.request.params
     limit = parse_number(params.get("limit"), "limit", 10, 10000, 500)
     start = parse_number(params.get("cursor"), "cursor", 0, 1 << 40, 0)
-    email, search = params.get("email"), params.get("search", "").lower()
+    email = params.get("email")
+    search = params.get("search", "").lower()
     people = [context.world.accounts[hub_id] for hub_id in org.roles]
     people = [a for a in people if email in {None, a.email} and search in a.username.lower()]
     is_member = caller.account.id in org.roles
@@ -258,7 +313,11 @@ def list_members(context: CallContext) -> HttpResponse:
 
 def _describe_member(account: HubAccount, role: str | None) -> dict[str, object]:
     line: dict[str, object] = {
-        "_id": account.id, "user": account.username, "fullname": account.fullname, "avatarUrl": account.avatar,
-        "isPro": account.is_pro, "type": "user",
-    }  # fmt: skip
+        "_id": account.id,
+        "user": account.username,
+        "fullname": account.fullname,
+        "avatarUrl": account.avatar,
+        "isPro": account.is_pro,
+        "type": "user",
+    }
     return line if role is None else line | {"role": role}

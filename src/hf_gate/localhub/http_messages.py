@@ -91,7 +91,9 @@ class HttpError(Exception):
 
     def __init__(self, status: int, message: str, code: str | None = None, **headers: str) -> None:
         super().__init__(message)
-        self.status, self.message, self.code = status, message, code
+        self.status = status
+        self.message = message
+        self.code = code
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
     def to_response(self, shape: str) -> HttpResponse:

@@ -35,7 +35,8 @@ class LocalHubClock:
         if match is None or match[1] == "0":
             raise ValueError(f"{spec!r} is not a clock: write real, or x60 for one that runs sixty times as fast")
         self.rate = float(match[1] or 1)
-        self._started, self._from = time.monotonic(), time.time()  # noqa: TID251 - the only use of the real time
+        self._started = time.monotonic()
+        self._from = time.time()  # noqa: TID251 - the only use of the real time
         self._ahead = 0.0
 
     def now(self) -> float:
@@ -114,8 +115,12 @@ class HubState:
         kept: World | None = None,
         folder: Path | None = None,
     ) -> None:
-        self._make_world, self.folder = make_world, folder
-        self.clock, self.limiter, self.faults, self.latency_s = clock, limiter, faults, latency_s
+        self._make_world = make_world
+        self.folder = folder
+        self.clock = clock
+        self.limiter = limiter
+        self.faults = faults
+        self.latency_s = latency_s
         self.world = kept or make_world(clock.now_ms())
         self.calls: Counter[str] = Counter()
         self.replies: Counter[str] = Counter()

@@ -1,4 +1,6 @@
-"""The records of a local Hub: accounts, tokens, sign-in codes, commits, repos, requests, organisations and journal entries."""
+"""The records of a local Hub: accounts, tokens, sign-in codes, commits, repos, requests, organisations and journal
+entries.
+"""
 
 from __future__ import annotations
 

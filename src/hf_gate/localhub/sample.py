@@ -1,6 +1,7 @@
 """The sample of invented people, answers and gates from which local Hubs are made.
 
-`tools/people/make_sample.py` writes it. Its texts are templates: `{slot}` is a fact about the person, or a word for that slot.
+`tools/people/make_sample.py` writes it. Its texts are templates: `{slot}` is a fact about the person, or a word for
+that slot.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ class Place(Struct, frozen=True, gc=False, array_like=True):
 
 
 class SampledPerson(Struct, frozen=True, eq=False, gc=False, array_like=True):
-    """A person of the sample. `country` and `place` are positions in the lists of the sample. A name is given in its own script, in Latin letters and in ASCII, without equal forms."""
+    """A person of the sample.
+
+    `country` and `place` are positions in the lists of the sample. A name is given in its own script, in Latin letters
+    and in ASCII, without equal forms.
+    """
 
     kind: str
     culture: str
@@ -87,8 +92,8 @@ class DemoGate(Struct, frozen=True):
 class Sample(Struct, frozen=True):
     """The file. `shares` and `people` are by preset and kind of e-mail address; `answers` by question and quality.
 
-    `sheets` are by the status of a request: each letter is the quality of one answer. `rhythm` is the weight of each hour of a
-    week, `timelines` that of each day since a repo was opened.
+    `sheets` are by the status of a request: each letter is the quality of one answer. `rhythm` is the weight of each
+    hour of a week, `timelines` that of each day since a repo was opened.
     """
 
     countries: tuple[dict[str, str], ...]

@@ -70,7 +70,9 @@ def encode_oracle(generated_data: GeneratedData) -> Iterator[bytes]:
 
 
 def make_id(name: str, at_ms: int) -> str:
-    """Return an id like the Hub's: the first 8 digits are the time of creation in seconds; the rest depends on `name`."""
+    """Return an id like the Hub's: the first 8 digits are the time of creation in seconds; the rest
+    depends on `name`.
+    """
     return f"{at_ms // 1000:08x}{hashlib.sha256(name.encode()).hexdigest()[:16]}"
 
 
@@ -127,9 +129,15 @@ def _load_requests(
         answers = None if not generated.answers else _encode(generated.answers)
         of_repo[generated.repo_index].append(
             StoredRequest(
-                generated.request_id, people[generated.person_index], status, generated.asked_ms, generated.reviewed_ms, granter,
-                has_email=not is_granted, answers=answers,
+                generated.request_id,
+                people[generated.person_index],
+                status,
+                generated.asked_ms,
+                generated.reviewed_ms,
+                granter,
+                has_email=not is_granted,
+                answers=answers,
             )
-        )  # fmt: skip
+        )
     for hub_repo, requests in zip(gates, of_repo, strict=True):
         world.load_requests(hub_repo, requests)

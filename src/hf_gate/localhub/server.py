@@ -1,4 +1,6 @@
-"""The HTTP server of the local Hub: applies faults and the rate limit to a call, answers it from the world, and sends the answer."""
+"""The HTTP server of the local Hub: applies faults and the rate limit to a call, answers it from the world, and sends
+the answer.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,10 @@ class LocalHubApp(HubState):
             return error.to_response("json")
 
     async def _send_with_faults(self, send: Send, response: HttpResponse, plan: FaultPlan) -> None:
-        """Send a response completely, slowly or cut off. An incomplete response makes the server close the connection."""
+        """Send a response completely, slowly or cut off.
+
+        An incomplete response makes the server close the connection.
+        """
         body = response.body
         if plan.cut_at is None and plan.bps is None:
             await _send_response(send, response)
@@ -117,9 +122,10 @@ class LocalHubApp(HubState):
 
     def _add_headers(self, response: HttpResponse, more: Mapping[str, str] | None = None) -> HttpResponse:
         self._answer_count += 1
+        trace = f"{self.clock.now_ms() // 1000:08x}-{self.world.world_id[:12]:0<12}{self._answer_count:012x}"
         always = {
             "x-powered-by": "hf-gate local Hub",
-            "x-request-id": f"Root=1-{self.clock.now_ms() // 1000:08x}-{self.world.world_id[:12]:0<12}{self._answer_count:012x}",
+            "x-request-id": f"Root=1-{trace}",
             "access-control-expose-headers": EXPOSED,
             "date": formatdate(self.clock.now(), usegmt=True),
             "vary": "Origin",
@@ -161,9 +167,14 @@ def _parse_request(scope: Scope, body: bytes, now_ms: int) -> HttpRequest:
     raw_path = cast("bytes", scope.get("raw_path") or scope["path"].encode())
     host = headers.get("host") or ":".join(map(str, scope.get("server") or ("127.0.0.1",)))
     return HttpRequest(
-        scope["method"], raw_path.partition(b"?")[0].decode("latin-1"), scope["query_string"].decode("latin-1"),
-        headers, body, now_ms, f"http://{host}",
-    )  # fmt: skip
+        scope["method"],
+        raw_path.partition(b"?")[0].decode("latin-1"),
+        scope["query_string"].decode("latin-1"),
+        headers,
+        body,
+        now_ms,
+        f"http://{host}",
+    )
 
 
 async def _send_response(send: Send, response: HttpResponse, *, only_head: bool = False) -> None:
@@ -205,10 +216,13 @@ def build_app(  # noqa: PLR0917 - the options of `hub serve`, in its order
             _write_oracle(data_dir, generated_data)
         return world
 
-    hub_clock, limiter, wanted = LocalHubClock(clock), RateLimiter(parse_quota(quota)), FaultSet(tuple(faults), seed)
+    hub_clock = LocalHubClock(clock)
+    limiter = RateLimiter(parse_quota(quota))
+    wanted = FaultSet(tuple(faults), seed)
     kept = None if data_dir is None else load_world(data_dir)
     if kept is not None:
-        kept[0].protocol, kept[0].page_size = protocol, page_size
+        kept[0].protocol = protocol
+        kept[0].page_size = page_size
         hub_clock.advance(kept[1] / 1000 - hub_clock.now())
     world = None if kept is None else kept[0]
     return LocalHubApp(make_world, hub_clock, limiter, wanted, latency_s=latency_s, kept=world, folder=data_dir)
@@ -228,7 +242,8 @@ class LocalHubServer:
         self._socket = socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=512
         )
-        # Connections inherit this option. asyncio sets it only on its own sockets; without it, each answer takes 40 ms longer.
+        # Connections inherit this option. asyncio sets it only on its own sockets; without it, each answer takes 40 ms
+        # longer.
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         bound = self._socket.getsockname()[1]
         self.url = f"http://[{host}]:{bound}" if ":" in host else f"http://{host}:{bound}"
@@ -238,9 +253,17 @@ class LocalHubServer:
 
     def run(self, ready: Callable[[], None] = lambda: None) -> None:
         config = uvicorn.Config(
-            cast("Any", self.app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
-            timeout_graceful_shutdown=2, timeout_keep_alive=60, server_header=False, date_header=False,
-        )  # fmt: skip
+            cast("Any", self.app),
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+            timeout_keep_alive=60,
+            server_header=False,
+            date_header=False,
+        )
         self.app.stopping = stopping = asyncio.Event()
         self._server = server = _PromptServer(config, self.stop, stopping)
 
@@ -278,7 +301,8 @@ class _PromptServer(uvicorn.Server):
 
     def __init__(self, config: uvicorn.Config, stop: Callable[[], None], stopping: asyncio.Event) -> None:
         super().__init__(config)
-        self._stop, self._stopping = stop, stopping
+        self._stop = stop
+        self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
         self._stop()

@@ -26,8 +26,10 @@ class World:
     """
 
     def __init__(self, seed: int = 7, world_id: str = "") -> None:
-        self.seed, self.world_id = seed, world_id
-        self.protocol, self.page_size = "2026-10-23", 1000
+        self.seed = seed
+        self.world_id = world_id
+        self.protocol = "2026-10-23"
+        self.page_size = 1000
         self.accounts: dict[str, HubAccount] = {}
         self.names: dict[str, HubAccount] = {}
         self._sorted: list[HubAccount] = []  # by username in lower case
@@ -139,7 +141,9 @@ class World:
         return _has_permission(token, hub_repo, {"repo.write"}) and self._is_writer(token.account, hub_repo)
 
     def can_list(self, token: HubToken, hub_repo: HubRepo) -> bool:
-        """Return whether the token can list requests: its account can write, and it is a write token or has the permission."""
+        """Return whether the token can list requests: its account can write, and it is a write token or has the
+        permission.
+        """
         return _has_permission(token, hub_repo, {"repo.write", "repo.access.read"}) and self._is_writer(
             token.account, hub_repo
         )
@@ -254,7 +258,8 @@ class World:
         route: str,
         token: str,
     ) -> None:
-        seq, who = self.journal[-1].seq + 1 if self.journal else 1, row.account
+        seq = self.journal[-1].seq + 1 if self.journal else 1
+        who = row.account
         self.journal.append(
             JournalEntry(seq, now_ms, hub_repo.repo, row.id, who, before, after, route, token, who.username)
         )

@@ -16,7 +16,8 @@ from .records import Commit, HubAccount, HubRepo, HubToken, JournalEntry, Stored
 from .world import World
 
 VERSION = 2
-WORLD_FILE, ORACLE_FILE = "world.json", "oracle.jsonl"
+WORLD_FILE = "world.json"
+ORACLE_FILE = "oracle.jsonl"
 
 
 class _SavedRequest(Struct, array_like=True):
@@ -61,8 +62,15 @@ class SavedWorld(Struct):
 
 
 _SETTINGS = (
-    "gated", "visibility", "org_members_gated", "notify_mode", "notify_email", "hide_usernames", "hide_emails", "is_disabled",
-)  # fmt: skip
+    "gated",
+    "visibility",
+    "org_members_gated",
+    "notify_mode",
+    "notify_email",
+    "hide_usernames",
+    "hide_emails",
+    "is_disabled",
+)
 
 
 def save_world(world: World, folder: Path, now_ms: int) -> None:
@@ -109,15 +117,28 @@ def _to_saved_world(world: World, now_ms: int) -> SavedWorld:
 def _to_saved_repo(hub_repo: HubRepo) -> _SavedRepo:
     rows = [
         _SavedRequest(
-            r.id, r.account.id, r.status, r.asked_ms, r.reviewed_ms, r.granter.id if r.granter else None, r.has_email,
+            r.id,
+            r.account.id,
+            r.status,
+            r.asked_ms,
+            r.reviewed_ms,
+            r.granter.id if r.granter else None,
+            r.has_email,
             Raw(r.answers or b"null"),
         )
         for r in hub_repo.requests.values()
-    ]  # fmt: skip
+    ]
     return _SavedRepo(
-        hub_repo.repo.type, hub_repo.repo.namespace, hub_repo.repo.name, hub_repo.id, hub_repo.creator.id, hub_repo.created_ms,
-        {key: getattr(hub_repo, key) for key in _SETTINGS}, hub_repo.commits, rows,
-    )  # fmt: skip
+        hub_repo.repo.type,
+        hub_repo.repo.namespace,
+        hub_repo.repo.name,
+        hub_repo.id,
+        hub_repo.creator.id,
+        hub_repo.created_ms,
+        {key: getattr(hub_repo, key) for key in _SETTINGS},
+        hub_repo.commits,
+        rows,
+    )
 
 
 def _from_saved_world(saved: SavedWorld) -> World:
@@ -149,10 +170,16 @@ def _restore_repo(world: World, saved: _SavedRepo) -> None:
     hub_repo.commits = saved.commits
     rows = [
         StoredRequest(
-            r.id, people[r.account], r.status, r.asked_ms, r.reviewed_ms, people[r.granter] if r.granter else None,
-            has_email=r.mailed, answers=None if bytes(r.answers) == b"null" else bytes(r.answers),
+            r.id,
+            people[r.account],
+            r.status,
+            r.asked_ms,
+            r.reviewed_ms,
+            people[r.granter] if r.granter else None,
+            has_email=r.mailed,
+            answers=None if bytes(r.answers) == b"null" else bytes(r.answers),
         )
         for r in saved.rows
-    ]  # fmt: skip
+    ]
     world.add_repo(hub_repo)
     world.load_requests(hub_repo, rows)

@@ -40,18 +40,28 @@ class AppriseChannel:
 
     def __init__(self, name: str, address: str, deadline_s: float = DEADLINE_S) -> None:
         open_service(name, address)
-        self._name, self._address, self._deadline_s = name, address, deadline_s
+        self._name = name
+        self._address = address
+        self._deadline_s = deadline_s
 
-    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:  # noqa: ARG002 - the service has its own clock
+    def send(
+        self,
+        message: OutgoingMessage,
+        sent_at: datetime,  # noqa: ARG002 - the service has its own clock
+        accepted: Sequence[str] = (),  # noqa: ARG002 - the service knows no single recipients
+    ) -> Delivery:
         """Send a message once, as plain text, in a process of its own."""
         body = "\n".join(to_plain_text(line) for line in message.lines)
         sent = ChatMessage(name=self._name, address=self._address, title=message.subject, body=body)
         try:
             done = subprocess.run(  # the address does not appear in the list of processes
                 [sys.executable, "-P", "-m", "hf_gate.notify.apprise_process"],
-                input=msgspec.json.encode(sent), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False,
+                input=msgspec.json.encode(sent),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                check=False,
                 timeout=self._deadline_s,
-            )  # fmt: skip
+            )
         except subprocess.TimeoutExpired:
             return Delivery(DeliveryKind.UNKNOWN, f"no answer within {self._deadline_s:g} seconds")
         except OSError as problem:

@@ -23,7 +23,9 @@ _MAX_MEMORY: Final = 1 << 30  # bytes
 def main() -> None:
     """Send the message, and write the kind of the delivery, or of the error."""
     sent = decode_json(sys.stdin.buffer.read(), ChatMessage)
-    out, sys.stdout = sys.stdout, sys.stderr  # only the result goes there
+    # only the result goes there
+    out = sys.stdout
+    sys.stdout = sys.stderr
     timer = Timer(DEADLINE_S, os._exit, [1])  # also if the process that started this one is gone
     timer.daemon = True
     timer.start()

@@ -17,7 +17,8 @@ class LetterChannel:
     """The mail server of letters."""
 
     def __init__(self, server: MailServer, password: str | None) -> None:
-        self._server, self._password = server, password
+        self._server = server
+        self._password = password
 
     def send(self, ident: str, to: str, text: LetterText, sent_at: datetime) -> Delivery:
         """Send a letter once. A break after the conversation began counts as unknown."""

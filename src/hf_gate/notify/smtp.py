@@ -33,7 +33,8 @@ class _ReplyReader:
     """The answers of a server, up to a limit: `smtplib` keeps every line of an answer."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._file, self._left = file, _MAX_REPLIES
+        self._file = file
+        self._left = _MAX_REPLIES
 
     def readline(self, size: int) -> bytes:
         line = self._file.readline(size)
@@ -101,7 +102,10 @@ class MailChannel:
     """A mail server with the recipients of one destination."""
 
     def __init__(self, name: str, server: MailServer, password: str | None, deadline_s: float = DEADLINE_S) -> None:
-        self.name, self._server, self._password, self._deadline_s = name, server, password, deadline_s
+        self.name = name
+        self._server = server
+        self._password = password
+        self._deadline_s = deadline_s
 
     def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:
         """Send one mail to the recipients that do not have it yet."""
@@ -109,7 +113,8 @@ class MailChannel:
         if not to:
             return Delivery(DeliveryKind.DELIVERED)
         compose = partial(_compose, message, sent_at, self._server, to)
-        early, end = DeliveryKind.UNKNOWN, self._deadline_s
+        early = DeliveryKind.UNKNOWN
+        end = self._deadline_s
         return send_mail(self._server, self._password, compose, to, before=early, deadline_s=end)
 
 
@@ -150,7 +155,8 @@ def send_mail(
 @contextmanager
 def _connect(server: MailServer, password: str | None, deadline_s: float) -> Iterator[smtplib.SMTP | Delivery]:
     """Yield a connection that may carry the mail, or why there is none. It is cut off after the deadline."""
-    host, port = server.host, server.port
+    host = server.host
+    port = server.port
     context = ssl.create_default_context()
     connection = TlsMailConnection(host, context) if port == TLS_PORT else MailConnection(host)
     timer = Timer(deadline_s, connection.cut_off)

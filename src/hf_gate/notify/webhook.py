@@ -37,7 +37,8 @@ def check_web_address(text: str, name: str) -> str:
         host = url.hostname or ""
         _ = url.port  # raises ValueError if it is no number from 0 to 65535
     except ValueError:
-        host, url = "", urlsplit("")
+        host = ""
+        url = urlsplit("")
     if not host or not (url.scheme == "https" or (url.scheme == "http" and is_loopback_host(host))):
         raise UsageError(f"{name} does not hold an https address.", hint=hint)
     return text
@@ -53,15 +54,22 @@ class Webhook:
     """A webhook. The address and the key are secrets; neither appears in messages."""
 
     def __init__(self, name: str, address: str, key: str) -> None:
-        self._address, self._key = check_web_address(address, f"webhook of {name}"), key
+        self._address = check_web_address(address, f"webhook of {name}")
+        self._key = key
         if len(key) < _SHORTEST_KEY:
             raise UsageError(
                 f"key of {name} is shorter than {_SHORTEST_KEY} characters.", hint="Make one: openssl rand -hex 32"
             )
 
-    def send(self, message: OutgoingMessage, sent_at: datetime, accepted: Sequence[str] = ()) -> Delivery:  # noqa: ARG002 - there is one recipient
+    def send(
+        self,
+        message: OutgoingMessage,
+        sent_at: datetime,
+        accepted: Sequence[str] = (),  # noqa: ARG002 - there is one recipient
+    ) -> Delivery:
         """Send a message once. Redirects are not followed, and the call ends after 10 seconds."""
-        body, timestamp = msgspec.json.encode(message), int(sent_at.timestamp())
+        body = msgspec.json.encode(message)
+        timestamp = int(sent_at.timestamp())
         headers = {
             "content-type": "application/json",
             "user-agent": "hf-gate",

@@ -54,7 +54,9 @@ def make_change(
 
     `at_end` is the action when `until` is reached; the default is reset.
     """
-    request, state, content = subject.request, subject.state, content_digest(subject.request)
+    request = subject.request
+    state = subject.state
+    content = content_digest(subject.request)
     reads_identity = any(is_identity_fact(name) for one in because for name in one.facts)
     return Change(
         repo=request.repo.id,
@@ -123,10 +125,11 @@ def change_for_verdict(
 ) -> Change | None:
     """Return the change that a verdict requires; None if the request stays as it is.
 
-    For a person with access, a verdict can only remove the access. `why` holds the condition traces of the deciding rule
-    if the verdict has none.
+    For a person with access, a verdict can only remove the access. `why` holds the condition traces of the deciding
+    rule if the verdict has none.
     """
-    state, request = subject.state, subject.request
+    state = subject.state
+    request = subject.request
     after = status_after(state, verdict)
     if after is None:
         return None
@@ -205,9 +208,11 @@ def is_new_verdict(state: RequestState, verdict: Verdict) -> bool:
 
 def change_for_end(subject: PlanSubject, at: datetime, *, end_reason: str | None, rule: str) -> Change | None:
     """Return the change that ends an expired grant; None if a person must decide, or if access is gone already."""
-    state, request = subject.state, subject.request
+    state = subject.state
+    request = subject.request
     after = STATUS_AFTER_VERB.get(state.at_end or "reset")
-    end, now = state.ends_at, at.timestamp() * 1000
+    end = state.ends_at
+    now = at.timestamp() * 1000
     if after is None or state.status != Status.ACCEPTED or end is None or state.open_after is not None:
         return None
     if state.until is not None and state.until <= now:

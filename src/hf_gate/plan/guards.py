@@ -36,8 +36,11 @@ def plan_confirmation(changes: Collection[Change], waiting: int) -> Confirmation
 
 
 def required_confirmation(count: Mapping[str, int], waiting: int) -> Confirmation:
-    """Return the confirmation for changes counted by verb: nothing for one change, "yes" for a few, the typed number for many."""
-    total, accepts = sum(count.values()), count.get("accept", 0)
+    """Return the confirmation for changes counted by verb: nothing for one change, "yes" for a few, the typed number
+    for many.
+    """
+    total = sum(count.values())
+    accepts = count.get("accept", 0)
     if total - accepts > MAX_CONFIRMED or accepts > max(MAX_CONFIRMED_ACCEPTS, waiting // ACCEPT_SHARE):
         return Confirmation.TYPED
     return Confirmation.NONE if total <= 1 else Confirmation.CONFIRM

@@ -248,7 +248,8 @@ def decode_plan(document: bytes, source: str) -> Plan:
 def decode_stored_plan(document: bytes, digest: str) -> Plan | None:
     """Decode a plan from the store; return None if it does not match the digest."""
     try:
-        plan, raw = _DECODER.decode(document), msgspec.json.decode(document)
+        plan = _DECODER.decode(document)
+        raw = msgspec.json.decode(document)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return plan if _digest_of_document(raw) == digest else None

@@ -139,7 +139,8 @@ def describe_end(one: ChangeReason) -> str | None:
     """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant; None for other reasons."""
     if one.expr != END_EXPRESSION:
         return None
-    until, late = one.facts.get("until"), one.facts.get("days_late")
+    until = one.facts.get("until")
+    late = one.facts.get("days_late")
     day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
     days = late if isinstance(late, int) else 0
     ago = f", {pluralize(days, 'day')} ago" if days else ""

@@ -87,9 +87,11 @@ def accept_requirements(
 ) -> tuple[AcceptRequirement, ...]:
     """Return, for each accept rule, the least that a requester must control to satisfy the rule."""
     needs = _RequirementFinder(conditions.values())
-    found, above = [], _FREE
+    found = []
+    above = _FREE
     for rule in policy.rules:
-        when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
+        when = conditions.get((rule.id, "when"))
+        unless = conditions.get((rule.id, "unless"))
         if rule.then is Action.ACCEPT:
             own = _require_all((needs.requirement_of(when, wanted=True), needs.requirement_of(unless, wanted=False)))
             found.append(_accept_requirement(rule.id, own, above))

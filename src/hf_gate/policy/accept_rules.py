@@ -1,4 +1,5 @@
-"""The accept rules of policies, and the terms that they give an acceptance by hand: of the first whose own conditions hold.
+"""The accept rules of policies, and the terms that they give an acceptance by hand: of the first whose own conditions
+hold.
 
 They apply whatever the verdict is: a steward may accept a person whom the rules leave to people.
 """
@@ -66,7 +67,9 @@ def find_accept_match(
 
 
 def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: EvaluationTime) -> HandTerms:
-    """Return the terms of the accept rules that hold: the earliest end, the strictest action then, and all conditions."""
+    """Return the terms of the accept rules that hold: the earliest end, the strictest action then, and
+    all conditions.
+    """
     missing = sorted({name for _, (_, names) in found for name in names})
     if missing:
         every = [rule for policy, _ in found for rule in policy.rules]
@@ -76,7 +79,8 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
         opinion_of_rule(policy, match[0], Action.ACCEPT, moment) for policy, match in found if match[0] is not None
     ]
     verdict = combine_opinions(opinions, moment.now, moment.zone)
-    ends, document = ends_of(verdict), terms_of(verdict)
+    ends = ends_of(verdict)
+    document = terms_of(verdict)
     if not ends and document is None:
         return NO_HAND_TERMS
     unknown = sorted({end.name for end in ends if isinstance(end, FactEnd) and end.at is None})

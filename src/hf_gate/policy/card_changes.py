@@ -60,7 +60,9 @@ def apply_changes(text: str, name: str, changes: CardChanges) -> ChangedText:
     """Apply changes to a text. A change that cards cannot make is left out and named."""
     if len(text) > MAX_TEXT:
         return ChangedText(text, ("This policy is too long for cards. Edit it as text.",))
-    read, problems, rule = read_cards(text, name), list[str](), ""
+    read = read_cards(text, name)
+    problems = list[str]()
+    rule = ""
     wanted = _find_new_values(read, changes)
     if len(wanted) > MAX_VALUES:
         problems.append(f"Only the first {MAX_VALUES} changes were made. Change fewer values at once.")
@@ -74,7 +76,8 @@ def apply_changes(text: str, name: str, changes: CardChanges) -> ChangedText:
     if changes.move is not None:
         try:
             edit, moved = _find_move(read, changes)
-            read, rule = _apply(read, edit, name), moved
+            read = _apply(read, edit, name)
+            rule = moved
         except CardError as problem:
             problems.append(str(problem))
     return ChangedText(read.layout.text, tuple(problems), rule)

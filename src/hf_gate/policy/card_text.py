@@ -87,12 +87,14 @@ def replace_scalar(
 
     The quotes of the scalar stay. A plain scalar that would read differently without quotes gets them.
     """
-    source, stop = layout.document.source, len(node.text) if length is None else offset + length
+    source = layout.document.source
+    stop = len(node.text) if length is None else offset + length
     if node.text[offset:stop] == new:
         return None
     if len(new) > MAX_VALUE or _UNWRITABLE.search(new):
         raise CardError("This value is too long, or has a line end or a hidden character; edit it as text.")
-    scalar, wanted = ScalarSource(source, node), node.text[:offset] + new + node.text[stop:]
+    scalar = ScalarSource(source, node)
+    wanted = node.text[:offset] + new + node.text[stop:]
     if scalar.style == "block" or not wanted:
         raise CardError("This value is written over several lines, or would be empty; edit it as text.")
     if scalar.style == "plain" and plain_or_quoted(wanted) != wanted:
@@ -102,7 +104,8 @@ def replace_scalar(
         end = scalar.end - closing if stop == len(node.text) else scalar.index(stop)
         start = scalar.start + closing if offset == 0 else end if offset == stop else scalar.index(offset)
         edit = TextEdit(start, end, escape_scalar(new, scalar.style))
-    before, after = layout.document.root, read_yaml(edit.apply(layout.text), source.name).root
+    before = layout.document.root
+    after = read_yaml(edit.apply(layout.text), source.name).root
     if before is None or after is None or _plain(after) != _plain(before, {id(node): wanted}):
         raise CardError("This value cannot be written here; edit it as text.")
     return edit
@@ -118,7 +121,8 @@ def move_rule(layout: RuleLayout, index: int, to: int) -> TextEdit | None:
         return None
     order = list(range(len(layout.blocks)))
     order.insert(to, order.pop(index))
-    first, last = min(index, to), max(index, to)
+    first = min(index, to)
+    last = max(index, to)
     parts = []
     for place in range(first, last + 1):
         block = layout.blocks[order[place]]
@@ -134,7 +138,8 @@ def remove_rule(layout: RuleLayout, index: int) -> TextEdit:
     _check(layout, index)
     if len(layout.blocks) == 1:
         raise CardError("This is the only rule; a policy needs at least one.")
-    block, text = layout.blocks[index], layout.text
+    block = layout.blocks[index]
+    text = layout.text
     ending = _LINE_END.match(text, block.end)
     start = block.start
     if ending is None:
@@ -185,7 +190,8 @@ def _find_dash(source: SourceText, rule: Node) -> tuple[int, str] | None:
 
 
 def _find_blocks(document: YamlDocument, dashes: Sequence[tuple[int, str]]) -> tuple[RuleBlock, ...]:
-    source, column = document.source, len(dashes[0][1])
+    source = document.source
+    column = len(dashes[0][1])
     end = _line_after_rules(document)
     heads = [_first_comment(source, line, column) for line, _ in dashes]
     blocks = []

@@ -167,14 +167,23 @@ def _read_card(layout: RuleLayout, node: Node, number: int, lets: Mapping[str, s
     said = ""
     if isinstance(action, Scalar):
         said = dict(_ACTIONS).get(action.text, clip_line(action.text, 40))
-    says, rule = pairs.get("says"), pairs.get("id")
+    says = pairs.get("says")
+    rule = pairs.get("id")
     if is_flow:
-        then, terms = None, []
+        then = None
+        terms = []
         parts = [CardPart(part.words, part.lead) for part in parts]
     return Card(
-        number, rule.text if isinstance(rule, Scalar) else "", node.line, then, tuple(parts),
-        tuple(term for term in terms if term is not None), said, says.text if isinstance(says, Scalar) else "", is_flow,
-    )  # fmt: skip
+        number,
+        rule.text if isinstance(rule, Scalar) else "",
+        node.line,
+        then,
+        tuple(parts),
+        tuple(term for term in terms if term is not None),
+        said,
+        says.text if isinstance(says, Scalar) else "",
+        is_flow,
+    )
 
 
 def _is_block(layout: RuleLayout, node: Scalar) -> bool:
@@ -255,7 +264,8 @@ class _ConditionFields:
         name = self.part.children[0] if is_negated else self.part
         declaration = find_declaration(name.name)
         is_boolean = name.name in self.lets or (declaration is not None and declaration.type is CelType.BOOL)
-        start, length = self.part.start, name.start - self.part.start
+        start = self.part.start
+        length = name.start - self.part.start
         if name.kind is not NodeKind.NAME or not is_boolean or "(" in self.node.text[start : name.start]:
             return None
         words = tuple(
@@ -298,9 +308,16 @@ class _ConditionFields:
         return ()
 
     def _field(
-        self, part: str, kind: FieldKind, label: str, value: str, span: tuple[int, int],
-        render: Callable[[str], str], choices: tuple[tuple[str, str], ...] = (), unit: str = "",
-    ) -> CardField:  # fmt: skip
+        self,
+        part: str,
+        kind: FieldKind,
+        label: str,
+        value: str,
+        span: tuple[int, int],
+        render: Callable[[str], str],
+        choices: tuple[tuple[str, str], ...] = (),
+        unit: str = "",
+    ) -> CardField:
         def write(new: str) -> tuple[Scalar, str, int, int | None]:
             return self.node, render(new), *span
 
@@ -326,13 +343,20 @@ NEW_CONDITIONS: Final[Mapping[str, str]] = {
     **{
         source: describe_condition(condition) or source
         for source in (
-            "email.academic", "email.free", "email.disposable", "person.account_days > 30", "person.account_days < 7",
-            'answers.purpose.quality in ["good"]', 'answers.purpose.quality in ["empty", "junk"]',
-            'answers.purpose.quality in ["empty", "junk", "thin"]', "history.accepted > 0", "history.rejected > 0",
+            "email.academic",
+            "email.free",
+            "email.disposable",
+            "person.account_days > 30",
+            "person.account_days < 7",
+            'answers.purpose.quality in ["good"]',
+            'answers.purpose.quality in ["empty", "junk"]',
+            'answers.purpose.quality in ["empty", "junk", "thin"]',
+            "history.accepted > 0",
+            "history.rejected > 0",
         )
         if (condition := parse_fact_condition(source)) is not None
     },
-}  # fmt: skip
+}
 """The conditions that a new card offers, with their words."""
 
 

@@ -21,8 +21,8 @@ MAX_WORDS: Final = 4  # the most tests of one item in words; longer items are sh
 class ChecklistItem(Struct, frozen=True):
     """One condition of a rule. `holds` says whether it is met; None if unknown.
 
-    `words` say what is needed. `found` says what the request has instead, or gives details; it may be empty. `expression`
-    is the condition as written in the policy.
+    `words` say what is needed. `found` says what the request has instead, or gives details; it may be empty.
+    `expression` is the condition as written in the policy.
     """
 
     holds: bool | None
@@ -43,7 +43,8 @@ class Checklist(Struct, frozen=True):
 
 
 def build_checklist(verdict: Verdict, traces: TraceSource) -> Checklist | None:
-    """Return the checklist of the deciding rule; if that has no conditions, of the nearest accept rule (None without one).
+    """Return the checklist of the deciding rule; if that has no conditions, of the nearest accept rule (None without
+    one).
 
     The nearest accept rule is the first that only one condition kept from matching, or else the first accept rule.
     """

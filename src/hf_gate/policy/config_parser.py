@@ -23,9 +23,22 @@ from .strict_yaml import read_yaml
 from .workspace_config import RATES, RunGuards, WorkspaceConfig
 
 KEYS = (
-    "version", "store", "repos", "policies", "tables", "timezone", "guards", "templates", "desk", "heartbeat_url", "retention",
-    "queues", "notify", "sign_in", "letters",
-)  # fmt: skip
+    "version",
+    "store",
+    "repos",
+    "policies",
+    "tables",
+    "timezone",
+    "guards",
+    "templates",
+    "desk",
+    "heartbeat_url",
+    "retention",
+    "queues",
+    "notify",
+    "sign_in",
+    "letters",
+)
 DESK_KEYS = ("may_write_policies", "may_write_tables")
 _SYNONYMS = {
     **dict.fromkeys(("database", "db"), "store"),
@@ -68,7 +81,8 @@ def parse_config(
 ) -> ParsedConfig:
     """Parse an hf-gate.yaml. `list_zones` returns the known time zones; if it returns none, any name is accepted.
 
-    A text that did not change is not parsed again: commands read it for the store, and again with the policies. Never raises.
+    A text that did not change is not parsed again: commands read it for the store, and again with the policies. Never
+    raises.
     """
     read = read_yaml(text, source)
     if read.problems:

@@ -57,8 +57,8 @@ _LETTERS = {code: _letter(chr(code)) for code in range(128)}
 def country_code(text: str, names: Mapping[str, str]) -> str | None:
     """Return the alpha-2 code of the only country in a text; None if there is none, or more than one.
 
-    `names` maps values of `country_key` and alpha-3 codes to alpha-2 codes. `Paris, France` gives FR; `France, Germany`,
-    `Georgia, USA` and `France or so` give None.
+    `names` maps values of `country_key` and alpha-3 codes to alpha-2 codes. `Paris, France` gives FR; `France,
+    Germany`, `Georgia, USA` and `France or so` give None.
     """
     text = text.strip()[:_LIMIT]
     found = _match_country(text, names)

@@ -1,4 +1,6 @@
-"""Finds the numbers of days at which a fact that counts days can change a verdict, from the comparisons in the rules."""
+"""Finds the numbers of days at which a fact that counts days can change a verdict, from the
+comparisons in the rules.
+"""
 
 from __future__ import annotations
 

@@ -94,7 +94,10 @@ def _describe_condition(rule: Rule, let: Mapping[str, str]) -> str:
 def _describe_outcome(rule: Rule) -> str:
     words = _VERBS[rule.then]
     if rule.then is Action.WAIT and rule.at_most and rule.after:
-        return f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and {_AFTER[rule.after]}"
+        return (
+            f"{words} for at most {format_duration(rule.at_most)}, is evaluated again each turn, and "
+            f"{_AFTER[rule.after]}"
+        )
     if extra := _list_routing(rule):
         words += f" {', '.join(extra)}{',' if len(extra) > 1 and rule.until is not None else ''}"
     if rule.until is not None:

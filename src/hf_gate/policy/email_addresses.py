@@ -59,7 +59,10 @@ def parse_domain(text: str) -> str | None:
 
 
 def _lower(name: str) -> str:
-    """Lower-case a name. A letter that would become ASCII (such as the Kelvin sign) is kept, so that IDNA rejects it."""
+    """Lower-case a name.
+
+    A letter that would become ASCII (such as the Kelvin sign) is kept, so that IDNA rejects it.
+    """
     return "".join(small if len(small := char.lower()) == 1 and not small.isascii() else char for char in name)
 
 

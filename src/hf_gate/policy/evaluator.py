@@ -105,16 +105,19 @@ def _compile_condition(
     try:
         return compile_expression(source, declared, lets)
     except ExpressionProblem as problem:
-        problem.rule, problem.key = rule.id, key
+        problem.rule = rule.id
+        problem.key = key
         raise
 
 
-# ---- one policy, rule by rule --------------------------------------------------------------------------------------------
+# ---- one policy, rule by rule ----------------------------------------------------------------------------------------
 
 
 def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | Abstention:
     bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
-    unknown, matched, traces = list[Branch](), None, list[RuleTrace]()
+    unknown = list[Branch]()
+    matched = None
+    traces = list[RuleTrace]()
     for index, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
         truth = evaluate_condition(condition, bound)
         traces.append(trace_rule(compiled.policy.name, rule, condition, truth, bound, facts))
@@ -206,7 +209,7 @@ def _hand_terms_of(
     return terms_by_hand([(each.policy, match) for each, (_, match) in pairs if match is not None], moment)
 
 
-# ---- all policies ----------------------------------------------------------------------------------------------------------
+# ---- all policies ----------------------------------------------------------------------------------------------------
 
 
 class Evaluator:
@@ -310,7 +313,8 @@ class Evaluator:
 
         It is not if the same rules match, or are unknown for the same reasons, without the fact.
         """
-        policies, found = self.policies_for(status), []
+        policies = self.policies_for(status)
+        found = []
         for some in (facts, facts.without(name)):
             moment = self.evaluation_time(some, now, None, policies)
             found.append((self._find_results(policies, some, moment, by_hand=True), moment.ends, moment.kept))
@@ -373,7 +377,10 @@ class Evaluator:
         by_hand: bool,
         kept: dict[str, BoundFacts] | None = None,
     ) -> tuple[_Results, ...]:
-        """Return the branches of each policy, and `by_hand` its accept rule. Policies without `let` share bound facts."""
+        """Return the branches of each policy, and `by_hand` its accept rule.
+
+        Policies without `let` share bound facts.
+        """
         shared: BoundFacts | None = None
         found = list[_Results]()
         for each in policies:
@@ -389,7 +396,8 @@ class Evaluator:
         return tuple(found)
 
     def _combine(self, results: Iterable[Opinion | Abstention], moment: EvaluationTime) -> Verdict:
-        opinions, silent = list[Opinion](), list[Abstention]()
+        opinions = list[Opinion]()
+        silent = list[Abstention]()
         for each in results:
             if isinstance(each, Opinion):
                 opinions.append(each)

@@ -161,7 +161,7 @@ def _describe_flips(way: Iterable[ConditionFlip]) -> str:
     return " and ".join(f"`{clip_line(flip.expr, EXPR_COLUMNS)}` is {str(flip.value).lower()}" for flip in way)
 
 
-# ---- facts -----------------------------------------------------------------------------------------------------------------
+# ---- facts -----------------------------------------------------------------------------------------------------------
 
 
 def format_fact(name: str, fact: Fact, now: datetime) -> str:

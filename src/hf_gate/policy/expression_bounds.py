@@ -33,7 +33,8 @@ def policy_cost(roots: Iterable[ExpressionNode]) -> int:
 def policy_cost_problem(lets: Iterable[ExpressionNode], conditions: Iterable[ExpressionNode], tests: int) -> str:
     """Return why a policy as a whole is too costly to evaluate; empty if it is not."""
     several = tuple(conditions)
-    cost, unfolded = policy_cost((*lets, *several)), sum(each.unfolded for each in several)
+    cost = policy_cost((*lets, *several))
+    unfolded = sum(each.unfolded for each in several)
     if cost > MAX_POLICY_COST:
         share = f"{cost / MAX_POLICY_COST:.1f} times"
         return f"all conditions together search lists and texts too often: {share} the limit of a policy."

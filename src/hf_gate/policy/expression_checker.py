@@ -273,9 +273,12 @@ def _call_problem(node: ExpressionNode) -> ExpressionProblem:
 
 
 _USAGE: Final = {
-    "exists": "list.exists(item, condition)", "all": "list.all(item, condition)", "size": "size(x)",
-    "duration": 'duration("720h")', "timestamp": 'timestamp("2027-06-30T00:00:00Z")',
-}  # fmt: skip
+    "exists": "list.exists(item, condition)",
+    "all": "list.all(item, condition)",
+    "size": "size(x)",
+    "duration": 'duration("720h")',
+    "timestamp": 'timestamp("2027-06-30T00:00:00Z")',
+}
 
 # ---- types -----------------------------------------------------------------------------------------------------------
 

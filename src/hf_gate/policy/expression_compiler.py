@@ -69,7 +69,8 @@ def _compile_const(node: ExpressionNode) -> Function:
 
 
 def _compile_name(node: ExpressionNode) -> Function:
-    name, missing = node.name, TruthValue(None, frozenset((node.name,)))
+    name = node.name
+    missing = TruthValue(None, frozenset((node.name,)))
     return lambda values, _item: values.get(name, missing)
 
 
@@ -108,7 +109,8 @@ def _apply_two(apply: Callable[[Any, Any], Any], children: Sequence[ExpressionNo
         return _apply_one(lambda value: apply(value, constant), left)
 
     def compute(values: Mapping[str, Any], item: object) -> object:
-        one, other = left(values, item), right(values, item)
+        one = left(values, item)
+        other = right(values, item)
         if one.__class__ is TruthValue or other.__class__ is TruthValue:
             return _combine_strictly((one, other))
         return apply(one, other)
@@ -276,7 +278,9 @@ def compile_pattern(pattern: str) -> CompiledPattern:
     if len(re.findall(r"\\[pP]", pattern)) > _MAX_CLASSES:
         raise PatternError(f"a pattern has at most {_MAX_CLASSES} classes of letters, such as `\\pL`")
     options = re2.Options()
-    options.log_errors, options.never_capture, options.max_mem = False, True, _PATTERN_MEMORY
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = _PATTERN_MEMORY
     try:
         re2.compile(pattern, options)
     except re2.error as error:
@@ -326,8 +330,10 @@ def _parse_timestamp(text: str) -> datetime | TruthValue:
 
 
 _UNARY: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "size": len, "duration": _parse_duration, "timestamp": _parse_timestamp,
-}  # fmt: skip
+    "size": len,
+    "duration": _parse_duration,
+    "timestamp": _parse_timestamp,
+}
 _COMPILERS: Final[Mapping[NodeKind, Callable[[ExpressionNode], Function]]] = {
     NodeKind.CONST: _compile_const, NodeKind.NAME: _compile_name, NodeKind.ITEM: _compile_item,
     NodeKind.FIELD: _compile_field, NodeKind.LIST: _compile_list, NodeKind.OPERATOR: _compile_operator,

@@ -185,8 +185,9 @@ _ESCAPE: Final = re.compile(
     r"\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-3][0-7]{2})|(.))", re.DOTALL
 )
 _ESCAPES: Final = {
-    **dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)), **{char: char for char in "\\?\"'`"},
-}  # fmt: skip
+    **dict(zip("abfnrtv", "\a\b\f\n\r\t\v", strict=True)),
+    **{char: char for char in "\\?\"'`"},
+}
 
 
 def _read_text(token: SourceToken) -> str:
@@ -287,7 +288,8 @@ class _Parser:
         is_method: bool = False,
     ) -> ExpressionNode:
         """Build a node from token number `first` up to the last token that was taken."""
-        start, end = self._tokens[first].start, self._tokens[self._index - 1].end
+        start = self._tokens[first].start
+        end = self._tokens[self._index - 1].end
         return ExpressionNode(kind, start, end, name, value, children, at.start, is_method)
 
     def _check_depth(self, depth: int) -> None:

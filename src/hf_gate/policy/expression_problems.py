@@ -217,7 +217,8 @@ def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, s
         return f'"{text}"', "compare a text with a text: put it in quotes"
     if (wrong, other) != ("double", "int"):
         return None
-    number, message = float(text), "compare a whole number with a whole number"
+    number = float(text)
+    message = "compare a whole number with a whole number"
     if number.is_integer():
         return str(int(number)), message
     if sign in (">", "<="):

@@ -233,7 +233,8 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
         value, truth = let.compute(bound)
         left -= text_length(value)
         if value is not None and (problem := let_value_problem(value, left)):
-            value, truth = None, make_error(f"the value of `{name}` {problem}")
+            value = None
+            truth = make_error(f"the value of `{name}` {problem}")
         bound.values[name] = truth if value is None else value
     return bound
 

@@ -92,7 +92,8 @@ def _read_test(node: ExpressionNode) -> FactCondition | None:
         return None
     if node.name == "exists":
         return _read_exists(node)
-    subject, value = _read_subject(node.children[0]), _read_literal(node.children[1])
+    subject = _read_subject(node.children[0])
+    value = _read_literal(node.children[1])
     if node.name not in _SEARCHES or subject is None or subject.type is not CelType.STRING or type(value) is not str:
         return None
     return replace(subject, op=node.name, values=(value,), literals=node.children[1:])
@@ -159,7 +160,8 @@ def _read_membership(item: ExpressionNode, whole: ExpressionNode) -> FactConditi
 
 def _read_exists(node: ExpressionNode) -> FactCondition | None:
     """Return the test for `orgs.exists(o, o in ["a"])`, `orgs.exists(o, o == "a")` or `["a"].exists(o, o in orgs)`."""
-    many, body = node.children[0], node.children[-1]
+    many = node.children[0]
+    body = node.children[-1]
     if not body.is_operator("in", "==") or body.children[0].kind not in (NodeKind.NAME, NodeKind.ITEM):
         return None
     if len(node.children) == 3 and body.children[0].name != node.children[1].name:
@@ -168,7 +170,8 @@ def _read_exists(node: ExpressionNode) -> FactCondition | None:
     if many.kind is NodeKind.LIST and body.name == "in":
         many, listed = listed, many
     literals = (listed,) if body.name == "==" else listed.children
-    subject, values = _read_subject(many), tuple(each.value for each in literals)
+    subject = _read_subject(many)
+    values = tuple(each.value for each in literals)
     texts = tuple(value for value in values if isinstance(value, str))
     if subject is None or subject.type is not CelType.LIST or not texts or len(texts) != len(values):
         return None

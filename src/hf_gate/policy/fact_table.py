@@ -51,8 +51,16 @@ STATUSES: tuple[str, ...] = tuple(status.value for status in Status)
 TABLE_STATES: tuple[str, ...] = ("valid", "expired", "missing")
 DECISIONS: tuple[str, ...] = ("none", *STATUSES)
 
-_B, _I, _S, _T, _L, _M = (CelType.BOOL, CelType.INT, CelType.STRING, CelType.TIMESTAMP, CelType.LIST, CelType.MAP)
-_CLAIMED, _ACCOUNT, _VERIFIED, _YOURS = (Trust.CLAIMED, Trust.ACCOUNT, Trust.VERIFIED, Trust.YOURS)
+_B = CelType.BOOL
+_I = CelType.INT
+_S = CelType.STRING
+_T = CelType.TIMESTAMP
+_L = CelType.LIST
+_M = CelType.MAP
+_CLAIMED = Trust.CLAIMED
+_ACCOUNT = Trust.ACCOUNT
+_VERIFIED = Trust.VERIFIED
+_YOURS = Trust.YOURS
 _HIDDEN = "the repo hides requesters"
 _NO_MAIL = "the Hub shows no e-mail address, or an invalid one"
 _PROFILE = "the repo hides requesters, the profile does not exist, or it has not been read yet"
@@ -171,9 +179,11 @@ _DECLARATIONS: tuple[FactDeclaration, ...] = (
 )
 
 REMINDERS: Final = "request.reminders"
-_INPUTS: Final[Mapping[str, FactDeclaration]] = MappingProxyType({
-    REMINDERS: FactDeclaration(REMINDERS, _M, _YOURS, "letters", "When the reminder of each rule was accepted."),
-})  # fmt: skip
+_INPUTS: Final[Mapping[str, FactDeclaration]] = MappingProxyType(
+    {
+        REMINDERS: FactDeclaration(REMINDERS, _M, _YOURS, "letters", "When the reminder of each rule was accepted."),
+    }
+)
 """What an evaluation reads besides facts. No expression can name it."""
 
 _IDENTITY: Final = frozenset({"person.hidden", "person.username", "person.fullname"})
@@ -213,7 +223,8 @@ def find_declaration(name: str) -> FactDeclaration | None:
 
 
 def _expand_names(roles: Iterable[str], tables: Iterable[str]) -> Iterable[tuple[str, str]]:
-    roles, tables = tuple(roles), tuple(tables)
+    roles = tuple(roles)
+    tables = tuple(tables)
     for pattern in FACTS:
         if "ROLE" in pattern:
             yield from ((pattern.replace("ROLE", role), pattern) for role in roles)

@@ -130,8 +130,20 @@ class FactInputs:
     """The inputs for the facts of one request; values that several facts need are computed once, when first used."""
 
     __slots__ = (
-        "_best_answers", "_layout", "_raw_account", "countries", "email", "form", "history", "memo", "now", "profile", "reminders", "request", "tables",
-    )  # fmt: skip
+        "_best_answers",
+        "_layout",
+        "_raw_account",
+        "countries",
+        "email",
+        "form",
+        "history",
+        "memo",
+        "now",
+        "profile",
+        "reminders",
+        "request",
+        "tables",
+    )
 
     def __init__(
         self,
@@ -147,9 +159,16 @@ class FactInputs:
         *,
         reminders: Mapping[str, datetime] | None = None,  # by rule, when accepted; None: reminders are off
     ) -> None:
-        self.request, self.now, self.form, self.email = request, now, form, email
-        self.profile, self.tables, self.history = profile, tables, history
-        self.countries, self.memo, self.reminders = countries, memo, reminders
+        self.request = request
+        self.now = now
+        self.form = form
+        self.email = email
+        self.profile = profile
+        self.tables = tables
+        self.history = history
+        self.countries = countries
+        self.memo = memo
+        self.reminders = reminders
         self._layout: AnswerLayout | None = None
         self._raw_account: _RawAccount | None = None
         self._best_answers: dict[Role, tuple[Quality, str | None]] = {}

@@ -35,7 +35,8 @@ class FactReader:
     def __init__(
         self, wanted: Iterable[str], countries: Mapping[str, str] = _NONE, memo: QualityCache | None = None
     ) -> None:
-        self._countries, self._memo = countries, memo
+        self._countries = countries
+        self._memo = memo
         self._getters = tuple((name, _find_getter(name)) for name in dict.fromkeys(wanted))
         self._declarations = {name: _usable_declaration(name) for name, _ in self._getters}
         self.wanted = frozenset(self._declarations)
@@ -74,7 +75,9 @@ class RequestFacts(Mapping[str, Fact]):
         declarations: Mapping[str, FactDeclaration],
         values: Mapping[str, FactValue | UnknownValue],
     ) -> None:
-        self._inputs, self._declarations, self._values = at, declarations, values
+        self._inputs = at
+        self._declarations = declarations
+        self._values = values
 
     def __getitem__(self, name: str) -> Fact:
         return _make_fact(

@@ -1,4 +1,7 @@
-"""Maps the answers of a request to the roles of form fields, and rates the answers. Labels vary by form; roles do not."""
+"""Maps the answers of a request to the roles of form fields, and rates the answers.
+
+Labels vary by form; roles do not.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,9 @@ def layout_answers(form: FormRoles, labels: tuple[str, ...]) -> AnswerLayout:
 def _load_raters() -> tuple[
     Callable[[str, str, Role], AnswerRating], Callable[[AnswerRating, str, str, Role, Collection[str]], Quality]
 ]:
-    """Import the functions that rate answers, whose word lists take time to load; an import at each call takes a while too."""
+    """Import the functions that rate answers, whose word lists take time to load; an import at each call takes a while
+    too.
+    """
     from ..domain.answer_quality import rate_with_names, rate_without_names
 
     return rate_without_names, rate_with_names
@@ -104,7 +109,8 @@ class QualityCache:
         if found is None:
             found = self._old.get(key) or rate_without_names(answer, label, role)
             if len(self._new) >= self._size:
-                self._old, self._new = self._new, {}
+                self._old = self._new
+                self._new = {}
             self._new[key] = found
         return rate_with_names(found, answer, label, role, names)
 

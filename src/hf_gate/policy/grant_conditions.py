@@ -57,7 +57,9 @@ class TermsEvaluator:
         return compiled.expression.evaluate(bind_facts(facts.known_values(compiled.facts), compiled.lets)).value
 
     def list_unreadable(self, terms: GrantTerms) -> list[str]:
-        """Return the conditions and facts of terms that no facts can make known, because something they read is gone."""
+        """Return the conditions and facts of terms that no facts can make known, because something they
+        read is gone.
+        """
         lost = [name for name in terms.until if is_fact_name(name) and name not in self._ends]
         for condition in terms.keep_while:
             if self._compiled.get(_key_of(condition)) is None:

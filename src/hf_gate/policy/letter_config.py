@@ -33,7 +33,10 @@ def read_letters(reader: NodeReader, node: Node) -> LetterConfig:
     needs: Map[str, Map[str, str]] = keys.read_part("needs", _read_needs, {})
     about_rules = [kind for kind in OF_RULES if kind in kinds]
     if about_rules and not needs:
-        words = f"letters of the kind {about_rules[0]} require `needs`: what people must send, for each rule with `then: wait`."
+        words = (
+            f"letters of the kind {about_rules[0]} require `needs`: what people must send, for each rule with "
+            "`then: wait`."
+        )
         reader.add_problem(keys["kinds"][1], "no_needs", words, hint="Write `needs: {RULE: Send ... to ...}`.")
     if len(about_rules) > 1:
         words = "letters of the kinds needed and reminder say the same at the same time."

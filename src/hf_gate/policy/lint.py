@@ -91,7 +91,8 @@ def _dead_rules(read: YamlDocument, policy: Policy, conditions: Conditions) -> I
 
 
 def _is_always(rule: Rule, conditions: Conditions) -> bool:
-    when, unless = conditions.get((rule.id, "when")), conditions.get((rule.id, "unless"))
+    when = conditions.get((rule.id, "when"))
+    unless = conditions.get((rule.id, "unless"))
     return (when is None or is_always_true(when)) and (unless is None or is_never_true(unless))
 
 
@@ -127,7 +128,8 @@ def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] |
 
 def _last_line(read: YamlDocument, lines: list[int]) -> int:
     """Return the number of the last line of the rules, before the next key of the file."""
-    source, number = read.source, lines[-1]
+    source = read.source
+    number = lines[-1]
     while number < source.lines and (
         not source.line(number + 1).strip() or source.line(number + 1).startswith((" ", "- "))
     ):
@@ -142,7 +144,8 @@ def _constant_conditions(
 ) -> Iterator[PolicyProblem]:
     for rule in policy.rules:
         for key in ("when", "unless"):
-            condition, node = conditions.get((rule.id, key)), value_of(nodes.get(rule.id), key)
+            condition = conditions.get((rule.id, key))
+            node = value_of(nodes.get(rule.id), key)
             if condition is None or not isinstance(node, Scalar):
                 continue
             if is_never_true(condition):
@@ -176,7 +179,7 @@ def _and_for_or(condition: Expression) -> str | None:
     return " && ".join(part.source for part in condition.parts)
 
 
-# ---- accepts and the catch-all rule -----------------------------------------------------------------------------------------------------
+# ---- accepts and the catch-all rule ----------------------------------------------------------------------------------
 
 
 def _weak_accepts(policy: Policy, requirements: tuple[AcceptRequirement, ...]) -> Iterator[PolicyProblem]:

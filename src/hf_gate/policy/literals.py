@@ -27,7 +27,9 @@ class InvalidLiteralError(ValueError):
 
 DURATIONS = "a duration such as 30d, 12w, 6mo or 1y"
 _LIKE_SPAN = re.compile(r"(?:P\s?)?(\d{1,6})\s*-?\s*([A-Za-z]*)\.?\Z")
-_MOST_DAYS, _MOST_MONTHS = 36_525, 1_200  # 100 years
+# 100 years
+_MOST_DAYS = 36_525
+_MOST_MONTHS = 1_200
 _UNITS: dict[str, str] = {
     **dict.fromkeys(("", "d", "day", "days", "tage", "tag", "jours"), "d"),
     **dict.fromkeys(("w", "wk", "wks", "week", "weeks"), "w"),
@@ -55,7 +57,8 @@ def _suggest_span(text: str) -> str | None:
     match = _LIKE_SPAN.match(text.strip())
     if match is None:
         return None
-    number, unit = int(match[1]), match[2].lower()
+    number = int(match[1])
+    unit = match[2].lower()
     if number and unit in _UNITS:
         return f"{number}{_UNITS[unit]}"
     if number and unit in _IN_DAY:
@@ -63,7 +66,7 @@ def _suggest_span(text: str) -> str | None:
     return None
 
 
-# ---- ends of access ------------------------------------------------------------------------------------------------------------
+# ---- ends of access --------------------------------------------------------------------------------------------------
 
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})\Z", re.ASCII)
 _YEAR_FIRST = re.compile(r"(\d{4})[-/. ](\d{1,2})[-/. ](\d{1,2})(?:[T ].*)?\Z")
@@ -99,7 +102,9 @@ def _suggest_date(text: str) -> str | None:
     if match := _YEAR_FIRST.match(text):
         return _iso(int(match[1]), int(match[2]), int(match[3]))
     if match := _DAY_FIRST.match(text):
-        first, second, year = int(match[1]), int(match[2]), int(match[3])
+        first = int(match[1])
+        second = int(match[2])
+        year = int(match[3])
         day_first = first > 12 or ("." in text and second <= 12)
         return _iso(year, second, first) if day_first else _iso(year, first, second) if second > 12 else None
     if (match := _NAMED.match(text)) and match[2].lower() in _MONTHS and (match[1] or match[3]):
@@ -154,7 +159,8 @@ def parse_rate(text: str) -> Rate:
         return Rate(int(match[1]), _PER[match[2]])
     suggestion = None
     if like := _LIKE_RATE.match(text.strip()):
-        number, period = re.sub(r"\D", "", like[1]), _PERIODS.get(like[2].lower())
+        number = re.sub(r"\D", "", like[1])
+        period = _PERIODS.get(like[2].lower())
         suggestion = f"{int(number)}/{period}" if number and period else None
     raise InvalidLiteralError(f"`{text[:40]}` is not a rate: write 200/h or 25/day.", suggestion)
 
@@ -197,7 +203,8 @@ def parse_hours(text: str) -> Hours:
     """Parse `08:00-18:00`, or `22:00-06:00` across midnight. Raises InvalidLiteralError."""
     match = _HOURS.match(text)
     if match is not None and (match[3] != "24" or match[4] == "00"):
-        start, end = time(int(match[1]), int(match[2])), time(int(match[3]) % 24, int(match[4]))
+        start = time(int(match[1]), int(match[2]))
+        end = time(int(match[3]) % 24, int(match[4]))
         if start != end or match[3] == "24":
             return Hours(start, end)
         raise InvalidLiteralError(f"`{text}` is empty: the start and the end are the same.", "08:00-18:00")
@@ -267,7 +274,8 @@ def matches_any(globs: Iterable[str] | None, repo: Repo) -> bool:
 @lru_cache(maxsize=8192)
 def glob_matches_path(glob: str, path: str) -> bool:
     """Tell whether a glob matches a path: `ns/name` or `datasets/ns/name`."""
-    globs, parts = glob.lower().split("/"), path.lower().split("/")
+    globs = glob.lower().split("/")
+    parts = path.lower().split("/")
     return len(globs) == len(parts) and all(map(_part_matches, globs, parts))
 
 
@@ -280,10 +288,12 @@ def _part_matches(glob: str, text: str) -> bool:
             star = at, n
             at += 1
         elif glob[at : at + 1] in {"?", text[n]}:
-            at, n = at + 1, n + 1
+            at = at + 1
+            n = n + 1
         elif star is not None:
             star = star[0], star[1] + 1
-            at, n = star[0] + 1, star[1]
+            at = star[0] + 1
+            n = star[1]
         else:
             return False
     return not glob[at:].strip("*")
@@ -291,7 +301,8 @@ def _part_matches(glob: str, text: str) -> bool:
 
 def globs_overlap(one: str, other: str) -> bool:
     """Tell whether any repo name can match both globs."""
-    one_parts, other_parts = one.lower().split("/"), other.lower().split("/")
+    one_parts = one.lower().split("/")
+    other_parts = other.lower().split("/")
     return len(one_parts) == len(other_parts) and all(map(_parts_overlap, one_parts, other_parts))
 
 
@@ -300,7 +311,8 @@ def _parts_overlap(one: str, other: str) -> bool:
     todo = [(0, 0)]
     while todo:
         i, j = todo.pop()
-        a, b = one[i : i + 1], other[j : j + 1]
+        a = one[i : i + 1]
+        b = other[j : j + 1]
         steps = [(i + 1, j)] if a == "*" else []
         steps += [(i, j + 1)] if b == "*" else []
         if a and b:

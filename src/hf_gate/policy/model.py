@@ -102,11 +102,16 @@ class FactEnd(Struct, frozen=True):
 
 
 Until: TypeAlias = Duration | date | FactEnd
-"""When access ends: a duration after acceptance, the end of a day in the workspace's time zone, or the value of a fact."""
+"""When access ends: a duration after acceptance, the end of a day in the workspace's time zone, or
+the value of a fact.
+"""
 
 
 class Rule(Struct, frozen=True):
-    """One rule of a policy. `when` and `unless` are CEL sources; None means always for `when` and never for `unless`."""
+    """One rule of a policy.
+
+    `when` and `unless` are CEL sources; None means always for `when` and never for `unless`.
+    """
 
     id: str
     then: Action
@@ -319,7 +324,7 @@ class Verdict(Struct, frozen=True):
         return next((o.digest for o in self.opinions if o.policy == self.policy), None)
 
 
-# ---- three values ----------------------------------------------------------------------------------------------------------
+# ---- three values ----------------------------------------------------------------------------------------------------
 
 
 class TruthValue(Struct, frozen=True):
@@ -330,7 +335,8 @@ class TruthValue(Struct, frozen=True):
     error: str | None = None
 
 
-TRUE, FALSE = TruthValue(True), TruthValue(False)
+TRUE = TruthValue(True)
+FALSE = TruthValue(False)
 
 
 def combine_unknowns(truths: Iterable[TruthValue]) -> TruthValue:

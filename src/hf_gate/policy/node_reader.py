@@ -34,7 +34,9 @@ class KnownKeys(dict[str, tuple[Scalar, Node]]):
         *args: P.args,
         **kwargs: P.kwargs,
     ) -> T | None:
-        """Read the value of a key with a function that gets the reader, the value and the key; None without this key."""
+        """Read the value of a key with a function that gets the reader, the value and the key; None
+        without this key.
+        """
         return read(self.reader, self[name][1], name, *args, **kwargs) if name in self else None
 
     def read_part(self, name: str, read: Callable[[NodeReader, Node], T], default: T) -> T:
@@ -80,7 +82,8 @@ class NodeReader:
                 PolicyProblem(code, message, self.source.name, position_of(home), hint=hint or f"Add `{added}`.")
             )
             return
-        start, end = self.source.index(after), ScalarSource(self.source, after).end
+        start = self.source.index(after)
+        end = ScalarSource(self.source, after).end
         flow = self.source.text[self.source.index(home)] == "{"
         joint = ", " if flow else "\n" + " " * (home.column - 1)
         written = self.source.text[start:end]
@@ -91,14 +94,20 @@ class NodeReader:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def read_keys(
-        self, node: Node, what: str, known: Iterable[str], *, synonyms: Map[str, str] | None = None,
+        self,
+        node: Node,
+        what: str,
+        known: Iterable[str],
+        *,
+        synonyms: Map[str, str] | None = None,
         planned: Map[str, str] | None = None,
-    ) -> KnownKeys | None:  # fmt: skip
+    ) -> KnownKeys | None:
         """Read a map with known keys; report unknown keys with a suggestion."""
         if not isinstance(node, Mapping):
             self.add_problem(node, "not_a_map", f"{what} must be written as `key: value` lines.")
             return None
-        choices, found = tuple(known), KnownKeys(self)
+        choices = tuple(known)
+        found = KnownKeys(self)
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the key as a plain word.")
@@ -157,7 +166,9 @@ class NodeReader:
         return node.text
 
     def _check_comment(self, node: Scalar, what: str) -> None:
-        """Report a ` #` that was probably meant as text: after an open bracket or quote, or without a space after it."""
+        """Report a ` #` that was probably meant as text: after an open bracket or quote, or without a
+        space after it.
+        """
         if not node.is_plain:
             return
         end = ScalarSource(self.source, node).end

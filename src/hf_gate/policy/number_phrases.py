@@ -34,10 +34,12 @@ _COUNTS: Final[Mapping[str, _CountPhrases]] = MappingProxyType({
     ),
     "request.attempt": _CountPhrases("asked before", "first request", "asked {} {}", "time", "times", least=1),
 })  # fmt: skip
-_AGES: Final[Mapping[str, str]] = MappingProxyType({
-    "request.age_days": "asked {} ago",
-    "history.days_since_last": "last decision {} ago",
-})  # fmt: skip
+_AGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "request.age_days": "asked {} ago",
+        "history.days_since_last": "last decision {} ago",
+    }
+)
 _ACCOUNT: Final = {
     ">": "account older than {}", ">=": "account at least {} old", "<": "account younger than {}",
     "<=": "account at most {} old", "==": "account exactly {} old", "!=": "account not exactly {} old",

@@ -100,7 +100,8 @@ def form_opinion(
         return None
     if len(actions) == 1 and matched:
         return _agreed_opinion(policy, branches, moment)
-    first, rule = branches[0], policy.rules[branches[0].rule_index]
+    first = branches[0]
+    rule = policy.rules[branches[0].rule_index]
     possible = tuple(action for action in STRICTNESS if action in actions)
     deciding = _deciding_branches(unknown, matched)
     open_opinion = Opinion(
@@ -146,7 +147,7 @@ def _can_be_settled(unknown: Sequence[Branch], matched: Branch | None) -> bool:
     return fixed_actions <= {matched.action if matched else None}
 
 
-# ---- terms -----------------------------------------------------------------------------------------------------------------
+# ---- terms -----------------------------------------------------------------------------------------------------------
 
 
 def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: EvaluationTime) -> Opinion:
@@ -201,7 +202,9 @@ def _with_default_end(rule: Rule) -> Rule:
 def opinion_of_rule(policy: Policy, rule_index: int, action: Action, moment: EvaluationTime) -> Opinion:
     """Return the opinion of a single rule with its own terms."""
     rule = policy.rules[rule_index]
-    accepts, waits, ending = action is Action.ACCEPT, action is Action.WAIT, _with_default_end(rule)
+    accepts = action is Action.ACCEPT
+    waits = action is Action.WAIT
+    ending = _with_default_end(rule)
     is_unmet = rule.keep_while is not None and (policy.name, rule.id) not in moment.kept
     return Opinion(
         policy.name,
@@ -257,7 +260,7 @@ def default_reason(rule: Rule) -> str | None:
     return rule.reason
 
 
-# ---- all policies of a repo ------------------------------------------------------------------------------------------------
+# ---- all policies of a repo ------------------------------------------------------------------------------------------
 
 
 RANK: Mapping[Action, int] = MappingProxyType({action: rank for rank, action in enumerate(STRICTNESS)})

@@ -185,10 +185,12 @@ def _describe_integer(condition: FactCondition, *, is_so: bool) -> str | None:
 
 
 def _describe_size(condition: FactCondition, *, is_so: bool) -> str | None:
-    op, number = _effective_op(condition.op, is_so=is_so), condition.values[0]
+    op = _effective_op(condition.op, is_so=is_so)
+    number = condition.values[0]
     if op in ("in", "not in") or not isinstance(number, int):
         return None
-    name, declaration = _subject_name(condition), find_declaration(condition.fact)
+    name = _subject_name(condition)
+    declaration = find_declaration(condition.fact)
     if declaration is None or declaration.type is not CelType.LIST:
         return f"{name} of {describe_bound(op, number, '{} {}', 'character', 'characters')}"
     is_none = means_at_most(op, number, 0)
@@ -199,11 +201,13 @@ def _describe_size(condition: FactCondition, *, is_so: bool) -> str | None:
 
 # ---- texts -----------------------------------------------------------------------------------------------------------
 
-_METHODS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType({
-    "contains": ("contains", "does not contain"),
-    "startsWith": ("starts with", "does not start with"),
-    "endsWith": ("ends with", "does not end with"),
-})  # fmt: skip
+_METHODS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "contains": ("contains", "does not contain"),
+        "startsWith": ("starts with", "does not start with"),
+        "endsWith": ("ends with", "does not end with"),
+    }
+)
 _PLAIN_VALUES: Final = frozenset({"answers.country.code", "request.repo"})
 
 
@@ -283,8 +287,12 @@ def describe_quality(role: str, possible: Iterable[str]) -> str | None:
 
 
 _QUALITY_WORDS: Final = {
-    "good": "clear", "thin": "too short", "junk": "useless", "empty": "empty", "missing": "missing from the form",
-}  # fmt: skip
+    "good": "clear",
+    "thin": "too short",
+    "junk": "useless",
+    "empty": "empty",
+    "missing": "missing from the form",
+}
 
 
 def _describe_states(table: str, possible: Iterable[str]) -> str | None:
@@ -302,18 +310,21 @@ def _describe_states(table: str, possible: Iterable[str]) -> str | None:
 
 # ---- times and lists -------------------------------------------------------------------------------------------------
 
-_MOMENTS: Final[Mapping[str, str]] = MappingProxyType({
-    "request.asked_at": "asked",
-    "person.created_at": "account created",
-    "now": "it is now",
-})  # fmt: skip
+_MOMENTS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "request.asked_at": "asked",
+        "person.created_at": "account created",
+        "now": "it is now",
+    }
+)
 _WHEN: Final = {
     ">": "after", ">=": "at or after", "<": "before", "<=": "at or before", "==": "exactly at", "!=": "not exactly at",
 }  # fmt: skip
 
 
 def _describe_moment(condition: FactCondition, *, is_so: bool) -> str | None:
-    op, moment = _effective_op(condition.op, is_so=is_so), condition.values[0]
+    op = _effective_op(condition.op, is_so=is_so)
+    moment = condition.values[0]
     if op not in _WHEN or not isinstance(moment, datetime):
         return None
     subject = _MOMENTS.get(condition.fact) or f"entry in {condition.fact.split('.')[1]} expires"

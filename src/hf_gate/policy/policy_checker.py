@@ -32,7 +32,8 @@ _MAX_FIXES = 6  # the most fixes applied to one expression, one after the other
 class CheckedPolicy(Struct, frozen=True):
     """A policy with its compiled expressions. `policy` is None if any problem is an error.
 
-    `conditions` are keyed by rule id and key (`when`, `unless`, `keep_while`); `repos` are the covered repos with a known form.
+    `conditions` are keyed by rule id and key (`when`, `unless`, `keep_while`); `repos` are the covered repos with a
+    known form.
     """
 
     policy: Policy | None
@@ -75,7 +76,8 @@ def _sort_key(problem: PolicyProblem) -> tuple[bool, int, int, int]:
 
 def check_unique_names(policies: Sequence[CheckedPolicy]) -> tuple[PolicyProblem, ...]:
     """Report policies with the same name."""
-    found, seen = [], dict[str, Policy]()
+    found = []
+    seen = dict[str, Policy]()
     for policy in (each.policy for each in policies):
         if policy is None:
             continue
@@ -100,7 +102,10 @@ class _PolicyChecker:
         forms: Mapping[str, GateForm],
         today: date | None,
     ) -> None:
-        self.parsed, self.policy, self.config, self.today = parsed, policy, config, today
+        self.parsed = parsed
+        self.policy = policy
+        self.config = config
+        self.today = today
         self.forms = {repo: form for repo, form in forms.items() if _covers(policy, config, repo)}
         self.declared = fact_types(ANSWER_ROLES, table_names(policy, config))
         self.lets: dict[str, Expression] = {}
@@ -171,22 +176,40 @@ class _PolicyChecker:
             return None, [self._expression_problem(spelling, problem, source, lead, where, is_let=is_let)]
         self.spent += expression.root.cost
         problems = [
-            spelling.problem(fault.code, f"{where}: {fault.message}", lead + fault.offset, fault.length, fault.fix, fault.hint, is_error=fault.is_error)
-            for fault in (*check_constants(expression, self.policy, tuple(self.forms)), *check_labels(expression, self.forms))
-        ]  # fmt: skip
+            spelling.problem(
+                fault.code,
+                f"{where}: {fault.message}",
+                lead + fault.offset,
+                fault.length,
+                fault.fix,
+                fault.hint,
+                is_error=fault.is_error,
+            )
+            for fault in (
+                *check_constants(expression, self.policy, tuple(self.forms)),
+                *check_labels(expression, self.forms),
+            )
+        ]
         return expression, problems
 
     def _expression_problem(
         self, spelling: ScalarSource, problem: ExpressionProblem, source: str, lead: int, where: str, *, is_let: bool
     ) -> PolicyProblem:
-        code, message, fix = problem.code.replace("-", "_"), f"{where}: {problem.message}", problem.fix
+        code = problem.code.replace("-", "_")
+        message = f"{where}: {problem.message}"
+        fix = problem.fix
         piece = source[problem.offset : problem.offset + problem.length]
         if piece.startswith("terms."):
             words = f"{where}: the facts of `terms` are not supported yet; remove them."
             return spelling.problem("later", words, lead + problem.offset, problem.length)
         below = self._is_later_let(piece)
         if below:
-            return spelling.problem(code, f"{where}: `{piece}` is defined further down in `let`; move it up.", lead + problem.offset, problem.length)  # fmt: skip
+            return spelling.problem(
+                code,
+                f"{where}: `{piece}` is defined further down in `let`; move it up.",
+                lead + problem.offset,
+                problem.length,
+            )
         if fix is not None:
             once = _apply_expression_fix(source, problem)
             whole = self._fix_repeatedly(once, is_let=is_let)
@@ -211,7 +234,7 @@ class _PolicyChecker:
                 return source
         return None
 
-    # ---- names, reasons, repos ----------------------------------------------------------------------------------------------------
+    # ---- names, reasons, repos ---------------------------------------------------------------------------------------
 
     def _check_names(self) -> Iterator[PolicyProblem]:
         shared = {table.name for table in self.config.tables} if self.config else set()
@@ -223,7 +246,8 @@ class _PolicyChecker:
                 )
         templates = dict(self.config.templates) if self.config else {}
         for rule in self.policy.rules:
-            name, node = rule.reason_template, value_of(self.rule_nodes.get(rule.id), "reason_template")
+            name = rule.reason_template
+            node = value_of(self.rule_nodes.get(rule.id), "reason_template")
             if name is None or name in templates or not isinstance(node, Scalar) or self.config is None:
                 continue
             near = suggest(name, templates)
@@ -246,7 +270,12 @@ class _PolicyChecker:
             words = reason_length_problem(text, self.forms, rule)
             node = value_of(self.rule_nodes.get(rule), key)
             if words and node is not None:
-                yield PolicyProblem("reason_too_long", f"rule {rule}: with placeholders filled in, this can have {words}", self.policy.source, position_of(node))  # fmt: skip
+                yield PolicyProblem(
+                    "reason_too_long",
+                    f"rule {rule}: with placeholders filled in, this can have {words}",
+                    self.policy.source,
+                    position_of(node),
+                )
 
     def _check_repos(self) -> Iterator[PolicyProblem]:
         globs = value_of(self.parsed.document.root, "applies_to")

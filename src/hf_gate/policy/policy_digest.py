@@ -13,7 +13,8 @@ from .expression_parser import read_names
 from .model import Action, FactEnd, Policy, PolicyMode, Rule, TableSpec, Until
 
 _PIECE = re.compile(
-    r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
+    r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))"""
+    r"""|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
     re.DOTALL,
 )
 

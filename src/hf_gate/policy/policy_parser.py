@@ -326,7 +326,7 @@ def _read_fact_value(reader: NodeReader, node: Node) -> object:
     return ""
 
 
-# ---- tables ----------------------------------------------------------------------------------------------------------------
+# ---- tables ----------------------------------------------------------------------------------------------------------
 
 
 _NOT_IN_PATH = re.compile("[\x00\ud800-\udfff]")
@@ -376,7 +376,21 @@ def _read_table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | Non
 
 
 def _read_file_table(reader: NodeReader, name: Scalar, node: Mapping) -> TableSpec | None:
-    keys = reader.read_keys(node, f"table `{name.text}`", ("file", "key", "roster", "max_removed"), synonyms={"path": "file", "csv": "file", "by": "key", "column": "key", "on": "key", "max_removal": "max_removed", "sync": "roster"}, planned=_PLANNED_TABLE_KEYS)  # fmt: skip
+    keys = reader.read_keys(
+        node,
+        f"table `{name.text}`",
+        ("file", "key", "roster", "max_removed"),
+        synonyms={
+            "path": "file",
+            "csv": "file",
+            "by": "key",
+            "column": "key",
+            "on": "key",
+            "max_removal": "max_removed",
+            "sync": "roster",
+        },
+        planned=_PLANNED_TABLE_KEYS,
+    )
     if keys is None:
         return None
     said_later = any(isinstance(key, Scalar) and key.text in _PLANNED_TABLE_KEYS for key, _ in node.pairs)

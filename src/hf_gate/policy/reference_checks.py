@@ -176,9 +176,24 @@ def _check_repo(found: FactCondition, policy: Policy, repos: Sequence[str]) -> I
     for value, offset, length in _text_constants(found):
         if any(glob_matches_path(glob, value) for glob in policy.applies_to):
             continue
-        near = next((r for r in (f"datasets/{value}", value.removeprefix("datasets/"), *_strip_repo_prefix(value)) if any(glob_matches_path(g, r) for g in policy.applies_to)), None) or suggest(value, repos)  # fmt: skip
+        near = next(
+            (
+                r
+                for r in (f"datasets/{value}", value.removeprefix("datasets/"), *_strip_repo_prefix(value))
+                if any(glob_matches_path(g, r) for g in policy.applies_to)
+            ),
+            None,
+        ) or suggest(value, repos)
         words = f"this policy does not cover the repo {value[:80]!r}: `request.repo` is ns/name or datasets/ns/name."
-        yield ExpressionFault("unknown_repo", words, offset, length, near and f'"{near}"', f'Did you mean "{near}"?' if near else "", is_error=False)  # fmt: skip
+        yield ExpressionFault(
+            "unknown_repo",
+            words,
+            offset,
+            length,
+            near and f'"{near}"',
+            f'Did you mean "{near}"?' if near else "",
+            is_error=False,
+        )
 
 
 def _strip_repo_prefix(value: str) -> tuple[str, ...]:
@@ -186,7 +201,7 @@ def _strip_repo_prefix(value: str) -> tuple[str, ...]:
     return (bare, f"datasets/{bare}")
 
 
-# ---- labels and roles of forms ---------------------------------------------------------------------------------------------
+# ---- labels and roles of forms ---------------------------------------------------------------------------------------
 
 
 def check_labels(expression: Expression, forms: Mapping[str, GateForm]) -> Iterator[ExpressionFault]:
@@ -254,7 +269,10 @@ def check_roles(
             if not without_role or node is None or (rule, role) in reported:
                 continue
             reported.add((rule, role))
-            words = f"rule {rule}: the form of {without_role[0]} has no `{role}` field, so the answer is always missing there."
+            words = (
+                f"rule {rule}: the form of {without_role[0]} has no `{role}` field, so the answer is always "
+                "missing there."
+            )
             hint = f"Name the field: `roles: {{{role}: Label}}`, or remove the repo from `applies_to`."
             yield PolicyProblem("no_such_answer", words, policy.source, position_of(node), is_error=False, hint=hint)
 

@@ -22,13 +22,18 @@ def check_reminders(policy: Policy, config: WorkspaceConfig | None) -> Iterator[
             words = f"{lead} `needs` for this rule. Nobody is reminded, and a person decides after `at_most`."
             yield _warning(policy, rule, "no_reminder_text", words, f"Add `needs: {{{rule.id}: Send ... to ...}}`.")
         elif letters.mail is None:
-            words = f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after `at_most`."
+            words = (
+                f"{lead} `smtp`. Only reminders that you mark as sent count; otherwise, a person decides after "
+                "`at_most`."
+            )
             hint = "Add `smtp` to `letters`, or see hf-gate messages mark-sent --help."
             yield _warning(policy, rule, "no_reminder_server", words, hint)
 
 
 def check_needs(config: WorkspaceConfig, policies: Collection[Policy]) -> Iterator[PolicyProblem]:
-    """Yield a warning for each text of `needs` whose rule is in none of the policies of the workspace, or does not wait."""
+    """Yield a warning for each text of `needs` whose rule is in none of the policies of the workspace, or does not
+    wait.
+    """
     rules = [rule for policy in policies for rule in policy.rules]
     waiting = {rule.id for rule in rules if rule.then is Action.WAIT}
     for name in config.letters.needs:

@@ -61,7 +61,8 @@ class AnswerClassifier:
     """
 
     def __init__(self, open_lists: Callable[[], EmailReader], read_rules_version: Callable[[], str]) -> None:
-        self._open_lists, self._read_rules_version = open_lists, read_rules_version
+        self._open_lists = open_lists
+        self._read_rules_version = read_rules_version
         self._read_email: EmailReader | None = None
         self._kinds: dict[str, str] = {}
         self._qualities = QualityCache(_CACHED_ANSWERS)
@@ -74,7 +75,8 @@ class AnswerClassifier:
     def for_form(self, form_card: str | None, secret: bytes) -> Classify:
         """Return the function that classifies the requests of a repo with this form."""
         form = None if form_card is None else form_from_json(form_card)
-        roles, chosen = form_roles(form), _chosen_labels(form)
+        roles = form_roles(form)
+        chosen = _chosen_labels(form)
         layouts: dict[tuple[str, ...], tuple[tuple[str, ...], tuple[str, ...]]] = {}
 
         def layout_of(labels: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,7 +15,9 @@ from .node_reader import KnownKeys, NodeReader
 from .reasons import SUGGESTED_REASONS, find_reason_faults
 from .strict_yaml import ScalarSource, position_of, value_of
 
-ACTIONS: Map[str, Action] = {action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)}  # fmt: skip
+ACTIONS: Map[str, Action] = {
+    action.value: action for action in (Action.ACCEPT, Action.HUMAN, Action.WAIT, Action.RESET, Action.REJECT)
+}
 ACTION_SYNONYMS = {
     **dict.fromkeys(("allow", "approve", "grant", "ok", "yes", "accepted", "let_in", "pass"), "accept"),
     **dict.fromkeys(("deny", "refuse", "block", "no", "rejected", "ban", "decline"), "reject"),
@@ -184,7 +186,14 @@ def _check_required_keys(reader: NodeReader, keys: KnownKeys, node: Mapping, the
         if missing:
             words = "`wait` needs `at_most`, the longest wait, and `after`, the action then."
             joint = ", " if reader.source.text[reader.source.index(node)] == "{" else "\n" + " " * (node.column - 1)
-            reader.add_missing_key(node, action_node, "wait_incomplete", words, joint.join(missing), hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.")  # fmt: skip
+            reader.add_missing_key(
+                node,
+                action_node,
+                "wait_incomplete",
+                words,
+                joint.join(missing),
+                hint=f"Add {' and '.join(f'`{each}`' for each in missing)}.",
+            )
     after = keys["after"][1] if "after" in keys else None
     ends = after.text if isinstance(after, Scalar) else ""
     if then in _REASON_ACTIONS or (then is Action.WAIT and ends in ("reset", "reject")):

@@ -14,13 +14,19 @@ from .phrases import describe_condition, describe_expression, quote_expression
 
 MAX_PARTS: Final = 12  # the most tests of one condition in words; longer conditions are shown as code
 ACTION_WORDS: Final[Mapping[Action, str]] = {
-    Action.ACCEPT: "Accept", Action.HUMAN: "Needs review", Action.WAIT: "On hold", Action.RESET: "Send back",
+    Action.ACCEPT: "Accept",
+    Action.HUMAN: "Needs review",
+    Action.WAIT: "On hold",
+    Action.RESET: "Send back",
     Action.REJECT: "Reject",
-}  # fmt: skip
+}
 _CATCH_ALL: Final = {
-    Action.ACCEPT: "accept {}.", Action.HUMAN: "{} needs review.", Action.WAIT: "{} is on hold.",
-    Action.RESET: "send back {}.", Action.REJECT: "reject {}.",
-}  # fmt: skip
+    Action.ACCEPT: "accept {}.",
+    Action.HUMAN: "{} needs review.",
+    Action.WAIT: "{} is on hold.",
+    Action.RESET: "send back {}.",
+    Action.REJECT: "reject {}.",
+}
 
 
 def describe_when(source: str, lets: Mapping[str, str], *, holds: bool = True) -> str:

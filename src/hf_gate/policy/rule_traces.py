@@ -90,7 +90,7 @@ def _describe_missing_fact(name: str, facts: Facts) -> str:
     return f"{name} {why}" + (f" ({make_visible(fact.note, one_line=True)})" if fact is not None and fact.note else "")
 
 
-# ---- ways to match -----------------------------------------------------------------------------------------------------
+# ---- ways to match ---------------------------------------------------------------------------------------------------
 
 
 def find_flips(expression: Expression, *, wanted: bool, bound: BoundFacts) -> tuple[_Way, ...]:

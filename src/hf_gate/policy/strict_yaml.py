@@ -31,7 +31,8 @@ class SourceText:
     """The text of a file with its name; converts positions to indexes and back."""
 
     def __init__(self, text: str, name: str) -> None:
-        self.text, self.name = text, name
+        self.text = text
+        self.name = name
         self._starts = [0, *(match.end() for match in re.finditer(r"\r\n|\n|\r", text))]
 
     def index(self, position: SourcePosition | Node) -> int:
@@ -186,7 +187,8 @@ def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProb
         match = _VALUE.match(source.line(number))
         if match is None or match["value"][0] in "|>":
             continue
-        value, column = match["value"], match.start("value") + 1
+        value = match["value"]
+        column = match.start("value") + 1
         tries = [value] if problem.code == "yaml_comment" else [_strip_comment(value), value]
         if problem.code == "yaml_quote" and value.count(value[0]) == 1:
             tries.insert(0, value + value[0])
@@ -194,7 +196,8 @@ def _suggest_fix(source: SourceText, problem: yaml_parser.Problem) -> PolicyProb
             closed = problem.code == "yaml_quote" and text == value + value[0]
             fix = text if closed else quote_scalar(_unescape(text))
             hint = f"`{match['lead'].strip()} {fix}`."
-            position, length = SourcePosition(number, column), min(len(text), len(value))
+            position = SourcePosition(number, column)
+            length = min(len(text), len(value))
             offer = PolicyProblem(
                 problem.code, problem.message, source.name, position, hint=hint, fix=fix, length=length
             )
@@ -248,7 +251,8 @@ class ScalarSource:
     """Maps the characters of a scalar to indexes in its file, and makes problems and fixes for pieces of the scalar."""
 
     def __init__(self, source: SourceText, node: Scalar) -> None:
-        self.source, self.node = source, node
+        self.source = source
+        self.node = node
         self.start = source.index(node)
         first = source.text[self.start : self.start + 1]
         self.style = "plain" if node.is_plain else first if first in "'\"" else "block"
@@ -264,9 +268,16 @@ class ScalarSource:
         return self._letters[-1] + 1 if self._letters else self.start
 
     def problem(
-        self, code: str, message: str, offset: int = 0, length: int | None = None, fix: str | None = None, hint: str = "",
-        *, is_error: bool = True,
-    ) -> PolicyProblem:  # fmt: skip
+        self,
+        code: str,
+        message: str,
+        offset: int = 0,
+        length: int | None = None,
+        fix: str | None = None,
+        hint: str = "",
+        *,
+        is_error: bool = True,
+    ) -> PolicyProblem:
         """Return a problem with a piece of the text (all of it if `length` is None); `fix` is the new unquoted text."""
         whole = length is None
         start = self.start if whole else self.index(offset)
@@ -276,7 +287,9 @@ class ScalarSource:
             new = fix if whole else text[:offset] + fix + text[offset + (length or 0) :]
             written = None if whole or "\n" in fix else escape_scalar(fix, self.style)
             if written is None or (self.style == "plain" and plain_or_quoted(new) != new):
-                start, end, written = self.start, self.end, self._quote_whole(new)
+                start = self.start
+                end = self.end
+                written = self._quote_whole(new)
             fix = written
         position = self.source.position(start)
         return PolicyProblem(code, message, self.source.name, position, is_error, hint, fix, max(1, end - start))
@@ -289,7 +302,9 @@ class ScalarSource:
         )
 
     def _align(self) -> tuple[list[int], int]:
-        raw, at, text = self.source.text, self.start, self.node.text
+        raw = self.source.text
+        at = self.start
+        text = self.node.text
         indent = 0
         if self.style == "block":
             at = raw.find("\n", at) + 1 or len(raw)
@@ -337,7 +352,7 @@ def _indent_at(raw: str, at: int) -> int:
     return match.end() - at if match else 0
 
 
-# ---- parts of a policy file ------------------------------------------------------------------------------------------------
+# ---- parts of a policy file ------------------------------------------------------------------------------------------
 
 
 def value_of(node: Node | None, name: str) -> Node | None:

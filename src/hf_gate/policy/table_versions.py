@@ -1,7 +1,7 @@
 """Keeps the versions of a table: who was listed, as salted hashes, so that no copy of the owner's data is stored.
 
-The last good version stays in force while the file is refused, and shows who is gone from a roster. Earlier versions are
-kept as changes, for facts of an earlier time. The other columns of all these versions are unknown.
+The last good version stays in force while the file is refused, and shows who is gone from a roster. Earlier versions
+are kept as changes, for facts of an earlier time. The other columns of all these versions are unknown.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class ListedRow(msgspec.Struct, frozen=True, array_like=True):
 
 
 class EarlierVersion(msgspec.Struct, frozen=True, array_like=True):
-    """An earlier version, as the change from the version that followed it. It was in force from `since` until `until` (ms).
+    """An earlier version, as the change from the version that followed it. It was in force from `since` until `until`
+    (ms).
 
     `added` are rows of the following version that this one did not have, `removed` the rows that only this one had, and
     `returned` those who had left an add-only roster by then and were listed again in the following version.
@@ -63,8 +64,8 @@ class EarlierVersion(msgspec.Struct, frozen=True, array_like=True):
 class TableVersion(msgspec.Struct, frozen=True):
     """The people of one version of a table, in force since `since` (ms).
 
-    `departed` were in an earlier version; with `has_departed`, of an add-only roster. `earlier` are the versions before, the
-    newest first.
+    `departed` were in an earlier version; with `has_departed`, of an add-only roster. `earlier` are the versions
+    before, the newest first.
     """
 
     digest: str
@@ -106,7 +107,8 @@ def make_version(table: Table, salt: bytes, before: TableVersion | None = None, 
 
 def _list_earlier(before: TableVersion, version: TableVersion, at: int) -> list[EarlierVersion]:
     """Return the versions before this one, as many as may be kept."""
-    here, there = _count(version.rows), _count(before.rows)
+    here = _count(version.rows)
+    there = _count(before.rows)
     last = EarlierVersion(
         digest=before.digest,
         since=before.since,
@@ -138,7 +140,8 @@ def _count(rows: Iterable[ListedRow]) -> Counter[tuple[object, ...]]:
 
 def _take(rows: Iterable[ListedRow], wanted: Counter[tuple[object, ...]]) -> list[ListedRow]:
     """Return the rows with these contents, each as often as it is wanted."""
-    left, found = Counter(wanted), []
+    left = Counter(wanted)
+    found = []
     for row in rows:
         if left[content := _content_of(row)] > 0:
             left[content] -= 1
@@ -150,8 +153,11 @@ class TableHistory:
     """The earlier versions of a table, built from its present version one after the other, the newest first."""
 
     def __init__(self, table: Table, version: TableVersion) -> None:
-        self._table, self._version = table, version
-        self._place, self._rows, self._departed = -1, version.rows, version.departed
+        self._table = table
+        self._version = version
+        self._place = -1
+        self._rows = version.rows
+        self._departed = version.departed
         self._found: tuple[int, Table] | None = None
 
     def find(self, digest: str | None, at: int) -> Table | None:
@@ -174,7 +180,9 @@ class TableHistory:
         if self._found is not None and self._found[0] == place:
             return self._found[1]
         if place < self._place:
-            self._place, self._rows, self._departed = -1, self._version.rows, self._version.departed
+            self._place = -1
+            self._rows = self._version.rows
+            self._departed = self._version.departed
         while self._place < place:
             self._step()
         known = self._version.earlier[place] if place >= 0 else None
@@ -202,7 +210,10 @@ class TableHistory:
 
 
 def forget_person(version: TableVersion, keys: Iterable[tuple[str, str | None]]) -> TableVersion | None:
-    """Return the version without the earlier ones that tell of a person; None if none does. `keys` are columns and values."""
+    """Return the version without the earlier ones that tell of a person; None if none does.
+
+    `keys` are columns and values.
+    """
     hidden = {(column, hide_key(version.salt, column, value.lower())) for column, value in keys if value}
     for place, one in enumerate(version.earlier):
         if any(not hidden.isdisjoint(row.keys.items()) for row in one.rows):

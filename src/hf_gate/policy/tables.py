@@ -26,7 +26,10 @@ AGREEMENT_COLUMNS: tuple[str, ...] = ("file_hash", "version")
 
 MAX_EVIDENCE = 128
 NO_ACCOUNT = ""
-"""The binding of a username that had no account when its row was first read. An account created later does not match."""
+"""The binding of a username that had no account when its row was first read.
+
+An account created later does not match.
+"""
 
 _FOR_EVER = datetime.max.replace(tzinfo=UTC)
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -222,11 +225,18 @@ class Table:
 
 
 def build_table(
-    name: str, key: Sequence[str], rows: Iterable[TableRow], digest: str, problems: Iterable[TableProblem] = (),
-    *, skipped: Sequence[int] = (), as_of: datetime | None = None,
-) -> Table:  # fmt: skip
+    name: str,
+    key: Sequence[str],
+    rows: Iterable[TableRow],
+    digest: str,
+    problems: Iterable[TableProblem] = (),
+    *,
+    skipped: Sequence[int] = (),
+    as_of: datetime | None = None,
+) -> Table:
     """Build a table with its index."""
-    rows, key = tuple(rows), tuple(key)
+    rows = tuple(rows)
+    key = tuple(key)
     return Table(name, key, rows, digest, tuple(problems), tuple(skipped), as_of=as_of, _index=_RowIndex(rows, key))
 
 

@@ -44,13 +44,22 @@ NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
 NO_REMINDER: Final = "no reminder reached this person; you decide"
 _CONSTANTS: Final = frozenset({"true", "false"})
-_LEADS: Final[Mapping[Action, str]] = MappingProxyType({
-    Action.ACCEPT: "Would accept", Action.RESET: "Would send back", Action.REJECT: "Would reject",
-    Action.WAIT: "On hold", Action.HUMAN: "Needs you",
-})  # fmt: skip
-_LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType({
-    **_LEADS, Action.RESET: "Would end access", Action.REJECT: "Would end access",
-})  # fmt: skip
+_LEADS: Final[Mapping[Action, str]] = MappingProxyType(
+    {
+        Action.ACCEPT: "Would accept",
+        Action.RESET: "Would send back",
+        Action.REJECT: "Would reject",
+        Action.WAIT: "On hold",
+        Action.HUMAN: "Needs you",
+    }
+)
+_LEADS_WITH_ACCESS: Final[Mapping[Action, str]] = MappingProxyType(
+    {
+        **_LEADS,
+        Action.RESET: "Would end access",
+        Action.REJECT: "Would end access",
+    }
+)
 
 
 class WhySentence(Struct, frozen=True):
@@ -210,9 +219,13 @@ def _join_named(found: Iterable[str]) -> str:
     return ", ".join(words[:MAX_NAMED]) + more
 
 
-_AFTER_WAIT: Final[Mapping[Action, str]] = MappingProxyType({
-    Action.RESET: "the request is sent back", Action.REJECT: "the request is rejected", Action.HUMAN: "a person decides",
-})  # fmt: skip
+_AFTER_WAIT: Final[Mapping[Action, str]] = MappingProxyType(
+    {
+        Action.RESET: "the request is sent back",
+        Action.REJECT: "the request is rejected",
+        Action.HUMAN: "a person decides",
+    }
+)
 
 
 def describe_wait_end(end: WaitEnd, now: datetime, zone: tzinfo) -> str:

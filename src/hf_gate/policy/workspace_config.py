@@ -17,7 +17,10 @@ from .literals import Hours, Rate, matches_any
 from .model import SourcePosition, TableSpec
 
 RATES = ("accept", "reset", "reject", "remove", "ends")
-_ACCEPT, _RESET, _REJECT, _REMOVE = Rate(20_000, 3600), Rate(200, 3600), Rate(50, 3600), Rate(25, 86_400)
+_ACCEPT = Rate(20_000, 3600)
+_RESET = Rate(200, 3600)
+_REJECT = Rate(50, 3600)
+_REMOVE = Rate(25, 86_400)
 
 
 class SignInConfig(Struct, frozen=True):

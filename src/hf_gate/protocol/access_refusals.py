@@ -60,25 +60,118 @@ DOCS: Final = "Hub docs"
 
 # The first text of a cause is the one that the local Hub sends.
 REFUSALS: Final = (
-    AccessRefusal(RefusalCause.NO_TOKEN, 401, "GatedRepo", "Access to {what} is restricted. You must have access to it and be authenticated to access it. Please log in.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.NO_TOKEN, 401, "GatedRepo", "Access to {what} is restricted. You must be authenticated to access it.", REPORTS, "2024"),
-    AccessRefusal(RefusalCause.NO_TOKEN, 401, "GatedRepo", "Repo {what} is gated. You must be authenticated to access it.", REPORTS, "2024"),
-    AccessRefusal(RefusalCause.NOT_ASKED, 403, "GatedRepo", "Access to {what} is restricted and you are not in the authorized list. Visit {page} to ask for access.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.PENDING, 403, "GatedRepo", "Your request to access {what} is awaiting a review from the repo authors.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.REJECTED, 403, "GatedRepo", "Your request to access {what} has been rejected by the repo's authors.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.RESET, 403, "GatedRepo", "Your request to access {what} has been reset by the repo's authors. Visit {page} to submit a new request.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.TOKEN_NO_GATED_PERMISSION, 403, None, "Please enable access to public gated repositories in your fine-grained token settings to view this repository.", REPORTS, "2024-2026"),
-    AccessRefusal(RefusalCause.TOKEN_NO_INFERENCE_PERMISSION, 403, None, "This authentication method does not have sufficient permissions to call Inference Providers on behalf of user {user}", REPORTS, "2025-2026"),
-    AccessRefusal(RefusalCause.TOKEN_ORG_POLICY, 403, None, "Due to the organization token policy, your token needs to be approved by the organization before you can access this resource.", DOCS, "2026"),
-    AccessRefusal(RefusalCause.TOKEN_ORG_POLICY, 403, None, "Your token has been revoked by the organization administrator, you can no longer access organization resources. Please contact them for more information.", DOCS, "2026"),
+    AccessRefusal(
+        RefusalCause.NO_TOKEN,
+        401,
+        "GatedRepo",
+        "Access to {what} is restricted. You must have access to it and be authenticated to access it. Please log in.",
+        RECORDED,
+        "2026-10",
+    ),
+    AccessRefusal(
+        RefusalCause.NO_TOKEN,
+        401,
+        "GatedRepo",
+        "Access to {what} is restricted. You must be authenticated to access it.",
+        REPORTS,
+        "2024",
+    ),
+    AccessRefusal(
+        RefusalCause.NO_TOKEN,
+        401,
+        "GatedRepo",
+        "Repo {what} is gated. You must be authenticated to access it.",
+        REPORTS,
+        "2024",
+    ),
+    AccessRefusal(
+        RefusalCause.NOT_ASKED,
+        403,
+        "GatedRepo",
+        "Access to {what} is restricted and you are not in the authorized list. Visit {page} to ask for access.",
+        RECORDED,
+        "2026-10",
+    ),
+    AccessRefusal(
+        RefusalCause.PENDING,
+        403,
+        "GatedRepo",
+        "Your request to access {what} is awaiting a review from the repo authors.",
+        RECORDED,
+        "2026-10",
+    ),
+    AccessRefusal(
+        RefusalCause.REJECTED,
+        403,
+        "GatedRepo",
+        "Your request to access {what} has been rejected by the repo's authors.",
+        RECORDED,
+        "2026-10",
+    ),
+    AccessRefusal(
+        RefusalCause.RESET,
+        403,
+        "GatedRepo",
+        "Your request to access {what} has been reset by the repo's authors. Visit {page} to submit a new request.",
+        RECORDED,
+        "2026-10",
+    ),
+    AccessRefusal(
+        RefusalCause.TOKEN_NO_GATED_PERMISSION,
+        403,
+        None,
+        (
+            "Please enable access to public gated repositories in your fine-grained token settings to view this "
+            "repository."
+        ),
+        REPORTS,
+        "2024-2026",
+    ),
+    AccessRefusal(
+        RefusalCause.TOKEN_NO_INFERENCE_PERMISSION,
+        403,
+        None,
+        (
+            "This authentication method does not have sufficient permissions to call Inference Providers on "
+            "behalf of user {user}"
+        ),
+        REPORTS,
+        "2025-2026",
+    ),
+    AccessRefusal(
+        RefusalCause.TOKEN_ORG_POLICY,
+        403,
+        None,
+        (
+            "Due to the organization token policy, your token needs to be approved by the organization before "
+            "you can access this resource."
+        ),
+        DOCS,
+        "2026",
+    ),
+    AccessRefusal(
+        RefusalCause.TOKEN_ORG_POLICY,
+        403,
+        None,
+        (
+            "Your token has been revoked by the organization administrator, you can no longer access "
+            "organization resources. Please contact them for more information."
+        ),
+        DOCS,
+        "2026",
+    ),
     AccessRefusal(RefusalCause.REGION, 403, None, "This {type} is not available in your region.", REPORTS, "2026"),
     AccessRefusal(RefusalCause.DISABLED, 403, None, "Access to this resource is disabled.", CLIENT, "2026"),
     AccessRefusal(None, 403, None, "Authorization error.", REPORTS, "2024"),
     AccessRefusal(RefusalCause.TOKEN_INVALID, 401, None, "Invalid username or password.", RECORDED, "2026-10"),
-    AccessRefusal(RefusalCause.TOKEN_INVALID, 401, None, "Invalid credentials in Authorization header", REPORTS, "2025"),
-    AccessRefusal(RefusalCause.TOKEN_EXPIRED, 401, None, 'User Access Token "{token}" is expired', REPORTS, "2024-2026"),
+    AccessRefusal(
+        RefusalCause.TOKEN_INVALID, 401, None, "Invalid credentials in Authorization header", REPORTS, "2025"
+    ),
+    AccessRefusal(
+        RefusalCause.TOKEN_EXPIRED, 401, None, 'User Access Token "{token}" is expired', REPORTS, "2024-2026"
+    ),
     AccessRefusal(RefusalCause.NOT_FOUND_OR_PRIVATE, 404, "RepoNotFound", "Repository not found", RECORDED, "2026-10"),
-)  # fmt: skip
+)
 
 # Names of repos and people have no white space. The name of a token is free text.
 _PLACEHOLDERS: Final = {

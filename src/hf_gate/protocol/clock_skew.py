@@ -22,8 +22,8 @@ def is_clock_off(skew: float | None) -> bool:
 def measure_skew(headers: Mapping[str, str], sent: float, received: float) -> float | None:
     """Return the smallest skew that an answer proves, in seconds; None without a usable Date header.
 
-    A positive skew means that the Hub's clock is ahead. `sent` and `received` are local times: before the call, and when
-    the headers of the answer arrived.
+    A positive skew means that the Hub's clock is ahead. `sent` and `received` are local times: before the call, and
+    when the headers of the answer arrived.
     """
     if "age" in headers:  # from a cache: the Date is the time when the answer was stored
         return None

@@ -181,7 +181,8 @@ def _read_lenient(record: bytes, repo: Repo, at: float) -> AccessRequest:
     value = load_json(record)
     if not isinstance(value, dict):
         raise ValueError(f"expected an object, not {type(value).__name__}")
-    status, time = value.get("status"), value.get("timestamp")
+    status = value.get("status")
+    time = value.get("timestamp")
     if not isinstance(status, str):
         raise ValueError("no status")
     if not isinstance(time, str):
@@ -244,7 +245,8 @@ def find_next_link(headers: Mapping[str, str]) -> str | None:
 def same_origin_path(url: str, origin: str) -> str | None:
     """Return the path and query of a URL on `origin`; None for another origin or an invalid URL."""
     try:
-        there, here = urlsplit(url), urlsplit(origin)
+        there = urlsplit(url)
+        here = urlsplit(origin)
         if not there.scheme and not there.netloc:
             return url if url.startswith("/") and not url.startswith("//") else None
         ports = {"http": 80, "https": 443}

@@ -40,8 +40,8 @@ class FailureReason(StrEnum):
 class HubCall:
     """One call to send. `path` starts with `/` and includes the query; `is_change` marks calls that may change the Hub.
 
-    `within` limits the seconds until the complete answer, including the wait for the rate limit; None means the client's
-    `max_wait`.
+    `within` limits the seconds until the complete answer, including the wait for the rate limit; None means the
+    client's `max_wait`.
     """
 
     endpoint: str

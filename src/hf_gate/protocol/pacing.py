@@ -23,8 +23,8 @@ POLL_S: Final = 0.05  # ask again after this time when waiting for an answer
 MIN_WAIT_S: Final = 0.001  # a smaller wait would not advance the clock
 WRITES_PER_READ: Final = 4  # after this many writes, a waiting read goes first
 
-# Each success allows one more parallel call; a read allows three more if the limit is announced and no ceiling is known.
-# The Hub's unannounced limits apply to changes.
+# Each success allows one more parallel call; a read allows three more if the limit is announced and no ceiling is
+# known. The Hub's unannounced limits apply to changes.
 _GROWTH_IF_SURE: Final = 3
 
 _BULK: Final = frozenset({Lane.BULK_WRITE, Lane.BULK_READ})
@@ -33,11 +33,13 @@ _UNREACHABLE: Final = frozenset({FailureReason.CONNECT, FailureReason.TIMEOUT, F
 
 # Circuit breaker: after this many server errors in a row, one call tests the Hub after 30 s, later every 5 minutes.
 _BREAKER_THRESHOLD: Final = 5
-_BREAKER_S, _MAX_BREAKER_S = 30.0, 300.0
+_BREAKER_S = 30.0
+_MAX_BREAKER_S = 300.0
 
 # Growth of a ceiling per second, by the share that it has reached of the rate at the last refusal.
 _GROWTH_RATES: Final = ((0.95, 0.05), (1.02, 0.0015), (math.inf, 0.02))
-_FIRST_CUT, _LATER_CUT = 0.5, 0.9
+_FIRST_CUT = 0.5
+_LATER_CUT = 0.9
 _MIN_RATE_PER_S: Final = 1 / 60
 _CATCH_UP_S: Final = 0.05  # how much a driver that wakes late can catch up
 _MAX_JITTER_S: Final = 60.0
@@ -93,7 +95,9 @@ class LimitWindow(Struct):
         """Move on to the window of `now`; return True if one call must go alone first."""
         if self.remaining is None or now < self.reset_at:
             return False
-        should_probe, self.has_waiters, self.started_at = self.has_waiters, False, now
+        should_probe = self.has_waiters
+        self.has_waiters = False
+        self.started_at = now
         if self.is_irregular or self.quota is None or self.length_s is None:
             self.remaining = None
             return True
@@ -102,19 +106,27 @@ class LimitWindow(Struct):
         return should_probe
 
     def update(self, now: float, started: float, limit: AnnouncedLimit, in_flight: int) -> bool:
-        """Learn from the answer to a call started at `started`; return True if this window rolled over before the Hub's."""
-        self.quota, self.length_s = limit.quota or self.quota, limit.window_s or self.length_s
+        """Learn from the answer to a call started at `started`; return True if this window rolled over before the
+        Hub's.
+        """
+        self.quota = limit.quota or self.quota
+        self.length_s = limit.window_s or self.length_s
         self.size = self.quota or max(self.size, limit.remaining + 1)
         self.is_irregular = self.is_irregular or limit.reset_s == 0
-        end, half = now + limit.reset_s, (self.length_s or max(limit.reset_s, 1)) / 2
+        end = now + limit.reset_s
+        half = (self.length_s or max(limit.reset_s, 1)) / 2
         if self.remaining is None or end > self.announced_end + half:  # the first answer of this window
             if started >= self.started_at:
-                self.remaining, self.announced_end, self.started_at = max(0, limit.remaining - in_flight), end, now
+                self.remaining = max(0, limit.remaining - in_flight)
+                self.announced_end = end
+                self.started_at = now
         elif (
             end < self.announced_end - half
         ):  # an answer from the previous window: it arrived late, or the window has not ended
             if started >= self.started_at:
-                self.remaining, self.announced_end, self.is_irregular = limit.remaining, end, True
+                self.remaining = limit.remaining
+                self.announced_end = end
+                self.is_irregular = True
                 return True
         else:
             self.remaining = min(self.remaining, limit.remaining)
@@ -159,7 +171,8 @@ class Ceiling(Struct):
         elif (
             now - self.success_times[-1] > 1 if self.success_times else True
         ):  # a per-second limit would have let this call pass
-            self.refused_rate, self.rate = self.rate, max(_MIN_RATE_PER_S, self.rate * _FIRST_CUT)
+            self.refused_rate = self.rate
+            self.rate = max(_MIN_RATE_PER_S, self.rate * _FIRST_CUT)
         pause = chance * min(_MAX_JITTER_S, 2.0 ** min(self.refusals_in_a_row, 6)) if asked is None else asked + chance
         self.refusals_in_a_row += 1
         self.next_at = self.grew_at = now + max(pause, min(1.0, 1 / self.rate))
@@ -185,11 +198,14 @@ class _Bucket(Struct):
     ceilings: dict[bool, Ceiling] = field(default_factory=lambda: {True: Ceiling(), False: Ceiling()})
 
     def restart_with_one_call(self) -> None:
-        self.generation, self.max_in_flight, self.generation_in_flight = self.generation + 1, 1, 0
+        self.generation = self.generation + 1
+        self.max_in_flight = 1
+        self.generation_in_flight = 0
 
     def pause(self, until: float, why: WaitReason) -> None:
         if until > self.pause_until:
-            self.pause_until, self.pause_reason = until, why
+            self.pause_until = until
+            self.pause_reason = why
 
 
 class Pacer:
@@ -294,7 +310,8 @@ class Pacer:
         """End the pauses after errors: one call goes alone, and its failure starts the next pause."""
         for bucket in self._buckets.values():
             if now < bucket.pause_until and bucket.pause_reason is WaitReason.UNAVAILABLE:
-                bucket.pause_until, bucket.pause_reason = -math.inf, WaitReason.NONE
+                bucket.pause_until = -math.inf
+                bucket.pause_reason = WaitReason.NONE
                 bucket.restart_with_one_call()
 
     # ---- deciding whether a call can go ------------------------------------------------------------------------------
@@ -302,7 +319,9 @@ class Pacer:
     def _required_wait(
         self, now: float, bucket: _Bucket, send: HubCall, ahead: Collection[HubCall] = (), ready: int = 0
     ) -> tuple[float, WaitReason]:
-        """Return the wait of `send` and its reason if the calls `ahead` go first, `ready` of them at once; changes nothing."""
+        """Return the wait of `send` and its reason if the calls `ahead` go first, `ready` of them at once; changes
+        nothing.
+        """
         if now < bucket.pause_until:
             return bucket.pause_until - now, bucket.pause_reason
         for window in (self._windows[name] for name in bucket.names):
@@ -366,11 +385,13 @@ class Pacer:
         *,
         is_current: bool,
     ) -> None:
-        bucket, asked = self._buckets[send.bucket], parse_retry_after(answer.headers, now)
+        bucket = self._buckets[send.bucket]
+        asked = parse_retry_after(answer.headers, now)
         empty = [self._windows[limit.name] for limit in limits if limit.remaining == 0 and limit.name in self._windows]
         if empty and asked is not None:  # Retry-After overrides t: afterwards, one call goes alone
             for window in empty:
-                window.remaining, window.started_at = None, now
+                window.remaining = None
+                window.started_at = now
             bucket.pause(now + asked + chance, WaitReason.RETRY_AFTER)
         elif empty:
             bucket.pause(max(window.reset_at for window in empty) + chance, WaitReason.WINDOW)

@@ -96,7 +96,8 @@ def _build_limit(name: str, parameters: Mapping[str, str], policy: _LimitPolicy)
 def _iterate_members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield the name and raw parameters of each member. An unclosed quote ends the list."""
     pieces: list[str] = []
-    position, text = 0, text[:_MAX_TEXT]
+    position = 0
+    text = text[:_MAX_TEXT]
     while piece := _PIECE.match(text, position):
         pieces.append(piece[1].strip(" \t"))
         position = piece.end()
@@ -110,7 +111,8 @@ def _iterate_members(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _parse_member(pieces: list[str]) -> tuple[str, dict[str, str]] | None:
-    name, parameters = "", {}
+    name = ""
+    parameters = {}
     for index, piece in enumerate(pieces):
         string = _STRING.fullmatch(piece)
         if string:

@@ -28,7 +28,8 @@ from .codec import UnreadableBody, read_object
 from .messages import Answer, FailureReason, NoReply, Reply
 
 _CONNECT_HINT = "Check the endpoint and the network connection. Nothing was sent."
-_LIST_PERMISSIONS, _DECIDE_PERMISSIONS = f"repo.content.read and {READ_PERMISSION}", DECIDE_PERMISSION
+_LIST_PERMISSIONS = f"repo.content.read and {READ_PERMISSION}"
+_DECIDE_PERMISSIONS = DECIDE_PERMISSION
 _PERMISSIONS: dict[str, str] = {
     **dict.fromkeys(("list", "report"), _LIST_PERMISSIONS),
     **dict.fromkeys(("handle", "batch", "grant", "settings"), _DECIDE_PERMISSIONS),
@@ -56,7 +57,8 @@ def build_error(answer: Answer, repo: Repo | None) -> HubError:
     where = f"{repo}" if repo else "this call"
     if isinstance(answer, NoReply):
         return _build_no_reply_error(answer, where)
-    code, text = answer.headers.get("x-error-code"), server_message(answer)
+    code = answer.headers.get("x-error-code")
+    text = server_message(answer)
     details: dict[str, Any] = {
         "status": answer.status,
         "code": code,

@@ -146,7 +146,9 @@ class DomainLists:
         return registrable is not None and registrable.partition(".")[0] in own.rules["+any"]
 
     def _is_academic(self, above: tuple[str, ...], registrable: str | None) -> bool:
-        """Tell whether a domain is academic: by our own list (longer names first), the package's list, or academic suffixes."""
+        """Tell whether a domain is academic: by our own list (longer names first), the package's list, or academic
+        suffixes.
+        """
         own = self._own["academic"]
         labels = set(above[0].split("."))
         if registrable is None or not own.rules["-label"].isdisjoint(labels):

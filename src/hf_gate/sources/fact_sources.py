@@ -47,7 +47,10 @@ class FactSources:
         return current_profile(person, fact, now)
 
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]:
-        """Read at most `budget` profiles from the Hub, one call each; keyed by `profile_key`. The others stay unknown."""
+        """Read at most `budget` profiles from the Hub, one call each; keyed by `profile_key`.
+
+        The others stay unknown.
+        """
         if self._open_hub is None:
             return {}
         fetched = fetch_profiles(self._open_hub(), people, now=now, budget=budget)

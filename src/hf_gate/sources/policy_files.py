@@ -1,4 +1,6 @@
-"""Replaces one policy or table file of a workspace: atomically, through no link, and only if it is as its author saw it."""
+"""Replaces one policy or table file of a workspace: atomically, through no link, and only if it is as its author saw
+it.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,9 @@ def replace_file(
     A dry run makes the same checks and writes nothing. With `is_new`, a file that does not exist is made; `base` is the
     digest of nothing then.
 
-    `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw` is
-    called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
+    `record` gets the old content and the new digest when everything is ready, before the file is replaced; `withdraw`
+    is called if that fails afterwards. `limit` bounds the content that is read. A byte order mark stays. Raises Stale
+    if the file changed, UsageError for a link or another kind of file, StoreUnavailable if it cannot be written.
     """
     if not _NO_LINK or os.open not in os.supports_dir_fd:
         raise UsageError("On this system hf-gate cannot replace files safely.", hint="Change the file yourself.")

@@ -65,7 +65,8 @@ def fetch_profiles(hub: ProfilePort, people: Iterable[Person], *, now: datetime,
     """
     wanted = {key: each for each in people if each.username and (key := profile_key(each))}
     facts: dict[str, ProfileFact] = {}
-    calls, stopped = 0, ""
+    calls = 0
+    stopped = ""
     for key, person in wanted.items():
         if calls >= budget:
             stopped = "the budget for profiles is spent"
@@ -115,7 +116,8 @@ def encode_profile(fact: ProfileFact) -> bytes:
     """Encode a profile for the store."""
     if fact.profile is None:
         return _encode(_StoredProfile(note=fact.note))
-    it, person = fact.profile, fact.profile.person
+    it = fact.profile
+    person = fact.profile.person
     return _encode(
         _StoredProfile(
             person.id,

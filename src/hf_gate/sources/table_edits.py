@@ -43,8 +43,8 @@ class RowEdits(Struct, frozen=True):
 def edit_table(content: bytes, edits: RowEdits, *, key: Sequence[str], is_json: bool) -> bytes:
     """Return the content with these edits, without a byte order mark.
 
-    Cells of columns that a change does not name keep their values. Text that a spreadsheet would read as a formula gets a
-    leading `'`. Raises UsageError for columns that the file does not have.
+    Cells of columns that a change does not name keep their values. Text that a spreadsheet would read as a formula gets
+    a leading `'`. Raises UsageError for columns that the file does not have.
     """
     for cells in (*edits.added, *edits.changed.values()):
         _check_cells(cells)
@@ -97,7 +97,8 @@ class _Text:
 
     def apply(self, edits: RowEdits) -> str:
         """Return the text with the edits."""
-        parts, at = [], 0
+        parts = []
+        at = 0
         for line, (start, end) in self.places.items():
             if line in edits.changed:
                 ending = self.text[start:end][len(self.text[start:end].rstrip("\r\n")) :]
@@ -107,7 +108,8 @@ class _Text:
                 parts.append(self.text[at:start])
                 at = end
         parts.append(self.text[at:])
-        text, end_of_line = "".join(parts), self.line_end
+        text = "".join(parts)
+        end_of_line = self.line_end
         had_end = not self.text or self.text.endswith(("\n", "\r"))
         if edits.removed and not had_end and text.endswith(end_of_line):
             text = text.removesuffix(end_of_line)

@@ -34,15 +34,24 @@ from .table_text import (
 
 MAX_BYTES = 64 << 20
 SHRINK_LIMIT = 0.25
-"""The share of rows that a table may lose between two reads. If it loses more, the file counts as incomplete until accepted."""
+"""The share of rows that a table may lose between two reads.
+
+If it loses more, the file counts as incomplete until accepted.
+"""
 
 _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_-])?\Z")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
 
 
 def load_table(
-    path: Path, name: str, key: Sequence[str], *, zone: tzinfo = UTC, previous_rows: int | None = None, now: datetime | None = None
-) -> Table:  # fmt: skip
+    path: Path,
+    name: str,
+    key: Sequence[str],
+    *,
+    zone: tzinfo = UTC,
+    previous_rows: int | None = None,
+    now: datetime | None = None,
+) -> Table:
     """Load a table file: JSON lines for .jsonl and .ndjson, otherwise CSV. Never raises because of the content.
 
     A file that cannot be used gives a table with a `refusal`: the result of every lookup is unknown, never "missing".
@@ -92,9 +101,15 @@ def is_own_file(path: Path) -> bool:
 
 
 def parse_table(
-    content: bytes, name: str, key: Sequence[str], *, is_json: bool = False, zone: tzinfo = UTC,
-    previous_rows: int | None = None, now: datetime | None = None,
-) -> Table:  # fmt: skip
+    content: bytes,
+    name: str,
+    key: Sequence[str],
+    *,
+    is_json: bool = False,
+    zone: tzinfo = UTC,
+    previous_rows: int | None = None,
+    now: datetime | None = None,
+) -> Table:
     """Parse the content of a table file. A date expires at the end of its day in `zone`.
 
     `previous_rows` is the number of rows at the last read. 0 means that an empty table was accepted.
@@ -169,7 +184,10 @@ def _make_table(
         hint = "" if skipped else f" ({_acceptance_hint(name)})"
         return _refused_table(name, key, f"the file has no valid row{hint}", now, problems)
     if previous_rows and len(rows) < previous_rows * (1 - SHRINK_LIMIT):
-        why = f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete ({_acceptance_hint(name)})"
+        why = (
+            f"{len(rows)} row{'s' * (len(rows) != 1)} instead of {previous_rows}; the file may be incomplete "
+            f"({_acceptance_hint(name)})"
+        )
         return _refused_table(name, key, why, now, problems)
     repeated = list(_find_duplicates(rows, key))
     problems = sorted([*problems, *repeated], key=lambda each: each.line)
@@ -223,7 +241,8 @@ class _TableRecord(Struct, frozen=True):
     def to_row(self, key: Sequence[str]) -> TableRow | None:
         """Return the row; None if it has no valid key."""
         before = len(self.problems)
-        user_id, username = self._read_user_id(), self._read_username()
+        user_id = self._read_user_id()
+        username = self._read_username()
         email, domain = self._read_email()
         starts, expires, flaw = self._read_period()
         columns = {

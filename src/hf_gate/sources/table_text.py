@@ -134,12 +134,15 @@ class _Lines:
     def __next__(self) -> str:
         while True:
             line = next(self._lines)
-            start, self.end = self.end, self.end + len(line)
+            start = self.end
+            self.end = self.end + len(line)
             self.number += 1
             if not self.is_between:
                 return line
             if _COMMENT.match(line) is None:
-                self.is_between, self.first, self.start = False, self.number, start
+                self.is_between = False
+                self.first = self.number
+                self.start = start
                 return line
 
 
@@ -177,7 +180,8 @@ def parse_csv(text: str, key: Sequence[str]) -> ParsedFile:
     line = 1
     try:
         for found in iterate_csv(text, delimiter):
-            at, line = found.line, found.line + 1
+            at = found.line
+            line = found.line + 1
             names = tuple(map(column_name, found.cells)) if not header or len(found.cells) == len(header) else ()
             if not header:
                 header = names

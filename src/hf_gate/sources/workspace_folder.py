@@ -65,7 +65,10 @@ def format_problem(problem: PolicyProblem) -> str:
 def read_tables(
     folder: WorkspaceFolder, policies: Iterable[Policy], *, now: datetime, previous: Mapping[str, int]
 ) -> dict[str, Table]:
-    """Read all tables of the workspace and of the policies by name. `previous` is the number of rows at the last read."""
+    """Read all tables of the workspace and of the policies by name.
+
+    `previous` is the number of rows at the last read.
+    """
     specs = collect_table_specs(folder, policies)
     return {name: _load(folder, spec, now, previous.get(name)) for name, spec in specs.items()}
 
@@ -90,7 +93,10 @@ def _load(folder: WorkspaceFolder, spec: TableSpec, now: datetime, previous: int
 
 
 def read_text(path: Path, *, follows_links: bool = False) -> str:
-    """Read a file of a workspace. Raises UsageError if it cannot be read, is too large or, unless it may be, is a link."""
+    """Read a file of a workspace.
+
+    Raises UsageError if it cannot be read, is too large or, unless it may be, is a link.
+    """
     try:
         if not (follows_links or is_own_file(path)):
             raise UsageError(

@@ -1,4 +1,6 @@
-"""Stores endorsements of acts, approvals of requests that need two people, authors of policy versions, and acceptances that lacked approvals."""
+"""Stores endorsements of acts, approvals of requests that need two people, authors of policy versions, and acceptances
+that lacked approvals.
+"""
 
 from __future__ import annotations
 
@@ -80,9 +82,15 @@ def _approval_of(row: Row) -> Approval:
     request, account, member, actor, at, status, asked_at, moved_at, answers, identity, need, has_note = row
     version = RequestVersion(status, asked_at, moved_at, bytes(answers), bytes(identity or b""))
     return Approval(
-        request=request, account=account, member=member, actor=actor, at=at, version=version, need=need,
+        request=request,
+        account=account,
+        member=member,
+        actor=actor,
+        at=at,
+        version=version,
+        need=need,
         has_note=bool(has_note),
-    )  # fmt: skip
+    )
 
 
 def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
@@ -92,7 +100,7 @@ def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
     return store.reads.count(sql, (now, store.repo_id(repo), most))
 
 
-# ---- endorsements of acts ---------------------------------------------------------------------------------------------
+# ---- endorsements of acts --------------------------------------------------------------------------------------------
 
 
 def read_endorsers(db: Database, act: str, rules: str | None = None) -> list[str]:
@@ -136,7 +144,10 @@ def read_policy_authors(db: Database, digests: Collection[str]) -> list[PolicyAu
 
 
 def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
-    """Store that a person promoted or saved a version of a policy. An earlier author of the same name stays an author."""
+    """Store that a person promoted or saved a version of a policy.
+
+    An earlier author of the same name stays an author.
+    """
     sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
     write.db.run(sql, (author.digest, author.actor, author.member or "", author.account or ""))
 

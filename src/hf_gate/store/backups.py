@@ -1,4 +1,6 @@
-"""Writes and restores backups of a store, remembers them, exports and plans, and erases people in the copies beside it."""
+"""Writes and restores backups of a store, remembers them, exports and plans, and erases people in
+the copies beside it.
+"""
 
 from __future__ import annotations
 
@@ -113,7 +115,8 @@ def _new_file(draft: Path) -> int:
 
 
 def _copy_store(store: Path, draft: Path) -> None:
-    source, copy = Sqlite(store, writes=False), sqlite3.connect(draft, isolation_level=None)
+    source = Sqlite(store, writes=False)
+    copy = sqlite3.connect(draft, isolation_level=None)
     try:
         source.run("BEGIN")  # one snapshot, however long the copy takes
         source.row("SELECT 1 FROM about")
@@ -151,9 +154,10 @@ def _system_errors(path: Path) -> Iterator[None]:
 class Restore(Struct, frozen=True):
     """A backup and the store that it replaces.
 
-    `settings` are written to the restored store; None deletes one. `prove` raises an error if its ledger is broken. `actor` and `at` (ms)
-    are the person and the time in the ledger entries that end sign-in links. `kept_settings` are the keys of settings that
-    stay as they are in the replaced store, if it has them; they take precedence over `settings`.
+    `settings` are written to the restored store; None deletes one. `prove` raises an error if its ledger is broken.
+    `actor` and `at` (ms) are the person and the time in the ledger entries that end sign-in links. `kept_settings` are
+    the keys of settings that stay as they are in the replaced store, if it has them; they take precedence over
+    `settings`.
     """
 
     backup: Path
@@ -168,7 +172,9 @@ class Restore(Struct, frozen=True):
 
 
 class _KeptRows(NamedTuple):
-    """What stays in force of the replaced store: its stop of all unattended work, some settings, authors, and matched names."""
+    """What stays in force of the replaced store: its stop of all unattended work, some settings, authors, and matched
+    names.
+    """
 
     stop: str | None = None
     settings: Sequence[Row] = ()
@@ -179,9 +185,9 @@ class _KeptRows(NamedTuple):
 def restore(job: Restore, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> Path | None:
     """Replace a store with a backup; return the path of the replaced store, or None if there was none.
 
-    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is. A stop of all
-    unattended work stays in force, and so do the settings that `job` names, the authors of policies, and the accounts of
-    names in tables, because a name may have passed to another account since.
+    The backup is copied next to the store, checked and disarmed first. If any check fails, the store stays as it is. A
+    stop of all unattended work stays in force, and so do the settings that `job` names, the authors of policies, and
+    the accounts of names in tables, because a name may have passed to another account since.
     """
     if job.store.is_symlink():
         raise StoreUnavailable(f"{job.store} is a symbolic link; nothing was restored.", hint="Remove the link first.")
@@ -282,7 +288,8 @@ def _check_file(draft: Path, job: Restore) -> None:
 
 def _revoke_members(draft: Path, job: Restore) -> None:
     """End every sign-in link as the desk would, so that the ledger records the end."""
-    read, write = partial(Sqlite, draft, writes=False), partial(Sqlite, draft, writes=True)
+    read = partial(Sqlite, draft, writes=False)
+    write = partial(Sqlite, draft, writes=True)
     with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
         members = Members(store)
         for member in members.list_all():
@@ -322,8 +329,8 @@ def _read_kept_rows(job: Restore) -> _KeptRows:
 def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) -> None:
     """End sessions and links, hold the tray, and mark every repo as not synced since the restore.
 
-    The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that this
-    was done.
+    The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that
+    this was done.
     """
     db = Sqlite(draft, writes=True)
     try:
@@ -335,7 +342,10 @@ def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) ->
             db.run("INSERT INTO stop_requests (run, action) VALUES (?, ?)", (ALL_RUNS, kept.stop))
         sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
         db.run_many(sql, kept.authors)
-        sql = "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET user_id = excluded.user_id"
+        sql = (
+            "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET user_id "
+            "= excluded.user_id"
+        )
         db.run_many(sql, kept.bindings)
         for key, value in {**settings, **dict(kept.settings)}.items():
             db.run("DELETE FROM settings WHERE key = ?", (key,))
@@ -366,7 +376,7 @@ def _put_in_place(draft: Path, store: Path) -> Path | None:
     return before if is_there else None
 
 
-# ---- copies ------------------------------------------------------------------------------------------------------------
+# ---- copies ----------------------------------------------------------------------------------------------------------
 
 
 class CopyResult(NamedTuple):
@@ -478,7 +488,8 @@ def repeat_in_copy(path: Path, endpoint: str, erasures: Path) -> None:
             return
     finally:
         db.close()
-    read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
+    read = partial(Sqlite, path, writes=False)
+    write = partial(Sqlite, path, writes=True)
     with Store(endpoint, read, write(), None, lambda _: None, write, erasures=erasures) as copy:
         repeat_erasures(copy, erasures)
     db = Sqlite(path, writes=True)

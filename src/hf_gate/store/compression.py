@@ -29,10 +29,13 @@ _SEPARATOR: Final = b"\x1f"  # between private parts; the highest byte that coul
 
 DEFAULT_DICTIONARY: Final = (
     b'{"because":[{"expr":"","facts":{"","value":true,"lists":{"reason":"note":"why":"granted_by":{"id":"fullname":null'
-    b'{"record":"{\\"status\\":\\"pending\\",\\"reviewedAt\\":\\"2026-01-01T00:00:00.000Z\\",\\"grantedBy\\":{\\"_id\\":\\"'
+    b'{"record":"{\\"status\\":\\"pending\\",\\"reviewedAt\\":\\"2026-01-01T00:00:00.000Z\\",'
+    b'\\"grantedBy\\":{\\"_id\\":\\"'
     b'\\"verifiedOrgNames\\":[],\\"type\\":\\"user\\",\\"isPro\\":false,\\"avatarUrl\\":\\"/avatars/\\",\\"fields\\":{'
-    b'{"record":"{\\"requestId\\":\\"6\\",\\"user\\":{\\"_id\\":\\"6\\",\\"avatarUrl\\":\\"/avatars/.svg\\",\\"isPro\\":false,'
-    b'\\"fullname\\":\\"\\",\\"user\\":\\"\\",\\"type\\":\\"user\\",\\"verifiedOrgNames\\":[],\\"email\\":\\"@gmail.com\\"},'
+    b'{"record":"{\\"requestId\\":\\"6\\",\\"user\\":{\\"_id\\":\\"6\\",\\"avatarUrl\\":\\"/avatars/.svg\\",'
+    b'\\"isPro\\":false,'
+    b'\\"fullname\\":\\"\\",\\"user\\":\\"\\",\\"type\\":\\"user\\",\\"verifiedOrgNames\\":[],'
+    b'\\"email\\":\\"@gmail.com\\"},'
     b'\\"timestamp\\":\\"2026-01-01T00:00:00.000Z\\",\\"status\\":\\"pending\\",\\"fields\\":{\\"'
 )
 
@@ -53,7 +56,8 @@ def build_dictionary(requests: Iterable[AccessRequest]) -> bytes:
 
 def _iterate_phrases(record: bytes) -> Iterator[bytes]:
     """Iterate over the text between the values of a record that is encoded as in its private part."""
-    text, start = record.decode("utf-8", "replace").encode(), 0
+    text = record.decode("utf-8", "replace").encode()
+    start = 0
     for part in _VALUE.finditer(text):
         if part.lastindex is not None:  # a value; keys have no group
             yield msgspec.json.encode(text[start : part.start(part.lastindex)].decode())[1:-1]

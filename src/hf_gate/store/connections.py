@@ -39,10 +39,14 @@ class StoreConnections:
         lends: bool = False,
         load_classifier: Callable[[], RequestClassifier] | None = None,
     ) -> None:
-        self._connect, self._writes, self._lock = connect, writes, lock
+        self._connect = connect
+        self._writes = writes
+        self._lock = lock
         self._memory = WriterCache(writes, country_of, load_classifier) if writes is not None else None
         self._transaction_lock = threading.Lock()
-        self._holders_lock, self._holders, self._lends_lock = threading.Lock(), 0, lends and lock is not None
+        self._holders_lock = threading.Lock()
+        self._holders = 0
+        self._lends_lock = lends and lock is not None
         self._revision = writes.row(READ_REVISION) if writes is not None and self._lends_lock else None
         if lock is not None and self._lends_lock:
             lock.hand_back()
@@ -60,7 +64,8 @@ class StoreConnections:
             self._is_closed = True
             for db in (*self._readers, *([self._writes] if self._writes else [])):
                 db.close()
-            self._readers, self._writes = [], None
+            self._readers = []
+            self._writes = None
             if self._lock is not None:
                 self._lock.release()
                 self._lock = None
@@ -151,7 +156,9 @@ class StoreConnections:
             self._holders_lock.release()
 
     def _reacquire_lock(self, wait: float | None) -> None:
-        lock, db, memory = self._lock, self._writes, self._memory
+        lock = self._lock
+        db = self._writes
+        memory = self._memory
         if lock is None or db is None or memory is None:
             raise _closed_error()
         if not lock.acquire(wait):

@@ -1,4 +1,6 @@
-"""Finds requests whose personal data was deleted among records from the Hub, so that a sync stores only their status."""
+"""Finds requests whose personal data was deleted among records from the Hub, so that a sync stores
+only their status.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,8 @@ def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[Acce
 
     The second value gives the request numbers of erased records by their position.
     """
-    records, rows = list(seen), dict[int, int]()
+    records = list(seen)
+    rows = dict[int, int]()
     if not records or db.row("SELECT 1 FROM erased LIMIT 1") is None:
         return records, rows
     secret = read_secret(db)

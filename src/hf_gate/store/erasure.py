@@ -41,7 +41,10 @@ class Eraser:
     """Deletes personal data within one transaction. `at` (ms) and `actor` are those of the ledger entries."""
 
     def __init__(self, write: Writer, at: int, actor: str) -> None:
-        self._write, self._db, self._at, self._actor = write, write.db, at, actor
+        self._write = write
+        self._db = write.db
+        self._at = at
+        self._actor = actor
         self._packer = Packer(lambda number: read_dictionary(self._db, number))
         self._repos = read_repos_by_number(self._db)
 
@@ -68,7 +71,10 @@ class Eraser:
         )
 
     def _forget_in_tables(self, identity: StoredIdentity) -> None:
-        """Delete the earlier versions of tables that tell of a person. The version in force follows the owner's file."""
+        """Delete the earlier versions of tables that tell of a person.
+
+        The version in force follows the owner's file.
+        """
         mails = [value for name, value in identity.former if name == "email"]
         keys = [("user_id", identity.user_id), *(("username", each) for each in sorted(identity.usernames))]
         keys += [("email", each) for each in (identity.email, *mails)]
@@ -100,7 +106,10 @@ class Eraser:
         self._delete_private_parts("x.person_id = ?", one.id, "retention", None)
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (one.id,))
         self._db.run(
-            "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL WHERE id = ?",
+            (
+                "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL "
+                "WHERE id = ?"
+            ),
             (one.id,),
         )
 
@@ -108,7 +117,8 @@ class Eraser:
 
     def _register(self, people: Sequence[StoredIdentity], requests: Sequence[int]) -> None:
         """Store the hashes by which a sync recognises these requests."""
-        secret, by_id = read_secret(self._db), {one.id: one for one in people}
+        secret = read_secret(self._db)
+        by_id = {one.id: one for one in people}
         among, value = self._db.in_clause(requests)
         sql = f"SELECT id, person_id, asked_at, hub_request FROM requests WHERE id {among}"
         rows = [
@@ -252,11 +262,17 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
     """Return what keeps a person from being erased now."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
     among, over = db.in_clause(list(FINISHED))
-    sql = f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine}) AND NOT (r.state {among})"
+    sql = (
+        f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine}) AND NOT "
+        f"(r.state {among})"
+    )
     runs = [row[0] for row in db.rows(f"{sql} ORDER BY c.run", (person, over))]
     one = read_full_identity(db, person)
     nameless = db.rows(
-        f"SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL AND NOT (r.state {among})",
+        (
+            "SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL AND "
+            f"NOT (r.state {among})"
+        ),
         (over,),
     )
     runs += [run for run, change in nameless if _names_person(one, bytes(change))]
@@ -298,7 +314,8 @@ _EXPIRED: Final = (
     "r.status = ? AND r.record_id IS NOT NULL AND r.open_run IS NULL"
     " AND CASE WHEN r.last_moved_at > 0 THEN r.last_moved_at ELSE coalesce(r.reviewed_at, r.first_seen_at) END <= ?"
     " AND NOT EXISTS (SELECT 1 FROM tray t WHERE t.request_id = r.id AND t.outcome IS NULL)"
-    " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id AND NOT (u.state {}))"
+    " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id AND NOT "
+    "(u.state {}))"
 )
 
 

@@ -1,7 +1,7 @@
 """Keeps the hashes of erased people in a file beside the store, and finds those that an older copy of the store holds.
 
-A backup that was made before an erasure still holds the person. The file survives the restore, so that each opening of the
-store can delete the person again (`erasure_repetition`).
+A backup that was made before an erasure still holds the person. The file survives the restore, so that each opening of
+the store can delete the person again (`erasure_repetition`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ _MAX_BYTES: Final = 1 << 30
 
 
 class ErasureHashes(msgspec.Struct, frozen=True):
-    """One erasure as hashes: of the store, of the person, of their account, of their usernames and of their requests."""
+    """One erasure as hashes: of the store, of the person, of their account, of their usernames and of
+    their requests.
+    """
 
     store: str
     at: int  # ms
@@ -37,7 +39,8 @@ class ErasureHashes(msgspec.Struct, frozen=True):
 
 def make_record(db: Database, person: int, at: int) -> ErasureHashes:
     """Return the record of the erasure of a person."""
-    secret, identity = read_secret(db), read_full_identity(db, person)
+    secret = read_secret(db)
+    identity = read_full_identity(db, person)
     rows = db.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
     keys = [
         key.hex()

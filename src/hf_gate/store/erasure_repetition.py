@@ -16,9 +16,23 @@ from .sql import Database, Postgres, Sqlite
 _REPLAYED_BY: Final = "hf-gate"  # the actor of an erasure that is repeated in an older copy
 _IN_MEMORY: Final = 1 << 26  # bytes; a larger store is rewritten through a temporary file
 VACUUMED: Final = (
-    "people", "requests", "private", "texts", "profiles", "bindings", "views", "plans", "changes", "tray", "hits", "picked",
-    "approvals", "approval_alarms", "messages", "table_versions",
-)  # fmt: skip
+    "people",
+    "requests",
+    "private",
+    "texts",
+    "profiles",
+    "bindings",
+    "views",
+    "plans",
+    "changes",
+    "tray",
+    "hits",
+    "picked",
+    "approvals",
+    "approval_alarms",
+    "messages",
+    "table_versions",
+)
 """The tables from which an erasure deletes, or in which it changes rows."""
 
 
@@ -33,7 +47,8 @@ def repeat_erasures(store: StoreConnections, path: Path | None, actor: str = _RE
 
 
 def _repeat(db: Database, eraser: Eraser, pending: Sequence[ErasureHashes]) -> None:
-    wanted, secret = {bytes.fromhex(one.person) for one in pending}, read_secret(db)
+    wanted = {bytes.fromhex(one.person) for one in pending}
+    secret = read_secret(db)
     accounts = {bytes.fromhex(one.account) for one in pending if one.account}
     for person, pseudonym, user_id, username in db.rows("SELECT id, pseudonym, user_id, username FROM people"):
         is_known = (user_id or username) and hash_account(secret, user_id, username) in accounts

@@ -18,7 +18,10 @@ from .store import Store
 SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
 PRIVATE_HOST: Final = "desk host"
-"""The setting with the desk's private host name. It is never exported, because only browsers with a valid link may know the name."""
+"""The setting with the desk's private host name.
+
+It is never exported, because only browsers with a valid link may know the name.
+"""
 SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY, ERASURE_KEY})
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 

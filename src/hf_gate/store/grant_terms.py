@@ -110,7 +110,8 @@ def iterate_grants_with_terms(store: Store, repo: Repo) -> Iterator[list[Request
         "SELECT id FROM requests WHERE repo_id = ? AND terms IS NOT NULL AND is_current AND id > ?"
         f" ORDER BY id LIMIT {_PAGE}"
     )
-    repo_id, last = store.repo_id(repo), 0
+    repo_id = store.repo_id(repo)
+    last = 0
     while found := [ident for (ident,) in store.reads.rows(sql, (repo_id, last))]:
         rows = store.requests(found)
         yield [rows[ident] for ident in found if ident in rows]
@@ -141,8 +142,8 @@ def find_undecided(db: Database, repo_id: int) -> set[int]:
 def count_ended(db: Database, until: int, *, with_undecided: bool) -> dict[tuple[Repo, bool], int]:
     """Count the grants that end at or before a time (ms), by repo and by whether a person must decide.
 
-    Without a record nothing can be sent, so such a grant does not count. `with_undecided` includes those that wait for a
-    condition that is unknown.
+    Without a record nothing can be sent, so such a grant does not count. `with_undecided` includes those that wait for
+    a condition that is unknown.
     """
     is_human = "COALESCE(r.at_end, '') = 'human'"
     sql = (

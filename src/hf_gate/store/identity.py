@@ -21,7 +21,10 @@ _NAMES: Final = ("user", "fullname", "email")  # of the user in a record from th
 
 @dataclass(frozen=True)
 class StoredIdentity:
-    """What the store knows about one person. `former` are the usernames, full names and addresses of earlier records."""
+    """What the store knows about one person.
+
+    `former` are the usernames, full names and addresses of earlier records.
+    """
 
     id: int
     pseudonym: str
@@ -34,12 +37,16 @@ class StoredIdentity:
     @cached_property
     def pattern(self) -> NamePattern:
         """Recognises texts that name the person."""
-        return NamePattern([word for word in (self.user_id, self.username, self.fullname, self.email) if word]
-                           + [word for _, word in self.former])  # fmt: skip
+        return NamePattern(
+            [word for word in (self.user_id, self.username, self.fullname, self.email) if word]
+            + [word for _, word in self.former]
+        )
 
     @property
     def account(self) -> str:
-        """The account id for comparisons with table matches; without one, a text that no match has (a match with nobody has "")."""
+        """The account id for comparisons with table matches; without one, a text that no match has (a match with nobody
+        has "").
+        """
         return self.user_id or "?"
 
     @property
@@ -55,8 +62,11 @@ class StoredIdentity:
         return frozenset(word.lower() for word in (self.username, self.email, *former) if word)
 
     def is_subject(self, change: Mapping[str, object]) -> bool:
-        """Tell whether a change of a plan or run is about the person: by the account id, or by a name if it has no id."""
-        user_id, user = change.get("user_id"), change.get("user")
+        """Tell whether a change of a plan or run is about the person: by the account id, or by a name if
+        it has no id.
+        """
+        user_id = change.get("user_id")
+        user = change.get("user")
         if user_id:
             return str(user_id).lower() == self.user_id
         return isinstance(user, str) and user.lower() in self.keys
@@ -81,9 +91,11 @@ def read_full_identity(db: Database, person: int) -> StoredIdentity:
 def find_same_account(db: Database, person: int) -> list[int]:
     """Return the other stored people who are the same account by the ids in their records.
 
-    A repo that hid a person and shows them later leaves a person without an account id, if another repo showed them before.
+    A repo that hid a person and shows them later leaves a person without an account id, if another repo showed them
+    before.
     """
-    me, own = read_full_identity(db, person), _accounts_in_records(db, person)
+    me = read_full_identity(db, person)
+    own = _accounts_in_records(db, person)
     account = me.user_id or (min(own) if len(own) == 1 else None)
     if account is None:
         return []

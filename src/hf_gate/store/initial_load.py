@@ -1,6 +1,7 @@
 """Loads the first requests of a store without the indexes that only queries need, and creates these indexes afterwards.
 
-A marker is stored meanwhile. If the process dies, the next process that opens the store for writing creates the indexes.
+A marker is stored meanwhile. If the process dies, the next process that opens the store for writing creates the
+indexes.
 """
 
 from __future__ import annotations
@@ -14,10 +15,25 @@ from .sql import Database
 from .store import Store
 
 DEFERRED_INDEXES: Final = (
-    "requests_asked", "requests_status", "requests_repo", "requests_quality", "requests_mail", "requests_fingerprint", "requests_verdict", "requests_queue",
-    "requests_open", "requests_evaluate", "requests_planned", "requests_lookup_user",
-    "requests_lookup_email", "requests_lookup_name", "ledger_request", "ledger_run", "private_person", "texts_grams",
-)  # fmt: skip
+    "requests_asked",
+    "requests_status",
+    "requests_repo",
+    "requests_quality",
+    "requests_mail",
+    "requests_fingerprint",
+    "requests_verdict",
+    "requests_queue",
+    "requests_open",
+    "requests_evaluate",
+    "requests_planned",
+    "requests_lookup_user",
+    "requests_lookup_email",
+    "requests_lookup_name",
+    "ledger_request",
+    "ledger_run",
+    "private_person",
+    "texts_grams",
+)
 """Indexes that the first sync does not use; `texts_grams` exists in PostgreSQL only."""
 _MARKER: Final = "loading"
 _ANALYZED: Final = (  # not `texts`: PostgreSQL would compute the trigrams of 30,000 texts again

@@ -60,8 +60,11 @@ class ChainWriter:
     """Adds the entries of one call to a chain."""
 
     def __init__(self, db: Database, memory: WriterCache, repo_id: int, chain: str, dictionary: int = 0) -> None:
-        self._db, self._memory = db, memory
-        self._repo_id, self._chain, self._dictionary = repo_id, chain, dictionary
+        self._db = db
+        self._memory = memory
+        self._repo_id = repo_id
+        self._chain = chain
+        self._dictionary = dictionary
         self._seq, self._head = memory.chain_head(repo_id)
         self._rows: list[Row] = []
         self._private: list[Row] = []
@@ -76,14 +79,18 @@ class ChainWriter:
         salt: bytes | None = None,
         private: bytes | None = None,
     ) -> int:
-        """Add an entry and return its number. A private part (canonical JSON) is stored only if its person has a salt."""
+        """Add an entry and return its number.
+
+        A private part (canonical JSON) is stored only if its person has a salt.
+        """
         ident = self._memory.take_number("ledger")
         self._seq += 1
         commitment = None
         if private is not None and salt is not None:
             commitment = commitment_of(salt, private)
             self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
-        kind, body = kind_of(event), encode_event(event)
+        kind = kind_of(event)
+        body = encode_event(event)
         link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
         self._head = link_hash(self._head, link)
         run = getattr(event, "run", None)
@@ -96,7 +103,8 @@ class ChainWriter:
         """Write the entries so far."""
         self._db.insert_many(_INSERT_ENTRY, self._rows)
         self._db.insert_many("INSERT INTO private (id, person_id, data) VALUES (?, ?, ?)", self._private)
-        self._rows, self._private = [], []
+        self._rows = []
+        self._private = []
 
     def flush(self) -> None:
         """Write the remaining entries and the new head of the chain."""
@@ -225,8 +233,11 @@ def search_entries(
     max_searched: int = MAX_LOOK_BACK,
     with_private: bool = True,
 ) -> TimelinePage:
-    """Return the newest entries that match a filter, before entry number `before`; at most `max_searched` are searched."""
-    db, chain_names = store.reads, read_chain_names(store.reads)
+    """Return the newest entries that match a filter, before entry number `before`; at most
+    `max_searched` are searched.
+    """
+    db = store.reads
+    chain_names = read_chain_names(store.reads)
     where = _build_conditions(db, wanted, chain_names, before, max_searched)
     select = _ENTRY if with_private else _PUBLIC
     sql = f"{select} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"

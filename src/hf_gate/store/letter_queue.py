@@ -1,4 +1,7 @@
-"""Queues letters to applicants in the transaction of the event that they report. Nobody who asked before letters were on gets one."""
+"""Queues letters to applicants in the transaction of the event that they report.
+
+Nobody who asked before letters were on gets one.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,8 @@ class LetterCollector:
         on = self._subscription if self._found else None
         if on is None:
             return
-        found, self._found = self._found, {}
+        found = self._found
+        self._found = {}
         wanted = {
             key: at
             for key, at in found.items()
@@ -73,7 +77,8 @@ class LetterCollector:
             if request in about and about[request][1] >= on.since[kind]
         ]
         self._db.run_many(
-            "INSERT INTO messages (id, kind, destination, state, request_id, person_id, key, made_at, queued_at, next_at)"
+            "INSERT INTO messages (id, kind, destination, state, request_id, person_id, key, made_at, queued_at, "
+            "next_at)"
             f" VALUES (?, ?, '{APPLICANTS}', 'waiting', ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
             rows,
         )

@@ -75,8 +75,8 @@ def claim_letter(
 ) -> LetterCase | None:
     """Store the intent to send a letter, and return it as it is then.
 
-    Return None for one that waits no longer. A letter that does not apply is dropped; a reminder that a limit forbids waits,
-    and one whose wait is over has failed, because a person decides then.
+    Return None for one that waits no longer. A letter that does not apply is dropped; a reminder that a limit forbids
+    waits, and one whose wait is over has failed, because a person decides then.
     """
     with store.writing() as write:
         case = next(iter(_read_cases(write.db, "AND m.id = ?", (ident,))), None)

@@ -51,10 +51,18 @@ def write_member(db: Database, member: Member, link: str | None) -> None:
     )
     db.run("DELETE FROM members WHERE name = ?", (member.name,))
     values = (
-        member.name, member.role.value, None if member.repos is None else json.dumps(list(member.repos)), link,
-        member.made_at, member.id, member.account, member.user_id, member.proven_at,
-        member.link_until, member.origin.value,
-    )  # fmt: skip
+        member.name,
+        member.role.value,
+        None if member.repos is None else json.dumps(list(member.repos)),
+        link,
+        member.made_at,
+        member.id,
+        member.account,
+        member.user_id,
+        member.proven_at,
+        member.link_until,
+        member.origin.value,
+    )
     db.run(f"INSERT INTO members ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
 
 

@@ -60,18 +60,25 @@ class Members:
                 (one for one in member_rows.read_members(write.db) if one.name == member.name and one.has_link), None
             )
             made = replace(
-                member, id=create_member_id(), has_link=True, proven_at=None, link_until=at + LINK_LIFETIME,
+                member,
+                id=create_member_id(),
+                has_link=True,
+                proven_at=None,
+                link_until=at + LINK_LIFETIME,
                 origin=MemberOrigin.INVITATION,
-            )  # fmt: skip
+            )
             if known is not None and member.user_id in {None, known.user_id}:
                 made = replace(made, id=known.id, account=member.account or known.account, user_id=known.user_id)
             elif known is not None:
                 _delete_approvals(write, known)
                 write.append(None, [LedgerEntry(event=e.MemberRevoked(member=known.id), at=at, actor=by)])
             event = e.MemberInvited(
-                member=made.id, role=made.role.value, repos=made.repos, account=made.user_id,
+                member=made.id,
+                role=made.role.value,
+                repos=made.repos,
+                account=made.user_id,
                 seal=member_rows.seal_of(made, link),
-            )  # fmt: skip
+            )
             self._write_member(write, made, link, LedgerEntry(event=event, at=at, actor=by))
         return made
 

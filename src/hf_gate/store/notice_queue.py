@@ -1,4 +1,6 @@
-"""Queues notices in the transaction of the event that they report: messages to send at once, and lines of the next digest."""
+"""Queues notices in the transaction of the event that they report: messages to send at once, and lines of the next
+digest.
+"""
 
 from __future__ import annotations
 
@@ -100,7 +102,8 @@ class NoticeCollector:
         if not self._found:
             return
         untold = self._find_untold(self._found)
-        found, self._found = [pair for pair in self._found if pair[0] not in untold], []
+        found = [pair for pair in self._found if pair[0] not in untold]
+        self._found = []
         for one in self.subscriptions:
             queue(self._db, one, [item for item, at in found if at >= one.since(item.event)], self._at)
 

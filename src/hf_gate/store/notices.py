@@ -1,4 +1,6 @@
-"""Stores which destinations get which notices, and queues digests and conditions: states that last, such as a failing turn."""
+"""Stores which destinations get which notices, and queues digests and conditions: states that last, such as a failing
+turn.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,7 @@ from .writer import Writer
 
 _GROWTH_MS: Final = HOUR_MS  # a state that grows is told again after this time
 
-# ---- destinations ------------------------------------------------------------------------------------------------------
+# ---- destinations ----------------------------------------------------------------------------------------------------
 
 
 def store_destinations(
@@ -58,7 +60,8 @@ def store_destinations(
     changed: list[tuple[str, str, str]] = []
     for name, modes in wanted.items():
         is_on, events, digest, of = known.get(name, (False, "{}", "", ""))
-        before, turns = decode_events(events) if is_on else {}, (after or {}).get(name, DEFAULT_AFTER)
+        before = decode_events(events) if is_on else {}
+        turns = (after or {}).get(name, DEFAULT_AFTER)
         current = {
             event.value: EventSubscription(
                 mode,
@@ -68,7 +71,8 @@ def store_destinations(
             for event, mode in modes.items()
             if mode is not NoticeMode.OFF
         }
-        written, hour = msgspec.json.encode(current).decode(), f"{digests[name]:%H:%M}"
+        written = msgspec.json.encode(current).decode()
+        hour = f"{digests[name]:%H:%M}"
         if (is_on, events, digest, of) != (True, written, hour, zone):
             changed.append((name, written, hour))
     removed = [name for name, (is_on, *_) in known.items() if is_on and name not in wanted]
@@ -77,7 +81,8 @@ def store_destinations(
     with store.writing() as write:
         for name, written, hour in changed:
             write.db.run(
-                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence) VALUES (?, ?, ?, ?, ?, 0)"
+                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence) VALUES (?, ?, ?, "
+                "?, ?, 0)"
                 " ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, events = excluded.events,"
                 " digest_at = excluded.digest_at, zone = excluded.zone",
                 (name, True, written, hour, zone),
@@ -89,7 +94,10 @@ def store_destinations(
 def _turn_off(db: Database, name: str, at: int) -> None:
     """Stop a destination. Its open messages fail, and can be sent if it is named again."""
     db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
-    sql = f"UPDATE messages SET state = 'failed', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND {IS_OPEN}"
+    sql = (
+        "UPDATE messages SET state = 'failed', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND "
+        f"{IS_OPEN}"
+    )
     db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
     db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))
 
@@ -112,11 +120,12 @@ def close_digests(store: Store, now: int) -> None:
 
 
 def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
-    at, zone = time.fromisoformat(one.digest_at), ZoneInfo(one.zone)
+    at = time.fromisoformat(one.digest_at)
+    zone = ZoneInfo(one.zone)
     return next_digest(from_ms(min(first_at, now)), at, zone) <= from_ms(now)
 
 
-# ---- conditions --------------------------------------------------------------------------------------------------------
+# ---- conditions ------------------------------------------------------------------------------------------------------
 
 
 def compare_conditions(
@@ -124,11 +133,12 @@ def compare_conditions(
 ) -> None:
     """Store which conditions of these events hold now, and queue what each destination must know of them.
 
-    A condition is told when it has held for the number of turns that the destination wants, once a day while it lasts, and
-    when its count has grown. An alarm that was told is also told when it is over. `can_end`: whether a failure that is not
-    among the current ones is over; a turn that failed whole does not show that.
+    A condition is told when it has held for the number of turns that the destination wants, once a day while it lasts,
+    and when its count has grown. An alarm that was told is also told when it is over. `can_end`: whether a failure that
+    is not among the current ones is over; a turn that failed whole does not show that.
     """
-    db, subscriptions = write.db, read_subscriptions(write.db)
+    db = write.db
+    subscriptions = read_subscriptions(write.db)
     stored = {
         (NoticeEvent(event), line): (decode_json(item, HeldCondition), began_at)
         for event, line, item, began_at in db.rows("SELECT event, line, item, began_at FROM notice_conditions")

@@ -116,7 +116,8 @@ def _open_sqlite(path: Path, options: _OpenOptions) -> Store:
             _refuse_pending_erasures(db, erasures)
             db.close()
             db = None
-        read, write = partial(Sqlite, path, writes=False), partial(Sqlite, path, writes=True)
+        read = partial(Sqlite, path, writes=False)
+        write = partial(Sqlite, path, writes=True)
         return _finish_opening(str(path), options, read, db, lock, write, erasures)
     except BaseException:
         if db is not None:
@@ -167,7 +168,8 @@ def _open_postgres(url: str, options: _OpenOptions) -> Store:
         def connect(*, writes: bool) -> Database:
             return Postgres(url, writes=writes, name=f"hf-gate beside {options.who}"[:63])
 
-        read, write = partial(connect, writes=False), partial(connect, writes=True)
+        read = partial(connect, writes=False)
+        write = partial(connect, writes=True)
         own = None if options.is_read_only else db
         return _finish_opening(url, options, read, own, lock, write, options.erasures)
     except BaseException:
@@ -259,7 +261,9 @@ def check_owner(db: Database, endpoint: str, world: str | None, at: str = "") ->
 
 
 def _check_damage(db: Sqlite) -> None:
-    """Check for damage for at most 0.3 s, which covers a small store completely; `hf-gate audit verify` checks everything."""
+    """Check for damage for at most 0.3 s, which covers a small store completely; `hf-gate audit verify` checks
+    everything.
+    """
     end = time.monotonic() + _MAX_CHECK_S
     db.raw.set_progress_handler(lambda: time.monotonic() > end, 1_000)
     try:

@@ -4,8 +4,8 @@ Guarantees:
 1. A message is written in the transaction of what it tells (`notice_queue`, `letter_queue`).
 2. It leaves the state `waiting` in a transaction that ends before it is sent, and only one process can do that.
 3. Only the oldest open notice of a destination can be claimed. If the claimer dies, the next process sends it again.
-4. A letter becomes `waiting` again only if nothing arrived, by the process that tried, or if a person says so. If the claimer
-   dies, it is `unknown`.
+4. A letter becomes `waiting` again only if nothing arrived, by the process that tried, or if a person says so. If the
+   claimer dies, it is `unknown`.
 5. Nothing removes a message that did not arrive but a person and an erasure; for letters also the time.
 """
 
@@ -111,7 +111,10 @@ def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> Outbox
     """Store that a process sends a message, and return the message as it is then."""
     next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
     db.run(
-        "UPDATE messages SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ? WHERE id = ?",
+        (
+            "UPDATE messages SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = "
+            "? WHERE id = ?"
+        ),
         (worker, next_at, now, row.id),
     )
     return replace(row, state=MessageState.SENDING, attempts=row.attempts + 1, tried_at=now)
@@ -170,7 +173,8 @@ def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int
     next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
     with store.writing() as write:
         changed = write.db.run(
-            "UPDATE messages SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
+            "UPDATE messages SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, "
+            "lease = NULL"
             " WHERE id = ? AND lease = ?",
             (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
         )
@@ -286,7 +290,10 @@ def count_lanes(store: Store, now: int) -> list[LaneCount]:
     )
     for name, dead, lately in db.rows(sql, (now - LATELY_MS,)):
         lanes[name] = lanes.get(name, LaneCount(name))._replace(dead=dead, dead_lately=lately)
-    sql = f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL ORDER BY tried_at DESC LIMIT 100"
+    sql = (
+        f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL ORDER BY tried_at "
+        "DESC LIMIT 100"
+    )
     for name, problem in reversed(db.rows(sql)):
         lanes[name] = lanes[name]._replace(problem=problem)
     for name, lines in db.rows("SELECT destination, count(*) FROM notice_lines GROUP BY destination"):

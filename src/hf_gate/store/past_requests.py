@@ -59,7 +59,9 @@ def find_moment(store: Store, repo: Repo, at: int) -> LedgerMoment | None:
 
 
 def iterate_sync_marks(store: Store, moment: LedgerMoment, *, later: bool = False) -> Iterator[SyncMark]:
-    """Iterate over the full syncs up to a moment, the newest first; with `later`, over those after it, the oldest first."""
+    """Iterate over the full syncs up to a moment, the newest first; with `later`, over those after it, the oldest
+    first.
+    """
     sign, order = (">", "ASC") if later else ("<=", "DESC")
     sql = f"SELECT seq, at, body FROM ledger WHERE repo_id = ? AND seq {sign} ? AND kind = ? ORDER BY seq {order}"
     after = moment.seq
@@ -165,7 +167,9 @@ def granter_of(row: RequestRow, grant: GrantOrigin, private: Mapping[int, Privat
 
 
 def name_granter(private: Private) -> str | None:
-    """Return the Hub account that made a change outside hf-gate, from the private part of its entry; None if it is not named."""
+    """Return the Hub account that made a change outside hf-gate, from the private part of its entry; None if it is not
+    named.
+    """
     granter = private.get("granted_by")
     user = granter.get("user") if isinstance(granter, Mapping) else None
     return user if isinstance(user, str) else None
@@ -174,7 +178,8 @@ def name_granter(private: Private) -> str | None:
 def approvers_of(grant: GrantOrigin, private: Mapping[int, Private]) -> list[str]:
     """Return who approved a request before it was accepted, and that counted: at most two, the first one first.
 
-    An approval of another version of the request did not count. The version is known until the personal data is deleted.
+    An approval of another version of the request did not count. The version is known until the personal data is
+    deleted.
     """
     versions = [private.get(given.entry, {}).get("version") for given in grant.approvals]
     pairs = zip(grant.approvals, versions, strict=True)
@@ -194,8 +199,8 @@ def rows_of_last_end(then: PastState, private: Mapping[int, Private]) -> Mapping
 def agreements_of(then: PastState, private: Mapping[int, Private]) -> Mapping[str, Mapping[str, str]]:
     """Return the signed rows on which an access rests, by table: their digest, `file_hash` and `version`.
 
-    They are those of the last end that rests on tables, else those of the verdict before the acceptance. If an entry only says
-    that a date in a table has moved, they are not known.
+    They are those of the last end that rests on tables, else those of the verdict before the acceptance. If an entry
+    only says that a date in a table has moved, they are not known.
     """
     if then.grant is None:
         return {}
@@ -327,7 +332,8 @@ def read_person_decisions(store: Store, requests: Sequence[int]) -> list[PersonD
 def read_person_events(store: Store, person: int, before: int) -> list[RepoEvent]:
     """Return the entries about all requests of a person before entry number `before`, oldest first."""
     rows = store.reads.rows(
-        "SELECT l.request_id, l.repo_id, l.id, l.at, l.actor, l.body FROM requests r JOIN ledger l ON l.request_id = r.id"
+        "SELECT l.request_id, l.repo_id, l.id, l.at, l.actor, l.body FROM requests r JOIN ledger l ON l.request_id "
+        "= r.id"
         " WHERE r.person_id = ? AND l.id < ? ORDER BY l.id",
         (person, before),
     )
@@ -348,6 +354,12 @@ def _decision_of(row: Row) -> PersonDecision | None:
     if not (is_done or is_moved) or getattr(event, "after", None) not in _DECIDED:
         return None
     return PersonDecision(
-        entry=entry, seq=seq, repo_id=repo_id, request=request, at=at, actor=actor, after=getattr(event, "after", ""),
+        entry=entry,
+        seq=seq,
+        repo_id=repo_id,
+        request=request,
+        at=at,
+        actor=actor,
+        after=getattr(event, "after", ""),
         is_outside=is_moved,
-    )  # fmt: skip
+    )

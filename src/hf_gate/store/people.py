@@ -45,7 +45,8 @@ class People:
     """The people whom one transaction reads or changes."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
-        self._db, self._memory = db, memory
+        self._db = db
+        self._memory = memory
         self._by_id: dict[int, StoredPerson] = {}
         self._by_user: dict[str, StoredPerson] = {}
         self._by_name: dict[str, StoredPerson] = {}
@@ -53,7 +54,8 @@ class People:
         self._changed: dict[int, StoredPerson] = {}
         self.renamed: dict[int, StoredPerson] = {}
         self._named_at: dict[int, datetime] = {}  # when the request was made from which a person's names were taken
-        self._random, self._used = b"", 0
+        self._random = b""
+        self._used = 0
 
     def find_or_create(self, seen: Sequence[RecordUpdate]) -> list[StoredPerson]:
         """Return the person of each record, updated with the record's data, in the order of the records."""
@@ -84,7 +86,8 @@ class People:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [(p.id, p.pseudonym, p.salt, p.user_id, p.username, p.fullname, p.email, p.name_key) for p in self._new],
         )
-        self._new, self._changed = [], {}
+        self._new = []
+        self._changed = {}
 
     def _load(self, column: str, values: set[int] | set[str], more: str = "") -> None:
         if not values:
@@ -120,7 +123,9 @@ class People:
     def _create(self, request: AccessRequest, user_id: str | None) -> StoredPerson:
         chance = self._random_bytes(24)
         is_erased = isinstance(request, ErasedRequest)
-        username, fullname, email = request.person.username, request.person.fullname, request.email
+        username = request.person.username
+        fullname = request.person.fullname
+        email = request.email
         someone = StoredPerson(
             self._memory.take_number("people"),
             f"p_{chance[:8].hex()}",
@@ -137,7 +142,8 @@ class People:
     def _random_bytes(self, size: int) -> bytes:
         """Return random bytes. Many are read from the operating system at once, because each call is slow."""
         if self._used + size > len(self._random):
-            self._random, self._used = os.urandom(size * 1000), 0
+            self._random = os.urandom(size * 1000)
+            self._used = 0
         self._used += size
         return self._random[self._used - size : self._used]
 

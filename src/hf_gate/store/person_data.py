@@ -28,7 +28,8 @@ class PersonData(NamedTuple):
 
 def read_person_data(store: Store, person: int) -> PersonData:
     """Return the rows about a person."""
-    db, one = store.reads, read_full_identity(store.reads, person)
+    db = store.reads
+    one = read_full_identity(store.reads, person)
     mine = "SELECT id FROM requests WHERE person_id = ?"
     runs = [row[0] for row in db.rows(f"SELECT DISTINCT run FROM changes WHERE request_id IN ({mine})", (person,))]
     changes = [

@@ -102,13 +102,15 @@ class PlansAndRuns:
         where, values = self._build_condition(run, repos)
         if states is not None:
             among, value = self._store.reads.in_clause(list(states))
-            where, values = f"{where} AND c.state {among}", [*values, value]
+            where = f"{where} AND c.state {among}"
+            values = [*values, value]
         sql = f"{SELECT_CHANGES} {where} AND c.n > ? ORDER BY c.n LIMIT ?"
         return build_changes(run, self._store.reads.rows(sql, (*values, after, limit)))
 
     def iterate_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
         """Iterate over all changes of a run, read in pages."""
-        after, size = 0, 1000
+        after = 0
+        size = 1000
         while page := self.read_page(run, repos=repos, after=after, limit=size):
             yield from page
             after = page[-1].n

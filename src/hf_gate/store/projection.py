@@ -26,14 +26,17 @@ _DECIDED: Mapping[str, tuple[int, int, int]] = {
     Status.RESET: (0, 0, 1),
 }
 _INSERT = (  # only the columns of a new attempt; binding the others as null would cost as much as two indexes
-    "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, version,"
+    "INSERT INTO requests (id, repo_id, person_id, status, asked_at, attempt, hub_request, reviewed_at, after_id, "
+    "version,"
     " is_current, first_seen_at, record_id, raw, answers, identity, domain, country, quality, mail, fingerprint)"
     f" VALUES ({', '.join('?' * 21)})"
 )
 
 
 _Counted: TypeAlias = tuple[int, str, str | None, str | None, str | None, str | None, str | None]
-"""What is counted for a request: repo, status, action and rule of the verdict, queue, quality, kind of e-mail address."""
+"""What is counted for a request: repo, status, action and rule of the verdict, queue, quality,
+kind of e-mail address.
+"""
 
 LOOKUP_COLUMNS: Final = ("lookup_user", "lookup_email", "lookup_name")
 
@@ -57,7 +60,8 @@ class Projection:
     """The requests that one transaction changes."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
-        self._db, self._memory = db, memory
+        self._db = db
+        self._memory = memory
         self._loaded: dict[int, LoadedRequest] = {}
         self._new: list[Row] = []
         self._counts: Counter[_Counted] = Counter()
@@ -75,10 +79,15 @@ class Projection:
         self._write_new()
         among, value = self._db.in_clause(wanted)
         look = self._memory.verdicts.lookup(self._db)
-        sql = f"SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email, r.lookup_name, {SELECT_STATE}"
+        sql = (
+            "SELECT r.id, r.repo_id, r.person_id, r.is_current, r.quality, r.mail, r.fingerprint, "
+            "r.decided_rule, r.evaluation_version, r.outcome, r.evaluate_at, r.lookup_user, r.lookup_email, "
+            f"r.lookup_name, {SELECT_STATE}"
+        )
         sql += " FROM requests r JOIN people p ON p.id = r.person_id"
         for row in self._db.rows(f"{sql} WHERE r.id {among}", (value,)):
-            state, known = state_of(row, 14, look), Classification(*row[4:7])
+            state = state_of(row, 14, look)
+            known = Classification(*row[4:7])
             self._loaded[row[0]] = LoadedRequest(
                 row[0],
                 row[1],
@@ -108,10 +117,22 @@ class Projection:
         """Add a new attempt as the current one. `extra`: record_id, raw, answers, identity, domain, country."""
         self._new.append(
             (
-                ident, repo_id, person_id, state.status, state.asked_at, state.attempt, state.hub_request,
-                state.reviewed_at, state.after, state.version, True, at, *extra, *classification,
+                ident,
+                repo_id,
+                person_id,
+                state.status,
+                state.asked_at,
+                state.attempt,
+                state.hub_request,
+                state.reviewed_at,
+                state.after,
+                state.version,
+                True,
+                at,
+                *extra,
+                *classification,
             )
-        )  # fmt: skip
+        )
         self._count(repo_id, state, classification, 1)
         self._count_decision(person_id, repo_id, None, state, state.reviewed_at or at)
         self._weekly.count_new(repo_id, state)
@@ -250,7 +271,8 @@ class Projection:
             counts,
         )
         self._db.run_many(
-            "INSERT INTO history (person_id, repo_id, accepted, rejected, resets, last, last_at) VALUES (?, ?, ?, ?, ?, ?, ?)"
+            "INSERT INTO history (person_id, repo_id, accepted, rejected, resets, last, last_at) VALUES (?, ?, ?, "
+            "?, ?, ?, ?)"
             " ON CONFLICT (person_id, repo_id) DO UPDATE SET accepted = history.accepted + excluded.accepted,"
             " rejected = history.rejected + excluded.rejected, resets = history.resets + excluded.resets,"
             " last = excluded.last, last_at = excluded.last_at",
@@ -287,7 +309,8 @@ class Projection:
         for held in self._loaded.values():
             changed = dict(held.extra)
             if held.state != held.before:
-                old, new = self._values(held.before), self._values(held.state)
+                old = self._values(held.before)
+                new = self._values(held.state)
                 changed |= {name: b for name, a, b in zip(COLUMNS, old, new, strict=True) if a != b}
             if changed:
                 groups.setdefault(tuple(changed), []).append((*changed.values(), held.id))
@@ -307,7 +330,10 @@ class Projection:
         if verdict not in verdicts.ids:
             assert verdict[0] is not None
             made = self._db.row(
-                "INSERT INTO verdicts (action, policy, rule, digest, shadow, hand_terms) VALUES (?, ?, ?, ?, ?, ?) RETURNING id",
+                (
+                    "INSERT INTO verdicts (action, policy, rule, digest, shadow, hand_terms) VALUES (?, ?, ?, ?, "
+                    "?, ?) RETURNING id"
+                ),
                 (*verdict[0], json.dumps(verdict[1]), encode_hand_terms(verdict[2])),
             )
             assert made is not None
@@ -347,7 +373,9 @@ def mark_people_due(db: Database, people: Iterable[int]) -> None:
 
 
 def _sum_up(counts: Mapping[_Counted, int]) -> Counter[tuple[int, str, str]]:
-    """Return the changes of the counters: of single values, and of status with verdict, quality or kind of e-mail address."""
+    """Return the changes of the counters: of single values, and of status with verdict, quality or kind of e-mail
+    address.
+    """
     found: Counter[tuple[int, str, str]] = Counter()
     for (repo_id, status, action, rule, queue, quality, mail), n in counts.items():
         cell = f"{status} {'-' if action is None else action} {'-' if rule is None else rule}"

@@ -486,7 +486,10 @@ _ADDERS: Final[dict[str, Callable[[_ConditionBuilder, Term], None]]] = {
 
 
 MAX_CANDIDATES: Final = 6_000
-"""Up to this many candidates are checked one by one. If there are more, they are so frequent that reading in order soon fills a page."""
+"""Up to this many candidates are checked one by one.
+
+If there are more, they are so frequent that reading in order soon fills a page.
+"""
 
 
 # ---- trigram index ---------------------------------------------------------------------------------------------------

@@ -49,7 +49,8 @@ def _read_outdated(store: Store, db: Database) -> list[_OutdatedRepo]:
 
 
 def _classify_next(store: Store, write: Writer, repos: list[_OutdatedRepo]) -> None:
-    db, start = write.db, min(repo.done for repo in repos)
+    db = write.db
+    start = min(repo.done for repo in repos)
     last = (db.row("SELECT coalesce(max(id), 0) FROM requests") or (0,))[0]
     end = min(start + _SPAN, last)
     among, value = db.in_clause([repo.id for repo in repos])

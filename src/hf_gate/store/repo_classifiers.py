@@ -19,7 +19,8 @@ class RepoClassifiers:
     """The classifiers of one writer by repo. Without `load`, requests stay unclassified."""
 
     def __init__(self, db: Database, load: Callable[[], RequestClassifier] | None) -> None:
-        self._db, self._load = db, load
+        self._db = db
+        self._load = load
         self._classifier: RequestClassifier | None = None
         self._by_repo: dict[int, Classify] = {}
         self._secret: bytes | None = None

@@ -25,7 +25,8 @@ PAGE: Final = 1000
 _STATUS: Final = {status.value: status for status in Status}
 
 _ROW = (
-    "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, r.has_notes,"
+    "r.id, o.type, o.namespace, o.name, r.person_id, p.user_id, p.username, p.fullname, p.email, r.is_current, "
+    "r.has_notes,"
     f" r.first_seen_at, r.started_at, r.answers, r.identity, r.evaluation_version, r.outcome, r.evaluate_at,"
     f" r.lookup_user, r.lookup_email, r.lookup_name, r.review_at, r.is_undecided, {SELECT_STATE}"
 )
@@ -47,7 +48,8 @@ class RowDecoder:
     """Converts database rows to `RequestRow` values. `verdict_of` returns a verdict by its number."""
 
     def __init__(self, packer: Packer, verdict_of: Callable[[int | None], Verdict]) -> None:
-        self._packer, self._verdict_of = packer, verdict_of
+        self._packer = packer
+        self._verdict_of = verdict_of
         self._repos: dict[tuple[str, str, str], Repo] = {}
 
     def decode(self, rows: Sequence[Row]) -> list[RequestRow]:
@@ -72,9 +74,23 @@ class RowDecoder:
 
     def _value(self, row: Row, repo: Repo, record: AccessRequest | None) -> RequestRow:
         (
-            ident, _, _, _, person_id, user_id, username, fullname, email, is_current, has_notes, first_seen, started,
-            answers, identity, *evaluation,
-        ) = row[:_STATE_AT]  # fmt: skip
+            ident,
+            _,
+            _,
+            _,
+            person_id,
+            user_id,
+            username,
+            fullname,
+            email,
+            is_current,
+            has_notes,
+            first_seen,
+            started,
+            answers,
+            identity,
+            *evaluation,
+        ) = row[:_STATE_AT]
         state = state_of(row, _STATE_AT, self._verdict_of)
         if record is not None and (record.status != state.status or to_ms(record.reviewed_at) != state.reviewed_at):
             record = msgspec.structs.replace(
@@ -111,13 +127,16 @@ _NOT_ERASED = " AND p.salt IS NOT NULL"
 
 
 class LatestAttemptReader:
-    """Finds the latest stored attempt for records: by account id, else by request id, else (for people without an id) by name.
+    """Finds the latest stored attempt for records: by account id, else by request id, else (for people without an id)
+    by name.
 
     A record with another account id belongs to another person, whatever its request id says.
     """
 
     def __init__(self, db: Database, repo_id: int, verdict_of: Callable[[int | None], Verdict]) -> None:
-        self._db, self._repo_id, self._verdict_of = db, repo_id, verdict_of
+        self._db = db
+        self._repo_id = repo_id
+        self._verdict_of = verdict_of
 
     def read_latest(self, seen: Sequence[AccessRequest]) -> list[KnownRequest | None]:
         """Return the latest attempts in the order of the records; None where nothing is stored."""
@@ -207,7 +226,8 @@ def iterate_pages(
     key: tuple[str, str],
     part: ListRange = (None, None),
 ) -> Iterator[list[Row]]:
-    """Iterate over pages of rows, ordered by two columns that identify a row; no database cursor stays open between pages.
+    """Iterate over pages of rows, ordered by two columns that identify a row; no database cursor stays open between
+    pages.
 
     The first column is the state's `asked_at` or `ends_at`, the second the request's number. `part` limits the rows to
     those after the first position, up to and including the second.
@@ -216,7 +236,8 @@ def iterate_pages(
     at = _STATE_AT + {"r.asked_at": 2, "r.ends_at": 19}[key[0]]
     for place, sign in zip(part, (">", "<="), strict=True):
         if place is not None:
-            where, values = f"{where} AND ({key[0]}, {key[1]}) {sign} (?, ?)", (*values, *place)
+            where = f"{where} AND ({key[0]}, {key[1]}) {sign} (?, ?)"
+            values = (*values, *place)
     page = rows(f"{select} WHERE {where} {order}", values)
     while page:
         yield page
@@ -242,7 +263,9 @@ def find_split_points(db: Database, repo_id: int, status: str, size: int) -> lis
 def read_history(
     db: Database, repo_id: int, people: Iterable[int], within: Collection[int] | None = None
 ) -> tuple[list[Row], list[Row]]:
-    """Return past decisions about people in this repo, and in how many other repos (of `within`, if given) each has access now."""
+    """Return past decisions about people in this repo, and in how many other repos (of `within`, if given) each has
+    access now.
+    """
     among, value = db.in_clause(list(people))
     here = (
         "SELECT person_id, accepted, rejected, resets, last, last_at FROM history"
@@ -256,7 +279,8 @@ def read_history(
     values: list[object] = [value, repo_id, Status.ACCEPTED]
     if within is not None:
         only, repos = db.in_clause(list(within))
-        elsewhere, values = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY"), [*values, repos]
+        elsewhere = elsewhere.replace(" GROUP BY", f" AND repo_id {only} GROUP BY")
+        values = [*values, repos]
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)
 
 

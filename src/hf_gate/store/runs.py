@@ -24,10 +24,19 @@ _UPSERT = (
 
 def write_run(db: Database, row: RunRow) -> None:
     values = (
-        row.id, row.kind, row.actor, row.state, row.made_at, row.plan, row.total,
-        msgspec.json.encode(row.counts).decode(), row.member, row.account,
-        msgspec.json.encode(row.verbs).decode(), row.is_free,
-    )  # fmt: skip
+        row.id,
+        row.kind,
+        row.actor,
+        row.state,
+        row.made_at,
+        row.plan,
+        row.total,
+        msgspec.json.encode(row.counts).decode(),
+        row.member,
+        row.account,
+        msgspec.json.encode(row.verbs).decode(),
+        row.is_free,
+    )
     db.run(_UPSERT, values)
 
 
@@ -112,15 +121,19 @@ def read_changes(
     db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
 ) -> list[ChangeRow]:
     """Return the changes of a run in the order of its plan."""
-    sql, values = f"{SELECT_CHANGES} c.run = ?", list[object]([run])
+    sql = f"{SELECT_CHANGES} c.run = ?"
+    values = list[object]([run])
     if states is not None:
         among, value = db.in_clause(states)
-        sql, values = f"{sql} AND c.state {among}", [*values, value]
+        sql = f"{sql} AND c.state {among}"
+        values = [*values, value]
     if repo_id is not None:
-        sql, values = f"{sql} AND c.repo_id = ?", [*values, repo_id]
+        sql = f"{sql} AND c.repo_id = ?"
+        values = [*values, repo_id]
     sql += " ORDER BY c.n"
     if limit is not None:
-        sql, values = f"{sql} LIMIT ?", [*values, limit]
+        sql = f"{sql} LIMIT ?"
+        values = [*values, limit]
     return build_changes(run, db.rows(sql, values))
 
 

@@ -105,7 +105,8 @@ def check_revision(revision: str, at: str, migrations: Path = MIGRATIONS) -> Non
         )
     if revision not in revisions:
         raise StoreTooNew(
-            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It was not changed."
+            f"{at} was made by a newer hf-gate (schema {revision}; this version knows {revisions[-1]}). It "
+            "was not changed."
         )
 
 

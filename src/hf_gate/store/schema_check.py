@@ -1,4 +1,6 @@
-"""Compares a database with the schema of a store (tables, indexes, the triggers of the ledger), and repairs the search index."""
+"""Compares a database with the schema of a store (tables, indexes, the triggers of the ledger), and repairs the search
+index.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def _find_postgres_faults(db: Postgres) -> list[str]:
 
 
 def find_index_faults(db: Database) -> list[str]:
-    """Return the damage of the search index of a file; [] for PostgreSQL, and for SQLite before 3.44, which cannot check it.
+    """Return the damage of the search index of a file; [] for PostgreSQL, and for SQLite before 3.44, which cannot
+    check it.
 
     SQLite checks by the structure that the connection read last. After another connection merged parts of the index, it
     would report damage that does not exist; a search in the same transaction reads the structure again.
@@ -80,7 +83,9 @@ def _to_text(value: object) -> str:
 
 
 def find_file_faults(db: Database) -> list[str]:
-    """Return the problems of a database file: damaged pages, dangling references, and objects that hf-gate did not create."""
+    """Return the problems of a database file: damaged pages, dangling references, and objects that hf-gate did not
+    create.
+    """
     if not isinstance(db, Sqlite):
         return find_trigger_faults(db)
     damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]
@@ -106,7 +111,9 @@ def find_schema_faults(db: Sqlite) -> list[str]:
 
 
 def find_value_faults(db: Sqlite) -> list[str]:
-    """Return the tables of a file with a value of another type than its column; SQLite stores any value in any column."""
+    """Return the tables of a file with a value of another type than its column; SQLite stores any
+    value in any column.
+    """
     found = []
     for (table,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"):
         types = {str(name): _STORED_TYPES.get(str(kind)) for name, kind, *_ in _read_columns(db, table)}
@@ -126,7 +133,9 @@ def _read_objects(db: Sqlite) -> dict[str, str]:
 
 
 def _read_columns(db: Sqlite, table: str) -> list[tuple[object, ...]]:
-    """Return each column's name, type, nullability, place in the key, and whether it is hidden or generated, ordered by name."""
+    """Return each column's name, type, nullability, place in the key, and whether it is hidden or generated, ordered by
+    name.
+    """
     quoted = table.replace('"', '""')
     return sorted((row[1], row[2], row[3], row[5], row[6]) for row in db.rows(f'PRAGMA table_xinfo("{quoted}")'))
 
@@ -144,7 +153,7 @@ def _collapse_sql(sql: str) -> str:
     return " ".join(sql.split())
 
 
-# ---- repair -----------------------------------------------------------------------------------------------------------
+# ---- repair ----------------------------------------------------------------------------------------------------------
 
 
 def repair_search_index(path: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait) -> bool:

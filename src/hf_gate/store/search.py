@@ -1,4 +1,6 @@
-"""Finds pages of a query: from the few candidates of an index, or by reading in the order of requests until a page is full."""
+"""Finds pages of a query: from the few candidates of an index, or by reading in the order of requests until a page is
+full.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,8 @@ def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int
     if few is not None and found.has_text and len(few) > _READ_AT_ONCE:
         return _find_among(db, found, wanted, few)
     keys: list[Key] = []
-    chunk, after = wanted.limit, wanted.after
+    chunk = wanted.limit
+    after = wanted.after
     while len(keys) < wanted.limit:
         rows = _rows(db, found, PageRequest(chunk, wanted.newest_first, after), few)
         keys += [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
@@ -105,7 +108,10 @@ def _check_work(found: Conditions, rows: int) -> None:
         return
     most = max(_FREE_PARTS, MAX_WORK // rows)
     raise QueryTooLarge(
-        f"this query compares each of {rows:,} requests with {found.compared_parts} pattern parts; the limit is {most}.",
+        (
+            f"this query compares each of {rows:,} requests with {found.compared_parts} pattern parts; the limit "
+            f"is {most}."
+        ),
         hint="Use fewer words, patterns and values, or split the query.",
         at=0,
         suggestion="",
@@ -171,14 +177,17 @@ def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
         names = {f"{status} {value}" for status in statuses for value in wanted}
         count = sum(n for kind, name, n, _ in rows if kind == column and name in names)
         if _FREQUENT[column] not in wanted and len(names) <= _MAX_STREAMS and count < fewest:
-            fewest, sql = count, f"r.{column} = ? AND r.{column} <> '{_FREQUENT[column]}' AND r.status = ?"
+            fewest = count
+            sql = f"r.{column} = ? AND r.{column} <> '{_FREQUENT[column]}' AND r.status = ?"
             best = [(sql, [value, status]) for status in statuses for value in wanted]
     return best
 
 
 def _order_streams(found: Conditions) -> list[_Stream]:
     """Return conditions that each match an index in order; together they cover all possible matches."""
-    statuses, repos, verdicts = found.statuses, found.repos, found.verdicts
+    statuses = found.statuses
+    repos = found.repos
+    verdicts = found.verdicts
     if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
         return [("r.verdict_id = ?", [one]) for one in verdicts]
     if repos is not None and statuses is not None and len(repos) * len(statuses) <= _MAX_STREAMS:
@@ -215,12 +224,15 @@ def _build_rest(db: Database, found: Conditions, said: str) -> tuple[str, list[o
 
     `+` keeps SQLite from using another index for them.
     """
-    parts, values = list(found.where), list(found.values)
+    parts = list(found.where)
+    values = list(found.values)
     plus = "+" if db.is_sqlite else ""
     several: tuple[tuple[str, Sequence[object] | None], ...] = (
-        ("r.status", found.statuses), ("r.repo_id", found.repos), ("r.verdict_id", found.verdicts),
+        ("r.status", found.statuses),
+        ("r.repo_id", found.repos),
+        ("r.verdict_id", found.verdicts),
         *((f"r.{column}", wanted) for column, wanted in found.classes.items()),
-    )  # fmt: skip
+    )
     for column, wanted in several:
         if wanted is not None and column not in said:
             among, value = db.in_clause(wanted)

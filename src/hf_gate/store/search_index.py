@@ -61,7 +61,8 @@ class SearchIndex:
             self._db.insert_many("INSERT INTO texts (id, text) VALUES (?, ?)", [row[:2] for row in rows])
             if not self._must_rebuild:
                 self._insert_grams((ident, text + more) for ident, text, more in rows)
-        self._new, self._changed = {}, {}
+        self._new = {}
+        self._changed = {}
 
     def _replace_names(self, people: dict[int, StoredPerson]) -> None:
         among, value = self._db.in_clause(people)
@@ -83,7 +84,8 @@ class SearchIndex:
 
         A delete only marks the trigrams as deleted. To merge all parts of the index into one drops them, together with
         those of earlier names. FTS5's `secure-delete` damages an index with earlier normal deletes, and is 100 times
-        slower. The index is rebuilt if it is damaged, or if another version of the code may have indexed other trigrams.
+        slower. The index is rebuilt if it is damaged, or if another version of the code may have indexed other
+        trigrams.
         """
         if self._has_emptied and (self._must_rebuild or not self._is_of_this_version() or not self._merge()):
             self.rebuild()

@@ -17,7 +17,9 @@ from ..domain.case_folding import MAX_FOLDED, fold_for_search
 from ..domain.requests import AccessRequest
 
 _MAX_LABEL: Final = 2000  # characters of a label that its mark depends on
-_FIRST, _COUNT = 0xE000, 0x18FE  # Unicode private use; folding removes these characters from texts
+# Unicode private use; folding removes these characters from texts
+_FIRST = 0xE000
+_COUNT = 0x18FE
 SHORT: Final = "\uf8fe"
 NAME: Final = "\uf8ff"
 _BAD = re.compile("[\x00\ud800-\udfff]")
@@ -63,7 +65,8 @@ def search_text(
 
     `folded_answers` are the answers as `fold_answers` returns them, if they were folded before.
     """
-    answers, names = request.answers, (fullname or "", username or "", email or "")
+    answers = request.answers
+    names = (fullname or "", username or "", email or "")
     values = (*names, *answers.values())
     whole = "" if folded_answers is not None else "".join(values)
     if (
@@ -78,7 +81,8 @@ def search_text(
 
 def fold_answers(request: AccessRequest) -> str:
     """Return the part of a search text that holds the answers, up to a common limit. No search finds what follows."""
-    found, left = [], MAX_FOLDED
+    found = []
+    left = MAX_FOLDED
     for mark, answer in zip(_marks(tuple(request.answers)), request.answers.values(), strict=True):
         folded = fold_for_search(answer, left)
         left -= len(folded)

@@ -80,7 +80,10 @@ class Selections:
             write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - DAY_MS,))
             write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
             write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
-            copy = f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE pick = ?"
+            copy = (
+                f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE "
+                "pick = ?"
+            )
             return write.db.run(copy, (into, pick))
 
     def count(self, pick: str, besides: int = 0) -> int:
@@ -143,20 +146,34 @@ class Selections:
     def count_buckets(self, scope: SelectionScope) -> list[SelectionBucket]:
         """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
         why, values = _exclusion_reason(self._store.reads, scope)
-        past = "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
+        past = (
+            "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND "
+            "h.accepted > 0)"
+        )
         rows = self._store.reads.rows(
-            "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, v.hand_terms FROM"
+            "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, "
+            "v.hand_terms FROM"
             " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
-            f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past FROM {_FROM}) AS e"
+            f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past "
+            f"FROM {_FROM}) AS e"
             " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
             " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
             (*values, scope.selection),
         )
         return [
-            SelectionBucket(row[0], str(repo_of(*row[1:4])) if row[1] else "", row[4] or "", row[5], row[6], bool(row[7]), bool(row[8]),
-                 int(row[9]), decode_hand_terms(row[10]))
+            SelectionBucket(
+                row[0],
+                str(repo_of(*row[1:4])) if row[1] else "",
+                row[4] or "",
+                row[5],
+                row[6],
+                bool(row[7]),
+                bool(row[8]),
+                int(row[9]),
+                decode_hand_terms(row[10]),
+            )
             for row in rows
-        ]  # fmt: skip
+        ]
 
     def iterate_ready(self, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
         """Iterate over the numbers of requests that can be decided, `size` at a time, in order."""
@@ -191,7 +208,10 @@ def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:
 
 def _leave_out(write: Writer, pick: str, among: str, values: Sequence[object]) -> None:
     """Move requests to the selection of those that are left out of a copy, which is as old as the copy."""
-    sql = "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ? ON CONFLICT (id) DO NOTHING"
+    sql = (
+        "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ? ON CONFLICT "
+        "(id) DO NOTHING"
+    )
     write.db.run(sql, (pick + _LEFT_OUT, pick))
     move = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id {among}"
     write.db.run(move, (pick + _LEFT_OUT, pick, *values))
@@ -222,7 +242,8 @@ def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequenc
     repos, repos_value = db.in_clause(scope.repos)
     own, own_value = db.in_clause(list(scope.own_keys))
     if scope.own_account is None:
-        is_own, own_values = f"lower(p.username) {own} OR p.user_id {own}", (own_value, own_value)
+        is_own = f"lower(p.username) {own} OR p.user_id {own}"
+        own_values = (own_value, own_value)
     else:
         is_own = f"p.user_id = ? OR p.user_id IS NULL AND lower(p.username) {own}"
         own_values = (scope.own_account, own_value)

@@ -1,4 +1,7 @@
-"""Stores the sessions of members, and the devices on which personal links work. Browser secrets are stored as digests only."""
+"""Stores the sessions of members, and the devices on which personal links work.
+
+Browser secrets are stored as digests only.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +112,9 @@ class Sessions:
 
 
 def _open_times(at: int) -> tuple[int, int, int, int]:
-    """Return the first and last time of use, and of the start, of a session that is open now: the values of `_IS_OPEN`."""
+    """Return the first and last time of use, and of the start, of a session that is open now: the
+    values of `_IS_OPEN`.
+    """
     return at - IDLE_MS, at + _LEEWAY_MS, at - SESSION_LIFETIME, at + _LEEWAY_MS
 
 

@@ -159,7 +159,8 @@ class Sqlite(DatabaseConnection):
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
         """Insert rows by `INSERT INTO table (columns) VALUES ...`. Call this within a transaction.
 
-        1,000 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the error.
+        1,000 or more rows are inserted in a thread. If that fails, each later statement of the transaction raises the
+        error.
         """
         many = list(rows)
         if len(many) < _THREAD_FROM:
@@ -172,8 +173,8 @@ class Sqlite(DatabaseConnection):
     def _insert(self, sql: str, rows: Sequence[Values]) -> None:
         """Insert rows by few statements, because the thread waits for Python's lock around each one.
 
-        Only some numbers of rows occur, because each prepared statement is large. SQLite ends the transaction after some
-        errors, such as one of the disk; the rows after it would then be committed one statement at a time.
+        Only some numbers of rows occur, because each prepared statement is large. SQLite ends the transaction after
+        some errors, such as one of the disk; the rows after it would then be committed one statement at a time.
         """
         start = 0
         while start < len(rows):
@@ -195,7 +196,8 @@ class Sqlite(DatabaseConnection):
         """End the thread; rows that it has not inserted are dropped."""
         if self._inserter is not None:
             self._inserter.shutdown(cancel_futures=True)
-        self._inserter, self._inserts = None, []
+        self._inserter = None
+        self._inserts = []
 
     def reserve_ids(self, table: str, size: int) -> range:  # noqa: ARG002 - as the other one
         """Return numbers for new rows of a table.
@@ -300,7 +302,10 @@ class Postgres(DatabaseConnection):
             self.raise_error(problem)
 
     def insert_many(self, sql: str, rows: Iterable[Values]) -> None:
-        """Insert rows by `INSERT INTO table (columns) VALUES ...`. 50 or more are written with COPY, which is much faster."""
+        """Insert rows by `INSERT INTO table (columns) VALUES ...`.
+
+        50 or more are written with COPY, which is much faster.
+        """
         many = list(rows)
         found = _INSERT.match(sql)
         if found is None or len(many) < _COPY_FROM:

@@ -22,10 +22,32 @@ Verdict: TypeAlias = tuple[
 NO_VERDICT: Final[Verdict] = (None, (), None)
 
 COLUMNS: Final = (
-    "status", "asked_at", "attempt", "hub_request", "reviewed_at", "after_id", "verdict_id", "queue", "until_at", "at_end",
-    "until_rule", "open_run", "open_before", "open_after", "moved_at", "terms", "lapses", "noticed_at", "ends_at",
-    "last_moved_at", "version", "is_final", "due_at", "reminders", "assigned",
-)  # fmt: skip
+    "status",
+    "asked_at",
+    "attempt",
+    "hub_request",
+    "reviewed_at",
+    "after_id",
+    "verdict_id",
+    "queue",
+    "until_at",
+    "at_end",
+    "until_rule",
+    "open_run",
+    "open_before",
+    "open_after",
+    "moved_at",
+    "terms",
+    "lapses",
+    "noticed_at",
+    "ends_at",
+    "last_moved_at",
+    "version",
+    "is_final",
+    "due_at",
+    "reminders",
+    "assigned",
+)
 SELECT_STATE: Final = ", ".join(["p.pseudonym", *(f"r.{name}" for name in COLUMNS)])
 """The columns of a state, from `requests r` and `people p`; there are `WIDTH` of them."""
 WIDTH: Final = len(COLUMNS) + 1
@@ -34,27 +56,94 @@ WIDTH: Final = len(COLUMNS) + 1
 def values_of(state: RequestState, verdict_id: int | None) -> Row:
     """Return the values of a state for `COLUMNS`."""
     return (
-        state.status, state.asked_at, state.attempt, state.hub_request, state.reviewed_at, state.after, verdict_id,
-        state.queue, state.until, state.at_end, state.until_rule, state.open_run, state.open_before,
-        state.open_after, state.moved_at, state.terms, _encode_lapses(state.lapses), state.noticed_at, state.ends_at,
-        state.last_moved_at, state.version, state.is_final, state.due,
-        _encode_reminders(state.reminders), state.assigned,
-    )  # fmt: skip
+        state.status,
+        state.asked_at,
+        state.attempt,
+        state.hub_request,
+        state.reviewed_at,
+        state.after,
+        verdict_id,
+        state.queue,
+        state.until,
+        state.at_end,
+        state.until_rule,
+        state.open_run,
+        state.open_before,
+        state.open_after,
+        state.moved_at,
+        state.terms,
+        _encode_lapses(state.lapses),
+        state.noticed_at,
+        state.ends_at,
+        state.last_moved_at,
+        state.version,
+        state.is_final,
+        state.due,
+        _encode_reminders(state.reminders),
+        state.assigned,
+    )
 
 
 def state_of(row: Row, start: int, verdict_of: Callable[[int | None], Verdict]) -> RequestState:
     """Build the state whose `SELECT_STATE` columns start at index `start`."""
     (
-        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict_id, queue, until, at_end, until_rule,
-        open_run, open_before, open_after, moved_at, terms, lapses, noticed_at, _, last_moved_at, version,
-        is_final, due, reminders, assigned,
-    ) = row[start : start + WIDTH]  # fmt: skip
+        person,
+        status,
+        asked_at,
+        attempt,
+        hub_request,
+        reviewed_at,
+        after,
+        verdict_id,
+        queue,
+        until,
+        at_end,
+        until_rule,
+        open_run,
+        open_before,
+        open_after,
+        moved_at,
+        terms,
+        lapses,
+        noticed_at,
+        _,
+        last_moved_at,
+        version,
+        is_final,
+        due,
+        reminders,
+        assigned,
+    ) = row[start : start + WIDTH]
     verdict, shadow, hand_terms = verdict_of(verdict_id) if verdict_id is not None else NO_VERDICT
     return RequestState(
-        person, status, asked_at, attempt, hub_request, reviewed_at, after, verdict, shadow, queue, hand_terms, until, at_end,
-        until_rule, open_run, open_before, open_after, moved_at, terms, _decode_lapses(lapses), noticed_at, last_moved_at, version,
-        bool(is_final), due, _decode_reminders(reminders), assigned,
-    )  # fmt: skip
+        person,
+        status,
+        asked_at,
+        attempt,
+        hub_request,
+        reviewed_at,
+        after,
+        verdict,
+        shadow,
+        queue,
+        hand_terms,
+        until,
+        at_end,
+        until_rule,
+        open_run,
+        open_before,
+        open_after,
+        moved_at,
+        terms,
+        _decode_lapses(lapses),
+        noticed_at,
+        last_moved_at,
+        version,
+        bool(is_final),
+        due,
+        _decode_reminders(reminders),
+        assigned,
+    )
 
 
 def _encode_lapses(lapses: tuple[int | None, ...]) -> str | None:

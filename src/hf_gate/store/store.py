@@ -54,8 +54,8 @@ class Store(StoreConnections):
     """The store, opened by `opening.open_store`.
 
     `aside` opens a connection for the only write that does not need the write lock: a request to the process that holds
-    the lock. `erasures` is the file with the hashes of erased people. `hold_work_lock` keeps other processes from a kind
-    of work within a block; it raises StoreBusy if one is doing it.
+    the lock. `erasures` is the file with the hashes of erased people. `hold_work_lock` keeps other processes from a
+    kind of work within a block; it raises StoreBusy if one is doing it.
     """
 
     def __init__(
@@ -73,7 +73,9 @@ class Store(StoreConnections):
         work_lock: Callable[[Work], AbstractContextManager[None]] = lambda _: nullcontext(),
     ) -> None:
         super().__init__(connect, writes, lock, country_of, lends=lends, load_classifier=load_classifier)
-        self.endpoint, self._aside, self.erasures = endpoint, aside, erasures
+        self.endpoint = endpoint
+        self._aside = aside
+        self.erasures = erasures
         self.hold_work_lock = work_lock
         self._verdicts = VerdictCache()
         self._packer = Packer(lambda number: read_dictionary(self.reads, number))
@@ -143,10 +145,8 @@ class Store(StoreConnections):
         ident = self.repo_id(repo)
         if ident is None:
             return
-        where, select = (
-            "r.repo_id = ? AND r.status = ? AND r.is_current",
-            SELECT_WITH_RECORD if with_record else SELECT_BARE,
-        )
+        where = "r.repo_id = ? AND r.status = ? AND r.is_current"
+        select = SELECT_WITH_RECORD if with_record else SELECT_BARE
         reader = self._reader()
         for page in iterate_pages(self.reads.rows, select, where, (ident, status), ("r.asked_at", "r.id"), part):
             yield from reader.decode(page)
@@ -175,7 +175,9 @@ class Store(StoreConnections):
         return {row.id: row for page in pages for row in page}
 
     def find_by_identity(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
-        """Return the current requests with exactly this username, account id, request id, e-mail address or pseudonym."""
+        """Return the current requests with exactly this username, account id, request id, e-mail address
+        or pseudonym.
+        """
         key = fold_for_search(text.strip())
         if not key:
             return []
@@ -207,7 +209,8 @@ class Store(StoreConnections):
             ident = self.repo_id(repo)
             if ident is None:
                 return []
-            where, values = f"{where} AND r.repo_id = ?", [*values, ident]
+            where = f"{where} AND r.repo_id = ?"
+            values = [*values, ident]
         rows = self.reads.rows(f"{SELECT_WITH_RECORD} WHERE {where} ORDER BY r.asked_at, r.id", values)
         return self._reader().decode(rows)
 
@@ -227,7 +230,8 @@ class Store(StoreConnections):
 
         The matches are counted up to `limit` + 1, or up to `most` + 1 if that is more.
 
-        `now` (ms) is the time from which ages are measured. `zone` defines days. `cursor` is `next` of the previous page.
+        `now` (ms) is the time from which ages are measured. `zone` defines days. `cursor` is `next` of the previous
+        page.
         """
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         ready = build_conditions(query, self.reads, now=now, zone=zone)
@@ -264,7 +268,9 @@ class Store(StoreConnections):
     def history(
         self, repo: Repo, people: Sequence[int], *, within: Collection[int] | None = None
     ) -> Mapping[int, HistoryRow]:
-        """Return the past decisions about each person, in this repo and elsewhere (all other repos, or those in `within`)."""
+        """Return the past decisions about each person, in this repo and elsewhere (all other repos, or those in
+        `within`).
+        """
         ident = self.repo_id(repo)
         here, elsewhere = read_history(self.reads, -1 if ident is None else ident, people, within)
         there: dict[int, int] = dict(elsewhere)
@@ -382,7 +388,10 @@ class Store(StoreConnections):
             if word is None:
                 db.run("DELETE FROM stop_requests WHERE run = ?", (run,))
             else:
-                sql = "INSERT INTO stop_requests (run, action) VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET action = excluded.action"
+                sql = (
+                    "INSERT INTO stop_requests (run, action) VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET "
+                    "action = excluded.action"
+                )
                 db.run(sql, (run, word))
         finally:
             db.close()

@@ -28,8 +28,8 @@ class Tray:
     def add(self, items: Sequence[QueuedDecision], shared: Collection[int] = ()) -> list[QueuedDecision]:
         """Add decisions.
 
-        Return the stored decisions of requests that were already in the tray, which are not replaced. Several members can
-        accept a `shared` request at once, because it needs two people.
+        Return the stored decisions of requests that were already in the tray, which are not replaced. Several members
+        can accept a `shared` request at once, because it needs two people.
         """
         clashes: list[QueuedDecision] = []
         with self._store.writing() as write:
@@ -58,7 +58,9 @@ class Tray:
         return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
 
     def find_latest(self, requests: Iterable[int], member: str | None = None) -> dict[int, QueuedDecision]:
-        """Return the latest decision about each of these requests, ended or not; this member's unsent ones come first."""
+        """Return the latest decision about each of these requests, ended or not; this member's unsent ones
+        come first.
+        """
         among, value = self._store.reads.in_clause(list(requests))
         own = "CASE WHEN member = ? AND outcome IS NULL THEN 1 ELSE 0 END"
         return {
@@ -90,7 +92,10 @@ class Tray:
         return self._update("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
 
     def set_departure(self, ids: Sequence[int], at: int | None) -> int:
-        """Set when decisions that no run executes yet are sent (ms); None: when a person sends them. Return how many."""
+        """Set when decisions that no run executes yet are sent (ms); None: when a person sends them.
+
+        Return how many.
+        """
         return self._update("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
 
     def set_run(self, ids: Sequence[int], run: str | None) -> int:

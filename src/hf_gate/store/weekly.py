@@ -81,7 +81,8 @@ def read_weekly_counts(
 ) -> list[WeeklyCount]:
     """Return sums over repos by kind, week and name. `repos` None means all. `since` is the first week."""
     among, kinds_value = db.in_clause([kind.value for kind in kinds])
-    conditions, values = [f"w.kind {among}"], [kinds_value]
+    conditions = [f"w.kind {among}"]
+    values = [kinds_value]
     if since is not None:
         conditions.append("w.week >= ?")
         values.append(since)

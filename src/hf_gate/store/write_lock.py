@@ -1,4 +1,6 @@
-"""The locks of a store: one process at a time writes to it, and one does each kind of work; others see which one it is."""
+"""The locks of a store: one process at a time writes to it, and one does each kind of work; others
+see which one it is.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ def ignore_wait(holder: str, seconds: float) -> None:
 
 
 class Lock(Protocol):
-    """A lock that is held until it is handed back or the process ends. `wait` is the number of seconds to wait for it."""
+    """A lock that is held until it is handed back or the process ends.
+
+    `wait` is the number of seconds to wait for it.
+    """
 
     wait: float
 
@@ -46,7 +51,10 @@ class Lock(Protocol):
 
 
 class Holder(Struct, frozen=True):
-    """The process that holds the lock, as shown to others. `command` is for example `hf-gate run`, without arguments."""
+    """The process that holds the lock, as shown to others.
+
+    `command` is for example `hf-gate run`, without arguments.
+    """
 
     pid: int
     host: str = ""
@@ -72,7 +80,10 @@ class FileLock:
         self, store: Path, who: Holder, *, wait: float, on_wait: OnWait = ignore_wait, what: str | None = None
     ) -> None:
         path, holder = lock_files(store)
-        self._store, self._who, self.wait, self._on_wait = store, who, wait, on_wait
+        self._store = store
+        self._who = who
+        self.wait = wait
+        self._on_wait = on_wait
         self._what = f"{store} is being written" if what is None else what
         self._turn = secrets.token_hex(8)  # a pid is not enough: two containers on one host may both have pid 1
         self._lock = ProcessLock(path)
@@ -182,7 +193,9 @@ class ServerLock:
     def __init__(
         self, db: Postgres, *, wait: float, on_wait: OnWait = ignore_wait, name: str = "", what: str | None = None
     ) -> None:
-        self._db, self.wait, self._on_wait = db, wait, on_wait
+        self._db = db
+        self.wait = wait
+        self._on_wait = on_wait
         self._key = (name and f".{name}", _KEY)
         self._what = f"{db.at} is being written" if what is None else what
         self.acquire()
@@ -190,7 +203,8 @@ class ServerLock:
     def acquire(self, wait: float | None = None) -> bool:
         """Acquire the lock. Return True: the server does not record whether another process had the lock meanwhile."""
         limit = self.wait if wait is None else wait
-        start, is_told = time.monotonic(), False
+        start = time.monotonic()
+        is_told = False
         take = f"SELECT pg_try_advisory_lock({self._WHICH})"
         while not (found := self._db.row(take, self._key)) or not found[0]:
             waited = time.monotonic() - start
@@ -223,7 +237,7 @@ class ServerLock:
         """Do nothing: the lock ends with the session."""
 
 
-# ---- kinds of work -----------------------------------------------------------------------------------------------------
+# ---- kinds of work ---------------------------------------------------------------------------------------------------
 
 
 class Work(StrEnum):

@@ -46,7 +46,8 @@ class Writer:
     """The transaction that `Store.writing()` yields. It cannot be used after the block."""
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
-        self._db, self._memory = db, memory
+        self._db = db
+        self._memory = memory
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
         self._index = SearchIndex(db)
@@ -127,7 +128,8 @@ class Writer:
         return idents
 
     def _record_events(self, one: RecordUpdate, repo_id: int, person: StoredPerson, log: ChainWriter, at: int) -> int:
-        events, known = one.events, one.known
+        events = one.events
+        known = one.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
             self._people.flush()  # rows of requests refer to rows of people
@@ -272,7 +274,9 @@ class Writer:
     def store_evaluations(
         self, repo: Repo, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]
     ) -> None:
-        """Store results of evaluations and the entries of new verdicts, except those of requests that changed meanwhile."""
+        """Store results of evaluations and the entries of new verdicts, except those of requests that changed
+        meanwhile.
+        """
         self._rows.load({one.request for one in results})
         outdated = {one.request for one in results if not self._rows.set_result(one)}
         self.append(repo, [entry for entry in entries if entry.request not in outdated])

@@ -1,4 +1,6 @@
-"""The page of access: who has access to a repo, or had it on a date, and what the syncs of that time prove; also as files."""
+"""The page of access: who has access to a repo, or had it on a date, and what the syncs of that time prove; also as
+files.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,16 @@ def page(context: RequestContext) -> Response:
     """Show who had access to one repo at a moment, a page at a time."""
     as_of = context.query_value("as_of").strip()[:40]
     repos = [row.repo for row in context.list_visible_repos().rows]
-    view, problem = None, None
+    view = None
+    problem = None
     try:
         repo = _chosen_repo(context, repos)
         view = None if repo is None else _read_view(context, [repo], as_of)
     except UsageError as found:
         problem = f"{found} {found.hint or ''}".strip()
         repo = None
-    rows, following = [], None
+    rows = []
+    following = None
     if view is not None:
         pairs, cursor = view.read_page(_ROWS, parse_number(context.query_value("before")))
         rows = [(row, person_url(past.row.person)) for past, row in pairs]

@@ -82,7 +82,8 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
     """Return the choices, counted from now; sending counts again. `row`: a request that is accepted already."""
     today = context.now.astimezone(context.workspace.zone).date()
     presets = [EndChoice(written, label, context.format_end(written)) for written, label in PRESETS]
-    first, last = today + timedelta(days=1), today + timedelta(days=3650)
+    first = today + timedelta(days=1)
+    last = today + timedelta(days=3650)
     until = None if row is None else row.state.ends_at
     current = "" if until is None else context.format_last_day(from_ms(until))
     problem = "" if context.has_workspace else NO_WORKSPACE
@@ -94,19 +95,21 @@ def list_end_choices(context: RequestContext, row: RequestRow | None = None) -> 
 
 def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[str]:
     """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
-    workspace, me = context.workspace, as_approver(context.member)
+    workspace = context.workspace
+    me = as_approver(context.member)
     if ApprovalBook(workspace.store, workspace.store.reads).list_stored([row.id]):
         status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
         for one in status[row.id].given if row.id in status else ():
             yield f"{one.actor}, {context.format_age(one.moment)} ago: {one.end.words}"
 
 
-# ---- changing an end ---------------------------------------------------------------------------------------------------
+# ---- changing an end -------------------------------------------------------------------------------------------------
 
 
 def change_end(context: RequestContext) -> Response:
     """Change or remove the end of an accepted request. Nothing is sent: the Hub has no ends."""
-    row, app_state = context.find_request(context.params["id"]), context.app_state
+    row = context.find_request(context.params["id"])
+    app_state = context.app_state
     if not context.form_value("until"):
         raise Refused("No end was chosen.", hint="Choose a date, a duration, or no end.")
     if not context.has_workspace:
@@ -115,7 +118,8 @@ def change_end(context: RequestContext) -> Response:
     until = None if chosen == NO_END_WORD else chosen
     if until is not None:
         require_right_clock(context.workspace.hub, row.repo, may_be_unknown=True)
-    store, zone = app_state.workspace.store, app_state.workspace.zone
+    store = app_state.workspace.store
+    zone = app_state.workspace.zone
     changer = EndChanger(
         ApprovalGate(app_state.workspace, lambda: app_state.policies.current), as_approver(context.member)
     )
@@ -143,7 +147,8 @@ def change_end(context: RequestContext) -> Response:
 
 def change_renewal(context: RequestContext) -> Response:
     """Mark a grant as not to be renewed, or remove the mark. Nothing is sent."""
-    row, is_blocked = context.find_request(context.params["id"]), context.form_value("renewal") == "no"
+    row = context.find_request(context.params["id"])
+    is_blocked = context.form_value("renewal") == "no"
     if context.form_value("renewal") not in ("no", "yes"):
         raise Refused("Nothing was changed.", hint="Use the button on the page of the request.")
     with context.workspace.store.writing() as write:

@@ -44,7 +44,8 @@ def make_proof_link(app_state: AppState, member: Member) -> str:
 def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str, str | None] | None:
     """Return name and id of a Hub account. Return None for a guess that the Hub does not know.
 
-    Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own request.
+    Raises UsageError if the Hub does not answer: without the id, a member who was renamed could decide their own
+    request.
     """
     try:
         person = app_state.workspace.hub.profile(name).person
@@ -60,7 +61,7 @@ def find_account(app_state: AppState, name: str, *, is_guess: bool) -> tuple[str
     return person.username or name, person.id
 
 
-# ---- the terminal's side -----------------------------------------------------------------------------------------------
+# ---- the terminal's side ---------------------------------------------------------------------------------------------
 
 
 class ProofLink(Struct, frozen=True):
@@ -74,9 +75,11 @@ def parse_proof_link(text: str) -> ProofLink:
     """Parse a link of the settings page. Raises UsageError if a token sent to it could be read on the way."""
     try:
         url = urlsplit(text.strip())
-        host, _ = url.hostname or "", url.port
+        host = url.hostname or ""
+        _ = url.port
     except ValueError:
-        host, url = "", urlsplit("")
+        host = ""
+        url = urlsplit("")
     code = url.fragment.removeprefix("prove=")
     if url.scheme not in {"http", "https"} or not host or url.username or code in {"", url.fragment}:
         raise UsageError(
@@ -113,7 +116,7 @@ def send_proof(link: ProofLink, token: str) -> dict[str, str]:
     return {key: str(value) for key, value in told.items()}
 
 
-# ---- the desk's side -----------------------------------------------------------------------------------------------------
+# ---- the desk's side -------------------------------------------------------------------------------------------------
 
 
 def answer_proof(app_state: AppState, body: bytes, *, is_private: bool) -> Response:
@@ -134,7 +137,8 @@ def _parse_proof(body: bytes) -> tuple[str, str]:
         sent = None
     if not isinstance(sent, Mapping):
         raise NotProven("that is not a proof of an account.", 422)
-    code, token = str(sent.get("code") or ""), str(sent.get("token") or "")
+    code = str(sent.get("code") or "")
+    token = str(sent.get("token") or "")
     if not _TOKEN.match(token):  # without a token, the Hub client would use the desk's own
         raise NotProven("the proof contains no token.", 422)
     return code, token
@@ -149,7 +153,8 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
     try:
         account = bootstrap.read_account(app_state.workspace.settings, token)
         user_id = _check_account(app_state, member, account)
-        secret, at = secrets.token_urlsafe(32), to_ms(app_state.now())
+        secret = secrets.token_urlsafe(32)
+        at = to_ms(app_state.now())
         if not app_state.workspace.members.prove_account(member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:

@@ -74,11 +74,12 @@ class RequestRef(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DecisionsIn(Struct, frozen=True, forbid_unknown_fields=True):
-    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in the desk.
+    """A decision about some requests. `hold`: seconds in the tray; null: until it is sent by request; omitted: as in
+    the desk.
 
-    `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it, the
-    access ends as the request's `terms` say; if these are not known, `until` is required.
-    `note`: for the team, with an acceptance.
+    `until`: when an acceptance ends, `90d`, a date such as `2028-11-30`, or `none`. Only `accept` takes it. Without it,
+    the access ends as the request's `terms` say; if these are not known, `until` is required. `note`: for the team,
+    with an acceptance.
     """
 
     verb: Literal["accept", "reset", "reject", "cancel"]
@@ -305,7 +306,8 @@ def _request_records(context: RequestContext, rows: Iterable[RequestRow]) -> lis
     verdicts = context.app_state.policies.current_verdicts
     found = list(rows)
     able = [row for row in found if "accept" in possible_verbs(row.state.status)]
-    terms, zone = context.app_state.terms_reader.read_terms(able, context.now), context.workspace.zone
+    terms = context.app_state.terms_reader.read_terms(able, context.now)
+    zone = context.workspace.zone
     return [
         extend_record(
             stored_request(row, verdicts, details),

@@ -56,7 +56,10 @@ def build_app(
     *,
     public_origin: str | None = None,
 ) -> SecurityMiddleware:
-    """Build the desk's ASGI application with all routes. `public_origin`: its origin if a proxy ends TLS in front of it."""
+    """Build the desk's ASGI application with all routes.
+
+    `public_origin`: its origin if a proxy ends TLS in front of it.
+    """
     app = Starlette()
     pool = ThreadPoolExecutor(_THREADS, "hf-gate-page")
     desk = DeskApp(app_state, authenticator, pool, terminal, ThreadPoolExecutor(_DRAFT_THREADS, "hf-gate-draft"))
@@ -95,14 +98,13 @@ class DeskApp:
         terminal: Terminal | None,
         drafts: ThreadPoolExecutor,
     ) -> None:
-        self.app_state, self.authenticator, self._pool, self._terminal, self._drafts = (
-            app_state,
-            authenticator,
-            pool,
-            terminal,
-            drafts,
-        )
-        self._turns, self._networks = MemberLimits(), MemberLimits()
+        self.app_state = app_state
+        self.authenticator = authenticator
+        self._pool = pool
+        self._terminal = terminal
+        self._drafts = drafts
+        self._turns = MemberLimits()
+        self._networks = MemberLimits()
         self._hub_sign_in = HubSignInPages(app_state, authenticator)
         self._provider_calls = ThreadPoolExecutor(_PROVIDER_THREADS, "hf-gate-sign-in")
         self._provider_waiting = 0
@@ -145,13 +147,19 @@ class DeskApp:
     def open_routes(self) -> tuple[tuple[str, str, Callable[..., Any]], ...]:
         """Return the routes that need no session."""
         return (
-            ("GET", "/static/{version}/{name}", self.static), ("GET", "/sign-in", self.sign_in),
-            ("POST", "/sign-in", self.sign_in_by_form), ("POST", "/sign-out", self.sign_out),
-            ("GET", "/healthz", self.healthz), ("GET", "/readyz", self.readyz), ("POST", "/terminal", self.terminal),
-            ("GET", "/metrics", self.metrics), ("POST", "/account/prove", self.prove_account),
-            ("GET", START_PATH, self.begin_hub_sign_in), ("GET", CALLBACK_PATH, self.finish_hub_sign_in),
+            ("GET", "/static/{version}/{name}", self.static),
+            ("GET", "/sign-in", self.sign_in),
+            ("POST", "/sign-in", self.sign_in_by_form),
+            ("POST", "/sign-out", self.sign_out),
+            ("GET", "/healthz", self.healthz),
+            ("GET", "/readyz", self.readyz),
+            ("POST", "/terminal", self.terminal),
+            ("GET", "/metrics", self.metrics),
+            ("POST", "/account/prove", self.prove_account),
+            ("GET", START_PATH, self.begin_hub_sign_in),
+            ("GET", CALLBACK_PATH, self.finish_hub_sign_in),
             ("POST", CONNECT_PATH, self.connect_hub_account),
-        )  # fmt: skip
+        )
 
     async def static(self, request: Request) -> Response:
         """Return a static file. Browsers may cache it only under its current version."""
@@ -164,7 +172,8 @@ class DeskApp:
 
     async def sign_in(self, request: Request) -> Response:
         """Show the sign-in page; with a link, sign in."""
-        secret, is_staying = request.query_params.get("t"), "stay" in request.query_params
+        secret = request.query_params.get("t")
+        is_staying = "stay" in request.query_params
         if secret is None:
             return await self.run_in_thread(lambda: self.authenticator.sign_in_page(200))
         return await self.run_in_thread(lambda: self.authenticator.open_link(request, secret, is_staying=is_staying))
@@ -222,7 +231,8 @@ class DeskApp:
 
     async def terminal(self, request: Request) -> Response:
         """Answer `hf-gate ui link`, `ui invite` and similar commands; 404 without their key."""
-        terminal, body = self._terminal, await _read_body(request)
+        terminal = self._terminal
+        body = await _read_body(request)
         if terminal is None:
             return Response("", 404)
         return await self.run_in_thread(lambda: terminal.answer(request.headers.get("authorization", ""), body))
@@ -365,9 +375,15 @@ def _error_page(
 
 def status_of(problem: HfGateError) -> int:
     for kind, status in (
-        (NotAllowed, 403), (Stale, 409), (Guarded, 409), (DraftBusy, 409), (UsageError, 422), (StoreUnavailable, 503),
-        (HubUnavailable, 503), (Offline, 503),
-    ):  # fmt: skip
+        (NotAllowed, 403),
+        (Stale, 409),
+        (Guarded, 409),
+        (DraftBusy, 409),
+        (UsageError, 422),
+        (StoreUnavailable, 503),
+        (HubUnavailable, 503),
+        (Offline, 503),
+    ):
         if isinstance(problem, kind):
             return status
     return 502
@@ -384,7 +400,8 @@ def _desk_url(request: Request, header: str) -> str:
 
 async def _read_body(request: Request) -> bytes:
     """Read the body; return nothing if it is larger than the limit."""
-    parts, size = [], 0
+    parts = []
+    size = 0
     async for part in request.stream():
         size += len(part)
         if size > MAX_BODY:

@@ -92,7 +92,8 @@ class Presence:
 
     def record(self, request: int, member: str, *, is_new: bool) -> None:
         """Record that a member has a request open. `is_new`: they opened it just now."""
-        now, key = self.clock(), (request, member)
+        now = self.clock()
+        key = (request, member)
         with self._lock:
             before = None if is_new else self._open.get(key)
             self._open[key] = OpenRequest(member, now if before is None else before.since, now)
@@ -107,7 +108,8 @@ class Presence:
 
     def other_viewers(self, requests: Iterable[int], member: str) -> dict[int, list[tuple[str, int]]]:
         """Return by request the other members who have it open and for how many seconds, the longest first."""
-        now, wanted = self.clock(), set(requests)
+        now = self.clock()
+        wanted = set(requests)
         with self._lock:
             on = [
                 (request, look)
@@ -222,7 +224,8 @@ class AppState:
 
     def record_visit(self) -> None:
         """Record that a page was opened. After a pause, sync at once."""
-        was, self._visited_at = self.is_in_use, time.monotonic()
+        was = self.is_in_use
+        self._visited_at = time.monotonic()
         if not was:
             self.request_sync()
 

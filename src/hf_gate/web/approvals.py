@@ -74,7 +74,8 @@ def summarize_approvals(context: RequestContext, weighed: SelectionSummary, gran
     found = ApprovalSummary(total=weighed.count + len(grants))
     if weighed.verb != "accept":
         return found
-    workspace, policies = context.workspace, context.app_state.policies
+    workspace = context.workspace
+    policies = context.app_state.policies
     needs = read_needs(workspace, lambda: policies.current)
     found.refused[f"{NO_REQUEST}."] = sum(needs.is_two_person_repo(grant.repo) for grant in grants)
     found.refused += Counter()  # without zeros

@@ -55,7 +55,8 @@ def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentCho
 
 def selection_sheet(context: RequestContext) -> Response:
     """Return the form for the member's selection, as a part for a dialog or as a page."""
-    names, count = list_names(context), context.workspace.selections.count(context.selection_name)
+    names = list_names(context)
+    count = context.workspace.selections.count(context.selection_name)
     if not count or not names:
         raise Refused(
             "No request is selected." if names else "Nobody else can decide.",
@@ -74,12 +75,15 @@ def assign(context: RequestContext) -> Response:
         _assign(context, [row])
         return context.redirect_back(f"/requests/{request_key(row)}#decide")
     try:
-        name, problem = _assign(context, [row]), None
+        name = _assign(context, [row])
+        problem = None
     except (Refused, UsageError, Stale) as refused:
-        name, problem = "", refused
+        name = ""
+        problem = refused
     (line,) = request_lines(context, [context.find_request(request_key(row))])
     if problem is not None:
-        text, hint = str(problem), problem.hint
+        text = str(problem)
+        hint = problem.hint
         return context.render(
             "parts/updated-rows.html", 409, lines=[line], alike=None, message=text, hint=hint, is_bad=True
         )
@@ -88,7 +92,9 @@ def assign(context: RequestContext) -> Response:
 
 
 def assign_selected(context: RequestContext) -> Response:
-    """Assign the member's selection, with the rows ticked on the page, and clear it; ask to whom if the form does not say."""
+    """Assign the member's selection, with the rows ticked on the page, and clear it; ask to whom if the form does not
+    say.
+    """
     selections = context.workspace.selections
     selection = context.selection_name
     ticked = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]

@@ -1,4 +1,6 @@
-"""The audit log in the desk: its entries with filters, as files, and what proves it: verification, checkpoint, export."""
+"""The audit log in the desk: its entries with filters, as files, and what proves it: verification,
+checkpoint, export.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,7 @@ VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
 )
 
 
-# ---- the query ---------------------------------------------------------------------------------------------------------
+# ---- the query -------------------------------------------------------------------------------------------------------
 
 
 class AuditQuery(Struct, frozen=True):
@@ -69,16 +71,20 @@ def parse_audit_query(context: RequestContext) -> AuditQuery:
     mine = [row.repo for row in context.list_visible_repos().rows]
     is_all = len(mine) == len(context.workspace.store.repos())
     repos: list[Repo] | None = None if is_all else mine
-    with_desk, problem = sees_all_repos(context), ""
+    with_desk = sees_all_repos(context)
+    problem = ""
     if words["repo"] == WORKSPACE_CHAIN:
-        repos, problem = [], "" if with_desk else "You cannot see the entries of the desk."
+        repos = []
+        problem = "" if with_desk else "You cannot see the entries of the desk."
     elif words["repo"]:
-        repos, with_desk = _repos_named(context, words["repo"]), False
+        repos = _repos_named(context, words["repo"])
+        with_desk = False
         problem = "" if repos else f"There is no repo {words['repo']}."
     try:
         kind = parse_event_kind(words["kind"]) if words["kind"] else None
     except UsageError as error:
-        kind, problem = None, str(error)
+        kind = None
+        problem = str(error)
     requests: list[int] | None = None
     if words["person"]:
         requests = _requests_of(context, words["person"])
@@ -112,13 +118,14 @@ def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, befor
     return context.workspace.timeline(asked.filter, limit=limit, before=before)
 
 
-# ---- the timeline --------------------------------------------------------------------------------------------------------
+# ---- the timeline ----------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
     """Show one page of the timeline by day, newest first."""
     asked = parse_audit_query(context)
-    each, before = parse_number(context.query_value("each")), parse_number(context.query_value("before"))
+    each = parse_number(context.query_value("each"))
+    before = parse_number(context.query_value("before"))
     found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
     groups = _build_groups(context, asked, found, before)
     said = {key: value for key, value in asked.values.items() if value}
@@ -249,7 +256,8 @@ def prove_ledger(context: RequestContext) -> Response:
     if not _proving.acquire(blocking=False):
         raise Refused("The audit log is already being verified.", hint="Reload the page in a moment.", status=409)
     try:
-        workspace, begun = context.workspace, time.monotonic()
+        workspace = context.workspace
+        begun = time.monotonic()
         head = count_entries(workspace)
         result = verify_ledger(workspace.store)
         _proofs[workspace] = StoredProof(

@@ -117,7 +117,7 @@ def _verb(link: LedgerLink) -> str:
     return VERB_FOR_STATUS.get(after, "") if isinstance(after, str) else ""
 
 
-# ---- the page of an entry ------------------------------------------------------------------------------------------------
+# ---- the page of an entry --------------------------------------------------------------------------------------------
 
 
 def entry_page(context: RequestContext) -> Response:

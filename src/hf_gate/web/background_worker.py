@@ -25,7 +25,9 @@ from .app_state import AppState
 from .evaluation_process import EvaluationProcess
 
 _log = logging.getLogger("hf_gate.web")
-_MIN_PAUSE, _MAX_PAUSE = 15.0, 60.0  # seconds between two syncs while the desk is in use
+# seconds between two syncs while the desk is in use
+_MIN_PAUSE = 15.0
+_MAX_PAUSE = 60.0
 _TICK: Final = 0.25  # seconds between two checks of the tray
 _NOTICE_PAUSE: Final = 5.0  # seconds between two looks at the outbox
 _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions that a crash left unknown
@@ -33,7 +35,10 @@ _RECOVER_EVERY: Final = 30.0  # seconds between two attempts to settle decisions
 
 @dataclass
 class BackgroundWorker:
-    """The threads of a desk: for the tray, the sync, and notices if there are destinations. `repos` returns the repos to sync each time."""
+    """The threads of a desk: for the tray, the sync, and notices if there are destinations.
+
+    `repos` returns the repos to sync each time.
+    """
 
     app_state: AppState
     repos: Callable[[], Sequence[Repo]]
@@ -100,7 +105,8 @@ class BackgroundWorker:
     # ---- notices -----------------------------------------------------------------------------------------------------
 
     def _run_notices(self) -> None:
-        workspace, location = self.app_state.workspace, self.app_state.workspace.location
+        workspace = self.app_state.workspace
+        location = self.app_state.workspace.location
         known: tuple[int, int] | None = None
         while not self._stop.is_set():
             try:
@@ -154,14 +160,17 @@ class BackgroundWorker:
 
         What fails is done in the next call.
         """
-        app_state, found, problem = self.app_state, False, None
+        app_state = self.app_state
+        found = False
+        problem = None
         repos = self.repos()
         for repo in repos:
             if self._stop.is_set():
                 return found
             try:
                 with app_state.workspace.store.hold_write_lock():
-                    workspace, store = app_state.workspace, app_state.workspace.store
+                    workspace = app_state.workspace
+                    store = app_state.workspace.store
                     due = choose_sync(store.repo(repo), to_ms(app_state.now()))
                     synced = sync_repo(workspace.hub, store, workspace.clock, repo, due.kind, actor=app_state.owner)
                 found |= bool(synced.change_count)

@@ -60,8 +60,10 @@ from .selection import (
 EACH_PERSON: Final = "each person"
 HOLD: Final = 60.0  # seconds in the tray for more than one request
 CONTRARY_QUALITIES: Final[Mapping[str, tuple[Quality, ...]]] = {
-    "reset": (Quality.GOOD,), "reject": (Quality.GOOD,), "accept": (Quality.EMPTY, Quality.JUNK),
-}  # fmt: skip
+    "reset": (Quality.GOOD,),
+    "reject": (Quality.GOOD,),
+    "accept": (Quality.EMPTY, Quality.JUNK),
+}
 """The quality of a purpose that speaks against a decision; one button leaves such requests out."""
 
 _MAX_KEYS: Final = 500
@@ -69,12 +71,14 @@ _PAGES_OF_SELECTION: Final = {"keep": "after", "next": "following", "first": ""}
 """The buttons of the page of the selection, with the field that has the place of the page to show."""
 
 
-# ---- the selection -----------------------------------------------------------------------------------------------------
+# ---- the selection ---------------------------------------------------------------------------------------------------
 
 
 def select(context: RequestContext) -> Response:
     """Add to the selection, remove from it, fill it with all matches of a query, or clear it."""
-    app_state, pick, do = context.app_state, context.selection_name, context.form_value("do")
+    app_state = context.app_state
+    pick = context.selection_name
+    do = context.form_value("do")
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if do == "add":
         app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], to_ms(context.now))
@@ -98,7 +102,8 @@ def select(context: RequestContext) -> Response:
 
 def _select_all(context: RequestContext, pick: str) -> None:
     """Select all current matches of the query; later requests are not included."""
-    asked, app_state = parse_queue_query(context, context.form_value("q")), context.app_state
+    asked = parse_queue_query(context, context.form_value("q"))
+    app_state = context.app_state
     if asked.problem is not None:
         raise asked.problem
     app_state.workspace.selections.fill(
@@ -123,7 +128,8 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
 
 def begin(context: RequestContext) -> Response:
     """Copy the selection, with the rows ticked on the page, and redirect to the confirmation page."""
-    app_state, verb = context.app_state, context.form_value("verb")
+    app_state = context.app_state
+    verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the selection.")
     app_state.workspace.selections.remove(context.selection_name, parse_unticked(context))
@@ -144,7 +150,7 @@ def redirect_to_bulk(context: RequestContext, pick: str, verb: str) -> Response:
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': verb} | more)}", 303)
 
 
-# ---- the confirmation page ---------------------------------------------------------------------------------------------
+# ---- the confirmation page -------------------------------------------------------------------------------------------
 
 
 def _own_selection(context: RequestContext) -> str:
@@ -199,7 +205,8 @@ def _page(
     weighed = summarize_selection(context, pick, verb)
     count = weighed.count + len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {verb: count})
-    choices, selections = list_choices(context, verb, None, "you"), context.workspace.selections
+    choices = list_choices(context, verb, None, "you")
+    selections = context.workspace.selections
     chosen = next((each.text for each in choices if each.is_chosen), "")
     ends = summarize_ends(context, weighed.terms, typed.grants)
     context.app_state.terms_reader.shown.remember(f"{pick}:{ends.token}", weighed.shown_terms)
@@ -207,7 +214,9 @@ def _page(
     return context.render(
         "bulk.html",
         status,
-        title=f"{formatting.LABEL[verb]} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?",
+        title=(
+            f"{formatting.LABEL[verb]} {pluralize(count, *(('person', 'people') if typed.offered else ('request',)))}?"
+        ),
         pick=pick,
         weighed=weighed,
         verb=verb,
@@ -253,7 +262,8 @@ def _return_url(context: RequestContext) -> str:
 
 def export(context: RequestContext) -> Response:
     """Return the requests that the verb applies to as a file, with the fields of the queue's file."""
-    pick, verb = _own_selection(context), context.query_value("verb")
+    pick = _own_selection(context)
+    verb = context.query_value("verb")
     if verb not in VERBS:
         raise NotFound
     weighed = summarize_selection(context, pick, verb)
@@ -261,13 +271,16 @@ def export(context: RequestContext) -> Response:
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))
 
 
-# ---- confirmation ------------------------------------------------------------------------------------------------------
+# ---- confirmation ----------------------------------------------------------------------------------------------------
 
 
 def confirm(context: RequestContext) -> Response:
     """Leave out the unticked rows, then do what the pressed button says: decide about the others, or show a page."""
-    pick, verb, typed = _own_selection(context), context.form_value("verb"), TypedForm.read_form(context)
-    unticked, are_ends_as_shown = parse_unticked(context), _are_ends_as_shown(context, pick, verb)
+    pick = _own_selection(context)
+    verb = context.form_value("verb")
+    typed = TypedForm.read_form(context)
+    unticked = parse_unticked(context)
+    are_ends_as_shown = _are_ends_as_shown(context, pick, verb)
     _leave_out(context, pick, unticked)
     do = context.form_value("do", "send")
     if do == "contrary":
@@ -312,7 +325,8 @@ def _are_ends_as_shown(context: RequestContext, pick: str, verb: str) -> bool:
 
 def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: TypedForm) -> str:
     """Return what is wrong with the form; "" if it can be confirmed."""
-    count, grants = weighed.count + len(typed.grants), len(typed.grants)
+    count = weighed.count + len(typed.grants)
+    grants = len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {weighed.verb: count})
     if grants and need.is_large:
         return f"{need.why} A plan cannot contain people who never asked. Untick them, and grant them in smaller lists."
@@ -331,7 +345,8 @@ def _find_mistake(context: RequestContext, weighed: SelectionSummary, typed: Typ
 
 def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Queue the decisions, start a run or make a plan."""
-    verb, pick = weighed.verb, weighed.scope.selection
+    verb = weighed.verb
+    pick = weighed.scope.selection
     way = _choose_route(weighed, context.app_state.membership.compute_need(context.member, {verb: weighed.count}))
     if way != "tray":
         return (_store_as_plan if way == "plan" else _start_run)(context, weighed, reason)
@@ -375,7 +390,8 @@ def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
 
 def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Start a run for the selection."""
-    app_state, ident = context.app_state, new_id("r")
+    app_state = context.app_state
+    ident = new_id("r")
     after = STATUS_AFTER_VERB[weighed.verb].value
     ends = _ends_of(context, weighed)
     order = BulkDecision(ident, context.member.name, after, reason, weighed.count, ends=ends)
@@ -400,8 +416,10 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
 
 def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: str | None) -> Response:
     """Store a plan for the selection, for a second person to agree to."""
-    store, after = context.workspace.store, STATUS_AFTER_VERB[weighed.verb].value
-    decided, changes = _ends_of(context, weighed), list[Change]()
+    store = context.workspace.store
+    after = STATUS_AFTER_VERB[weighed.verb].value
+    decided = _ends_of(context, weighed)
+    changes = list[Change]()
     for part in read_rows(context, weighed):
         ends = decided.assign(part)
         changes += [make_direct_change(row, after, reason, end=ends[row.id]) for row in part if row.id in ends]

@@ -114,12 +114,14 @@ class DraftTrial:
         """Return the same for a row of a repo."""
         if not any(glob_matches(glob, row.repo) for glob in self.policy.applies_to):
             return None
-        facts, sources = self.evaluator.facts, offline_sources()
+        facts = self.evaluator.facts
+        sources = offline_sources()
         return policies_without_rules(row, self.policy, facts, self._tables, sources, has_reminders=self._has_reminders)
 
     def try_all(self) -> TrialResult:
         """Try the draft on the pending requests of its repos, oldest first."""
-        trial, said = TrialResult(), dict[int, VerdictSummary]()
+        trial = TrialResult()
+        said = dict[int, VerdictSummary]()
         rows = list(self._waiting())
         for repo in {row.repo for row in rows}:
             said |= self._evaluate_rows(repo, [row for row in rows if row.repo == repo])
@@ -150,7 +152,8 @@ class DraftTrial:
             yield from run_query(self.context, Query(terms), limit=self.max_requests, cursor=None).rows
 
     def _evaluate_rows(self, repo: Repo, rows: Sequence[RequestRow]) -> dict[int, VerdictSummary]:
-        policy_set, now = self._policy_set(repo), self.context.now
+        policy_set = self._policy_set(repo)
+        now = self.context.now
         if policy_set is None:
             return {}
         cases = list(
@@ -168,12 +171,14 @@ class DraftTrial:
 
     def explain(self, who: str) -> ExplainedRequest:
         """Return one request with every rule that was tried."""
-        row, store = find_request(self.context, who, self.policy), self.context.workspace.store
+        row = find_request(self.context, who, self.policy)
+        store = self.context.workspace.store
         policy_set = self._policy_set(row.repo)
         if policy_set is None:
             globs = ", ".join(visible_targets(self.context, self.policy)) or "none of your repos"
             raise UsageError(f"This policy does not apply to {row.repo}.", hint=f"Its applies_to names {globs}.")
-        rows, seen = [add_read_time(store, row)], self.context.repo_ids
+        rows = [add_read_time(store, row)]
+        seen = self.context.repo_ids
         case = next(
             build_inputs(store, policy_set, offline_sources(), rows, self.context.now, visible_repos=seen), None
         )
@@ -186,7 +191,8 @@ class DraftTrial:
 
 def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:
     """Return the first requests of each rule, as examples."""
-    taken, found = Counter[str](), []
+    taken = Counter[str]()
+    found = []
     for rule, row in rows:
         if taken[rule] < MAX_EXAMPLES:
             taken[rule] += 1
@@ -212,7 +218,10 @@ def check_files(known: Mapping[str, TableSpec], policy: Policy) -> None:
     for spec in policy.tables:
         if spec.file is not None and spec.file not in files:
             raise UsageError(
-                f"Table {spec.name} uses {spec.file}, which no file of the workspace names, so the draft was not tried.",
+                (
+                    f"Table {spec.name} uses {spec.file}, which no file of the workspace names, so the draft was "
+                    "not tried."
+                ),
                 hint="Name the table in a file of the workspace first, or write its rows in the draft.",
             )
 

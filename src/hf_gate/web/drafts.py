@@ -27,7 +27,7 @@ from .app_state import problem_for_member
 from .draft_report import DraftReport, make_report
 from .request_context import RequestContext
 
-# ---- the text of a policy ----------------------------------------------------------------------------------------------
+# ---- the text of a policy --------------------------------------------------------------------------------------------
 
 
 class MarkedProblem(Struct, frozen=True):
@@ -109,7 +109,9 @@ class PolicyText(Struct, frozen=True):
 
     @property
     def needed_yes(self) -> str:
-        """What a person must confirm before the text is used: a digest of the failing tests and doubts; empty if nothing."""
+        """What a person must confirm before the text is used: a digest of the failing tests and doubts; empty if
+        nothing.
+        """
         doubts = [*(f"{test.test.name}: {test.message}" for test in self.failing), *self.doubts]
         return hashlib.sha256("\n".join(doubts).encode("utf-8", "replace")).hexdigest()[:16] if doubts else ""
 
@@ -120,7 +122,8 @@ class PolicyText(Struct, frozen=True):
 
 
 def _mark_problem(source: SourceText, problem: PolicyProblem) -> MarkedProblem:
-    line, start = source.line(problem.position.line), problem.position.column - 1
+    line = source.line(problem.position.line)
+    start = problem.position.column - 1
     end = start + max(1, problem.length)
     return MarkedProblem(problem, line[:start][-160:], line[start:end][:160], line[end:][:160])
 
@@ -144,7 +147,10 @@ def list_policy_texts(context: RequestContext, folder: WorkspaceFolder) -> list[
 
 
 def can_see_policy(context: RequestContext, policy: Policy | None) -> bool:
-    """Whether the visitor may see a policy: it applies to one of their repos. Only members of all repos see an unreadable one."""
+    """Whether the visitor may see a policy: it applies to one of their repos.
+
+    Only members of all repos see an unreadable one.
+    """
     if context.member.repos is None:
         return True
     return policy is not None and bool(visible_policy_repos(context, policy))
@@ -158,7 +164,8 @@ def visible_policy_repos(context: RequestContext, policy: Policy) -> list[Repo]:
 
 def check_draft(context: RequestContext, text: str, file: str, folder: WorkspaceFolder) -> PolicyText:
     """Check a draft as if it were the file of that name, and run its tests."""
-    config, today = _visible_config(context, folder), context.now.astimezone(folder.zone).date()
+    config = _visible_config(context, folder)
+    today = context.now.astimezone(folder.zone).date()
     parsed = parse_policy(text, file)
     checked = check_policy(parsed, config=config, forms=_visible_forms(context), today=today)
     report = make_report(text, file, checked, config, folder.zone)

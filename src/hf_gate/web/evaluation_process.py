@@ -46,7 +46,8 @@ class EvaluationProcess:
     """
 
     def __init__(self, workspace: Workspace, *, min_requests: int = MIN_REQUESTS) -> None:
-        self._workspace, self._min_requests = workspace, min_requests
+        self._workspace = workspace
+        self._min_requests = min_requests
         self._process: BaseProcess | None = None
         self._is_stopped = False
         self._lock = threading.Lock()
@@ -57,7 +58,8 @@ class EvaluationProcess:
         return None if self._process is None else self._process.pid
 
     def evaluate(self, bundle: PolicyBundle, now: datetime, *, is_new: bool) -> None:
-        """Store the verdicts of these policies. Nothing is planned or sent. `is_new`: this desk did not evaluate them yet.
+        """Store the verdicts of these policies. Nothing is planned or sent. `is_new`: this desk did not evaluate them
+        yet.
 
         Raises HfGateError if the evaluation failed or its process ended; what is missing is still to be evaluated then.
         """
@@ -117,7 +119,7 @@ def store_verdicts(workspace: Workspace, bundle: PolicyBundle, now: datetime) ->
     )
 
 
-# ---- the other process -------------------------------------------------------------------------------------------------
+# ---- the other process -----------------------------------------------------------------------------------------------
 
 
 def _run(pipe: Connection, settings: Settings, digest: str, now: datetime) -> None:

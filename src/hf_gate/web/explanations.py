@@ -47,7 +47,8 @@ def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanat
     if found is None:
         return RequestExplanation()
     verdict = found.verdict if context.member.repos is None else redact_verdict(found.verdict)
-    traces, zone = RecordedTraces(), context.workspace.zone
+    traces = RecordedTraces()
+    zone = context.workspace.zone
     status = row.state.status if found.is_judged else Status.PENDING
     return RequestExplanation(
         str(verdict.action),
@@ -66,13 +67,17 @@ def find_rule_url(context: RequestContext, line: RequestLine, explanation: Reque
 
     None if there is no such rule, or if the member cannot read the text of its policy.
     """
-    bundle, shown, verdict = context.app_state.policies.current, explanation.checklist, line.verdict
+    bundle = context.app_state.policies.current
+    shown = explanation.checklist
+    verdict = line.verdict
     if bundle is None or context.is_masked:
         return None
     if shown is not None:
-        name, rule = shown.policy, shown.rule
+        name = shown.policy
+        rule = shown.rule
     elif verdict is not None and verdict.policy:
-        name, rule = verdict.policy, verdict.rule
+        name = verdict.policy
+        rule = verdict.rule
     else:
         return None
     policy = next((one for one in bundle.policies if one.name == name), None)
@@ -92,7 +97,8 @@ def can_read_policy(context: RequestContext, policy: Policy) -> bool:
 def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | None:
     """Evaluate a request with the policies of its repo; None if there are none, or if its answers are not kept."""
     app_state = context.app_state
-    bundle, repo = app_state.policies.current, app_state.workspace.store.repo(row.repo)
+    bundle = app_state.policies.current
+    repo = app_state.workspace.store.repo(row.repo)
     if bundle is None or repo is None or row.request is None:
         return None
     try:

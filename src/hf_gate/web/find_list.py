@@ -40,7 +40,10 @@ PHRASES: Final = {
 
 
 class ListLine(Struct, frozen=True):
-    """One entry as a row. `grant`: the value of its tick box if access can be granted; `is_sure`: it is ticked at first."""
+    """One entry as a row.
+
+    `grant`: the value of its tick box if access can be granted; `is_sure`: it is ticked at first.
+    """
 
     text: str
     state: EntryState
@@ -66,7 +69,8 @@ def page(context: RequestContext) -> Response:
 
 def find(context: RequestContext) -> Response:
     """Show what is known about each entry of the list, with a selection of those who wait."""
-    text, repo = context.form_value("list"), _find_repo(context, context.form_value("repo"))
+    text = context.form_value("list")
+    repo = _find_repo(context, context.form_value("repo"))
     try:
         entries = parse_pasted_list(text)
     except UsageError as problem:
@@ -173,7 +177,8 @@ def grant_value(context: RequestContext, grant: Grant) -> str:
 
 def _seal(context: RequestContext, text: str) -> str:
     """Return a seal that only this process makes, for this member."""
-    key, owned = context.app_state.grant_key, f"{context.member.id} {text}"
+    key = context.app_state.grant_key
+    owned = f"{context.member.id} {text}"
     return hmac.new(key, owned.encode("utf-8", "surrogatepass"), "sha256").hexdigest()[:32]
 
 
@@ -212,13 +217,16 @@ def describe_new_requests(asked: Sequence[Grant]) -> str:
 
 def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | None) -> Response:
     """Start the run of grants and redirect to it. `until`: the chosen end, as written in rules, or `none`."""
-    app_state, ident, name = context.app_state, new_id("r"), context.member.name
+    app_state = context.app_state
+    ident = new_id("r")
+    name = context.member.name
     with app_state.tray_service.lock:
         need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
         if need.is_large:
             raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
         store = app_state.workspace.store
-        reader, zone = app_state.terms_reader, app_state.workspace.zone
+        reader = app_state.terms_reader
+        zone = app_state.workspace.zone
         ends = [choose_end(reader.without_request(one.repo), until or NO_END_WORD, context.now, zone) for one in grants]
         create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=ends[0])
     app_state.run_worker.enqueue(ident)

@@ -66,13 +66,15 @@ def _check_token(context: RequestContext) -> FirstStep:
 
 
 def _check_repos(context: RequestContext) -> FirstStep:
-    title, app_state = "Repos", context.app_state
+    title = "Repos"
+    app_state = context.app_state
     if app_state.workspace.location.folder is None:
         text = (
             "There is no workspace. You can read and decide, but without policies, reason templates and ends of access."
         )
         return FirstStep(title, False, text, "hf-gate init")
-    globs, n = len(app_state.workspace.location.config.repos), len(app_state.membership.repos(context.member))
+    globs = len(app_state.workspace.location.config.repos)
+    n = len(app_state.membership.repos(context.member))
     what = f"{pluralize(n, 'repo is', 'repos are')} known" if n else "none of them has been synced yet"
     text = f"hf-gate.yaml names {pluralize(globs, 'repo or pattern', 'repos or patterns')}; {what}."
     return FirstStep(title, bool(globs), text, "hf-gate init", "/repos", "Repos")
@@ -81,7 +83,8 @@ def _check_repos(context: RequestContext) -> FirstStep:
 def _check_sync(context: RequestContext) -> FirstStep:
     app_state = context.app_state
     rows = app_state.membership.repos(context.member)
-    whole, people = sum(row.full_at is not None for row in rows), sum(sum(row.counts.values()) for row in rows)
+    whole = sum(row.full_at is not None for row in rows)
+    people = sum(sum(row.counts.values()) for row in rows)
     named = (
         []
         if context.member.repos is not None
@@ -98,15 +101,20 @@ def _check_sync(context: RequestContext) -> FirstStep:
     elif app_state.sync_status.problem:
         text = f"The sync failed: {app_state.sync_status.problem} The desk tries again automatically."
     elif rows:
-        text = f"{whole:,} of {pluralize(of, 'repo is', 'repos are')} fully synced, {people:,} requests so far. You can already decide them."
+        text = (
+            f"{whole:,} of {pluralize(of, 'repo is', 'repos are')} fully synced, {people:,} requests so far. You "
+            "can already decide them."
+        )
     else:
         text = "The desk is reading the request lists of each repo. This page shows the progress."
-    href, done = "/queue" if people else None, whole if rows else None
+    href = "/queue" if people else None
+    done = whole if rows else None
     return FirstStep("First sync", is_done, text, "hf-gate sync", href, "Open the queue", done, of)
 
 
 def _check_policy(context: RequestContext) -> FirstStep:
-    title, app_state = "A policy in shadow mode", context.app_state
+    title = "A policy in shadow mode"
+    app_state = context.app_state
     if app_state.workspace.location.folder is None:
         return FirstStep(title, False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies.current

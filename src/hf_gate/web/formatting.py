@@ -23,8 +23,11 @@ _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 LABEL: Final = {"accept": "Accept", "reset": "Send back", "reject": "Reject", "cancel": "Return to pending"}
 """The label of each verb's button."""
 DOING: Final = {
-    "accept": "accepting", "reset": "sending back", "reject": "rejecting", "cancel": "returning to pending",
-}  # fmt: skip
+    "accept": "accepting",
+    "reset": "sending back",
+    "reject": "rejecting",
+    "cancel": "returning to pending",
+}
 AT_END: Final = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
 """What happens to a person when access ends."""
 DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected", "cancel": "Returned to pending"}
@@ -38,7 +41,9 @@ class TextPiece(NamedTuple):
 
 
 def is_ascii(text: str | None) -> bool:
-    """Tell whether a text is short and has only letters, digits and signs of ASCII, so that it runs from left to right."""
+    """Tell whether a text is short and has only letters, digits and signs of ASCII, so that it runs
+    from left to right.
+    """
     return text is not None and text.isascii() and text.isprintable() and len(text) <= _MAX_SHOWN
 
 
@@ -114,7 +119,7 @@ def text_direction(text: str | None) -> str | None:
     return None
 
 
-# ---- time ----------------------------------------------------------------------------------------------------------------
+# ---- time ------------------------------------------------------------------------------------------------------------
 
 
 def format_wait(seconds: int | None) -> str:

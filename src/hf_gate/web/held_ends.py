@@ -66,7 +66,9 @@ def confirm(context: RequestContext) -> Response:
         return _render(context, wrong="These ends changed since you opened the page. Look at them again.", status=409)
     if not is_confirmed(context.form_value("count"), len(moves)):
         return _render(context, wrong=f"Type {len(moves)} to confirm.", status=422)
-    workspace, name, now = context.workspace, context.member.name, context.now
+    workspace = context.workspace
+    name = context.member.name
+    now = context.now
     if context.form_value("do") == "agree":
         endorse(workspace, digest_to_agree(moves, now), len(moves), context.member, name, of="ends")
         return RedirectResponse("/ends", 303)
@@ -99,7 +101,8 @@ def _read_agreement(context: RequestContext, moves: list[EndMove]) -> HeldAgreem
     bundle = context.app_state.policies.current
     if bundle is None or not moves or not sees_all_repos(context):
         return HeldAgreement()
-    team, store = _read_team(context), context.workspace.store
+    team = _read_team(context)
+    store = context.workspace.store
     known = read_act_endorsers(store, digest_to_agree(moves, context.now))
     need = compute_held_need(context.workspace, bundle, team, moves, context.now)
     mine = context.member.proven_account
@@ -132,8 +135,11 @@ def _render(context: RequestContext, *, wrong: str = "", status: int = 200) -> R
 
 
 def _make_line(context: RequestContext, move: EndMove) -> HeldEnd:
-    row, now, end = move.row, context.now, move.new_end
-    known, before = row.person.identity, row.state.ends_at
+    row = move.row
+    now = context.now
+    end = move.new_end
+    known = row.person.identity
+    before = row.state.ends_at
     return HeldEnd(
         href=f"/requests/{request_key(row)}",
         who=known.username or known.user_id or "hidden",

@@ -20,7 +20,8 @@ def page(context: RequestContext) -> Response:
 def set_theme(context: RequestContext) -> Response:
     """Store light or dark in a cookie; any other value follows the system."""
     wanted = context.form_value("theme")
-    answer, is_https = context.redirect_back(), context.app_state.is_https
+    answer = context.redirect_back()
+    is_https = context.app_state.is_https
     if wanted in {"light", "dark"}:
         answer.set_cookie(
             "theme", wanted, max_age=365 * 86_400, httponly=True, samesite="lax", secure=is_https, path="/"

@@ -53,7 +53,8 @@ def build_hub_sign_in(
     *,
     is_port_fixed: bool = True,
 ) -> HubSignIn:
-    """Build the client from hf-gate.yaml, or from a Space's variables. A port that changes with each start is not enough.
+    """Build the client from hf-gate.yaml, or from a Space's variables. A port that changes with each start is not
+    enough.
 
     Nothing is half on: without any part, the sign-in is off, and `problem` says which part is missing.
     """
@@ -72,7 +73,8 @@ def build_hub_sign_in(
 
 def _read_client(workspace: Workspace, environ: Mapping[str, str]) -> tuple[str, str]:
     location = workspace.location
-    config, folder = location.config.sign_in, location.folder or Path()
+    config = location.config.sign_in
+    folder = location.folder or Path()
     if config.client_id is not None and config.client_secret is not None:
         client_id = read_secret(config.client_id, "sign_in.client_id", folder)
         return client_id, read_secret(config.client_secret, "sign_in.client_secret", folder)

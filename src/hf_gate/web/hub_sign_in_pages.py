@@ -1,4 +1,6 @@
-"""Answers the addresses of a sign-in with the Hub: the link that begins it, the provider's redirect, and a confirmation."""
+"""Answers the addresses of a sign-in with the Hub: the link that begins it, the provider's redirect, and a
+confirmation.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ class SignInAttempts:
         return kept, self._attempt_of(kept, f"{time.monotonic():.0f}.{secrets.token_urlsafe(12)}")
 
     def find(self, cookie: str, state: str) -> SignInAttempt | None:
-        """Return the attempt of a cookie and a state; None if they do not belong together, are used up, or are too old."""
+        """Return the attempt of a cookie and a state; None if they do not belong together, are used up, or
+        are too old.
+        """
         parts = _STATE.fullmatch(state)
         if parts is None or not _COOKIE.fullmatch(cookie):
             return None
@@ -60,7 +64,8 @@ class SignInAttempts:
 
     def take(self, cookie: str, state: str) -> SignInAttempt | None:
         """Return the attempt like `find`, and use it up."""
-        attempt, now = self.find(cookie, state), time.monotonic()
+        attempt = self.find(cookie, state)
+        now = time.monotonic()
         if attempt is None:
             return None
         with self._lock:
@@ -110,16 +115,24 @@ class HubSignInPages:
             return self._refuse(problem)
         answer = RedirectResponse(there, 303)
         answer.set_cookie(
-            self._cookie, cookie, max_age=int(LIFETIME), httponly=True, samesite="lax",
-            secure=self.authenticator.is_https, path="/",
-        )  # fmt: skip
+            self._cookie,
+            cookie,
+            max_age=int(LIFETIME),
+            httponly=True,
+            samesite="lax",
+            secure=self.authenticator.is_https,
+            path="/",
+        )
         return answer
 
     def check_redirect(self, request: Request) -> Response | None:
-        """Return a refusal of a redirect that belongs to no sign-in of this browser; None if the provider can be asked."""
+        """Return a refusal of a redirect that belongs to no sign-in of this browser; None if the provider
+        can be asked.
+        """
         if self.app_state.hub_sign_in.client is None:
             return self._answer_off()
-        cookie, state = request.cookies.get(self._cookie, ""), request.query_params.get("state", "")
+        cookie = request.cookies.get(self._cookie, "")
+        state = request.query_params.get("state", "")
         return self._refuse(_unknown_attempt()) if self._attempts.find(cookie, state) is None else None
 
     def finish(self, request: Request) -> Response:
@@ -157,8 +170,12 @@ class HubSignInPages:
             return self.authenticator.sign_in_page(503, f"{STORE_FAILED} {_AGAIN}")
 
     def _ask(self, member: Member, identity: HubIdentity) -> Response:
-        """Ask the member whether the account is theirs. Another site may have begun this, in a browser of several people."""
-        secret, now = secrets.token_urlsafe(32), time.monotonic()
+        """Ask the member whether the account is theirs.
+
+        Another site may have begun this, in a browser of several people.
+        """
+        secret = secrets.token_urlsafe(32)
+        now = time.monotonic()
         with self._lock:
             kept = {key: one for key, one in self._questions.items() if one[0] > now and one[1] != member.id}
             while len(kept) >= _MAX_QUESTIONS:
@@ -167,7 +184,8 @@ class HubSignInPages:
         return self.authenticator.connect_page(member.name, identity.username, secret)
 
     def _admit(self, identity: HubIdentity, signed_in: Member | None = None) -> Member:
-        roles, stop = self.app_state.hub_sign_in.roles, self.app_state.run_worker.stop_runs_of
+        roles = self.app_state.hub_sign_in.roles
+        stop = self.app_state.run_worker.stop_runs_of
         return admit_identity(self.app_state.membership, identity, roles, signed_in=signed_in, on_loss=stop)
 
     @property

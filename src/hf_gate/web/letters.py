@@ -1,4 +1,7 @@
-"""Letters to applicants in the desk: each text, who would get it, and letters whose outcome is unknown. Nothing is sent."""
+"""Letters to applicants in the desk: each text, who would get it, and letters whose outcome is unknown.
+
+Nothing is sent.
+"""
 
 from __future__ import annotations
 

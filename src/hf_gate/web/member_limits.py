@@ -28,7 +28,8 @@ class _OpenRequests:
     """The open requests of one member."""
 
     def __init__(self) -> None:
-        self.semaphore, self.count = asyncio.Semaphore(MAX_RUNNING), 0
+        self.semaphore = asyncio.Semaphore(MAX_RUNNING)
+        self.count = 0
 
 
 class MemberLimits:

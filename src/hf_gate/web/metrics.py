@@ -1,4 +1,6 @@
-"""Metrics in the Prometheus text format: requests by state, oldest pending request, age of syncs, unsent decisions, notices."""
+"""Metrics in the Prometheus text format: requests by state, oldest pending request, age of syncs, unsent decisions,
+notices.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ def metrics_response(app_state: AppState, member: Member | None) -> Response:
 
 def list_families(app_state: AppState, member: Member | None) -> Iterator[MetricFamily]:
     """Yield the metrics in the order of the output."""
-    rows, location = app_state.workspace.store.repos(), app_state.workspace.location
+    rows = app_state.workspace.store.repos()
+    location = app_state.workspace.location
     if member is not None:
         rows = [row for row in rows if app_state.membership.can_see(member, row.repo)]
     elif location.folder is not None:
@@ -95,7 +98,8 @@ def _turn_metrics(app_state: AppState) -> Iterator[MetricFamily]:
 
 
 def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
-    now, lanes = to_ms(app_state.now()), [count for _, count in list_lanes(app_state.workspace)]
+    now = to_ms(app_state.now())
+    lanes = [count for _, count in list_lanes(app_state.workspace)]
     states = (("waiting", "waiting"), ("digest", "collecting"), ("dead", "dead"))
     yield MetricFamily(
         "outbox_messages",
@@ -126,7 +130,8 @@ def _repo_label(repo: Repo) -> dict[str, str]:
 
 
 def _request_counts(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
-    ours, found = {str(row.repo) for row in rows}, dict[tuple[str, str, str], int]()
+    ours = {str(row.repo) for row in rows}
+    found = dict[tuple[str, str, str], int]()
     for cell in app_state.workspace.queue.read_counters().cells:
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
@@ -160,7 +165,7 @@ def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
         yield MetricSample(n, {"state": state})
 
 
-# ---- text format -------------------------------------------------------------------------------------------------------
+# ---- text format -----------------------------------------------------------------------------------------------------
 
 
 def _format_lines(found: Iterable[MetricFamily]) -> Iterator[str]:

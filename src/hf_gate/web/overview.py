@@ -39,7 +39,8 @@ def page(context: RequestContext) -> Response:
 
 
 def _list_queries(overview: OverviewRecord) -> dict[str, str]:
-    """Return the queries that find the counted requests: of each week by its Monday, of all ends, and of who still waits.
+    """Return the queries that find the counted requests: of each week by its Monday, of all ends, and of who still
+    waits.
 
     The weeks are those of UTC; days in a query are days of the workspace's zone.
     """
@@ -160,7 +161,8 @@ def draw_stacked_bars(starts: Sequence[str], series: Sequence[Series]) -> Chart:
     """Draw one bar a week, with the values of all series on top of each other."""
     totals = [sum(one.values[n] or 0 for one in series) for n in range(len(starts))]
     scale = _Scale(len(starts), max(totals, default=0))
-    bars, below = [], [0] * len(starts)
+    bars = []
+    below = [0] * len(starts)
     for one in series:
         for n, value in enumerate(one.values):
             if value:

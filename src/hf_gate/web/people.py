@@ -47,7 +47,7 @@ MAX_COMPARED: Final = 6  # attempts whose answers are compared
 _KINDS: Final = ("json", "jsonl", "csv")
 
 
-# ---- addresses -----------------------------------------------------------------------------------------------------------
+# ---- addresses -------------------------------------------------------------------------------------------------------
 
 
 def person_url(person: PersonRow) -> str:
@@ -85,7 +85,7 @@ def _display_name(context: RequestContext, row: RequestRow) -> str:
     return row.person.pseudonym if context.is_masked else row.person_name
 
 
-# ---- the list ------------------------------------------------------------------------------------------------------------
+# ---- the list --------------------------------------------------------------------------------------------------------
 
 
 class PersonSummary(Struct, frozen=True):
@@ -140,7 +140,7 @@ def _summarize_person(context: RequestContext, person: PersonRow) -> PersonSumma
     return PersonSummary(person, _display_name(context, latest), fullname, about, rows)
 
 
-# ---- one person ------------------------------------------------------------------------------------------------------------
+# ---- one person ------------------------------------------------------------------------------------------------------
 
 
 class PersonAtRepo(Struct, frozen=True):
@@ -256,7 +256,7 @@ def _export_person(context: RequestContext, name: str, kind: str) -> Response:
     return export_response("person", kind, AttemptRecord, rows)
 
 
-# ---- decision ----------------------------------------------------------------------------------------------------------------
+# ---- decision --------------------------------------------------------------------------------------------------------
 
 
 def decide(context: RequestContext) -> Response:
@@ -283,7 +283,11 @@ def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
         if row.person.id != person.id:
             raise NotFound
         if not row.version.is_token(version):
-            raise Refused(f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.", hint="Look at it again.", status=409)  # fmt: skip
+            raise Refused(
+                f"Nothing was decided: the request at {row.repo} changed and is {row.state.status} now.",
+                hint="Look at it again.",
+                status=409,
+            )
         seen[row.id] = version
     if not seen:
         raise Refused("No repo is ticked.", hint="Tick the repos that you decide about.")
@@ -360,7 +364,8 @@ def erase_person(context: RequestContext) -> Response:
 
 def export_file(context: RequestContext) -> Response:
     """Return everything that is held about a person, as JSON or as a page to be downloaded."""
-    person, kind = _find_person(context), context.query_value("as", "html")
+    person = _find_person(context)
+    kind = context.query_value("as", "html")
     if kind not in {"json", "html"}:
         raise NotFound
     path = file_of_store(_url(context))

@@ -113,7 +113,8 @@ def page(context: RequestContext) -> Response:
 
 def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status: int = 200) -> Response:
     groups = group_changes(context, view.changes)
-    chosen, after = context.query_value("group"), parse_number(context.query_value("after")) or 0
+    chosen = context.query_value("group")
+    after = parse_number(context.query_value("after")) or 0
     lines, following = _list_lines(context, view, chosen, after) if chosen else ([], None)
     apply_state = _apply_state(context, view)
     chosen_group = next((group for group in groups if group.key == chosen), None)
@@ -144,7 +145,7 @@ def _page(context: RequestContext, view: VisiblePlan, *, wrong: str = "", status
         is_typed=apply_state.confirmation is Confirmation.TYPED,
         calls=estimate_calls(view.plan),
         wrong=wrong,
-    )  # fmt: skip
+    )
 
 
 def _group_url(view: VisiblePlan, group: str, after: int = 0) -> str:
@@ -187,7 +188,7 @@ def export(context: RequestContext) -> Response:
     return export_response(f"plan-{view.plan.digest[:8]}", kind, ChangeRecord, rows)
 
 
-# ---- confirmation -----------------------------------------------------------------------------------------------------------
+# ---- confirmation ----------------------------------------------------------------------------------------------------
 
 
 class ApplyState(Struct, frozen=True):
@@ -210,18 +211,21 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
     run = None if view.row.run is None else context.workspace.store.run(view.row.run)
     rung = guards.plan_confirmation([change for _, change in view.changes], _count_pending(context.app_state))
     store = context.workspace.store
-    maker, seen = view.about("by_account"), read_act_endorsers(store, view.plan.digest)
+    maker = view.about("by_account")
+    seen = read_act_endorsers(store, view.plan.digest)
     approved = name_accounts(store, [account for account in seen if account != maker])
     if run is not None:
         return ApplyState(rung, approved=approved, run=run.id, run_state=run_state(context.app_state, run))
     may = _can_apply(context, view)
     no, hint = ("", "") if view.plan.changes else ("The plan has no changes.", "")
     if not no and not may:
-        no, hint = f"A {context.member.role} cannot apply this plan.", "Ask an admin of the desk."
+        no = f"A {context.member.role} cannot apply this plan."
+        hint = "Ask an admin of the desk."
     if not no:
         no, hint = _refusal(context.app_state, view.plan, context)
     need = _need(context, view) if may and not no else None
-    is_large, mine = need is not None and need.is_large, context.member.proven_account
+    is_large = need is not None and need.is_large
+    mine = context.member.proven_account
     return ApplyState(
         rung,
         no,
@@ -232,7 +236,7 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
         next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
         can_edit=may and view.is_whole and bool(view.plan.changes),
         approved=approved,
-    )  # fmt: skip
+    )
 
 
 def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
@@ -263,7 +267,10 @@ def _refusal(app_state: AppState, plan: Plan, context: RequestContext) -> tuple[
 
 
 def _is_own(change: Change, member: Member) -> bool:
-    """Return whether the member would decide their own request. Changes by a policy or by an end are nobody's decision."""
+    """Return whether the member would decide their own request.
+
+    Changes by a policy or by an end are nobody's decision.
+    """
     is_personal = not change.policy and change.rule != ChangeOrigin.UNTIL
     return is_personal and member.is_own(change.user, change.user_id)
 
@@ -322,7 +329,9 @@ def _apply(context: RequestContext, view: VisiblePlan) -> Response:
         return _page(
             context, view, wrong=f"A second person has to agree first. {need.team.describe_next_step()}", status=409
         )
-    app_state, plan, ident = context.app_state, view.plan, new_id("r")
+    app_state = context.app_state
+    plan = view.plan
+    ident = new_id("r")
     kind = RunKind.UNDO if view.about("kind") == RunKind.UNDO else RunKind.PLAN
 
     def begin() -> RunRow:
@@ -330,10 +339,11 @@ def _apply(context: RequestContext, view: VisiblePlan) -> Response:
             need = _need(context, view)
             if need.is_open:
                 raise Guarded(f"A second person has to agree first. {need.team.describe_next_step()}")
-            name, now = context.member.name, app_state.now()
+            name = context.member.name
+            now = app_state.now()
             return run_cases.create_run(
                 app_state.workspace.store, plan, run_id=ident, kind=kind, actor=name, now=now, author=need.author
-            )  # fmt: skip
+            )
 
     load = app_state.run_worker.enqueue(ident, begin)
     load.stored.wait(MAX_WAIT)
@@ -366,10 +376,15 @@ def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
     if not out or len(rest) == len(view.changes):
         return _page(context, view, wrong="No change was ticked, so none was left out.", status=422)
     digest = store_plan(
-        context.app_state, _reduce_plan(context.app_state, view.plan, rest), context.member, view.about("kind", "part"),
+        context.app_state,
+        _reduce_plan(context.app_state, view.plan, rest),
+        context.member,
+        view.about("kind", "part"),
         need=max(view.about("need", 0), len(view.plan.changes)),
-        of=view.plan.digest, notes=view.about("notes", []), out=view.about("out", 0) + len(view.changes) - len(rest),
-    )  # fmt: skip
+        of=view.plan.digest,
+        notes=view.about("notes", []),
+        out=view.about("out", 0) + len(view.changes) - len(rest),
+    )
     return RedirectResponse(f"/plans/{digest}", 303)
 
 

@@ -74,7 +74,7 @@ rules:
 """
 
 
-# ---- the list ----------------------------------------------------------------------------------------------------------
+# ---- the list --------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
@@ -87,7 +87,8 @@ def page(context: RequestContext) -> Response:
         return context.render(
             "policies.html", title="Policies", texts=[], tables=[], clashes=[], problem=problem, holds={}
         )
-    texts, known = list_policy_texts(context, folder), visible_tables(context, folder)
+    texts = list_policy_texts(context, folder)
+    known = visible_tables(context, folder)
     bundle = context.app_state.policies.current
     return context.render(
         "policies.html",
@@ -114,7 +115,7 @@ def export(context: RequestContext) -> Response:
     return export_response("policies", context.params["kind"], PolicyRecord, rows)
 
 
-# ---- one policy --------------------------------------------------------------------------------------------------------
+# ---- one policy ------------------------------------------------------------------------------------------------------
 
 
 class PolicyCounts(Struct):
@@ -269,7 +270,8 @@ class _DraftResult:
         *,
         is_trial: bool = False,
     ) -> None:
-        self.who, self.problem = who, ""
+        self.who = who
+        self.problem = ""
         self.trial: TrialResult | None = None
         self.told: ExplainedRequest | None = None
         if text.checked.policy is None or not (who or is_trial):
@@ -290,8 +292,10 @@ def _policy_response(
     result: _DraftResult | None,
     shown: _Shown,
 ) -> Response:
-    policy, known = _fill_policy(text, folder), shown.file_in_folder
-    is_new, is_draft = text.file == _DRAFT_FILE, result is not None and not shown.is_file
+    policy = _fill_policy(text, folder)
+    known = shown.file_in_folder
+    is_new = text.file == _DRAFT_FILE
+    is_draft = result is not None and not shown.is_file
     is_shadow = policy is not None and policy.mode is PolicyMode.SHADOW
     counts = count_verdicts(context, policy) if policy is not None and not is_draft and not is_new else None
     trial = None if result is None else result.trial
@@ -369,7 +373,8 @@ def _describe_policy(context: RequestContext, policy: Policy) -> list[str]:
 
 def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
     """Count the stored verdicts of a policy on pending requests at visible repos."""
-    found, mine = PolicyCounts(), set(visible_policy_repos(context, policy))
+    found = PolicyCounts()
+    mine = set(visible_policy_repos(context, policy))
     for one in _read_verdict_counts(context.workspace):
         if one.repo not in mine:
             continue
@@ -398,7 +403,9 @@ _cached_counts: WeakKeyDictionary[Workspace, _CachedCounts] = WeakKeyDictionary(
 
 
 def _read_verdict_counts(workspace: Workspace) -> list[VerdictCount]:
-    known, entries, begun = _cached_counts.get(workspace), count_entries(workspace), time.monotonic()
+    known = _cached_counts.get(workspace)
+    entries = count_entries(workspace)
+    begun = time.monotonic()
     if known is None or (known.entries != entries and begun - known.made_at > _RECOUNT_AFTER * known.took):
         tallies = workspace.queue.read_verdict_counts(Status.PENDING.value)
         known = _cached_counts[workspace] = _CachedCounts(entries, begun, time.monotonic() - begun, tallies)

@@ -1,4 +1,6 @@
-"""The cards of a policy on its page: what a form sent, and each rule as a sentence with the requests that it decides."""
+"""The cards of a policy on its page: what a form sent, and each rule as a sentence with the
+requests that it decides.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ class Tab(StrEnum):
     TEXT = "text"
 
 
-# ---- the form ------------------------------------------------------------------------------------------------------------
+# ---- the form --------------------------------------------------------------------------------------------------------
 
 
 class PostedDraft(Struct, frozen=True):
@@ -54,7 +56,8 @@ def read_posted_draft(context: RequestContext) -> PostedDraft:
     Browsers change line ends and the page shows hidden characters by their names, so the form has the exact text too.
     It holds unless somebody edited the text.
     """
-    exact, typed = _read_exact_text(context.form_value("exact")), context.form_value("src")
+    exact = _read_exact_text(context.form_value("exact"))
+    typed = context.form_value("src")
     if "src" in context.form:
         text = _LINE_END.sub("\n", typed)
         if exact is not None:
@@ -97,12 +100,15 @@ def _read_changes(context: RequestContext) -> CardChanges | None:
     if not values and asked is None:
         return None
     return CardChanges(
-        values, asked, int(number) if number.isascii() and number.isdecimal() and len(number) < 4 else -1,
-        context.form_value("new-then"), context.form_value("new-when"),
-    )  # fmt: skip
+        values,
+        asked,
+        int(number) if number.isascii() and number.isdecimal() and len(number) < 4 else -1,
+        context.form_value("new-then"),
+        context.form_value("new-when"),
+    )
 
 
-# ---- the list ------------------------------------------------------------------------------------------------------------
+# ---- the list --------------------------------------------------------------------------------------------------------
 
 
 class CardLine(Struct, frozen=True):

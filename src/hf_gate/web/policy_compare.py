@@ -37,7 +37,8 @@ def page(context: RequestContext) -> Response:
     known = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
     if known is None:
         raise NotFound
-    comparison, problem = None, ""
+    comparison = None
+    problem = ""
     with context.app_state.drafts.acquire(context.member.id):
         text = check_draft(context, known.source.text, known.file, folder)
         if text.checked.policy is None:

@@ -84,12 +84,13 @@ def home(context: RequestContext) -> Response:  # noqa: ARG001 - as every page
     return RedirectResponse("/queue", 303)
 
 
-# ---- the page ----------------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
     """Show one page of the queue with its facets, grouped by person if requested."""
-    by, order = queue_by_person.grouping_of(context), "newest" if context.query_value("order") == "newest" else None
+    by = queue_by_person.grouping_of(context)
+    order = "newest" if context.query_value("order") == "newest" else None
     if "terms" in context.query:  # sent by the search form
         merged = merge_search(context.query_value("terms"), context.query_value("q"))
         return RedirectResponse(queue_url(merged, by=by, order=order), 303)
@@ -98,7 +99,8 @@ def page(context: RequestContext) -> Response:
     counters = list_counts(context)
     matching = count_matching(asked.query, counters)
     shown = _rows(context, asked, order, after, is_known=by is not None or matching is not None)
-    following, total = shown.pop("next"), shown.pop("total", None)
+    following = shown.pop("next")
+    total = shown.pop("total", None)
     standing = count_pending_by_verdict(counters)
     more = "".join(f"&{name}={value}" for name, value in (("by", by), ("order", order)) if value)
     return context.render(
@@ -233,7 +235,8 @@ def _parse_view(query: str) -> Query:
 
 def save_view(context: RequestContext) -> Response:
     """Save the query under a name, or delete a saved view."""
-    name, query = context.form_value("name").strip()[:40], context.form_value("q").strip()
+    name = context.form_value("name").strip()[:40]
+    query = context.form_value("q").strip()
     if not name:
         raise Refused("The view has no name.", hint="Type a name.")
     if context.form_value("do") == "forget":
@@ -248,7 +251,7 @@ def save_view(context: RequestContext) -> Response:
     return RedirectResponse(queue_url(query), 303)
 
 
-# ---- problems and empty pages --------------------------------------------------------------------------------------------
+# ---- problems and empty pages ----------------------------------------------------------------------------------------
 
 
 def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
@@ -288,14 +291,19 @@ def empty_state(
 ) -> dict[str, Any]:
     """Return the values of a page without rows."""
     app_state = context.app_state
-    repos, soon = context.list_visible_repos().rows, app_state.sync_status.next_at
+    repos = context.list_visible_repos().rows
+    soon = app_state.sync_status.next_at
     if pending or str(asked.query) != PENDING:
         drops = build_chips(asked, more, with_words=True)
         strictest = find_strictest_term(context, asked, counters)
         return {
-            "repos": repos, "decided": None, "open_gates": [], "soon": "", "drops": drops,
+            "repos": repos,
+            "decided": None,
+            "open_gates": [],
+            "soon": "",
+            "drops": drops,
             "strictest": None if strictest is None else (drops[strictest[0]], strictest[1]),
-        }  # fmt: skip
+        }
     return {
         "soon": format_span(soon - context.now) if soon is not None and soon > context.now else "",
         "repos": repos,
@@ -316,7 +324,7 @@ def _recent_speed(context: RequestContext) -> tuple[str, str] | None:
     return count, format_span(timedelta(milliseconds=median(waits)))
 
 
-# ---- files ---------------------------------------------------------------------------------------------------------------
+# ---- files -----------------------------------------------------------------------------------------------------------
 
 
 def export(context: RequestContext) -> Response:

@@ -86,14 +86,18 @@ def format_count(count: int) -> str:
 
 
 def find_strictest_term(context: RequestContext, asked: QueueQuery, counters: Counters) -> tuple[int, str] | None:
-    """Return which term excludes most: its place, and how many requests match without it; None if no term alone does."""
-    best, most = None, 0
+    """Return which term excludes most: its place, and how many requests match without it; None if no
+    term alone does.
+    """
+    best = None
+    most = 0
     for place, term in enumerate(asked.query.terms[:_MAX_DROPPED] if len(asked.query.terms) > 1 else ()):
         others = Query(tuple(each for each in asked.query.terms if each is not term))
         known = count_matching(others, counters)
         count = count_up_to(context, others, MAX_COUNTED) if known is None else known
         if count > most:
-            best, most = (place, format_count(count) if known is None else f"{count:,}"), count
+            best = (place, format_count(count) if known is None else f"{count:,}")
+            most = count
     return best
 
 
@@ -111,7 +115,7 @@ def count_pending_by_verdict(counters: Counters) -> Counter[str]:
     return found
 
 
-# ---- facets --------------------------------------------------------------------------------------------------------------
+# ---- facets ----------------------------------------------------------------------------------------------------------
 
 
 class FacetChoice(NamedTuple):
@@ -141,7 +145,9 @@ def build_facets(asked: QueueQuery, counters: Counters, more: str = "") -> list[
 
 def _build_facet(title: str, key: str, asked: QueueQuery, counters: Counters, more: str) -> Facet:
     others = [term for term in asked.query.terms if term.key != key or term.is_not]
-    table, current, numbers = counters.select(others, key), asked.values_of(key), Counter[str]()
+    table = counters.select(others, key)
+    current = asked.values_of(key)
+    numbers = Counter[str]()
     known = table or counters.select((), key)
     if known is None:
         return Facet(title, key, ())
@@ -150,7 +156,8 @@ def _build_facet(title: str, key: str, asked: QueueQuery, counters: Counters, mo
             numbers[value] += known.numbers[row]
     choices = []
     for words, values in _CHOICES.get(key) or _name_choices(key, numbers):
-        n, is_current = sum(numbers[value] for value in values), current == frozenset(values)
+        n = sum(numbers[value] for value in values)
+        is_current = current == frozenset(values)
         if n or is_current:
             text = str(Query(tuple(others))) if is_current else asked.with_term(key, *values)
             count = None if table is None else n

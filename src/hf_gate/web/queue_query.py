@@ -79,11 +79,12 @@ def parse_queue_query(context: RequestContext, text: str | None = None) -> Queue
 def merge_search(terms: str, typed: str) -> str:
     """Return the query of the search form: `typed` in its box, beside the keyed `terms` that it keeps.
 
-    A typed term replaces those of the same key: `status:accepted` in the queue of pending requests. `ends:<30d` replaces
-    `status:pending` too. Raises QueryTooLarge; other problems stay in the text.
+    A typed term replaces those of the same key: `status:accepted` in the queue of pending requests. `ends:<30d`
+    replaces `status:pending` too. Raises QueryTooLarge; other problems stay in the text.
     """
     try:
-        kept, new = parse_query(terms).terms, parse_query(typed).terms
+        kept = parse_query(terms).terms
+        new = parse_query(typed).terms
     except QueryTooLarge:
         raise
     except InvalidQuery:
@@ -132,8 +133,11 @@ def _drop_terms_closed_to_viewers(asked: QueueQuery) -> QueueQuery:
 
 
 def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
-    """Return the query as this member asks it: of repos that they can see, with the requests of its `approval:` terms."""
-    query, visible = query.asked_by(context.member.id), context.list_visible_repos()
+    """Return the query as this member asks it: of repos that they can see, with the requests of its
+    `approval:` terms.
+    """
+    query = query.asked_by(context.member.id)
+    visible = context.list_visible_repos()
     query = resolve_approvals(context.workspace, query, lambda: context.app_state.policies.current)
     if visible.are_all:
         return query
@@ -181,28 +185,61 @@ QUALITY_CHOICES: Final = (("nothing useful", ("junk", "empty")), ("too short", (
 
 WORDS: Final = {
     "status": {
-        "pending": "Pending", "accepted": "Accepted", "rejected": "Rejected", "reset": "Sent back",
+        "pending": "Pending",
+        "accepted": "Accepted",
+        "rejected": "Rejected",
+        "reset": "Sent back",
         "withdrawn": "Withdrawn",
     },
     "verdict": {
-        "accept": "Would accept", "human": "Needs review", "wait": "On hold", "reset": "Would send back",
+        "accept": "Would accept",
+        "human": "Needs review",
+        "wait": "On hold",
+        "reset": "Would send back",
         "reject": "Would reject",
     },
     "shadow": {
-        "accept": "would accept", "human": "needs review", "wait": "on hold", "reset": "would send back",
+        "accept": "would accept",
+        "human": "needs review",
+        "wait": "on hold",
+        "reset": "would send back",
         "reject": "would reject",
     },
-    "ends": {"none": "never"}, "assigned": {"none": "to nobody", "me": "to you", "others": "to others"},
-    "quality": {"junk": "meaningless", "empty": "left empty", "thin": "too short", "good": "answered", "missing": "not asked"},
-}  # fmt: skip
+    "ends": {"none": "never"},
+    "assigned": {"none": "to nobody", "me": "to you", "others": "to others"},
+    "quality": {
+        "junk": "meaningless",
+        "empty": "left empty",
+        "thin": "too short",
+        "good": "answered",
+        "missing": "not asked",
+    },
+}
 """Values of keys in words; other values are shown as they are."""
 
 _NAMES: Final = {
-    "repo": "Repo", "user": "Person", "email": "Address", "domain": "Mail domain", "country": "Country",
-    "age": "Asked", "asked": "Asked", "reviewed": "Decided", "ends": "Access ends", "rule": "Rule", "shadow": "In shadow mode:",
-    "table": "Table", "reason": "Reason", "answer": "Any answer", "queue": "Queue", "assigned": "Assigned", "approval": "Approval", "due": "Due", "quality": "Purpose",
-    "mail": "E-mail", "same": "Same text as request",
-}  # fmt: skip
+    "repo": "Repo",
+    "user": "Person",
+    "email": "Address",
+    "domain": "Mail domain",
+    "country": "Country",
+    "age": "Asked",
+    "asked": "Asked",
+    "reviewed": "Decided",
+    "ends": "Access ends",
+    "rule": "Rule",
+    "shadow": "In shadow mode:",
+    "table": "Table",
+    "reason": "Reason",
+    "answer": "Any answer",
+    "queue": "Queue",
+    "assigned": "Assigned",
+    "approval": "Approval",
+    "due": "Due",
+    "quality": "Purpose",
+    "mail": "E-mail",
+    "same": "Same text as request",
+}
 _UNITS: Final = {"h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 _SIGNS: Final = {">": "more than", "<": "less than", ">=": "at least", "<=": "at most"}
 _DAYS: Final = {"": "on", ">": "after", "<": "before", ">=": "from", "<=": "up to"}

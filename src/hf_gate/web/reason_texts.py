@@ -129,7 +129,8 @@ def preview_reason(verb: str, who: str, text: str) -> ReasonPreview:
 
 def preview_part(context: RequestContext) -> Response:
     """Return the preview of a reason for one person as a part. Nothing is stored."""
-    row, verb = context.find_request(context.params["id"]), context.form_value("verb")
+    row = context.find_request(context.params["id"])
+    verb = context.form_value("verb")
     if verb not in VERBS_WITH_REASON:
         raise NotFound
     who = row.person_name
@@ -154,7 +155,8 @@ class Sheet(Struct, frozen=True):
 
 def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
     """Return the form of a decision. The reasons of rules come first among its texts."""
-    user, repo = line.row.person.identity.username or "you", line.row.repo
+    user = line.row.person.identity.username or "you"
+    repo = line.row.repo
     suggested = [
         ReasonChoice(label, fill_reason(text, repo=repo.id, user=user, rule=rule))
         for rule, label, text in _suggest_reasons(context, line.verdict, verb)
@@ -185,7 +187,8 @@ def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb:
     if said is None or said.reason is None:
         return []
     if said.action == verb:
-        policy, ident = said.policy, said.rule
+        policy = said.policy
+        ident = said.rule
     elif said.shadow is not None and said.shadow[0] == verb:
         _, policy, ident = said.shadow
     else:

@@ -113,7 +113,7 @@ def find_repo(context: RequestContext) -> RepoRow:
     return row
 
 
-# ---- the list ----------------------------------------------------------------------------------------------------------
+# ---- the list --------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
@@ -181,13 +181,14 @@ def list_policies(context: RequestContext, repo: Repo) -> list[Policy]:
     return [each for each in found if any(glob_matches(glob, repo) for glob in each.applies_to)]
 
 
-# ---- one repo ----------------------------------------------------------------------------------------------------------
+# ---- one repo --------------------------------------------------------------------------------------------------------
 
 
 def repo_page(context: RequestContext) -> Response:
     """Show one repo: gate, syncs, the form as requesters see it, and its policies in words."""
     row = find_repo(context)
-    line, app_state = repo_line(context, row), context.app_state
+    line = repo_line(context, row)
+    app_state = context.app_state
     standing = read_repo_status(app_state.workspace.store, row, context.now)
     pending = line.count(Status.PENDING)
     return context.render(

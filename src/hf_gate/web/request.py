@@ -54,7 +54,8 @@ class RequestPlace(Struct, frozen=True):
 
 def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
     """Return the place of a request in the queue of the address's query, the oldest first."""
-    asked, queue = parse_queue_query(context), context.workspace.queue
+    asked = parse_queue_query(context)
+    queue = context.workspace.queue
     cells = list_counts(context)
     most = MAX_COUNTED if count_matching(asked.query, cells) is None else MAX_POSITION
     found = queue.find_neighbours(
@@ -166,7 +167,7 @@ def list_other_requests(context: RequestContext, row: RequestRow) -> list[Reques
     )
 
 
-# ---- form --------------------------------------------------------------------------------------------------------------
+# ---- form ------------------------------------------------------------------------------------------------------------
 
 
 def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]:
@@ -179,7 +180,7 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     return {"added": added, "gone": [label for label in saw if label not in current]}
 
 
-# ---- notes -------------------------------------------------------------------------------------------------------------
+# ---- notes -----------------------------------------------------------------------------------------------------------
 
 
 def add_note(context: RequestContext) -> Response:
@@ -191,7 +192,7 @@ def add_note(context: RequestContext) -> Response:
     return context.redirect_back(f"/requests/{request_key(row)}#notes")
 
 
-# ---- decision forms ----------------------------------------------------------------------------------------------------
+# ---- decision forms --------------------------------------------------------------------------------------------------
 
 
 def sheet_part(context: RequestContext) -> Response:

@@ -38,7 +38,8 @@ class Refused(Exception):
 
     def __init__(self, message: str, *, hint: str = "", status: int = 422) -> None:
         super().__init__(message)
-        self.hint, self.status = hint, status
+        self.hint = hint
+        self.status = status
 
 
 class VisibleRepos(NamedTuple):
@@ -100,7 +101,8 @@ class RequestContext:
 
     def find_request(self, key: str) -> RequestRow:
         """Return a request by the Hub's id or its number in the store (`n17`). Raises NotFound if it is not visible."""
-        store, number = self.workspace.store, key.removeprefix("n")
+        store = self.workspace.store
+        number = key.removeprefix("n")
         row = None
         if is_id(key):
             row = store.find_by_hub_id(key)
@@ -178,7 +180,10 @@ class RequestContext:
 
     @property
     def return_url(self) -> str | None:
-        """The address in `next`, if it is a page of the desk. Only a place (`#r-17`): on the page that sent the form."""
+        """The address in `next`, if it is a page of the desk.
+
+        Only a place (`#r-17`): on the page that sent the form.
+        """
         wanted = self.form_value("next")
         if wanted.startswith("#") and self.referring_url:
             wanted = self.referring_url + wanted
@@ -227,7 +232,10 @@ NAV: Final = (
 
 
 def _visible(value: object) -> object:
-    """Make control, bidi and zero-width characters visible, also in attributes. HTML of the templates is left as it is."""
+    """Make control, bidi and zero-width characters visible, also in attributes.
+
+    HTML of the templates is left as it is.
+    """
     if value.__class__ is str:  # most values: pages have thousands
         return make_visible(value)
     return value if hasattr(value, "__html__") else make_visible(str(value))
@@ -245,7 +253,12 @@ class DropLayout(Extension):
     So templates can have one element a line, without a space before every cell and button, and pages stay small.
     """
 
-    def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002 - jinja2's signature
+    def preprocess(  # jinja2's signature
+        self,
+        source: str,
+        name: str | None,  # noqa: ARG002
+        filename: str | None = None,  # noqa: ARG002
+    ) -> str:
         return _BEFORE_END_TAG.sub("", _AFTER_START_TAG.sub(r"\1", _INDENTATION.sub("", source)))
 
 

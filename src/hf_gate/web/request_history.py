@@ -48,9 +48,11 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
         row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_MAX_ENTRIES)
     ]
     began = {key: row for row in found if (key := _started_change(row)) is not None}
-    told, names = [], read_member_names(context.workspace.store)
+    told = []
+    names = read_member_names(context.workspace.store)
     for row in sorted(found, key=lambda row: row.id, reverse=True):
-        event, at = decode_event(row.link.body), from_ms(row.link.at)
+        event = decode_event(row.link.body)
+        at = from_ms(row.link.at)
         private = None if context.is_masked else row.private
         if row.link.kind == EventKind.NOTE_WRITTEN:
             text = str((private or {}).get("note", "a note"))
@@ -81,7 +83,10 @@ def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> lis
 
 
 class HistoryPart(Struct, frozen=True):
-    """Entries of the history in a row. Verdicts of policies are folded: they say what rules meant, not what was done."""
+    """Entries of the history in a row.
+
+    Verdicts of policies are folded: they say what rules meant, not what was done.
+    """
 
     entries: Sequence[HistoryEntry]
     is_folded: bool
@@ -102,7 +107,9 @@ def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
 
 
 def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
-    """Describe a change in one sentence: `pending to accepted, with the reason "..."`; an outcome other than done is added."""
+    """Describe a change in one sentence: `pending to accepted, with the reason "..."`; an outcome other than done is
+    added.
+    """
     moved, _, more = begun.partition(": started")
     came = (
         ""
@@ -197,7 +204,8 @@ def similar_part(context: RequestContext) -> Response:
 
 
 def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:
-    mail, bundle = row.person.identity.email, context.app_state.policies.current
+    mail = row.person.identity.email
+    bundle = context.app_state.policies.current
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return SimilarRequests("From the same e-mail domain", [], False, None, "No e-mail address is shared.")

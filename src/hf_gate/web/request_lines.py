@@ -50,7 +50,10 @@ _NOT_MAIN: Final = frozenset({Role.AFFILIATION, Role.COUNTRY, Role.CONSENT, Role
 
 
 class AnswerLine(Struct, frozen=True):
-    """One question with its answer. `role`: what the question asks for. The text of a box is `ticked` or `not ticked`."""
+    """One question with its answer.
+
+    `role`: what the question asks for. The text of a box is `ticked` or `not ticked`.
+    """
 
     label: str
     role: Role
@@ -208,7 +211,8 @@ class RequestLine(Struct):
 
 def summarize_answers(line: RequestLine, most: int) -> AnswerSummary:
     """Return the answers that a row shows: the main ones with at most `most` characters each, and from where."""
-    main, roles = line.main_answers, {answer.role: answer for answer in reversed(line.answers) if answer.text.strip()}
+    main = line.main_answers
+    roles = {answer.role: answer for answer in reversed(line.answers) if answer.text.strip()}
     first = next(iter(main), roles.get(Role.AFFILIATION, line.answers[0]))
     is_right_to_left = formatting.text_direction(first.text) is not None
 
@@ -216,7 +220,8 @@ def summarize_answers(line: RequestLine, most: int) -> AnswerSummary:
         text = formatting.begin_text(answer.text, most)
         return ShownAnswer(answer.label, text, not is_right_to_left and formatting.is_ascii(text))
 
-    institution, country = roles.get(Role.AFFILIATION), roles.get(Role.COUNTRY)
+    institution = roles.get(Role.AFFILIATION)
+    country = roles.get(Role.COUNTRY)
     return AnswerSummary(
         [shorten(answer, most) for answer in main[:_MAX_USES]],
         None if institution is None else shorten(institution, 120),
@@ -258,7 +263,9 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
 
 
 def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
-    """Add the terms of an acceptance to the lines that the member can accept, and to the versions that are sent back."""
+    """Add the terms of an acceptance to the lines that the member can accept, and to the versions that
+    are sent back.
+    """
     able = [line for line in lines if "accept" in line.verbs]
     reader = context.app_state.terms_reader
     known = {
@@ -294,7 +301,8 @@ def _line(
     decision: QueuedDecision | None,
     chips: Sequence[Chip],
 ) -> RequestLine:
-    who, asked = row.person.identity, from_ms(row.state.asked_at)
+    who = row.person.identity
+    asked = from_ms(row.state.asked_at)
     masked = context.is_masked
     said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
     is_over = decision is not None and decision.outcome is not None

@@ -38,7 +38,9 @@ from . import (
 )
 from .request_context import PageHandler
 
-_VIEWER, _REVIEWER, _ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
+_VIEWER = MemberRole.VIEWER
+_REVIEWER = MemberRole.REVIEWER
+_ADMIN = MemberRole.ADMIN
 
 
 class Route(NamedTuple):

@@ -34,14 +34,22 @@ from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob, run
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (
-    ChangeState.REFUSED, ChangeState.UNSENT, ChangeState.STALE, ChangeState.GONE, *UNSETTLED,
-)  # fmt: skip
+    ChangeState.REFUSED,
+    ChangeState.UNSENT,
+    ChangeState.STALE,
+    ChangeState.GONE,
+    *UNSETTLED,
+)
 """The states of changes that the page lists under "Needs attention"."""
 MEANING: Final = {
-    "done": "as planned", "already": "already in this state", "stale": "changed meanwhile; skipped",
-    "gone": "the request no longer exists", "refused": "the Hub refused it", "deferred": "left for a later run by a limit",
+    "done": "as planned",
+    "already": "already in this state",
+    "stale": "changed meanwhile; skipped",
+    "gone": "the request no longer exists",
+    "refused": "the Hub refused it",
+    "deferred": "left for a later run by a limit",
     "open": "not sent, or outcome unknown",
-}  # fmt: skip
+}
 _MAX_STREAMS: Final = 8  # open event streams of one member
 _OTHERS_MAY: Final = "Ask another admin with a proven account to resume this run, or stop it."
 _SPREAD: Final = (0.8, 1.4)  # shortest and longest remaining time, as factors of the estimate
@@ -105,7 +113,8 @@ class RunView(Struct, frozen=True):
     @property
     def bars(self) -> list[tuple[str, int, int]]:
         """Outcome, start and width of each bar, in thousandths."""
-        found, at = [], 0
+        found = []
+        at = 0
         for kind, n, _ in self.kinds:
             if kind != OutcomeKind.OPEN and self.total:
                 width = max(2, 1000 * n // self.total)
@@ -114,12 +123,14 @@ class RunView(Struct, frozen=True):
         return found
 
 
-# ---- state -------------------------------------------------------------------------------------------------------------
+# ---- state -----------------------------------------------------------------------------------------------------------
 
 
 def _read_run(context: RequestContext) -> RunView:
-    app_state, ident = context.app_state, context.params["id"]
-    run, job = app_state.workspace.store.run(ident), app_state.run_worker.find_job(ident)
+    app_state = context.app_state
+    ident = context.params["id"]
+    run = app_state.workspace.store.run(ident)
+    job = app_state.run_worker.find_job(ident)
     if run is None:
         raise NotFound
     stored = app_state.workspace.plans_and_runs
@@ -169,7 +180,7 @@ def format_time_left(left: tuple[timedelta, timedelta] | None) -> str:
     return f"{least.split()[0]} to {most}" if least.split()[1] == most.split()[1] else f"{least} to {most}"
 
 
-# ---- the page ----------------------------------------------------------------------------------------------------------
+# ---- the page --------------------------------------------------------------------------------------------------------
 
 
 def page(context: RequestContext) -> Response:
@@ -226,10 +237,17 @@ def _live_values(context: RequestContext, view: RunView) -> dict[str, Any]:
 def _title(view: RunView) -> str:
     n = pluralize(view.total, "change")
     return {
-        "running": f"Applying {n}", "waiting": f"About to apply {n}", "pausing": f"Pausing {n}",
-        "stopping": f"Stopping {n}", RunState.PAUSED: f"Paused: {n}", RunState.STOPPED: f"Stopped: {n}",
-        RunState.ENDED: f"{n}: ended", RunState.INTERRUPTED: f"Interrupted: {n}", RunState.ABANDONED: f"Abandoned: {n}", "not begun": f"Not started: {n}",
-    }.get(view.state, n)  # fmt: skip
+        "running": f"Applying {n}",
+        "waiting": f"About to apply {n}",
+        "pausing": f"Pausing {n}",
+        "stopping": f"Stopping {n}",
+        RunState.PAUSED: f"Paused: {n}",
+        RunState.STOPPED: f"Stopped: {n}",
+        RunState.ENDED: f"{n}: ended",
+        RunState.INTERRUPTED: f"Interrupted: {n}",
+        RunState.ABANDONED: f"Abandoned: {n}",
+        "not begun": f"Not started: {n}",
+    }.get(view.state, n)
 
 
 def _describe_activity(view: RunView) -> str:
@@ -237,12 +255,16 @@ def _describe_activity(view: RunView) -> str:
     if view.state == "running":
         return str(view.outlook.waiting_why) or "sending"
     return {
-        "waiting": "waiting for another run", "pausing": "pausing after the current call",
-        "stopping": "stopping after the current call", RunState.ENDED: "nothing left to send",
-        RunState.STOPPED: "the rest was not sent", RunState.PAUSED: "waiting to be resumed",
-        RunState.INTERRUPTED: "no process executes it", RunState.ABANDONED: "an error ended it; the rest was not sent",
+        "waiting": "waiting for another run",
+        "pausing": "pausing after the current call",
+        "stopping": "stopping after the current call",
+        RunState.ENDED: "nothing left to send",
+        RunState.STOPPED: "the rest was not sent",
+        RunState.PAUSED: "waiting to be resumed",
+        RunState.INTERRUPTED: "no process executes it",
+        RunState.ABANDONED: "an error ended it; the rest was not sent",
         "not begun": "nothing was sent",
-    }.get(view.state, view.state)  # fmt: skip
+    }.get(view.state, view.state)
 
 
 def _default_filter(view: RunView) -> str:
@@ -273,7 +295,7 @@ def export(context: RequestContext) -> Response:
     return export_response(f"run-{view.run.id}", context.params["kind"], ChangeRecord, rows)
 
 
-# ---- actions -----------------------------------------------------------------------------------------------------------
+# ---- actions ---------------------------------------------------------------------------------------------------------
 
 
 def _can_control(context: RequestContext, view: RunView) -> bool:
@@ -291,8 +313,12 @@ def handle_action(context: RequestContext) -> Response:
     if not _can_control(context, view):
         raise Refused("You may not do this with another member's run.", hint="Ask an admin of the desk.", status=403)
     acts: dict[str, Callable[[RequestContext, RunView], Response]] = {
-        "pause": _pause, "resume": _resume, "stop": _stop, "retry": _retry, "undo": _undo,
-    }  # fmt: skip
+        "pause": _pause,
+        "resume": _resume,
+        "stop": _stop,
+        "retry": _retry,
+        "undo": _undo,
+    }
     found = acts.get(context.form_value("do"))
     if found is None:
         raise Refused("Nothing was done.", hint="Use the buttons on the page.")
@@ -311,7 +337,8 @@ def _pause(context: RequestContext, view: RunView) -> Response:
 
 def _resume(context: RequestContext, view: RunView) -> Response:
     """Resume the run, or cancel a pause that has not taken effect yet."""
-    app_state, run = context.app_state, view.run
+    app_state = context.app_state
+    run = view.run
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
@@ -343,7 +370,8 @@ def _retry(context: RequestContext, view: RunView) -> Response:
     bundle = context.app_state.policies.current
     versions = None if bundle is None else run_cases.policy_versions(bundle.policies)
     made = run_cases.plan_retry(context.workspace.store, view.run, now=context.now, versions=versions)
-    left_out, outdated = made.summary.get("left_out", 0), made.summary.get("outdated", 0)
+    left_out = made.summary.get("left_out", 0)
+    outdated = made.summary.get("outdated", 0)
     notes = [f"{left_out} changed since and are left out."] if left_out else []
     if outdated:
         notes.append(
@@ -378,12 +406,13 @@ def _redirect_to_plan(digest: str) -> Response:
     return RedirectResponse(f"/plans/{digest}", 303)
 
 
-# ---- events ------------------------------------------------------------------------------------------------------------
+# ---- events ----------------------------------------------------------------------------------------------------------
 
 
 def events(context: RequestContext) -> Response:
     """Send server-sent events during a run: `change` during the run, `end` when this process no longer executes it."""
-    view, streams = _read_run(context), context.app_state.streams
+    view = _read_run(context)
+    streams = context.app_state.streams
     if streams[context.member.id] >= _MAX_STREAMS:
         raise Refused(f"You already watch {_MAX_STREAMS} runs.", hint="Close the page of another run.", status=429)
     return RunEventStream(lambda: context.app_state.run_worker.find_job(view.run.id), streams, context.member.id)

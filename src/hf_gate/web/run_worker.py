@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("hf_gate.web")
 _MAX_JOBS: Final = 100  # ended runs whose errors are kept
-PAUSE, STOP = "pause", "stop"
+PAUSE = "pause"
+STOP = "stop"
 
 
 class RunJob(Struct):
@@ -128,17 +129,20 @@ class RunWorker:
                 ):  # other processes must not take this run for an interrupted one
                     self._execute(job)
             except HfGateError as problem:
-                job.problem, job.hint = str(problem), name_token_source(problem.hint, "the desk")
+                job.problem = str(problem)
+                job.hint = name_token_source(problem.hint, "the desk")
             except Exception:  # noqa: BLE001 - without the thread no further run would be executed
                 _log.exception("run %s failed", job.run)
-                job.problem, job.hint = "hf-gate failed; the log has the traceback.", "Please report it."
+                job.problem = "hf-gate failed; the log has the traceback."
+                job.hint = "Please report it."
             job.is_over = True
             job.revision += 1
             job.stored.set()
             job.ended.set()
 
     def _execute(self, job: RunJob) -> None:
-        app_state, store = self._app_state, self._app_state.workspace.store
+        app_state = self._app_state
+        store = self._app_state.workspace.store
         run = job.begin() if job.begin is not None else store.run(job.run)
         job.begin = None
         job.revision += 1

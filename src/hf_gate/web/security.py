@@ -32,7 +32,9 @@ class SecurityMiddleware:
     """
 
     def __init__(self, app: App, hosts: frozenset[str] | None, public: str | None = None) -> None:
-        self.app, self.hosts, self.public = app, hosts, public
+        self.app = app
+        self.hosts = hosts
+        self.public = public
         self.has_proxy = False  # whether any request so far had a header that a proxy adds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,7 +74,8 @@ class SecurityMiddleware:
         site = headers.get("sec-fetch-site")
         if site is not None and site != "same-origin":
             return False
-        origin, host = headers.get("origin"), headers.get("host", "").lower()
+        origin = headers.get("origin")
+        host = headers.get("host", "").lower()
         if origin is None:
             return site == "same-origin"
         if self.public is not None and host == self.public.partition("://")[2]:

@@ -92,7 +92,8 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
 
 def _read_shown_terms(context: RequestContext, found: SelectionSummary) -> Mapping[int, HandTerms]:
     """Return the terms that the page of a sent form showed, or the terms as they are now."""
-    reader, rows = context.app_state.terms_reader, [row for part in read_rows(context, found) for row in part]
+    reader = context.app_state.terms_reader
+    rows = [row for part in read_rows(context, found) for row in part]
     name = f"{found.scope.selection}:{context.form_value('terms')}"
     shown = {row.id: terms for row in rows if (terms := reader.shown.find(name, row.id, context.now))}
     return shown | reader.read_terms([row for row in rows if row.id not in shown], context.now)
@@ -100,7 +101,8 @@ def _read_shown_terms(context: RequestContext, found: SelectionSummary) -> Mappi
 
 def _count_stored_terms(context: RequestContext, buckets: Iterable[SelectionBucket]) -> Counter[HandTerms]:
     """Count the terms of very many acceptances as they are stored with the verdicts."""
-    counts, reader = Counter[HandTerms](), context.app_state.terms_reader
+    counts = Counter[HandTerms]()
+    reader = context.app_state.terms_reader
     for bucket in buckets:
         if not bucket.why:
             terms = reader.of_unevaluated(bucket.repo) if bucket.action is None else bucket.terms or NO_HAND_TERMS
@@ -139,9 +141,11 @@ _SHORT_ROLES: Final = frozenset({Role.COUNTRY, Role.CONSENT, Role.EMAIL, Role.NA
 """Roles of questions whose answers do not say what a person wants to do."""
 
 _NOT_SHOWN: Final = {
-    GONE: "no longer there", MOVED: "changed since they were selected", QUEUED: "already in a tray",
+    GONE: "no longer there",
+    MOVED: "changed since they were selected",
+    QUEUED: "already in a tray",
     IN_RUN: "in a run that has not ended",
-}  # fmt: skip
+}
 
 
 def page(context: RequestContext) -> Response:
@@ -181,8 +185,11 @@ class SelectionPage(Struct, frozen=True):
 
 
 def read_selection_page(context: RequestContext, scope: SelectionScope, count: int, after: str) -> SelectionPage:
-    """Return a page of the requests that can be decided: longest answer first, or longest wait first if there are many."""
-    selections, store = context.workspace.selections, context.workspace.store
+    """Return a page of the requests that can be decided: longest answer first, or longest wait first
+    if there are many.
+    """
+    selections = context.workspace.selections
+    store = context.workspace.store
     cursor = _parse_cursor(after)
     if count > MAX_SORTED:
         start = (cursor[0], cursor[1]) if cursor is not None and len(cursor) == 2 else None
@@ -196,7 +203,8 @@ def read_selection_page(context: RequestContext, scope: SelectionScope, count: i
     ordered = sorted(((_sort_key(row, repos.get(row.repo)), row) for row in found), key=lambda pair: pair[0])
     start_key = (-cursor[0], cursor[1], cursor[2]) if cursor is not None and len(cursor) == 3 else None
     left = [pair for pair in ordered if start_key is None or pair[0] > start_key]
-    shown, following = left[:PAGE_SIZE], ""
+    shown = left[:PAGE_SIZE]
+    following = ""
     if len(left) > PAGE_SIZE:
         length, asked_at, ident = shown[-1][0]
         following = _format_cursor(-length, asked_at, ident)
@@ -225,7 +233,10 @@ def _format_cursor(*numbers: int) -> str:
 
 
 def parse_unticked(context: RequestContext) -> list[int]:
-    """Return the numbers of the requests that the form showed and the member unticked. Rows not shown are not among them."""
+    """Return the numbers of the requests that the form showed and the member unticked.
+
+    Rows not shown are not among them.
+    """
     kept = set(context.form.get("keep", []))
     shown = dict.fromkeys(context.form.get("shown", [])[:PAGE_SIZE])
     return [int(text) for text in shown if text not in kept and is_row_number(text)]
@@ -313,10 +324,14 @@ def _day_of(context: RequestContext, terms: HandTerms) -> str:
 def parse_bulk_ends(
     context: RequestContext, summary: EndSummary, shown: Mapping[int, HandTerms] = NOTHING_SHOWN
 ) -> BulkEnds:
-    """Return the ends that the form chose, and those that it showed. Raises UsageError for an end that is not valid, or beyond a ceiling."""
+    """Return the ends that the form chose, and those that it showed.
+
+    Raises UsageError for an end that is not valid, or beyond a ceiling.
+    """
     chosen = context.parse_chosen_end()
     for_all = chosen is not None and (not summary.unknown_count or context.form_value("for_all") == "yes")
-    reader, now = context.app_state.terms_reader, context.now
+    reader = context.app_state.terms_reader
+    now = context.now
     ends = BulkEnds(shown, chosen, for_all, lambda rows: reader.read_terms(rows, now), now, context.workspace.zone)
     for terms in summary.terms if chosen is not None else ():
         ends.end_of(terms)

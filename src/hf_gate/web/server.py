@@ -156,10 +156,11 @@ class BoundedConnection(H11Protocol):
         if self.is_waiting:
             is_body = current is not None and not current.response_complete
             seconds = self.body_seconds if is_body else self.head_seconds
-            self._deadline, self._watched_cycle = self.loop.call_later(seconds, self.abort), current
+            self._deadline = self.loop.call_later(seconds, self.abort)
+            self._watched_cycle = current
 
 
-# ---- too many connections ----------------------------------------------------------------------------------------------
+# ---- too many connections --------------------------------------------------------------------------------------------
 
 
 def _open_connections(connections: Iterable[object]) -> list[BoundedConnection]:
@@ -252,10 +253,19 @@ class Server:
         hosts = allowed_hosts(self.host, self.port, self.public_url, self.private_host)
         app = build_app(self.app_state, self.authenticator, hosts, terminal, public_origin=self.public_url)
         config = uvicorn.Config(
-            cast("Any", app), lifespan="off", log_config=None, log_level="critical", access_log=False, ws="none",
-            timeout_graceful_shutdown=2, server_header=False, date_header=True, proxy_headers=False,
-            http=BoundedConnection, backlog=_BACKLOG,
-        )  # fmt: skip
+            cast("Any", app),
+            lifespan="off",
+            log_config=None,
+            log_level="critical",
+            access_log=False,
+            ws="none",
+            timeout_graceful_shutdown=2,
+            server_header=False,
+            date_header=True,
+            proxy_headers=False,
+            http=BoundedConnection,
+            backlog=_BACKLOG,
+        )
 
         class HttpServer(uvicorn.Server):
             """Ends on a signal. uvicorn's own handler would raise the signal again after the shutdown."""
@@ -293,7 +303,8 @@ class Server:
 @contextmanager
 def _log_to_stderr() -> Iterator[None]:
     """Write the log of the web modules to stderr; the handler of the library discards it."""
-    log, handler = logging.getLogger("hf_gate.web"), logging.StreamHandler()
+    log = logging.getLogger("hf_gate.web")
+    handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log.addHandler(handler)
     try:
@@ -317,7 +328,9 @@ def default_hold(host: str, public: str | None) -> float:
 
 
 def resolve_public_url(text: str | None, environ: Mapping[str, str]) -> str | None:
-    """Return the origin of the desk in browsers: the given address, else that of the Space; None on this machine only."""
+    """Return the origin of the desk in browsers: the given address, else that of the Space; None on
+    this machine only.
+    """
     address = text or find_space_origin(environ)
     return None if address is None else parse_public_url(address)
 

@@ -75,11 +75,16 @@ def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLi
     found = context.workspace.sessions.list_open(to_ms(clock), None if is_admin else context.member.name)
     return [
         SessionLine(
-            one.id, one.member, METHOD_LABELS[one.method], one.browser, format_age(from_ms(one.began_at), clock),
-            format_age(from_ms(one.seen_at), clock), one.id == context.session,
+            one.id,
+            one.member,
+            METHOD_LABELS[one.method],
+            one.browser,
+            format_age(from_ms(one.began_at), clock),
+            format_age(from_ms(one.seen_at), clock),
+            one.id == context.session,
         )
         for one in found
-    ]  # fmt: skip
+    ]
 
 
 def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[str, str]:

@@ -33,13 +33,18 @@ STORE_FAILED: Final = "The desk cannot use its store now."
 """For pages without a session: the error itself names files of this machine."""
 _LINK_PROBLEMS: Final = {
     LinkState.EXPIRED: "The link has expired. Ask an admin for a new one.",
-    LinkState.OTHER_DEVICE: "The link works only in the browser that used it first. Sign in there, and make a link for this device "
-    "in Settings; or ask an admin for a new link.",
+    LinkState.OTHER_DEVICE: (
+        "The link works only in the browser that used it first. Sign in there, and make a link for this device in "
+        "Settings; or ask an admin for a new link."
+    ),
 }
 
 
 class OneTimeLink(Struct, frozen=True):
-    """A link that signs a member in once. `until` is monotonic; `began_at` and `parent` are those of the session behind it."""
+    """A link that signs a member in once.
+
+    `until` is monotonic; `began_at` and `parent` are those of the session behind it.
+    """
 
     member: str  # id
     method: SignInMethod
@@ -91,7 +96,8 @@ class Authenticator:
         return self._add_link(OneTimeLink(member.id, SignInMethod.DEVICE, until, found.began_at, session))
 
     def _add_link(self, link: OneTimeLink) -> str:
-        secret, now = secrets.token_urlsafe(32), time.monotonic()
+        secret = secrets.token_urlsafe(32)
+        now = time.monotonic()
         with self._lock:
             self._links = {key: one for key, one in self._links.items() if one.until > now}
             kind = [key for key, one in self._links.items() if (one.member, one.method) == (link.member, link.method)]
@@ -153,9 +159,13 @@ class Authenticator:
             return self.sign_in(request, secret)
         member = self.signed_in_member(request)
         answer = self._page(
-            "sign-in-confirm.html", name=found.member.name, now=None if member is None else member.name, secret=secret,
-            is_led="1" if _is_unintended(request) else None, is_first="1" if found.member.link_until else None,
-        )  # fmt: skip
+            "sign-in-confirm.html",
+            name=found.member.name,
+            now=None if member is None else member.name,
+            secret=secret,
+            is_led="1" if _is_unintended(request) else None,
+            is_first="1" if found.member.link_until else None,
+        )
         self._set_device_cookie(request, answer, found)
         return answer
 
@@ -167,7 +177,8 @@ class Authenticator:
         return self.sign_in(request, secret)
 
     def enter(self, request: Request, member: Member, *, is_staying: bool = False) -> Response:
-        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private one.
+        """Sign in a member whom the Hub named. At an address whose cookies others receive, hand over to the private
+        one.
 
         `is_staying`: the session before was at this address, and a form cannot be redirected to another one.
         """
@@ -216,11 +227,13 @@ class Authenticator:
         link: str = "",
     ) -> Response:
         """Replace the browser's session. `link` is the secret of a personal link."""
-        cookie, at = secrets.token_urlsafe(32), _now()
+        cookie = secrets.token_urlsafe(32)
+        at = _now()
         began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
         browser = name_browser(request.headers.get("user-agent", ""))
         new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
-        sessions, link_at = self.app_state.workspace.sessions, self._link_time()
+        sessions = self.app_state.workspace.sessions
+        link_at = self._link_time()
         session = self._session_of(cookie) or ""
         device = self._device_of(request) or secrets.token_urlsafe(32)
         if method is SignInMethod.LINK:
@@ -348,9 +361,15 @@ def _now() -> int:
 
 
 _BROWSERS: Final = (
-    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"), ("FxiOS/", "Firefox"),
-    ("CriOS/", "Chrome"), ("Chrome/", "Chrome"), ("Safari/", "Safari"),
-)  # fmt: skip
+    ("Edg", "Edge"),
+    ("OPR/", "Opera"),
+    ("SamsungBrowser/", "Samsung Internet"),
+    ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"),
+    ("CriOS/", "Chrome"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
 _SYSTEMS: Final = (
     ("Android", "Android"), ("iPhone", "iPhone"), ("iPad", "iPad"), ("CrOS", "ChromeOS"), ("Windows", "Windows"),
     ("Macintosh", "macOS"), ("Linux", "Linux"),

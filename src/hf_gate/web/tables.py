@@ -153,8 +153,13 @@ def _search_text(context: RequestContext) -> str:
 
 
 def render_table(
-    context: RequestContext, desk: TablesOfDesk, own: OwnTable, *, wrong: str = "", status: int = 200,
-) -> Response:  # fmt: skip
+    context: RequestContext,
+    desk: TablesOfDesk,
+    own: OwnTable,
+    *,
+    wrong: str = "",
+    status: int = 200,
+) -> Response:
     """Show the rows of one table. `wrong` says why nothing was written."""
     text = _search_text(context)
     found = [] if context.is_masked else find_rows(own, text)
@@ -326,7 +331,8 @@ def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> R
     grants = find_grants(context.workspace, view.draft)
     if not grants:
         raise Stale("No access depends on these rows now.", hint="Show the effect again.")
-    pick, ids = new_id("b"), [grant.request.id for grant in grants]
+    pick = new_id("b")
+    ids = [grant.request.id for grant in grants]
     context.workspace.selections.add(pick, context.member.id, ids, to_ms(context.now))
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
 

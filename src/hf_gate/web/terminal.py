@@ -39,14 +39,16 @@ _MAX_GLOB: Final = 200  # characters
 _MAX_ACCOUNT: Final = 100  # characters
 
 
-# ---- the desk's side ---------------------------------------------------------------------------------------------------
+# ---- the desk's side -------------------------------------------------------------------------------------------------
 
 
 class Terminal:
     """Answers commands that come with the key. `at`: the address this process listens on."""
 
     def __init__(self, app_state: AppState, authenticator: Authenticator, at: str) -> None:
-        self._app_state, self._authenticator, self._at = app_state, authenticator, at
+        self._app_state = app_state
+        self._authenticator = authenticator
+        self._at = at
         self._key = secrets.token_urlsafe(32)
 
     @contextmanager
@@ -110,11 +112,15 @@ class Terminal:
 
 def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     """Return the member to invite. Raises UsageError if name, role or account are not valid."""
-    name, role = str(asked.get("name") or "").strip().lower(), str(asked.get("role") or "reviewer")
+    name = str(asked.get("name") or "").strip().lower()
+    role = str(asked.get("role") or "reviewer")
     if not MEMBER_NAME.match(name) or name in RESERVED_NAMES or name == app_state.owner.lower():
         raise UsageError(
             f"{name[:_MAX_ACCOUNT]!r} is not a valid member name.",
-            hint=f"Use lowercase letters, digits, dots and dashes; not the token's account, and not {', '.join(sorted(RESERVED_NAMES))}.",
+            hint=(
+                "Use lowercase letters, digits, dots and dashes; not the token's account, and not "
+                f"{', '.join(sorted(RESERVED_NAMES))}."
+            ),
         )
     if role not in ROLES:
         raise UsageError(f"{role!r} is not a role.", hint="Use viewer, reviewer or admin.")
@@ -130,7 +136,7 @@ def parse_invitation(asked: Mapping[str, Any], app_state: AppState) -> Member:
     account, user_id = _find_invited_account(app_state, name, wanted)
     return Member(
         name=name, role=MemberRole(role), repos=globs, made_at=to_ms(app_state.now()), account=account, user_id=user_id
-    )  # fmt: skip
+    )
 
 
 def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple[str | None, str | None]:
@@ -182,7 +188,7 @@ def _member_to_dict(member: Member, devices: int, at: int) -> dict[str, Any]:
     }
 
 
-# ---- the terminal's side -----------------------------------------------------------------------------------------------
+# ---- the terminal's side ---------------------------------------------------------------------------------------------
 
 
 def find_running_desk(settings: Settings, place: WorkspaceLocation) -> dict[str, Any] | None:

@@ -128,7 +128,7 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
     ]
 
 
-# ---- decisions ---------------------------------------------------------------------------------------------------------
+# ---- decisions -------------------------------------------------------------------------------------------------------
 
 
 def decide(context: RequestContext) -> Response:
@@ -137,7 +137,8 @@ def decide(context: RequestContext) -> Response:
     row = context.find_request(key)
     is_silent = context.form_value("silent") == "yes"
     reason = parse_reason("" if is_silent else read_reason(context), verb, is_silent=is_silent)
-    app_state, until = context.app_state, context.parse_chosen_end() if verb == "accept" else None
+    app_state = context.app_state
+    until = context.parse_chosen_end() if verb == "accept" else None
     text = context.form_value("note").strip() if verb == "accept" else ""
     note = parse_note(text) if text else None
     hold = None if context.form_value("when") == "later" else app_state.hold
@@ -189,7 +190,8 @@ def _conflict_response(context: RequestContext, taken: QueueResult, line: Reques
         text = f"{who} decided this already: {formatting.LABEL[other.verb]} {line.who}."
         hint = "It is not sent yet. Undo it first." if other.member == context.member.id else "It is in their tray."
     else:
-        text, hint = f"Nothing was sent: {line.who} is {line.status} now.", _describe_last_change(context, line)
+        text = f"Nothing was sent: {line.who} is {line.status} now."
+        hint = _describe_last_change(context, line)
     if context.is_part:
         return context.render("parts/updated-rows.html", 409, lines=[line], message=text, hint=hint, is_bad=True)
     return context.render("refused.html", 409, message=text, hint=hint, title=text)
@@ -220,7 +222,7 @@ def _rows_response(
     return context.render("parts/updated-rows.html", lines=lines, headers=headers, alike=alike)
 
 
-# ---- undo, hold, send ----------------------------------------------------------------------------------------------------
+# ---- undo, hold, send ------------------------------------------------------------------------------------------------
 
 
 def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
@@ -325,7 +327,8 @@ def _same_text(number: int) -> Query:
 
 def select_alike(context: RequestContext) -> Response:
     """Select everybody who waits with the same text as a request, and lead to the list to confirm."""
-    row, verb = context.find_request(context.params["id"]), context.form_value("verb")
+    row = context.find_request(context.params["id"])
+    verb = context.form_value("verb")
     if verb not in _VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision.")
     ident = new_id("b")

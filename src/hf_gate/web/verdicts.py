@@ -79,7 +79,8 @@ def _read_current(
     """Return the verdicts of the current policies, evaluated again where they do not hold any more."""
     if app_state.policies.current is None or not rows:
         return {}
-    store, at = app_state.workspace.store, to_ms(now)
+    store = app_state.workspace.store
+    at = to_ms(now)
     basis = (policy_set, repo.full_at, *(tuple(store.bindings(name).items()) for name in policy_set.tables))
     found = {}
     for row in rows:
@@ -99,7 +100,8 @@ def _evaluate(
     hides: bool,
 ) -> dict[int, VerdictSummary]:
     found = {}
-    workspace, times = app_state.workspace, EvaluationTimes(policy_set, now)
+    workspace = app_state.workspace
+    times = EvaluationTimes(policy_set, now)
     for case in build_inputs(workspace.store, policy_set, workspace.sources, rows, now):
         traces = LazyTraces(policy_set.evaluator, case.facts)
         status = case.row.state.status

@@ -9,6 +9,7 @@
     diagnosis      the result, and how terminals, notebooks and programs show it                       (pure)
     questions      `why`, `explain`, `explaining` and `wait_for_access`
 
-Nothing here writes: no file, no cache, no setting, no request for access. So it never calls `huggingface_hub.get_token`,
-which refreshes OAuth tokens and saves them. Tokens go to the endpoint only, and no text that leaves contains one.
+Nothing here writes: no file, no cache, no setting, no request for access. So it never calls
+`huggingface_hub.get_token`, which refreshes OAuth tokens and saves them. Tokens go to the endpoint only, and no text
+that leaves contains one.
 """

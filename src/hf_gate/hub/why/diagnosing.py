@@ -56,7 +56,8 @@ class Case(Struct, frozen=True):
 
     def describe_token(self) -> TokenSeen | None:
         """Return what is known of the token in use; None without one."""
-        used, account = self.search.active, self.seen.account
+        used = self.search.active
+        account = self.seen.account
         if used is None:
             return None
         name = self.search.active_login.name if self.search.active_login is not None else None
@@ -72,7 +73,8 @@ class Case(Struct, frozen=True):
 
     def tell(self, situation: str, **words: Any) -> Diagnosis:
         """Return the diagnosis of a situation."""
-        seen, token = self.seen, self.describe_token()
+        seen = self.seen
+        token = self.describe_token()
         repo = seen.repo
         lacks_right = token is not None and token.gated is False
         named = (
@@ -209,7 +211,8 @@ def _decide_refused_token(now: Case) -> Diagnosis | None:
 
 def _decide_missing(now: Case) -> Diagnosis | None:
     """A repo of the other type, or none that this account sees."""
-    answer, other = now.seen.info, now.seen.other_type
+    answer = now.seen.info
+    other = now.seen.other_type
     if (
         not isinstance(answer, Reply)
         or answer.status not in (401, 404)
@@ -343,7 +346,9 @@ def _list_restrictions(seen: Observations) -> list[str]:
 
 
 def _list_evidence(now: Case) -> Iterator[Seen]:
-    search, seen, token = now.search, now.seen, now.describe_token()
+    search = now.search
+    seen = now.seen
+    token = now.describe_token()
     yield Seen("token", _describe_token(now, token))
     others = [one.name for one in search.saved if token is None or one.name != token.name]
     if others:
@@ -391,5 +396,6 @@ def describe_answer(answer: Answer) -> str:
     """Return status, code and words of an answer in one line."""
     if isinstance(answer, NoReply):
         return answer.detail or answer.reason.value
-    code, words = answer.headers.get("x-error-code"), server_message(answer)
+    code = answer.headers.get("x-error-code")
+    words = server_message(answer)
     return " ".join(part for part in (str(answer.status), code, f'"{words}"' if words else None) if part)

@@ -145,7 +145,8 @@ def read_error(error: BaseException) -> Failure:
     request = _get(response, "request") or _get(step, "request")
     url = _show(_get(request, "url") or _get(response, "url") or "")
     sent = _headers_of(request)
-    place, secret = parse_url(url), _read_secret((sent or {}).get("authorization", ""))
+    place = parse_url(url)
+    secret = _read_secret((sent or {}).get("authorization", ""))
     told = headers.get("x-error-message") or _show(_get(step, "server_message") or "") or words
     return Failure(
         words=hide_tokens(told, [secret] if secret is not None else [])[:_MAX_WORDS],

@@ -89,8 +89,11 @@ class HubCaller:
     """Sends single calls, each once, with a limit of calls and seconds. It sends none before `allow_calls`."""
 
     def __init__(self, endpoint: str, *, insecure_http: bool = False) -> None:
-        self.endpoint, self.calls, self._clock = endpoint, 0, clock_for(endpoint)
-        self._max_calls, self._insecure_http = 0, insecure_http
+        self.endpoint = endpoint
+        self.calls = 0
+        self._clock = clock_for(endpoint)
+        self._max_calls = 0
+        self._insecure_http = insecure_http
         self._drivers: dict[str, Driver] = {}
         self._ends_at = time.monotonic() + ALL_CALLS_S
 
@@ -114,7 +117,8 @@ class HubCaller:
 
     def allow_calls(self, count: int) -> None:
         """Allow so many further calls, with the full time."""
-        self._max_calls, self._ends_at = self.calls + count, time.monotonic() + ALL_CALLS_S
+        self._max_calls = self.calls + count
+        self._ends_at = time.monotonic() + ALL_CALLS_S
 
     def close(self) -> None:
         """Close all connections."""
@@ -126,7 +130,8 @@ class HubCaller:
         if key not in self._drivers:
             self.check_channel(secret)
             connection = HubConnection(self.endpoint, self._clock, CALL_S, secret, build_user_agent(__version__))
-            transport, budget = BlockingTransport(connection, time.monotonic), budget_for(self.endpoint, key, 0.0)
+            transport = BlockingTransport(connection, time.monotonic)
+            budget = budget_for(self.endpoint, key, 0.0)
             self._drivers[key] = Driver(transport, budget, self._clock, CALL_S)
         return self._drivers[key]
 
@@ -192,7 +197,8 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
         other = caller.ask(endpoints.build_whoami_call(), following[0].secret)
         if is_ok(other):
             name = (_read_object(other) or {}).get("name")
-            seen.accepted_source, seen.accepted_account = following[0].source, str(name) if name else None
+            seen.accepted_source = following[0].source
+            seen.accepted_account = str(name) if name else None
     return False
 
 
@@ -201,7 +207,8 @@ def _observe_repo(caller: HubCaller, secret: Secret | None, seen: Observations) 
     assert seen.repo is not None
     answer = caller.ask(endpoints.build_summary_call(seen.repo), secret)
     if (moved := _read_new_name(answer, seen)) is not None:
-        seen.moved_from, seen.repo = seen.repo, moved
+        seen.moved_from = seen.repo
+        seen.repo = moved
         answer = caller.ask(endpoints.build_summary_call(moved), secret)
     seen.info = answer
     if is_ok(answer):

@@ -114,7 +114,8 @@ def _ask(caller: HubCaller, search: TokenSearch, repo: Repo | None, file: str | 
 
 
 def _answer(caller: HubCaller, search: TokenSearch, seen: Observations, options: WhyOptions) -> Diagnosis:
-    now, used = Case(search, seen), search.active
+    now = Case(search, seen)
+    used = search.active
     variable = next(
         (name for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE") if is_true(os.environ.get(name))), None
     )
@@ -137,7 +138,8 @@ def _answer(caller: HubCaller, search: TokenSearch, seen: Observations, options:
 
 def _tell_offline(now: Case, variable: str | None) -> Diagnosis:
     """Nothing is fetched. What is cached can be used."""
-    repo, file = now.seen.repo, now.seen.file
+    repo = now.seen.repo
+    file = now.seen.file
     folder = f"{repo.type.value}s--{repo.namespace}--{repo.name}" if repo is not None else ""
     path = find_cached_file(folder, file, os.environ, Path.home()) if folder else None
     cached = f" {file or repo} is {'' if path is not None else 'not '}in the cache." if repo is not None else ""
@@ -176,13 +178,15 @@ def explain_failure(
     try:
         origin = resolve_endpoint(endpoint)
     except UsageError:
-        origin, look = PUBLIC_HUB, False
+        origin = PUBLIC_HUB
+        look = False
     own = diagnose_failure(failure, origin)
     secrets = [failure.secret] if failure.secret is not None else []
     if not look or (failure.repo is None and own.code not in _ABOUT_TOKENS):
         return clean_diagnosis(own, secrets)
     if failure.secret is not None and failure.host == urlsplit(origin).netloc:
-        token, token_source = failure.secret, "the failed request"
+        token = failure.secret
+        token_source = "the failed request"  # noqa: S105
     file = None if failure.is_log else failure.file  # the address of a file in a log may be cut off
     current = why(failure.repo, file, token, origin, token_source=token_source, **options)
     secrets += search_tokens(None, os.environ, Path.home()).secrets
@@ -243,13 +247,15 @@ def wait_for_access(
     search = search_tokens(token, os.environ, Path.home(), source=token_source)
     caller = HubCaller(origin, insecure_http=options.get("insecure_http", False))
     ask = partial(_ask, caller, search, target, file, options)
-    pauses, is_over = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE)), False
+    pauses = chain(_FIRST_PAUSES, repeat(_LATER_PAUSE))
+    is_over = False
     try:
         first = ask()
         if not _is_waitable(first):
             return first or _add_evidence(first, "wait", "not started: time alone changes nothing here")
         on_wait(first)
-        clock, state = HubClock(origin, lambda: caller), str(first.code)
+        clock = HubClock(origin, lambda: caller)
+        state = str(first.code)
         ends_at = None if timeout is None else clock.now() + timedelta(seconds=min(timeout, _LONGEST_WAIT))
         while not is_over:
             pause = next(pauses) * random.uniform(1 - _JITTER, 1 + _JITTER)

@@ -1,4 +1,6 @@
-"""Sends many decisions: re-reads old requests, groups by status and reason, sends batches of 100, and reports each outcome."""
+"""Sends many decisions: re-reads old requests, groups by status and reason, sends batches of 100, and reports each
+outcome.
+"""
 
 from __future__ import annotations
 
@@ -277,7 +279,8 @@ def _is_echo(sent: Mapping[str, str], row: dict[str, object]) -> bool:
 
 
 def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object], reply: Answer) -> Outcome:
-    target, repo = decision.target, run.repo
+    target = decision.target
+    repo = run.repo
     if row["ok"]:
         return build_outcome(OutcomeKind.DONE, repo, target, reply=reply)
     if row.get("error") == "user_not_found":
@@ -292,7 +295,9 @@ def _build_row_outcome(run: _BulkRun, decision: Decision, row: dict[str, object]
 def _handle_batch_refusal(
     run: _BulkRun, key: _Group, batch: Sequence[Decision], answer: Answer, *, resent: bool = False
 ) -> Flow[None]:
-    """Handle a refusal of a complete batch: the Hub has no batch, one name is invalid (split it), or the run must end."""
+    """Handle a refusal of a complete batch: the Hub has no batch, one name is invalid (split it), or
+    the run must end.
+    """
     error = build_error(answer, run.repo)
     if resent:  # an earlier attempt may have worked, so a later refusal does not prove that nothing happened
         yield from _emit_unknown(run, key, batch)
@@ -310,7 +315,9 @@ def _handle_batch_refusal(
 
 
 def _settle_batch(run: _BulkRun, key: _Group, left: Sequence[Decision], answer: Answer) -> Flow[list[Decision]]:
-    """Read back the requests of a batch whose answer was lost; return the decisions without effect, to send them again."""
+    """Read back the requests of a batch whose answer was lost; return the decisions without effect, to
+    send them again.
+    """
     try:
         found = yield from find_requests(run.repo, [d.target for d in left], order_statuses(key[0]), run.context)
     except HubError:
@@ -339,7 +346,8 @@ def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> F
 
     After an error, or if requests get too old, start no more.
     """
-    waiting, has_begun = deque(items), False
+    waiting = deque(items)
+    has_begun = False
     in_flight: deque[tuple[Decision, HubCall, object]] = deque()
     stop: HubError | None = None
     while waiting or in_flight:
@@ -348,7 +356,8 @@ def _send_one_by_one(run: _BulkRun, key: _Group, items: Sequence[Decision]) -> F
             if has_begun and _is_old(waiting[0], (yield AwaitSlot(send))):
                 waiting.clear()  # the other decisions stay in their group
                 break
-            decision, has_begun = waiting.popleft(), True
+            decision = waiting.popleft()
+            has_begun = True
             in_flight.append((decision, send, (yield StartCall(send))))
         if not in_flight:
             break

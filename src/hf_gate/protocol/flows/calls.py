@@ -63,11 +63,13 @@ def send_call(
     `within` limits the seconds for all attempts, in place of `max_wait`.
     """
     limit = within if within is not None else context.retry_policy.max_wait
-    failures, left = 0, math.inf if limit is None else limit
+    failures = 0
+    left = math.inf if limit is None else limit
     while True:
         capped = send if limit is None else dataclasses.replace(send, within=left)
         answer: Answer = first if first is not None else (yield capped)
-        first, left = None, left - answer.elapsed
+        first = None
+        left = left - answer.elapsed
         if isinstance(answer, Reply) and answer.status == 429:
             if left >= _MIN_TRY_S:  # nothing was done, and the pacer delays the next attempt
                 continue

@@ -115,11 +115,13 @@ def list_requests(
                 return NO_RESET_LIST
             raise
         fresh = pages.add(page)
-        send, ticket = _find_next_call(pages, send, reply, page.size), None
+        send = _find_next_call(pages, send, reply, page.size)
+        ticket = None
         if begun is not None and send == begun[0]:
             ticket = begun[1]
         if send is not None and (yield from _is_endless(pages)):
-            send, ticket = None, None
+            send = None
+            ticket = None
         half = (len(fresh) + 1) // 2 if ahead else len(fresh)
         yield EmitValue(RequestPage(tuple(fresh[:half]), page.quarantined))
         if send is not None and ticket is None and ahead:
@@ -146,7 +148,8 @@ class Head:
 
 def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = endpoints.MAX_PAGE_SIZE) -> Flow[Head]:
     """Read the first page of a list with one call. People who are not on this page may still be on the list."""
-    pages, send = _Pagination(repo, status, context, limit), endpoints.build_list_call(repo, status, limit=limit)
+    pages = _Pagination(repo, status, context, limit)
+    send = endpoints.build_list_call(repo, status, limit=limit)
     try:
         reply, page, _ = yield from _read_page(pages, send, None)
     except BadRequest as refusal:
@@ -158,7 +161,10 @@ def read_head(repo: Repo, status: str, context: FlowContext, *, limit: int = end
 
 
 def _has_other_lists(repo: Repo, context: FlowContext, refusal: BadRequest) -> Flow[bool]:
-    """Return whether the Hub refused only this list. The error has no code, so another list is requested to find out."""
+    """Return whether the Hub refused only this list.
+
+    The error has no code, so another list is requested to find out.
+    """
     if refusal.status != 400 or refusal.code is not None:
         return False
     answer = yield from send_call(
@@ -178,7 +184,8 @@ def _read_page(pages: _Pagination, send: HubCall, ticket: object) -> Flow[tuple[
     context = pages.context
     ahead: _NextPage | None = None
     first = (yield AwaitCall(ticket)) if ticket is not None else None
-    failures, left = 0, context.retry_policy.max_wait
+    failures = 0
+    left = context.retry_policy.max_wait
     while True:
         answer = yield from send_call(send, context, first, within=left)
         first = None
@@ -213,7 +220,8 @@ def _find_next_call(pages: _Pagination, sent: HubCall, reply: Reply, size: int) 
     link = find_next_link(reply.headers)
     if link is not None:
         return _follow_next_link(pages, sent, link)
-    has_fresh, by_time = pages.empty_pages == 0, pages.is_by_time
+    has_fresh = pages.empty_pages == 0
+    by_time = pages.is_by_time
     is_full = size >= pages.limit or size in _COMMON_PAGE_SIZES
     if by_time and is_full and not has_fresh and (size >= pages.limit or not pages.has_link):
         pages.add_doubt("a full page had no new requests and no next link, so more requests may share its time")
@@ -242,7 +250,9 @@ def _follow_next_link(pages: _Pagination, sent: HubCall, link: str) -> HubCall |
 
 
 def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> HubCall | None:
-    """Return the call for requests older than `oldest`, with a millisecond of overlap, after a full page without a link."""
+    """Return the call for requests older than `oldest`, with a millisecond of overlap, after a full page without a
+    link.
+    """
     pages.is_by_time = True
     if oldest.year >= 9999:
         pages.add_doubt("the list contains times beyond the year 9998")
@@ -255,7 +265,8 @@ def _request_older_page(pages: _Pagination, sent: HubCall, oldest: datetime) -> 
 
 
 def _compare_with_report(pages: _Pagination) -> Flow[None]:
-    """Compare a list that was read without links with the total in the Hub's report; a difference is a reason for doubt.
+    """Compare a list that was read without links with the total in the Hub's report; a difference is a reason for
+    doubt.
 
     All rows have been emitted already, so an unreadable report is a reason for doubt, not an error.
     """

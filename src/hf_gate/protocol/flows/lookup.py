@@ -1,4 +1,6 @@
-"""Finds the current requests of given people: by the time of the request, by name, or in complete lists, whichever is cheapest."""
+"""Finds the current requests of given people: by the time of the request, by name, or in complete lists, whichever is
+cheapest.
+"""
 
 from __future__ import annotations
 
@@ -119,13 +121,15 @@ def find_requests(repo: Repo, targets: Sequence[Target], statuses: Iterable[str]
     """Find the current requests of the targets; each list is read in the given order and only as far as needed.
 
     Requests that were read before are first searched by the time of the request. The others are searched by name with a
-    call each, or the complete list is read, whichever takes fewer calls. A person counts as absent only if complete lists
-    do not contain them, or if searches for their current username find nothing.
+    call each, or the complete list is read, whichever takes fewer calls. A person counts as absent only if complete
+    lists do not contain them, or if searches for their current username find nothing.
     """
-    search, order = _Search(targets), tuple(statuses)
+    search = _Search(targets)
+    order = tuple(statuses)
     if len(targets) > 1:
         yield from _search_by_time(repo, order, search, context)
-    complete, asked = True, set[int]()
+    complete = True
+    asked = set[int]()
     for status in order:
         if not search.is_done:
             complete = (yield from _search_list(repo, status, search, asked, context)) and complete
@@ -162,7 +166,9 @@ class _TimeStop:
     """Decides when a search by time can stop: all people are found, or the list has passed their times."""
 
     def __init__(self, search: _Search, asked_at: Mapping[int, datetime]) -> None:
-        self._search, self._stood, self._oldest = search, asked_at.keys(), min(asked_at.values())
+        self._search = search
+        self._stood = asked_at.keys()
+        self._oldest = min(asked_at.values())
 
     def __call__(self, rows: Sequence[AccessRequest]) -> bool:
         _add_rows(self._search, rows)
@@ -215,8 +221,11 @@ def _search_by_name(
 def _read_until(
     flow: Flow[Completeness], is_enough: Callable[[Sequence[AccessRequest]], bool], *, most: int | None = None
 ) -> Flow[bool | None]:
-    """Read a list until `is_enough`; return True then or if it is proved complete, None if that takes over `most` calls."""
-    answer, calls = None, 0
+    """Read a list until `is_enough`; return True then or if it is proved complete, None if that takes over `most`
+    calls.
+    """
+    answer = None
+    calls = 0
     while True:
         try:
             step = flow.send(answer)

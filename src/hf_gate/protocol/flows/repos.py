@@ -214,7 +214,8 @@ def check_access(repo: Repo, context: FlowContext) -> Flow[str]:
     if cause not in ADVICE:
         return _ACCESS_STATES.get(cause, "unknown")
     error = build_error(answer, repo)
-    error.message, error.hint = f"{repo}: {ADVICE[cause].sentence}.", ADVICE[cause].hint
+    error.message = f"{repo}: {ADVICE[cause].sentence}."
+    error.hint = ADVICE[cause].hint
     raise error
 
 

@@ -71,7 +71,8 @@ def choose_identifier(target: Target, *, for_handle: bool) -> Mapping[str, str]:
 
 def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Outcome]:
     """Send one decision through `handle` and return its outcome."""
-    target, request = decision.target, decision.target.request
+    target = decision.target
+    request = decision.target.request
     if request is not None:
         early = yield from _check_request(repo, decision, request, context)
         if early is not None:
@@ -83,7 +84,9 @@ def decide_one(repo: Repo, decision: Decision, context: FlowContext) -> Flow[Out
 def _check_request(
     repo: Repo, decision: Decision, request: AccessRequest, context: FlowContext
 ) -> Flow[Outcome | None]:
-    """Return an outcome if the given request needs no call: already in the wanted status, gone, or changed since it was read."""
+    """Return an outcome if the given request needs no call: already in the wanted status, gone, or changed since it was
+    read.
+    """
     target = decision.target
     if request.repo != repo:
         raise InvalidTarget(f"the request belongs to {request.repo}, not to {repo}.")
@@ -124,7 +127,8 @@ def send_and_settle(
     Raises only if the change certainly did not happen. After a lost answer, a later refusal is no proof.
     """
     for round_ in range(1, SETTLE_ROUNDS + 1):
-        answer, first = (yield from send_call(send, context, first)), None
+        answer = yield from send_call(send, context, first)
+        first = None
         if is_done(answer):
             return build_outcome(OutcomeKind.DONE, repo, target, reply=answer)
         if not is_doubtful(answer):
