@@ -55,11 +55,11 @@ class Picture(NamedTuple):
 PICTURES: Final = {
     "terminal": Picture((
         f"hf-gate ls {REPO} --limit 5",
-        f'hf-gate reset littler7615@{REPO} --reason "Who will use it? Please ask again."',
-        f"hf-gate accept {REPO} greenheron719 koi176 --yes",
-        f"hf-gate accept koi176@{REPO}",
+        f'hf-gate reset peterss5203@{REPO} --reason "Who will use it? Please ask again."',
+        f"hf-gate accept {REPO} static-biscuit977 saltyteapot163 --yes",
+        f"hf-gate accept saltyteapot163@{REPO}",
     )),
-    "plan": Picture(("hf-gate plan", f"hf-gate explain tola8323@{REPO}"), has_desk=True),
+    "plan": Picture(("hf-gate plan", f"hf-gate explain mhuerta5346@{REPO}"), has_desk=True),
 }  # fmt: skip
 
 # rich's own frame, without its web fonts.
