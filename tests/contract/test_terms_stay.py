@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,18 @@ def days_and_terms(scene: EndsScene) -> tuple[int | None, str | None, int]:
 
 
 # ---- acceptances -----------------------------------------------------------------------------------------------------
+
+
+def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the_past(scene: EndsScene) -> None:
+    ask(scene, TWO, "until: 1y")
+    member(scene, "mia")
+    day = f"{scene.now + timedelta(days=3):%Y-%m-%d}"
+    assert accept(scene, "mia", day).why == "approval 1 of 2"
+    scene.wait(6)
+    scene.sync()
+    refused = accept(scene, "owner")
+    assert (refused.kind, scene.where("ada")) == (OutcomeKind.REFUSED, "pending")
+    assert f"mia approved access until {day}" in refused.why
 
 
 @pytest.mark.parametrize("until", [LATE, "none"])

@@ -138,3 +138,9 @@ def test_it_tells_what_it_is(crowded: Room) -> None:
         "/api/v1/requests", "/api/v1/requests/{id}", "/api/v1/decisions", "/api/v1/tray", "/api/v1/tray/undo",
         "/api/v1/tray/send",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("body", [b"\xff", b'{"verb": "acc\xff"}', b'{"\xff": 1}', b'{"verb": "\\ud800"}'])
+def test_a_body_that_is_not_utf8_is_refused(room: Room, body: bytes) -> None:
+    told = room.visitor().ask("POST", "/api/v1/decisions", body, {"content-type": "application/json"})
+    assert (told.status, told.json["error"]) == (400, "The body cannot be read as JSON.")

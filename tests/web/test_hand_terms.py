@@ -463,6 +463,27 @@ def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_e
     assert (run.total, dict(run.verbs)) == (3, {"accept": 2})
 
 
+@pytest.mark.parametrize(
+    ("chosen", "ends"),
+    [
+        ("30d", {"ada": "30d", "bob": "30d", "cyd": "30d"}),
+        ("none", {"ada": "1y", "bob": None, "cyd": None}),
+        (None, {}),
+    ],
+)
+def test_a_run_for_very_many_gives_those_that_nothing_evaluated_no_later_end_than_was_chosen(
+    room: Room, chosen: str | None, ends: dict[str, str | None]
+) -> None:
+    store, state = room.app_state.workspace.store, room.app_state
+    rows, now = [room.row(name) for name in ("ada", "bob", "cyd")], state.now()
+    assert {row.state.verdict for row in rows} == {None}
+    given = BulkEnds(chosen=chosen, read=lambda rows: state.terms_reader.read_terms(rows, now), now=now)
+    order = BulkDecision("r_one", "lena-brandt", "accepted", None, 3, ends=given)
+    create_bulk_run(store, order, [[row.id for row in rows]], now)
+    made = [msgspec.json.decode(row.change, type=Change) for row in store.changes("r_one", ["planned"])]
+    assert {each.user: each.until for each in made} == ends
+
+
 def test_the_terms_are_stored_with_the_verdict(room: Room) -> None:
     state = room.app_state
     bundle = state.policies.current

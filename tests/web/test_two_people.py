@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.approvals import endorse, read_act_endorsers
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.errors import UsageError
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_approvals import DOUBLE, reviewer, status
 from tests.web.test_plans import ended
@@ -297,3 +299,37 @@ def test_one_person_alone_cannot_apply_what_they_selected(full: Room) -> None:
         press(lena, plan, do)
     assert press(lena, plan, "apply").status == 409
     assert full.writes() == before
+
+
+@pytest.mark.parametrize("is_starter", [True, False])
+def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed(
+    full: Room, *, is_starter: bool
+) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, workspace = plan_all(lena), full.app_state.workspace
+    press(noor, plan, "approve")
+    full.local.set_faults(["answer:status=429:on=batch"])
+    patient = workspace.hub
+    with Hub(full.local.tokens["owner"], full.local.url, max_wait=0.0) as impatient:
+        workspace.hub = impatient
+        run = press(lena, plan, "apply").headers["location"]
+        ended(full, run)
+    workspace.hub = patient
+    full.local.set_faults([])
+    assert (count_accepted(full), approvers(full, "p007")) == (0, ["lena-brandt", "noor"])
+    who, other = (lena, noor) if is_starter else (noor, lena)
+    assert who.post(f"/requests/{full.row('p007').state.hub_request}/approval/withdraw").status == 303
+    other.post(run, {"do": "resume"})
+    ended(full, run)
+    assert (count_accepted(full), full.row("p007").state.status) == (MANY - 1, "pending")
+
+
+def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> None:
+    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace
+    noor = workspace.members.find_by_name("noor")
+    assert noor is not None
+    workspace.plans_and_runs.delete_plans([plan])
+    with pytest.raises(UsageError, match="discarded meanwhile"):
+        endorse(workspace, plan, MANY, noor, "noor")
+    assert read_act_endorsers(workspace.store, plan) == []

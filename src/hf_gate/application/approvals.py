@@ -31,6 +31,7 @@ from ..domain.approvals import (
     is_current,
     why_not_counted,
 )
+from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
@@ -48,6 +49,7 @@ from ..store.approvals import (
     read_approvals,
     read_endorsers,
     read_policy_authors,
+    read_withdrawals,
     write_approval,
     write_endorsement,
 )
@@ -95,6 +97,8 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
     with workspace.store.writing() as write:
         if of == "ends":
             delete_endorsed_ends(write, other_than=act)
+        elif workspace.plans_and_runs.find_plan(act) is None:
+            raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
 
@@ -225,7 +229,7 @@ class ApprovalGate:
     def admit(
         self, write: Writer, run: RunRow, items: Sequence[RunItem], needs: Mapping[int, ReviewerNeed], at: int
     ) -> tuple[list[RunItem], list[SettledItem]]:
-        """Record the approvals of those who endorsed the run and of the person who started it.
+        """Record the approvals of those who endorsed the run and of its starter, unless they took them back since.
 
         Return the changes to send, each with the earliest of the ends that the people were shown, and the others.
         """
@@ -233,15 +237,18 @@ class ApprovalGate:
         ready = list[RunItem]()
         held = list[SettledItem]()
         endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
+        approvers = [*endorsers, self._find_starter(run)]
+        requests = [item.row.id for item in items if item.n in needs and item.row is not None]
+        withdrawn = read_withdrawals(write.db, requests, run.id) if requests else set()
         shortened = list[tuple[int, bytes]]()
         for item in items:
             need = needs.get(item.n)
             if need is None:
                 ready.append(item)
                 continue
-            for endorser in endorsers:
-                self._hold(write, book, run, item, need, at, endorser)
-            result = self._hold(write, book, run, item, need, at, self._find_starter(run))
+            ident = 0 if item.row is None else item.row.id
+            present = [None if one is not None and (ident, one.account) in withdrawn else one for one in approvers]
+            result = [self._hold(write, book, run, item, need, at, one) for one in present][-1]
             if isinstance(result, SettledItem):
                 held.append(result)
                 continue
@@ -347,7 +354,8 @@ def approve(
         theirs = agreed.get(one.account)
         if one is mine or (theirs is not None and not asked.end.exceeds(theirs, now, zone)):
             continue
-        if theirs is not None and not asked.is_fixed and set(theirs.conditions) <= set(asked.end.conditions):
+        can_shorten = not asked.is_fixed and theirs is not None and set(theirs.conditions) <= set(asked.end.conditions)
+        if can_shorten and theirs is not None and parse_grant_end(theirs.until, now, zone) > now:
             earlier.append(theirs.until)
         else:
             known = "an end that is not recorded" if theirs is None else theirs.words

@@ -11,7 +11,17 @@ import msgspec
 from msgspec import Struct, field
 
 from ..domain import events as e
-from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
+from ..domain.hand_terms import (
+    NO_END_WORD,
+    NO_HAND_TERMS,
+    GrantEnd,
+    HandTerms,
+    TermsKind,
+    choose_end,
+    end_of_terms,
+    is_later,
+)
+from ..domain.ids import Repo
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import ChangeRow, RequestRow, RunRow
 from ..domain.runs import ChangeState, RunKind, RunState
@@ -27,13 +37,15 @@ class BulkEnds(Struct, frozen=True):
     """The ends of acceptances: by the terms that were shown, and where these are not known as the person chose.
 
     If `for_all`, the chosen end is for all of them. `shown` are the terms by row id. For very many, a page shows those
-    of the last evaluation; then `read` reads the terms of requests as they are at `now`.
+    of the last evaluation; then `read` reads the terms of requests as they are at `now`, and `asks_at` says whether
+    the page asked for the end of the requests at a repo that nothing evaluated yet.
     """
 
     shown: Mapping[int, HandTerms] = field(default_factory=dict)
     chosen: str | None = None
     for_all: bool = False
     read: Callable[[Sequence[RequestRow]], Mapping[int, HandTerms]] | None = None
+    asks_at: Callable[[Repo], bool] = lambda _: True
     now: datetime = from_ms(0)
     zone: tzinfo = UTC
 
@@ -47,17 +59,38 @@ class BulkEnds(Struct, frozen=True):
         """Return the end of each request by row id, without those whose terms are no longer those that were shown."""
         if self.read is None:
             return dict.fromkeys(row.id for row in rows)
-        known = {row.id: self.shown[row.id] for row in rows if row.id in self.shown}
-        current = self.read([row for row in rows if row.id not in known])
-        known |= {
-            row.id: current[row.id] for row in rows if row.id in current and self._is_as_shown(row, current[row.id])
-        }
-        return {ident: self.end_of(terms) for ident, terms in known.items()}
+        ends = {row.id: self.end_of(self.shown[row.id]) for row in rows if row.id in self.shown}
+        unshown = [row for row in rows if row.id not in ends]
+        current = self.read(unshown)
+        for row in unshown:
+            if row.id in current and self._is_as_shown(row, current[row.id]):
+                ends[row.id] = self._end_of_unshown(row, current[row.id])
+        return ends
+
+    def _was_asked(self, row: RequestRow) -> bool:
+        """Tell whether the page of very many asked the person for the end of this request."""
+        if row.state.verdict is None:
+            return self.asks_at(row.repo)
+        return (row.state.hand_terms or NO_HAND_TERMS).needs_choice
 
     def _is_as_shown(self, row: RequestRow, terms: HandTerms) -> bool:
         """Tell whether terms are those that the last evaluation stored, or those for which the person chose the end."""
-        stored = row.state.hand_terms or NO_HAND_TERMS
-        return self.for_all or row.state.verdict is None or stored.needs_choice or stored.token == terms.token
+        if self.for_all:
+            return True
+        if self._was_asked(row):
+            return self.chosen is not None
+        if row.state.verdict is None:
+            return not terms.needs_choice
+        return (row.state.hand_terms or NO_HAND_TERMS).token == terms.token
+
+    def _end_of_unshown(self, row: RequestRow, terms: HandTerms) -> GrantEnd | None:
+        """Return the end that a person chose, or the end of the rules if that is known by now and earlier."""
+        is_asked = self._was_asked(row) and not self.for_all and self.chosen is not None
+        if is_asked and (
+            terms.kind is not TermsKind.END or not is_later(self.chosen, terms.until, self.now, self.zone)
+        ):
+            return choose_end(terms, self.chosen or NO_END_WORD, self.now, self.zone)
+        return self.end_of(terms)
 
 
 class BulkDecision(Struct, frozen=True):

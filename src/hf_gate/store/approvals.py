@@ -9,6 +9,7 @@ from typing import Final
 
 from ..decoding import decode_json
 from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
+from ..domain.events import ApprovalWithdrawn, EventKind, decode_event
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
@@ -64,6 +65,18 @@ def delete_approval(write: Writer, request: int, account: str) -> bool:
 def delete_approvals(write: Writer, request: int) -> None:
     """Delete all approvals of a request, because they were used."""
     write.db.run("DELETE FROM approvals WHERE request_id = ?", (request,))
+
+
+def read_withdrawals(db: Database, requests: Collection[int], run: str) -> set[tuple[int, str]]:
+    """Return who took back an approval of which of these requests since a run began, as request and account."""
+    among, value = db.in_clause(list(requests))
+    since = "id > (SELECT min(id) FROM ledger WHERE run = ?)"
+    sql = f"SELECT request_id, body FROM ledger WHERE request_id {among} AND kind = ? AND {since}"
+    events = [
+        (request, decode_event(body))
+        for request, body in db.rows(sql, (value, EventKind.APPROVAL_WITHDRAWN.value, run))
+    ]
+    return {(request, event.account) for request, event in events if isinstance(event, ApprovalWithdrawn)}
 
 
 def find_approved(db: Database) -> list[int]:

@@ -183,7 +183,7 @@ class ApiCall(NamedTuple):
             return decode_json(self.body, kind)
         except msgspec.ValidationError as problem:
             raise Refused(f"body: {problem}", hint=_SEE_DOCUMENT) from None
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError):
             raise Refused("The body cannot be read as JSON.", hint="Send JSON in UTF-8.", status=400) from None
 
 

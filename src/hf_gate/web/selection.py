@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -332,7 +333,16 @@ def parse_bulk_ends(
     for_all = chosen is not None and (not summary.unknown_count or context.form_value("for_all") == "yes")
     reader = context.app_state.terms_reader
     now = context.now
-    ends = BulkEnds(shown, chosen, for_all, lambda rows: reader.read_terms(rows, now), now, context.workspace.zone)
+    asks_at = cache(lambda repo: reader.without_request(repo).needs_choice)
+    ends = BulkEnds(
+        shown,
+        chosen,
+        for_all,
+        lambda rows: reader.read_terms(rows, now),
+        asks_at,
+        now,
+        context.workspace.zone,
+    )
     for terms in summary.terms if chosen is not None else ():
         ends.end_of(terms)
     return ends
