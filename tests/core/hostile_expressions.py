@@ -7,7 +7,12 @@ from hf_gate.policy.model import FactValue
 BIG: dict[str, FactValue] = {
     "person.orgs": ("a" * 40,) * 5000,
     "person.verified_orgs": ("a" * 40,) * 1000,
-    "form": {"x": "a" * 100_000, "y": "ab" * 50_000},
+    "form": {
+        "x": "a" * 100_000,
+        "y": "ab" * 50_000,
+        "spaces": " " * 8192,
+        "digits": "2026-01-01T00:00:00." + "1" * 8000,
+    },
     "answers.purpose.text": "a" * 1_000_000,
     "email.domain": "a" * 8192,
     "email.free": False,
@@ -15,6 +20,15 @@ BIG: dict[str, FactValue] = {
 _TEN = "[1,2,3,4,5,6,7,8,9,10]"
 _LONG = "[" + ",".join("1" * 1 for _ in range(600)) + "]"
 _X = 'form["x"]'
+
+
+def _nest_on_the_left() -> str:
+    """Return sums that are each the first operand of another: no operand is deep, but the tree is."""
+    source = "person.models"
+    for number in range(40):
+        source = f"({source}{'+1' * (22 + number)})"
+    return source + " == 0"
+
 
 HOSTILE: dict[str, str] = {
     "brackets without end": "(" * 2000 + "true" + ")" * 2000,
@@ -77,5 +91,11 @@ HOSTILE: dict[str, str] = {
     "a moment beyond time": 'now + duration("87600000h") > now && duration("999999999999999999h") > duration("1h")',
     "a fact as a function": "email.free()",
     "a list of everything": "[tables.dua, form, 1, 'a', 2.0, b'c'].size() == 6",
+    "sums in brackets on the left": _nest_on_the_left(),
+    "marks that are never closed": '"\\' * 2000,
+    "unknown facts in a loop": f"{_LONG}.exists(i, {' || '.join(['tables.dua', 'email.academic'] * 60)})",
+    "unknown sums in a loop": f"{_LONG}.exists(i, {'+'.join(['person.models', 'person.datasets'] * 30)} == i)",
+    "spaces that are no time": f'{_LONG}.exists(i, timestamp(form["spaces"]) > now)',
+    "digits that are no time": f'{_LONG}.exists(i, timestamp(form["digits"]) > now)',
     "a key that is not there": 'form["nobody"] == "" || form["no"] != ""',
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,7 @@ MISTAKES = [  # source, what is marked, what is to be written there, a word of t
     ("person.account_days > 1.5", "1.5", "1", "whole number"),
     ("person.account_days < 1.5", "1.5", "2", "whole number"),
     ("30.0 <= person.account_days", "30.0", "30", "whole number"),
+    ("person.account_days > - 1.5", "- 1.5", "-2", "whole number"),
     ('person.account_days > "30"', '"30"', "30", "without quotes"),
     ('email.free == "true"', '"true"', "true", "without quotes"),
     ('answers.country.text == "CH" && email.domain == 3', "3", '"3"', "quotes"),
@@ -245,6 +247,29 @@ def test_a_number_beyond_64_bits_is_an_error_and_no_missing_fact() -> None:
     for source, value in (("person.models > 3", 1 << 63), ("person.models + 1 > 3", (1 << 63) - 1)):
         truth = compiled(source).evaluate(given(person__models=value))
         assert (truth.value, truth.missing, truth.error) == (None, frozenset(), "integer overflow")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "person.models != 3",
+        "email.free != true",
+        "email.free == true",
+        "email.domain != 'a'",
+        "!('a' in person.orgs)",
+        "!('x' in form)",
+        "form.exists(label, form[label] != 'z')",
+        "now != timestamp('2026-01-01T00:00:00Z')",
+    ],
+)
+def test_a_value_of_another_type_than_the_fact_is_unknown(source: str) -> None:
+    values: list[Any] = [float("nan"), None, [["a"]], (1,), {"a": None}, {1: "a"}, b"a", {"a"}, object()]
+    condition = compiled(source)
+    names = {"person.models": 5, "email.free": True, "email.domain": "x", "person.orgs": (), "form": {"x": "y"}}
+    wrong = [value for name, value in names.items() if name not in condition.facts]
+    for value in (*values, *wrong):
+        truth = condition.evaluate(bind_facts(dict.fromkeys(condition.facts, value)))
+        assert (truth.value, truth.error) == (None, "a fact has a value of another type"), value
 
 
 def test_a_text_with_nul_is_compared_and_searched_as_a_whole() -> None:

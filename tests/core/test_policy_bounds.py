@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -12,6 +13,7 @@ from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.expression_bounds import MAX_ITEM, MAX_LIST, MAX_MAP, MAX_TEXT
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import bind_facts, compile_expression, compile_lets
+from hf_gate.policy.fact_conditions import parse_fact_condition
 from hf_gate.policy.fact_table import ANSWER_ROLES, fact_types
 from hf_gate.policy.model import Action, Fact, FactValue, Trust
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
@@ -122,6 +124,28 @@ def test_many_lets_share_one_limit() -> None:
     bound = bind_facts({TEXT: "x" * 5_000}, lets)
     assert isinstance(bound.values["l0"], list)
     assert "at most 1,048,576 characters" in str(bound.values["again"])
+
+
+def test_lists_are_joined_at_a_price() -> None:
+    joined = compile_expression("person.orgs + person.orgs + person.orgs == []", DECLARED).root.cost
+    assert joined > 200
+
+
+def test_a_long_chain_of_lets_is_refused() -> None:
+    assert codes(policy(doubling("email.free", 1_000, "a{0}"), "a1000")) == ["too_deep"]
+    assert codes(policy(doubling("email.free", 100, "a{0}"), "a100")) == []
+
+
+def test_what_is_kept_of_long_expressions_is_limited() -> None:
+    tracemalloc.start()
+    try:
+        for number in range(100):
+            listed = ",".join(['""'] * 700)
+            assert parse_fact_condition(f'email.domain in ["{number}",{listed}]') is not None
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 15_000_000
 
 
 # ---- patterns --------------------------------------------------------------------------------------------------------

@@ -337,6 +337,23 @@ def test_whatever_changes_a_verdict_or_its_terms_changes_the_digest(old: str, ne
     assert after.digest != before.digest
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (r'email.free && r"\" != "//"', r'email.free && r"\" != "//" || true'),
+        (r'form.Lab == R"\" + "a  b"', r'form.Lab == R"\" + "a b"'),
+    ],
+)
+def test_a_backslash_at_the_end_of_a_raw_text_hides_no_change_from_the_digest(old: str, new: str) -> None:
+    before, after = (
+        read(WHOLE.replace('"email.academic || tables.mit"', f"'{source}'")).policy for source in (old, new)
+    )
+    assert before is not None
+    assert after is not None
+    assert after.let != before.let
+    assert after.digest != before.digest
+
+
 def test_the_order_of_rules_is_part_of_what_a_policy_means() -> None:
     head = "version: 1\npolicy: p\napplies_to: [a/b]\nrules:\n"
     one_rule, other = "- {id: a, when: email.free, then: human}\n", "- {id: b, when: email.academic, then: accept}\n"

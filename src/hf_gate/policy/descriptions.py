@@ -8,8 +8,9 @@ from datetime import date
 from ..domain.display_text import join_words
 from ..domain.grants import Duration
 from ..domain.lifecycle import Status
+from .expression_parser import normalize_expression
 from .model import Action, FactEnd, Policy, PolicyMode, Rule, Until
-from .policy_digest import lets_in, normalize_expression
+from .policy_digest import lets_in
 
 _UNITS = {"d": "day", "mo": "month", "y": "year"}
 _VERBS = {

@@ -52,7 +52,10 @@ _HALF: Final = re.compile("[\ud800-\udfff]")
 
 
 def truncate_fact(value: FactValue) -> object:
-    """Return a fact as expressions use it, truncated to the limits, with half letters replaced."""
+    """Return a fact as expressions use it, truncated to the limits, with half letters replaced.
+
+    Raises TypeError for a list or a map of anything but texts.
+    """
     if isinstance(value, str):
         return _truncate_text(value)
     if isinstance(value, Mapping):
@@ -63,6 +66,8 @@ def truncate_fact(value: FactValue) -> object:
 
 
 def _truncate_text(value: str, most: int = MAX_TEXT) -> str:
+    if not isinstance(value, str):
+        raise TypeError(type(value))
     short = value if len(value) <= most else value[:most]
     return short if short.isascii() else _HALF.sub("\ufffd", short)
 

@@ -20,7 +20,7 @@ from .expression_bounds import (
     MAX_UNFOLDED,
 )
 from .expression_compiler import PatternError, compile_node, compile_pattern
-from .expression_parser import ExpressionNode, NodeKind, ParsedExpression
+from .expression_parser import MAX_TREE, ExpressionNode, NodeKind, ParsedExpression
 from .expression_problems import (
     ExpressionProblem,
     NameSuggestions,
@@ -58,6 +58,9 @@ def check_expression(
             f"with its `let` names expanded, this has {root.unfolded:,} parts; at most {MAX_UNFOLDED:,} are allowed"
         )
         raise ExpressionProblem("too-costly", message, 0, len(parsed.source))
+    if root.depth > MAX_TREE:
+        message = "with its `let` names expanded, this is nested too deeply; use fewer `let` names"
+        raise ExpressionProblem("too-deep", message, 0, len(parsed.source))
     return root
 
 
@@ -130,7 +133,7 @@ class _Checker:
         if node.name in self._lets:
             let = self._lets[node.name]
             found = _finish(node, (), let.type, let.text, let.items)
-            return replace(found, unfolded=1 + let.unfolded)
+            return replace(found, unfolded=1 + let.unfolded, depth=1 + let.depth)
         if node.name in self._declared:
             of_type = _FACT_TYPES.get(self._declared[node.name], str(self._declared[node.name]))
             return _finish(node, (), of_type, *_SIZES.get(of_type, (0, 0)))
@@ -184,7 +187,7 @@ class _Checker:
         both = sum(child.text for child in children)
         items = sum(child.items for child in children)
         text = both if of_type == "string" else max(child.text for child in children)
-        return _finish(node, children, of_type, text, items, 1 + (both + items) // 500)
+        return _finish(node, children, of_type, text, items, 1 + both // 500 + items // 20)
 
     def _require(self, node: ExpressionNode, children: tuple[ExpressionNode, ...], is_valid: bool) -> None:
         if not is_valid:
@@ -219,7 +222,7 @@ class _Checker:
             if node.name == "duration" and not children[0].is_constant:
                 message = "the text of `duration` must be a quoted literal, not a fact"
                 raise ExpressionProblem("duration", message, *children[0].span)
-            return _finish(node, children, node.name, weight=20)
+            return _finish(node, children, node.name, weight=20 + children[0].text // 20)
         if node.name == "matches":
             weight = _weigh_pattern(children[0].text, children[1])
             self._pattern_cost += weight
@@ -345,6 +348,7 @@ def _finish(
         items=items if _is_container(of_type) else 0,
         cost=weight + sum(child.cost for child in children),
         unfolded=1 + sum(child.unfolded for child in children),
+        depth=1 + max((child.depth for child in children), default=0),
         is_constant=node.kind not in (NodeKind.NAME, NodeKind.ITEM) and all(child.is_constant for child in children),
     )
 

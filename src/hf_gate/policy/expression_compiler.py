@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -53,11 +53,23 @@ def to_unknown(value: object) -> TruthValue:
     return value if isinstance(value, TruthValue) else make_error("the result is neither true nor false")
 
 
-def _combine_strictly(values: Sequence[object]) -> TruthValue:
+def _combine_strictly(values: Iterable[object]) -> TruthValue:
     """Return what a value lacks that needs all of these; facts come before errors."""
-    unknown = [value for value in values if isinstance(value, TruthValue)]
-    whole = unknown[0] if len(unknown) == 1 else combine_unknowns(unknown)
+    whole: TruthValue | None = None
+    for value in values:
+        if isinstance(value, TruthValue):
+            whole = _add_unknown(whole, value)
+    if whole is None:
+        return combine_unknowns(())
     return TruthValue(None, whole.missing) if whole.missing and whole.error else whole
+
+
+def _add_unknown(known: TruthValue | None, value: TruthValue) -> TruthValue:
+    """Return both together. Most operands, and most items of a loop, lack the same facts: then nothing is added."""
+    if known is None or value is known:
+        return value
+    is_new = bool(value.error and not known.error) or not value.missing <= known.missing
+    return combine_unknowns((known, value)) if is_new else known
 
 
 # ---- operands --------------------------------------------------------------------------------------------------------
@@ -148,14 +160,16 @@ def _compile_joined(parts: Sequence[Function], *, decisive: bool) -> Function:
     rest = not decisive
 
     def decide(values: Mapping[str, Any], item: object) -> object:
-        unknown: TruthValue | None = None
+        unknown: list[TruthValue] = []
         for part in parts:
             value = part(values, item)
             if value is decisive:
                 return value
             if value is not rest:
-                unknown = to_unknown(value) if unknown is None else combine_unknowns((unknown, to_unknown(value)))
-        return rest if unknown is None else unknown
+                unknown.append(to_unknown(value))
+        if not unknown:
+            return rest
+        return unknown[0] if len(unknown) == 1 else combine_unknowns(unknown)
 
     return decide
 
@@ -250,8 +264,8 @@ def _compile_loop(node: ExpressionNode) -> Function:
             value = body(values, item)
             if value is decisive:
                 return value
-            if value is not rest and value is not unknown:
-                unknown = to_unknown(value) if unknown is None else combine_unknowns((unknown, to_unknown(value)))
+            if value is not rest:
+                unknown = _add_unknown(unknown, to_unknown(value))
         return rest if unknown is None else unknown
 
     return decide
@@ -299,7 +313,7 @@ _SECONDS: Final = {
     "ms": Decimal("1e-3"), "us": Decimal("1e-6"), "ns": Decimal("1e-9"),
 }  # fmt: skip
 _TIMESTAMP: Final = re.compile(
-    r"\s*(\d{1,4})-(\d\d?)-(\d\d?)[Tt](\d\d?):(\d\d?):(\d\d?)(?:\.(\d+))?(?:[Zz]|([+-])(\d\d):(\d\d))\s*", re.ASCII
+    r"\s*+(\d{1,4})-(\d\d?)-(\d\d?)[Tt](\d\d?):(\d\d?):(\d\d?)(?:\.(\d++))?(?:[Zz]|([+-])(\d\d):(\d\d))\s*+", re.ASCII
 )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from msgspec import Struct
 
@@ -15,7 +16,9 @@ from ..domain.display_text import make_visible
 from .expression_problems import ExpressionProblem, check_foreign_sign, check_foreign_word
 
 MAX_SOURCE: Final = 4096  # bytes
-MAX_DEPTH: Final = 64  # operands within operands; recursion over a tree is bounded by it
+MAX_DEPTH: Final = 64  # operands within operands
+MAX_TREE: Final = 2 * MAX_DEPTH  # nodes above each other, also those of `let` names; it bounds all recursion
+_SHORT: Final = 256  # code points
 
 Constant: TypeAlias = "bool | int | float | str | None"
 
@@ -38,7 +41,7 @@ class ExpressionNode(Struct, frozen=True):
     `name` is the fact, field, function or operator (`[]` and `?:` among them). Joined conditions have one node:
     `a && b && c` has three children. The first child of a method is its receiver. Checking sets the other fields:
     `text` and `items` are the largest size of the value, `cost` counts steps, and `unfolded` the nodes after expanding
-    `let` names, with the condition of a `?:` counted twice.
+    `let` names, with the condition of a `?:` counted twice. `depth` is the number of nodes above each other.
     """
 
     kind: NodeKind
@@ -54,6 +57,7 @@ class ExpressionNode(Struct, frozen=True):
     items: int = 0
     cost: int = 0
     unfolded: int = 0
+    depth: int = 1
     is_constant: bool = False
 
     @property
@@ -99,7 +103,8 @@ class ParsedExpression(Struct, frozen=True):
 
     def text(self, start: int, end: int) -> str:
         """Return a piece of the source on one line, without comments."""
-        return _join_tokens([token for token in self.tokens if start <= token.start < end])
+        first, last = (bisect_left(self.tokens, at, key=lambda token: token.start) for at in (start, end))
+        return _join_tokens(self.tokens[first:last])
 
     @property
     def conjuncts(self) -> tuple[ExpressionNode, ...]:
@@ -112,12 +117,21 @@ class ParsedExpression(Struct, frozen=True):
         return _join_tokens(self.tokens)
 
 
-def _join_tokens(tokens: list[SourceToken] | tuple[SourceToken, ...]) -> str:
+def _join_tokens(tokens: tuple[SourceToken, ...]) -> str:
     gaps = [" " if left.end < right.start else "" for left, right in pairwise(tokens)]
     return "".join(token.text + gap for token, gap in zip(tokens, [*gaps, ""], strict=True))
 
 
-@lru_cache(maxsize=512)
+_Parsed = TypeVar("_Parsed")
+
+
+def cache_by_length(parse: Callable[[str], _Parsed]) -> Callable[[str], _Parsed]:
+    """Cache what a function reads from a source; only few long ones, because a tree takes up to a megabyte."""
+    short, long = lru_cache(maxsize=1024)(parse), lru_cache(maxsize=32)(parse)
+    return lambda source: (short if len(source) <= _SHORT else long)(source)
+
+
+@cache_by_length
 def parse_expression(source: str) -> ParsedExpression:
     """Parse an expression. Raises ExpressionProblem with the position of the first mistake."""
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
@@ -155,13 +169,26 @@ _TOKEN: Final = re.compile(
 
 
 def _tokenize(source: str) -> tuple[SourceToken, ...]:
-    """Split a source into tokens. Never fails: an unknown character becomes a sign."""
-    found = _TOKEN.finditer(source)
+    """Split a source into tokens, up to a text that is never closed. An unknown character becomes a sign."""
     return tuple(
         SourceToken(match.lastgroup or "sign", match[0], match.start(), match.end())
-        for match in found
+        for match in _match_pieces(source)
         if match.lastgroup != "space"
     )
+
+
+def _match_pieces(source: str) -> Iterator[re.Match[str]]:
+    for match in _TOKEN.finditer(source):
+        yield match
+        if match[0] in ('"', "'"):  # never closed: each further mark would be searched up to the end
+            return
+
+
+def normalize_expression(source: str) -> str:
+    """Return an expression with single spaces and without comments; quoted text is unchanged."""
+    pieces = [*_match_pieces(source)]
+    rest = source[pieces[-1].end() :] if pieces else ""
+    return ("".join(" " if piece.lastgroup == "space" else piece[0] for piece in pieces) + rest).strip()
 
 
 def _check_foreign_syntax(source: str, tokens: tuple[SourceToken, ...]) -> None:
@@ -290,10 +317,12 @@ class _Parser:
         """Build a node from token number `first` up to the last token that was taken."""
         start = self._tokens[first].start
         end = self._tokens[self._index - 1].end
-        return ExpressionNode(kind, start, end, name, value, children, at.start, is_method)
+        depth = 1 + max((child.depth for child in children), default=0)
+        self._check_depth(depth, MAX_TREE)
+        return ExpressionNode(kind, start, end, name, value, children, at.start, is_method, depth=depth)
 
-    def _check_depth(self, depth: int) -> None:
-        if depth > MAX_DEPTH:
+    def _check_depth(self, depth: int, most: int = MAX_DEPTH) -> None:
+        if depth > most:
             hint = "this is nested too deeply; use `in [...]` for lists, or split it with `let`"
             raise ExpressionProblem("too-deep", hint, 0, len(self._source))
 

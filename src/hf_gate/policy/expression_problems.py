@@ -217,7 +217,7 @@ def _repair_number(text: str, wrong: str, other: str, sign: str) -> tuple[str, s
         return f'"{text}"', "compare a text with a text: put it in quotes"
     if (wrong, other) != ("double", "int"):
         return None
-    number = float(text)
+    number = float(text.replace(" ", ""))
     message = "compare a whole number with a whole number"
     if number.is_integer():
         return str(int(number)), message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -16,7 +16,7 @@ from .expression_compiler import Function, compile_node, make_error, to_unknown
 from .expression_parser import ExpressionNode, NodeKind, ParsedExpression, parse_expression
 from .expression_problems import ExpressionProblem
 from .fact_conditions import INCLUDES, FactCondition, read_condition
-from .fact_table import CelType
+from .fact_table import CelType, find_declaration
 from .model import FALSE, TRUE, FactValue, TruthValue, combine_unknowns
 
 _NOTHING: Mapping[str, Expression] = MappingProxyType({})
@@ -179,7 +179,7 @@ class Expression:
         try:
             found: Value | TruthValue = self._function(bound.values, None)
         except _WRONG_TYPE:
-            return make_error("a fact has a value of another type")
+            return make_error(_OTHER_TYPE)
         return found
 
 
@@ -220,6 +220,17 @@ def evaluate_condition(condition: Condition, bound: BoundFacts) -> TruthValue:
 # ---- values ----------------------------------------------------------------------------------------------------------
 
 _UNLIMITED_TYPES = (bool, datetime)
+_OTHER_TYPE = "a fact has a value of another type"
+_PYTHON_TYPES: Mapping[CelType, type | tuple[type, ...]] = MappingProxyType({
+    CelType.BOOL: bool, CelType.INT: int, CelType.STRING: str, CelType.TIMESTAMP: datetime,
+    CelType.LIST: (tuple, list), CelType.MAP: Mapping,
+})  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _find_type(name: str) -> type | tuple[type, ...]:
+    declaration = find_declaration(name)
+    return object if declaration is None else _PYTHON_TYPES[declaration.type]
 
 
 def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
@@ -227,7 +238,7 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
 
     A `let` whose value cannot be used is unknown: one that is too large, because each further `let` could double it.
     """
-    bound = BoundFacts({name: _bind_fact(value) for name, value in facts.items()})
+    bound = BoundFacts({name: _bind_fact(name, value) for name, value in facts.items()})
     left = MAX_LETS
     for name, let in lets.items():
         value, truth = let.compute(bound)
@@ -239,9 +250,15 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
     return bound
 
 
-def _bind_fact(value: FactValue) -> object:
+def _bind_fact(name: str, value: FactValue) -> object:
+    expected = _find_type(name)
+    if not isinstance(value, expected) or (expected is int and value.__class__ is bool):
+        return make_error(_OTHER_TYPE)
     if value.__class__ in _UNLIMITED_TYPES:
         return value
     if isinstance(value, int) and value.bit_length() > 63:
         return make_error("integer overflow")
-    return truncate_fact(value)
+    try:
+        return truncate_fact(value)
+    except TypeError:  # of what a list or a map contains
+        return make_error(_OTHER_TYPE)

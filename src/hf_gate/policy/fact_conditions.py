@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .expression_parser import ExpressionNode, NodeKind, parse_expression
+from .expression_parser import ExpressionNode, NodeKind, cache_by_length, parse_expression
 from .expression_problems import ExpressionProblem
 from .fact_table import CelType, find_declaration
 
@@ -61,7 +60,7 @@ class FactCondition(Struct, frozen=True):
         return CelType.STRING if self.key is not None else declaration.type
 
 
-@lru_cache(maxsize=2048)
+@cache_by_length
 def parse_fact_condition(expr: str) -> FactCondition | None:
     """Parse an expression that tests one fact; None for any other expression."""
     try:

@@ -10,11 +10,11 @@ from ..domain.yaml_parser import Mapping as Map
 from ..domain.yaml_parser import Node, Scalar, Sequence
 from .accept_requirements import AcceptRequirement, accept_requirements, is_claim
 from .constant_conditions import is_always_true, is_never_true
+from .expression_parser import normalize_expression
 from .expressions import Expression
 from .fact_conditions import IS_TRUE
 from .fact_table import tables_of
 from .model import Action, FactEnd, Policy, PolicyProblem, Rule, SourcePosition
-from .policy_digest import normalize_expression
 from .strict_yaml import YamlDocument, nodes_of_lets, nodes_of_rules, pair_of, position_of, value_of
 
 Conditions = Mapping[tuple[str, str], Expression]

@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from datetime import date
 
 from ..domain.grants import Duration
-from .expression_parser import read_names
+from .expression_parser import normalize_expression, read_names
 from .model import Action, FactEnd, Policy, PolicyMode, Rule, TableSpec, Until
-
-_PIECE = re.compile(
-    r"""(?P<text>r?(?:\"\"\"(?:[^\\]|\\.)*?\"\"\"|'''(?:[^\\]|\\.)*?'''|"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'))"""
-    r"""|(?P<note>//[^\n]*)|(?P<blank>\s+)""",
-    re.DOTALL,
-)
 
 
 def policy_digest(policy: Policy) -> str:
@@ -41,11 +34,6 @@ def canonical_policy(policy: Policy) -> str:
         "rules": [canonical_rule(rule) for rule in policy.rules],
     }
     return json.dumps(document, ensure_ascii=True, sort_keys=True, separators=(",", ":"))
-
-
-def normalize_expression(source: str) -> str:
-    """Return an expression with single spaces and without comments; quoted text is unchanged."""
-    return _PIECE.sub(lambda match: match["text"] or " ", source).strip()
 
 
 def lets_in(sources: Iterable[str], let: Mapping[str, str]) -> list[str]:
