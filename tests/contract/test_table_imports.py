@@ -115,3 +115,27 @@ def test_a_new_file_has_every_column_of_the_rows(desk: Workspace, tmp_path: Path
     lines = b'{"email": "ada@mit.edu"}\n{"email": "bob@mit.edu", "note": "x"}\n'
     found = prepare_import(desk, own, lines, is_json=True, replaces=False)
     assert found.draft.content == b"email,note\nada@mit.edu,\nbob@mit.edu,x\n"
+
+
+def test_two_rows_that_mean_the_same_row_of_the_table_are_refused(desk: Workspace) -> None:
+    folder = desk.location.folder
+    assert folder is not None
+    (folder / "hf-gate.yaml").write_text(
+        f"version: 1\nrepos: [{EEG}]\ntables: {{partners: {{file: tables/partners.csv, key: [username, email]}}}}\n"
+    )
+    (folder / "tables" / "partners.csv").write_text("username,email\nada,ada@mit.edu\n")
+    with pytest.raises(UsageError, match="lines 2 and 3 belong to line 2 of table partners"):
+        read(desk, "username,email\nada,\nbob,ada@mit.edu\n")
+
+
+def test_a_row_whose_columns_name_two_people_is_refused(desk: Workspace) -> None:
+    take(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
+    with pytest.raises(UsageError, match=r"line 2: the email of .* is not known"):
+        read(desk, f"user_id,username,name\n{record_id(desk)},user2,x\n")
+
+
+def test_a_username_of_two_people_means_neither(desk: Workspace) -> None:
+    """One of them has the name since the other was renamed, and the next sync tells who."""
+    take(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="user1", email="p2@mit.edu")])
+    with pytest.raises(UsageError, match="line 2: the email of 'user1' is not known"):
+        read(desk, "username,name\nuser1,x\n")

@@ -269,19 +269,24 @@ def draft_import(
     before = own.parse(content)
     added: list[Cells] = []
     changed: dict[int, Cells] = {}
-    seen: set[int] = set()
+    writers: dict[int, int] = {}  # the line of the file that changes a line of the table
     index = index_rows(before)
     for row in rows.rows:
         twins = {twin.line for key in keys_of_row(row) if (twin := index.get(key)) is not None}
         if len(twins) > 1:
             lines = " and ".join(map(str, sorted(twins)))
             raise UsageError(f"line {row.line} belongs to lines {lines} of table {own.name}. Nothing was written.")
-        seen |= twins
         if not twins:
             added.append(records[row.line])
         for line in twins:
+            if line in writers:  # the second row would replace the first
+                raise UsageError(
+                    f"lines {writers[line]} and {row.line} belong to line {line} of table {own.name}."
+                    " Nothing was written."
+                )
+            writers[line] = row.line
             changed[line] = records[row.line]
-    removed = {row.line for row in before.rows} - seen if replaces else set()
+    removed = {row.line for row in before.rows} - writers.keys() if replaces else set()
     draft = draft_edits(own, RowEdits(added, changed, removed), content)
     return structs.replace(draft, base=digest_of_file(b""), is_new=True) if is_new else draft
 

@@ -105,7 +105,7 @@ class _People:
 
     def __init__(self, workspace: Workspace, own: OwnTable) -> None:
         self.waiting: dict[int, PersonRow] = {}
-        self._by_key: dict[tuple[str, str], PersonRow] = {}
+        self._by_key: dict[tuple[str, str], PersonRow | None] = {}
         for request in iterate_concerned(workspace, own):
             person = request.person
             identity = person.identity
@@ -115,18 +115,21 @@ class _People:
             address = email.address if email is not None and email.domain else None
             for column, value in zip(KEYS, (identity.user_id, address, identity.username), strict=True):
                 if value:
-                    self._by_key[column, value.lower()] = person
+                    known = self._by_key.setdefault((column, value.lower()), person)
+                    is_clear = known is not None and known.id == person.id
+                    self._by_key[column, value.lower()] = person if is_clear else None  # two people: it means nobody
 
     def find(self, row: TableRow) -> PersonRow | None:
         """Return whom a row means."""
         return next(filter(None, (self._by_key.get((each, row.value_of_key(each) or "")) for each in KEYS)), None)
 
     def find_cells(self, cells: Mapping[str, str]) -> PersonRow | None:
-        """Return whom the cells of a row mean, although none of them is a key of its table."""
+        """Return whom the cells of a row mean, although none is a key of its table; None if they name two people."""
         address = parse_address(cells.get("email", "").strip())
         texts = {column: cells.get(column, "").strip().removeprefix("@").lower() for column in KEYS}
         texts["email"] = "" if address is None else str(address).lower()
-        return next(filter(None, (self._by_key.get((each, texts[each])) for each in KEYS)), None)
+        people = {person.id: person for each in KEYS if (person := self._by_key.get((each, texts[each]))) is not None}
+        return next(iter(people.values())) if len(people) == 1 else None
 
 
 def _add_keys(own: OwnTable, people: _People, read: ParsedFile) -> ParsedFile:
@@ -148,7 +151,8 @@ def _add_keys(own: OwnTable, people: _People, read: ParsedFile) -> ParsedFile:
             if not any(known.values()):
                 name = make_visible(next(filter(None, map(cells.get, others)), ""), one_line=True)[:60]
                 raise UsageError(
-                    f"line {line}: the {' or '.join(key)} of {name!r} is not known, because no request names it.",
+                    f"line {line}: the {' or '.join(key)} of {name!r} is not known: no request names it,"
+                    " or it means two people.",
                     hint=(
                         "Write it into the file, or remove the line. Nothing was written. The key is "
                         f"{' or '.join(key)}."
