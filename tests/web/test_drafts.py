@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from time import process_time
 from urllib.parse import urlencode
 
 import pytest
@@ -54,6 +55,18 @@ def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
     body = asked.visitor().post("/policies", {"src": draft.replace("email.academic", condition)}).body
     assert code in body
     assert "Nothing was tried" in body
+
+
+def test_tests_of_a_draft_that_take_too_long_fail_without_being_run(asked: Room) -> None:
+    numbers = ",".join(["1"] * 1000)
+    compared = " || ".join(["request.attempt == x", "person.models == x"] * 50)
+    rules = "".join(f"  - id: r{n}\n    when: many.exists(x, {compared})\n    then: human\n" for n in range(6))
+    tests = "".join(f"  - {{name: t{n}, facts: {{}}, want: {{then: human}}}}\n" for n in range(30))
+    draft = POLICY.replace("rules:\n", f"let:\n  many: '[{numbers}]'\nrules:\n{rules}")
+    begun = process_time()
+    body = asked.visitor().post("/policies", {"src": f"{draft}tests:\n{tests}"}).body
+    assert process_time() - begun < 8
+    assert "it was not run, because the tests of this draft take too long" in _words(body)
 
 
 def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:

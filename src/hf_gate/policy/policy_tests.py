@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
+from time import thread_time
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,12 +12,13 @@ from msgspec.structs import replace
 from ..domain.lifecycle import Status
 from .evaluator import Evaluator, compile_policy
 from .explain import explain_rule
-from .model import PolicyMode, PolicyTest, Verdict
+from .model import Action, PolicyMode, PolicyTest, Verdict
 from .policy_checker import CheckedPolicy
 from .test_facts import build_test_facts
 
 MAX_TRACED_PARTS = 50_000  # the most parts of conditions whose values all explanations together may show
 _EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_NOT_RUN = Verdict(Action.HUMAN, None, "none")
 
 
 class PolicyTestResult(Struct, frozen=True):
@@ -30,11 +33,11 @@ class PolicyTestResult(Struct, frozen=True):
     why: tuple[str, ...] = ()
 
 
-def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
+def run_policy_tests(checked: CheckedPolicy, *, seconds: float = math.inf) -> tuple[PolicyTestResult, ...]:
     """Run all tests of a policy; return no results if the policy has errors. Shadow policies are tested as if enforced.
 
     `now` is the test's own value, else the time of its request, else a fixed day. The number of explained failures
-    depends on the size of the conditions.
+    depends on the size of the conditions. After these seconds of processor time, the other tests fail and are not run.
     """
     if checked.policy is None:
         return ()
@@ -43,7 +46,12 @@ def run_policy_tests(checked: CheckedPolicy) -> tuple[PolicyTestResult, ...]:
     parts = sum(each.root.unfolded for each in checked.conditions.values())
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
+    end = thread_time() + seconds
     for test in policy.tests:
+        if thread_time() > end:
+            message = "it was not run, because the tests of this draft take too long"
+            results.append(PolicyTestResult(test, _NOT_RUN, has_passed=False, message=message))
+            continue
         result = _run_test(evaluator, test, checked, with_reasons=left > 0)
         left -= not result.has_passed
         results.append(result)

@@ -26,6 +26,7 @@ from ..policy.workspace_config import WorkspaceConfig
 
 MAX_REQUESTS: Final = 100  # requests that a draft is tried on
 _MAX_WORK: Final = 20_000_000  # steps of all requests together, for facts of the largest size: about 2 s
+_TEST_SECONDS: Final = 1.0  # of processor time, for all tests of a draft
 
 
 class DraftBusy(UsageError):
@@ -82,7 +83,7 @@ def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceC
         cards,
         can_move,
         accept_requirements(checked.policy, checked.conditions),
-        run_policy_tests(checked),
+        run_policy_tests(checked, seconds=_TEST_SECONDS),
         Evaluator([compile_policy(policy, checked.declared)], zone=zone),
         max(1, min(MAX_REQUESTS, _MAX_WORK // cost)),
     )
