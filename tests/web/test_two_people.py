@@ -333,3 +333,15 @@ def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> N
     with pytest.raises(UsageError, match="discarded meanwhile"):
         endorse(workspace, plan, MANY, noor, "noor")
     assert read_act_endorsers(workspace.store, plan) == []
+
+
+def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan = plan_all(lena)
+    press(noor, plan, "approve")
+    assert 'value="approve"' not in noor.get(plan).body
+    change_the_rule(full, noor)
+    assert 'value="approve"' in noor.get(plan).body
+    press(noor, plan, "approve")
+    ended(full, press(lena, plan, "apply").headers["location"])
+    assert count_accepted(full) == MANY

@@ -81,9 +81,9 @@ def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(known.get(account, account) for account in accounts))
 
 
-def read_act_endorsers(store: Store, act: str) -> list[str]:
-    """Return the proven accounts that endorsed an act, by its digest."""
-    return read_endorsers(store.reads, act)
+def read_act_endorsers(store: Store, act: str, rules: str | None = None) -> list[str]:
+    """Return the proven accounts that endorsed an act, by its digest; with `rules`, those that did so under these."""
+    return read_endorsers(store.reads, act, rules)
 
 
 def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str, *, of: str = "plan") -> None:

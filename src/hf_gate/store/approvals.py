@@ -126,8 +126,11 @@ def read_endorsers(db: Database, act: str, rules: str | None = None) -> list[str
 
 
 def write_endorsement(write: Writer, act: str, account: str, rules: str) -> bool:
-    """Store that an account endorses an act; return False if it did so before."""
-    sql = "INSERT INTO endorsements (act, account, rules) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+    """Store that an account endorses an act; return False if it did so before under the same rules."""
+    sql = (
+        "INSERT INTO endorsements (act, account, rules) VALUES (?, ?, ?) ON CONFLICT (act, account)"
+        " DO UPDATE SET rules = excluded.rules WHERE endorsements.rules <> excluded.rules"
+    )
     return bool(write.db.run(sql, (act, account, rules)))
 
 

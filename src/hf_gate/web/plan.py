@@ -12,6 +12,7 @@ from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
+from ..application.approval_needs import read_needs
 from ..application.approvals import endorse, name_accounts, read_act_endorsers
 from ..application.inputs import is_confirmed
 from ..application.members import ApprovalNeed, read_approvals
@@ -231,12 +232,18 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
         no,
         hint,
         need is not None and need.is_open,
-        can_approve=is_large and mine is not None and mine not in (maker, *seen),
+        can_approve=is_large and mine is not None and mine not in (maker, *_read_current_endorsers(context, view)),
         why_two=need.why if need is not None and is_large else "",
         next_step=need.team.describe_next_step() if need is not None and need.is_open else "",
         can_edit=may and view.is_whole and bool(view.plan.changes),
         approved=approved,
     )
+
+
+def _read_current_endorsers(context: RequestContext, view: VisiblePlan) -> list[str]:
+    """Return who agreed to the plan under the rules as they are now. The others can agree again."""
+    rules = read_needs(context.workspace, lambda: context.app_state.policies.current).rules
+    return read_act_endorsers(context.workspace.store, view.plan.digest, rules)
 
 
 def _can_apply(context: RequestContext, view: VisiblePlan) -> bool:
