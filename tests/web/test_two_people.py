@@ -345,3 +345,22 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
     press(noor, plan, "approve")
     ended(full, press(lena, plan, "apply").headers["location"])
     assert count_accepted(full) == MANY
+
+
+def test_an_approval_that_was_taken_back_is_not_sent_again_from_the_tray(room: Room) -> None:
+    mia, lena, workspace = room.proven(reviewer("mia")), room.visitor(), room.app_state.workspace
+    click(room, mia)
+    room.leave()
+    click(room, lena)
+    room.local.set_faults(["answer:status=429:on=handle"])
+    patient = workspace.hub
+    with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as impatient:
+        workspace.hub = impatient
+        room.leave()
+    workspace.hub = patient
+    room.local.set_faults([])
+    assert (status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
+    assert lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw").status == 303
+    assert workspace.tray.list_waiting() == []
+    room.leave()
+    assert status(room) == "pending"
