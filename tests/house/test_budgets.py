@@ -26,11 +26,11 @@ def count_statements(source: str) -> int:
     tree = ast.parse(source)
     skipped: set[int] = set()
     for node in ast.walk(tree):
-        is_text = (
-            isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
-        )
-        if isinstance(node, (ast.Import, ast.ImportFrom)) or is_text:
-            skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+        match node:
+            case ast.Import() | ast.ImportFrom() | ast.Expr(value=ast.Constant(value=str())):
+                skipped.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            case _:
+                pass
     return sum(isinstance(node, ast.stmt) and node.lineno not in skipped for node in ast.walk(tree))
 
 

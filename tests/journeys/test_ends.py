@@ -128,7 +128,7 @@ def test_a_service_that_comes_late_says_how_late(console: Console, fresh: LocalH
     late = [row for row in ends(console) if row["late_hours"]]
     assert len(late) == 3
     assert {int(str(row["late_hours"])) // 24 for row in late} <= {8, 9, 10}
-    assert "days ago" in console.run("ends", "ls").out
+    assert " d ago" in console.run("ends", "ls").out
     assert "ended up to" in console.run("plan").out
     turn = console.run("run", "--once")
     assert "3 grants ended up to" in turn.out
