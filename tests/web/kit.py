@@ -18,11 +18,10 @@ from dataclasses import dataclass, field
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlencode, urlsplit
 
 import uvicorn
-from playwright.sync_api import Page
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from hf_gate import bootstrap
@@ -44,6 +43,9 @@ from hf_gate.web.server import BoundedConnection
 from hf_gate.web.sign_in import Authenticator
 from tests.clock import ManualClock
 from tests.program_server import program_words
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page  # not where the wheel is tested on other Pythons
 
 HOST = "127.0.0.1:7860"
 HOME = {"host": HOST, "sec-fetch-site": "same-origin", "origin": f"http://{HOST}"}
