@@ -58,7 +58,7 @@ def test_no_test_makes_the_source_of_the_checkout_importable() -> None:
     assert names == set()
 
 
-_MAX_PACKAGES: Final = 38
+_MAX_PACKAGES: Final = 32
 _MAX_MEGABYTES: Final = 75  # with compiled bytecode
 
 
