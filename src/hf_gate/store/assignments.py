@@ -74,8 +74,8 @@ def _is_current(db: Database, member: Member) -> bool:
 
 def _read_rows(db: Database, where: str, values: tuple[object, ...]) -> list[AssignedRow]:
     rows = db.rows(
-        "SELECT r.id, r.person_id, o.type, o.namespace, o.name, r.assigned FROM requests r JOIN repos o ON o.id = "
-        "r.repo_id"
+        "SELECT r.id, r.person_id, o.type, o.namespace, o.name, r.assigned FROM requests r JOIN repos o"
+        " ON o.id = r.repo_id"
         f" WHERE {where} ORDER BY r.repo_id, r.id",
         values,
     )

@@ -343,8 +343,8 @@ def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) ->
         sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
         db.run_many(sql, kept.authors)
         sql = (
-            "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET user_id "
-            "= excluded.user_id"
+            "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?) ON CONFLICT DO UPDATE"
+            " SET user_id = excluded.user_id"
         )
         db.run_many(sql, kept.bindings)
         for key, value in {**settings, **dict(kept.settings)}.items():

@@ -107,8 +107,8 @@ class Eraser:
         self._db.run("DELETE FROM profiles WHERE person_id = ?", (one.id,))
         self._db.run(
             (
-                "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL "
-                "WHERE id = ?"
+                "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL"
+                " WHERE id = ?"
             ),
             (one.id,),
         )
@@ -263,15 +263,15 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
     mine = "SELECT id FROM requests WHERE person_id = ?"
     among, over = db.in_clause(list(FINISHED))
     sql = (
-        f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine}) AND NOT "
-        f"(r.state {among})"
+        f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine})"
+        f" AND NOT (r.state {among})"
     )
     runs = [row[0] for row in db.rows(f"{sql} ORDER BY c.run", (person, over))]
     one = read_full_identity(db, person)
     nameless = db.rows(
         (
-            "SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL AND "
-            f"NOT (r.state {among})"
+            "SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL"
+            f" AND NOT (r.state {among})"
         ),
         (over,),
     )
@@ -314,8 +314,8 @@ _EXPIRED: Final = (
     "r.status = ? AND r.record_id IS NOT NULL AND r.open_run IS NULL"
     " AND CASE WHEN r.last_moved_at > 0 THEN r.last_moved_at ELSE coalesce(r.reviewed_at, r.first_seen_at) END <= ?"
     " AND NOT EXISTS (SELECT 1 FROM tray t WHERE t.request_id = r.id AND t.outcome IS NULL)"
-    " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id AND NOT "
-    "(u.state {}))"
+    " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id"
+    " AND NOT (u.state {}))"
 )
 
 

@@ -39,8 +39,8 @@ def write_list(write: Writer, repo_id: int, status: str, current: EvaluatedList)
     """Store the basis of a list."""
     write.db.run(
         "INSERT INTO evaluated_lists (repo_id, status, basis, pass_id, at) VALUES (?, ?, ?, ?, ?)"
-        " ON CONFLICT (repo_id, status) DO UPDATE SET basis = excluded.basis, pass_id = excluded.pass_id, at "
-        "= excluded.at",
+        " ON CONFLICT (repo_id, status) DO UPDATE"
+        " SET basis = excluded.basis, pass_id = excluded.pass_id, at = excluded.at",
         (repo_id, status, *current),
     )
 

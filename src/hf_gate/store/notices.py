@@ -81,8 +81,8 @@ def store_destinations(
     with store.writing() as write:
         for name, written, hour in changed:
             write.db.run(
-                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence) VALUES (?, ?, ?, "
-                "?, ?, 0)"
+                "INSERT INTO notice_destinations (name, is_on, events, digest_at, zone, sequence)"
+                " VALUES (?, ?, ?, ?, ?, 0)"
                 " ON CONFLICT (name) DO UPDATE SET is_on = excluded.is_on, events = excluded.events,"
                 " digest_at = excluded.digest_at, zone = excluded.zone",
                 (name, True, written, hour, zone),
@@ -95,8 +95,8 @@ def _turn_off(db: Database, name: str, at: int) -> None:
     """Stop a destination. Its open messages fail, and can be sent if it is named again."""
     db.run("UPDATE notice_destinations SET is_on = ? WHERE name = ?", (False, name))
     sql = (
-        "UPDATE messages SET state = 'failed', ended_at = ?, problem = ?, lease = NULL WHERE destination = ? AND "
-        f"{IS_OPEN}"
+        "UPDATE messages SET state = 'failed', ended_at = ?, problem = ?, lease = NULL WHERE destination = ?"
+        f" AND {IS_OPEN}"
     )
     db.run(sql, (at, "hf-gate.yaml no longer names this destination", name))
     db.run("DELETE FROM notice_lines WHERE destination = ?", (name,))

@@ -112,8 +112,8 @@ def start_sending(db: Database, row: OutboxRow, worker: str, now: int) -> Outbox
     next_at = now + retry_wait(row.attempts + 1, is_alarm=row.is_alarm)
     db.run(
         (
-            "UPDATE messages SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = "
-            "? WHERE id = ?"
+            "UPDATE messages"
+            " SET state = 'sending', lease = ?, next_at = ?, attempts = attempts + 1, tried_at = ? WHERE id = ?"
         ),
         (worker, next_at, now, row.id),
     )
@@ -173,8 +173,8 @@ def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int
     next_at = now + retry_wait(row.attempts, is_alarm=row.is_alarm)
     with store.writing() as write:
         changed = write.db.run(
-            "UPDATE messages SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, "
-            "lease = NULL"
+            "UPDATE messages"
+            " SET state = ?, next_at = ?, ended_at = ?, outcome = ?, problem = ?, accepted = ?, lease = NULL"
             " WHERE id = ? AND lease = ?",
             (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
         )
@@ -291,8 +291,8 @@ def count_lanes(store: Store, now: int) -> list[LaneCount]:
     for name, dead, lately in db.rows(sql, (now - LATELY_MS,)):
         lanes[name] = lanes.get(name, LaneCount(name))._replace(dead=dead, dead_lately=lately)
     sql = (
-        f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL ORDER BY tried_at "
-        "DESC LIMIT 100"
+        f"SELECT destination, problem FROM messages WHERE {IS_OPEN} AND problem IS NOT NULL"
+        " ORDER BY tried_at DESC LIMIT 100"
     )
     for name, problem in reversed(db.rows(sql)):
         lanes[name] = lanes[name]._replace(problem=problem)

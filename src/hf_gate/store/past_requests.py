@@ -332,8 +332,8 @@ def read_person_decisions(store: Store, requests: Sequence[int]) -> list[PersonD
 def read_person_events(store: Store, person: int, before: int) -> list[RepoEvent]:
     """Return the entries about all requests of a person before entry number `before`, oldest first."""
     rows = store.reads.rows(
-        "SELECT l.request_id, l.repo_id, l.id, l.at, l.actor, l.body FROM requests r JOIN ledger l ON l.request_id "
-        "= r.id"
+        "SELECT l.request_id, l.repo_id, l.id, l.at, l.actor, l.body FROM requests r JOIN ledger l"
+        " ON l.request_id = r.id"
         " WHERE r.person_id = ? AND l.id < ? ORDER BY l.id",
         (person, before),
     )

@@ -271,8 +271,8 @@ class Projection:
             counts,
         )
         self._db.run_many(
-            "INSERT INTO history (person_id, repo_id, accepted, rejected, resets, last, last_at) VALUES (?, ?, ?, "
-            "?, ?, ?, ?)"
+            "INSERT INTO history (person_id, repo_id, accepted, rejected, resets, last, last_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)"
             " ON CONFLICT (person_id, repo_id) DO UPDATE SET accepted = history.accepted + excluded.accepted,"
             " rejected = history.rejected + excluded.rejected, resets = history.resets + excluded.resets,"
             " last = excluded.last, last_at = excluded.last_at",
@@ -331,8 +331,8 @@ class Projection:
             assert verdict[0] is not None
             made = self._db.row(
                 (
-                    "INSERT INTO verdicts (action, policy, rule, digest, shadow, hand_terms) VALUES (?, ?, ?, ?, "
-                    "?, ?) RETURNING id"
+                    "INSERT INTO verdicts (action, policy, rule, digest, shadow, hand_terms)"
+                    " VALUES (?, ?, ?, ?, ?, ?) RETURNING id"
                 ),
                 (*verdict[0], json.dumps(verdict[1]), encode_hand_terms(verdict[2])),
             )

@@ -37,8 +37,8 @@ def read_promotions(store: Store) -> dict[str, str]:
 def write_promotion(write: Writer, policy: str, digest: str) -> None:
     """Let this version of a policy act unattended; it replaces the previous version."""
     sql = (
-        "INSERT INTO promotions (policy, digest) VALUES (?, ?) ON CONFLICT (policy) DO UPDATE SET digest = "
-        "excluded.digest"
+        "INSERT INTO promotions (policy, digest) VALUES (?, ?) ON CONFLICT (policy) DO UPDATE"
+        " SET digest = excluded.digest"
     )
     write.db.run(sql, (policy, digest))
 

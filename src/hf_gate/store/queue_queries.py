@@ -84,10 +84,10 @@ class QueueQueries:
         db = self._store.reads
         among, value = db.in_clause(idents)
         rows = db.rows(
-            "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*) FROM "
-            "(SELECT 1"
-            " FROM requests s WHERE s.repo_id = r.repo_id AND s.fingerprint = r.fingerprint AND s.fingerprint IS "
-            "NOT NULL"
+            "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*)"
+            " FROM (SELECT 1"
+            " FROM requests s WHERE s.repo_id = r.repo_id AND s.fingerprint = r.fingerprint"
+            " AND s.fingerprint IS NOT NULL"
             f" AND s.is_current LIMIT {MAX_SAME_TEXT + 1}) AS texts) END FROM requests r WHERE r.id {among}",
             (value,),
         )
@@ -199,8 +199,8 @@ def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[Reque
 
 _OF_REPO: Final = "WHERE r.repo_id = ? AND r.is_current"
 _OLD: Final = (
-    "LEFT JOIN verdicts v ON v.id = r.verdict_id WHERE r.repo_id = ? AND r.is_current AND r.status = ? AND "
-    "r.asked_at < ?"
+    "LEFT JOIN verdicts v ON v.id = r.verdict_id WHERE r.repo_id = ? AND r.is_current AND r.status = ?"
+    " AND r.asked_at < ?"
     f" AND (v.action IS NULL OR v.action <> '{ON_HOLD}')"
 )
 """Old pending requests. Those on hold wait for the applicant."""
@@ -232,8 +232,8 @@ def find_undecided(store: Store, repo: Repo, before: int, most: int, most_search
     They are searched for among the `most_searched` oldest before a time (ms).
     """
     oldest = (
-        f"SELECT r.id, r.verdict_id, r.asked_at, r.outcome FROM requests r {_OF_REPO} AND r.status = ? AND "
-        "r.asked_at < ?"
+        f"SELECT r.id, r.verdict_id, r.asked_at, r.outcome FROM requests r {_OF_REPO} AND r.status = ?"
+        " AND r.asked_at < ?"
         " ORDER BY r.asked_at, r.id LIMIT ?"
     )
     sql = (

@@ -81,8 +81,8 @@ class Selections:
             write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
             write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
             copy = (
-                f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE "
-                "pick = ?"
+                f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked"
+                " WHERE pick = ?"
             )
             return write.db.run(copy, (into, pick))
 
@@ -147,15 +147,15 @@ class Selections:
         """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
         why, values = _exclusion_reason(self._store.reads, scope)
         past = (
-            "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND "
-            "h.accepted > 0)"
+            "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id"
+            " AND h.accepted > 0)"
         )
         rows = self._store.reads.rows(
             "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, "
             "v.hand_terms FROM"
             " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
-            f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past "
-            f"FROM {_FROM}) AS e"
+            f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past"
+            f" FROM {_FROM}) AS e"
             " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
             " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
             (*values, scope.selection),
@@ -209,8 +209,8 @@ def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:
 def _leave_out(write: Writer, pick: str, among: str, values: Sequence[object]) -> None:
     """Move requests to the selection of those that are left out of a copy, which is as old as the copy."""
     sql = (
-        "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ? ON CONFLICT "
-        "(id) DO NOTHING"
+        "INSERT INTO picks (id, member, made_at) SELECT ?, member, made_at FROM picks WHERE id = ?"
+        " ON CONFLICT (id) DO NOTHING"
     )
     write.db.run(sql, (pick + _LEFT_OUT, pick))
     move = f"UPDATE picked SET pick = ? WHERE pick = ? AND request_id {among}"

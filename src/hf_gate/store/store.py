@@ -389,8 +389,8 @@ class Store(StoreConnections):
                 db.run("DELETE FROM stop_requests WHERE run = ?", (run,))
             else:
                 sql = (
-                    "INSERT INTO stop_requests (run, action) VALUES (?, ?) ON CONFLICT (run) DO UPDATE SET "
-                    "action = excluded.action"
+                    "INSERT INTO stop_requests (run, action) VALUES (?, ?) ON CONFLICT (run) DO UPDATE"
+                    " SET action = excluded.action"
                 )
                 db.run(sql, (run, word))
         finally:

@@ -28,8 +28,8 @@ def begin_turn(store: Store, started_at: int, interval_s: int | None) -> int:
 def write_turn_end(write: Writer, turn: TurnRow) -> None:
     """Store the end of a turn, in a transaction with what follows from it."""
     sql = (
-        "UPDATE turns SET ended_at = ?, ending = ?, problem = ?, repos = ?, news = ?, done = ?, deferred = ? "
-        "WHERE id = ?"
+        "UPDATE turns SET ended_at = ?, ending = ?, problem = ?, repos = ?, news = ?, done = ?, deferred = ?"
+        " WHERE id = ?"
     )
     values = (turn.ended_at, turn.end, turn.problem, turn.repos, turn.news, turn.done, turn.deferred, turn.id)
     write.db.run(sql, values)
