@@ -43,7 +43,8 @@ def sample_tests(name: str, of_type: CelType, values: tuple[str, ...] | None) ->
             lists = [f"{name} in [{', '.join(texts[:n])}]" for n in (1, 2)]
             return [f"{name} == {texts[0]}", f"{name} != {texts[0]}", *lists, f'{name}.contains("x")']
         case CelType.TIMESTAMP:
-            return [f'{name} {op} timestamp("2027-06-30T00:00:00Z")' for op in ("<", "<=", ">", ">=")]
+            moments = ("2027-06-30T00:00:00Z", "2027-6-3T9:00:00z", "2027-06-30T23:59:60+02:00")
+            return [f'{name} {op} timestamp("{moment}")' for moment in moments for op in ("<", "<=", ">", ">=")]
         case CelType.LIST:
             return [f'"acme" in {name}', f'{name}.exists(o, o in ["acme", "other"])', f"{name}.size() > 0"]
         case CelType.MAP:

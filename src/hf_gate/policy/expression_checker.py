@@ -20,7 +20,7 @@ from .expression_bounds import (
     MAX_UNFOLDED,
 )
 from .expression_compiler import PatternError, compile_node, compile_pattern
-from .expression_parser import MAX_TREE, ExpressionNode, NodeKind, ParsedExpression
+from .expression_parser import MAX_TREE, MIRRORED, ExpressionNode, NodeKind, ParsedExpression
 from .expression_problems import (
     ExpressionProblem,
     NameSuggestions,
@@ -42,7 +42,6 @@ _SIZES: Final = {"string": (MAX_TEXT, 0), "list<string>": (MAX_ITEM, MAX_LIST), 
 _PYTHON_TYPES: Final = {bool: "bool", int: "int", float: "double", str: "string"}
 _ORDERED: Final = frozenset(("bool", "int", "double", "string", "timestamp", "duration"))
 _NUMBERS: Final = frozenset(("int", "double"))
-_MIRRORED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 _ROOTS: Final = frozenset(("request", "person", "email", "answers", "tables", "history", "terms", "form", "now"))
 _FUNCTIONS: Final = frozenset(("size", "duration", "timestamp"))
 _METHODS: Final = frozenset(("contains", "startsWith", "endsWith", "matches"))
@@ -195,7 +194,7 @@ class _Checker:
 
     def _operand_problem(self, node: ExpressionNode, left: ExpressionNode, right: ExpressionNode) -> ExpressionProblem:
         """Return the problem of two operands, with the literal to write instead."""
-        for wrong, other, sign in ((right, left, node.name), (left, right, _MIRRORED.get(node.name, node.name))):
+        for wrong, other, sign in ((right, left, node.name), (left, right, MIRRORED.get(node.name, node.name))):
             if wrong.kind is NodeKind.CONST:
                 fix = repair_literal(self._parsed.text(wrong.start, wrong.end), wrong.type, other.type, sign)
                 if fix is not None:

@@ -327,7 +327,7 @@ def _parse_duration(text: str) -> timedelta | TruthValue:
     return timedelta(microseconds=int(total * 1_000_000)) * (-1 if text[0] == "-" else 1)
 
 
-def _parse_timestamp(text: str) -> datetime | TruthValue:
+def parse_timestamp(text: str) -> datetime | TruthValue:
     """Parse a timestamp as RFC 3339 writes it, to the microsecond."""
     found = _TIMESTAMP.fullmatch(text)
     if found is None:
@@ -346,7 +346,7 @@ def _parse_timestamp(text: str) -> datetime | TruthValue:
 _UNARY: Final[Mapping[str, Callable[[Any], Any]]] = {
     "size": len,
     "duration": _parse_duration,
-    "timestamp": _parse_timestamp,
+    "timestamp": parse_timestamp,
 }
 _COMPILERS: Final[Mapping[NodeKind, Callable[[ExpressionNode], Function]]] = {
     NodeKind.CONST: _compile_const, NodeKind.NAME: _compile_name, NodeKind.ITEM: _compile_item,

@@ -18,6 +18,9 @@ from .expression_problems import ExpressionProblem, check_foreign_sign, check_fo
 MAX_SOURCE: Final = 4096  # bytes
 MAX_DEPTH: Final = 64  # operands within operands
 MAX_TREE: Final = 2 * MAX_DEPTH  # nodes above each other, also those of `let` names; it bounds all recursion
+MIRRORED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
+"""Each comparison as it is written with its sides exchanged."""
+
 _SHORT: Final = 256  # code points
 
 Constant: TypeAlias = "bool | int | float | str | None"

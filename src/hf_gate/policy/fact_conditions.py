@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from .expression_parser import ExpressionNode, NodeKind, cache_by_length, parse_expression
+from .expression_compiler import parse_timestamp
+from .expression_parser import MIRRORED, ExpressionNode, NodeKind, cache_by_length, parse_expression
 from .expression_problems import ExpressionProblem
 from .fact_table import CelType, find_declaration
+from .model import TruthValue
 
 Literal: TypeAlias = "bool | int | str | datetime"
 
@@ -25,7 +27,6 @@ INCLUDES: Final = "includes"
 OPPOSITES: Mapping[str, str] = MappingProxyType(
     {"==": "!=", "!=": "==", "<": ">=", ">=": "<", ">": "<=", "<=": ">", "in": "not in", "not in": "in"}
 )
-_MIRRORED: Final = {"<": ">", ">": "<", "<=": ">=", ">=": "<=", "==": "==", "!=": "!="}
 _SEARCHES: Final = ("startsWith", "endsWith", "contains", "matches")
 
 
@@ -84,9 +85,9 @@ def _read_test(node: ExpressionNode) -> FactCondition | None:
         return subject if subject is not None and subject.type is CelType.BOOL else None
     if node.is_operator("in"):
         return _read_membership(*node.children)
-    if node.is_operator(*_MIRRORED):
+    if node.is_operator(*MIRRORED):
         left, right = node.children
-        return _compare(left, node.name, (right,)) or _compare(right, _MIRRORED[node.name], (left,))
+        return _compare(left, node.name, (right,)) or _compare(right, MIRRORED[node.name], (left,))
     if node.kind is not NodeKind.CALL or len(node.children) < 2:
         return None
     if node.name == "exists":
@@ -118,11 +119,8 @@ def _read_literal(node: ExpressionNode) -> Literal | None:
     if node.kind is NodeKind.CONST and isinstance(node.value, bool | int | str):
         return node.value
     if node.kind is NodeKind.CALL and node.name == "timestamp" and len(node.children) == 1:
-        try:
-            moment = datetime.fromisoformat(str(node.children[0].value))
-        except ValueError:
-            return None
-        return None if moment.tzinfo is None else moment.astimezone(UTC)
+        moment = parse_timestamp(str(node.children[0].value))
+        return None if isinstance(moment, TruthValue) else moment
     return None
 
 
