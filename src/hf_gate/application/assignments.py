@@ -73,7 +73,7 @@ def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member 
     deciders = read_deciders(workspace.store)
     found = next((one for one in deciders if one.name.lower() == name), None)
     if name == _ME and me is not None:
-        found = next((one for one in deciders if is_same_member(one, me)), None)
+        found = next((one for one in deciders if one.is_same_person(me)), None)
     if found is None and name == _ME:
         raise UsageError(
             "you are not a member of this desk under this account.", hint="Prove your account: hf-gate ui prove LINK"
@@ -83,12 +83,6 @@ def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member 
     if not found.role.covers(MemberRole.REVIEWER):
         raise UsageError(f"{found.name} is a viewer and cannot decide requests.", hint="Name a reviewer or an admin.")
     return found
-
-
-def is_same_member(one: Member, other: Member) -> bool:
-    """Tell whether a stored member is this person: by member id, or by proven Hub account."""
-    account = other.proven_account
-    return one.id == other.id or (account is not None and account == one.proven_account)
 
 
 def assign_requests(

@@ -111,14 +111,9 @@ class ApprovalNeed(Struct, frozen=True):
 def read_team(store: Store, me: Member, now: datetime) -> Team:
     """Return the current team of a store."""
     all_members = read_deciders(store)
-    others = [one for one in all_members if one.role is MemberRole.ADMIN and not _is_same_person(one, me)]
+    others = [one for one in all_members if one.role is MemberRole.ADMIN and not one.is_same_person(me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
     return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
-
-
-def _is_same_person(one: Member, other: Member) -> bool:
-    account = one.proven_account
-    return one.id == other.id or (account is not None and account == other.proven_account)
 
 
 def compute_need(

@@ -91,6 +91,11 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         """The lower-case names and ids that mark a request as the member's own."""
         return frozenset(key.lower() for key in (self.name, self.account, self.user_id) if key)
 
+    def is_same_person(self, other: Member) -> bool:
+        """Tell whether both are one person: by member id, or by proven Hub account."""
+        account = self.proven_account
+        return self.id == other.id or (account is not None and account == other.proven_account)
+
     def is_own(self, username: str | None, user_id: str | None) -> bool:
         """Tell whether a request with this username or account id is the member's own.
 

@@ -14,7 +14,6 @@ from ..application.assignments import (
     NOBODY,
     assign_requests,
     find_assignee,
-    is_same_member,
     list_assignable,
 )
 from ..domain.lifecycle import Status
@@ -132,4 +131,4 @@ def _assign(context: RequestContext, rows: Sequence[RequestRow]) -> str:
     assign_requests(context.workspace, rows, member, by=context.member, now=context.now)
     if member is None:
         return NOBODY
-    return "you" if is_same_member(member, context.member) else member.name
+    return "you" if member.is_same_person(context.member) else member.name
