@@ -348,9 +348,7 @@ def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) ->
         )
         db.run_many(sql, kept.bindings)
         for key, value in {**settings, **dict(kept.settings)}.items():
-            db.run("DELETE FROM settings WHERE key = ?", (key,))
-            if value is not None:
-                db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
+            db.write_setting(key, value)
         db.commit()
         db.rows("PRAGMA journal_mode = DELETE")  # so that no log file is left beside the draft
     finally:

@@ -97,4 +97,4 @@ def finish_loading(db: Database) -> None:
                 if statement.removeprefix("CREATE INDEX ").partition(" ")[0] in DEFERRED_INDEXES
             ],
         )
-        db.run("DELETE FROM settings WHERE key = ?", (_MARKER,))
+        db.write_setting(_MARKER, None)

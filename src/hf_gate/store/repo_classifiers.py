@@ -68,6 +68,6 @@ class RepoClassifiers:
             known = self._db.setting(FINGERPRINT_KEY)
             text = known or os.urandom(_KEY_BYTES).hex()
             if known is None:
-                self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (FINGERPRINT_KEY, text))
+                self._db.write_setting(FINGERPRINT_KEY, text)
             self._secret = bytes.fromhex(text)
         return self._secret

@@ -75,7 +75,7 @@ def create_schema(db: Database, about: Mapping[str, str], migrations: Path = MIG
         lines = [*about.items(), ("schema", list_revisions(migrations)[-1])]
         db.run_many("INSERT INTO about (key, value) VALUES (?, ?)", lines)
         secret = os.urandom(SECRET_BYTES).hex()  # made first, so that every backup has the same
-        db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (ERASURE_KEY, secret))
+        db.write_setting(ERASURE_KEY, secret)
 
 
 def read_revision(db: Database) -> str | None:

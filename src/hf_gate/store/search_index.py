@@ -109,13 +109,10 @@ class SearchIndex:
         while rows := self._db.rows("SELECT id, text FROM texts WHERE id > ? ORDER BY id LIMIT ?", (last, _BATCH)):
             self._insert_grams((ident, text + find_dense_runs(text)) for ident, text in rows)
             last = rows[-1][0]
-        self._write_version(read_index_version())
+        self._db.write_setting(_VERSION, read_index_version())
 
     def _is_of_this_version(self) -> bool:
-        return (
-            self._db.row("SELECT 1 FROM settings WHERE key = ? AND value = ?", (_VERSION, read_index_version()))
-            is not None
-        )
+        return self._db.setting(_VERSION) == read_index_version()
 
     def _note_version(self) -> None:
         """Store the version before the first text is indexed, and delete another one before a text is added to it."""
@@ -125,12 +122,7 @@ class SearchIndex:
         if self._is_of_this_version():
             return
         is_first = self._db.row("SELECT 1 FROM texts LIMIT 1") is None
-        self._write_version(read_index_version() if is_first else None)
-
-    def _write_version(self, version: str | None) -> None:
-        self._db.run("DELETE FROM settings WHERE key = ?", (_VERSION,))
-        if version is not None:
-            self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (_VERSION, version))
+        self._db.write_setting(_VERSION, read_index_version() if is_first else None)
 
     def _insert_grams(self, rows: Iterable[tuple[int, str]]) -> None:
         self._db.insert_many("INSERT INTO grams (rowid, text) VALUES (?, ?)", rows)

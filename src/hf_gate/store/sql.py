@@ -47,6 +47,9 @@ class DatabaseConnection(ABC):
     def rows(self, sql: str, values: Values = ()) -> list[Row]: ...
 
     @abstractmethod
+    def run(self, sql: str, values: Values = ()) -> int: ...
+
+    @abstractmethod
     def begin(self) -> None: ...
 
     @abstractmethod
@@ -79,6 +82,12 @@ class DatabaseConnection(ABC):
         """Return a setting of the store, or None."""
         found = self.row("SELECT value FROM settings WHERE key = ?", (key,))
         return None if found is None else str(found[0])
+
+    def write_setting(self, key: str, value: str | None) -> None:
+        """Store a setting; None deletes it."""
+        self.run("DELETE FROM settings WHERE key = ?", (key,))
+        if value is not None:
+            self.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
 
 
 class Sqlite(DatabaseConnection):

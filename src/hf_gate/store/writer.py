@@ -384,9 +384,7 @@ class Writer:
 
     def write_setting(self, key: str, value: str | None) -> None:
         """Store a setting; None deletes it."""
-        self._db.run("DELETE FROM settings WHERE key = ?", (key,))
-        if value is not None:
-            self._db.run("INSERT INTO settings (key, value) VALUES (?, ?)", (key, value))
+        self._db.write_setting(key, value)
 
 
 def _encode_private_part(event: e.AnyEvent, request: AccessRequest) -> bytes:
