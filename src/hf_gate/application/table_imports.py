@@ -17,11 +17,8 @@ from ..sources.table_files import read_rows
 from ..sources.table_text import (
     KEY_COLUMN,
     ParsedFile,
-    decode,
-    describe_encoding_error,
     has_key_column,
-    parse_csv,
-    parse_json_lines,
+    parse_file,
     rename_columns,
     spread_key,
 )
@@ -81,12 +78,7 @@ def _parse(own: OwnTable, content: bytes, columns: Mapping[str, str], *, is_json
     """Return the records of a file, with the column `key` as what it holds, and columns under their
     names in the table.
     """
-    try:
-        text = decode(content)
-    except UnicodeDecodeError as problem:
-        why = describe_encoding_error(content, problem)
-        raise UsageError(f"the file cannot be used: {why}.", hint=_NOTHING_WRITTEN) from None
-    read = parse_json_lines(text) if is_json else parse_csv(text, (*own.spec.key, *columns))
+    read = parse_file(content, (*own.spec.key, *columns), is_json=is_json)
     absent = next((name for name in columns if name not in read.header), None)
     if absent is not None and not read.refused:
         known = make_visible(", ".join(read.header), one_line=True)[:200]

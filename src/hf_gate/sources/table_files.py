@@ -24,11 +24,8 @@ from ..private_files import open_regular_file
 from .table_text import (
     KNOWN_COLUMNS,
     ParsedFile,
-    decode,
-    describe_encoding_error,
     has_key_column,
-    parse_csv,
-    parse_json_lines,
+    parse_file,
     spread_key,
 )
 
@@ -114,11 +111,7 @@ def parse_table(
 
     `previous_rows` is the number of rows at the last read. 0 means that an empty table was accepted.
     """
-    try:
-        text = decode(content)
-    except UnicodeDecodeError as problem:
-        return _refused_table(name, key, describe_encoding_error(content, problem), now)
-    read = parse_json_lines(text) if is_json else parse_csv(text, key)
+    read = parse_file(content, key, is_json=is_json)
     return read_rows(read, name, key, zone, previous_rows=previous_rows, now=now)
 
 

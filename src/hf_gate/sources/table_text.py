@@ -62,12 +62,21 @@ class TextRecord(NamedTuple):
     cells: list[str]
 
 
+def parse_file(content: bytes, key: Sequence[str], *, is_json: bool) -> ParsedFile:
+    """Parse the content of a table file: JSON lines or CSV."""
+    try:
+        text = decode(content)
+    except UnicodeDecodeError as problem:
+        return ParsedFile(refused=_describe_encoding_error(content, problem))
+    return parse_json_lines(text) if is_json else parse_csv(text, key)
+
+
 def decode(content: bytes) -> str:
     """Decode the content of a table file. Raises UnicodeDecodeError if it is not UTF-8."""
     return content.decode("utf-8-sig")
 
 
-def describe_encoding_error(content: bytes, problem: UnicodeDecodeError) -> str:
+def _describe_encoding_error(content: bytes, problem: UnicodeDecodeError) -> str:
     """Return where a file stops being UTF-8, and what to do."""
     if content.startswith(_UTF16):
         return "the file is UTF-16, not UTF-8; save it as CSV UTF-8"
