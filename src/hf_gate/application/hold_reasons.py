@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 from msgspec.structs import replace
@@ -44,11 +45,8 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
     """
     policies: list[Policy] = []
     if workspace.location.folder is not None:
-        try:
-            files = [*read_folder(workspace.location.folder).files.values()]
-        except HfGateError:
-            files = []  # reported elsewhere
-        policies = [parsed.policy for parsed in files if parsed.policy is not None]
+        with suppress(HfGateError):  # reported elsewhere
+            policies = read_folder(workspace.location.folder).policies
     needs = count_holds(workspace.queue.read_counters().cells, policies)
     return replace(status, repos=[replace(one, on_hold=needs.get(str(one.repo), {})) for one in status.repos])
 

@@ -136,9 +136,8 @@ def read_own_tables(workspace: Workspace) -> list[OwnTable]:
     if workspace.location.folder is None:
         raise UsageError("there is no workspace here.", hint="Make one with hf-gate init, or give --workspace DIR.")
     folder = read_folder(workspace.location.folder)
-    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-    tables = load_tables(folder, policies, workspace.store, workspace.now())
-    return list_own_tables(folder, policies, tables)
+    tables = load_tables(folder, folder.policies, workspace.store, workspace.now())
+    return list_own_tables(folder, folder.policies, tables)
 
 
 def list_own_tables(folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table]) -> list[OwnTable]:

@@ -175,8 +175,7 @@ def read_declared_tables(workspace: Workspace) -> dict[str, Table] | None:
         return None
     try:
         folder = read_folder(workspace.location.folder)
-        policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-        return load_tables(folder, policies, workspace.store, workspace.now())
+        return load_tables(folder, folder.policies, workspace.store, workspace.now())
     except HfGateError:
         return None
 

@@ -158,14 +158,13 @@ def accept_table(run: Run, name: str) -> int:
     if workspace.location.folder is None:
         raise AssertionError("open_workspace returned no folder")
     folder = read_folder(workspace.location.folder)
-    policies = [parsed.policy for parsed in folder.files.values() if parsed.policy is not None]
-    names = [spec.name for spec in _table_specs(folder, policies)]
+    names = [spec.name for spec in _table_specs(folder, folder.policies)]
     if name not in names:
         raise UsageError(
             f"there is no table {make_visible(name, one_line=True)[:60]}.",
             hint=f"The tables are: {', '.join(names)}." if names else "Add a table to hf-gate.yaml.",
         )
-    table = read_tables(folder, policies, now=workspace.now(), previous={name: 0})[name]
+    table = read_tables(folder, folder.policies, now=workspace.now(), previous={name: 0})[name]
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only the loss of rows can be accepted. Correct the file.")
     accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))

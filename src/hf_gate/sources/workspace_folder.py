@@ -34,6 +34,11 @@ class WorkspaceFolder(Struct, frozen=True):
     zone: tzinfo
     files: Mapping[str, ParsedPolicy] = field(default_factory=dict)
 
+    @property
+    def policies(self) -> list[Policy]:
+        """The policies that could be parsed."""
+        return [parsed.policy for parsed in self.files.values() if parsed.policy is not None]
+
 
 _parse_policy: Final = lru_cache(maxsize=32)(parse_policy)
 
