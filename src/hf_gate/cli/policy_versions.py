@@ -85,17 +85,13 @@ def compare(
 def _choose_policy(workspace: Workspace, found: Policies, name: str | None) -> tuple[Policy, Mapping[str, Table]]:
     """Return the policy with this name, or the only one, and the tables of the workspace and of the policy."""
     from ..application.evaluation import fill_templates
-    from ..policy.strict_yaml import suggest
     from ..sources.workspace_folder import read_folder, read_tables
 
     if found.folder is None or found.config is None:
         raise AssertionError("compare needs a workspace")
     policies = [each for _, _, each in found.without_errors() if name is None or each.name == name]
     if not policies:
-        names = [each.name for _, _, each in found.without_errors()]
-        near = suggest(name or "", names)
-        known = f"The policies are: {', '.join(names)}." if names else "This workspace has no policies."
-        raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
+        raise _make_unknown_policy_error(name or "", [each.name for _, _, each in found.without_errors()])
     policy = fill_templates(policies[0], found.config.templates)
     return policy, read_tables(read_folder(found.folder), [policy], now=workspace.now(), previous={})
 
@@ -234,17 +230,21 @@ def _agreement(comparison: ComparisonRecord) -> dict[str, int]:
     return {name: getattr(comparison, name) for name in ("compared", "decided", "agreed", "unknown")}
 
 
+def _make_unknown_policy_error(name: str, names: Sequence[str]) -> UsageError:
+    from ..policy.strict_yaml import suggest
+
+    near = suggest(name, names)
+    known = f"The policies are: {', '.join(names)}." if names else "This workspace has no policies."
+    return UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
+
+
 def _find_policy(bundle: PolicyBundle, name: str, hold: PolicyHold | None) -> Policy:
     """Return the policy to promote. A policy in shadow mode can only end the hold of its save."""
     from ..policy.model import PolicyMode
-    from ..policy.strict_yaml import suggest
 
     policy = next((each for each in bundle.policies if each.name == name), None)
     if policy is None:
-        names = [each.name for each in bundle.policies]
-        near = suggest(name, names)
-        known = f"The policies are: {', '.join(names)}." if names else "This workspace has no policies."
-        raise UsageError(f"there is no policy {name!r}.", hint=f"Did you mean {near}?" if near else known)
+        raise _make_unknown_policy_error(name, [each.name for each in bundle.policies])
     if policy.mode is PolicyMode.SHADOW and hold is None:
         raise UsageError(
             f"policy {name} is in shadow mode, so it changes nothing and cannot be promoted.",
