@@ -136,19 +136,25 @@ def _is_match(hub_repo: HubRepo, params: dict[str, str]) -> bool:
     return search.lower() in hub_repo.repo.id.lower()
 
 
+def _read_named_repo(body: BodyValidator, caller: HubToken) -> tuple[str, str, str]:
+    """Return the type, the namespace and the name in a body; the namespace is that of the caller if there is none."""
+    of = body.get_text("type") or "model"
+    name = body.get_text("name", needed=True) or ""
+    namespace = body.get_text("organization") if body.values.get("organization") is not None else None
+    body.raise_problems()
+    return of, namespace or caller.account.username, name
+
+
 def create_repo(context: CallContext) -> HttpResponse:
     caller = context.caller
     body = BodyValidator(context.request.body)
-    of = body.get_text("type") or "model"
-    name = body.get_text("name", needed=True) or ""
     visibility = body.get_text("visibility")
     private = body.get_flag("private")
-    namespace = body.get_text("organization") if body.values.get("organization") is not None else None
-    body.raise_problems()
+    of, namespace, name = _read_named_repo(body, caller)
     if of not in {"model", "dataset"}:
         raise HttpError(400, "The local Hub has models and datasets only")
     try:
-        repo = parse_repo(f"{namespace or caller.account.username}/{name}", RepoType(of))
+        repo = parse_repo(f"{namespace}/{name}", RepoType(of))
     except InvalidRepo as refused:
         raise HttpError(400, f"✖ {refused}\n  → at name") from None
     if caller.role != "write" or context.world.get_role(caller.account, repo.namespace) not in {
@@ -175,14 +181,10 @@ def create_repo(context: CallContext) -> HttpResponse:
 
 def delete_repo(context: CallContext) -> HttpResponse:
     caller = context.caller
-    body = BodyValidator(context.request.body)
-    of = body.get_text("type") or "model"
-    name = body.get_text("name", needed=True) or ""
-    namespace = body.get_text("organization") if body.values.get("organization") is not None else None
-    body.raise_problems()
+    of, namespace, name = _read_named_repo(BodyValidator(context.request.body), caller)
     if of not in {"model", "dataset"}:
         raise build_refusal(RefusalCause.NOT_FOUND_OR_PRIVATE)
-    hub_repo = context.find_repo(Repo(RepoType(of), namespace or caller.account.username, name))
+    hub_repo = context.find_repo(Repo(RepoType(of), namespace, name))
     if not context.world.can_write(caller, hub_repo):
         raise HttpError(403, NO_RIGHT)
     context.world.remove_repo(hub_repo)

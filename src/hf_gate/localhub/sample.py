@@ -15,7 +15,6 @@ from msgspec.structs import replace
 
 from ..decoding import decode_json
 
-LONGEST: Final = 10_000  # characters of a hostile text
 QUALITIES: Final = "gtemjso"  # good, thin, empty, missing, junk, shared by many, in the person's own language
 
 
