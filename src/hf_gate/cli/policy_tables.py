@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 
-from ..domain.display_text import make_visible, pluralize
+from ..domain.display_text import pluralize
 from ..domain.timestamps import to_iso, to_ms
 from ..errors import HfGateError, UsageError
 from .framework import Run
@@ -89,7 +89,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
     `counts` also counts the pending requests in each table.
     """
     from ..application.policy_bundle import load_tables
-    from ..sources.workspace_folder import read_folder, read_tables
+    from ..sources.workspace_folder import collect_table_specs, read_folder, read_tables
 
     read = read_folder(folder)
     with _open_workspace_of(run, folder) as workspace:
@@ -98,7 +98,6 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
         else:
             tables = load_tables(read, policies, workspace.store, run.now())
         found = _count_matches(read, policies, tables, workspace) if counts and workspace is not None else {}
-    specs = {spec.name: spec for spec in _table_specs(read, policies)}
     return [
         CheckedTable(
             spec,
@@ -106,27 +105,21 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
             tables[name],
             *found.get(name, (None, None)),
         )
-        for name, spec in specs.items()
+        for name, spec in collect_table_specs(read, policies).items()
     ]
-
-
-def _table_specs(folder: WorkspaceFolder, policies: Sequence[Policy]) -> Iterator[TableSpec]:
-    yield from folder.config.tables
-    for policy in policies:
-        yield from policy.tables
 
 
 def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
     from ..application.evaluation import count_table_matches
-    from ..policy.literals import glob_matches
+    from ..policy.literals import matches_any
 
     store = workspace.store
     ours = [row.repo for row in store.repos() if folder.config.includes(row.repo)]
     repos = {spec.name: ours for spec in folder.config.tables}
     for policy in policies:
-        mine = [repo for repo in ours if any(glob_matches(glob, repo) for glob in policy.applies_to)]
+        mine = [repo for repo in ours if matches_any(policy.applies_to, repo)]
         repos |= {spec.name: mine for spec in policy.tables}
     return count_table_matches(store, tables, repos, workspace.sources, workspace.now())
 
@@ -151,20 +144,12 @@ def _open_workspace_of(run: Run, folder: Path) -> Iterator[Workspace | None]:
 
 def accept_table(run: Run, name: str) -> int:
     """Accept a table although it lost rows since it was last read; return its number of rows."""
+    from ..application.own_tables import find_own_table
     from ..application.table_store import accept_table
-    from ..sources.workspace_folder import read_folder, read_tables
 
     workspace = open_workspace(run, needs_folder=True, writes=True)
-    if workspace.location.folder is None:
-        raise AssertionError("open_workspace returned no folder")
-    folder = read_folder(workspace.location.folder)
-    names = [spec.name for spec in _table_specs(folder, folder.policies)]
-    if name not in names:
-        raise UsageError(
-            f"there is no table {make_visible(name, one_line=True)[:60]}.",
-            hint=f"The tables are: {', '.join(names)}." if names else "Add a table to hf-gate.yaml.",
-        )
-    table = read_tables(folder, folder.policies, now=workspace.now(), previous={name: 0})[name]
+    own = find_own_table(workspace, name)
+    table = own.parse(own.read_file())
     if table.refusal:
         raise UsageError(f"{table.refusal}.", hint="Only the loss of rows can be accepted. Correct the file.")
     accept_table(workspace.store, table, actor_of(run), to_ms(workspace.now()))
