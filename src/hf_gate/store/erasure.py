@@ -17,7 +17,7 @@ from ..policy.table_versions import decode_version, encode_version, forget_perso
 from .compression import Packer, decode_private_part
 from .erased import TO_SCRUB, read_secret, write_keys
 from .identity import StoredIdentity, read_full_identity, read_identity
-from .ledger import read_repos_by_number
+from .repos import read_repos_by_number
 from .sql import Database, Row
 from .store import Store
 from .writer import Writer

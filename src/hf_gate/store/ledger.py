@@ -14,8 +14,8 @@ from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
 from .compression import Packer, decode_private_part
+from .repos import read_repos_by_number
 from .sql import Database, Row
-from .state_columns import repo_of
 from .writer_cache import WriterCache, read_dictionary
 
 if TYPE_CHECKING:
@@ -122,12 +122,6 @@ def read_chain_names(db: Database) -> dict[int, str]:
     known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo) for ident, repo in read_repos_by_number(db).items()}
     lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
-
-
-def read_repos_by_number(db: Database) -> dict[int, Repo]:
-    """Return the repos by their numbers."""
-    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-    return {ident: repo_of(kind, space, name) for ident, kind, space, name in rows}
 
 
 def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:

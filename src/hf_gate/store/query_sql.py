@@ -27,9 +27,9 @@ from ..domain.query import (
     Term,
     Value,
 )
+from .repos import read_repos_by_number
 from .search_text import NAME, SHORT, clean, is_dense, label_mark, parts_of
 from .sql import Database, Row
-from .state_columns import repo_of
 
 TEXT = "t.text"
 """The SQL for the search text. A statement with such a condition joins `texts t`."""
@@ -177,10 +177,10 @@ def _add_status(builder: _ConditionBuilder, term: Term) -> None:
 
 def _add_repo(builder: _ConditionBuilder, term: Term) -> None:
     fitting = []
-    for ident, kind, namespace, name in builder.db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0"):
-        path = fold_for_search(repo_of(kind, namespace, name).web_path)
+    for ident, repo in read_repos_by_number(builder.db).items():
+        path = fold_for_search(repo.web_path)
         is_like = any(
-            pattern.matches(path if "/" in "".join(pattern.parts) or pattern.is_any else fold_for_search(name))
+            pattern.matches(path if "/" in "".join(pattern.parts) or pattern.is_any else fold_for_search(repo.name))
             for pattern in term.patterns
         )
         if is_like != term.is_not:

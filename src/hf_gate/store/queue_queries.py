@@ -23,6 +23,7 @@ from ..domain.rows import (
     VerdictCount,
 )
 from .query_sql import IS_OVERDUE, Conditions, build_conditions
+from .repos import read_repos_by_number
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
 from .sql import Database
 from .state_columns import repo_of
@@ -59,10 +60,7 @@ class QueueQueries:
 
     def _read_counters(self) -> Counters:
         db = self._store.reads
-        paths = {
-            row[0]: str(repo_of(*row[1:]))
-            for row in db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-        }
+        paths = {number: str(repo) for number, repo in read_repos_by_number(db).items()}
         cells = list[QueueCount]()
         classes: dict[str, list[ClassCount]] = {"quality": [], "mail": []}
         split = dict[str, list[str]]()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from ..domain.ids import Repo
 from ..domain.rows import RepoRow
 from .sql import Database, Row
 from .state_columns import repo_of
@@ -13,6 +14,12 @@ _COLUMNS = (
     " refused_why, tried_at, tried_complete, tried_counts"
 )
 _COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = 'status' AND n > 0"
+
+
+def read_repos_by_number(db: Database) -> dict[int, Repo]:
+    """Return the repos by their numbers."""
+    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+    return {ident: repo_of(kind, space, name) for ident, kind, space, name in rows}
 
 
 def read_repo(db: Database, ident: int) -> RepoRow | None:

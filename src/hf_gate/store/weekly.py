@@ -13,8 +13,8 @@ from ..domain.lifecycle import Status
 from ..domain.request_state import RequestState
 from ..domain.rows import WeeklyCount
 from ..domain.timestamps import DAY_MS
+from .repos import read_repos_by_number
 from .sql import Database
-from .state_columns import repo_of
 
 _ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
 
@@ -88,8 +88,8 @@ def read_weekly_counts(
         values.append(since)
     if repos is not None:
         wanted = set(repos)
-        named = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
-        among, repos_value = db.in_clause([row[0] for row in named if repo_of(*row[1:]) in wanted])
+        numbers = [number for number, repo in read_repos_by_number(db).items() if repo in wanted]
+        among, repos_value = db.in_clause(numbers)
         conditions.append(f"w.repo_id {among}")
         values.append(repos_value)
     rows = db.rows(
