@@ -77,5 +77,5 @@ def list_open(workspace: Workspace, limit: int) -> list[MessageRecord]:
 def mark_letters(workspace: Workspace, idents: Sequence[str], state: MessageState, actor: str) -> MarkedMessages:
     """A person sends letters again, or says that they were sent."""
     if state is MessageState.WAITING:
-        return MarkedMessages(retry_messages(workspace, idents))
+        return MarkedMessages(retry_messages(workspace, idents), 0)
     return mark_messages_sent(workspace, idents, actor)

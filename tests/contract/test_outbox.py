@@ -467,7 +467,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def retry_all(self) -> None:
-        self.resent |= set(outbox.retry(self.store, None, self.clock.ms, NAMES).ids)
+        self.resent |= set(outbox.retry(self.store, None, self.clock.ms, NAMES))
 
     def receive(self, row: OutboxRow) -> None:
         self.got[row.destination].append((row.sequence or 0, row.id))

@@ -205,7 +205,7 @@ def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
 
 def retry_messages(workspace: Workspace, idents: Sequence[str] | None) -> list[str]:
     """Let dead messages wait again; None means all notices. Return the ids of those that can be sent."""
-    return outbox.retry(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace)).ids
+    return outbox.retry(workspace.store, idents, to_ms(workspace.now()), _receivers(workspace))
 
 
 def mark_messages_sent(workspace: Workspace, idents: Sequence[str], actor: str) -> outbox.MarkedMessages:

@@ -190,14 +190,14 @@ class MarkedMessages(NamedTuple):
     """The ids of messages that a person marked, and how many of them are reminders that now count as accepted."""
 
     ids: list[str]
-    reminders: int = 0
+    reminders: int
 
 
-def retry(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> MarkedMessages:
-    """Let dead messages to these destinations wait again; None means all notices."""
+def retry(store: Store, idents: Sequence[str] | None, now: int, destinations: Collection[str]) -> list[str]:
+    """Let dead messages to these destinations wait again; None means all notices. Return the ids of the messages."""
     changes = "state = 'waiting', ended_at = NULL, attempts = 0, next_at = ?, queued_at = ?"
     with store.writing() as write:
-        return MarkedMessages(_mark(write.db, idents, DEAD, destinations, changes, (now, now)))
+        return _mark(write.db, idents, DEAD, destinations, changes, (now, now))
 
 
 def mark_sent(
