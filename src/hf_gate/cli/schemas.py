@@ -18,6 +18,7 @@ from ..application.records import (
     AttemptRecord,
     AuditRecord,
     ChangeRecord,
+    Count,
     ErasureRecord,
     GrantEndRecord,
     HealthRecord,
@@ -30,6 +31,7 @@ from ..application.records import (
     RequestRecord,
     RunRecord,
     ShownRequest,
+    Time,
     keys_of,
 )
 from ..application.table_records import ImportMatchesRecord, TableEffectRecord, TableRecord, TableRowRecord
@@ -45,11 +47,11 @@ Schema = Mapping[str, object]
 
 _TEXT: Final[Schema] = {"type": "string"}
 _MAYBE: Final[Schema] = {"type": ["string", "null"]}
-_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_COUNT: Final[Schema] = msgspec.json.schema(Count)
 _MAYBE_COUNT: Final[Schema] = {"type": ["integer", "null"], "minimum": 0}
 _BOOL: Final[Schema] = {"type": "boolean"}
 _MAYBE_BOOL: Final[Schema] = {"type": ["boolean", "null"]}
-_TIME: Final[Schema] = {"type": "string", "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$"}
+_TIME: Final[Schema] = msgspec.json.schema(Time)
 _MAYBE_TIME: Final[Schema] = {"anyOf": [_TIME, {"type": "null"}]}
 _REPO_TYPE: Final[Schema] = {"enum": ["model", "dataset"]}
 _GATED: Final[Schema] = {"anyOf": [{"const": False}, {"type": "string"}]}
