@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
-from hf_gate.store.approvals import read_endorsers
+from hf_gate.store.approvals import read_endorsers, write_endorsement
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
@@ -73,6 +73,29 @@ def test_agreements_to_plans_and_to_earlier_ends_stay_when_they_move_to_one_tabl
             ["id-lena", "id-mia"], [], [], ["id-kim"],
         ]  # fmt: skip
         assert store.setting("agreed ends") is None
+
+
+def test_agreements_learn_their_place_in_the_ledger(place: str, tmp_path: Path) -> None:
+    with closing(make_old_store(place, "0022", tmp_path / "migrations")) as db:
+        (last,) = db.rows("SELECT coalesce(max(id), 0) FROM ledger")[0]
+        for n, (plan, account) in enumerate(
+            (("p1", "id-lena"), ("p1", "id-mia"), ("p1", "id-lena"), ("p2", "id-lena")), 1
+        ):
+            body = f'{{"type":"PlanAgreed","plan":"{plan}","changes":1,"account":"{account}"}}'
+            sql = (
+                "INSERT INTO ledger (id, repo_id, seq, at, kind, actor, body, hash)"
+                " VALUES (?, 0, ?, 1, 'PlanAgreed', 'lena', ?, ?)"
+            )
+            db.run(sql, (last + n, 1000 + n, body, b""))
+        for act, account in (("p1", "id-lena"), ("p1", "id-mia"), ("p3", "id-lena")):
+            db.run("INSERT INTO endorsements (act, account) VALUES (?, ?)", (act, account))
+    with open_store(place, endpoint=ENDPOINT) as store:
+        with store.writing() as write:
+            assert write_endorsement(write, "p3", "id-mia", "rules")
+        found = store.reads.rows("SELECT act, account, ledger_id FROM endorsements ORDER BY act, account")
+        assert found == [
+            ("p1", "id-lena", last + 3), ("p1", "id-mia", last + 2), ("p3", "id-lena", 0), ("p3", "id-mia", last + 4),
+        ]  # fmt: skip
 
 
 def test_each_migration_has_the_next_number() -> None:

@@ -324,6 +324,27 @@ def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed
     assert (count_accepted(full), full.row("p007").state.status) == (MANY - 1, "pending")
 
 
+@pytest.mark.parametrize("is_before", [True, False])
+def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agreement_to_a_plan(
+    full: Room, *, is_before: bool
+) -> None:
+    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    row = full.row("p007")
+    noor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
+    full.leave()
+    plan = plan_all(lena)
+
+    def withdraw() -> None:
+        assert noor.post(f"/requests/{row.state.hub_request}/approval/withdraw").status == 303
+
+    steps: list[Callable[[], object]] = [withdraw, lambda: press(noor, plan, "approve")]
+    for step in steps if is_before else reversed(steps):
+        step()
+    ended(full, press(lena, plan, "apply").headers["location"])
+    assert count_accepted(full) == (MANY if is_before else MANY - 1)
+    assert full.row("p007").state.status == ("accepted" if is_before else "pending")
+
+
 def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> None:
     full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace

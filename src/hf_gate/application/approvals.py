@@ -239,7 +239,7 @@ class ApprovalGate:
         endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
         approvers = [*endorsers, self._find_starter(run)]
         requests = [item.row.id for item in items if item.n in needs and item.row is not None]
-        withdrawn = read_withdrawals(write.db, requests, run.id) if requests else set()
+        withdrawn = read_withdrawals(write.db, requests, run) if requests else set()
         shortened = list[tuple[int, bytes]]()
         for item in items:
             need = needs.get(item.n)

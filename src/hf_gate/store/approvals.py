@@ -13,6 +13,7 @@ from ..domain.events import ApprovalWithdrawn, EventKind, decode_event
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
+from ..domain.rows import RunRow
 from .query_sql import IS_OVERDUE
 from .sql import Database, Row
 from .store import Store
@@ -67,16 +68,23 @@ def delete_approvals(write: Writer, request: int) -> None:
     write.db.run("DELETE FROM approvals WHERE request_id = ?", (request,))
 
 
-def read_withdrawals(db: Database, requests: Collection[int], run: str) -> set[tuple[int, str]]:
-    """Return who took back an approval of which of these requests since a run began, as request and account."""
+def read_withdrawals(db: Database, requests: Collection[int], run: RunRow) -> set[tuple[int, str]]:
+    """Return who took back an approval of which of these requests since they endorsed or started a run, as request and
+    account.
+    """
+    since: dict[str | None, int] = dict(
+        db.rows("SELECT account, ledger_id FROM endorsements WHERE act = ?", (run.plan,))
+    )
+    since |= db.rows("SELECT ?, min(id) FROM ledger WHERE run = ? GROUP BY run", (run.account, run.id))
     among, value = db.in_clause(list(requests))
-    since = "id > (SELECT min(id) FROM ledger WHERE run = ?)"
-    sql = f"SELECT request_id, body FROM ledger WHERE request_id {among} AND kind = ? AND {since}"
-    events = [
-        (request, decode_event(body))
-        for request, body in db.rows(sql, (value, EventKind.APPROVAL_WITHDRAWN.value, run))
-    ]
-    return {(request, event.account) for request, event in events if isinstance(event, ApprovalWithdrawn)}
+    sql = f"SELECT id, request_id, body FROM ledger WHERE request_id {among} AND kind = ?"
+    rows = db.rows(sql, (value, EventKind.APPROVAL_WITHDRAWN.value))
+    events = [(ident, request, decode_event(body)) for ident, request, body in rows]
+    return {
+        (request, event.account)
+        for ident, request, event in events
+        if isinstance(event, ApprovalWithdrawn) and ident > since.get(event.account, ident)
+    }
 
 
 def find_approved(db: Database) -> list[int]:
@@ -128,8 +136,10 @@ def read_endorsers(db: Database, act: str, rules: str | None = None) -> list[str
 def write_endorsement(write: Writer, act: str, account: str, rules: str) -> bool:
     """Store that an account endorses an act; return False if it did so before under the same rules."""
     sql = (
-        "INSERT INTO endorsements (act, account, rules) VALUES (?, ?, ?) ON CONFLICT (act, account)"
-        " DO UPDATE SET rules = excluded.rules WHERE endorsements.rules <> excluded.rules"
+        "INSERT INTO endorsements (act, account, rules, ledger_id)"
+        " SELECT ?, ?, ?, coalesce(max(id), 0) FROM ledger WHERE true"
+        " ON CONFLICT (act, account) DO UPDATE SET rules = excluded.rules, ledger_id = excluded.ledger_id"
+        " WHERE endorsements.rules <> excluded.rules"
     )
     return bool(write.db.run(sql, (act, account, rules)))
 

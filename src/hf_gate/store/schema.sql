@@ -450,6 +450,7 @@ CREATE TABLE endorsements (
     act TEXT NOT NULL,
     account TEXT NOT NULL,
     rules TEXT DEFAULT '' NOT NULL,  -- digest of the rules that ask for two people; an approval needs the same rules
+    ledger_id INTEGER DEFAULT 0 NOT NULL,  -- the latest entry then; an approval that was taken back later does not count
     PRIMARY KEY (act, account)
 ) WITHOUT ROWID;
 
@@ -608,7 +609,6 @@ CREATE TABLE picked (
     asked_at INTEGER NOT NULL,
     last_moved_at INTEGER NOT NULL,
     answers BLOB NOT NULL,
-    assigned TEXT,  -- to whom it was assigned when it was selected
     PRIMARY KEY (pick, request_id)
 ) WITHOUT ROWID;
 
