@@ -13,9 +13,12 @@ import pytest
 from msgspec.structs import replace
 
 from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
+from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.planning import make_plan
+from hf_gate.application.terms_reader import TermsReader
 from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.hand_terms import HandTerms, TermsKind
+from hf_gate.domain.rows import RepoRow
 from hf_gate.domain.timestamps import DAY_MS, to_ms
 from hf_gate.plan.model import Change
 from hf_gate.web.selection import MAX_IN_TRAY
@@ -234,6 +237,40 @@ def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_show
     room.leave()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
     assert room.row("bob").state.status == "accepted"
+
+
+@pytest.mark.parametrize("hours", [1, 25])
+def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room: Room, hours: float) -> None:
+    lena = room.visitor()
+    for name in ("ada", "bob"):
+        _press(room, lena, name)
+    lena.post("/tray/hold")
+    _advance(room, hours)
+    _write_policy(room, "version: [")
+    room.leave()
+    waiting = {one.request: one.run for one in room.app_state.workspace.tray.list_waiting()}
+    assert waiting.get(room.row("ada").id, "ended") is None
+    assert "cannot be read" in (room.app_state.tray_service.problem or "")
+    _write_end(room, "1y")
+    room.leave()
+    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
+    assert room.row("bob").state.status == "accepted"
+    assert room.app_state.tray_service.problem is None
+
+
+def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Room) -> None:
+    lena = room.visitor()
+    _press(room, lena, "ada")
+    tray, service = room.app_state.workspace.tray, room.app_state.tray_service
+
+    def undo(row: RepoRow) -> RepoPolicies | None:
+        tray.undo([one.id for one in tray.list_waiting()], 1)
+        return service.terms.policies_of(row)
+
+    terms = TermsReader(room.app_state.workspace, undo, service.terms.shown)
+    tray.set_departure([one.id for one in tray.list_waiting()], to_ms(room.app_state.now()))
+    assert replace(service, terms=terms).send_due(room.app_state.now()) == 0
+    assert (room.row("ada").state.status, tray.list_waiting()) == ("pending", [])
 
 
 def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(room: Room) -> None:

@@ -17,6 +17,7 @@ from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import UsageError
+from hf_gate.store.approvals import read_approvals
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
 from tests.web.test_approvals import DOUBLE, reviewer, status
 from tests.web.test_plans import ended
@@ -368,7 +369,10 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
     assert count_accepted(full) == MANY
 
 
-def test_an_approval_that_was_taken_back_is_not_sent_again_from_the_tray(room: Room) -> None:
+@pytest.mark.parametrize("is_sending", [True, False])
+def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all(
+    room: Room, *, is_sending: bool
+) -> None:
     mia, lena, workspace = room.proven(reviewer("mia")), room.visitor(), room.app_state.workspace
     click(room, mia)
     room.leave()
@@ -381,7 +385,28 @@ def test_an_approval_that_was_taken_back_is_not_sent_again_from_the_tray(room: R
     workspace.hub = patient
     room.local.set_faults([])
     assert (status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
-    assert lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw").status == 303
-    assert workspace.tray.list_waiting() == []
+    waiting = [one.id for one in workspace.tray.list_waiting()]
+    workspace.tray.set_run(waiting, "r_sending00000" if is_sending else None)
+    answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
+    assert (answer.status, "is being sent" in answer.body) == ((422, True) if is_sending else (303, False))
+    assert len(workspace.tray.list_waiting()) == is_sending
+    approvals = read_approvals(workspace.store.reads, [room.row("ada").id])
+    assert len(approvals[room.row("ada").id]) == 1 + is_sending
+    workspace.tray.set_run(waiting, None)
     room.leave()
-    assert status(room) == "pending"
+    assert status(room) == ("accepted" if is_sending else "pending")
+
+
+def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Room) -> None:
+    mia, workspace = room.proven(reviewer("mia")), room.app_state.workspace
+    click(room, mia)
+    assert workspace.location.folder is not None
+    file = workspace.location.folder / "policies" / "house.yaml"
+    file.write_text("version: [ # reviewers: 2\nreviewers: 2\n", "utf-8")
+    room.leave()
+    assert [(one.run, one.outcome) for one in workspace.tray.list_waiting()] == [(None, None)]
+    assert "cannot be read" in (room.app_state.tray_service.problem or "")
+    file.write_text(DOUBLE, "utf-8")
+    room.app_state.policies.expire()
+    room.leave()
+    assert (workspace.tray.list_waiting(), approvers(room, "ada")) == ([], ["mia"])

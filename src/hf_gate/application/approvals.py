@@ -55,6 +55,7 @@ from ..store.approvals import (
 )
 from ..store.sql import Database
 from ..store.store import Store
+from ..store.tray import undo_acceptance
 from ..store.writer import Writer
 from . import setting_keys
 from .approval_needs import BundleReader, ReviewerNeeds, read_needs
@@ -278,6 +279,10 @@ class ApprovalGate:
             found |= {ident: need for ident, need in by_row.items() if need.is_double}
         return found
 
+    def find_problem(self, repo: Repo) -> str:
+        """Return why nobody knows who must approve at a repo, so that nothing is accepted there; "" if they do."""
+        return self._read_policies().strictest(repo).problem
+
     def _read_policies(self, *, should_remember: bool = True) -> ReviewerNeeds:
         if self._needs is None or time.monotonic() - self._read_at > _READ_INTERVAL:
             self._needs = read_needs(self.workspace, self.read_bundle, should_remember=should_remember)
@@ -405,7 +410,10 @@ def _record_approval(write: Writer, asked: AskedApproval, approval: Approval) ->
 
 
 def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:
-    """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late."""
+    """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late.
+
+    Their acceptance that waits in the tray to be sent again is undone, because it would approve again.
+    """
     if approver.account is None:
         raise UsageError(
             "Your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
@@ -414,6 +422,8 @@ def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver)
     with workspace.store.writing() as write:
         if not delete_approval(write, row.id, approver.account):
             raise UsageError("You have not approved this request.", hint="Reload the page.")
+        if not undo_acceptance(write, row.id, approver.member or "", at):
+            raise UsageError("Your acceptance is being sent.", hint="Reload the page.")
         event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
         write.append(row.repo, [entry_about(row, event, approver.actor, at)])
 

@@ -35,6 +35,10 @@ SHOWN_FOR: Final = DAY_MS
 _MAX_SHOWN: Final = 50_000
 
 
+class UnreadablePolicies(UsageError):
+    """The policies of a repo cannot be read now, perhaps because a file is being saved."""
+
+
 class ShownTerms:
     """The terms that pages of this process showed, by a name of what was shown and row id.
 
@@ -99,7 +103,7 @@ class TermsReader(Struct, frozen=True):
     def check_end(self, repo: Repo, end: GrantEnd) -> GrantEnd:
         """Return an end as it was shown; its rule is named with its version if the policy changed since.
 
-        Raises Guarded if the policy no longer applies at the repo, and another error if the policies cannot be read.
+        Raises Guarded if the policy no longer applies at the repo, and UnreadablePolicies.
         """
         policy = _policy_of(end.rule)
         if not policy:
@@ -123,7 +127,10 @@ class TermsReader(Struct, frozen=True):
     def _policies(self, repo: Repo) -> RepoPolicies | None:
         if not self.can_end_access(repo):
             return None
-        return self.policies_of(self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo))
+        try:
+            return self.policies_of(self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo))
+        except HfGateError as problem:
+            raise UnreadablePolicies(f"the policies cannot be read: {problem}", hint=problem.hint) from problem
 
     def _read_terms_at(self, repo: Repo, rows: Sequence[RequestRow], now: datetime) -> Mapping[int, HandTerms]:
         try:

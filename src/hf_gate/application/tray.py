@@ -32,7 +32,7 @@ from .decisions import Choice, DecisionTarget
 from .members import Membership
 from .run_executor import RunExecutor
 from .runs import is_over
-from .terms_reader import TermsReader, is_valid_at, make_end_choice_error
+from .terms_reader import NO_POLICIES, TermsReader, UnreadablePolicies, is_valid_at, make_end_choice_error
 from .workspace import Workspace, new_id
 
 RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried
@@ -189,6 +189,7 @@ class TrayService(Struct):
 
     def send_due(self, now: datetime) -> int:
         """Send the due decisions; return how many ended. Unsent decisions stay and are tried again."""
+        self.problem = None
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
             groups.setdefault((item.actor, item.member, item.verb, item.note), []).append(item)
@@ -200,39 +201,52 @@ class TrayService(Struct):
         targets = dict[int, DecisionTarget]()
         rows = self.workspace.store.requests([item.request for item in items])
         ended = list[tuple[int, str, str]]()
+        unread = list[QueuedDecision]()
+        sender = _make_decision_sender(self.membership, first.actor, first.member)
         for item in items:
             try:
-                targets[item.id] = self._make_target(item, rows.get(item.request), from_ms(now))
+                targets[item.id] = self._make_target(item, rows.get(item.request), from_ms(now), sender.approvals)
+            except UnreadablePolicies as problem:
+                unread.append(item)
+                self.problem = str(problem)
             except HfGateError as problem:
                 kind = OutcomeKind.REFUSED if isinstance(problem, NotAllowed | UsageError) else OutcomeKind.STALE
                 ended.append((item.id, kind, str(problem)))
         if ended:
             self.workspace.tray.record_outcomes(ended, now)
-        ready = [item for item in items if item.id in targets]
+        if unread:
+            self._keep_unsent(unread, str(self.problem), now)
         over = len(ended)
+        run = new_id()
+        self.workspace.tray.set_run(list(targets), run)
+        ready = self.workspace.tray.list_of_run(run)  # without those that were undone meanwhile
         if not ready:
             return over
-        run = new_id()
-        self.workspace.tray.set_run([item.id for item in ready], run)
         choice = Choice(STATUS_AFTER_VERB[first.verb], note=first.note)
         try:
-            decided = _make_decision_sender(self.membership, first.actor, first.member).decide(
-                [targets[item.id] for item in ready], choice, run_id=run
-            )
+            decided = sender.decide([targets[item.id] for item in ready], choice, run_id=run)
         except HfGateError as problem:
             self._keep_unsent(ready, str(problem), now)
             return over
-        self.problem = None if decided.stopped_by is None else str(decided.stopped_by)
+        if decided.stopped_by is not None:
+            self.problem = str(decided.stopped_by)
         states = {} if decided.run is None else {row.n: row for row in self.workspace.store.changes(decided.run)}
         pairs = zip(ready, decided.outcomes, strict=True)
         return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
 
-    def _make_target(self, item: QueuedDecision, row: RequestRow | None, now: datetime) -> DecisionTarget:
-        """Return what is sent for a decision. Raises an error if it must not be sent any more."""
+    def _make_target(
+        self, item: QueuedDecision, row: RequestRow | None, now: datetime, gate: ApprovalGate
+    ) -> DecisionTarget:
+        """Return what is sent for a decision.
+
+        Raises UnreadablePolicies if it cannot be sent now, and another error if it must not be sent any more.
+        """
         if row is None or row.version.token != item.version:
             raise Guarded(_describe_difference(row))
         if not self.membership.can_decide(item, row):
             raise NotAllowed(f"{item.actor} may no longer decide at this repo")
+        if item.verb == ACCEPT and (problem := gate.find_problem(row.repo)):
+            raise UnreadablePolicies(problem)
         end = self._read_end(item, row, now) if item.verb == ACCEPT else None
         return DecisionTarget(row.repo, _target_of(row), item.reason, end)
 
@@ -247,6 +261,8 @@ class TrayService(Struct):
         if item.hand_terms is None and item.until is None:
             return None
         terms = self.terms.read_terms([row], now)[row.id]
+        if terms is NO_POLICIES:
+            raise UnreadablePolicies("the policies cannot be read")
         if item.hand_terms is None or (end is not None and end.is_chosen):
             return choose_end(terms, item.until or NO_END_WORD, now, self.workspace.zone)
         current = end_of_terms(terms)

@@ -8,6 +8,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.tray import ACCEPT, QueuedDecision
 from .sql import decode_row
 from .store import Store
+from .writer import Writer
 
 _NAMES = (
     "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
@@ -56,6 +57,10 @@ class Tray:
     def list_due(self, now: int) -> list[QueuedDecision]:
         """Return the decisions that are due and not part of a run, in the order in which they were made."""
         return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
+
+    def list_of_run(self, run: str) -> list[QueuedDecision]:
+        """Return the decisions without an outcome that a run executes, in the order in which they were made."""
+        return self._select("outcome IS NULL AND run = ? ORDER BY id", run)
 
     def find_latest(self, requests: Iterable[int], member: str | None = None) -> dict[int, QueuedDecision]:
         """Return the latest decision about each of these requests, ended or not; this member's unsent ones
@@ -121,6 +126,14 @@ class Tray:
         with self._store.writing() as write:
             among, value = write.db.in_clause(ids)
             return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
+
+
+def undo_acceptance(write: Writer, request: int, member: str, at: int) -> bool:
+    """Undo a member's unsent acceptance of a request; return False if a run executes one."""
+    where = "request_id = ? AND member = ? AND verb = ? AND outcome IS NULL"
+    values = (request, member, ACCEPT)
+    write.db.run(f"UPDATE tray SET outcome = 'undone', ended_at = ? WHERE {where} AND run IS NULL", (at, *values))
+    return write.db.row(f"SELECT 1 FROM tray WHERE {where}", values) is None
 
 
 def _are_two(one: QueuedDecision, other: QueuedDecision, shared: Collection[int]) -> bool:

@@ -14,8 +14,6 @@ from ..application.approval_status import read_approval_status
 from ..application.approvals import NO_REQUEST, as_approver, withdraw_approval
 from ..application.grants_in_advance import Grant
 from ..domain.ids import parse_repo
-from ..domain.timestamps import to_ms
-from ..domain.tray import ACCEPT
 from .request_context import RequestContext
 from .request_lines import request_key
 from .selection import SelectionSummary, read_rows
@@ -25,9 +23,6 @@ def withdraw(context: RequestContext) -> Response:
     """Take back the member's own approval, also from the tray; nothing is sent."""
     row = context.find_request(context.params["id"])
     withdraw_approval(context.workspace, row, as_approver(context.member))
-    tray = context.workspace.tray
-    mine = [item.id for item in tray.list_unsent(context.member.id) if item.request == row.id and item.verb == ACCEPT]
-    tray.undo(mine, to_ms(context.now))  # an acceptance that waits to be sent again would approve again
     return context.redirect_back(f"/requests/{request_key(row)}#decide")
 
 
