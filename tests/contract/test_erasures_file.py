@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
@@ -16,12 +17,14 @@ from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.tray import QueuedDecision
 from hf_gate.errors import StoreDamaged, StoreUnavailable
 from hf_gate.policy.tables import NO_ACCOUNT
+from hf_gate.store.approvals import write_endorsement
 from hf_gate.store.backups import CopyResult, erase_in_copies, find_backups, write_backup
 from hf_gate.store.erasure import count_parts, delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
+from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
@@ -403,3 +406,23 @@ def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:
 
 def _traces(place: str, words: list[str]) -> list[str]:
     return traces_on_server(place, words) if "://" in place else traces_in_files(Path(place).parent, words)
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_a_plan_goes_with_those_who_agreed_to_it(path: Path, *, is_old: bool) -> None:
+    with open_store(path, endpoint=ENDPOINT) as store:
+        take(store, EEG, [record(1, "rejected", name=WORDS[0], answers={"Why": WORDS[2]})], at=2_000)
+        people = {name: store.find_by_identity(None, name)[0] for name in (WORDS[0], "bob")}
+        for name, row in people.items():
+            document = msgspec.json.encode({"changes": [{"row": row.id}]})
+            PlansAndRuns(store).store_plan(f"plan-{name}", document, 1, {})
+            with store.writing() as write:
+                write_endorsement(write, f"plan-{name}", "id-mia", "rules")
+        if is_old:
+            assert delete_expired(store, "rejected", 10**15, limit=10, at=3_000, actor="lena") == 1
+        else:
+            erasures = path.with_name("erasures.jsonl")
+            append_record(erasures, make_record(store.reads, people[WORDS[0]].person.id, 5))
+            assert repeat_erasures(store, erasures)
+        assert store.reads.rows("SELECT digest FROM plans") == [("plan-bob",)]
+        assert store.reads.rows("SELECT act FROM endorsements") == [("plan-bob",)]

@@ -14,6 +14,7 @@ from ..domain.lifecycle import Status
 from ..domain.request_version import EMPTY_CONTENT
 from ..domain.runs import FINISHED
 from ..policy.table_versions import decode_version, encode_version, forget_person
+from .approvals import delete_endorsements
 from .compression import Packer, decode_private_part
 from .erased import TO_SCRUB, read_secret, write_keys
 from .identity import StoredIdentity, read_full_identity, read_identity
@@ -207,6 +208,7 @@ class Eraser:
             if not has_run or is_named:
                 self._db.run("DELETE FROM plans WHERE digest = ?", (digest,))
                 self._db.run("DELETE FROM made_plans WHERE digest = ?", (digest,))
+                delete_endorsements(self._write, [digest])
                 continue
             packed = self._packer.pack(0, msgspec.json.encode(redacted))
             self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))

@@ -30,6 +30,7 @@ VACUUMED: Final = (
     "picked",
     "approvals",
     "approval_alarms",
+    "endorsements",
     "messages",
     "table_versions",
 )
