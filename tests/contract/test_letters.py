@@ -24,9 +24,10 @@ from hf_gate.application.reason_texts import LANGUAGES
 from hf_gate.application.unattended import start_unattended, stop_unattended
 from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
+from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.letter_texts import LETTER_TEXTS
-from hf_gate.domain.letters import LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
-from hf_gate.domain.messages import DeliveryKind, MessageState
+from hf_gate.domain.letters import ON_HOLD, LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
+from hf_gate.domain.messages import APPLICANTS, DeliveryKind, MessageState
 from hf_gate.domain.notices import MailServer
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.errors import StoreBusy
@@ -214,6 +215,24 @@ def test_a_turn_sends_a_bounded_number(desk: Workspace) -> None:
     assert post.arrived.total() == 100
     send_letters(desk, post)
     assert post.arrived.total() == 120
+
+
+def test_many_reminders_do_not_stop_other_letters_while_no_policy_can_be_read(store: Store) -> None:
+    kinds = (LetterKind.REMINDER, LetterKind.RECEIVED)
+    desk = open_desk(store, ManualClock.at_ms(T0), replace(CONFIG, kinds=kinds))  # its folder has no policies
+    store_subscription(desk)
+    read_in(desk, [record(number) for number in range(120)])
+    verdict = VerdictReached(action=ON_HOLD, rule="agreement", policy="house", digest="d")
+    with store.writing() as write:
+        rows = write.db.rows("SELECT id FROM requests")
+        entries = [LedgerEntry(event=verdict, at=T0 - 1, actor="house", request=ident) for (ident,) in rows]
+        write.append(REPO, entries)
+    post = Post()
+    problems = send_letters(desk, post).problems
+    assert "a policy could not be read" in problems.get(APPLICANTS, "")
+    send_letters(desk, post)
+    assert post.arrived.total() == 120
+    assert states(desk) == ["sent"] * 120 + ["waiting"] * 120
 
 
 def test_nothing_is_sent_while_unattended_work_is_stopped(desk: Workspace) -> None:

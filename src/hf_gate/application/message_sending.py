@@ -205,9 +205,9 @@ class LetterLane:
         config = self._workspace.location.config.letters
         while self._count < MAX_LETTERS and (self._batch or self._read_batch(now)):
             case = self._batch.pop(0)
-            store = self._workspace.store
-            is_over = self._is_wait_over(case, now)
-            self._claimed = letters.claim_letter(store, case.letter.id, config, worker, now, is_wait_over=is_over)
+            self._claimed = letters.claim_letter(
+                self._workspace.store, case.letter.id, config, worker, now, is_wait_over=self._is_wait_over(case, now)
+            )
             if self._claimed is not None:
                 self._count += 1
                 return self._claimed.letter
@@ -239,7 +239,8 @@ class LetterLane:
             self._times = read_reminder_times(workspace, self._batch, self._rows, workspace.now())
         except HfGateError:
             self.problem = "a policy could not be read, so the date of the reminder is not known"
-            self._batch = [case for case in self._batch if case.kind is not LetterKind.REMINDER]
+            self._batch = letters.find_due(workspace.store, now, _BATCH, other_than=LetterKind.REMINDER.value)
+            self._rows = workspace.store.requests([case.request for case in self._batch])
         return bool(self._batch)
 
     def prepare(self, row: OutboxRow) -> Send:

@@ -65,9 +65,10 @@ def _read_subscription(store: Store) -> LetterSubscription:
 # ---- sending ---------------------------------------------------------------------------------------------------------
 
 
-def find_due(store: Store, now: int, limit: int) -> list[LetterCase]:
-    """Return the letters whose time has come, the oldest first. Some may no longer apply."""
-    return _read_cases(store.reads, "AND m.next_at <= ? ORDER BY m.made_at, m.id LIMIT ?", (now, limit))
+def find_due(store: Store, now: int, limit: int, *, other_than: str = "") -> list[LetterCase]:
+    """Return the letters of all kinds but one whose time has come, the oldest first. Some may no longer apply."""
+    more = "AND m.next_at <= ? AND m.kind <> ? ORDER BY m.made_at, m.id LIMIT ?"
+    return _read_cases(store.reads, more, (now, other_than, limit))
 
 
 def claim_letter(
