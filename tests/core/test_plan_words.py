@@ -14,7 +14,7 @@ from tests.core.test_plan import change
 def test_the_effects_of_a_plan_are_one_sentence() -> None:
     accepted, reset = [change(n) for n in range(3)], [change(9, after="reset")]
     assert describe_effects([*accepted, *reset], {"human": 974}) == (
-        "3 people get access, 1 is asked for more, 974 stay with you"
+        "3 people get access, 1 is sent back, 974 stay with you"
     )
     assert describe_effects([change(1, before="accepted", after="reset")], {}) == "1 person loses access"
     assert describe_effects([], {"human": 1, "wait": 3}) == "1 stays with you"

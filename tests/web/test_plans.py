@@ -63,7 +63,7 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) 
     answer = lena.get(made(asked, lena))
     said = words(answer)
     assert "Plan: 4 changes" in said
-    assert "2 people get access, 2 are asked for more." in said
+    assert "2 people get access, 2 are sent back." in said
     assert "university address" in said
     assert "Accept when university address. house/academic" in said
     assert re.search(r"Send back when nothing [a-z ]*written about use\. house/say-more", said)
@@ -79,7 +79,7 @@ def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Ro
     place = made(asked, lena)
     said = words(lena.get("/plans"))
     assert place.rpartition("/")[2][:8] in said
-    assert "2 people get access, 2 are asked for more" in said
+    assert "2 people get access, 2 are sent back" in said
     assert "not applied" in said
 
 
@@ -297,7 +297,7 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
     place = made(asked, asked.visitor())
     vic, mia = asked.viewer(), asked.reviewer("mia")
     said = words(vic.get(place))
-    assert "2 people are asked for more" in said
+    assert "2 people are sent back" in said
     assert "house/say-more" in said
     assert "Send back when" not in said
     assert GOOD not in said

@@ -264,7 +264,7 @@ def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: 
         page.locator("[data-keep]").first.uncheck()
         expect(page.get_by_role("button", name="Send back 21")).to_be_visible()
         expect(page.get_by_role("heading", level=1)).to_contain_text("21 requests?")
-        expect(page.locator(".effect")).to_contain_text("21 people are asked for more; they can ask again.")
+        expect(page.locator(".effect")).to_contain_text("21 people are sent back; they can ask again.")
         page.locator("[data-keep-page]").check()
         expect(page.get_by_role("button", name="Send back 22")).to_be_visible()
         page.locator("[data-keep-page]").uncheck()

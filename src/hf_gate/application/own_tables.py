@@ -169,7 +169,11 @@ def find_own_table(workspace: Workspace, name: str) -> OwnTable:
     if name in tables:
         return tables[name]
     near = suggest(name, tuple(tables))
-    known = f"The tables are: {', '.join(tables)}." if tables else "Add a table to hf-gate.yaml."
+    known = (
+        f"The tables are: {', '.join(tables)}."
+        if tables
+        else "Name its file and key in hf-gate.yaml under `tables`; see docs/tables.md."
+    )
     raise UsageError(
         f"there is no table {make_visible(name, one_line=True)[:60]}.",
         hint=f"Did you mean {near}? {known}" if near else known,

@@ -60,7 +60,12 @@ def prepare_import(
     wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
     if table.refusal or wrong is not None:
         message = table.refusal.partition(": ")[2] if wrong is None else f"line {wrong.line}: {wrong.message[:-1]}"
-        raise UsageError(f"the file cannot be used: {message}.", hint=_NOTHING_WRITTEN)
+        raise UsageError(
+            f"the file cannot be used: {message}.",
+            hint=_NOTHING_WRITTEN
+            if wrong is not None or {*own.spec.key} & {*parsed.header}
+            else "Rename a column, or say what one means, as in --column email=E-Mail-Adresse. Nothing was written.",
+        )
     if not parsed.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
     draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)

@@ -42,7 +42,9 @@ def confirm_decision(run: Run, decision: DecisionCommand) -> None:
     reason = f" with the reason {to_json(decision.reason)}" if decision.reason else ""
     reason = f" with the template {decision.template.name}" if decision.template else reason
     if decision.is_dry_run and needed is not Confirmation.NONE and not decision.is_confirmed:
-        run.out.hint(f"To send: confirm the question, or add {_flags_for(needed, len(decision.targets))}.")
+        run.out.hint(
+            f"To send them without a question, write {_flags_for(needed, len(decision.targets))} instead of --dry-run."
+        )
     _require_confirmation(
         needed,
         len(decision.targets),

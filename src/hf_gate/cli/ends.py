@@ -17,6 +17,7 @@ from ..domain.display_text import pluralize
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
+from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, UsageError
 from .confirmation import authorize_run, confirm_ends, require_member_for_ends
@@ -88,7 +89,9 @@ def print_ends(
         Column("WHO", lambda row: row.user or row.user_id or ""),
         Column("REPO", repo_argument),
         Column("THEN", lambda row: "a person decides" if row.at_end == "human" else row.at_end or ""),
-        Column("RULE", lambda row: row.rule or "by hand", is_flexible=True),
+        Column(
+            "RULE", lambda row: "by hand" if row.rule in (None, ChangeOrigin.DIRECT) else row.rule, is_flexible=True
+        ),
     )
     run.out.records(
         GrantEndRecord, rows, columns, name=lambda row: row.request_id or "", limit=limit, empty=empty, part=part

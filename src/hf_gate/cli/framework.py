@@ -277,8 +277,13 @@ def explain_refused_token(run: Run, problem: NotAllowed) -> None:
     problem.message = problem.message.replace(either, words)
 
 
-# Words of earlier versions, and what replaces them.
+# Commands and options of earlier versions, and what replaces them.
 OLD_WORDS: Final[Mapping[str, str]] = {
+    "assign --instead-of": "assign TARGET... --to MEMBER",
+    "ends adopt": "ends set --all [REPO...]",
+    "ends drop": "ends set WHO@REPO... --until none",
+    "ends no-renew": "ends set WHO@REPO... --no-renew",
+    "ends renew": "ends set WHO@REPO... --until END",
     "expire": "ends",
     "expire adopt": "ends set --all [REPO...]",
     "expire confirm": "ends confirm",
@@ -291,17 +296,20 @@ OLD_WORDS: Final[Mapping[str, str]] = {
     "letters mark-sent": "messages mark-sent",
     "letters preview": "messages preview",
     "letters retry": "messages retry",
+    "ls --as-of": "report access --as-of DATE",
     "notify": "messages",
     "notify ls": "messages ls",
     "notify retry": "messages retry",
     "notify test": "messages test",
     "person grant": "grant 'USER@REPO'...",
     "person revoke": "revoke 'USER@*'",
+    "person show --as-of": "report access --as-of DATE",
     "policy explain": "explain",
     "repos form": "form check",
     "repos report": "report hub",
     "runs pause": "runs stop",
     "runs resume": "runs continue",
+    "show --as-of": "report access --as-of DATE",
 }
 
 
@@ -347,13 +355,13 @@ class GateGroup(click.Group):
         near = self._find_in_subgroups(ctx, args[0]) or self._find_similar(ctx, args[0])
         guess = f"Did you mean `{ctx.command_path} {near}`?" if near else ""
         raise UsageError(
-            f"there is no command {args[0]!r}.", hint=f"{guess} `{ctx.command_path} --help` lists them.".strip()
+            f"there is no command {args[0]!r}.",
+            hint=f"{guess} `{ctx.command_path} {'--help' if ctx.parent else 'help all'}` lists them.".strip(),
         )
 
     def _find_old_word(self, ctx: click.Context, args: Sequence[str]) -> str | None:
         """Return the entry of OLD_WORDS that was typed."""
-        above = ctx.command_path.partition(" ")[2].split()
-        typed = (" ".join([*above, *args[:length]]) for length in (2, 1))
+        typed = (" ".join([*ctx.command_path.split()[1:], *args[:length]]) for length in (2, 1))
         return next((words for words in typed if words in OLD_WORDS), None)
 
     def _find_similar(self, ctx: click.Context, typed: str) -> str | None:

@@ -12,7 +12,7 @@ from types import FrameType
 import click
 
 from ..errors import HfGateError
-from .framework import CommandEntry, RootGroup
+from .framework import OLD_WORDS, CommandEntry, RootGroup
 from .output import Output, describe_write_error, silence
 
 # The sections of `hf-gate --help`. `hf-gate help all` also shows the commands without a section.
@@ -212,7 +212,8 @@ def _click_hint(problem: click.ClickException) -> str:
         return ""
     examples = getattr(ctx.command, "examples", ()) if isinstance(problem, click.MissingParameter) else ()
     example = f"For example `{examples[0]}`; " if examples else ""
-    return f"{example}`{ctx.command_path} --help` shows its arguments."
+    new = OLD_WORDS.get(f"{ctx.command_path} {getattr(problem, 'option_name', '')}".partition(" ")[2])
+    return f"Use `hf-gate {new}`." if new else f"{example}`{ctx.command_path} --help` shows its arguments."
 
 
 def _report_os_error(problem: OSError) -> int:

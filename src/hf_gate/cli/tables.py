@@ -92,7 +92,14 @@ def table_ls(run: Run) -> int:
         Column("PROBLEM", lambda row: row.refused or "-", is_flexible=True),
     ]
     rows = [table_record(own) for own in read_own_tables(workspace)]
-    run.out.records(TableRecord, rows, columns, name=lambda row: row.table, limit=-1)
+    run.out.records(
+        TableRecord,
+        rows,
+        columns,
+        name=lambda row: row.table,
+        limit=-1,
+        empty="There are no tables. Name a file and its key in hf-gate.yaml under `tables`; see docs/tables.md.",
+    )
     return 0
 
 

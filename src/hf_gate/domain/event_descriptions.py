@@ -225,7 +225,7 @@ def _describe_request_seen(event: e.RequestSeen, format_time: Callable[[int], st
 def _describe_verdict(event: e.VerdictReached, private: e.Private | None) -> str:
     rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
     missing = f", without {', '.join(event.missing)}" if event.missing else ""
-    shadow = "".join(f"; shadow {policy}: {action} ({rule})" for policy, rule, action in event.shadow)
+    shadow = "".join(f"; shadow {policy}: {label_verdict(action)} ({rule})" for policy, rule, action in event.shadow)
     kept = (private or {}).get("agreements")
     signed = describe_agreements(
         kept if isinstance(kept, Mapping) else {n: {"row": d} for n, d in event.agreements.items()}

@@ -1,4 +1,4 @@
-"""Says in words what a plan does, and why: `117 people get access, 218 are asked for more, 974 stay with you`."""
+"""Says in words what a plan does, and why: `117 people get access, 218 are sent back, 974 stay with you`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .model import Change, ChangeReason
 
 _EFFECTS: Final = {
     "accept": ("gets access", "get access"),
-    "reset": ("is asked for more", "are asked for more"),
+    "reset": ("is sent back", "are sent back"),
     "reject": ("is rejected", "are rejected"),
     "cancel": ("returns to pending", "return to pending"),
     "remove": ("loses access", "lose access"),

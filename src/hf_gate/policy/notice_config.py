@@ -81,7 +81,9 @@ def _read_destination(reader: NodeReader, node: Node) -> Destination | None:
         return None
     if len(kinds) != 1:
         words = f"Destination {name} needs exactly one of webhook, smtp and apprise."
-        reader.add_problem(node, "no_channel", words)
+        reader.add_problem(
+            node, "no_channel", words, hint="For example, write `webhook: env:NAME`; see docs/notices.md."
+        )
         return None
     kind = kinds[0]
     for other in ("key", "from", "to", "user", "password"):
