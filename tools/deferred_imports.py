@@ -53,6 +53,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.retention": "loads the store",
     "hf_gate.application.evaluation": "evaluates policies; loads CEL",
     "hf_gate.application.evaluation_pool": "starts processes; loads all of planning",
+    "hf_gate.application.own_tables": "the owner's tables and their files; loads CEL",
     "hf_gate.application.table_store": "versions of tables; loads CEL",
     "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.terms_reader": "evaluates policies; loads CEL",

@@ -170,7 +170,7 @@ def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Room) -> None:
     lena = asked.visitor()
     said = words(lena.get(made(asked, lena)))
     limits = said.partition("Limits above a limit you type the number")[2].partition("As a file")[0]
-    assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "asked", "for", "more", "limit", "20"]
+    assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "sent", "back", "limit", "20"]
 
 
 def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Room) -> None:
