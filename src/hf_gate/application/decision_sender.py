@@ -56,7 +56,7 @@ from .decisions import (
 from .end_changes import EndChanger, change_end_by_hand
 from .ports import ClockPort, HubPort, SendPort
 from .restore_checks import check_synced_since_restore
-from .run_executor import RunExecutor
+from .run_executor import make_executor
 from .runs import write_new_run
 from .settling import (
     RunItem,
@@ -120,15 +120,8 @@ class DecisionSender(Struct):
         run = self._store_run(decisions, choice, run_id)
         outcomes: list[Outcome] = []
         sender: SendPort = _SingleCalls(self.hub) if len(decisions) == 1 else self.hub
-        executor = RunExecutor(
-            self.store,
-            sender,
-            self.clock,
-            self.zone,
-            self.approvals,
-            progress=self.progress,
-            on_outcome=outcomes.append,
-            is_store_current=True,
+        executor = make_executor(
+            self, self.approvals, hub=sender, progress=self.progress, on_outcome=outcomes.append, is_store_current=True
         )
         try:
             executor.execute(run)
@@ -350,7 +343,7 @@ class DecisionSender(Struct):
             if run is None:
                 continue
             self.notify(f"Run {ident} was interrupted; its outcomes are read first.")
-            RunExecutor(self.store, self.hub, self.clock, self.zone, self.approvals).settle_and_keep(run)
+            make_executor(self, self.approvals).settle_and_keep(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- storing -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -53,6 +53,10 @@ from .settling import (
     terms_to_store,
 )
 from .turn_permissions import store_halt
+
+if TYPE_CHECKING:
+    from .decision_sender import DecisionSender
+    from .workspace import Workspace
 
 READ_BATCH: Final = 10_000  # the number of changes whose requests are reread together
 INTENT_BATCH: Final = 500  # the number of intents stored in one transaction
@@ -390,6 +394,30 @@ class RunExecutor:
             for row in rows
             if row.request is None or row.request in known
         ]
+
+
+def make_executor(
+    parts: Workspace | DecisionSender,
+    approvals: ApprovalGate,
+    *,
+    hub: SendPort | None = None,
+    read_stop_request: Callable[[], str | None] = lambda: None,
+    progress: Callable[[int], None] = lambda _: None,
+    on_outcome: Callable[[Outcome], None] = lambda _: None,
+    is_store_current: bool = False,
+) -> RunExecutor:
+    """Return an executor. This is the only place that makes one. `hub` is used instead of the Hub of `parts`."""
+    return RunExecutor(
+        parts.store,
+        hub or parts.hub,
+        parts.clock,
+        parts.zone,
+        approvals,
+        read_stop_request,
+        progress,
+        on_outcome,
+        is_store_current=is_store_current,
+    )
 
 
 def halt_run(store: Store, run: RunRow, request: str, at: int) -> RunRow:

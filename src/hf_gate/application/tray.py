@@ -30,7 +30,7 @@ from .approvals import ApprovalGate, as_approver
 from .decision_sender import DecisionSender
 from .decisions import Choice, DecisionTarget
 from .members import Membership
-from .run_executor import RunExecutor
+from .run_executor import make_executor
 from .runs import is_over
 from .terms_reader import NO_POLICIES, TermsReader, UnreadablePolicies, is_valid_at, make_end_choice_error
 from .workspace import Workspace, new_id
@@ -307,10 +307,7 @@ class TrayService(Struct):
             self.workspace.tray.set_run([item.id for item in items], None)
             return 0
         if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
-            direct = _make_decision_sender(self.membership, run.actor, run.member)
-            RunExecutor(self.workspace.store, direct.hub, direct.clock, direct.zone, direct.approvals).settle_and_keep(
-                run
-            )
+            make_executor(self.workspace, ApprovalGate(self.workspace)).settle_and_keep(run)
         states = {row.request: row for row in self.workspace.store.changes(ident)}
         pairs = [(one, row) for one in items if (row := states.get(one.request)) is not None]
         ended = [(one.id, row.state, row.why) for one, row in pairs if row.state in _ENDED_STATES]

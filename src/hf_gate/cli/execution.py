@@ -23,7 +23,7 @@ from .confirmation import authorize_run
 from .hand_ends import make_end_chooser
 from .output import Format, Output, clock_advice
 from .progress import Progress
-from .workspace import actor_of, make_executor, open_workspace
+from .workspace import actor_of, executor_for, open_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -185,7 +185,7 @@ def execute_run(run: Run, workspace: Workspace, started: RunRow) -> int:
     """Send the planned changes and print their outcomes, even if the run ended early."""
     try:
         with Progress(run.out, "apply", started.total) as bar:
-            make_executor(workspace, started, lambda many: bar.tick(many=many)).execute(started)
+            executor_for(workspace, started, lambda many: bar.tick(many=many)).execute(started)
     except KeyboardInterrupt:
         ended = _reload_run(workspace, started)
         print_run(run, workspace, ended)

@@ -23,7 +23,7 @@ from .framework import command, full_evaluation_option
 from .log_lines import LogLines
 from .output import clock_advice
 from .run_notices import NoticeSender
-from .workspace import actor_of, make_executor, open_with_policies, select_repos
+from .workspace import actor_of, executor_for, open_with_policies, select_repos
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -278,7 +278,7 @@ class _Loop:
                 bundle,
                 actor_of(self.run),
                 pool.evaluate,
-                lambda run: make_executor(workspace, run),
+                lambda run: executor_for(workspace, run),
                 self.is_full,
             )
             done = run_recorded_turn(

@@ -22,8 +22,8 @@ from .output import FIRST_ROWS, Column
 from .workspace import (
     actor_of,
     announce,
+    executor_for,
     load_policies_for,
-    make_executor,
     open_for_runs,
     open_workspace,
     remember_file,
@@ -157,7 +157,7 @@ def continue_(run: Run, ident: str) -> int:
     store = workspace.store
     known = find_run(workspace, ident)
     if not is_over(known) or store.changes(ident, UNSETTLED, 1):
-        known = make_executor(workspace, known).settle_and_keep(
+        known = executor_for(workspace, known).settle_and_keep(
             known
         )  # changes in flight are settled, whatever their age
     if is_over(known):

@@ -231,10 +231,10 @@ def load_policies_for(workspace: Workspace, plan: Plan) -> PolicyBundle | None:
     return load_policies(workspace) if needs_policies(plan) else None
 
 
-def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
+def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] = lambda _: None) -> RunExecutor:
     """Return an executor for a run that obeys stop requests."""
     from ..application.approvals import ApprovalGate
-    from ..application.run_executor import RunExecutor
+    from ..application.run_executor import make_executor
     from ..application.unattended import read_stop
 
     store = workspace.store
@@ -247,12 +247,4 @@ def make_executor(workspace: Workspace, run: RunRow, tick: Callable[[int], None]
         is_stopped = run.kind is RunKind.AUTO and read_stop(store) is not None
         return store.stop_request(run.id) or ("stop" if is_stopped else None)
 
-    return RunExecutor(
-        store,
-        workspace.hub,
-        workspace.clock,
-        workspace.zone,
-        ApprovalGate(workspace),
-        read_stop_request=read_stop_request,
-        progress=tick,
-    )
+    return make_executor(workspace, ApprovalGate(workspace), read_stop_request=read_stop_request, progress=tick)

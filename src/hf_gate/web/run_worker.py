@@ -19,7 +19,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..application.approvals import ApprovalGate
-from ..application.run_executor import RunExecutor
+from ..application.run_executor import make_executor
 from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
@@ -165,11 +165,8 @@ class RunWorker:
             job.revision += 1
 
         def execute(run: RunRow) -> RunRow:
-            executor = RunExecutor(
-                store,
-                app_state.workspace.hub,
-                app_state.workspace.clock,
-                app_state.workspace.zone,
+            executor = make_executor(
+                app_state.workspace,
                 ApprovalGate(app_state.workspace),
                 read_stop_request=read_stop_request,
                 progress=count_progress,
