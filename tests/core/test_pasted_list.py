@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.application.list_lookup import MAX_ENTRIES, EntryKind, parse_pasted_list
+from hf_gate.application.people_lists import MAX_ENTRIES, EntryKind, PeopleIndex, parse_pasted_list
+from hf_gate.domain.rows import Identity, PersonRow
 from hf_gate.errors import UsageError
 
 NAME, ADDRESS, ID, UNREADABLE = EntryKind.NAME, EntryKind.ADDRESS, EntryKind.ID, EntryKind.UNREADABLE
@@ -71,3 +72,33 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         return
     assert 1 <= len(found) <= MAX_ENTRIES
     assert len({(entry.kind, entry.key) for entry in found}) == len(found)
+
+
+# ---- matching --------------------------------------------------------------------------------------------------------
+
+
+def _person(ident: int, name: str, email: str | None = None) -> PersonRow:
+    return PersonRow(ident, f"p{ident}", Identity(f"{ident:024x}", name, None, email))
+
+
+ADA, BOB, CYD = _person(1, "Ada", "Ada@Uni.example"), _person(2, "bob", "team@uni.example"), _person(3, "cyd")
+
+
+def test_a_person_is_found_by_each_key_whatever_its_case() -> None:
+    index = PeopleIndex([ADA, BOB, ADA])
+    assert list(index.find("username", "ada")) == list(index.find("email", "ada@uni.example")) == [ADA]
+    assert list(index.find("user_id", f"{1:024x}")) == [ADA]
+    assert list(index.find("username", "")) == list(index.find("email", "ada")) == []
+
+
+def test_a_key_that_two_people_share_identifies_neither() -> None:
+    index = PeopleIndex([BOB, _person(4, "dan", "Team@uni.example"), _person(5, "eva", "team@uni.example"), BOB])
+    assert len(index.find("email", "team@uni.example")) == 2
+    assert index.identify({"email": "team@uni.example"}) == []
+    assert index.identify({"email": "team@uni.example", "username": "eva"})[0].id == 5
+
+
+def test_keys_that_disagree_identify_two_people_the_most_reliable_first() -> None:
+    keys = {"username": "cyd", "email": "ada@uni.example"}
+    assert PeopleIndex([CYD, ADA]).identify(keys) == [ADA, CYD]
+    assert PeopleIndex([CYD]).identify(keys) == [CYD]

@@ -99,6 +99,13 @@ def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_lo
     assert looked_up() == before + 1, "the answer is remembered"
 
 
+def test_an_address_that_two_people_have_is_unclear(room: Room) -> None:
+    room.ask([{"username": name, "email": "team@uni.example"} for name in ("ada", "bob")], {"Purpose": GOOD})
+    answer = _find(room.visitor(), "team@uni.example ada")
+    assert _lines(answer) == {"team@uni.example": "unclear", "ada": "waiting"}
+    assert "Several people have this name or address." in answer.body
+
+
 def test_twelve_people_of_a_list_get_access_once(room: Room) -> None:
     names = [f"p{n:02}" for n in range(11)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})

@@ -23,6 +23,7 @@ from ..sources.table_text import (
     spread_key,
 )
 from .own_tables import OwnTable, TableDraft, columns_of, draft_import
+from .people_lists import PeopleIndex
 from .table_effects import iterate_concerned
 from .workspace import Workspace
 
@@ -54,7 +55,12 @@ def prepare_import(
 
     `columns` are names of columns in the file, each with the column of the table that it means.
     """
-    people = _People(workspace, own)
+    people = PeopleIndex()
+    waiting: dict[int, PersonRow] = {}
+    for request in iterate_concerned(workspace, own):
+        people.add(request.person)
+        if request.state.status == Status.PENDING:
+            waiting[request.person.id] = request.person
     parsed = _add_keys(own, people, _parse(own, content, columns or {}, is_json=is_json))
     table = read_rows(parsed, own.name, own.spec.key, own.folder.zone, previous_rows=0)
     wrong = next((problem for problem in table.problems if problem.is_error and problem.line), None)
@@ -69,13 +75,13 @@ def prepare_import(
     if not parsed.records:
         raise UsageError("the file has no rows.", hint="Nothing was written.")
     draft = draft_import(own, dict(parsed.records), table, parsed.header, replaces=replaces)
-    found = [(row, people.find(row)) for row in table.rows]
+    found = [(row, _identify(people, row)) for row in table.rows]
     matched = {person.id for _, person in found if person is not None}
     return TableImport(
         draft,
         matched=sum(person is not None for _, person in found),
         unmatched=[row for row, person in found if person is None and row.domain is None],
-        without_row=[person for ident, person in people.waiting.items() if ident not in matched],
+        without_row=[person for ident, person in waiting.items() if ident not in matched],
     )
 
 
@@ -97,39 +103,21 @@ def _parse(own: OwnTable, content: bytes, columns: Mapping[str, str], *, is_json
     return read.with_records([(line, spread_key(cells)) for line, cells in read.records], header)
 
 
-class _People:
-    """The people who wait or have access at a table's repos, by everything that a row can name them by."""
-
-    def __init__(self, workspace: Workspace, own: OwnTable) -> None:
-        self.waiting: dict[int, PersonRow] = {}
-        self._by_key: dict[tuple[str, str], PersonRow | None] = {}
-        for request in iterate_concerned(workspace, own):
-            person = request.person
-            identity = person.identity
-            if request.state.status == Status.PENDING:
-                self.waiting[person.id] = person
-            email = workspace.sources.email(identity.email)
-            address = email.address if email is not None and email.domain else None
-            for column, value in zip(KEYS, (identity.user_id, address, identity.username), strict=True):
-                if value:
-                    known = self._by_key.setdefault((column, value.lower()), person)
-                    is_clear = known is not None and known.id == person.id
-                    self._by_key[column, value.lower()] = person if is_clear else None  # two people: it means nobody
-
-    def find(self, row: TableRow) -> PersonRow | None:
-        """Return whom a row means."""
-        return next(filter(None, (self._by_key.get((each, row.value_of_key(each) or "")) for each in KEYS)), None)
-
-    def find_cells(self, cells: Mapping[str, str]) -> PersonRow | None:
-        """Return whom the cells of a row mean, although none is a key of its table; None if they name two people."""
-        address = parse_address(cells.get("email", "").strip())
-        texts = {column: cells.get(column, "").strip().removeprefix("@").lower() for column in KEYS}
-        texts["email"] = "" if address is None else str(address).lower()
-        people = {person.id: person for each in KEYS if (person := self._by_key.get((each, texts[each]))) is not None}
-        return next(iter(people.values())) if len(people) == 1 else None
+def _identify(people: PeopleIndex, row: TableRow) -> PersonRow | None:
+    """Return whom a row means, by its most reliable key."""
+    found = people.identify({column: row.value_of_key(column) or "" for column in KEYS})
+    return found[0] if found else None
 
 
-def _add_keys(own: OwnTable, people: _People, read: ParsedFile) -> ParsedFile:
+def _identify_cells(people: PeopleIndex, cells: Mapping[str, str]) -> PersonRow | None:
+    """Return whom the cells of a row mean, although none is a key of its table; None if they name two people."""
+    address = parse_address(cells.get("email", "").strip())
+    texts = {column: cells.get(column, "").strip().removeprefix("@").lower() for column in KEYS}
+    found = people.identify(texts | {"email": "" if address is None else str(address)})
+    return found[0] if len(found) == 1 else None
+
+
+def _add_keys(own: OwnTable, people: PeopleIndex, read: ParsedFile) -> ParsedFile:
     """Look up the key of rows that name a person by another column: by a username, where the table asks for an address.
 
     Raises UsageError for a row whose person did not ask, or whose key is not known.
@@ -143,7 +131,7 @@ def _add_keys(own: OwnTable, people: _People, read: ParsedFile) -> ParsedFile:
     for line, cells in read.records:
         new = {column: text for column, text in cells.items() if column not in others or column in kept}
         if not any(cells.get(column, "").strip() for column in key):
-            person = people.find_cells(cells)
+            person = _identify_cells(people, cells)
             known = {} if person is None else {column: getattr(person.identity, column) or "" for column in key}
             if not any(known.values()):
                 name = make_visible(next(filter(None, map(cells.get, others)), ""), one_line=True)[:60]

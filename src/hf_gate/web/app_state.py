@@ -15,8 +15,8 @@ from typing import Final
 from msgspec import Struct
 
 from .. import bootstrap
-from ..application.list_lookup import ProfileLookup
 from ..application.members import Membership
+from ..application.people_lists import ProfileLookup
 from ..application.policy_watcher import PolicyWatcher
 from ..application.terms_reader import TermsReader
 from ..application.tray import TrayService

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import hmac
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
 from starlette.responses import RedirectResponse, Response
 
 from ..application.grants_in_advance import Grant, create_grant_run
-from ..application.list_lookup import (
+from ..application.people_lists import (
     MAX_ENTRIES,
     MAX_TEXT,
     EntryState,
-    FoundEntry,
+    ListMatch,
     ListScope,
-    count_states,
-    find_list,
+    match_list,
     parse_pasted_list,
 )
 from ..application.targets import USERNAME
@@ -30,41 +29,11 @@ from .queue_query import parse_queue_query
 from .request_context import Refused, RequestContext
 from .request_lines import request_key
 
-PHRASES: Final = {
-    EntryState.WAITING: "waiting", EntryState.ACCEPTED: "already in", EntryState.NEVER_ASKED: "never asked",
-    EntryState.REJECTED: "rejected", EntryState.SENT_BACK: "sent back", EntryState.OWN: "your own account",
-    EntryState.REPEATED: "named twice", EntryState.UNCLEAR: "unclear", EntryState.NOT_FOUND: "not found",
-    EntryState.NOT_LOOKED_UP: "could not be looked up", EntryState.UNREADABLE: "not readable",
-}  # fmt: skip
-"""The states in the order of the page, in words."""
-
-
-class ListLine(Struct, frozen=True):
-    """One entry as a row.
-
-    `grant`: the value of its tick box if access can be granted; `is_sure`: it is ticked at first.
-    """
-
-    text: str
-    state: EntryState
-    name: str
-    fullname: str
-    repos: Sequence[Repo]
-    key: str | None
-    age: str
-    why: str
-    grant: str = ""
-    is_sure: bool = False
-
-    @property
-    def phrase(self) -> str:
-        return PHRASES[self.state]
-
 
 def page(context: RequestContext) -> Response:
     """Show the form for a list. The repo is that of the queue's query, if it has one."""
     asked = parse_queue_query(context, context.query_value("q")).values_of("repo")
-    return _page(context, ListResult(), repo=_find_repo(context, "".join(asked)))
+    return _page(context, _find_repo(context, "".join(asked)))
 
 
 def find(context: RequestContext) -> Response:
@@ -74,60 +43,52 @@ def find(context: RequestContext) -> Response:
     try:
         entries = parse_pasted_list(text)
     except UsageError as problem:
-        return _page(
-            context, ListResult(), text=text[:MAX_TEXT], repo=repo, wrong=f"{problem} {problem.hint}", status=422
-        )
+        return _page(context, repo, text=text[:MAX_TEXT], wrong=f"{problem} {problem.hint}", status=422)
     scope = ListScope(context.can_see, context.member.is_own, repo)
-    found = find_list(context.workspace.store, entries, scope, context.app_state.profile_lookup)
-    if found is None:
+    matches = match_list(context.workspace.store, entries, scope, context.app_state.profile_lookup)
+    if matches is None:
         raise Refused("Another list is being looked up.", hint="Try again in a moment.", status=429)
-    rows = [row.id for one in found if one.state is EntryState.WAITING for row in one.rows]
-    ident = new_id("b")
-    context.workspace.selections.add(ident, context.member.id, rows, to_ms(context.now))
-    order = list(PHRASES)
-    lines = sorted((_make_line(context, one, repo) for one in found), key=lambda line: order.index(line.state))
-    counts = count_states(found)
-    result = ListResult(
-        ident,
-        lines,
-        [(PHRASES[state], counts[state]) for state in PHRASES if counts[state]],
-        len(rows),
-        sum(1 for line in lines if line.grant),
-        needs_repo=repo is None and counts[EntryState.NEVER_ASKED] > 0,
-    )
-    return _page(context, result, text=text, repo=repo)
-
-
-class ListResult(Struct, frozen=True):
-    """What was found: lines, counts by phrase, requests that wait, and people who can be granted access."""
-
-    pick: str = ""
-    lines: Sequence[ListLine] = ()
-    counts: Sequence[tuple[str, int]] = ()
-    waiting: int = 0
-    grants: int = 0
-    needs_repo: bool = False
+    waiting = [row.id for match in matches if match.state is EntryState.WAITING for row in match.rows]
+    pick = new_id("b")
+    context.workspace.selections.add(pick, context.member.id, waiting, to_ms(context.now))
+    return _page(context, repo, matches, text=text, pick=pick, waiting=len(waiting))
 
 
 def _page(
     context: RequestContext,
-    result: ListResult,
+    repo: Repo | None,
+    matches: Sequence[ListMatch] = (),
     *,
     text: str = "",
-    repo: Repo | None = None,
+    pick: str = "",
+    waiting: int = 0,
     wrong: str = "",
     status: int = 200,
 ) -> Response:
+    """Show the form, and the matches of a list by state. `pick`: the selection of the requests that wait."""
+    counts = Counter(match.state for match in matches)
+    order = list(EntryState)
     return context.render(
         "find-list.html",
         status,
         title="Find a list",
-        result=result,
+        matches=sorted(matches, key=lambda match: order.index(match.state)),
+        counts=[(state, counts[state]) for state in order if counts[state]],
+        pick=pick,
+        waiting=waiting,
+        grants={
+            match.entry: grant_value(context, Grant(repo, match.person))
+            for match in matches
+            if match.state is EntryState.NEVER_ASKED and match.person is not None and repo is not None
+        },
+        needs_repo=repo is None and counts[EntryState.NEVER_ASKED] > 0,
         text=text,
         repo=repo,
         repos=[row.repo for row in context.list_visible_repos().rows],
         most=MAX_ENTRIES,
         wrong=wrong,
+        format_age=context.format_age,
+        request_key=request_key,
     )
 
 
@@ -135,30 +96,6 @@ def _find_repo(context: RequestContext, text: str) -> Repo | None:
     """Return the visible repo with this name, or the only visible one; else None."""
     repos = [row.repo for row in context.list_visible_repos().rows]
     return next((repo for repo in repos if str(repo) == text), repos[0] if len(repos) == 1 else None)
-
-
-def _make_line(context: RequestContext, one: FoundEntry, repo: Repo | None) -> ListLine:
-    row = one.rows[0] if one.rows and one.state is not EntryState.UNCLEAR else None
-    person = one.person
-    if row is not None:
-        identity = row.person.identity
-        person = Person(identity.user_id, row.person_name, identity.fullname)
-    can_grant = row is None and one.state is EntryState.NEVER_ASKED
-    made = None if person is None else person.created_at
-    return ListLine(
-        text=one.entry.text,
-        state=one.state,
-        name="" if person is None else person.username or "",
-        fullname="" if person is None else person.fullname or "",
-        repos=[] if row is None else [each.repo for each in one.rows],
-        key=None if row is None else request_key(row),
-        age="" if made is None else f"account {context.format_age(made)}",
-        why=one.why,
-        grant=grant_value(context, Grant(repo, person))
-        if can_grant and repo is not None and person is not None
-        else "",
-        is_sure=one.entry.is_alone,
-    )
 
 
 # ---- grants in advance -----------------------------------------------------------------------------------------------
@@ -187,8 +124,8 @@ def read_grants(context: RequestContext, name: str = GRANTED) -> list[Grant]:
     texts = dict.fromkeys(context.form.get(name, [])[: MAX_ENTRIES + 1])
     if len(texts) > MAX_ENTRIES:
         raise Refused(f"At most {MAX_ENTRIES} people can be granted access at once.", hint="Paste the list in parts.")
-    found = [_parse_grant(context, text) for text in texts]
-    return list({(grant.repo, grant.person.id): grant for grant in found}.values())
+    grants = [_parse_grant(context, text) for text in texts]
+    return list({(grant.repo, grant.person.id): grant for grant in grants}.values())
 
 
 def _parse_grant(context: RequestContext, text: str) -> Grant:
@@ -227,7 +164,9 @@ def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | 
         store = app_state.workspace.store
         reader = app_state.terms_reader
         zone = app_state.workspace.zone
-        ends = [choose_end(reader.without_request(one.repo), until or NO_END_WORD, context.now, zone) for one in grants]
+        ends = [
+            choose_end(reader.without_request(grant.repo), until or NO_END_WORD, context.now, zone) for grant in grants
+        ]
         create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=ends[0])
     app_state.run_worker.enqueue(ident)
     return RedirectResponse(f"/runs/{ident}", 303)
