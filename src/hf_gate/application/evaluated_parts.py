@@ -22,6 +22,7 @@ from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, stat
 from ..plan.guards import ChangeFilter, PolicyStart
 from ..plan.model import MAX_CHANGES, Change
 from ..plan.render import SHADOW
+from ..policy.expressions import BoundFacts
 from ..policy.facts import RequestFacts
 from ..policy.model import Action, Facts, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
@@ -231,7 +232,8 @@ class PartEvaluation:
         """Evaluate one request. Conditions are only traced for changes, because tracing takes time."""
         row = case.row
         facts = case.facts
-        verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status)
+        bound: dict[str, BoundFacts] = {}
+        verdict = self.policy_set.evaluator.evaluate(facts, now=self.now, status=row.state.status, bound=bound)
         if verdict is None or row.request is None:
             self._add_result(row, EvaluationOutcome.IGNORE, None, facts)
             return
@@ -248,7 +250,7 @@ class PartEvaluation:
             self._counts.update(("human", "accept_human"))
         elif (after := status_after(row.state, verdict)) is not None:
             outcome = EvaluationOutcome.CHANGE
-            self._add_change(case, verdict, after)
+            self._add_change(case, verdict, after, bound)
         elif verdict.action in (Action.HUMAN, Action.WAIT):
             self._counts[str(verdict.action)] += 1
             self._counts["no_rule"] += verdict.rule == NO_RULE
@@ -268,7 +270,9 @@ class PartEvaluation:
         why = why_people_decide(asked, self.now, self.policy_set.evaluator.zone)
         return verdict if why is None else replace(verdict, action=Action.HUMAN)
 
-    def _add_change(self, case: EvaluationInput, verdict: Verdict, after: Status) -> None:
+    def _add_change(
+        self, case: EvaluationInput, verdict: Verdict, after: Status, bound: Mapping[str, BoundFacts]
+    ) -> None:
         """Add the change with the traced conditions of its rule, unless the plan has no room for it."""
         row = case.row
         facts = case.facts
@@ -280,7 +284,7 @@ class PartEvaluation:
             self._done.late_count += 1
             return
         if row.request is not None:
-            why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule)
+            why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule, bound)
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self._done.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))

@@ -166,8 +166,7 @@ class EvaluationTimes:
         """Yield when an end passes, after which people must decide about an acceptance, or when two ends
         change order.
         """
-        known = facts.known_values(self._end_facts).values() if self._end_facts else ()
-        own = [value for value in known if isinstance(value, datetime)]
+        own = [value for name in self._end_facts if isinstance(value := facts.find_known(name), datetime)]
         for end in (*self._days_of_end, *own):
             if end > self._now:
                 yield end

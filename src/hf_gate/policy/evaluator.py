@@ -25,7 +25,7 @@ from .accept_rules import (
     terms_by_hand,
 )
 from .expression_problems import ExpressionProblem
-from .expressions import BoundFacts, Expression, bind_facts, compile_expression, compile_lets, evaluate_condition
+from .expressions import BoundFacts, Expression, bind_values, compile_expression, compile_lets, evaluate_condition
 from .fact_table import REMINDERS, CelType
 from .facts import RequestFacts
 from .model import (
@@ -114,7 +114,7 @@ def _compile_condition(
 
 
 def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTime) -> Opinion | Abstention:
-    bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
+    bound = bind_values(_find_known_in(facts), compiled.lets)
     unknown = list[Branch]()
     matched = None
     traces = list[RuleTrace]()
@@ -147,7 +147,7 @@ def _possible_branches(compiled: CompiledPolicy, facts: Facts, bound: BoundFacts
 def _find_kept_rules(compiled: CompiledPolicy, facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield the rules whose `keep_while` is true."""
     if any(compiled.keep):
-        bound = bind_facts(_known_values(facts, compiled.facts), compiled.lets)
+        bound = bind_values(_find_known_in(facts), compiled.lets)
         for rule, keep in zip(compiled.policy.rules, compiled.keep, strict=True):
             if keep is not None and keep.evaluate(bound).value is True:
                 yield compiled.policy.name, rule.id
@@ -164,16 +164,11 @@ def _abstain(compiled: CompiledPolicy) -> Abstention:
     return Abstention(compiled.policy.name, compiled.policy.digest, compiled.policy.mode)
 
 
-def _known_values(facts: Facts, names: Iterable[str]) -> dict[str, FactValue]:
-    """Return the known values; unknown facts are left out, never filled in."""
+def _find_known_in(facts: Facts) -> Callable[[str], FactValue | None]:
+    """Return the function that finds a known value; it returns None for an unknown fact, which is never filled in."""
     if isinstance(facts, RequestFacts):
-        return facts.known_values(names)
-    known = {}
-    for name in names:
-        fact = facts.get(name)
-        if fact is not None and fact.value is not None:
-            known[name] = fact.value
-    return known
+        return facts.find_known
+    return lambda name: None if (fact := facts.get(name)) is None else fact.value
 
 
 def _read_reminders(facts: Facts) -> dict[str, datetime] | None:
@@ -223,7 +218,6 @@ class Evaluator:
         self.zone = zone
         names = frozenset[str]().union(*(each.facts for each in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT, REMINDERS} if self._has_wait_rule() else names
-        self._shared_facts = frozenset[str]().union(*(each.facts for each in self.policies if not each.lets))
         self._ends = frozenset[str]().union(*(each.ends for each in self.policies))
         self._has_terms = bool(self._ends) or any(keep for each in self.policies for keep in each.keep)
         self._cache: dict[tuple[object, ...], Verdict] = {}
@@ -320,19 +314,21 @@ class Evaluator:
             found.append((self._find_results(policies, some, moment, by_hand=True), moment.ends, moment.kept))
         return found[0] != found[1]
 
-    def trace_conditions(self, facts: Facts, policy: str, rule: str) -> tuple[ConditionTrace, ...]:
-        """Trace the conditions of one rule, without the cost of tracing the other rules."""
+    def trace_conditions(
+        self, facts: Facts, policy: str, rule: str, bound: Mapping[str, BoundFacts]
+    ) -> tuple[ConditionTrace, ...]:
+        """Trace the conditions of one rule, without the cost of tracing the other rules; `bound` is from `evaluate`."""
         for each in self.policies:
             for one, condition in zip(each.policy.rules, each.conditions, strict=True):
                 if (each.policy.name, one.id) == (policy, rule):
-                    return trace_conditions(condition, bind_facts(_known_values(facts, each.facts), each.lets), facts)
+                    return trace_conditions(condition, bound[policy], facts)
         return ()
 
     def bind(self, facts: Facts, policy: str) -> BoundFacts | None:
         """Return the known facts in the form that a policy's rules take; None if there is no such policy."""
         for each in self.policies:
             if each.policy.name == policy:
-                return bind_facts(_known_values(facts, each.facts), each.lets)
+                return bind_values(_find_known_in(facts), each.lets)
         return None
 
     def trace_rules(
@@ -350,7 +346,7 @@ class Evaluator:
         """
         for each in self.policies:
             if each.policy.name == policy:
-                bound = bound or bind_facts(_known_values(facts, each.facts), each.lets)
+                bound = bound or bind_values(_find_known_in(facts), each.lets)
                 for rule, condition in zip(each.policy.rules[:end], each.conditions[:end], strict=True):
                     if wanted(rule):
                         yield trace_rule(policy, rule, condition, evaluate_condition(condition, bound), bound, facts)
@@ -363,8 +359,9 @@ class Evaluator:
             asked = facts.get(_ASKED_AT)
             since = asked.value if asked is not None and isinstance(asked.value, datetime) else None
         own = tuple(policies) if self._has_terms else ()
-        known = _known_values(facts, self._ends) if own else {}
-        ends = {name: value for name, value in known.items() if isinstance(value, datetime)}
+        find_known = _find_known_in(facts)
+        known = ((name, find_known(name)) for name in (self._ends if own else ()))
+        ends = {name: value for name, value in known if isinstance(value, datetime)}
         kept = frozenset(key for each in own for key in _find_kept_rules(each, facts))
         return EvaluationTime(now, since, self.zone, ends, kept, _read_reminders(facts))
 
@@ -385,9 +382,9 @@ class Evaluator:
         found = list[_Results]()
         for each in policies:
             if each.lets:
-                bound = bind_facts(_known_values(facts, each.facts), each.lets)
+                bound = bind_values(_find_known_in(facts), each.lets)
             else:
-                bound = shared = shared or bind_facts(_known_values(facts, self._shared_facts))
+                bound = shared = shared or bind_values(_find_known_in(facts))
             if kept is not None:
                 kept[each.policy.name] = bound
             branches = _possible_branches(each, facts, bound, moment)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from itertools import islice
 from typing import Final
 
@@ -58,11 +57,11 @@ def truncate_fact(value: FactValue) -> object:
     """
     if isinstance(value, str):
         return _truncate_text(value)
+    if isinstance(value, list | tuple):
+        return [_truncate_text(each, MAX_ITEM) for each in value[:MAX_LIST]]
     if isinstance(value, Mapping):
         return {_truncate_text(key): _truncate_text(each) for key, each in islice(value.items(), MAX_MAP)}
-    if isinstance(value, bool | int | datetime):
-        return value
-    return [_truncate_text(each, MAX_ITEM) for each in value[:MAX_LIST]]
+    return value
 
 
 def _truncate_text(value: str, most: int = MAX_TEXT) -> str:

@@ -82,8 +82,7 @@ def _compile_const(node: ExpressionNode) -> Function:
 
 def _compile_name(node: ExpressionNode) -> Function:
     name = node.name
-    missing = TruthValue(None, frozenset((node.name,)))
-    return lambda values, _item: values.get(name, missing)
+    return lambda values, _item: values[name]
 
 
 def _compile_item(_node: ExpressionNode) -> Function:
@@ -213,9 +212,9 @@ def _remainder(left: int, right: int) -> int | TruthValue:
     return abs(left) % abs(right) * (1 if left >= 0 else -1)
 
 
-def _look_up(entries: Mapping[object, object] | Sequence[object], key: object) -> object:
+def _look_up(entries: dict[object, object] | Sequence[object], key: object) -> object:
     """Return the entry of a map or a list."""
-    if isinstance(entries, Mapping):
+    if isinstance(entries, dict):
         found = entries.get(key)
         return make_error(f'Key not found in map : "{str(key)[:80]}"') if found is None else found
     if isinstance(key, int) and 0 <= key < len(entries):
@@ -303,7 +302,8 @@ def compile_pattern(pattern: str) -> CompiledPattern:
     options.max_mem = 8 << 20  # to match, which needs more memory
     regexp = re2.compile(pattern, options)
     re2.purge()  # it keeps another 128
-    return CompiledPattern(lambda text: regexp.search(text) is not None, regexp.programsize)
+    # A search in bytes does not convert the place of a match to code points, which takes as long as the search.
+    return CompiledPattern(lambda text: regexp.search(text.encode()) is not None, regexp.programsize)
 
 
 _DURATION: Final = re.compile(r"([-+]?)((?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|us|ns|m|s))+|0", re.ASCII)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import Struct, field
 
@@ -28,10 +28,24 @@ Condition: TypeAlias = "tuple[Expression | None, Expression | None]"
 """`when` (None: always) and `unless` (None: never)."""
 
 
+class BoundValues(dict[str, Any]):
+    """The facts and `let` names that expressions read, truncated when first read. A TruthValue is an unknown value."""
+
+    def __init__(self, find_known: Callable[[str], FactValue | None]) -> None:
+        super().__init__()
+        self._find_known = find_known
+
+    def __missing__(self, name: str) -> object:
+        value = self._find_known(name)
+        bound = TruthValue(None, frozenset((name,))) if value is None else _bind_fact(name, value)
+        self[name] = bound
+        return bound
+
+
 class BoundFacts(Struct):
     """The known facts of one request and the values of the `let` names, built once for all expressions."""
 
-    values: dict[str, object]  # a `let` that is unknown has a TruthValue
+    values: BoundValues
     truths: dict[Expression, TruthValue] = field(default_factory=dict)  # cached, because rules share expressions
 
 
@@ -234,11 +248,16 @@ def _find_type(name: str) -> type | tuple[type, ...]:
 
 
 def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
-    """Truncate the known facts to the limits and evaluate each `let` once.
+    """Return known facts with the value of each `let`, as `bind_values` does."""
+    return bind_values(facts.get, lets)
+
+
+def bind_values(find_known: Callable[[str], FactValue | None], lets: Mapping[str, Expression] = _NOTHING) -> BoundFacts:
+    """Return the facts that `find_known` knows, truncated to the limits, and the value of each `let`.
 
     A `let` whose value cannot be used is unknown: one that is too large, because each further `let` could double it.
     """
-    bound = BoundFacts({name: _bind_fact(name, value) for name, value in facts.items()})
+    bound = BoundFacts(BoundValues(find_known))
     left = MAX_LETS
     for name, let in lets.items():
         value, truth = let.compute(bound)
@@ -252,10 +271,10 @@ def bind_facts(facts: Mapping[str, FactValue], lets: Mapping[str, Expression] = 
 
 def _bind_fact(name: str, value: FactValue) -> object:
     expected = _find_type(name)
+    if value.__class__ is expected and value.__class__ in _UNLIMITED_TYPES:
+        return value
     if not isinstance(value, expected) or (expected is int and value.__class__ is bool):
         return make_error(_OTHER_TYPE)
-    if value.__class__ in _UNLIMITED_TYPES:
-        return value
     if isinstance(value, int) and value.bit_length() > 63:
         return make_error("integer overflow")
     try:

@@ -37,8 +37,7 @@ class FactReader:
     ) -> None:
         self._countries = countries
         self._memo = memo
-        self._getters = tuple((name, _find_getter(name)) for name in dict.fromkeys(wanted))
-        self._declarations = {name: _usable_declaration(name) for name, _ in self._getters}
+        self._declarations = {name: _usable_declaration(name) for name in wanted}
         self.wanted = frozenset(self._declarations)
 
     @property
@@ -61,34 +60,34 @@ class FactReader:
         """Return the facts of one request; unknown ones have a reason."""
         more = (self._countries, self._memo)
         at = FactInputs(request, now, form, email, profile, tables, history, *more, reminders=reminders)
-        return RequestFacts(at, self._declarations, {name: get(at) for name, get in self._getters})
+        return RequestFacts(at, self._declarations)
 
 
 class RequestFacts(Mapping[str, Fact]):
-    """The facts of one request. The source and age of a fact are computed on access, because few callers need them."""
+    """The facts of one request, each computed when it is first read: rules decide most requests by a few facts."""
 
     __slots__ = ("_declarations", "_inputs", "_values")
 
-    def __init__(
-        self,
-        at: FactInputs,
-        declarations: Mapping[str, FactDeclaration],
-        values: Mapping[str, FactValue | UnknownValue],
-    ) -> None:
+    def __init__(self, at: FactInputs, declarations: Mapping[str, FactDeclaration]) -> None:
         self._inputs = at
         self._declarations = declarations
-        self._values = values
+        self._values: dict[str, FactValue | UnknownValue] = {}
 
     def __getitem__(self, name: str) -> Fact:
-        return _make_fact(
-            self._inputs, self._values[name], name, self._declarations[name], request_read_at(self._inputs.request)
-        )
+        declaration = self._declarations[name]
+        return _make_fact(self._inputs, self._compute(name), name, declaration, request_read_at(self._inputs.request))
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._declarations)
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._declarations)
+
+    def _compute(self, name: str) -> FactValue | UnknownValue:
+        value = self._values.get(name)
+        if value is None:
+            value = self._values[name] = _find_getter(name)(self._inputs)
+        return value
 
     @property
     def inputs(self) -> FactInputs:
@@ -98,22 +97,18 @@ class RequestFacts(Mapping[str, Fact]):
     @property
     def has_unknown(self) -> bool:
         """Whether any fact has no value."""
-        return any(isinstance(value, UnknownValue) for value in self._values.values())
+        return any(self.find_known(name) is None for name in self)
 
     def without(self, name: str) -> RequestFacts:
         """Return the facts except one, which is then unknown."""
-        return RequestFacts(
-            self._inputs, self._declarations, {key: value for key, value in self._values.items() if key != name}
-        )
+        return RequestFacts(self._inputs, {key: each for key, each in self._declarations.items() if key != name})
 
-    def known_values(self, names: Iterable[str]) -> dict[str, FactValue]:
-        """Return the known values by name."""
-        known: dict[str, FactValue] = {}
-        for name in names:
-            value = self._values.get(name)
-            if value is not None and not isinstance(value, UnknownValue):
-                known[name] = value
-        return known
+    def find_known(self, name: str) -> FactValue | None:
+        """Return the value of a fact; None if it is unknown, or not one of these facts."""
+        if name not in self._declarations:
+            return None
+        value = self._compute(name)
+        return None if value.__class__ is UnknownValue else value
 
 
 @lru_cache(maxsize=4096)
@@ -133,6 +128,7 @@ def _usable_declaration(name: str) -> FactDeclaration:
     declaration = find_declaration(name)
     if declaration is None or declaration.is_planned:
         raise KeyError(name)
+    _find_getter(name)
     return declaration
 
 

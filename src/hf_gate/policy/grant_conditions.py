@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..domain.grants import GrantCondition, GrantTerms, is_fact_name
 from .expression_problems import ExpressionProblem
-from .expressions import Expression, bind_facts, compile_expression, compile_lets
+from .expressions import Expression, bind_values, compile_expression, compile_lets
 from .fact_table import CelType
 from .facts import RequestFacts
 from .model import Facts
@@ -54,7 +54,7 @@ class TermsEvaluator:
         compiled = self._compiled.get(_key_of(condition))
         if compiled is None or not isinstance(facts, RequestFacts):
             return None
-        return compiled.expression.evaluate(bind_facts(facts.known_values(compiled.facts), compiled.lets)).value
+        return compiled.expression.evaluate(bind_values(facts.find_known, compiled.lets)).value
 
     def list_unreadable(self, terms: GrantTerms) -> list[str]:
         """Return the conditions and facts of terms that no facts can make known, because something they
