@@ -142,7 +142,7 @@ class _Machine(RuleBasedStateMachine):
                 e.GrantDated(until=to_ms(self.desk.now + timedelta(days=3)), at_end="reset"),
                 e.GrantDated(until=None),
                 e.RenewalBlocked(is_blocked=True),
-                *(e.ReminderAccepted(rule=f"r{n}", letter="l_1") for n in range(3)),
+                *(e.LetterSent(rule=f"r{n}", letter="l_1", about="reminder") for n in range(3)),
             ]
             self.desk.append(row, events[which])
 

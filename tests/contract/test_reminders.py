@@ -109,10 +109,10 @@ def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
     return str(sentence), describe_wait(store, row, end, desk.now, zone)
 
 
-def list_accepted(desk: Evaluated) -> list[e.ReminderAccepted]:
+def list_accepted(desk: Evaluated) -> list[e.LetterSent]:
     rows = desk.store.reads.rows("SELECT body FROM ledger ORDER BY id")
     events = [e.decode_event(body.encode()) for (body,) in rows]
-    return [one for one in events if isinstance(one, e.ReminderAccepted)]
+    return [one for one in events if isinstance(one, e.LetterSent) and one.rule is not None]
 
 
 def states(desk: Evaluated) -> list[str]:
@@ -279,7 +279,7 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
     assert mark_letters(desk.workspace, [letter.id], MessageState.MARKED, "lena").ids == []
     (event,) = list_accepted(desk)
     assert event.how == "hand"
-    assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'ReminderAccepted'") == [("lena",)]
+    assert desk.store.reads.rows("SELECT actor FROM ledger WHERE kind = 'LetterSent'") == [("lena",)]
     desk.clock.at = said + SPAN - SECOND
     assert action(desk) == "wait"
     desk.wait(seconds=1)

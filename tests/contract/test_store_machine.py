@@ -96,7 +96,9 @@ class StoreMachine(RuleBasedStateMachine):
                     terms=st.none() | st.just("t"),
                 ),
                 st.builds(e.GrantNoticed, until=_times, step=st.just("7d")),
-                st.builds(e.ReminderAccepted, rule=st.sampled_from(["a", "b"]), letter=st.just("l_1")),
+                st.builds(
+                    e.LetterSent, rule=st.sampled_from(["a", "b"]), letter=st.just("l_1"), about=st.just("reminder")
+                ),
                 st.builds(e.NoteWritten),
             )
         )  # fmt: skip

@@ -19,6 +19,7 @@ TAGS = {
     e.GrantDated: "GrantDated",
     e.GrantNoticed: "GrantNoticed",
     e.RenewalBlocked: "RenewalBlocked",
+    e.LetterSent: "LetterSent",
     e.ReminderAccepted: "ReminderAccepted",
     e.NoteWritten: "NoteWritten",
     e.PolicyPromoted: "PolicyPromoted",

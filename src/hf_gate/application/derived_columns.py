@@ -24,7 +24,7 @@ NOT_COMPARED: Final = (
     "counts, histories and search texts",
     "the account id of a person whose stored records name none",
     "until when the link of a member is valid, and how the member was admitted",
-    "letters to applicants and their outcomes",
+    "letters that were not sent, and why; letters that an earlier version sent",
     "plans, runs and their changes, including what one person sent within a day and who approved a plan",
     "settings, first turns and halts of policies, saved views, and unsent decisions",
 )

@@ -35,6 +35,7 @@ from ..store.gate_texts import find_text_faults
 from ..store.grant_terms import find_terms_faults
 from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
+from ..store.outbox import read_letters
 from ..store.promotions import read_promotions
 from ..store.schema_check import find_index_faults, find_trigger_faults
 from ..store.store import Store
@@ -243,6 +244,7 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
     """Yield the differences between the tables and the events."""
     promotions = read_promotions(store)  # read before the events, because a later row also has a later entry
     approvals = set(list_approvals(store))
+    letters = read_letters(store, was_sent=True)
     replay = _Replay(store)
     for chain in (*sorted({*chains} - {WORKSPACE_CHAIN}), WORKSPACE_CHAIN):  # a row may exist without any entry
         replay.begin(chain)
@@ -250,15 +252,20 @@ def _compare_with_events(store: Store, chains: Sequence[str], reasons: LastReaso
         yield from find_differing_columns(store, chain, sorted(replay.states), reasons)
     yield from replay.broken
     yield from _find_unrecorded_requests(store, replay.recorded)
-    for fault in _find_faults(store, replay, promotions, approvals):
+    for fault in _find_faults(store, replay, promotions, approvals, letters):
         yield ChainBreak(WORKSPACE_CHAIN, 0, fault)
 
 
 def _find_faults(
-    store: Store, replay: _Replay, promotions: Mapping[str, str], approvals: Collection[tuple[int, str, str]]
+    store: Store,
+    replay: _Replay,
+    promotions: Mapping[str, str],
+    approvals: Collection[tuple[int, str, str]],
+    letters: Mapping[str, int],
 ) -> Iterator[str]:
     """Yield what is wrong in the tables that belong to no single request."""
     yield from _find_differing_members(store, replay)
+    yield from _find_differing_letters(store, replay, letters)
     yield from find_trigger_faults(store.reads)
     yield from find_index_faults(store.reads)
     yield from find_text_faults(store)
@@ -287,6 +294,16 @@ def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
         if not found:
             break
     return found
+
+
+def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
+    """Yield the letters that were sent by either the table or the events only. A row may be gone."""
+    since = replay.letters_since
+    for ident, at in sent.items():
+        if since is not None and at >= since and ident not in replay.letters:
+            yield f"letter {ident} counts as sent, but no entry records it"
+    for ident in sorted(replay.letters & read_letters(store, was_sent=False).keys()):
+        yield f"letter {ident} was sent, but is not stored as sent"
 
 
 def _compare_member(row: Member, seals: Mapping[str, str], known: _RecordedMember | None) -> str:
@@ -349,6 +366,8 @@ class _Replay:
         self.members: dict[str, _RecordedMember] = {}
         self.approvals: set[tuple[int, str, str]] = set()  # request, account and need of each approval
         self.authors: set[PolicyAuthor] = set()  # who promoted or saved a version of a policy
+        self.letters: set[str] = set()  # that were sent
+        self.letters_since: int | None = None  # the first of them; earlier versions recorded none
         self.broken: list[ChainBreak] = []
         self._store = store
 
@@ -384,6 +403,9 @@ class _Replay:
             return
         if isinstance(event, e.ApprovalGiven):
             self.approvals.add((link.request, event.account, event.need))
+        if isinstance(event, e.LetterSent):
+            self.letters.add(event.letter)
+            self.letters_since = min(link.at, self.letters_since or link.at)
         state = apply_event(self.states.get(link.request), event, link.at)
         if state is not None:
             self.states[link.request] = state

@@ -79,9 +79,9 @@ def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: 
             return "access is not to be renewed" if event.is_blocked else "access may be renewed again"
         case e.GrantNoticed():
             return f"notice {event.step} before access ends {format_time(event.until)}"
-        case e.ReminderAccepted():
-            by_whom = "sent by hand" if event.how == "hand" else "accepted by the mail server"
-            return f"reminder of rule {event.rule} {by_whom}"
+        case e.LetterSent() | e.ReminderAccepted():
+            what = f"letter `{event.about}`" if event.rule is None else f"reminder of rule {event.rule}"
+            return f"{what} {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
         case _:
             return ""
 

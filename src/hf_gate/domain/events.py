@@ -44,6 +44,7 @@ class EventKind(StrEnum):
     GRANT_DATED = "GrantDated"
     GRANT_NOTICED = "GrantNoticed"
     RENEWAL_BLOCKED = "RenewalBlocked"
+    LETTER_SENT = "LetterSent"
     REMINDER_ACCEPTED = "ReminderAccepted"
     NOTE_WRITTEN = "NoteWritten"
     DATA_REVEALED = "DataRevealed"
@@ -194,12 +195,21 @@ class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     is_blocked: bool
 
 
+class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.LETTER_SENT.value):
+    """The mail server took a letter to an applicant, or a person says that it was sent."""
+
+    letter: str  # id
+    about: str  # kind of the letter
+    rule: str | None = None  # of a reminder: the `wait` rule, whose time counts from now
+    how: str = "server"  # server; hand: a person said so
+
+
 class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REMINDER_ACCEPTED.value):
-    """The mail server took the reminder of a `wait` rule, or a person says that it was sent."""
+    """As `LetterSent` of a reminder. Only earlier versions wrote this event."""
 
     rule: str
     letter: str  # id
-    how: str = "server"  # server; hand: a person said so
+    how: str = "server"
 
 
 class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
@@ -394,6 +404,7 @@ AnyEvent: TypeAlias = (
     | GrantDated
     | GrantNoticed
     | RenewalBlocked
+    | LetterSent
     | ReminderAccepted
     | DataRevealed
     | DeputyNamed

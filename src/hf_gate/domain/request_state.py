@@ -130,7 +130,7 @@ def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState
 
 
 def _apply_reminder(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
-    if not isinstance(event, e.ReminderAccepted):
+    if not isinstance(event, e.LetterSent | e.ReminderAccepted) or event.rule is None:
         return state
     return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
 

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import msgspec
 from msgspec.structs import replace
 
-from ..domain.events import LedgerEntry, ReminderAccepted
+from ..domain.events import LedgerEntry, LetterSent
 from ..domain.letters import LetterKind
 from ..domain.messages import (
     APPLICANTS,
@@ -179,7 +179,7 @@ def settle(store: Store, row: OutboxRow, worker: str, result: Delivery, now: int
             (state, next_at, ended_at, result.kind, result.problem or None, accepted, row.id, worker),
         )
         if changed and state is MessageState.SENT:
-            _record_reminders(write, [row.id], MAIL_ACTOR, now)
+            _record_letters(write, [row.id], MAIL_ACTOR, now)
     return bool(changed)
 
 
@@ -207,7 +207,7 @@ def mark_sent(
     changes = "state = 'marked_sent', ended_at = ?, tried_at = CASE state WHEN 'unknown' THEN tried_at ELSE ? END"
     with store.writing() as write:
         done = _mark(write.db, idents, (MessageState.WAITING, *DEAD), destinations, changes, (now, now))
-        return MarkedMessages(done, _record_reminders(write, done, actor, now))
+        return MarkedMessages(done, _record_letters(write, done, actor, now))
 
 
 def _mark(
@@ -230,21 +230,25 @@ def _mark(
     return done
 
 
-def _record_reminders(write: Writer, idents: Sequence[str], actor: str, now: int) -> int:
-    """Record in the ledger which of these letters are reminders, because a `wait` counts from that; return how many."""
+def _record_letters(write: Writer, idents: Sequence[str], actor: str, now: int) -> int:
+    """Record in the ledger that the letters among these messages were sent; return how many are reminders."""
     among, value = write.db.in_clause(list(idents))
     sql = (
-        "SELECT m.id, m.key, m.request_id, m.person_id, o.type, o.namespace, o.name FROM messages m"
+        "SELECT m.id, m.kind, m.key, m.request_id, m.person_id, o.type, o.namespace, o.name FROM messages m"
         " JOIN requests r ON r.id = m.request_id JOIN repos o ON o.id = r.repo_id"
-        f" WHERE m.id {among} AND m.kind = '{LetterKind.REMINDER}' ORDER BY m.id"
+        f" WHERE m.id {among} ORDER BY m.id"
     )
+    how = "server" if actor == MAIL_ACTOR else "hand"
     entries = []
-    for ident, rule, request, person, *place in write.db.rows(sql, (value,)):
-        event = ReminderAccepted(rule=rule, letter=ident, how="server" if actor == MAIL_ACTOR else "hand")
+    reminders = 0
+    for ident, kind, key, request, person, *place in write.db.rows(sql, (value,)):
+        is_reminder = kind == LetterKind.REMINDER
+        event = LetterSent(letter=ident, about=kind, rule=key if is_reminder else None, how=how)
         entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
         entries.append((repo_of(*place), entry))
+        reminders += is_reminder
     append_entries(write, entries)
-    return len(entries)
+    return reminders
 
 
 # ---- reading ---------------------------------------------------------------------------------------------------------
@@ -261,6 +265,13 @@ def read_messages(
         f"SELECT {_COLUMNS} FROM messages WHERE state {among}{kind} {order} LIMIT ?", (value, limit)
     )
     return [decode_message(row) for row in rows]
+
+
+def read_letters(store: Store, *, was_sent: bool) -> dict[str, int]:
+    """Return when each letter that was sent, or each other one, ended (ms), by id; 0 for one that has not ended."""
+    states = f"{'' if was_sent else 'NOT '}IN ('sent', 'marked_sent')"
+    sql = f"SELECT id, coalesce(ended_at, 0) FROM messages WHERE kind <> '{NOTICE}' AND state {states}"
+    return dict(store.reads.rows(sql))
 
 
 def read_letters_to(store: Store, person: int) -> list[OutboxRow]:

@@ -35,6 +35,7 @@ KIND_LABELS: Final[Mapping[str, str]] = {
     EventKind.GRANT_DATED: "end of access",
     EventKind.GRANT_NOTICED: "notice of end",
     EventKind.RENEWAL_BLOCKED: "renewal",
+    EventKind.LETTER_SENT: "letter sent",
     EventKind.REMINDER_ACCEPTED: "reminder",
     EventKind.NOTE_WRITTEN: "note",
     EventKind.DATA_REVEALED: "data shown to a viewer",
