@@ -268,7 +268,10 @@ def glob_matches(glob: str, repo: Repo) -> bool:
 
 def matches_any(globs: Iterable[str] | None, repo: Repo) -> bool:
     """Tell whether one of these globs matches a repo; None matches every repo."""
-    return globs is None or any(glob_matches(glob, repo) for glob in globs)
+    if globs is None:
+        return True
+    path = repo.web_path
+    return any(glob_matches_path(glob, path) for glob in globs)
 
 
 @lru_cache(maxsize=8192)

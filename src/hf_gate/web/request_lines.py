@@ -268,10 +268,11 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
     """
     able = [line for line in lines if "accept" in line.verbs]
     reader = context.app_state.terms_reader
+    ending = {repo for repo in {line.row.repo for line in able} if reader.can_end_access(repo)}
     known = {
         line.row.id: line.verdict.terms
         for line in able
-        if line.verdict is not None and line.verdict.terms and reader.can_end_access(line.row.repo)
+        if line.verdict is not None and line.verdict.terms and line.row.repo in ending
     }
     read = reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
     versions = {repo: reader.read_versions(repo) for repo in {one.row.repo for one in able if one.row.id in known}}
