@@ -16,7 +16,7 @@ from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, pa
 from ..application.reason_texts import LANGUAGES, list_ready_texts
 from ..application.record_builders import outcome_record
 from ..domain.display_text import clip, pluralize, to_one_line
-from ..domain.events import NoteWritten, decode_event
+from ..domain.events import EventKind
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status, label_verdict
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -37,6 +37,7 @@ from .workspace import actor_of, announce, open_stored_workspace, open_workspace
 if TYPE_CHECKING:
     from ..application.policy_bundle import PolicyBundle
     from ..application.terms_reader import TermsReader
+    from ..application.workspace import Workspace
     from ..domain.ids import Repo
     from ..domain.requests import AccessRequest
     from ..domain.rows import RequestRow
@@ -85,7 +86,7 @@ class ReviewSession(Struct):
     """The state of a review: the list, the index in it, the unsent decision, and the outcomes so far."""
 
     requests: list[AccessRequest]
-    context: ReviewContext
+    context: ReviewContext | None  # None without a store
     templates: list[ReasonTemplate] = field(default_factory=list)
     language: str = "en"  # of the texts that come with hf-gate
     index: int = 0
@@ -125,9 +126,10 @@ def review(run: Run, *, repo: str, newest_first: bool, lang: str, repo_type: str
             "review needs a terminal.", hint="Without one, use `hf-gate ls --format jsonl` and `hf-gate accept -`."
         )
     announce(run, writes=True)
-    found = _pending_requests(run, where)
-    found.sort(key=lambda request: request.asked_at, reverse=newest_first)
-    session = ReviewSession(found, ReviewContext(run, where), _usable_templates(run, where), lang)
+    requests = sorted(_pending_requests(run, where), key=lambda request: request.asked_at, reverse=newest_first)
+    workspace = open_stored_workspace(run)
+    context = None if workspace is None else ReviewContext(run, where, workspace)
+    session = ReviewSession(requests, context, _usable_templates(run, where), lang)
     result = CommandResult(session.outcomes)
     try:
         _decide_all(run, session)
@@ -188,28 +190,25 @@ def _decide_all(run: Run, session: ReviewSession) -> None:
             _print_screen(run, session, session.current)
             if not _handle_key(run, session, keys, keys.read_key()):
                 return
-        if session.unsent is None:
-            return
         if not _offer_last_undo(run, session, keys):
             return
 
 
 def _offer_last_undo(run: Run, session: ReviewSession, keys: Keys) -> bool:
     """After the last request, ask about the unsent decision: z undoes it, any other key sends it."""
-    unsent = session.unsent
-    if unsent is not None:
-        why = _describe_approval(session, unsent)
-        words = (
-            f"Not sent yet: {unsent}. {why} Any key continues; z undoes it."
-            if why
-            else f"Any key sends: {unsent}. z undoes it."
-        )
-        _print_prompt(run.out, f"That was the last request. {words}")
-        if keys.read_key().lower() == "z":
-            _undo_unsent(session)
-            return True
+    if session.unsent is None:
+        return False
+    why = _describe_approval(session, session.unsent)
+    words = (
+        f"Not sent yet: {session.unsent}. {why} Any key continues; z undoes it."
+        if why
+        else f"Any key sends: {session.unsent}. z undoes it."
+    )
+    _print_prompt(run.out, f"That was the last request. {words}")
+    if keys.read_key().lower() != "z":
         return not _send_unsent(run, session)
-    return False
+    _undo_unsent(session)
+    return True
 
 
 def _handle_key(run: Run, session: ReviewSession, keys: Keys, key: str) -> bool:
@@ -244,9 +243,10 @@ def _hold_acceptance(run: Run, session: ReviewSession, keys: Keys) -> None:
     """Hold an acceptance with the end that the rules set; ask for the end if they do not know it."""
     if session.current is None:
         return
-    terms = session.context.read_terms(session.current)
-    if terms.needs_choice:
-        _print_prompt(run.out, session.context.describe_terms(terms))
+    context = session.context
+    terms = NO_HAND_TERMS if context is None else context.read_terms(session.current)
+    if context is not None and terms.needs_choice:
+        _print_prompt(run.out, context.describe_terms(terms))
         _hold_with_end(run, session, keys)
         return
     accept = UnsentDecision(session.current, "accept", None, session.index, end_of_terms(terms))
@@ -261,12 +261,21 @@ def _hold_with_end(run: Run, session: ReviewSession, keys: Keys) -> None:
         if text is None or session.current is None:
             return
         try:
-            end = session.context.parse_end(session.current, text)
+            end = _parse_end(session.context, session.current, text)
         except UsageError as problem:
             run.out.say(f"{problem} {problem.hint} Type it again:")
         else:
             _hold_decision(run, session, UnsentDecision(session.current, "accept", None, session.index, end))
             return
+
+
+def _parse_end(context: ReviewContext | None, request: AccessRequest, text: str) -> GrantEnd | None:
+    """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
+    if context is not None:
+        return context.parse_end(request, text)
+    if text != NO_END_WORD:
+        raise UsageError(_NO_WORKSPACE_END)
+    return None
 
 
 def _skip_request(run: Run, session: ReviewSession) -> None:
@@ -380,7 +389,7 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
         text = f"Not sent yet: {session.unsent}. {after}"
         lines += _style_lines(out, text, "cyan")
     lines += request_lines(request, run.now(), None, columns)
-    for line in session.context.lines(request):
+    for line in session.context.lines(request) if session.context is not None else ():
         lines += wrap_line(to_one_line(line), columns, 12)
     if session.is_help_shown:
         lines += ["", *(line for text in _HELP for line in wrap_line(text, columns, 7))]
@@ -393,7 +402,8 @@ def _print_screen(run: Run, session: ReviewSession, request: AccessRequest) -> N
 
 def _describe_approval(session: ReviewSession, unsent: UnsentDecision) -> str:
     """Return why an unsent acceptance will not be sent, because two people must approve it; else an empty text."""
-    return session.context.describe_approval(unsent.request) if unsent.verb == "accept" else ""
+    context = session.context
+    return context.describe_approval(unsent.request) if context is not None and unsent.verb == "accept" else ""
 
 
 def _style_lines(out: Output, text: str, style: str) -> list[str]:
@@ -431,12 +441,12 @@ def _undo_hint(runs: Sequence[str]) -> str:
 
 
 class ReviewContext:
-    """Evaluates requests with the store and the current policies; shows nothing without them."""
+    """Evaluates requests with the store and the current policies."""
 
-    def __init__(self, run: Run, repo: Repo) -> None:
+    def __init__(self, run: Run, repo: Repo, workspace: Workspace) -> None:
         self.run = run
         self.repo = repo
-        self._workspace = open_stored_workspace(run)
+        self.workspace = workspace
         self._problem = ""
 
     def lines(self, request: AccessRequest) -> Iterator[str]:
@@ -452,87 +462,71 @@ class ReviewContext:
 
     def read_terms(self, request: AccessRequest) -> HandTerms:
         """Return the terms of an acceptance of this request."""
-        if self._workspace is None or self._terms_reader is None:
-            return NO_HAND_TERMS
         row = self._find_row(request)
         if row is None:
             return self._terms_reader.without_request(self.repo)
-        return self._terms_reader.read_terms([row], self._workspace.clock.now())[row.id]
+        return self._terms_reader.read_terms([row], self.workspace.now())[row.id]
 
     def describe_terms(self, terms: HandTerms) -> str:
         """Return the end of an acceptance in words."""
-        return "" if self._workspace is None else describe_end(terms, self.run.now(), self._workspace.zone)
+        return describe_end(terms, self.run.now(), self.workspace.zone)
 
     def parse_end(self, request: AccessRequest, text: str) -> GrantEnd | None:
         """Return a typed end of an acceptance; None for `none`. Raises UsageError if it is not valid."""
-        if self._workspace is None:
-            if text == NO_END_WORD:
-                return None
-            raise UsageError(_NO_WORKSPACE_END)
         terms = self.read_terms(request)
-        written = parse_typed_end(self.run, self._workspace, text, [terms])
-        return choose_end(terms, written, self.run.now(), self._workspace.zone)
+        written = parse_typed_end(self.run, self.workspace, text, [terms])
+        return choose_end(terms, written, self.run.now(), self.workspace.zone)
 
     def describe_approval(self, request: AccessRequest) -> str:
         """Return why an acceptance by this person sends nothing: two people must approve it. Empty if it is sent."""
         from ..application.approval_status import read_approval_status
         from ..application.approvals import as_approver
 
-        workspace = self._workspace
         row = self._find_row(request)
-        if workspace is None or row is None:
+        if row is None:
             return ""
         me = as_approver(read_this_member(self.run))
-        status = read_approval_status(workspace, [row], me, lambda: self._bundle).get(row.id)
+        status = read_approval_status(self.workspace, [row], me, lambda: self._bundle).get(row.id)
         if status is None or status.why_not:
             return "" if status is None else status.why_not
         is_last = len(status.given) + 1 >= status.needed
         return "" if is_last else "Only your approval is recorded when you continue: another person must approve too."
 
     def _find_row(self, request: AccessRequest) -> RequestRow | None:
-        """Return the stored row of a request; None if it is not stored, or without a store."""
-        if self._workspace is None:
-            return None
-        store = self._workspace.store
+        """Return the stored row of a request; None if it is not stored."""
+        store = self.workspace.store
         known = store.latest_attempts(self.repo, [request])[0]
         return None if known is None else store.request(known.id)
 
     @cached_property
-    def _terms_reader(self) -> TermsReader | None:
+    def _terms_reader(self) -> TermsReader:
         from ..application.terms_reader import load_terms_reader
 
-        return None if self._workspace is None else load_terms_reader(self._workspace)
+        return load_terms_reader(self.workspace, lambda: self._bundle)
 
     @cached_property
     def _bundle(self) -> PolicyBundle | None:
         from ..application.policy_bundle import load_policies
 
-        if self._workspace is None or self._workspace.location.folder is None:
-            return None
         try:
-            return load_policies(self._workspace)
+            return None if self.workspace.location.folder is None else load_policies(self.workspace)
         except HfGateError as problem:
             self._problem = str(problem).partition("\n")[0]
             return None
 
     def _verdict_lines(self, row: RequestRow) -> Iterator[str]:
+        from ..application.current_verdicts import read_current_verdicts
+
         verdict = self._evaluate(row)
+        recorded = read_current_verdicts(self.workspace.location.folder).verdict_of(row)
         if verdict is not None:
             yield from self._explain_lines(verdict, row)
         elif self._problem:
             yield f"  verdict   none, because the policies cannot be read: {clip(self._problem, _MAX_COLUMNS)}"
-        elif (recorded := self._read_recorded(row)) is not None:
+        elif recorded is not None:
             action, policy, rule, _ = recorded
             by = f" of policy `{policy}`" if policy else ""
             yield f"  verdict   {label_verdict(action)}: rule `{rule}`{by}, as last recorded"
-
-    def _read_recorded(self, row: RequestRow) -> tuple[str, str | None, str, str | None] | None:
-        """Return the recorded verdict if it still applies."""
-        if self._workspace is None:
-            return None
-        from ..application.current_verdicts import read_current_verdicts
-
-        return read_current_verdicts(self._workspace.location.folder).verdict_of(row)
 
     def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
         """Return why in one sentence, the rule with its terms, and its conditions."""
@@ -540,50 +534,46 @@ class ReviewContext:
         from ..policy.explain import summarize_verdict
         from ..policy.why import RecordedTraces, explain_opinion_in_words, explain_verdict_in_words
 
-        workspace = self._workspace
         traces = RecordedTraces()
-        if workspace is None:
-            return
-        now = workspace.clock.now()
-        yield f"  why       {explain_verdict_in_words(verdict, traces, now, workspace.zone, row.state.status)}"
-        yield f"  verdict   {summarize_verdict(verdict, workspace.zone)}"
+        zone = self.workspace.zone
+        yield f"  why       {explain_verdict_in_words(verdict, traces, self.workspace.now(), zone, row.state.status)}"
+        yield f"  verdict   {summarize_verdict(verdict, zone)}"
         checklist = build_checklist(verdict, traces)
         items = () if checklist is None else checklist.items[:_MAX_REASONS]
         for item in items:
             yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
         if checklist is not None and not checklist.is_deciding:
             yield f"      (needed by rule `{checklist.rule}`)"
-        for one in verdict.shadow:
+        for opinion in verdict.shadow:
             yield (
-                f"  shadow    {label_verdict(one.action)}: rule `{one.rule}` of policy `{one.policy}` in shadow "
-                "mode, which changes nothing"
+                f"  shadow    {label_verdict(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
+                "shadow mode, which changes nothing"
             )
-            yield f"            {explain_opinion_in_words(one, traces)}"
+            yield f"            {explain_opinion_in_words(opinion, traces)}"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import evaluate_request
 
-        workspace = self._workspace
+        store = self.workspace.store
+        sources = self.workspace.sources
         bundle = self._bundle
-        repo = None if workspace is None else workspace.store.repo(self.repo)
-        if workspace is None or bundle is None or repo is None or not bundle.is_governed(self.repo):
-            return None
-        policies = bundle.for_repo(repo, workspace.sources)
+        repo = store.repo(self.repo)
+        is_governed = bundle is not None and bundle.is_governed(self.repo)
+        policies = bundle.for_repo(repo, sources) if bundle is not None and repo is not None and is_governed else None
         if policies is None:
             return None
-        now = workspace.clock.now()
         try:
-            return evaluate_request(workspace.store, policies, workspace.sources, row, now, with_profile=False).verdict
+            return evaluate_request(store, policies, sources, row, self.workspace.now(), with_profile=False).verdict
         except LookupError:  # the answers are no longer stored
             return None
 
     def _note_lines(self, row: RequestRow) -> Iterator[str]:
-        entries = [] if self._workspace is None else self._workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
-        notes = [each for each in entries if isinstance(decode_event(each.link.body), NoteWritten)]
-        for each in reversed(notes[:_MAX_NOTES]):
-            text = str((each.private or {}).get("note", "(erased)"))
-            when = format_age(from_ms(each.link.at), self.run.now())
-            yield f"  note      {clip(text, _MAX_COLUMNS)} ({each.link.actor}, {when} ago)"
+        entries = self.workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
+        notes = [entry for entry in entries if entry.link.kind == EventKind.NOTE_WRITTEN]
+        for entry in reversed(notes[:_MAX_NOTES]):
+            text = str((entry.private or {}).get("note", "(erased)"))
+            when = format_age(from_ms(entry.link.at), self.run.now())
+            yield f"  note      {clip(text, _MAX_COLUMNS)} ({entry.link.actor}, {when} ago)"
 
 
 # ---- keys ------------------------------------------------------------------------------------------------------------
