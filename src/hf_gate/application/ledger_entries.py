@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
-from types import MappingProxyType
 from typing import Final, TypeVar
 
 from msgspec import Struct
@@ -15,7 +14,7 @@ from msgspec.structs import replace
 from ..domain import events as e
 from ..domain.display_text import pluralize
 from ..domain.event_descriptions import describe_event
-from ..domain.events import AnyEvent, EventKind, RequestAssigned, decode_event
+from ..domain.events import EventKind, RequestAssigned, decode_event
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, SealedEntry, repo_of_chain
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
@@ -105,31 +104,49 @@ def audit_record(link: LedgerLink, private: Mapping[str, object] | None = None) 
 def history_records(
     store: Store,
     attempts: Sequence[RequestRow],
-    before: int | None = None,
-    members: Mapping[str, str] = MappingProxyType({}),
+    members: Mapping[str, str],
+    *,
+    is_masked: bool = False,
+    quotes_notes: bool = True,
+    format_time: Callable[[int], str] | None = None,
 ) -> list[HistoryRecord]:
-    """Return the records of the entries about these requests of one person, oldest first; only those `before` a number.
+    """Return the records of the entries about these requests of one person, oldest first.
 
-    `members` are the names of members by id; the ledger holds only ids.
+    A change and its outcome are one entry. `members` are the names of members by id; the ledger holds only ids.
     """
     number = {attempt.id: attempt.state.attempt for attempt in attempts}
-    found = [row for ident in number for row in store.entries(request=ident, limit=_ENTRIES, before=before)]
-    return [
-        HistoryRecord(
+    rows = [row for ident in number for row in store.entries(request=ident, limit=_ENTRIES)]
+    started: dict[tuple[int | None, str], int] = {}
+    history: dict[int, HistoryRecord] = {}
+    for row in sorted(rows, key=lambda row: row.id):
+        event = decode_event(row.link.body)
+        private = None if is_masked else row.private
+        text = describe_event(event, private, format_time=format_time)
+        if isinstance(event, RequestAssigned) and (name := members.get(event.member or "")) is not None:
+            text = f"assigned to {name}"
+        elif row.link.kind == EventKind.NOTE_WRITTEN and not quotes_notes:
+            text = str((private or {}).get("note", "a note"))
+        elif isinstance(event, e.ChangeStarted):
+            started[row.link.request, event.run] = row.id
+        elif isinstance(event, e.ChangeSettled) and (first := started.pop((row.link.request, event.run), None)):
+            text = _join_change(history.pop(first).text, event, text)
+        history[row.id] = HistoryRecord(
             at=ms_to_iso(row.link.at),
             attempt=number[row.link.request or 0],
             kind=row.link.kind,
             actor=row.link.actor,
-            text=_describe_history(decode_event(row.link.body), row.private, members),
+            text=text,
         )
-        for row in sorted(found, key=lambda row: row.id)
-    ]
+    return list(history.values())
 
 
-def _describe_history(event: AnyEvent, private: Mapping[str, object] | None, members: Mapping[str, str]) -> str:
-    if isinstance(event, RequestAssigned) and event.member is not None and event.member in members:
-        return f"assigned to {members[event.member]}"
-    return describe_event(event, private)
+def _join_change(start: str, event: e.ChangeSettled, end: str) -> str:
+    """Describe a change in one sentence: `pending to accepted, with the reason "..."`; an outcome other than done is
+    added.
+    """
+    moved, _, more = start.partition(": started")
+    outcome = "" if event.kind == OutcomeKind.DONE and event.how == "told" else f": {end.partition(': ')[2]}"
+    return f"{moved}{outcome}{more}"
 
 
 def text_of_entry(link: LedgerLink, private: Mapping[str, object] | None) -> str:

@@ -136,7 +136,7 @@ def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]
         theirs = list(here)
         last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), NO_DETAILS)
         yield f"  {_attempt_line(last, run.now())}"
-        yield from history_lines(history_records(workspace.store, theirs, members=names_by_id))
+        yield from history_lines(history_records(workspace.store, theirs, names_by_id))
 
 
 def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = None) -> str:

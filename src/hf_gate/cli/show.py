@@ -69,7 +69,7 @@ def show(run: Run, *, target: tuple[str, ...], repo: str | None, repo_type: str 
 def _read_history(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
     from ..application.approvals import read_member_names
 
-    return history_records(workspace.store, attempts, members=read_member_names(workspace.store))
+    return history_records(workspace.store, attempts, read_member_names(workspace.store))
 
 
 def _current_request(

@@ -18,7 +18,7 @@ from ..application.ledger_entries import LastTransition, last_transition
 from ..application.owner_files import list_owner_files
 from ..application.person_export import export_person, json_document, render_page
 from ..application.record_builders import person_record
-from ..application.records import AttemptRecord, PersonRecord
+from ..application.records import AttemptRecord, HistoryRecord, PersonRecord
 from ..application.request_record_builders import stored_attempt
 from ..application.store_maintenance import file_of_store, files_of
 from ..application.tray import DecisionRequest
@@ -39,7 +39,7 @@ from .exports import export_response, file_response
 from .plan import forget_recent_plans
 from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext, require_all_repos
-from .request_history import HistoryEntry, compare_answers, list_history
+from .request_history import compare_answers, list_history
 from .request_lines import RequestLine, describe_person, request_key, request_lines
 
 PAGE_SIZE: Final = 50
@@ -175,13 +175,6 @@ class PersonAtRepo(Struct, frozen=True):
         return self.last_transition.actor, f"rule {self.last_transition.rule}" if is_rule else ""
 
 
-class PersonEvent(Struct, frozen=True):
-    """One entry of the history with its repo."""
-
-    repo: Repo
-    entry: HistoryEntry
-
-
 def person_page(context: RequestContext) -> Response:
     """Show one person; with a file extension, return their attempts as a file."""
     name, _, kind = context.params["id"].rpartition(".")
@@ -215,8 +208,8 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(request_key(row), row) for row in with_answers],
         asked=compare_answers(context, with_answers),
-        acts=[act for act in acts if act.entry.kind != EventKind.NOTE_WRITTEN],
-        notes=[] if context.is_masked else [act for act in acts if act.entry.kind == EventKind.NOTE_WRITTEN],
+        acts=[(repo, act) for repo, act in acts if act.kind != EventKind.NOTE_WRITTEN],
+        notes=[] if context.is_masked else [(repo, act) for repo, act in acts if act.kind == EventKind.NOTE_WRITTEN],
         href=person_url(person),
         can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
         asked_at=lambda row: from_ms(row.state.asked_at),
@@ -236,13 +229,14 @@ def _list_repos(context: RequestContext, attempts: Sequence[RequestRow]) -> list
     return found
 
 
-def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonEvent]:
-    found = [
-        PersonEvent(repo, entry)
+def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
+    """Return the entries about all requests of a person with their repos, the latest first."""
+    events = [
+        (repo, entry)
         for repo, here in groupby(attempts, key=lambda row: row.repo)
         for entry in list_history(context, list(here))
     ]
-    return sorted(found, key=lambda act: act.entry.at_iso, reverse=True)
+    return sorted(events, key=lambda pair: pair[1].at, reverse=True)
 
 
 def _export_person(context: RequestContext, name: str, kind: str) -> Response:

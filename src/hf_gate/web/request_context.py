@@ -156,6 +156,10 @@ class RequestContext:
         """Format a time in the desk's zone."""
         return formatting.format_time(moment, self.workspace.zone, self.now)
 
+    def format_iso(self, moment: str) -> str:
+        """Format a time of a record in the desk's zone."""
+        return self.format_time(datetime.fromisoformat(moment))
+
     def format_last_day(self, end: datetime) -> str:
         """Format the last full day before an end, in the desk's zone."""
         return formatting.format_last_day(end, self.workspace.zone, self.now)

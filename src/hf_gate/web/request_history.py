@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Final
 from urllib.parse import urlencode
@@ -11,75 +11,31 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.approvals import read_member_names
-from ..application.ledger_entries import last_transition
-from ..domain.event_descriptions import describe_event
-from ..domain.events import ChangeSettled, ChangeStarted, EventKind, RequestAssigned, StatusMoved, decode_event
+from ..application.ledger_entries import history_records, last_transition
+from ..application.records import HistoryRecord
+from ..domain.events import ChangeStarted, EventKind, decode_event
 from ..domain.forms import collapse_whitespace
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
-from ..domain.outcomes import OutcomeKind
 from ..domain.query import Query, Term, one_of
 from ..domain.roles import Role
-from ..domain.rows import LedgerRow, RequestRow
-from ..domain.timestamps import from_ms, to_iso
-from . import formatting
+from ..domain.rows import RequestRow
+from ..domain.timestamps import from_ms
 from .queue_query import run_query
 from .request_context import NotFound, RequestContext
 from .request_lines import AnswerLine, RequestLine, list_answers, possible_verbs, request_key, request_lines
 
-_MAX_ENTRIES = 200  # entries of one attempt
 
-
-class HistoryEntry(Struct, frozen=True):
-    """One entry of the history. `is_outside`: the change was not made by this desk."""
-
-    at: str
-    at_iso: str
-    text: str
-    actor: str
-    kind: str
-    is_outside: bool
-    attempt: int
-
-
-def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryEntry]:
-    """Return the entries about these attempts, the latest first. A change and its outcome are one entry."""
-    number = {one.id: one.state.attempt for one in attempts}
-    found = [
-        row for attempt in attempts for row in context.workspace.store.entries(request=attempt.id, limit=_MAX_ENTRIES)
-    ]
-    began = {key: row for row in found if (key := _started_change(row)) is not None}
-    told = []
-    names = read_member_names(context.workspace.store)
-    for row in sorted(found, key=lambda row: row.id, reverse=True):
-        event = decode_event(row.link.body)
-        at = from_ms(row.link.at)
-        private = None if context.is_masked else row.private
-        if row.link.kind == EventKind.NOTE_WRITTEN:
-            text = str((private or {}).get("note", "a note"))
-        elif isinstance(event, ChangeSettled) and (first := began.pop((row.link.request, event.run), None)):
-            text = _join_change(
-                describe_event(decode_event(first.link.body), None if context.is_masked else first.private),
-                event,
-                private,
-            )
-        elif isinstance(event, RequestAssigned) and event.member in names:
-            text = f"assigned to {names[event.member]}"
-        elif isinstance(event, ChangeStarted) and (row.link.request, event.run) not in began:
-            continue  # part of the entry of its outcome
-        else:
-            text = describe_event(event, private, format_time=lambda at: context.format_time(from_ms(at)))
-        told.append(
-            HistoryEntry(
-                formatting.format_time(at, context.workspace.zone, context.now),
-                to_iso(at),
-                text,
-                row.link.actor,
-                row.link.kind,
-                isinstance(event, StatusMoved),
-                number.get(row.link.request or 0, 1),
-            )
-        )
-    return told
+def list_history(context: RequestContext, attempts: Sequence[RequestRow]) -> list[HistoryRecord]:
+    """Return the entries about these attempts, the latest first."""
+    history = history_records(
+        context.workspace.store,
+        attempts,
+        read_member_names(context.workspace.store),
+        is_masked=context.is_masked,
+        quotes_notes=False,
+        format_time=lambda at: context.format_time(from_ms(at)),
+    )
+    return history[::-1]
 
 
 class HistoryPart(Struct, frozen=True):
@@ -88,35 +44,16 @@ class HistoryPart(Struct, frozen=True):
     Verdicts of policies are folded: they say what rules meant, not what was done.
     """
 
-    entries: Sequence[HistoryEntry]
+    entries: Sequence[HistoryRecord]
     is_folded: bool
 
 
-def fold_verdicts(history: Iterable[HistoryEntry]) -> list[HistoryPart]:
+def fold_verdicts(history: Iterable[HistoryRecord]) -> list[HistoryPart]:
     """Return the history in parts: each run of verdicts is one, and so are the entries between two runs."""
     return [
         HistoryPart(list(entries), is_folded)
         for is_folded, entries in groupby(history, lambda one: one.kind == EventKind.VERDICT_REACHED)
     ]
-
-
-def _started_change(row: LedgerRow) -> tuple[int | None, str] | None:
-    """Return request and run if the entry starts a change."""
-    event = decode_event(row.link.body)
-    return (row.link.request, event.run) if isinstance(event, ChangeStarted) else None
-
-
-def _join_change(begun: str, event: ChangeSettled, private: Mapping[str, object] | None) -> str:
-    """Describe a change in one sentence: `pending to accepted, with the reason "..."`; an outcome other than done is
-    added.
-    """
-    moved, _, more = begun.partition(": started")
-    came = (
-        ""
-        if event.kind == OutcomeKind.DONE and event.how == "told"
-        else f": {describe_event(event, private).partition(': ')[2]}"
-    )
-    return f"{moved}{came}{more}"
 
 
 _STAYS: Final = {

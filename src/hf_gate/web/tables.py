@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
-from functools import partial
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -357,7 +355,7 @@ def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Respons
         counts=[(sign, word, len(rows)) for sign, word, rows in _groups(diff)],
         rows=[(word, name_row(row)) for _, word, rows in _groups(diff) for row in rows][:MAX_NAMED],
         total=len(diff.added) + len(diff.changed) + len(diff.removed),
-        effects=[(one, describe_effect(one, partial(_format_moment, context))) for one in effects[:MAX_SHOWN]],
+        effects=[(one, describe_effect(one, context.format_iso)) for one in effects[:MAX_SHOWN]],
         effect_count=len(effects),
         held=describe_held_ends(effects),
         grants=find_grants(context.workspace, view.draft),
@@ -365,10 +363,6 @@ def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Respons
         most=MAX_SHOWN,
         action="rows" if view.matches is None else "import",
     )
-
-
-def _format_moment(context: RequestContext, moment: str) -> str:
-    return context.format_time(datetime.fromisoformat(moment))
 
 
 def _groups(diff: RowDiff) -> tuple[tuple[str, str, Sequence[TableRow]], ...]:
