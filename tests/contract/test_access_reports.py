@@ -170,7 +170,7 @@ def test_the_entry_that_dates_a_grant_names_row_and_table_without_personal_data(
 ) -> None:
     scene, _ = renewed
     entries = scene.store.entries(request=scene.row("ada").id, limit=100)
-    newest = next(one for one in entries if one.link.kind == e.EventKind.GRANT_DATED)
+    newest = next(one for one in entries if one.link.kind == e.kind_of(e.GrantDated))
     event = e.decode_event(newest.link.body)
     assert isinstance(event, e.GrantDated)
     table = scene.bundle.tables["dua"]
@@ -205,7 +205,7 @@ def test_the_entry_of_the_acceptance_names_the_row_that_gave_its_date(
     assert (first.until_row or "").startswith("dua row ")
     assert "version DUA-1, " in (first.until_row or "")
     entries = scene.store.entries(request=scene.row("ada").id, limit=100)
-    dated = [e.decode_event(one.link.body) for one in entries if one.link.kind == e.EventKind.GRANT_DATED]
+    dated = [e.decode_event(one.link.body) for one in entries if one.link.kind == e.kind_of(e.GrantDated)]
     assert [isinstance(each, e.GrantDated) and list(each.lists) for each in dated] == [["table:dua"]] * 2
 
 

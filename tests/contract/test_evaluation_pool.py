@@ -146,7 +146,10 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
                 verdict = policy_set.evaluator.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
-                whole = change_for_verdict(PlanSubject(case.row.request, case.row.state, case.row.id), verdict)
+                trace = None if verdict.deciding is None else verdict.deciding.deciding_trace
+                conditions = () if trace is None else trace.conditions
+                subject = PlanSubject(case.row.request, case.row.state, case.row.id)
+                whole = change_for_verdict(subject, verdict, conditions)
                 assert told.get(case.row.id) == whole
                 assert whole is None or whole.because
 

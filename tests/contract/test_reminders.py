@@ -21,7 +21,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.messages import DeliveryKind, MessageState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded, StoreBusy
-from hf_gate.policy.why import RecordedTraces, explain_verdict_in_words
+from hf_gate.policy.explanations import explain_verdict
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.opening import open_store
 
@@ -105,8 +105,7 @@ def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
     end = found.verdict.wait_end
     assert end is not None
     zone = desk.workspace.zone
-    sentence = explain_verdict_in_words(found.verdict, RecordedTraces(), desk.now, zone)
-    return str(sentence), describe_wait(store, row, end, desk.now, zone)
+    return str(explain_verdict(found.verdict, desk.now, zone).sentence), describe_wait(store, row, end, desk.now, zone)
 
 
 def list_accepted(desk: Evaluated) -> list[e.LetterSent]:

@@ -15,14 +15,15 @@ from msgspec.structs import replace
 from hf_gate.domain.display_text import make_visible
 from hf_gate.domain.grants import Duration
 from hf_gate.policy.evaluator import Evaluator, compile_policy
-from hf_gate.policy.explain import (
+from hf_gate.policy.explanation_lines import (
     ExplanationLine,
     LineMark,
-    explain_verdict,
     format_fact,
     format_value,
+    render_explanation,
     summarize_verdict,
 )
+from hf_gate.policy.explanations import explain_verdict
 from hf_gate.policy.model import (
     Action,
     Fact,
@@ -68,7 +69,11 @@ GOOD: dict[str, Fact] = {
 def told(known: dict[str, Fact], *policies: Policy) -> tuple[ExplanationLine, ...]:
     verdict = Evaluator([compile_policy(each, DECLARED) for each in policies]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
-    return explain_verdict(verdict, NOW)
+    return lines_of(verdict)
+
+
+def lines_of(verdict: Verdict) -> tuple[ExplanationLine, ...]:
+    return tuple(render_explanation(explain_verdict(verdict, NOW, UTC)))
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------------
@@ -180,15 +185,15 @@ def test_an_end_is_the_last_day_in_the_zone_of_the_workspace(until: Until, words
 
 def test_an_accept_that_people_must_decide_is_explained() -> None:
     two = Verdict(Action.ACCEPT, "eeg", "signed", reviewers=2)
-    assert str(explain_verdict(two, NOW)[1]) == "  people decide: the rule requires 2 reviewers"
+    assert str(lines_of(two)[1]) == "  people decide: the rule requires 2 reviewers"
     past = Verdict(Action.ACCEPT, "eeg", "signed", until=date(2020, 1, 1))
     line = "  people decide: access would have ended already (2020-01-01)"
-    assert str(explain_verdict(past, NOW)[1]) == line
+    assert str(lines_of(past)[1]) == line
     alone = (
         Verdict(Action.ACCEPT, "eeg", "signed", until=Duration(365)),
         Verdict(Action.HUMAN, "eeg", "rest", reviewers=2),
     )
-    assert not any("people decide" in str(line) for verdict in alone for line in explain_verdict(verdict, NOW))
+    assert not any("people decide" in str(line) for verdict in alone for line in lines_of(verdict))
 
 
 # ---- harmless --------------------------------------------------------------------------------------------------------------

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from hf_gate.plan.model import ChangeReason
-from hf_gate.plan.words import describe_effects, describe_reason
+from hf_gate.plan.words import describe_effects, describe_reasons
 from tests.core.test_plan import change
 
 
@@ -32,10 +33,11 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
         (
             'answers.purpose.quality in ["good", "thin"]',
             {"answers.purpose.quality": "thin"},
-            "something written about use",
+            "something written about use (thin)",
         ),
-        ('answers.purpose.quality == "thin"', {"answers.purpose.quality": "thin"}, "too little written about use"),
+        ('answers.purpose.quality == "thin"', {"answers.purpose.quality": "thin"}, "little written about use"),
     ],
 )
 def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:
-    assert describe_reason(ChangeReason(expr=expr, value=True, facts=facts)) == words
+    reason = ChangeReason(expr=expr, value=True, facts=facts)
+    assert describe_reasons(replace(change(1), because=[reason])) == words

@@ -16,8 +16,17 @@ from hf_gate.application.starter_workspace import format_starter_policy
 from hf_gate.domain.forms import parse_gate_form
 from hf_gate.domain.grants import Duration
 from hf_gate.domain.ids import parse_repo
-from hf_gate.policy.checklists import Checklist, ChecklistItem, build_checklist
 from hf_gate.policy.evaluator import CompiledPolicy, Evaluator, compile_policy
+from hf_gate.policy.explanations import (
+    NO_POLICY,
+    NO_RULE_MATCHES,
+    ONLY_SHADOW,
+    Checklist,
+    ChecklistItem,
+    explain_verdict,
+    trace_named_rules,
+)
+from hf_gate.policy.expressions import BoundFacts
 from hf_gate.policy.model import (
     Abstention,
     Action,
@@ -32,16 +41,6 @@ from hf_gate.policy.model import (
 )
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.rule_phrases import describe_rule
-from hf_gate.policy.why import (
-    NO_POLICY,
-    NO_RULE_MATCHES,
-    ONLY_SHADOW,
-    LazyTraces,
-    RecordedTraces,
-    explain_opinion_in_words,
-    explain_shadow_in_words,
-    explain_verdict_in_words,
-)
 from tests.core.evaluate_model import DECLARED, NOW, Drawn, fact, facts, policies
 
 EXAMPLES = Path(hf_gate.__file__).parent / "examples"
@@ -86,7 +85,7 @@ def sentence_for(status: str, *policies: CompiledPolicy, **changes: FactValue | 
     evaluator, some = Evaluator(policies), known(**changes)
     found = evaluator.evaluate_with_traces(some, now=NOW, status=status)
     assert found is not None
-    return str(explain_verdict_in_words(found, RecordedTraces(), NOW, UTC, status))
+    return str(explain_verdict(found, NOW, UTC, status).sentence)
 
 
 STARTER = policy_of(PURPOSE, ACADEMIC, REST)
@@ -98,7 +97,7 @@ STARTER = policy_of(PURPOSE, ACADEMIC, REST)
         ({}, "Would accept: university address, account 2 years old, clear purpose."),
         ({"email__academic": False}, "Needs you: no university address."),
         ({"person__account_days": 12}, "Needs you: account only 12 days old."),
-        ({"answers__purpose__quality": "thin"}, "Needs you: too little written about use."),
+        ({"answers__purpose__quality": "thin"}, "Needs you: little written about use."),
         ({"answers__purpose__quality": "empty"}, "Would send back: nothing written about use."),
         ({"email__academic": False, "person__account_days": 12}, "Needs you: no rule matches."),
         ({"email__academic": UnknownReason.UNAVAILABLE}, "Needs you: university address not known."),
@@ -121,7 +120,7 @@ def test_policies_in_shadow_mode_decide_nothing_and_say_what_they_would_do() -> 
     assert sentence(shadow) == "Needs you: policies in shadow mode decide nothing."
     found = Evaluator([shadow]).evaluate_with_traces(known(), now=NOW)
     assert found is not None
-    assert [(name, str(words)) for name, words in explain_shadow_in_words(found, RecordedTraces())] == [
+    assert [(one.policy, str(words)) for one, words in explain_verdict(found, NOW, UTC).shadow] == [
         ("eeg", "Would accept: university address, account 2 years old, clear purpose.")
     ]
 
@@ -260,7 +259,7 @@ def test_each_piece_of_a_sentence_is_true(drawn: Drawn, some: dict[str, Fact], h
     evaluator = Evaluator([with_lets(drawn) if has_lets else drawn.compiled])
     verdict = evaluator.evaluate_with_traces(some, now=NOW)
     assert verdict is not None
-    found = explain_verdict_in_words(verdict, RecordedTraces(), NOW, UTC)
+    found = explain_verdict(verdict, NOW, UTC).sentence
     general = {NO_RULE_MATCHES, NO_POLICY, ONLY_SHADOW, "the rule is for everybody", "the rule is for everybody else"}
     if found.text in general or found.text.startswith(("the rule requires", "access would have ended")):
         return
@@ -273,18 +272,16 @@ def test_each_piece_of_a_sentence_is_true(drawn: Drawn, some: dict[str, Fact], h
 def test_the_sentence_is_the_same_without_recorded_traces(places: list[int], data: st.DataObject) -> None:
     drawn = [data.draw(policies(name=f"p{n}", mode=None)) for n, _ in enumerate(places)]
     evaluator, some = Evaluator([each.compiled for each in drawn]), data.draw(facts())
-    traced, quick = evaluator.evaluate_with_traces(some, now=NOW), evaluator.evaluate(some, now=NOW)
+    bound: dict[str, BoundFacts] = {}
+    traced, quick = evaluator.evaluate_with_traces(some, now=NOW), evaluator.evaluate(some, now=NOW, bound=bound)
     assert traced is not None
     assert quick is not None
-    lazy = LazyTraces(evaluator, some)
-    assert _sentences(traced, RecordedTraces()) == _sentences(quick, lazy)
+    assert _sentences(traced) == _sentences(trace_named_rules(evaluator, quick, some, bound))
 
 
-def _sentences(verdict: Verdict, traces: RecordedTraces | LazyTraces) -> list[str]:
-    return [
-        str(explain_verdict_in_words(verdict, traces, NOW, UTC)),
-        *(str(explain_opinion_in_words(each, traces)) for each in (*verdict.opinions, *verdict.shadow)),
-    ]
+def _sentences(verdict: Verdict) -> list[str]:
+    explanation = explain_verdict(verdict, NOW, UTC)
+    return [str(explanation.sentence), *(str(sentence) for _, sentence in explanation.shadow)]
 
 
 NEAREST = policy_of(
@@ -297,7 +294,7 @@ def test_a_condition_is_named_only_if_all_others_of_its_rule_hold(some: dict[str
     verdict = Evaluator([NEAREST]).evaluate_with_traces(some, now=NOW)
     assert verdict is not None
     holds = [some["email.academic"].value, some["email.domain"].value == "a.org", some["tables.dua"].value]
-    text = explain_verdict_in_words(verdict, RecordedTraces(), NOW, UTC).text
+    text = explain_verdict(verdict, NOW, UTC).sentence.text
     names = {"no university address": 0, "e-mail domain is “b.org”": 1, "not listed in dua": 2}
     if holds.count(False) == 1:
         assert names[text] == holds.index(False)
@@ -316,7 +313,7 @@ def test_the_longest_wait_is_a_duration() -> None:
 def checklist(*policies: CompiledPolicy, **changes: FactValue | UnknownReason) -> Checklist | None:
     found = Evaluator(policies).evaluate_with_traces(known(**changes), now=NOW)
     assert found is not None
-    return build_checklist(found, RecordedTraces())
+    return explain_verdict(found, NOW, UTC).checklist
 
 
 def lines(found: Checklist | None) -> list[str]:
@@ -370,11 +367,41 @@ def test_without_a_rule_there_is_no_checklist() -> None:
     assert checklist(policy_of(Rule("all", Action.ACCEPT))) is None
 
 
+QUALITIES = ("good", "thin", "junk", "empty", "missing")
+ENOUGH = st.lists(st.sampled_from(QUALITIES), min_size=1, max_size=4, unique=True)
+
+
+@given(ENOUGH, ENOUGH, st.sampled_from(QUALITIES), st.sampled_from(["in", "not in"]))
+def test_no_explanation_says_a_thing_and_its_opposite(one: list[str], two: list[str], value: str, op: str) -> None:
+    """What is said about use of a request that one rule accepts and another one does not says the same of its value."""
+    first = f"!(answers.purpose.quality in {one})" if op == "not in" else f"answers.purpose.quality in {one}"
+    rules = [
+        Rule("first", Action.ACCEPT, when=f"{first} && email.academic".replace("'", '"')),
+        Rule("second", Action.HUMAN, when=f"answers.purpose.quality in {two}".replace("'", '"')),
+        REST,
+    ]
+    shadow = policy_of(*rules[1:], name="shadow", mode=PolicyMode.SHADOW)
+    found = Evaluator([policy_of(*rules), shadow]).evaluate_with_traces(known(answers__purpose__quality=value), now=NOW)
+    assert found is not None
+    explanation = explain_verdict(found, NOW, UTC)
+    said = [explanation.sentence.text, *(words.text for _, words in explanation.shadow)]
+    if explanation.checklist is not None:
+        said += [
+            f"{item.words} ({item.found})" if item.found else item.words
+            for item in explanation.checklist.items
+            if item.holds
+        ]
+    text = "; ".join(said)
+    opposites = (("something written about use;", "little written"), ("something written about use;", "nothing"))
+    assert not [pair for pair in opposites if all(words in f"{text};" for words in pair)], text
+    assert value == "good" or "something written about use" not in text or f"({value})" in text
+
+
 @given(policies(), facts())
 def test_a_checklist_holds_exactly_if_its_rule_matched(drawn: Drawn, some: dict[str, Fact]) -> None:
     verdict = Evaluator([drawn.compiled]).evaluate_with_traces(some, now=NOW)
     assert verdict is not None
-    found = build_checklist(verdict, RecordedTraces())
+    found = explain_verdict(verdict, NOW, UTC).checklist
     if found is None:
         return
     parts: list[Opinion | Abstention] = [*verdict.opinions, *verdict.abstentions]

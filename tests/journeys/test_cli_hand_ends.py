@@ -54,7 +54,7 @@ def _ends(hub: LocalHub) -> dict[str, tuple[str, str, str]]:
 def test_an_acceptance_ends_as_the_rule_says_although_people_decide(fresh: LocalHub) -> None:
     done = Console(fresh).run("accept", f"ada-l@{MODEL}")
     assert done.code == 0, done.err
-    assert "1 acceptance: access ends 2030-07-01 00:00, by rule lantern/robots." in done.err
+    assert "1 acceptance: access ends 2030-07-01 00:00 UTC, by rule lantern/robots." in done.err
     assert _ends(fresh) == {"ada-l": ("lantern/robots", "2030-07-01", "human")}
     assert Console(fresh).run("accept", f"bob99@{MODEL}").code == 0
     assert list(_ends(fresh)) == ["ada-l"], "no accept rule holds for bob99"
@@ -78,7 +78,7 @@ def test_explain_says_the_end_of_an_acceptance_by_hand(fresh: LocalHub) -> None:
     console = Console(fresh)
     assert console.run("sync").code == 0
     shown = console.run("explain", f"ada-l@{MODEL}", "--format", "human")
-    assert "If accepted by hand: access ends 2030-07-01 00:00, by rule lantern/robots." in shown.out
+    assert "If accepted by hand: access ends 2030-07-01 00:00 UTC, by rule lantern/robots." in shown.out
     terms = console.run("explain", f"ada-l@{MODEL}", "--json").json["by_hand"]
     assert (terms["kind"], terms["until"], terms["rule"]) == ("end", "2030-06-30", "lantern/robots")
     assert console.run("explain", f"bob99@{MODEL}", "--json").json["by_hand"]["kind"] == "none"

@@ -11,10 +11,10 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.ledger_files import read_checkpoint, verify_exported_ledger
+from hf_gate.domain.event_descriptions import KIND_LABELS
 from hf_gate.domain.events import KINDS
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
 from hf_gate.store.ledger import search_entries
-from hf_gate.web.audit_entries import KIND_LABELS
 from tests.web.kit import GOOD, Room
 
 

@@ -250,6 +250,29 @@ def test_the_page_says_in_one_sentence_why_and_lists_the_conditions_of_the_rule(
     assert '<li title="email.academic' in body
 
 
+ENOUGH = """\
+version: 1
+policy: eeg
+applies_to: ["*/*"]
+mode: enforce
+rules:
+  - id: enough
+    when: answers.purpose.quality in ["good", "thin"]
+    then: accept
+"""
+
+
+def test_the_page_does_not_say_a_thing_and_its_opposite(tmp_path: Path) -> None:
+    with a_room(tmp_path, ENOUGH) as room:
+        room.ask([{"username": "sora", "email": "sora@mail.example"}], {"Purpose": "academic"})
+        visitor = room.visitor()
+        key = room.row("sora").state.hub_request
+        text = _text(visitor.get(f"/requests/{key}").body)
+        assert "Would accept: something written about use (thin)." in text
+        assert "met: something written about use ( thin )" in text
+        assert "little written" not in text + _text(visitor.get("/queue").body)
+
+
 def test_a_viewer_reads_no_sentence_and_no_conditions(room: Room) -> None:
     room.ask([{"username": "bob", "email": "bob@mail.example"}], {"Purpose": GOOD})
     key = room.row("bob").state.hub_request

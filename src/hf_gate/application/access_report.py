@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from itertools import islice
 from typing import Annotated, Final, Literal
 
@@ -18,7 +18,7 @@ from ..domain.ids import Person, Repo, RepoType
 from ..domain.ledger import chain_of
 from ..domain.lifecycle import Status
 from ..domain.rows import LedgerMoment, PastRequest, SyncMark
-from ..domain.timestamps import from_ms, ms_to_iso, to_ms
+from ..domain.timestamps import format_minute, from_ms, ms_to_iso, to_ms
 from ..errors import HfGateError, UsageError
 from ..store.ledger import MAX_LOOK_BACK
 from ..store.past_requests import (
@@ -94,23 +94,20 @@ class SyncCertainty(Struct, frozen=True):
         if self.proved_at is None:
             yield f"{repo}: no full sync up to then was proved complete, so requests may be missing."
         else:
-            yield f"{repo}: the last full sync that was proved complete ended {_format_moment(self.proved_at, zone)}."
+            proved = format_minute(from_ms(self.proved_at), zone)
+            yield f"{repo}: the last full sync that was proved complete ended {proved}."
         if not self.is_last_complete and self.proved_at is not None:
             yield f"{repo}: a later full sync was not proved complete."
         if self.confirmed_at is None:
             yield f"{repo}: no complete full sync followed yet. Changes on the Hub since the last one may be unknown."
         elif not self.found_later:
             yield (
-                f"{repo}: the next complete full sync ({_format_moment(self.confirmed_at, zone)}) found no "
+                f"{repo}: the next complete full sync ({format_minute(from_ms(self.confirmed_at), zone)}) found no "
                 "earlier change."
             )
         else:
             count = pluralize(len(self.found_later), "request")
             yield f"{repo}: {count} had changed on the Hub before this moment, as a later sync showed."
-
-
-def _format_moment(at: int, zone: tzinfo | None) -> str:
-    return f"{from_ms(at).astimezone(zone or UTC):%Y-%m-%d %H:%M %Z}"
 
 
 def _read_certainty(store: Store, moment: LedgerMoment) -> SyncCertainty:
@@ -297,12 +294,12 @@ def read_access(store: Store, repos: Iterable[Repo], at: datetime) -> AccessView
     if not certainties:
         firsts = [first for repo in moments if (first := read_first_time(store, repo)) is not None]
         begins = (
-            f"the audit log begins {_format_moment(min(firsts), at.tzinfo)}"
+            f"the audit log begins {format_minute(from_ms(min(firsts)), at.tzinfo)}"
             if firsts
             else "the audit log has no entry about these repos"
         )
         hint = "Give a later date." if firsts else "Read the repos first: hf-gate sync REPO"
-        raise UsageError(f"nothing is known about {at:%Y-%m-%d %H:%M %Z}: {begins}.", hint=hint)
+        raise UsageError(f"nothing is known about {format_minute(at, at.tzinfo)}: {begins}.", hint=hint)
     return AccessView(store, at, certainties, [repo for repo, moment in moments.items() if moment is None])
 
 

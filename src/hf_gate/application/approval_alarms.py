@@ -29,10 +29,10 @@ MAX_ALARMS: Final = 200  # shown or counted at once
 _CHUNK: Final = 500
 _ENTRIES: Final = 200  # of a request, searched for the status before
 _KINDS: Final = {
-    e.EventKind.STATUS_MOVED,
-    e.EventKind.REQUEST_SEEN,
-    e.EventKind.CHANGE_SETTLED,
-    e.EventKind.GRANT_DATED,
+    e.kind_of(e.StatusMoved),
+    e.kind_of(e.RequestSeen),
+    e.kind_of(e.ChangeSettled),
+    e.kind_of(e.GrantDated),
 }
 
 

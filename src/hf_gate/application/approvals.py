@@ -156,7 +156,7 @@ class ApprovalBook:
         """Return the notes of the approvals of a request by account; the latest approval counts."""
         found: dict[str, str] = {}
         for entry in self._store.entries(request=request, limit=_ENTRIES):
-            if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
+            if entry.link.kind == e.kind_of(e.ApprovalGiven):
                 event = e.decode_event(entry.link.body)
                 note = (entry.private or {}).get("note")
                 if isinstance(event, e.ApprovalGiven) and isinstance(note, str):
@@ -167,7 +167,7 @@ class ApprovalBook:
         """Return the end of access that each account approved last, by account, as far as it is recorded."""
         found = dict(self.recorded_ends.get(request, {}))
         for entry in self._store.entries(request=request, limit=_MAX_ENTRIES):
-            if entry.link.kind == e.EventKind.APPROVAL_GIVEN:
+            if entry.link.kind == e.kind_of(e.ApprovalGiven):
                 event = e.decode_event(entry.link.body)
                 if isinstance(event, e.ApprovalGiven) and event.until is not None:
                     found.setdefault(event.account, AgreedEnd(event.until, event.conditions))

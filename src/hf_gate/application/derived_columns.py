@@ -10,7 +10,7 @@ import msgspec
 
 from ..decoding import decode_json
 from ..domain.batches import split_into_batches
-from ..domain.events import EventKind, canonical_json
+from ..domain.events import ChangeStarted, canonical_json, kind_of
 from ..domain.ledger import ChainBreak
 from ..domain.rows import DerivedRow, TimelineFilter
 from ..store.ledger import iterate_entries
@@ -31,7 +31,7 @@ NOT_COMPARED: Final = (
 """Data outside the ledger that is not compared with the ledger."""
 
 _CHUNK: Final = 1000
-_STARTED: Final = EventKind.CHANGE_STARTED
+_STARTED: Final = kind_of(ChangeStarted)
 
 
 class LastReasons:

@@ -1,4 +1,4 @@
-"""The records of an explanation: the verdict on one request, and every rule, condition and fact behind it."""
+"""Explains an evaluation, and builds its record: the verdict, and every rule, condition and fact behind it."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING, Annotated, Any
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from ..domain.ids import RepoType
+from ..domain.lifecycle import Status
 from ..domain.timestamps import ms_to_iso, to_iso
-from ..policy.model import Action, Opinion, PolicyMode, Trust
+from ..policy.explanations import Explanation, explain_verdict
+from ..policy.model import Action, ConditionFlip, Opinion, PolicyMode, Trust
 from .record_builders import terms_record
-from .records import Count, Record, TermsRecord, Time
+from .records import Count, Record, RecordedVerdict, TermsRecord, Time
+from .reminders import describe_wait
 
 if TYPE_CHECKING:
     from ..policy.model import Abstention, ConditionTrace, Fact, RuleTrace, Verdict, WaitEnd
+    from ..store.store import Store
     from .evaluation import Evaluation
     from .ledger_entries import LastTransition
 
@@ -41,15 +46,6 @@ class FinalVerdictRecord(OpinionRecord, frozen=True, kw_only=True):
     policy: str | None
     digest: str | None
     says: Annotated[str | None, Meta(description="the deciding rule in words")]
-
-
-class LedgerVerdictRecord(Record, frozen=True, kw_only=True):
-    """The verdict that was recorded last."""
-
-    action: str
-    policy: str | None
-    rule: str
-    digest: str | None
 
 
 class TransitionRecord(Record, frozen=True, kw_only=True):
@@ -93,13 +89,6 @@ class ConditionRecord(Record, frozen=True, kw_only=True):
     parts: Annotated[Sequence[Any], Meta(description="its sub-expressions, with the same schema")]
 
 
-class FlipRecord(Record, frozen=True, kw_only=True):
-    """The value that an expression must have for a rule to match."""
-
-    expr: str
-    value: bool
-
-
 class EvaluatedRuleRecord(Record, frozen=True, kw_only=True):
     """One rule that was tried."""
 
@@ -107,7 +96,7 @@ class EvaluatedRuleRecord(Record, frozen=True, kw_only=True):
     then: str
     matched: Annotated[bool | None, Meta(description="null: unknown")]
     because: Sequence[ConditionRecord]
-    differ: Annotated[Sequence[Sequence[FlipRecord]], Meta(description="each is a way to match; smallest first")]
+    differ: Annotated[Sequence[Sequence[ConditionFlip]], Meta(description="each is a way to match; smallest first")]
 
 
 class EvaluatedPolicyRecord(Record, frozen=True, kw_only=True):
@@ -138,7 +127,7 @@ class ExplanationRecord(Record, frozen=True, kw_only=True):
     is_stored: bool
     why: str
     verdict: FinalVerdictRecord
-    ledger: LedgerVerdictRecord | None
+    ledger: Annotated[RecordedVerdict | None, Meta(description="the verdict that was recorded last")]
     by_hand: TermsRecord
     wait: WaitRecord | None
     policies: Sequence[EvaluatedPolicyRecord]
@@ -147,15 +136,24 @@ class ExplanationRecord(Record, frozen=True, kw_only=True):
 # ---- builders --------------------------------------------------------------------------------------------------------
 
 
-def explanation_record(
-    evaluation: Evaluation, transition: LastTransition | None, why: str, says: str, now: datetime, zone: tzinfo
-) -> ExplanationRecord:
-    """Return the record of an explanation. `why` is the verdict in one sentence, `says` the deciding rule in words."""
-    row = evaluation.row
+def explain_evaluation(store: Store, evaluation: Evaluation, now: datetime, zone: tzinfo) -> Explanation:
+    """Explain an evaluation for commands and pages."""
     verdict = evaluation.verdict
+    status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
+    explanation = explain_verdict(verdict, now, zone, status)
+    if verdict.wait_end is None:
+        return explanation
+    return replace(explanation, wait=describe_wait(store, evaluation.row, verdict.wait_end, now, zone))
+
+
+def explanation_record(
+    evaluation: Evaluation, explanation: Explanation, transition: LastTransition | None, says: str
+) -> ExplanationRecord:
+    """Return the record of an explanation. `says` is the deciding rule in words."""
+    row = evaluation.row
+    verdict = explanation.verdict
     state = row.state
     known = row.person.identity
-    parts: list[Opinion | Abstention] = [*verdict.opinions, *verdict.shadow, *verdict.abstentions]
     return ExplanationRecord(
         repo=row.repo.id,
         repo_type=row.repo.type,
@@ -170,14 +168,14 @@ def explanation_record(
         at_end=state.at_end,
         is_judged=evaluation.is_judged,
         is_stored=evaluation.is_stored,
-        why=why,
+        why=str(explanation.sentence),
         verdict=FinalVerdictRecord(
             **_opinion_fields(verdict), policy=verdict.policy, digest=verdict.digest, says=says or None
         ),
-        ledger=None if state.verdict is None else _ledger_record(*state.verdict),
-        by_hand=terms_record(verdict.by_hand, now, zone),
+        ledger=None if state.verdict is None else _recorded_verdict(*state.verdict),
+        by_hand=terms_record(verdict.by_hand, explanation.now, explanation.zone),
         wait=None if verdict.wait_end is None else _wait_record(verdict.wait_end),
-        policies=[_policy_record(each) for each in parts],
+        policies=[_policy_record(each) for each in verdict.parts],
     )
 
 
@@ -206,8 +204,8 @@ def _transition_record(transition: LastTransition) -> TransitionRecord:
     )
 
 
-def _ledger_record(action: str, policy: str | None, rule: str, digest: str | None) -> LedgerVerdictRecord:
-    return LedgerVerdictRecord(action=action, policy=policy, rule=rule, digest=digest)
+def _recorded_verdict(action: str, policy: str | None, rule: str, digest: str | None) -> RecordedVerdict:
+    return RecordedVerdict(action=action, policy=policy, rule=rule, digest=digest)
 
 
 def _wait_record(end: WaitEnd) -> WaitRecord:
@@ -236,7 +234,7 @@ def _rule_record(trace: RuleTrace) -> EvaluatedRuleRecord:
         then=str(trace.then),
         matched=trace.matched,
         because=[_condition_record(each) for each in trace.conditions],
-        differ=[[FlipRecord(expr=flip.expr, value=flip.value) for flip in flips] for flips in trace.ways_to_match],
+        differ=trace.ways_to_match,
     )
 
 

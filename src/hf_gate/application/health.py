@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 from msgspec import Struct
 
 from ..domain.display_text import pluralize
-from ..domain.events import EventKind, PolicyPromoted, VerdictReached, decode_event
+from ..domain.events import PolicyPromoted, VerdictReached, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow, TimelineFilter
 from ..domain.timestamps import format_span, from_ms, to_ms
@@ -337,7 +337,7 @@ class _WaitClock:
     @cached_property
     def _promotions(self) -> Mapping[str, int]:
         """When the version in force of each policy was promoted (ms)."""
-        wanted = TimelineFilter(repos=(), kind=EventKind.POLICY_PROMOTED)
+        wanted = TimelineFilter(repos=(), kind=kind_of(PolicyPromoted))
         rows = search_entries(self.store, wanted, limit=_ENTRIES).rows
         found = [(decode_event(row.link.body), row.link.at) for row in reversed(rows)]
         return {event.policy: at for event, at in found if isinstance(event, PolicyPromoted)}

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from ..domain.events import EventKind
+from ..domain.events import PrivatePartsDeleted, kind_of
 from ..domain.ledger import GENESIS, ChainBreak, Checkpoint, LedgerLink, SealedEntry, verify_checkpoint
 from ..domain.timestamps import DAY_MS, to_ms
 from ..store.store import Store
@@ -135,7 +135,7 @@ def _verify_part(
     begin = (start[0], bytes.fromhex(start[1]) if start[0] else GENESIS)
 
     def read_later() -> Iterator[LedgerLink]:
-        return store.links(chain, proof.result.chains[chain] + 1, EventKind.PRIVATE_PARTS_DELETED)
+        return store.links(chain, proof.result.chains[chain] + 1, kind_of(PrivatePartsDeleted))
 
     length, digest = proof.add_chain(chain, takewhile(is_within, entries), later=read_later, start=begin)
     yield from proof.result.broken

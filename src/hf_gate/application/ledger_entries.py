@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from ..domain import events as e
 from ..domain.display_text import pluralize
 from ..domain.event_descriptions import describe_event
-from ..domain.events import EventKind, RequestAssigned, decode_event
+from ..domain.events import NoteWritten, decode_event, kind_of
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, SealedEntry, repo_of_chain
+from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import ms_to_iso
@@ -68,7 +69,7 @@ def group_key(link: LedgerLink) -> tuple[object, ...]:
 
     Notes, and entries that are not about a request, have unique keys.
     """
-    if link.request is None or link.kind == EventKind.NOTE_WRITTEN:
+    if link.request is None or link.kind == kind_of(NoteWritten):
         return link.chain, link.seq
     return link.chain, link.kind, link.actor, body_of_entry(link).get("run")
 
@@ -121,10 +122,8 @@ def history_records(
     for row in sorted(rows, key=lambda row: row.id):
         event = decode_event(row.link.body)
         private = None if is_masked else row.private
-        text = describe_event(event, private, format_time=format_time)
-        if isinstance(event, RequestAssigned) and (name := members.get(event.member or "")) is not None:
-            text = f"assigned to {name}"
-        elif row.link.kind == EventKind.NOTE_WRITTEN and not quotes_notes:
+        text = describe_event(event, private, format_time=format_time, members=members)
+        if isinstance(event, NoteWritten) and not quotes_notes:
             text = str((private or {}).get("note", "a note"))
         elif isinstance(event, e.ChangeStarted):
             started[row.link.request, event.run] = row.id
@@ -174,8 +173,9 @@ def body_of_entry(link: LedgerLink) -> Mapping[str, object]:
 class LastTransition(Struct, frozen=True):
     """The change that gave a request its status.
 
-    For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id` and `rule` belong to our own
-    change. `is_first` means that the request had this status when first seen.
+    For a change on the Hub, `actor` is "outside" and `hub_user` is the account. `run_id`, `rule` and `before` (the
+    status before; reset if there was no request) belong to our own change. `is_first` means that the request had this
+    status when first seen.
     """
 
     at: int  # ms
@@ -183,6 +183,7 @@ class LastTransition(Struct, frozen=True):
     hub_user: str | None = None
     run_id: str | None = None
     rule: str | None = None
+    before: str | None = None
     is_first: bool = False
 
 
@@ -194,7 +195,7 @@ def last_transition(store: Store, row: RequestRow) -> LastTransition | None:
         link = entry.link
         match event:
             case e.ChangeStarted() if settled is not None and event.run == settled.run_id:
-                return replace(settled, rule=event.rule)
+                return replace(settled, rule=event.rule, before=event.before or Status.RESET)
             case e.ChangeSettled(kind=OutcomeKind.DONE | OutcomeKind.ALREADY) if (
                 settled is None and event.after == row.state.status
             ):

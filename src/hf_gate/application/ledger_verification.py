@@ -77,7 +77,7 @@ class ChainGaps:
         """Add the next entry of the chain."""
         if link.commitment is not None:
             (self._present if has_private else self._missing).append(link.seq)
-        if link.kind == e.EventKind.PRIVATE_PARTS_DELETED:
+        if link.kind == e.kind_of(e.PrivatePartsDeleted):
             self._add_ranges(link)
 
     def _add_ranges(self, link: LedgerLink) -> None:
@@ -95,7 +95,7 @@ class ChainGaps:
         broken = [ChainBreak(chain, seq, what) for seq, what in self._broken]
         if self._find_unnamed():
             for link in later():
-                if link.kind == e.EventKind.PRIVATE_PARTS_DELETED:
+                if link.kind == e.kind_of(e.PrivatePartsDeleted):
                     self._add_ranges(link)
         what = "its private part is missing, but no entry records the deletion"
         broken += [ChainBreak(chain, seq, what) for seq in self._find_unnamed()]

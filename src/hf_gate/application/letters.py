@@ -9,6 +9,7 @@ from datetime import datetime, tzinfo
 from math import ceil
 from typing import Final
 
+from ..domain.grants import last_day
 from ..domain.ids import Repo
 from ..domain.letter_texts import LETTER_TEXTS
 from ..domain.letters import OF_RULES, LetterCase, LetterConfig, LetterKind, LetterText, fill_text, join_languages
@@ -52,7 +53,7 @@ def render(
     values = _place(row.repo, endpoint) | {"user": user, "name": identity.fullname or user}
     if case.ends_at is not None:
         left = case.ends_at - to_ms(now)
-        values |= {"days": str(ceil(left / DAY_MS)), "date": f"{from_ms(case.ends_at).astimezone(zone):%Y-%m-%d}"}
+        values |= {"days": str(ceil(left / DAY_MS)), "date": f"{last_day(from_ms(case.ends_at), zone)}"}
     if case.kind is LetterKind.REMINDER:
         values["date"] = "?" if wait_ends is None else f"{wait_ends.astimezone(zone):%Y-%m-%d}"
     return _fill(case.kind, config, values, config.needs.get(case.letter.key, {}))

@@ -26,7 +26,7 @@ from ..domain.members import (
 )
 from ..domain.rows import RepoRow, RequestRow, RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_minute, from_ms, to_ms
 from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
@@ -83,7 +83,7 @@ class Team(Struct, frozen=True):
                 f"No other admin has proven their account. Ask {names} to open Settings and run the command shown "
                 "there."
             )
-        moment = "" if self.shared_until is None else f" or wait until {self.shared_until:%Y-%m-%d %H:%M} UTC"
+        moment = "" if self.shared_until is None else f" or wait until {format_minute(self.shared_until)}"
         return f"You are the only admin, and another admin was removed less than 24 hours ago. Invite one{moment}."
 
 

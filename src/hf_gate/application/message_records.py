@@ -15,7 +15,7 @@ from ..domain.letters import LetterText
 from ..domain.messages import APPLICANTS, DEAD, OPEN, PATIENCE_MS, LaneCount, MessageState, OutboxRow
 from ..domain.notices import Destination, describe_item, subject_of
 from ..domain.rows import RequestRow
-from ..domain.timestamps import format_span, ms_to_iso, to_iso, to_ms
+from ..domain.timestamps import format_minute, format_span, ms_to_iso, to_iso, to_ms
 from ..errors import HfGateError
 from ..store import letters, outbox
 from .letters import render
@@ -190,10 +190,7 @@ def describe_times(letter: MessageRecord, zone: tzinfo) -> str:
     """Return when the wait of a reminder that is due ends, and what that counts from; empty for other messages."""
     if letter.wait_ends_at is None or letter.counts_until is None:
         return ""
-    end, last = (
-        f"{datetime.fromisoformat(at).astimezone(zone):%Y-%m-%d %H:%M %Z}"
-        for at in (letter.wait_ends_at, letter.counts_until)
-    )
+    end, last = (format_minute(datetime.fromisoformat(at), zone) for at in (letter.wait_ends_at, letter.counts_until))
     return (
         f"If it is sent now, the wait ends {end}, counted from this reminder."
         f" After {last} it no longer counts, and a person decides."

@@ -42,13 +42,18 @@ def extend_record(record: Record, kind: type[R], /, **fields: object) -> R:
 # ---- requests --------------------------------------------------------------------------------------------------------
 
 
-class VerdictRecord(Record, frozen=True, kw_only=True):
-    """The last verdict of the policies on a request."""
+class RecordedVerdict(Record, frozen=True, kw_only=True):
+    """A verdict as it was recorded."""
 
     action: str
     policy: Annotated[str | None, Meta(description="null when no policy had an opinion")]
     rule: str
     digest: Annotated[str | None, Meta(description="the version of the policy")]
+
+
+class VerdictRecord(RecordedVerdict, frozen=True, kw_only=True):
+    """The last verdict of the policies on a request."""
+
     queue: Annotated[str | None, Meta(description="of the rule")] = None
     due_at: Annotated[Time | None, Meta(description="until when a person should decide, by the rule")] = None
 

@@ -9,11 +9,11 @@ from typing import NamedTuple
 from ..domain.ids import Repo
 from ..domain.letters import LetterCase, LetterKind
 from ..domain.rows import RequestRow
-from ..domain.timestamps import from_ms
+from ..domain.timestamps import format_minute, from_ms
 from ..errors import UsageError
+from ..policy.explanations import describe_wait_end
 from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, PolicyMode, Rule, WaitEnd
-from ..policy.why import describe_wait_end, format_minute
 from ..sources.workspace_folder import read_folder
 from ..store.letters import reminders_since
 from ..store.store import Store

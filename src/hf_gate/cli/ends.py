@@ -18,7 +18,7 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import ChangeOrigin
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_minute, from_ms, to_ms
 from ..errors import Guarded, UsageError
 from .confirmation import authorize_run, confirm_ends, require_member_for_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
@@ -431,4 +431,4 @@ def _describe_change(change: EndChange) -> str:
     if end is None:
         return f"{who}: access lasts while its conditions hold" if change.terms else f"{who}: access has no end"
     rule = f" ({change.event.rule})" if change.event.rule and "/" in change.event.rule else ""
-    return f"{who}: access ends {from_ms(end):%Y-%m-%d %H:%M} UTC{rule}"
+    return f"{who}: access ends {format_minute(from_ms(end))}{rule}"

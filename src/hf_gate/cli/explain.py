@@ -18,7 +18,7 @@ from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.rows import unstored_row
-from ..domain.timestamps import format_age, format_day, from_ms
+from ..domain.timestamps import format_age, format_day, format_minute, from_ms
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ..application.workspace import Workspace
     from ..domain.request_state import RequestState
     from ..domain.rows import RepoRow, RequestRow
+    from ..policy.explanations import Explanation
     from ..policy.model import Verdict
 
 
@@ -61,7 +62,7 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
-    from ..application.explanation_records import explanation_record
+    from ..application.explanation_records import explain_evaluation, explanation_record
     from ..application.ledger_entries import last_transition
     from ..application.policy_bundle import load_policies
 
@@ -77,14 +78,11 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
             "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
         )
     transition = last_transition(workspace.store, evaluation.row)
-    now = workspace.clock.now()
-    zone = workspace.zone
     says = _describe_rule(found, evaluation.verdict)
-    why = _explain_in_words(evaluation, now, zone)
-    record = explanation_record(evaluation, transition, why, says, now, zone)
+    explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
     run.out.record(
-        record,
-        lambda: _lines(workspace, evaluation, transition, says, now),
+        explanation_record(evaluation, explanation, transition, says),
+        lambda: _lines(evaluation, explanation, transition, says),
         quiet=[str(evaluation.verdict.action)],
     )
     return 0
@@ -187,14 +185,13 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 
 
 def _lines(
-    workspace: Workspace, evaluation: Evaluation, transition: LastTransition | None, says: str, now: datetime
+    evaluation: Evaluation, explanation: Explanation, transition: LastTransition | None, says: str
 ) -> Iterator[str]:
-    from ..application.reminders import describe_wait
-    from ..policy.explain import explain_verdict
-    from ..policy.why import RecordedTraces, explain_shadow_in_words
+    from ..policy.explanation_lines import render_explanation
 
     row = evaluation.row
-    zone = workspace.zone
+    now = explanation.now
+    verdict = explanation.verdict
     asked = from_ms(row.state.asked_at)
     yield (
         f"{row.person_name} at {row.repo}: {row.state.status}, asked {format_age(asked, now)} ago, attempt "
@@ -203,34 +200,26 @@ def _lines(
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
-        yield _describe_end(row.state, now, zone, is_undecided=row.evaluation.is_undecided)
+        yield _describe_end(row.state, now, explanation.zone, is_undecided=row.evaluation.is_undecided)
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
-    yield _explain_in_words(evaluation, now, zone)
-    if (end := evaluation.verdict.wait_end) is not None:
-        yield describe_wait(workspace.store, row, end, now, zone)
-    for shadow, sentence in explain_shadow_in_words(evaluation.verdict, RecordedTraces()):
-        yield f"In shadow mode, `{shadow}`: {sentence}"
-    summary, *lines = explain_verdict(evaluation.verdict, now, zone)
+    yield str(explanation.sentence)
+    if explanation.wait:
+        yield explanation.wait
+    for opinion, sentence in explanation.shadow:
+        yield f"In shadow mode, `{opinion.policy}`: {sentence}"
+    summary, *lines = render_explanation(explanation)
     yield str(summary)
     if says:
         yield f"  the rule in words: {make_visible(says, one_line=True)}"
     yield from map(str, lines)
-    if (terms := evaluation.verdict.by_hand) != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
-        yield f"If accepted by hand: {describe_end(terms, now, zone)}."
+    if verdict.by_hand != NO_HAND_TERMS and row.state.status != Status.ACCEPTED:
+        yield f"If accepted by hand: {describe_end(verdict.by_hand, now, explanation.zone)}."
     recorded = row.state.verdict
-    if recorded is not None and recorded[:3] != _verdict_key(evaluation.verdict):
+    if recorded is not None and recorded[:3] != (str(verdict.action), verdict.policy, verdict.rule):
         action, policy, rule, digest = recorded
         by = f"rule `{rule}` of policy `{policy}`@{(digest or '')[:8]}" if policy else "no rule matched"
         yield f"The last recorded verdict was {label_verdict(action)}: {by}."
-
-
-def _explain_in_words(evaluation: Evaluation, now: datetime, zone: tzinfo) -> str:
-    """Return the verdict in one sentence."""
-    from ..policy.why import RecordedTraces, explain_verdict_in_words
-
-    status = evaluation.row.state.status if evaluation.is_judged else Status.PENDING
-    return str(explain_verdict_in_words(evaluation.verdict, RecordedTraces(), now, zone, status))
 
 
 def _describe_rule(found: Policies, verdict: Verdict) -> str:
@@ -241,7 +230,7 @@ def _describe_rule(found: Policies, verdict: Verdict) -> str:
 
 def _describe_transition(transition: LastTransition) -> str:
     """Return when the status changed, by whom, and by which rule or command."""
-    when = f"{from_ms(transition.at):%Y-%m-%d %H:%M}"
+    when = format_minute(from_ms(transition.at))
     if transition.is_first:
         return f"since before it was first synced, {when}"
     if transition.run_id is None:
@@ -263,7 +252,3 @@ def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undeci
     if is_undecided:
         why = ", if a condition that is unknown now turns out to be false"
     return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."
-
-
-def _verdict_key(verdict: Verdict) -> tuple[str, str | None, str]:
-    return str(verdict.action), verdict.policy, verdict.rule

@@ -20,6 +20,7 @@ from ..domain.hand_terms import (
     choose_end,
     end_of_terms,
 )
+from ..domain.timestamps import format_minute
 from ..errors import EndNeeded, HfGateError, UsageError
 
 if TYPE_CHECKING:
@@ -63,9 +64,9 @@ def describe_end(terms: HandTerms, now: datetime, zone: tzinfo) -> str:
         return "access has no end"
     if end.written is None:
         return f"access lasts while rule {end.rule} holds"
-    last = parse_grant_end(end.written, now, zone).astimezone(zone)
+    last = format_minute(parse_grant_end(end.written, now, zone), zone)
     ceiling = "; nobody can choose a later end" if terms.ceiling else ""
-    return f"access ends {last:%Y-%m-%d %H:%M}, by rule {end.rule}{ceiling}"
+    return f"access ends {last}, by rule {end.rule}{ceiling}"
 
 
 def _ask_end(

@@ -16,7 +16,7 @@ from ..application.inputs import NOTE_LIMIT, ReasonTemplate, check_templates, pa
 from ..application.reason_texts import LANGUAGES, list_ready_texts
 from ..application.record_builders import outcome_record
 from ..domain.display_text import clip, pluralize, to_one_line
-from ..domain.events import EventKind
+from ..domain.events import NoteWritten, kind_of
 from ..domain.hand_terms import NO_END_WORD, NO_HAND_TERMS, GrantEnd, HandTerms, choose_end, end_of_terms
 from ..domain.lifecycle import STATUS_AFTER_VERB, Status, label_verdict
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
@@ -530,26 +530,25 @@ class ReviewContext:
 
     def _explain_lines(self, verdict: Verdict, row: RequestRow) -> Iterator[str]:
         """Return why in one sentence, the rule with its terms, and its conditions."""
-        from ..policy.checklists import build_checklist
-        from ..policy.explain import summarize_verdict
-        from ..policy.why import RecordedTraces, explain_opinion_in_words, explain_verdict_in_words
+        from ..policy.explanation_lines import summarize_verdict
+        from ..policy.explanations import explain_verdict
 
-        traces = RecordedTraces()
         zone = self.workspace.zone
-        yield f"  why       {explain_verdict_in_words(verdict, traces, self.workspace.now(), zone, row.state.status)}"
+        explanation = explain_verdict(verdict, self.workspace.now(), zone, row.state.status)
+        yield f"  why       {explanation.sentence}"
         yield f"  verdict   {summarize_verdict(verdict, zone)}"
-        checklist = build_checklist(verdict, traces)
+        checklist = explanation.checklist
         items = () if checklist is None else checklist.items[:_MAX_REASONS]
         for item in items:
             yield f"      {_MARKS[item.holds]} {item.words}{f' ({item.found})' if item.found else ''}"
         if checklist is not None and not checklist.is_deciding:
             yield f"      (needed by rule `{checklist.rule}`)"
-        for opinion in verdict.shadow:
+        for opinion, sentence in explanation.shadow:
             yield (
                 f"  shadow    {label_verdict(opinion.action)}: rule `{opinion.rule}` of policy `{opinion.policy}` in "
                 "shadow mode, which changes nothing"
             )
-            yield f"            {explain_opinion_in_words(opinion, traces)}"
+            yield f"            {sentence}"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
         from ..application.evaluation import evaluate_request
@@ -569,7 +568,7 @@ class ReviewContext:
 
     def _note_lines(self, row: RequestRow) -> Iterator[str]:
         entries = self.workspace.store.entries(request=row.id, limit=_MAX_ENTRIES)
-        notes = [entry for entry in entries if entry.link.kind == EventKind.NOTE_WRITTEN]
+        notes = [entry for entry in entries if entry.link.kind == kind_of(NoteWritten)]
         for entry in reversed(notes[:_MAX_NOTES]):
             text = str((entry.private or {}).get("note", "(erased)"))
             when = format_age(from_ms(entry.link.at), self.run.now())

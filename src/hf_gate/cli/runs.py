@@ -12,7 +12,7 @@ from ..application.record_builders import run_record
 from ..application.records import RunRecord
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import format_minute, from_ms, to_ms
 from ..errors import StoreBusy, UsageError
 from ..private_files import write_private_file
 from .confirmation import resume_run
@@ -234,7 +234,7 @@ def _latest_run_with_changes(run: Run, workspace: Workspace) -> RunRow:
             "no run has changed anything yet, so there is nothing to undo.", hint="To list runs: hf-gate runs ls"
         )
     words = describe_done(done_changes(workspace, found))
-    made = f"{from_ms(found.made_at):%Y-%m-%d %H:%M}"
+    made = format_minute(from_ms(found.made_at))
     kind = KIND_LABELS[found.kind]
     run.out.say(f"The latest run with changes is {found.id} ({kind}, {made}, by {found.actor}): {words}.")
     return found

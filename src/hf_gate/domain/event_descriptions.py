@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
 from . import events as e
 from .approvals import AgreedEnd
@@ -12,7 +13,7 @@ from .grants import first_lapse
 from .hand_terms import NO_END_WORD
 from .lifecycle import label_verdict
 from .runs import ChangeOrigin
-from .timestamps import from_ms
+from .timestamps import format_minute, from_ms
 
 ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
     None: "directly",
@@ -24,87 +25,99 @@ ORIGIN_PHRASES: Final[Mapping[str | None, str]] = {
 """Phrases for changes that no rule made, by their origin."""
 
 
+class _Entry(NamedTuple):
+    """What a sentence needs besides its event. `format_time` formats times (ms), `members` has names by id."""
+
+    private: e.Private
+    format_time: Callable[[int], str] | None
+    members: Mapping[str, str]
+
+    def time(self, at: int) -> str:
+        """Return a time as the page around the sentence formats it."""
+        return self.format_time(at) if self.format_time else format_minute(from_ms(at))
+
+    def quote(self, key: str) -> str:
+        """Return a text that a person wrote between quotation marks; empty if there is none."""
+        text = self.private.get(key)
+        return f' "{text}"' if isinstance(text, str) and text else ""
+
+
 def describe_event(
-    event: e.AnyEvent, private: e.Private | None = None, *, format_time: Callable[[int], str] | None = None
+    event: e.AnyEvent,
+    private: e.Private | None = None,
+    *,
+    format_time: Callable[[int], str] | None = None,
+    members: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """Describe an event. `format_time` formats times (ms) as the page around it does.
+    """Describe an event. `format_time` formats times (ms) as the page around it does; `members` has names by id.
 
     Text written by people (from the private part) is quoted, and must be made safe before printing.
     """
-    match event:
-        case e.RequestSeen():
-            return _describe_request_seen(event, format_time)
-        case e.RequestChanged():
-            return "name, e-mail address or answers changed"
-        case e.StatusMoved():
-            who = _granter_name(private)
-            after = ", after a change by hf-gate" if event.cause == "superseded" else ""
-            return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
-        case e.RequestWithdrawn():
-            return f"gone from all lists, was {event.before}"
-        case e.VerdictReached():
-            return _describe_verdict(event, private)
-        case e.DataRevealed():
-            return f"personal data shown to viewer {event.member}{_quote((private or {}).get('note'))}"
-        case e.NoteWritten():
-            return f"note{_quote((private or {}).get('note'))}"
-        case _:
-            return (
-                _describe_change(event, private, format_time or _format_time)
-                or _describe_approval(event, private)
-                or _describe_member_event(event)
-                or _describe_table_event(event)
-                or _describe_desk_event(event)
-            )
+    return _SENTENCES[type(event)](event, _Entry(private or {}, format_time, members))
 
 
-def _describe_change(event: e.AnyEvent, private: e.Private | None, format_time: Callable[[int], str]) -> str:
-    match event:
-        case e.ChangeStarted():
-            return (
-                f"{event.before or 'no request'} to {event.after}: "
-                f"started{_rule_phrase(event.rule)}{_reason_phrase(private)}"
-            )
-        case e.ChangeSettled():
-            return (
-                f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{_why_phrase(private)}"
-            )
-        case e.PrivatePartsDeleted():
-            count = sum(last - first + 1 for first, last in event.entries)
-            why = f"{event.person} was erased" if event.person else "its retention period is over"
-            return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
-        case e.GrantDated():
-            return _describe_end(event, private, format_time)
-        case e.RenewalBlocked():
-            return "access is not to be renewed" if event.is_blocked else "access may be renewed again"
-        case e.GrantNoticed():
-            return f"notice {event.step} before access ends {format_time(event.until)}"
-        case e.LetterSent() | e.ReminderAccepted():
-            what = f"letter `{event.about}`" if event.rule is None else f"reminder of rule {event.rule}"
-            return f"{what} {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
-        case _:
-            return ""
+def _describe_request_seen(event: e.RequestSeen, entry: _Entry) -> str:
+    """Describe a request that was found.
+
+    The entry's time is the time of the sync, which may be long after the request.
+    """
+    asked = entry.time(event.asked_at) if entry.format_time else f"{from_ms(event.asked_at):%Y-%m-%d}"
+    again = f" again {asked}, attempt {event.attempt}" if event.attempt > 1 else f" {asked}"
+    return f"seen: {event.status}, asked{again}"
 
 
-def _format_time(at: int) -> str:
-    return f"{from_ms(at):%Y-%m-%d %H:%M} UTC"
+def _describe_move(event: e.StatusMoved, entry: _Entry) -> str:
+    granter = entry.private.get("granted_by")
+    who = granter.get("user") or granter.get("id") if isinstance(granter, Mapping) else None
+    after = ", after a change by hf-gate" if event.cause == "superseded" else ""
+    return f"{event.before} to {event.after}, on the Hub{f' by {who}' if who else ''}{after}"
 
 
-def _describe_end(event: e.GrantDated, private: e.Private | None, format_time: Callable[[int], str]) -> str:
-    rows = describe_agreements(rows_of_end(event, private))
+def _describe_verdict(event: e.VerdictReached, entry: _Entry) -> str:
+    rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
+    missing = f", without {', '.join(event.missing)}" if event.missing else ""
+    shadow = "".join(f"; shadow {policy}: {label_verdict(action)} ({rule})" for policy, rule, action in event.shadow)
+    signed = describe_agreements(_rows_of(event, entry.private.get("agreements")))
+    return f"verdict {label_verdict(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
+
+
+def _describe_start(event: e.ChangeStarted, entry: _Entry) -> str:
+    rule = ORIGIN_PHRASES.get(event.rule, f"by rule {event.rule}")
+    by = "" if event.rule in (None, ChangeOrigin.DIRECT) else f" {rule}"
+    reason = f", with the reason{entry.quote('reason')}" if entry.private.get("reason") else ""
+    return f"{event.before or 'no request'} to {event.after}: started{by}{reason}"
+
+
+def _describe_outcome(event: e.ChangeSettled, entry: _Entry) -> str:
+    why = entry.private.get("why")
+    reason = f" ({why})" if isinstance(why, str) and why else ""
+    return f"to {event.after}: {event.kind}{' (read back)' if event.how == 'read' else ''}{reason}"
+
+
+def _describe_deletion(event: e.PrivatePartsDeleted, _entry: _Entry) -> str:
+    count = sum(last - first + 1 for first, last in event.entries)
+    why = f"{event.person} was erased" if event.person else "its retention period is over"
+    return f"personal data of {pluralize(count, 'entry', 'entries')} deleted: {why}"
+
+
+def _describe_end(event: e.GrantDated, entry: _Entry) -> str:
+    rows = describe_agreements(rows_of_end(event, entry.private))
     cause = f", on {rows}" if rows else ""
     cause += f" ({_END_CAUSES[event.cause]})" if event.cause in _END_CAUSES else ""
     if event.version:
         cause += f", by version {event.version} of rule {event.rule}, which changed after it was shown"
     ends = [at for at in (event.until, first_lapse(event.lapses)) if at is not None]
     if ends:
-        return f"access ends {format_time(min(ends))}, then {event.at_end}{cause}"
+        return f"access ends {entry.time(min(ends))}, then {event.at_end}{cause}"
     return f"access lasts while its conditions hold{cause}" if event.terms else f"access no longer has an end{cause}"
 
 
 def rows_of_end(event: e.GrantDated, private: e.Private | None) -> Mapping[str, Mapping[str, str]]:
     """Return the rows on which an end rests, by table. If the personal data was deleted, only signed rows are known."""
-    kept = (private or {}).get("rows")
+    return _rows_of(event, (private or {}).get("rows"))
+
+
+def _rows_of(event: e.GrantDated | e.VerdictReached, kept: object) -> Mapping[str, Mapping[str, str]]:
     return kept if isinstance(kept, Mapping) else {name: {"row": row} for name, row in event.agreements.items()}
 
 
@@ -119,118 +132,51 @@ _END_CAUSES: Final = {
 }
 
 
-def _describe_approval(event: e.AnyEvent, private: e.Private | None) -> str:
-    match event:
-        case e.ApprovalGiven():
-            until = "" if event.until in (None, NO_END_WORD) else f", {AgreedEnd(str(event.until)).words}"
-            return f"approved as Hub account {event.account}{until}{_quote((private or {}).get('note'))}"
-        case e.ApprovalWithdrawn():
-            return f"approval of Hub account {event.account} taken back"
-        case e.ApprovalMissing():
-            return f"accepted outside hf-gate with {event.given} of {event.needed} approvals"
-        case e.ApprovalAlarmClosed():
-            return "acceptance without enough approvals acknowledged"
-        case _:
-            return ""
+def _describe_letter(event: e.LetterSent | e.ReminderAccepted, _entry: _Entry) -> str:
+    what = f"reminder of rule {event.rule}"
+    if isinstance(event, e.LetterSent) and event.rule is None:
+        what = f"letter `{event.about}`"
+    return f"{what} {'sent by hand' if event.how == 'hand' else 'accepted by the mail server'}"
+
+
+def _describe_approval(event: e.ApprovalGiven, entry: _Entry) -> str:
+    until = "" if event.until in (None, NO_END_WORD) else f", {AgreedEnd(str(event.until)).words}"
+    return f"approved as Hub account {event.account}{until}{entry.quote('note')}"
+
+
+def _describe_table_change(event: e.TableChanged, _entry: _Entry) -> str:
+    counts = {"added": event.added, "changed": event.changed, "removed": event.removed}
+    by_hand = f"; {pluralize(event.confirmed, 'row')} confirmed" if event.confirmed else ""
+    kept = "".join(f"; kept row {row}{f', file_hash {name}' if name else ''}" for row, name in event.kept.items())
+    return f"table {event.table} changed: {_list_counts(counts)}{by_hand}{kept}"
+
+
+def _describe_invitation(event: e.MemberInvited, _entry: _Entry) -> str:
+    account = f", Hub account {event.account} (not proven)" if event.account else ""
+    where = f" for {', '.join(event.repos)}" if event.repos else ""
+    return f"member {event.member} invited as {event.role}{where}{account}"
+
+
+def _describe_deputy(event: e.DeputyNamed, entry: _Entry) -> str:
+    if event.deputy is None or event.until is None:
+        return f"member {event.member} is back"
+    return f"member {event.deputy} stands in for member {event.member} until {entry.time(event.until)}"
+
+
+def _describe_assignment(event: e.RequestAssigned, entry: _Entry) -> str:
+    if event.member is None:
+        return "assigned to nobody"
+    return f"assigned to {entry.members.get(event.member, f'member {event.member}')}"
+
+
+def _describe_agreement(event: e.PlanAgreed, _entry: _Entry) -> str:
+    plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
+    what = f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
+    return f"{what}, as Hub account {event.account}"
 
 
 _STOP_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", because the audit log does not verify"}
 _START_CAUSES: Final[Mapping[str | None, str]] = {"ledger_broken": ", and the audit log accepted as it is"}
-
-
-def _describe_desk_event(event: e.AnyEvent) -> str:
-    match event:
-        case e.PlanApproved():
-            what = f"plan {event.plan[:8]}" if event.plan else "a direct decision"
-            return f"run {event.run} started: {what}, {pluralize(event.changes, 'change')}"
-        case e.RunResumed():
-            return f"run {event.run} resumed: {pluralize(event.changes, 'change')} left"
-        case e.RunEnded():
-            return f"run {event.run} {event.state}: {_list_counts(event.counts)}"
-        case e.PolicyPromoted():
-            return f"policy {event.policy}@{event.digest[:8]} may act without confirmation"
-        case e.PolicySaved():
-            return f"policy {event.policy} saved from the desk as {event.file}: {event.before[:8]} to {event.after[:8]}"
-        case e.SyncEnded():
-            return (
-                f"full sync complete: {_list_counts(event.counts)}"
-                if event.complete
-                else "full sync not proved complete"
-            )
-        case _:
-            return _describe_switch(event) or e.kind_of(event)
-
-
-def _describe_switch(event: e.AnyEvent) -> str:
-    match event:
-        case e.UnattendedStopped():
-            return f"all unattended work stopped{_STOP_CAUSES.get(event.cause, '')}"
-        case e.UnattendedStarted():
-            return f"unattended work started again{_START_CAUSES.get(event.cause, '')}"
-        case _:
-            return ""
-
-
-def _describe_table_event(event: e.AnyEvent) -> str:
-    match event:
-        case e.TableAccepted():
-            before = "" if event.rows_before is None else f", instead of {event.rows_before:,}"
-            return f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}{before}"
-        case e.TableChanged():
-            counts = {"added": event.added, "changed": event.changed, "removed": event.removed}
-            by_hand = f"; {pluralize(event.confirmed, 'row')} confirmed" if event.confirmed else ""
-            kept = "".join(
-                f"; kept row {row}{f', file_hash {name}' if name else ''}" for row, name in event.kept.items()
-            )
-            return f"table {event.table} changed: {_list_counts(counts)}{by_hand}{kept}"
-        case _:
-            return ""
-
-
-def _describe_member_event(event: e.AnyEvent) -> str:
-    match event:
-        case e.MemberInvited():
-            account = f", Hub account {event.account} (not proven)" if event.account else ""
-            where = f" for {', '.join(event.repos)}" if event.repos else ""
-            return f"member {event.member} invited as {event.role}{where}{account}"
-        case e.MemberRevoked():
-            return f"member {event.member} revoked"
-        case e.AccountProven():
-            return f"member {event.member} proved that they own Hub account {event.account}"
-        case e.DeputyNamed():
-            if event.deputy is None or event.until is None:
-                return f"member {event.member} is back"
-            return f"member {event.deputy} stands in for member {event.member} until {_format_time(event.until)}"
-        case e.RequestAssigned():
-            return "assigned to nobody" if event.member is None else f"assigned to member {event.member}"
-        case e.PlanAgreed():
-            plan = f"plan {event.plan[:8]} agreed to: {pluralize(event.changes, 'change')}"
-            what = f"{pluralize(event.changes, 'earlier end')} agreed to" if event.of == "ends" else plan
-            return f"{what}, as Hub account {event.account}"
-        case _:
-            return ""
-
-
-def _describe_request_seen(event: e.RequestSeen, format_time: Callable[[int], str] | None) -> str:
-    """Describe a request that was found.
-
-    The entry's time is the time of the sync, which may be long after the request.
-    """
-    asked = format_time(event.asked_at) if format_time else f"{from_ms(event.asked_at):%Y-%m-%d}"
-    if event.attempt > 1:
-        return f"seen: {event.status}, asked again {asked}, attempt {event.attempt}"
-    return f"seen: {event.status}, asked {asked}"
-
-
-def _describe_verdict(event: e.VerdictReached, private: e.Private | None) -> str:
-    rule = f"rule {event.rule} of {event.policy}@{(event.digest or '')[:8]}" if event.policy else "no rule"
-    missing = f", without {', '.join(event.missing)}" if event.missing else ""
-    shadow = "".join(f"; shadow {policy}: {label_verdict(action)} ({rule})" for policy, rule, action in event.shadow)
-    kept = (private or {}).get("agreements")
-    signed = describe_agreements(
-        kept if isinstance(kept, Mapping) else {n: {"row": d} for n, d in event.agreements.items()}
-    )
-    return f"verdict {label_verdict(event.action)}: {rule}{missing}{f', on {signed}' if signed else ''}{shadow}"
 
 
 def describe_agreements(agreements: Mapping[str, Mapping[str, str]]) -> str:
@@ -242,32 +188,99 @@ def describe_agreements(agreements: Mapping[str, Mapping[str, str]]) -> str:
     )
 
 
-def _rule_phrase(rule: str | None) -> str:
-    if rule in {None, ChangeOrigin.DIRECT}:
-        return ""
-    return f" {ORIGIN_PHRASES[rule]}" if rule in ORIGIN_PHRASES else f" by rule {rule}"
-
-
-def _granter_name(private: e.Private | None) -> str:
-    granter = (private or {}).get("granted_by")
-    if not isinstance(granter, Mapping):
-        return ""
-    return str(granter.get("user") or granter.get("id") or "")
-
-
-def _reason_phrase(private: e.Private | None) -> str:
-    reason = (private or {}).get("reason")
-    return f", with the reason{_quote(reason)}" if reason else ""
-
-
-def _why_phrase(private: e.Private | None) -> str:
-    why = (private or {}).get("why")
-    return f" ({why})" if isinstance(why, str) and why else ""
-
-
-def _quote(text: object) -> str:
-    return f' "{text}"' if isinstance(text, str) and text else ""
-
-
 def _list_counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or "nothing"
+
+
+_SENTENCES: Final[Mapping[type[e.Event], Callable[[Any, _Entry], str]]] = {
+    e.RequestSeen: _describe_request_seen,
+    e.RequestChanged: lambda _event, _entry: "name, e-mail address or answers changed",
+    e.StatusMoved: _describe_move,
+    e.RequestWithdrawn: lambda event, _entry: f"gone from all lists, was {event.before}",
+    e.VerdictReached: _describe_verdict,
+    e.ChangeStarted: _describe_start,
+    e.ChangeSettled: _describe_outcome,
+    e.GrantDated: _describe_end,
+    e.GrantNoticed: lambda event, entry: f"notice {event.step} before access ends {entry.time(event.until)}",
+    e.RenewalBlocked: lambda event, _entry: (
+        "access is not to be renewed" if event.is_blocked else "access may be renewed again"
+    ),
+    e.LetterSent: _describe_letter,
+    e.ReminderAccepted: _describe_letter,
+    e.NoteWritten: lambda _event, entry: f"note{entry.quote('note')}",
+    e.DataRevealed: lambda event, entry: f"personal data shown to viewer {event.member}{entry.quote('note')}",
+    e.DeputyNamed: _describe_deputy,
+    e.RequestAssigned: _describe_assignment,
+    e.PlanApproved: lambda event, _entry: (
+        f"run {event.run} started: {f'plan {event.plan[:8]}' if event.plan else 'a direct decision'}, "
+        f"{pluralize(event.changes, 'change')}"
+    ),
+    e.RunResumed: lambda event, _entry: f"run {event.run} resumed: {pluralize(event.changes, 'change')} left",
+    e.RunEnded: lambda event, _entry: f"run {event.run} {event.state}: {_list_counts(event.counts)}",
+    e.PolicyPromoted: lambda event, _entry: f"policy {event.policy}@{event.digest[:8]} may act without confirmation",
+    e.PolicySaved: lambda event, _entry: (
+        f"policy {event.policy} saved from the desk as {event.file}: {event.before[:8]} to {event.after[:8]}"
+    ),
+    e.SyncEnded: lambda event, _entry: (
+        f"full sync complete: {_list_counts(event.counts)}" if event.complete else "full sync not proved complete"
+    ),
+    e.TableAccepted: lambda event, _entry: (
+        f"table {event.table} accepted with {pluralize(event.rows_after, 'row')}"
+        f"{'' if event.rows_before is None else f', instead of {event.rows_before:,}'}"
+    ),
+    e.TableChanged: _describe_table_change,
+    e.MemberInvited: _describe_invitation,
+    e.MemberRevoked: lambda event, _entry: f"member {event.member} revoked",
+    e.AccountProven: lambda event, _entry: f"member {event.member} proved that they own Hub account {event.account}",
+    e.PlanAgreed: _describe_agreement,
+    e.ApprovalGiven: _describe_approval,
+    e.ApprovalWithdrawn: lambda event, _entry: f"approval of Hub account {event.account} taken back",
+    e.ApprovalMissing: lambda event, _entry: f"accepted outside hf-gate with {event.given} of {event.needed} approvals",
+    e.ApprovalAlarmClosed: lambda _event, _entry: "acceptance without enough approvals acknowledged",
+    e.PrivatePartsDeleted: _describe_deletion,
+    e.UnattendedStopped: lambda event, _entry: f"all unattended work stopped{_STOP_CAUSES.get(event.cause, '')}",
+    e.UnattendedStarted: lambda event, _entry: f"unattended work started again{_START_CAUSES.get(event.cause, '')}",
+}
+"""How each event reads."""
+
+KIND_LABELS: Final[Mapping[str, str]] = {
+    e.kind_of(kind): label
+    for kind, label in (
+        (e.RequestSeen, "seen"),
+        (e.RequestChanged, "changed"),
+        (e.StatusMoved, "moved outside"),
+        (e.RequestWithdrawn, "withdrawn"),
+        (e.VerdictReached, "verdict"),
+        (e.PlanApproved, "run started"),
+        (e.RunResumed, "run resumed"),
+        (e.ChangeStarted, "change started"),
+        (e.ChangeSettled, "change ended"),
+        (e.GrantDated, "end of access"),
+        (e.GrantNoticed, "notice of end"),
+        (e.RenewalBlocked, "renewal"),
+        (e.LetterSent, "letter sent"),
+        (e.ReminderAccepted, "reminder"),
+        (e.NoteWritten, "note"),
+        (e.DataRevealed, "data shown to a viewer"),
+        (e.DeputyNamed, "deputy"),
+        (e.RequestAssigned, "assigned"),
+        (e.PolicyPromoted, "policy promoted"),
+        (e.PolicySaved, "policy saved"),
+        (e.TableAccepted, "table accepted"),
+        (e.TableChanged, "table changed"),
+        (e.PrivatePartsDeleted, "personal data deleted"),
+        (e.RunEnded, "run ended"),
+        (e.SyncEnded, "full sync"),
+        (e.UnattendedStopped, "all stopped"),
+        (e.UnattendedStarted, "all started"),
+        (e.MemberInvited, "member invited"),
+        (e.MemberRevoked, "member revoked"),
+        (e.AccountProven, "account proven"),
+        (e.PlanAgreed, "plan agreed to"),
+        (e.ApprovalGiven, "approval"),
+        (e.ApprovalWithdrawn, "approval taken back"),
+        (e.ApprovalMissing, "approvals missing"),
+        (e.ApprovalAlarmClosed, "alarm acknowledged"),
+    )
+}
+"""The labels of the kinds of entries."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Any, TypeAlias, get_args
 
 import msgspec
@@ -26,54 +25,11 @@ Keys in use: `record` (the Hub's own, as text), `reason`, `note`, `why`, `becaus
 """
 
 
-class EventKind(StrEnum):
-    """The persisted names of all events: the tag of a body and the `kind` of an entry.
-
-    A released name never changes.
-    """
-
-    REQUEST_SEEN = "RequestSeen"
-    REQUEST_CHANGED = "RequestChanged"
-    STATUS_MOVED = "StatusMoved"
-    REQUEST_WITHDRAWN = "RequestWithdrawn"
-    VERDICT_REACHED = "VerdictReached"
-    PLAN_APPROVED = "PlanApproved"
-    RUN_RESUMED = "RunResumed"
-    CHANGE_STARTED = "ChangeStarted"
-    CHANGE_SETTLED = "ChangeSettled"
-    GRANT_DATED = "GrantDated"
-    GRANT_NOTICED = "GrantNoticed"
-    RENEWAL_BLOCKED = "RenewalBlocked"
-    LETTER_SENT = "LetterSent"
-    REMINDER_ACCEPTED = "ReminderAccepted"
-    NOTE_WRITTEN = "NoteWritten"
-    DATA_REVEALED = "DataRevealed"
-    DEPUTY_NAMED = "DeputyNamed"
-    REQUEST_ASSIGNED = "RequestAssigned"
-    POLICY_PROMOTED = "PolicyPromoted"
-    POLICY_SAVED = "PolicySaved"
-    TABLE_ACCEPTED = "TableAccepted"
-    TABLE_CHANGED = "TableChanged"
-    MEMBER_INVITED = "MemberInvited"
-    MEMBER_REVOKED = "MemberRevoked"
-    ACCOUNT_PROVEN = "AccountProven"
-    PLAN_AGREED = "PlanAgreed"
-    APPROVAL_GIVEN = "ApprovalGiven"
-    APPROVAL_WITHDRAWN = "ApprovalWithdrawn"
-    APPROVAL_MISSING = "ApprovalMissing"
-    APPROVAL_ALARM_CLOSED = "ApprovalAlarmClosed"
-    RUN_ENDED = "RunEnded"
-    SYNC_ENDED = "SyncEnded"
-    PRIVATE_PARTS_DELETED = "PrivatePartsDeleted"
-    UNATTENDED_STOPPED = "UnattendedStopped"
-    UNATTENDED_STARTED = "UnattendedStarted"
-
-
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """One event. Its class can be renamed; its tag, a member of `EventKind`, cannot."""
+    """One event. Its class can be renamed; its tag, which is stored, cannot."""
 
 
-class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_SEEN.value):
+class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestSeen"):
     """A new request, or a new attempt, was found on the Hub."""
 
     person: str
@@ -87,7 +43,7 @@ class RequestSeen(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     after: int | None = None  # the previous attempt
 
 
-class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_CHANGED.value):
+class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestChanged"):
     """The name, e-mail address, Hub id, review time or answers of a known attempt changed."""
 
     what: tuple[str, ...]  # record, review
@@ -95,7 +51,7 @@ class RequestChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     reviewed_at: int | None = None  # ms; later than the known review time
 
 
-class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.STATUS_MOVED.value):
+class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="StatusMoved"):
     """The Hub shows another status that hf-gate did not set: the change came from the Hub's page or another tool."""
 
     before: str
@@ -105,13 +61,13 @@ class StatusMoved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     has_granter: bool = False  # the private part names the granter
 
 
-class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_WITHDRAWN.value):
+class RequestWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestWithdrawn"):
     """Complete listings show that the request is in none of the four lists."""
 
     before: str
 
 
-class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.VERDICT_REACHED.value):
+class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag="VerdictReached"):
     """The verdict of the policies on a request, recorded when it differs from the previous verdict."""
 
     action: str
@@ -127,7 +83,7 @@ class VerdictReached(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     agreements: Mapping[str, str] = {}  # the digest of the signed row in each table; the private part has its version
 
 
-class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_APPROVED.value):
+class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanApproved"):
     """A person, or a policy within its guards, approved a plan. `plan` is None for a direct decision."""
 
     run: str
@@ -135,14 +91,14 @@ class PlanApproved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
     plan: str | None = None
 
 
-class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_RESUMED.value):
+class RunResumed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RunResumed"):
     """A person resumed a paused or interrupted run. `changes` counts the changes not sent before."""
 
     run: str
     changes: int
 
 
-class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_STARTED.value):
+class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ChangeStarted"):
     """A change is about to be sent. The event is on disk before the request is sent."""
 
     run: str
@@ -154,7 +110,7 @@ class ChangeStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     has_reason: bool = False
 
 
-class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.CHANGE_SETTLED.value):
+class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ChangeSettled"):
     """The outcome of a started change. A change with the outcome `open` is settled again later."""
 
     run: str
@@ -167,7 +123,7 @@ class ChangeSettled(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     is_end: bool = False  # the change ended a grant whose end had come
 
 
-class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_DATED.value):
+class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantDated"):
     """The end of a grant made by hf-gate was set, changed or (with `until` None) removed."""
 
     until: int | None  # ms; None: no date
@@ -182,20 +138,20 @@ class GrantDated(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     version: str | None = None  # begin of the policy's digest, if the policy changed after a person was shown the end
 
 
-class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.GRANT_NOTICED.value):
+class GrantNoticed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="GrantNoticed"):
     """The time came to tell a person that access ends at `until`. Recorded once for each step of `notice`."""
 
     until: int  # ms
     step: str  # as written in the rule: `30d`
 
 
-class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RENEWAL_BLOCKED.value):
+class RenewalBlocked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RenewalBlocked"):
     """A person decided that the end of a grant is not extended, or that it may be extended again."""
 
     is_blocked: bool
 
 
-class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.LETTER_SENT.value):
+class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag="LetterSent"):
     """The mail server took a letter to an applicant, or a person says that it was sent."""
 
     letter: str  # id
@@ -204,7 +160,7 @@ class LetterSent(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     how: str = "server"  # server; hand: a person said so
 
 
-class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REMINDER_ACCEPTED.value):
+class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ReminderAccepted"):
     """As `LetterSent` of a reminder. Only earlier versions wrote this event."""
 
     rule: str
@@ -212,17 +168,17 @@ class ReminderAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag
     how: str = "server"
 
 
-class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.NOTE_WRITTEN.value):
+class NoteWritten(Event, frozen=True, kw_only=True, omit_defaults=True, tag="NoteWritten"):
     """A reviewer wrote a note. The requester never sees it."""
 
 
-class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DATA_REVEALED.value):
+class DataRevealed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DataRevealed"):
     """A viewer looked at the personal data of one request, with a reason. Only earlier versions wrote this event."""
 
     member: str  # id
 
 
-class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.DEPUTY_NAMED.value):
+class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="DeputyNamed"):
     """A member is away, and another one stands in. Only earlier versions wrote this event."""
 
     member: str  # id
@@ -230,13 +186,13 @@ class DeputyNamed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     until: int | None = None  # ms
 
 
-class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.REQUEST_ASSIGNED.value):
+class RequestAssigned(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RequestAssigned"):
     """A pending request was assigned to a member; without a member, to nobody."""
 
     member: str | None = None  # id
 
 
-class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_PROMOTED.value):
+class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicyPromoted"):
     """This version of a policy may act without confirmation, from its first turn on."""
 
     policy: str
@@ -245,7 +201,7 @@ class PolicyPromoted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=E
     account: str | None = None  # id of that person's Hub account
 
 
-class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.POLICY_SAVED.value):
+class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PolicySaved"):
     """A policy file was replaced from the desk. `before` and `after` are SHA-256 digests of the file's content."""
 
     policy: str
@@ -257,7 +213,7 @@ class PolicySaved(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Even
     account: str | None = None  # id of the Hub account of the person who saved it
 
 
-class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_ACCEPTED.value):
+class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableAccepted"):
     """A table that lost rows was accepted: its current rows are used from now on."""
 
     table: str
@@ -265,7 +221,7 @@ class TableAccepted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     rows_after: int
 
 
-class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.TABLE_CHANGED.value):
+class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag="TableChanged"):
     """A person changed rows of a table. `before` and `after` are the SHA-256 digests of the file."""
 
     table: str
@@ -278,7 +234,7 @@ class TableChanged(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Eve
     kept: Mapping[str, str] = {}  # removed rows on which grants rest, by digest: the digest of the signed file
 
 
-class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_INVITED.value):
+class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberInvited"):
     """A member got a new link to the desk."""
 
     member: str
@@ -288,13 +244,13 @@ class MemberInvited(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     seal: str | None = None  # digest of the member's row and link; a changed one reveals an edited row
 
 
-class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.MEMBER_REVOKED.value):
+class MemberRevoked(Event, frozen=True, kw_only=True, omit_defaults=True, tag="MemberRevoked"):
     """A member can no longer sign in."""
 
     member: str
 
 
-class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.ACCOUNT_PROVEN.value):
+class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="AccountProven"):
     """A member proved a Hub account with a token of that account, and got a new link.
 
     `seal` is as in `MemberInvited`.
@@ -305,7 +261,7 @@ class AccountProven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     seal: str | None = None
 
 
-class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PLAN_AGREED.value):
+class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PlanAgreed"):
     """A member agreed to a plan that two people must agree to. `account` is the id of their proven Hub account."""
 
     plan: str
@@ -314,7 +270,7 @@ class PlanAgreed(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Event
     of: str = "plan"  # ends: earlier ends of access that wait for a confirmation; `plan` is then their digest
 
 
-class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_GIVEN.value):
+class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalGiven"):
     """A person approved a request that needs two people. `account` is the id of their proven Hub account.
 
     The version of the request is in the private part, because its digest could confirm guessed answers. A longer end of
@@ -329,27 +285,25 @@ class ApprovalGiven(Event, frozen=True, kw_only=True, omit_defaults=True, tag=Ev
     conditions: tuple[str, ...] = ()  # the digests of the conditions of the approved access
 
 
-class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_WITHDRAWN.value):
+class ApprovalWithdrawn(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalWithdrawn"):
     """A person took back their approval of a request."""
 
     account: str
     member: str | None = None
 
 
-class ApprovalMissing(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_MISSING.value):
+class ApprovalMissing(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalMissing"):
     """A request was accepted outside hf-gate, and fewer people than needed had approved it."""
 
     given: int
     needed: int
 
 
-class ApprovalAlarmClosed(
-    Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.APPROVAL_ALARM_CLOSED.value
-):
+class ApprovalAlarmClosed(Event, frozen=True, kw_only=True, omit_defaults=True, tag="ApprovalAlarmClosed"):
     """A person acknowledged that a request was accepted outside hf-gate without the approvals that it needs."""
 
 
-class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.RUN_ENDED.value):
+class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="RunEnded"):
     """A run ended, was stopped or paused. `counts` is by kind of outcome."""
 
     run: str
@@ -357,7 +311,7 @@ class RunEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKi
     counts: Mapping[str, int] = {}
 
 
-class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.SYNC_ENDED.value):
+class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag="SyncEnded"):
     """A full sync ended. Recorded when `complete`, the counts, the form or the prompt change, and once a day."""
 
     complete: bool  # proved complete
@@ -366,9 +320,7 @@ class SyncEnded(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventK
     prompt: str | None = None  # the fingerprint of the prompt: "" without one, None if it was never read
 
 
-class PrivatePartsDeleted(
-    Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.PRIVATE_PARTS_DELETED.value
-):
+class PrivatePartsDeleted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="PrivatePartsDeleted"):
     """The private parts of these earlier entries of the chain were deleted.
 
     `entries` holds ranges: first and last number.
@@ -379,13 +331,13 @@ class PrivatePartsDeleted(
     person: str | None = None  # the pseudonym of an erased person
 
 
-class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STOPPED.value):
+class UnattendedStopped(Event, frozen=True, kw_only=True, omit_defaults=True, tag="UnattendedStopped"):
     """A person stopped all unattended work, or `hf-gate run` did because of `cause`: `ledger_broken`."""
 
     cause: str | None = None
 
 
-class UnattendedStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag=EventKind.UNATTENDED_STARTED.value):
+class UnattendedStarted(Event, frozen=True, kw_only=True, omit_defaults=True, tag="UnattendedStarted"):
     """An admin let unattended work continue. `cause` is that of the stop."""
 
     cause: str | None = None
@@ -429,10 +381,10 @@ AnyEvent: TypeAlias = (
     | UnattendedStarted
 )
 
-KINDS: tuple[str, ...] = tuple(sorted(kind.value for kind in EventKind))
-"""The stable names of all events."""
-
 _KIND_OF: dict[type, str] = {each: each.__struct_config__.tag for each in get_args(AnyEvent)}
+
+KINDS: tuple[str, ...] = tuple(sorted(_KIND_OF.values()))
+"""The stable names of all events."""
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
 _DECODER: msgspec.json.Decoder[AnyEvent] = make_json_decoder(AnyEvent)  # type: ignore[arg-type]  # a union is no type
@@ -461,9 +413,9 @@ def policy_actor(policy: str, digest: str | None) -> str:
     return f"{POLICY_ACTOR}{policy}@{(digest or '')[:8]}"
 
 
-def kind_of(event: AnyEvent) -> str:
-    """Return the persisted name of an event."""
-    return _KIND_OF[type(event)]
+def kind_of(event: type[Event]) -> str:
+    """Return the persisted name of the events of a class: the `kind` of their entries."""
+    return _KIND_OF[event]
 
 
 def encode_event(event: AnyEvent) -> bytes:

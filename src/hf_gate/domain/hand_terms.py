@@ -14,6 +14,7 @@ from ..errors import UsageError
 from .end_rows import EndRows
 from .grants import GrantTerms, parse_grant_end, with_chosen_end
 from .runs import ChangeOrigin
+from .timestamps import format_minute
 
 
 class TermsKind(StrEnum):
@@ -163,9 +164,9 @@ def choose_end(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> G
 def check_ceiling(terms: HandTerms, written: str, now: datetime, zone: tzinfo) -> None:
     """Raise UsageError if an end that a person chose is later than the rules allow anybody to choose."""
     if terms.ceiling is not None and is_later(written, terms.ceiling, now, zone):
-        last = parse_grant_end(terms.ceiling, now, zone).astimezone(zone)
+        last = format_minute(parse_grant_end(terms.ceiling, now, zone), zone)
         raise UsageError(
-            f"The rules allow an end until {last:%Y-%m-%d %H:%M} at the latest, and {written} is later.",
+            f"The rules allow an end until {last} at the latest, and {written} is later.",
             hint=f"Choose an earlier end, or change `at_most` in the policy ({terms.rule or 'its accept rules'}).",
         )
 

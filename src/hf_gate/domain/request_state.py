@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -97,50 +98,47 @@ def apply_event(state: RequestState | None, event: e.AnyEvent, at: int) -> Reque
         )
     if state is None:
         return None
-    after = replace(_apply_move(state, event, at), version=state.version + 1)
+    change = _CHANGES.get(type(event))
+    after = replace(state if change is None else change(state, event, at), version=state.version + 1)
     return after if after.assigned is None or after.status == Status.PENDING else replace(after, assigned=None)
 
 
-def _apply_move(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
-    match event:
-        case e.RequestChanged():
-            review: dict[str, Any] = {}
-            if event.reviewed_at is not None:
-                review = {"reviewed_at": event.reviewed_at, "last_moved_at": _next_move(state, at)}
-            return replace(state, hub_request=event.hub_request or state.hub_request, **review)
-        case e.StatusMoved():
-            moved = replace(
-                state, status=event.after, reviewed_at=event.reviewed_at, last_moved_at=_next_move(state, at)
-            )
-            return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
-        case e.RequestWithdrawn():
-            return replace(state, status=WITHDRAWN, last_moved_at=_next_move(state, at), **_NO_END)
-        case e.VerdictReached():
-            reached = (event.action, event.policy, event.rule, event.digest)
-            more: dict[str, Any] = {"queue": event.queue, "due": event.due, "hand_terms": event.hand_terms}
-            return replace(state, verdict=reached, shadow=event.shadow, **more)
-        case e.ChangeStarted() | e.ChangeSettled():
-            return _apply_change(state, event, at)
-        case e.RequestAssigned():
-            return replace(state, assigned=event.member)
-        case e.GrantDated() | e.GrantNoticed() | e.RenewalBlocked():
-            return _apply_end(state, event, at)
-        case _:
-            return _apply_reminder(state, event, at)
+def _change_record(state: RequestState, event: e.RequestChanged, at: int) -> RequestState:
+    changed = replace(state, hub_request=event.hub_request or state.hub_request)
+    if event.reviewed_at is None:
+        return changed
+    return replace(changed, reviewed_at=event.reviewed_at, last_moved_at=_next_move(state, at))
 
 
-def _apply_reminder(state: RequestState, event: e.AnyEvent, at: int) -> RequestState:
-    if not isinstance(event, e.LetterSent | e.ReminderAccepted) or event.rule is None:
+def _move(state: RequestState, status: str, at: int, **changes: int | None) -> RequestState:
+    """Return the state in another status: access that is not given has no end."""
+    ends = {} if status == Status.ACCEPTED else _NO_END
+    return replace(state, status=status, last_moved_at=_next_move(state, at), **changes, **ends)
+
+
+def _reach_verdict(state: RequestState, event: e.VerdictReached, _at: int) -> RequestState:
+    reached = (event.action, event.policy, event.rule, event.digest)
+    more: dict[str, Any] = {"queue": event.queue, "due": event.due, "hand_terms": event.hand_terms}
+    return replace(state, verdict=reached, shadow=event.shadow, **more)
+
+
+def _start_change(state: RequestState, event: e.ChangeStarted, _at: int) -> RequestState:
+    return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
+
+
+def _settle_change(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
+    """Apply the outcome of a change. The kinds done and already change the status; the others do not."""
+    if event.kind == OutcomeKind.OPEN:
         return state
-    return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
+    closed = replace(state, open_run=None, open_before=None, open_after=None)
+    if event.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
+        return closed
+    moved_at = at if event.hub_at is None else event.hub_at
+    return _move(closed, event.after, at, moved_at=moved_at, reviewed_at=_review_time(state, event))
 
 
-def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.RenewalBlocked, at: int) -> RequestState:
-    """Apply an end or a notice. A later end starts the steps of `notice` again; an earlier end keeps those not done."""
-    if isinstance(event, e.GrantNoticed):
-        return replace(state, noticed_at=at)
-    if isinstance(event, e.RenewalBlocked):
-        return replace(state, is_final=event.is_blocked and state.ends_at is not None)
+def _set_end(state: RequestState, event: e.GrantDated, at: int) -> RequestState:
+    """Apply an end. A later end starts the steps of `notice` again; an earlier end keeps those not done."""
     if event.until is None and first_lapse(event.lapses) is None and event.terms is None:
         return replace(state, **_NO_END)
     dated = replace(
@@ -157,24 +155,27 @@ def _apply_end(state: RequestState, event: e.GrantDated | e.GrantNoticed | e.Ren
     return dated if is_earlier else replace(dated, noticed_at=at)
 
 
-def _apply_change(state: RequestState, event: e.ChangeStarted | e.ChangeSettled, at: int) -> RequestState:
-    """Apply the start or the outcome of a change. The kinds done and already change the status; the others do not."""
-    if isinstance(event, e.ChangeStarted):
-        return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
-    if event.kind == OutcomeKind.OPEN:
+def _remind(state: RequestState, event: e.LetterSent | e.ReminderAccepted, at: int) -> RequestState:
+    if event.rule is None:
         return state
-    closed = replace(state, open_run=None, open_before=None, open_after=None)
-    if event.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
-        return closed
-    moved_at = at if event.hub_at is None else event.hub_at
-    moved = replace(
-        closed,
-        status=event.after,
-        moved_at=moved_at,
-        last_moved_at=_next_move(state, at),
-        reviewed_at=_review_time(state, event),
-    )
-    return moved if event.after == Status.ACCEPTED else replace(moved, **_NO_END)
+    return replace(state, reminders=tuple(sorted({**dict(state.reminders), event.rule: at}.items())))
+
+
+_CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], RequestState]]] = {
+    e.RequestChanged: _change_record,
+    e.StatusMoved: lambda state, event, at: _move(state, event.after, at, reviewed_at=event.reviewed_at),
+    e.RequestWithdrawn: lambda state, _event, at: _move(state, WITHDRAWN, at),
+    e.VerdictReached: _reach_verdict,
+    e.ChangeStarted: _start_change,
+    e.ChangeSettled: _settle_change,
+    e.RequestAssigned: lambda state, event, _at: replace(state, assigned=event.member),
+    e.GrantDated: _set_end,
+    e.GrantNoticed: lambda state, _event, at: replace(state, noticed_at=at),
+    e.RenewalBlocked: lambda state, event, _at: replace(state, is_final=event.is_blocked and state.ends_at is not None),
+    e.LetterSent: _remind,
+    e.ReminderAccepted: _remind,
+}
+"""What each event changes, given the state before and the time of the event (ms). Other events change nothing."""
 
 
 def _next_move(state: RequestState, at: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final, overload
 
 HOUR_MS: Final = 3_600_000
@@ -51,6 +51,11 @@ def ms_to_iso(milliseconds: int | None) -> str | None:
 def format_day(day: date) -> str:
     """Format a day in the same way in every locale: `26 Nov 2027`."""
     return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+
+
+def format_minute(moment: datetime, zone: tzinfo | None = UTC) -> str:
+    """Format a time to the minute with its zone: `2027-11-26 09:30 UTC`."""
+    return f"{moment.astimezone(zone or UTC):%Y-%m-%d %H:%M %Z}"
 
 
 _DAY: Final = 86_400

@@ -120,13 +120,11 @@ def status_after(state: RequestState, verdict: Verdict) -> Status | None:
     return STATUS_AFTER.get((Status(state.status), verdict.action))
 
 
-def change_for_verdict(
-    subject: PlanSubject, verdict: Verdict, why: Iterable[ConditionTrace] | None = None
-) -> Change | None:
+def change_for_verdict(subject: PlanSubject, verdict: Verdict, why: Iterable[ConditionTrace]) -> Change | None:
     """Return the change that a verdict requires; None if the request stays as it is.
 
     For a person with access, a verdict can only remove the access. `why` holds the condition traces of the deciding
-    rule if the verdict has none.
+    rule.
     """
     state = subject.state
     request = subject.request
@@ -142,7 +140,7 @@ def change_for_verdict(
         reason=None if after == Status.ACCEPTED or text is None else _fill_text(text, request, verdict.rule),
         policy=verdict.policy,
         policy_digest=verdict.digest,
-        because=reasons_of(verdict) if why is None else _reasons_of_conditions(why),
+        because=_reasons_of_conditions(why),
         until=until or None,
         at_end=None if verdict.at_end is None else str(verdict.at_end),
         terms=terms_of(verdict) if after == Status.ACCEPTED else None,
@@ -152,13 +150,6 @@ def change_for_verdict(
 def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
     """Return the reason sent to the person, with placeholders filled in."""
     return fill_reason(text, repo=request.repo.id, user=request.person.username or "you", rule=rule)
-
-
-def reasons_of(verdict: Verdict) -> list[ChangeReason]:
-    """Return the leaf conditions of the deciding rule with their values and facts."""
-    own = next((opinion for opinion in verdict.opinions if opinion.policy == verdict.policy), None)
-    traces = [] if own is None else [one for one in own.rule_traces if one.rule == own.rule]
-    return _reasons_of_conditions(trace for one in traces for trace in one.conditions)
 
 
 def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:

@@ -8,10 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.display_text import make_visible, pluralize
-from ..domain.timestamps import from_ms
 from ..policy.model import Policy
-from .model import END_EXPRESSION, ENDS_HELD, ENDS_UNDECIDED, Change, ChangeReason, GuardResult, Plan
-from .words import describe_change_rule, describe_effects, describe_reason
+from .model import ENDS_HELD, ENDS_UNDECIDED, Change, GuardResult, Plan
+from .words import describe_change_rule, describe_effects, describe_reasons
 
 SHADOW: Final = "shadow/"
 """The prefix of summary keys that count shadow verdicts: `shadow/POLICY/ACTION`."""
@@ -121,31 +120,14 @@ def _render_examples(plan: Plan) -> Iterator[str]:
     if firsts:
         yield "Examples"
     for change in list(firsts.values())[:_EXAMPLES]:
-        yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{_describe_reasons(change)}"
+        why = make_visible(describe_reasons(change), one_line=True)
+        yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{f': {why}' if why else ''}"
         if change.reason:
             yield f'      "{make_visible(change.reason, one_line=True)}"'
 
 
 def _describe_person(change: Change) -> str:
     return f"{make_visible(change.person_name, one_line=True)} at {change.repo_ref}"
-
-
-def _describe_reasons(change: Change) -> str:
-    parts = [describe_end(one) or describe_reason(one) for one in change.because if one.value]
-    return f": {make_visible(', '.join(parts), one_line=True)}" if parts else ""
-
-
-def describe_end(one: ChangeReason) -> str | None:
-    """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant; None for other reasons."""
-    if one.expr != END_EXPRESSION:
-        return None
-    until = one.facts.get("until")
-    late = one.facts.get("days_late")
-    day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
-    days = late if isinstance(late, int) else 0
-    ago = f", {pluralize(days, 'day')} ago" if days else ""
-    why = ", because a condition is false" if one.facts.get("lapsed") else ""
-    return f"access ended{day}{ago}{why}"
 
 
 def _format_guard(guard: GuardResult, total: int) -> str:

@@ -8,11 +8,11 @@ from typing import Final
 
 from ..domain.display_text import pluralize
 from ..domain.runs import ChangeOrigin
-from ..policy.fact_conditions import parse_fact_condition
+from ..domain.timestamps import from_ms
 from ..policy.model import Policy
-from ..policy.phrases import describe_expression, describe_value
+from ..policy.phrases import describe_test
 from ..policy.rule_phrases import describe_rule_of
-from .model import Change, ChangeReason
+from .model import END_EXPRESSION, Change, ChangeReason
 
 _EFFECTS: Final = {
     "accept": ("gets access", "get access"),
@@ -58,12 +58,20 @@ def describe_change_rule(change: Change, policies: Iterable[Policy]) -> str:
     return _ORIGINS.get(ChangeOrigin(change.rule), "") if change.rule in set(ChangeOrigin) else ""
 
 
-def describe_reason(reason: ChangeReason) -> str:
-    """Return in words what the rule found, or what its expression says; the expression itself if there are no words."""
-    condition = parse_fact_condition(reason.expr)
-    value = None if condition is None or condition.key or condition.has_size else reason.facts.get(condition.fact)
-    words = describe_expression(reason.expr, holds=reason.value is not False)
-    if condition is not None and condition.fact.endswith(".quality") and "`" not in words:
-        return words  # "too little written about use" is no reason to accept where "thin" is enough
-    found = describe_value(condition.fact, value) if condition and isinstance(value, bool | int | str) else None
-    return found or words
+def describe_reasons(change: Change) -> str:
+    """Return in words why a change is made: what the conditions of its rule found, or that the access ended."""
+    reasons = [one for one in change.because if one.value]
+    return ", ".join(
+        _describe_end(one) if one.expr == END_EXPRESSION else describe_test(one.expr, one.facts, holds=True)
+        for one in reasons
+    )
+
+
+def _describe_end(one: ChangeReason) -> str:
+    """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant."""
+    until = one.facts.get("until")
+    late = one.facts.get("days_late")
+    day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
+    ago = f", {pluralize(late, 'day')} ago" if isinstance(late, int) and late else ""
+    why = ", because a condition is false" if one.facts.get("lapsed") else ""
+    return f"access ended{day}{ago}{why}"

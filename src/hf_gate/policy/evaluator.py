@@ -324,25 +324,17 @@ class Evaluator:
                     return trace_conditions(condition, bound[policy], facts)
         return ()
 
-    def bind(self, facts: Facts, policy: str) -> BoundFacts | None:
-        """Return the known facts in the form that a policy's rules take; None if there is no such policy."""
-        for each in self.policies:
-            if each.policy.name == policy:
-                return bind_values(_find_known_in(facts), each.lets)
-        return None
-
     def trace_rules(
         self,
         facts: Facts,
         policy: str,
         wanted: Callable[[Rule], bool],
-        *,
         end: int | None = None,
         bound: BoundFacts | None = None,
     ) -> Iterator[RuleTrace]:
         """Trace the wanted rules of a policy before index `end`, without the cost of tracing the other rules.
 
-        `bound` are the facts returned by `bind` for this policy.
+        `bound` are the facts that `evaluate` bound for this policy.
         """
         for each in self.policies:
             if each.policy.name == policy:

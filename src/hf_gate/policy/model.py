@@ -215,8 +215,13 @@ class ConditionTrace(Struct, frozen=True):
     parts: tuple[ConditionTrace, ...] = ()  # sub-expressions in source order
     op: str = ""  # `&&`, `||`, `!` or `?:`; "" for a single test and for the name of a `let`
 
+    @property
+    def values(self) -> dict[str, FactValue | None]:
+        """The values of the facts."""
+        return {name: fact.value for name, fact in self.facts.items()}
 
-class ConditionFlip(Struct, frozen=True):
+
+class ConditionFlip(Struct, frozen=True, forbid_unknown_fields=True):
     """One expression that must evaluate to `value` for the rule to match."""
 
     expr: str
@@ -267,6 +272,11 @@ class Opinion(Struct, frozen=True):
     missing: tuple[str, ...] = ()  # unavailable facts and failed rules that led to `human`
     possible: tuple[Action, ...] = ()  # the actions that the missing facts decide between
     can_abstain: bool = False  # whether it is also possible that no rule matches
+
+    @property
+    def deciding_trace(self) -> RuleTrace | None:
+        """The trace of the rule that decided; None without traces."""
+        return next((one for one in self.rule_traces if one.rule == self.rule), None)
 
 
 class Abstention(Struct, frozen=True):
@@ -319,9 +329,19 @@ class Verdict(Struct, frozen=True):
     wait_end: WaitEnd | None = None  # of the deciding rule, if it waits and its rules were traced
 
     @property
+    def parts(self) -> tuple[Opinion | Abstention, ...]:
+        """What each policy says, those in shadow mode after the others, and those without an opinion last."""
+        return (*self.opinions, *self.shadow, *self.abstentions)
+
+    @property
+    def deciding(self) -> Opinion | None:
+        """The opinion of the policy whose rule decided."""
+        return next((one for one in self.opinions if one.policy == self.policy), None)
+
+    @property
     def digest(self) -> str | None:
         """The digest of the policy whose rule decided."""
-        return next((o.digest for o in self.opinions if o.policy == self.policy), None)
+        return None if self.deciding is None else self.deciding.digest
 
 
 # ---- three values ----------------------------------------------------------------------------------------------------

@@ -122,6 +122,30 @@ def describe_expression(expr: str, *, holds: bool = True) -> str:
     return words or ("" if holds else "not ") + quote_expression(expr)
 
 
+def describe_found(expr: str, values: Mapping[str, FactValue | None], *, holds: bool) -> str | None:
+    """Describe the value that a test of one fact found; None if it is unknown, or should not be repeated.
+
+    A quality that is not good, but good enough for the test, is returned as it is written in rules.
+    """
+    condition = parse_fact_condition(expr)
+    value = None if condition is None or condition.key is not None or condition.has_size else values.get(condition.fact)
+    if condition is None or value is None:
+        return None
+    is_one_of = (condition.op in ("==", "in")) is (holds is not condition.is_negated)
+    allows_good = condition.fact.endswith(".quality") and ("good" in condition.values) is is_one_of
+    return str(value) if allows_good and value != "good" else describe_value(condition.fact, value)
+
+
+def describe_test(expr: str, values: Mapping[str, FactValue | None], *, holds: bool) -> str:
+    """Describe what is the case: the value that a test of one fact found, or else whether the test holds.
+
+    A value that is just good enough follows the words of the test: `something written about use (thin)`.
+    """
+    words = describe_expression(expr, holds=holds)
+    found = describe_found(expr, values, holds=holds)
+    return f"{words} ({found})" if found in QUALITIES else found or words
+
+
 def is_single_name(expr: str) -> bool:
     """Tell whether an expression is one name without dots, such as that of a `let`."""
     return expr.isidentifier() and expr.isascii()
@@ -267,7 +291,7 @@ _QUALITIES: Final = (  # the first entry that contains all possible qualities gi
     ({"good"}, "clear {name}"),
     ({"missing"}, "the form does not ask about {topic}"),
     ({"empty"}, "nothing written about {topic}"),
-    ({"thin"}, "too little written about {topic}"),
+    ({"thin"}, "little written about {topic}"),
     ({"missing", "empty", "junk"}, "nothing useful written about {topic}"),
     ({"missing", "empty", "junk", "thin"}, "no clear {name}"),
     ({"junk", "thin", "good"}, "something written about {topic}"),

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from ..domain.lifecycle import Status
 from .evaluator import Evaluator, compile_policy
-from .explain import explain_rule
+from .explanation_lines import render_rule
 from .model import Action, PolicyMode, PolicyTest, Verdict
 from .policy_checker import CheckedPolicy
 from .test_facts import build_test_facts
@@ -76,7 +76,7 @@ def _run_test(
     explained = evaluator.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
     why = tuple(
-        str(line) for opinion in opinions for each in opinion.rule_traces for line in explain_rule(each, now, depth=0)
+        str(line) for opinion in opinions for each in opinion.rule_traces for line in render_rule(each, now, depth=0)
     )
     return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_describe_missing(verdict)}", why=why)
 

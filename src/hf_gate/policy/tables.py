@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.ids import Person
+from ..domain.timestamps import format_minute
 from .email_addresses import parent_domains
 from .fact_values import TableHit
 from .model import UnknownReason
@@ -114,7 +115,7 @@ class Table:
         """What a problem of the file means for rules."""
         if not self.outdated or self.as_of is None:
             return "every rule that uses it is unknown"
-        return f"its version of {self.as_of:%Y-%m-%d %H:%M} UTC stays in force"
+        return f"its version of {format_minute(self.as_of)} stays in force"
 
     @property
     def source(self) -> str:

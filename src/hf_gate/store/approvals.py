@@ -9,7 +9,7 @@ from typing import Final
 
 from ..decoding import decode_json
 from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
-from ..domain.events import ApprovalWithdrawn, EventKind, decode_event
+from ..domain.events import ApprovalWithdrawn, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
@@ -78,7 +78,7 @@ def read_withdrawals(db: Database, requests: Collection[int], run: RunRow) -> se
     since |= db.rows("SELECT ?, min(id) FROM ledger WHERE run = ? GROUP BY run", (run.account, run.id))
     among, value = db.in_clause(list(requests))
     sql = f"SELECT id, request_id, body FROM ledger WHERE request_id {among} AND kind = ?"
-    rows = db.rows(sql, (value, EventKind.APPROVAL_WITHDRAWN.value))
+    rows = db.rows(sql, (value, kind_of(ApprovalWithdrawn)))
     events = [(ident, request, decode_event(body)) for ident, request, body in rows]
     return {
         (request, event.account)

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ..domain.erasure import hash_person, hash_request, to_ranges
-from ..domain.events import EventKind, LedgerEntry, PrivatePartsDeleted
+from ..domain.events import ApprovalGiven, DataRevealed, LedgerEntry, NoteWritten, PrivatePartsDeleted, kind_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import EMPTY_CONTENT
@@ -227,7 +227,7 @@ def _names_person(one: StoredIdentity, change: bytes) -> bool:
 def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
     packer = Packer(lambda number: read_dictionary(db, number))
-    among, kinds = db.in_clause([EventKind.NOTE_WRITTEN, EventKind.APPROVAL_GIVEN, EventKind.DATA_REVEALED])
+    among, kinds = db.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven), kind_of(DataRevealed)])
     rows = db.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
         (kinds, one.id),

@@ -9,7 +9,7 @@ import msgspec
 
 from ..decoding import make_json_decoder
 from ..domain.evaluations import ReviewResult
-from ..domain.events import EventKind, GrantDated, decode_event
+from ..domain.events import GrantDated, decode_event, kind_of
 from ..domain.grants import GrantTerms
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -86,7 +86,7 @@ def read_set_ends(store: Store, requests: Collection[int]) -> dict[int, GrantDat
     among, value = store.reads.in_clause(list(requests))
     sql = f"SELECT request_id, body FROM ledger WHERE request_id {among} AND kind = ? ORDER BY id"
     found: dict[int, GrantDated] = {}
-    for request, body in store.reads.rows(sql, (value, EventKind.GRANT_DATED.value)):
+    for request, body in store.reads.rows(sql, (value, kind_of(GrantDated))):
         event = decode_event(body.encode())
         if isinstance(event, GrantDated) and event.cause not in ("fact", "keep_while"):
             found[request] = event

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from ..decoding import make_json_decoder
-from ..domain.events import AnyEvent, EventKind, LedgerEntry, commitment_of, encode_event, kind_of
+from ..domain.events import AnyEvent, GrantDated, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
@@ -89,7 +89,7 @@ class ChainWriter:
         if private is not None and salt is not None:
             commitment = commitment_of(salt, private)
             self._private.append((ident, person, self._memory.packer.pack(self._dictionary, private)))
-        kind = kind_of(event)
+        kind = kind_of(type(event))
         body = encode_event(event)
         link = LedgerLink(self._chain, self._seq, at, kind, actor, request, body, commitment)
         self._head = link_hash(self._head, link)
@@ -262,15 +262,8 @@ def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str,
     )
     return [
         (str(actor), int(count))
-        for actor, count in store.reads.rows(sql, (top - MAX_LOOK_BACK, EventKind.GRANT_DATED, since))
+        for actor, count in store.reads.rows(sql, (top - MAX_LOOK_BACK, kind_of(GrantDated), since))
     ]
-
-
-def count_entries(store: Store, kind: EventKind, actor: str, since: int) -> int:
-    """Return the number of entries of one kind by an actor since a time (ms)."""
-    top = store.reads.count("SELECT max(id) FROM ledger")
-    sql = "SELECT count(*) FROM ledger WHERE id > ? AND kind = ? AND actor = ? AND at >= ?"
-    return store.reads.count(sql, (top - MAX_LOOK_BACK, kind, actor, since))
 
 
 class _Where(Struct):

@@ -12,13 +12,14 @@ from ..domain.events import (
     POLICY_ACTOR,
     AnyEvent,
     ChangeSettled,
-    EventKind,
     GrantDated,
     Private,
+    RequestSeen,
     StatusMoved,
     SyncEnded,
     VerdictReached,
     decode_event,
+    kind_of,
 )
 from ..domain.grant_origin import DatedEvent, GrantOrigin, PastState, apply_dated_event
 from ..domain.ids import Repo
@@ -34,7 +35,7 @@ from .store import Store
 
 _PAGE: Final = 1000  # requests that are folded together
 _ENTRIES: Final = 5000  # entries that one statement returns
-_FIRST_SEEN: Final = EventKind.REQUEST_SEEN.value
+_FIRST_SEEN: Final = kind_of(RequestSeen)
 _APPROVERS: Final = 2  # a rule asks for at most two people
 
 
@@ -65,7 +66,7 @@ def iterate_sync_marks(store: Store, moment: LedgerMoment, *, later: bool = Fals
     sign, order = (">", "ASC") if later else ("<=", "DESC")
     sql = f"SELECT seq, at, body FROM ledger WHERE repo_id = ? AND seq {sign} ? AND kind = ? ORDER BY seq {order}"
     after = moment.seq
-    while page := store.reads.rows(f"{sql} LIMIT 100", (moment.repo_id, after, EventKind.SYNC_ENDED.value)):
+    while page := store.reads.rows(f"{sql} LIMIT 100", (moment.repo_id, after, kind_of(SyncEnded))):
         for seq, at, body in page:
             event = decode_event(body.encode())
             if isinstance(event, SyncEnded):
@@ -78,7 +79,7 @@ def iterate_found_later(store: Store, moment: LedgerMoment, last_seq: int) -> It
 
     `last_seq` is the place of the last entry that is read.
     """
-    kinds = (_FIRST_SEEN, EventKind.STATUS_MOVED.value)
+    kinds = (_FIRST_SEEN, kind_of(StatusMoved))
     sql = (
         "SELECT seq, request_id, body FROM ledger WHERE repo_id = ? AND seq > ? AND seq <= ? AND kind IN (?, ?)"
         f" ORDER BY seq LIMIT {_ENTRIES}"
@@ -223,7 +224,7 @@ def read_current_agreements(store: Store, requests: Sequence[int]) -> dict[int, 
         f" WHERE request_id {among} AND (kind = ? OR (kind = ? AND {_RESTS_ON_TABLES})) GROUP BY request_id) v"
         " ON v.last = l.id"
     )
-    kinds = EventKind.VERDICT_REACHED.value, EventKind.GRANT_DATED.value
+    kinds = kind_of(VerdictReached), kind_of(GrantDated)
     rows = store.reads.rows(sql, (value, *kinds))
     named = {request: (entry, decode_event(body.encode())) for request, entry, body in rows}
     signed = {request: each for request, each in named.items() if getattr(each[1], "agreements", None)}
@@ -298,7 +299,7 @@ def _build_row(
 
 
 _STEP: Final = 2000  # entries that one statement reads
-_KINDS: Final = (EventKind.CHANGE_SETTLED.value, EventKind.STATUS_MOVED.value)
+_KINDS: Final = (kind_of(ChangeSettled), kind_of(StatusMoved))
 _DECIDED: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
 _COLUMNS: Final = "id, seq, repo_id, request_id, at, actor, body"
 

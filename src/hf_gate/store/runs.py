@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
-from ..domain.events import EventKind
+from ..domain.events import RunResumed, kind_of
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import FINISHED, ChangeState
@@ -80,7 +80,7 @@ def read_runs_since(db: Database, at: int) -> list[RunRow]:
     """Return the runs that a person or a policy started or resumed since a time (ms)."""
     resumed = "SELECT run FROM ledger WHERE repo_id = 0 AND kind = ? AND at >= ?"
     sql = f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ? OR id IN ({resumed})"
-    return [_run(row) for row in db.rows(sql, (at, EventKind.RUN_RESUMED.value, at))]
+    return [_run(row) for row in db.rows(sql, (at, kind_of(RunResumed), at))]
 
 
 def read_runs_of(db: Database, member: str) -> list[RunRow]:

@@ -23,14 +23,15 @@ from ..application.ledger_files import checkpoint_to_dict, export_ledger, store_
 from ..application.ledger_verification import LedgerReport, verify_ledger
 from ..application.records import AuditRecord
 from ..application.workspace import Workspace
-from ..domain.events import KINDS, EventKind
+from ..domain.event_descriptions import KIND_LABELS
+from ..domain.events import KINDS, ChangeSettled, NoteWritten, RunEnded, StatusMoved, VerdictReached, kind_of
 from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, UsageError
-from .audit_entries import KIND_LABELS, EntryLine, entry_lines
+from .audit_entries import EntryLine, entry_lines
 from .exports import export_response, file_response
 from .request_context import Refused, RequestContext, parse_number, require_all_repos, sees_all_repos
 
@@ -41,11 +42,11 @@ _MAX_NAMED: Final = 3  # people of a group shown by name
 
 VIEWS: Final[tuple[tuple[str, Mapping[str, str]], ...]] = (
     ("Everything", {}),
-    ("Changes", {"kind": EventKind.CHANGE_SETTLED}),
-    ("Outside the desk", {"kind": EventKind.STATUS_MOVED}),
-    ("Runs", {"kind": EventKind.RUN_ENDED}),
-    ("Verdicts", {"kind": EventKind.VERDICT_REACHED}),
-    ("Notes", {"kind": EventKind.NOTE_WRITTEN}),
+    ("Changes", {"kind": kind_of(ChangeSettled)}),
+    ("Outside the desk", {"kind": kind_of(StatusMoved)}),
+    ("Runs", {"kind": kind_of(RunEnded)}),
+    ("Verdicts", {"kind": kind_of(VerdictReached)}),
+    ("Notes", {"kind": kind_of(NoteWritten)}),
 )
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.ledger_entries import body_of_entry, name_of_entry, read_entry, text_of_entry
-from ..domain.events import EventKind, decode_event
+from ..domain.event_descriptions import KIND_LABELS
+from ..domain.events import StatusMoved, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, LedgerLink, repo_of_chain
 from ..domain.lifecycle import VERB_FOR_STATUS
@@ -21,45 +22,6 @@ from ..domain.timestamps import from_ms
 from .people import person_url
 from .request_context import NotFound, RequestContext, parse_number, sees_all_repos
 from .request_lines import request_key
-
-KIND_LABELS: Final[Mapping[str, str]] = {
-    EventKind.REQUEST_SEEN: "seen",
-    EventKind.REQUEST_CHANGED: "changed",
-    EventKind.STATUS_MOVED: "moved outside",
-    EventKind.REQUEST_WITHDRAWN: "withdrawn",
-    EventKind.VERDICT_REACHED: "verdict",
-    EventKind.PLAN_APPROVED: "run started",
-    EventKind.RUN_RESUMED: "run resumed",
-    EventKind.CHANGE_STARTED: "change started",
-    EventKind.CHANGE_SETTLED: "change ended",
-    EventKind.GRANT_DATED: "end of access",
-    EventKind.GRANT_NOTICED: "notice of end",
-    EventKind.RENEWAL_BLOCKED: "renewal",
-    EventKind.LETTER_SENT: "letter sent",
-    EventKind.REMINDER_ACCEPTED: "reminder",
-    EventKind.NOTE_WRITTEN: "note",
-    EventKind.DATA_REVEALED: "data shown to a viewer",
-    EventKind.DEPUTY_NAMED: "deputy",
-    EventKind.REQUEST_ASSIGNED: "assigned",
-    EventKind.POLICY_PROMOTED: "policy promoted",
-    EventKind.POLICY_SAVED: "policy saved",
-    EventKind.TABLE_ACCEPTED: "table accepted",
-    EventKind.TABLE_CHANGED: "table changed",
-    EventKind.PRIVATE_PARTS_DELETED: "personal data deleted",
-    EventKind.RUN_ENDED: "run ended",
-    EventKind.SYNC_ENDED: "full sync",
-    EventKind.UNATTENDED_STOPPED: "all stopped",
-    EventKind.UNATTENDED_STARTED: "all started",
-    EventKind.MEMBER_INVITED: "member invited",
-    EventKind.MEMBER_REVOKED: "member revoked",
-    EventKind.ACCOUNT_PROVEN: "account proven",
-    EventKind.PLAN_AGREED: "plan agreed to",
-    EventKind.APPROVAL_GIVEN: "approval",
-    EventKind.APPROVAL_WITHDRAWN: "approval taken back",
-    EventKind.APPROVAL_MISSING: "approvals missing",
-    EventKind.APPROVAL_ALARM_CLOSED: "alarm acknowledged",
-}
-"""The labels of the kinds of entries."""
 
 
 class EntryLine(Struct, frozen=True):
@@ -104,7 +66,7 @@ def entry_line(
         text=text_of_entry(link, None if context.is_masked else private),
         who=row.person.pseudonym if row is not None and context.is_masked else who,
         about="" if row is None else f"/requests/{request_key(row)}",
-        is_outside=link.kind == EventKind.STATUS_MOVED,
+        is_outside=link.kind == kind_of(StatusMoved),
         verb=_verb(link),
     )
 

@@ -13,9 +13,8 @@ from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role
 from ..domain.rows import ChangeRow
-from ..plan.model import Change, ChangeReason
-from ..plan.render import describe_end
-from ..plan.words import describe_change_rule, describe_counts, describe_reason
+from ..plan.model import Change
+from ..plan.words import describe_change_rule, describe_counts, describe_reasons
 from .explanations import can_read_policy
 from .request_context import RequestContext
 from .request_lines import AnswerLine, list_answers
@@ -66,7 +65,7 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
         before=change.before or "no request",
         after=change.after,
         rule=change.rule_label,
-        why="" if masked else _describe_reasons(change.because),
+        why="" if masked else describe_reasons(change),
         reason=None if masked else change.reason,
         age=context.format_age(datetime.fromisoformat(change.asked_at)) if change.asked_at else "",
         outcome=None if row is None else OutcomeKind.OPEN.value if row.state in OPEN_STATES else row.state,
@@ -77,17 +76,6 @@ def change_line(context: RequestContext, n: int, change: Change, row: ChangeRow 
 def run_change_line(context: RequestContext, row: ChangeRow) -> ChangeLine:
     """Return the row of a change of a run."""
     return change_line(context, row.n, decode_json(row.change, Change), row)
-
-
-def _describe_reasons(reasons: Iterable[ChangeReason]) -> str:
-    return ", ".join(_describe_reason(one) for one in reasons if one.value)
-
-
-def _describe_reason(one: ChangeReason) -> str:
-    """Describe a condition with the value that it read: `person.account_days > 30 (1204)`."""
-    if (words := describe_end(one)) is not None:
-        return words
-    return describe_reason(one)
 
 
 def visible_repos(context: RequestContext, repos: Collection[Repo]) -> list[Repo] | None:

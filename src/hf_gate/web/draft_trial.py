@@ -17,8 +17,8 @@ from ..domain.lifecycle import Status
 from ..domain.query import Query, one_of
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
-from ..policy.explain import ExplanationLine as Explained
-from ..policy.explain import explain_verdict
+from ..policy.explanation_lines import ExplanationLine, render_explanation
+from ..policy.explanations import explain_verdict
 from ..policy.fact_table import tables_of
 from ..policy.literals import glob_matches
 from ..policy.model import Action, Policy, TableSpec
@@ -74,7 +74,7 @@ class ExplainedRequest(Struct, frozen=True):
     """One request with the explanation of its verdict."""
 
     line: RequestLine
-    why: Sequence[Explained]
+    why: Sequence[ExplanationLine]
     is_pending: bool
 
 
@@ -185,7 +185,8 @@ class DraftTrial:
         if case is None:
             raise RequestNotFound("The answers of this request are no longer stored.", hint="")
         verdict = self.evaluator.evaluate_with_traces(case.facts, now=self.context.now)
-        why = () if verdict is None else explain_verdict(verdict, self.context.now)
+        explained = [] if verdict is None else [explain_verdict(verdict, self.context.now, self.context.workspace.zone)]
+        why = [line for one in explained for line in render_explanation(one)]
         return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
 
 

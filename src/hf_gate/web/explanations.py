@@ -1,74 +1,44 @@
-"""Explains one request for its page: the sentence, the deciding rule as a checklist, and all rules as a tree."""
+"""Explains one request for its page, and finds the rule that the page shows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from urllib.parse import quote, urlencode
 
-from msgspec import Struct
+from msgspec.structs import replace
 
 from ..application.evaluation import Evaluation, evaluate_request
-from ..application.reminders import describe_wait
-from ..domain.lifecycle import Status
+from ..application.explanation_records import explain_evaluation
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
-from ..policy.checklists import Checklist, build_checklist
-from ..policy.explain import ExplanationLine, explain_verdict
+from ..policy.explanations import Explanation
 from ..policy.model import Policy
-from ..policy.why import (
-    RecordedTraces,
-    WhySentence,
-    explain_shadow_in_words,
-    explain_verdict_in_words,
-)
 from .drafts import visible_policy_repos
 from .redaction import names_other_repos, redact_verdict
 from .request_context import RequestContext
 from .request_lines import RequestLine
 
 
-class RequestExplanation(Struct, frozen=True):
-    """Why a request has its verdict. Empty for viewers, and where no policy can be evaluated.
+def explain_request(context: RequestContext, row: RequestRow) -> Explanation | None:
+    """Return the explanation of a request, without what the policies read of repos that the member does not see.
 
-    `action` is the verdict. `shadow` has the name and the sentence of each policy in shadow mode.
+    None for viewers, and where no policy can be evaluated.
     """
-
-    action: str = ""
-    tree: Sequence[ExplanationLine] = ()
-    sentence: WhySentence | None = None
-    checklist: Checklist | None = None
-    shadow: tuple[tuple[str, WhySentence], ...] = ()
-    wait: str = ""  # when the wait of the deciding rule is over
-
-
-def explain_request(context: RequestContext, row: RequestRow) -> RequestExplanation:
-    """Return the explanation of a request, without what the policies read of repos that the member does not see."""
     found = None if context.is_masked else evaluate_for_page(context, row)
     if found is None:
-        return RequestExplanation()
-    verdict = found.verdict if context.member.repos is None else redact_verdict(found.verdict)
-    traces = RecordedTraces()
-    zone = context.workspace.zone
-    status = row.state.status if found.is_judged else Status.PENDING
-    return RequestExplanation(
-        str(verdict.action),
-        explain_verdict(verdict, context.now, zone),
-        explain_verdict_in_words(verdict, traces, context.now, zone, status),
-        build_checklist(verdict, traces),
-        tuple(explain_shadow_in_words(verdict, traces)),
-        ""
-        if (end := verdict.wait_end) is None
-        else describe_wait(context.workspace.store, row, end, context.now, zone),
-    )
+        return None
+    if context.member.repos is not None:
+        found = replace(found, verdict=redact_verdict(found.verdict))
+    workspace = context.workspace
+    return explain_evaluation(workspace.store, found, context.now, workspace.zone)
 
 
-def find_rule_url(context: RequestContext, line: RequestLine, explanation: RequestExplanation) -> str | None:
+def find_rule_url(context: RequestContext, line: RequestLine, explanation: Explanation | None) -> str | None:
     """Return the address where the member can change the rule that the page shows, with this person in the tester.
 
     None if there is no such rule, or if the member cannot read the text of its policy.
     """
     bundle = context.app_state.policies.current
-    shown = explanation.checklist
+    shown = None if explanation is None else explanation.checklist
     verdict = line.verdict
     if bundle is None or context.is_masked:
         return None

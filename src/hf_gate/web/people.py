@@ -24,7 +24,7 @@ from ..application.store_maintenance import file_of_store, files_of
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.event_descriptions import ORIGIN_PHRASES
-from ..domain.events import EventKind
+from ..domain.events import NoteWritten, kind_of
 from ..domain.ids import Repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.members import MemberRole
@@ -208,8 +208,8 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
         verbs=[verb for verb in VERBS if any(verb in place.line.verbs for place in places)],
         written=[(request_key(row), row) for row in with_answers],
         asked=compare_answers(context, with_answers),
-        acts=[(repo, act) for repo, act in acts if act.kind != EventKind.NOTE_WRITTEN],
-        notes=[] if context.is_masked else [(repo, act) for repo, act in acts if act.kind == EventKind.NOTE_WRITTEN],
+        acts=[(repo, act) for repo, act in acts if act.kind != kind_of(NoteWritten)],
+        notes=[] if context.is_masked else [(repo, act) for repo, act in acts if act.kind == kind_of(NoteWritten)],
         href=person_url(person),
         can_erase=context.member.role is MemberRole.ADMIN and context.member.repos is None,
         asked_at=lambda row: from_ms(row.state.asked_at),

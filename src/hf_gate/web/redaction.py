@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final, TypeVar
 
-import msgspec
-from msgspec import Struct
 from msgspec.structs import replace
 
 from ..domain.ids import Repo
 from ..policy.literals import glob_matches
 from ..policy.model import Abstention, ConditionTrace, Fact, Opinion, Policy, RuleTrace, UnknownReason, Verdict
-from ..policy.why import TraceSource
 
 COUNTS_OTHERS: Final = "history.elsewhere"
 Part = TypeVar("Part", Opinion, Abstention)
@@ -27,19 +24,6 @@ def redact_verdict(verdict: Verdict) -> Verdict:
         shadow=tuple(map(_redact_part, verdict.shadow)),
         abstentions=tuple(map(_redact_part, verdict.abstentions)),
     )
-
-
-class RedactedTraces(Struct, frozen=True):
-    """The traces of another source, without what rules saw of other repos."""
-
-    source: TraceSource
-
-    def deciding_rule(self, opinion: Opinion) -> RuleTrace | None:
-        found = self.source.deciding_rule(opinion)
-        return None if found is None else redact_rule(found)
-
-    def failed_accept_rules(self, part: Opinion | Abstention) -> Iterator[RuleTrace]:
-        return map(redact_rule, self.source.failed_accept_rules(part))
 
 
 def redact_rule(tried: RuleTrace) -> RuleTrace:
@@ -64,7 +48,7 @@ def _redact_condition(because: ConditionTrace) -> ConditionTrace:
 
 
 def _redact_fact(fact: Fact) -> Fact:
-    return msgspec.structs.replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE)
+    return replace(fact, value=None, why=UnknownReason.UNAVAILABLE, note=_NOTE)
 
 
 def names_other_repos(policy: Policy, seen: Collection[Repo]) -> bool:

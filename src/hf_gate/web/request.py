@@ -13,12 +13,13 @@ from ..application.approval_alarms import find_open_alarm
 from ..application.decisions import note_entry
 from ..application.inputs import parse_note
 from ..domain.display_text import join_words, pluralize
-from ..domain.events import EventKind
+from ..domain.events import NoteWritten, kind_of
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..domain.tray import VERBS
+from ..policy.explanation_lines import render_explanation
 from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .assignments import choose_assignee
@@ -113,11 +114,11 @@ def page(context: RequestContext) -> Response:
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
-        why=explanation.tree,
+        why=[] if explanation is None else list(render_explanation(explanation)),
         explanation=explanation,
         rule_url=find_rule_url(context, line, explanation),
-        history=fold_verdicts(one for one in history if one.kind != EventKind.NOTE_WRITTEN),
-        notes=[one for one in history if one.kind == EventKind.NOTE_WRITTEN],
+        history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
+        notes=[one for one in history if one.kind == kind_of(NoteWritten)],
         elsewhere=list_other_requests(context, row),
         person=summarize_requester(context, row),
         reversal=None if line.is_leaving else find_reversal(context, row),
@@ -152,9 +153,9 @@ def update_presence(context: RequestContext) -> Response:
 def explanation_part(context: RequestContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
-    return context.render(
-        "parts/why.html", line=request_lines(context, [row])[0], why=explain_request(context, row).tree
-    )
+    explanation = explain_request(context, row)
+    why = [] if explanation is None else list(render_explanation(explanation))
+    return context.render("parts/why.html", line=request_lines(context, [row])[0], why=why)
 
 
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:

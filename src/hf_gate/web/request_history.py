@@ -13,7 +13,7 @@ from starlette.responses import Response
 from ..application.approvals import read_member_names
 from ..application.ledger_entries import history_records, last_transition
 from ..application.records import HistoryRecord
-from ..domain.events import ChangeStarted, EventKind, decode_event
+from ..domain.events import VerdictReached, kind_of
 from ..domain.forms import collapse_whitespace
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
 from ..domain.query import Query, Term, one_of
@@ -52,7 +52,7 @@ def fold_verdicts(history: Iterable[HistoryRecord]) -> list[HistoryPart]:
     """Return the history in parts: each run of verdicts is one, and so are the entries between two runs."""
     return [
         HistoryPart(list(entries), is_folded)
-        for is_folded, entries in groupby(history, lambda one: one.kind == EventKind.VERDICT_REACHED)
+        for is_folded, entries in groupby(history, lambda one: one.kind == kind_of(VerdictReached))
     ]
 
 
@@ -87,12 +87,9 @@ def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
     if context.is_masked or not row.is_current:
         return None
     how = last_transition(context.workspace.store, row)
-    if how is None or how.run_id is None or how.is_first:
+    if how is None or how.before is None:
         return None
-    before = _status_before(context, row, how.run_id)
-    if before is None or before == row.state.status:
-        return None
-    verb = VERB_FOR_STATUS[before]
+    verb = VERB_FOR_STATUS.get(how.before, "reset")
     if verb not in possible_verbs(row.state.status):
         return None
     return Reversal(
@@ -103,15 +100,6 @@ def find_reversal(context: RequestContext, row: RequestRow) -> Reversal | None:
         f"{_THEN[verb]}{_WITHOUT[row.state.status]}.",
         _STAYS[row.state.status],
     )
-
-
-def _status_before(context: RequestContext, row: RequestRow, run: str) -> str | None:
-    """Return the status before that run changed it; `reset` if there was no request."""
-    for entry in context.workspace.store.entries(request=row.id, run=run, limit=10):
-        event = decode_event(entry.link.body)
-        if isinstance(event, ChangeStarted):
-            return event.before if event.before in VERB_FOR_STATUS else "reset"
-    return None
 
 
 MAX_SHOWN: Final = 5

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from ..application.inputs import parse_note, parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..application.workspace import new_id
-from ..domain.events import EventKind
+from ..domain.events import ChangeSettled, ChangeStarted, StatusMoved, kind_of
 from ..domain.lifecycle import Status
 from ..domain.query import Query, one_of
 from ..domain.rows import RequestRow
@@ -200,7 +200,7 @@ def _conflict_response(context: RequestContext, taken: QueueResult, line: Reques
 def _describe_last_change(context: RequestContext, line: RequestLine) -> str:
     """Say who changed the request last, and when."""
     for entry in context.workspace.store.entries(request=line.row.id, limit=20):
-        if entry.link.kind in {EventKind.CHANGE_SETTLED, EventKind.STATUS_MOVED, EventKind.CHANGE_STARTED}:
+        if entry.link.kind in {kind_of(ChangeSettled), kind_of(StatusMoved), kind_of(ChangeStarted)}:
             who = "On the Hub, outside this desk" if entry.link.actor == "outside" else entry.link.actor
             return f"{who}, {context.format_age(from_ms(entry.link.at))} ago. Look at it again."
     return "The answers changed. Look at it again."

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from ..domain.hand_terms import HandTerms
 from ..domain.rows import RequestRow
-from ..policy.why import WhySentence
+from ..policy.explanations import WhySentence
 
 _MAX_KEPT: Final = 20_000  # verdicts
 _KEPT_FOR: Final = 600_000  # ms; a sentence counts days: `account only 12 days old`

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Final
 
 from msgspec.structs import replace
@@ -16,10 +16,10 @@ from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
-from ..policy.model import Verdict
-from ..policy.why import LazyTraces, TraceSource, explain_opinion_in_words, explain_verdict_in_words
+from ..policy.explanations import Explanation, explain_verdict, trace_named_rules
+from ..policy.expressions import BoundFacts
 from .app_state import AppState
-from .redaction import RedactedTraces
+from .redaction import redact_rule
 from .verdict_cache import VerdictSummary
 
 _MAX_SINGLE_READS: Final = 4  # repos; for this many or more, all repos are read at once
@@ -103,12 +103,13 @@ def _evaluate(
     workspace = app_state.workspace
     times = EvaluationTimes(policy_set, now)
     for case in build_inputs(workspace.store, policy_set, workspace.sources, rows, now):
-        traces = LazyTraces(policy_set.evaluator, case.facts)
+        bound: dict[str, BoundFacts] = {}
         status = case.row.state.status
-        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=status, bound=traces.bound)
+        verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=status, bound=bound)
         if verdict is not None:
-            source = RedactedTraces(traces) if hides else traces
-            summary = summarize_verdict(verdict, source, now, workspace.zone, status)
+            redact = redact_rule if hides else None
+            verdict = trace_named_rules(policy_set.evaluator, verdict, case.facts, bound, redact)
+            summary = _summarize(explain_verdict(verdict, now, workspace.zone, status), status)
             if summary.terms is not None:
                 rests_on = find_rows_of_terms(summary.terms.document, case)
                 summary = replace(summary, terms=replace(summary.terms, rests_on=rests_on))
@@ -127,18 +128,17 @@ def _stored_verdict(row: RequestRow, standing: CurrentVerdicts) -> VerdictSummar
     return VerdictSummary(action, rule, policy, shadow=shadow)
 
 
-def summarize_verdict(
-    verdict: Verdict, traces: TraceSource, now: datetime, zone: tzinfo, status: str
-) -> VerdictSummary:
+def _summarize(explanation: Explanation, status: str) -> VerdictSummary:
     """Return a verdict with its sentence, and the first policy in shadow mode with its own."""
-    shadow = verdict.shadow[0] if verdict.shadow else None
+    verdict = explanation.verdict
+    shadow, shadow_why = next(iter(explanation.shadow), (None, None))
     return VerdictSummary(
         str(verdict.action),
         verdict.rule,
         verdict.policy,
-        explain_verdict_in_words(verdict, traces, now, zone, status),
+        explanation.sentence,
         None if shadow is None else (str(shadow.action), shadow.policy, shadow.rule),
-        None if shadow is None else explain_opinion_in_words(shadow, traces),
-        verdict.reason or (shadow.reason if shadow is not None else None),
+        shadow_why,
+        verdict.reason or (None if shadow is None else shadow.reason),
         verdict.by_hand if status == Status.PENDING else None,
     )

@@ -1,4 +1,4 @@
-"""Renders a verdict as lines of text: each rule, its conditions, its facts, and what would make it match.
+"""Renders an explanation as lines of text: each rule, its conditions, its facts, and what would make it match.
 
 Hostile text is made visible and short here, so callers can print the lines unchanged.
 """
@@ -6,7 +6,7 @@ Hostile text is made visible and short here, so callers can print the lines unch
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 
 from msgspec import Struct
@@ -14,7 +14,8 @@ from msgspec import Struct
 from ..domain.display_text import clip_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import label_verdict
-from ..domain.timestamps import format_day, format_span
+from ..domain.timestamps import format_day, format_minute, format_span
+from .explanations import Explanation
 from .model import (
     Action,
     ConditionFlip,
@@ -25,6 +26,7 @@ from .model import (
     Opinion,
     PolicyMode,
     RuleTrace,
+    UnknownReason,
     Until,
     Verdict,
 )
@@ -53,14 +55,6 @@ class ExplanationLine(Struct, frozen=True):
     def __str__(self) -> str:
         lead = "" if self.mark is LineMark.PLAIN else f"{self.mark} "
         return f"{'  ' * self.depth}{lead}{self.text}"
-
-
-def explain_verdict(verdict: Verdict, now: datetime, zone: tzinfo = UTC) -> tuple[ExplanationLine, ...]:
-    """Explain the verdict, then each policy with its rules, shadow policies last. Ages of facts are as of `now`.
-
-    `zone` is the time zone of the workspace.
-    """
-    return tuple(_verdict_lines(verdict, now, zone))
 
 
 def summarize_verdict(verdict: Verdict, zone: tzinfo) -> str:
@@ -95,40 +89,29 @@ def _describe_end(until: Until, zone: tzinfo) -> str:
     return format_day(until) if isinstance(until, date) else str(until)
 
 
-def _verdict_lines(verdict: Verdict, now: datetime, zone: tzinfo) -> Iterator[ExplanationLine]:
-    yield ExplanationLine(0, LineMark.PLAIN, summarize_verdict(verdict, zone))
-    if (why := why_people_decide(verdict, now, zone)) is not None:
+def render_explanation(explanation: Explanation) -> Iterator[ExplanationLine]:
+    """Yield the verdict, then each policy with its rules, policies in shadow mode last."""
+    verdict = explanation.verdict
+    yield ExplanationLine(0, LineMark.PLAIN, summarize_verdict(verdict, explanation.zone))
+    if (why := why_people_decide(verdict, explanation.now, explanation.zone)) is not None:
         yield ExplanationLine(1, LineMark.PLAIN, f"people decide: {why}")
     if verdict.reason:
         yield ExplanationLine(1, LineMark.PLAIN, f"reason: {clip_line(verdict.reason, EXPR_COLUMNS * 2)}")
-    for opinion in (*verdict.opinions, *verdict.shadow):
-        yield from _opinion_lines(opinion, now, zone)
-    for abstention in verdict.abstentions:
-        yield ExplanationLine(
-            1,
-            LineMark.PLAIN,
-            f"policy `{abstention.policy}`{_shadow_note(abstention.mode)}: no rule matches, so it has no opinion",
-        )
-        for trace in abstention.rule_traces:
-            yield from explain_rule(trace, now)
-
-
-def _opinion_lines(opinion: Opinion, now: datetime, zone: tzinfo) -> Iterator[ExplanationLine]:
-    terms = "; ".join([f"{opinion.action} by rule `{opinion.rule}`", *_describe_terms(opinion, zone)])
-    yield ExplanationLine(1, LineMark.PLAIN, f"policy `{opinion.policy}`{_shadow_note(opinion.mode)}: {terms}")
-    for trace in opinion.rule_traces:
-        yield from explain_rule(trace, now)
-
-
-def _shadow_note(mode: PolicyMode) -> str:
-    return ", shadow: recorded only" if mode is PolicyMode.SHADOW else ""
+    for part in verdict.parts:
+        words = "no rule matches, so it has no opinion"
+        if isinstance(part, Opinion):
+            words = "; ".join([f"{part.action} by rule `{part.rule}`", *_describe_terms(part, explanation.zone)])
+        shadow = ", shadow: recorded only" if part.mode is PolicyMode.SHADOW else ""
+        yield ExplanationLine(1, LineMark.PLAIN, f"policy `{part.policy}`{shadow}: {words}")
+        for trace in part.rule_traces:
+            yield from render_rule(trace, explanation.now)
 
 
 _MATCHED = {True: "matches", False: "does not match", None: "is unknown"}
 _MARKS = {True: LineMark.YES, False: LineMark.NO, None: LineMark.UNKNOWN}
 
 
-def explain_rule(trace: RuleTrace, now: datetime, depth: int = 2) -> Iterator[ExplanationLine]:
+def render_rule(trace: RuleTrace, now: datetime, depth: int = 2) -> Iterator[ExplanationLine]:
     """Yield the result of a rule, its conditions with their facts, and what would make it match."""
     always = ", because it has no condition" if trace.matched and not trace.conditions else ""
     yield ExplanationLine(
@@ -167,14 +150,13 @@ def _describe_flips(way: Iterable[ConditionFlip]) -> str:
 def format_fact(name: str, fact: Fact, now: datetime) -> str:
     """Format a fact: `email.domain = "acme.org" (hub, account, 3 d old)`, or the reason why it is unknown."""
     about = [clip_line(fact.source, VALUE_COLUMNS), fact.trust.value]
+    note = clip_line(fact.note, VALUE_COLUMNS)
     if fact.as_of is not None:
-        about.append(_describe_age(now - fact.as_of))
+        age = now - fact.as_of
+        about.append("just read" if age < timedelta(minutes=2) else f"{format_span(age)} old")
     if fact.value is None:
-        why = fact.why.value if fact.why else "unavailable"
-        note = f": {clip_line(fact.note, VALUE_COLUMNS)}" if fact.note else ""
-        return f"{name} {why}{note} ({', '.join(about)})"
-    note = f"; {clip_line(fact.note, VALUE_COLUMNS)}" if fact.note else ""
-    return f"{name} = {format_value(fact.value)} ({', '.join(about)}{note})"
+        return f"{name} {fact.why or UnknownReason.UNAVAILABLE}{f': {note}' if note else ''} ({', '.join(about)})"
+    return f"{name} = {format_value(fact.value)} ({', '.join(about)}{f'; {note}' if note else ''})"
 
 
 def format_value(value: FactValue) -> str:
@@ -182,13 +164,9 @@ def format_value(value: FactValue) -> str:
     if isinstance(value, bool | int):
         return str(value).lower()
     if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        return format_minute(value)
     if isinstance(value, str):
         return f'"{clip_line(value, VALUE_COLUMNS)}"'
     if isinstance(value, Mapping):
         return clip_line("{" + ", ".join(f'"{key}": "{each}"' for key, each in value.items()) + "}", VALUE_COLUMNS)
     return clip_line("[" + ", ".join(f'"{each}"' for each in value) + "]", VALUE_COLUMNS)
-
-
-def _describe_age(age: timedelta) -> str:
-    return "just read" if age < timedelta(minutes=2) else f"{format_span(age)} old"
