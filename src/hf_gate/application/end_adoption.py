@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from ..domain import events as e
-from ..domain.batches import split_into_batches
+from ..domain.batches import iterate_cursor_pages, split_into_batches
 from ..domain.grants import GrantTerms
 from ..domain.hand_terms import HandTerms, TermsKind
 from ..domain.ids import Repo
@@ -160,10 +160,6 @@ def iterate_accepted(store: Store, repos: Iterable[Repo] | None, *, with_end: bo
         terms.append(one_of("ends", NO_END))
     if repos is not None:
         terms.append(one_of("repo", *(repo.web_path for repo in repos)))
-    cursor = None
-    while True:
-        page = store.query(Query(tuple(terms)), now=0, limit=_PAGE, cursor=cursor)
+    query = Query(tuple(terms))
+    for page in iterate_cursor_pages(lambda cursor: store.query(query, now=0, limit=_PAGE, cursor=cursor)):
         yield from (row for row in page.rows if row.state.open_after is None)
-        cursor = page.next
-        if cursor is None:
-            return

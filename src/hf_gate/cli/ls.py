@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,6 +13,7 @@ from msgspec import Struct
 
 from ..application.records import HubRequestRecord, RequestRecord
 from ..application.request_record_builders import request_record, stored_request
+from ..domain.batches import iterate_cursor_pages
 from ..domain.completeness import NO_RESET_LIST
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
@@ -328,23 +330,16 @@ class StoreListing:
 
     def requests(self, limit: int | None) -> Iterator[RequestRow]:
         """Yield the requests in order, at most `limit`."""
-        left = limit
-        cursor = None
-        now = to_ms(self.workspace.now())
-        while left is None or left > 0:
-            page = self.workspace.store.query(
-                self.query,
-                now=now,
-                zone=self.workspace.zone,
-                limit=PAGE if left is None else min(PAGE, left),
-                newest_first=not self.arguments.oldest_first,
-                cursor=cursor,
-            )
-            yield from page.rows
-            left = None if left is None else left - len(page.rows)
-            cursor = page.next
-            if cursor is None:
-                return
+        read = partial(
+            self.workspace.store.query,
+            self.query,
+            now=to_ms(self.workspace.now()),
+            zone=self.workspace.zone,
+            limit=PAGE if limit is None else max(1, min(PAGE, limit)),
+            newest_first=not self.arguments.oldest_first,
+        )
+        pages = iterate_cursor_pages(lambda cursor: read(cursor=cursor))
+        yield from islice(chain.from_iterable(page.rows for page in pages), limit)
 
     def rows(self, limit: int | None, *, with_quality: bool) -> Iterable[RequestRecord]:
         """Return the records that `ls` prints."""

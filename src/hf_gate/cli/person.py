@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +17,8 @@ from ..application.ledger_entries import history_records
 from ..application.owner_files import list_owner_files
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
-from ..application.request_record_builders import NO_DETAILS, attempt_record, stored_attempt
+from ..application.request_record_builders import attempt_record, stored_attempt
+from ..domain.batches import iterate_cursor_pages
 from ..domain.display_text import pluralize, to_one_line
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     from ..application.erasure import ErasurePreview
     from ..application.records import ErasureRecord
     from ..application.workspace import Workspace
-    from ..domain.rows import PersonRow, RequestRow
+    from ..domain.rows import RequestRow
 
 person = GateGroup(
     "person",
@@ -69,26 +71,28 @@ def person_show(run: Run, *, user: str, repo: str | None, repo_type: str | None,
     """
     only = None if repo is None else run.parse_repo(repo, repo_type)
     workspace = None if live else open_stored_workspace(run)
-    rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, user, only)
+    attempts = [] if workspace is None else _attempts(workspace, user, only)
+    rows = _attempts_on_hub(run, user, only) if workspace is None else _stored_attempts(workspace, attempts)
     if not rows:
         where = "the Hub's lists" if workspace is None else "the store"
         raise RequestNotFound(
             f"there is no request of {user} in {where}.", hint="To search for part of a name: hf-gate ls --query WORD"
         )
     if run.out.format is Format.HUMAN:
-        for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, user, only):
+        pairs = zip(attempts, rows, strict=True)
+        for line in _live_lines(run, rows) if workspace is None else _lines(run, workspace, pairs):
             run.out.line(line)
         return 0
     run.out.records(AttemptRecord, rows, (), name=target_argument, limit=-1)
     return 0
 
 
-def _stored_attempts(workspace: Workspace, user: str, repo: Repo | None) -> list[AttemptRecord]:
+def _stored_attempts(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[AttemptRecord]:
     from ..application.assignments import pair_with_details
     from ..application.current_verdicts import read_current_verdicts
 
     verdicts = read_current_verdicts(workspace.location.folder)
-    pairs = pair_with_details(workspace, _attempts(workspace, user, repo))
+    pairs = pair_with_details(workspace, attempts)
     return [stored_attempt(row, verdicts, details) for row, details in pairs]
 
 
@@ -117,34 +121,28 @@ def _attempts_on_hub(run: Run, user: str, repo: Repo | None) -> list[AttemptReco
 # ---- output ----------------------------------------------------------------------------------------------------------
 
 
-def _lines(run: Run, workspace: Workspace, user: str, repo: Repo | None) -> Iterator[str]:
-    attempts = _attempts(workspace, user, repo)
-    for _, theirs in groupby(sorted(attempts, key=lambda row: row.person.id), lambda row: row.person.id):
-        yield from _person_lines(run, workspace, list(theirs))
-
-
-def _person_lines(run: Run, workspace: Workspace, attempts: Sequence[RequestRow]) -> Iterator[str]:
+def _lines(run: Run, workspace: Workspace, pairs: Iterable[tuple[RequestRow, AttemptRecord]]) -> Iterator[str]:
+    """Yield the attempts and the history of each person at each repo."""
     from ..application.approvals import read_member_names
-    from ..application.current_verdicts import read_current_verdicts
 
-    who = attempts[-1].person
     names_by_id = read_member_names(workspace.store)
-    known = who.identity
-    names = [text for text in (known.fullname, known.email, known.user_id) if text]
-    yield f"{attempts[-1].person_name}  {'  '.join(names)}  {who.pseudonym}"
-    for _, here in groupby(sorted(attempts, key=lambda row: row.repo), lambda row: row.repo):
-        theirs = list(here)
-        last = stored_attempt(theirs[-1], read_current_verdicts(workspace.location.folder), NO_DETAILS)
-        yield f"  {_attempt_line(last, run.now())}"
-        yield from history_lines(history_records(workspace.store, theirs, names_by_id))
+    for _, some in groupby(sorted(pairs, key=lambda pair: pair[0].person.id), lambda pair: pair[0].person.id):
+        theirs = list(some)
+        last = theirs[-1][0]
+        known = last.person.identity
+        names = [text for text in (known.fullname, known.email, known.user_id) if text]
+        yield f"{last.person_name}  {'  '.join(names)}  {last.person.pseudonym}"
+        for _, there in groupby(theirs, lambda pair: pair[0].repo):
+            here = list(there)
+            yield f"  {_attempt_line(here[-1][1], run.now())}"
+            yield from history_lines(history_records(workspace.store, [row for row, _ in here], names_by_id))
 
 
-def _attempt_line(row: AttemptRecord, now: datetime, person: PersonRow | None = None) -> str:
+def _attempt_line(row: AttemptRecord, now: datetime) -> str:
     asked = format_age(datetime.fromisoformat(row.asked_at), now)
     until = f", until {row.until}" if row.until else ""
     verdict = f", verdict {verdict_cell(row)}" if row.verdict else ""
-    who = "" if person is None else f"{person.identity.username or '(hidden)'}  {person.pseudonym}  "
-    return f"{who}{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
+    return f"{repo_argument(row)}: {row.status}, asked {asked} ago{until}{verdict}"
 
 
 def _live_lines(run: Run, rows: Sequence[AttemptRecord]) -> Iterator[str]:
@@ -195,17 +193,12 @@ def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
 
     query = resolve_approvals(workspace, parse_query(text))
     now = to_ms(workspace.now())
-    cursor = None
-    while True:
-        page = workspace.queue.read_people_page(
-            query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True, cursor=cursor
-        )
-        for rows in page.people:
-            if rows:
-                yield person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
-        cursor = page.next
-        if cursor is None:
-            return
+    read = partial(
+        workspace.queue.read_people_page, query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True
+    )
+    for page in iterate_cursor_pages(lambda cursor: read(cursor=cursor)):
+        for rows in filter(None, page.people):
+            yield person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
 
 
 def _count_statuses(row: PersonRecord) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from ..decoding import make_json_decoder
+from ..domain.batches import iterate_cursor_pages
 from ..domain.events import AnyEvent, GrantDated, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
@@ -244,13 +245,10 @@ def search_entries(
 
 def iterate_entries(store: Store, wanted: TimelineFilter, *, with_private: bool = False) -> Iterator[LedgerRow]:
     """Iterate over all entries that match a filter, newest first, however old they are."""
-    before = None
-    while True:
-        page = search_entries(store, wanted, limit=PAGE, before=before, with_private=with_private)
+    for page in iterate_cursor_pages(
+        lambda before: search_entries(store, wanted, limit=PAGE, before=before, with_private=with_private)
+    ):
         yield from page.rows
-        before = page.next
-        if before is None:
-            return
 
 
 def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:

@@ -16,6 +16,7 @@ from ..application.assignments import pair_with_details
 from ..application.hold_reasons import count_holds, format_holds
 from ..application.records import RequestRecord
 from ..application.request_record_builders import stored_request
+from ..domain.batches import iterate_cursor_pages
 from ..domain.lifecycle import Status
 from ..domain.members import MAX_SAVED_VIEWS
 from ..domain.query import Query
@@ -349,10 +350,5 @@ def request_records(context: RequestContext, rows: Iterable[RequestRow]) -> Iter
 
 
 def _list_all(context: RequestContext, asked: QueueQuery) -> Iterator[RequestRow]:
-    cursor = None
-    while True:
-        found = run_query(context, asked.query, limit=500, cursor=cursor)
+    for found in iterate_cursor_pages(lambda cursor: run_query(context, asked.query, limit=500, cursor=cursor)):
         yield from found.rows
-        cursor = found.next
-        if cursor is None:
-            return

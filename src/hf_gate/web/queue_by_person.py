@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 
 from ..application.request_chips import MAX_CHIPS, ChipKind
+from ..domain.batches import iterate_cursor_pages
 from ..domain.lifecycle import Status
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
@@ -104,11 +105,6 @@ def _read_page(
 
 def list_all_rows(context: RequestContext, query: Query) -> Iterator[RequestRow]:
     """Yield all rows of a query for a file, grouped by person."""
-    cursor = None
-    while True:
-        found = _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)
+    for found in iterate_cursor_pages(lambda cursor: _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)):
         for rows in found.people:
             yield from rows
-        cursor = found.next
-        if cursor is None:
-            return
