@@ -60,6 +60,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.end_changes": "changes ends of access; loads the store",
     "hf_gate.application.explanation_records": "loads the model of policies",
     "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",
+    "hf_gate.application.grant_records": "reads the store",
     "hf_gate.application.held_ends": "loads CEL",
     "apprise": "an optional package with 190 services",
     "hf_gate.application.notifications": "loads the store",

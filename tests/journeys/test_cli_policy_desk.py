@@ -203,7 +203,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
     by = rf"policy:voices@[0-9a-f]{{8}}, by rule `known`, in run {applied['run']}"
     assert re.search(rf"^accepted \d{{4}}-\d\d-\d\d \d\d:\d\d UTC by {by}$", shown, re.MULTILINE)
     assert re.search(
-        r"^Access until \d{1,2} [A-Z][a-z]{2} \d{4} \(in 1[12] mo\), then reset, by rule `[a-z-]+/known`\.$",
+        r"^Access ends after \d{1,2} [A-Z][a-z]{2} \d{4} \(in 1[12] mo\), then sent back, by rule [a-z-]+/known\.$",
         shown,
         re.MULTILINE,
     )
@@ -222,7 +222,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
 
     at.run("accept", f"bob99@{DATASET}")
     shown = at.run("explain", f"bob99@{DATASET}").out
-    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end date\.\n", shown)
+    assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end\.\n", shown)
 
     fill(hub, ["dora-k"], DATASET, GOOD)
     at.run("sync")

@@ -271,4 +271,4 @@ def test_an_end_by_a_condition_that_became_unknown_is_not_called_false(console: 
     (row,) = ends(console)
     assert (row["is_undecided"], row["lapses_at"] is None) == (True, False)
     explained = console.run("explain", f"{NAMES[0]}@{DATASET}").out
-    assert "if a condition that is unknown now turns out to be false" in explained
+    assert "Access stays while a condition is unknown; if it is false, access ends after" in explained

@@ -33,7 +33,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     assert "no end" in lena.get(f"{page}/end", hx_request="true").body
     answer = _change(granted, lena, until="day", day="2099-06-30", next=page)
     assert (answer.status, answer.headers["location"]) == (303, page)
-    assert "access ends after <b>30 Jun 2099</b>" in lena.get(page).body
+    assert "access ends after 30 Jun 2099" in lena.get(page).body
     assert "30 Jun 2099" in lena.get(f"{page}/end", hx_request="true").body
     before = granted.app_state.now()
     _change(granted, lena, until="90d")

@@ -284,7 +284,11 @@ class PartEvaluation:
             self._done.late_count += 1
             return
         if row.request is not None:
-            why = self.policy_set.evaluator.trace_conditions(facts, verdict.policy or "", verdict.rule, bound)
+            policy = verdict.policy or ""
+            rules = self.policy_set.evaluator.trace_rules(
+                facts, policy, lambda rule: rule.id == verdict.rule, bound=bound[policy]
+            )
+            why = next(rules).conditions
             change = change_for_verdict(PlanSubject(row.request, row.state, row.id), verdict, why)
             if change is not None:
                 self._done.changes.append(replace(change, rests_on=find_rows_of_terms(change.terms, case)))

@@ -19,7 +19,7 @@ from .records import Count, Record, RecordedVerdict, TermsRecord, Time
 from .reminders import describe_wait
 
 if TYPE_CHECKING:
-    from ..policy.model import Abstention, ConditionTrace, Fact, RuleTrace, Verdict, WaitEnd
+    from ..policy.model import Abstention, ConditionTrace, Verdict
     from ..store.store import Store
     from .evaluation import Evaluation
     from .ledger_entries import LastTransition
@@ -154,6 +154,7 @@ def explanation_record(
     verdict = explanation.verdict
     state = row.state
     known = row.person.identity
+    wait = verdict.wait_end
     return ExplanationRecord(
         repo=row.repo.id,
         repo_type=row.repo.type,
@@ -163,7 +164,15 @@ def explanation_record(
         status=state.status,
         asked_at=ms_to_iso(state.asked_at),
         attempt=state.attempt,
-        came=None if transition is None else _transition_record(transition),
+        came=None
+        if transition is None
+        else TransitionRecord(
+            at=ms_to_iso(transition.at),
+            actor=transition.actor,
+            by=transition.hub_user,
+            run=transition.run_id,
+            rule=transition.rule,
+        ),
         until=ms_to_iso(state.ends_at),
         at_end=state.at_end,
         is_judged=evaluation.is_judged,
@@ -174,7 +183,15 @@ def explanation_record(
         ),
         ledger=None if state.verdict is None else _recorded_verdict(*state.verdict),
         by_hand=terms_record(verdict.by_hand, explanation.now, explanation.zone),
-        wait=None if verdict.wait_end is None else _wait_record(verdict.wait_end),
+        wait=None
+        if wait is None
+        else WaitRecord(
+            ends_at=to_iso(wait.at),
+            then=str(wait.action),
+            counts_from=to_iso(wait.counts_from),
+            is_reminded=wait.is_reminded,
+            lacks_reminder=wait.lacks_reminder,
+        ),
         policies=[_policy_record(each) for each in verdict.parts],
     )
 
@@ -194,28 +211,8 @@ def _opinion_fields(verdict: Verdict | Opinion) -> dict[str, Any]:
     }
 
 
-def _transition_record(transition: LastTransition) -> TransitionRecord:
-    return TransitionRecord(
-        at=ms_to_iso(transition.at),
-        actor=transition.actor,
-        by=transition.hub_user,
-        run=transition.run_id,
-        rule=transition.rule,
-    )
-
-
 def _recorded_verdict(action: str, policy: str | None, rule: str, digest: str | None) -> RecordedVerdict:
     return RecordedVerdict(action=action, policy=policy, rule=rule, digest=digest)
-
-
-def _wait_record(end: WaitEnd) -> WaitRecord:
-    return WaitRecord(
-        ends_at=to_iso(end.at),
-        then=str(end.action),
-        counts_from=to_iso(end.counts_from),
-        is_reminded=end.is_reminded,
-        lacks_reminder=end.lacks_reminder,
-    )
 
 
 def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
@@ -224,36 +221,30 @@ def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
         digest=each.digest,
         mode=each.mode,
         opinion=OpinionRecord(**_opinion_fields(each)) if isinstance(each, Opinion) else None,
-        tried=[_rule_record(trace) for trace in each.rule_traces],
-    )
-
-
-def _rule_record(trace: RuleTrace) -> EvaluatedRuleRecord:
-    return EvaluatedRuleRecord(
-        rule=trace.rule,
-        then=str(trace.then),
-        matched=trace.matched,
-        because=[_condition_record(each) for each in trace.conditions],
-        differ=trace.ways_to_match,
+        tried=[
+            EvaluatedRuleRecord(
+                rule=trace.rule,
+                then=str(trace.then),
+                matched=trace.matched,
+                because=[_condition_record(each) for each in trace.conditions],
+                differ=trace.ways_to_match,
+            )
+            for trace in each.rule_traces
+        ],
     )
 
 
 def _condition_record(trace: ConditionTrace) -> ConditionRecord:
-    return ConditionRecord(
-        expr=trace.expr,
-        value=trace.value,
-        note=trace.note or None,
-        facts={name: _fact_record(fact) for name, fact in trace.facts.items()},
-        parts=[_condition_record(each) for each in trace.parts],
-    )
-
-
-def _fact_record(fact: Fact) -> FactRecord:
-    return FactRecord(
-        value=fact.json_value(),
-        trust=fact.trust,
-        source=fact.source,
-        as_of=to_iso(fact.as_of),
-        why=None if fact.why is None else str(fact.why),
-        note=fact.note or None,
-    )
+    facts = {
+        name: FactRecord(
+            value=fact.json_value(),
+            trust=fact.trust,
+            source=fact.source,
+            as_of=to_iso(fact.as_of),
+            why=None if fact.why is None else str(fact.why),
+            note=fact.note or None,
+        )
+        for name, fact in trace.facts.items()
+    }
+    parts = [_condition_record(each) for each in trace.parts]
+    return ConditionRecord(expr=trace.expr, value=trace.value, note=trace.note or None, facts=facts, parts=parts)

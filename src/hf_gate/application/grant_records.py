@@ -5,15 +5,16 @@ rests.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from typing import Final
 
 from ..domain.batches import split_into_batches
-from ..domain.event_descriptions import describe_agreements
-from ..domain.grants import GrantTerms
-from ..domain.lifecycle import Status
+from ..domain.event_descriptions import ORIGIN_PHRASES, describe_agreements
+from ..domain.grants import GrantTerms, last_day
+from ..domain.lifecycle import AT_END, Status
 from ..domain.request_state import RequestState
 from ..domain.rows import RequestRow
-from ..domain.timestamps import ms_to_iso
+from ..domain.timestamps import format_day, format_distance, from_ms, ms_to_iso
 from ..store.grant_terms import read_terms
 from ..store.past_requests import read_current_agreements
 from ..store.store import Store
@@ -49,6 +50,21 @@ def build_grant_record(
         is_final=state.is_final,
         agreement=describe_agreements(agreements) or None,
     )
+
+
+def describe_access_end(row: RequestRow, now: datetime, zone: tzinfo) -> str:
+    """Describe the end of an access: `access ends after 26 Nov 2027 (in 12 mo), then sent back, by rule eeg/signed`."""
+    state = row.state
+    if state.ends_at is None:
+        return "access lasts while its conditions hold" if state.terms else "access has no end"
+    end = from_ms(state.ends_at)
+    words = f"access ends after {format_day(last_day(end, zone))} ({format_distance(end, now)})"
+    if row.evaluation.is_undecided:
+        words = f"access stays while a condition is unknown; if it is false, {words}"
+    elif state.ends_at == state.lapses_at:
+        words += ", because a condition is false"
+    rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule {state.until_rule}"
+    return f"{words}, then {AT_END[state.at_end or 'reset']}{rule}{'; not to be renewed' if state.is_final else ''}"
 
 
 def _conditions(terms: GrantTerms | None) -> Sequence[str]:

@@ -18,11 +18,11 @@ from ..domain.hand_terms import NO_END_WORD
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import ChangeOrigin
-from ..domain.timestamps import format_minute, from_ms, to_ms
+from ..domain.timestamps import format_distance, format_minute, from_ms, to_ms
 from ..errors import Guarded, UsageError
 from .confirmation import authorize_run, confirm_ends, require_member_for_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
-from .output import Column, format_end
+from .output import Column
 from .request_table import repo_argument
 from .targets import find_stored_request, read_targets
 from .workspace import actor_of, announce, open_with_policies, open_workspace
@@ -101,7 +101,7 @@ def print_ends(
 def _describe_end(row: GrantEndRecord, now: datetime) -> str:
     if row.ends_at is None:
         return "no end"
-    words = format_end((datetime.fromisoformat(row.ends_at) - now).total_seconds())
+    words = format_distance(datetime.fromisoformat(row.ends_at), now)
     words += ", not to be renewed" if row.is_final else ""
     if row.is_undecided:
         return f"{words}, condition unknown: access stays"
@@ -158,8 +158,8 @@ def confirm(run: Run, yes: bool, max_changes: int | None) -> int:
 def _move_line(move: EndMove, now: datetime) -> str:
     end = move.new_end or 0
     before = move.row.state.ends_at
-    was = "no end" if before is None else format_end((from_ms(before) - now).total_seconds())
-    soon = format_end((from_ms(end) - now).total_seconds()) if end > to_ms(now) else "now"
+    was = "no end" if before is None else format_distance(from_ms(before), now)
+    soon = format_distance(from_ms(end), now) if end > to_ms(now) else "now"
     return f"{move.row.target_name}: ends {soon} instead of {was}"
 
 

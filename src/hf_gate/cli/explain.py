@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import click
@@ -13,17 +12,15 @@ from msgspec.structs import replace
 from ..application.targets import RequestTarget
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import ORIGIN_PHRASES
-from ..domain.grants import last_day
 from ..domain.hand_terms import NO_HAND_TERMS
 from ..domain.ids import Repo, is_id
 from ..domain.lifecycle import Status, label_verdict
 from ..domain.rows import unstored_row
-from ..domain.timestamps import format_age, format_day, format_minute, from_ms
+from ..domain.timestamps import format_age, format_minute, from_ms
 from ..errors import RequestNotFound, UsageError
 from ..policy.rule_phrases import describe_rule_of
 from .framework import Run, command, repo_type_option
 from .hand_ends import describe_end
-from .output import format_end
 from .policy_files import Policies, print_errors, read_policies
 from .show import find_request
 from .targets import find_latest_request, read_targets
@@ -34,7 +31,6 @@ if TYPE_CHECKING:
     from ..application.ledger_entries import LastTransition
     from ..application.policy_bundle import PolicyBundle
     from ..application.workspace import Workspace
-    from ..domain.request_state import RequestState
     from ..domain.rows import RepoRow, RequestRow
     from ..policy.explanations import Explanation
     from ..policy.model import Verdict
@@ -187,6 +183,7 @@ def _repo_row(workspace: Workspace, repo: Repo) -> RepoRow:
 def _lines(
     evaluation: Evaluation, explanation: Explanation, transition: LastTransition | None, says: str
 ) -> Iterator[str]:
+    from ..application.grant_records import describe_access_end
     from ..policy.explanation_lines import render_explanation
 
     row = evaluation.row
@@ -200,7 +197,8 @@ def _lines(
     if transition is not None and row.state.status != Status.PENDING:
         yield f"{row.state.status} {_describe_transition(transition)}"
     if row.state.status == Status.ACCEPTED:
-        yield _describe_end(row.state, now, explanation.zone, is_undecided=row.evaluation.is_undecided)
+        end = describe_access_end(row, now, explanation.zone)
+        yield f"{end[0].upper()}{end[1:]}."
     if not evaluation.is_judged:
         yield f"No policy evaluates {row.state.status} requests. If this request were pending:"
     yield str(explanation.sentence)
@@ -239,16 +237,3 @@ def _describe_transition(transition: LastTransition) -> str:
         f"{when} by {transition.actor}, {ORIGIN_PHRASES.get(transition.rule, f'by rule `{transition.rule}`')}, in "
         f"run {transition.run_id}"
     )
-
-
-def _describe_end(state: RequestState, now: datetime, zone: tzinfo, *, is_undecided: bool) -> str:
-    if state.ends_at is None:
-        return "Access lasts while its conditions hold." if state.terms else "Access has no end date."
-    until = from_ms(state.ends_at)
-    when = format_end((until - now).total_seconds())
-    then = "a person decides" if state.at_end == "human" else state.at_end
-    rule = "" if state.until_rule in ORIGIN_PHRASES else f", by rule `{state.until_rule}`"
-    why = ", because a condition was found false" if state.ends_at == state.lapses_at else ""
-    if is_undecided:
-        why = ", if a condition that is unknown now turns out to be false"
-    return f"Access until {format_day(last_day(until, zone))} ({when}){why}, then {then}{rule}."

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
 from msgspec import Struct
 
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
-from ..domain.timestamps import describe_clock_skew, format_span
+from ..domain.timestamps import describe_clock_skew
 from ..errors import to_command_hint
 from .text_layout import choose_widths, format_row, terminal_width
 
@@ -289,11 +289,6 @@ def _builtin(value: object) -> dict[str, object]:
 
     found: dict[str, object] = msgspec.to_builtins(value)
     return found
-
-
-def format_end(seconds: float) -> str:
-    """Format an end that is `seconds` away; if negative, how long ago it was."""
-    return f"in {format_span(seconds)}" if seconds > 0 else f"{format_span(-seconds)} ago"
 
 
 def clock_advice(skew: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, tzinfo
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
@@ -45,6 +44,7 @@ from ..domain.grants import last_day
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import REASON_LIMIT, check_reason, target_of
+from ..domain.timestamps import format_minute
 from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
 from ..private_files import open_regular_file
@@ -515,7 +515,7 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
     yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
     for one in effects[:_MAX_NAMED]:
         who = one.user or one.request_id or "hidden"
-        effect = describe_effect(one, partial(_format_moment, own.folder.zone))
+        effect = describe_effect(one, lambda at: format_minute(datetime.fromisoformat(at), own.folder.zone))
         yield f"    {who}@{repo_argument(one)}  {one.status}, {effect}"
     if len(effects) > _MAX_NAMED:
         yield f"    and {len(effects) - _MAX_NAMED:,} more"
@@ -523,10 +523,6 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
         yield f"  {held}"
     if own.policies:
         yield "  To see what the policies do now: hf-gate plan"
-
-
-def _format_moment(zone: tzinfo, moment: str) -> str:
-    return f"{datetime.fromisoformat(moment).astimezone(zone):%Y-%m-%d %H:%M}"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

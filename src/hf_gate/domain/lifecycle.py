@@ -82,6 +82,10 @@ VERB_FOR_STATUS: dict[str, str] = {_A: "accept", _R: "reject", _P: "cancel", _Z:
 _VERDICT_LABELS = {"human": "Needs review", "wait": "On hold"}
 
 
+AT_END: dict[str, str] = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
+"""What happens to a person when access ends."""
+
+
 def label_verdict(action: str) -> str:
     """Return the label of a verdict for people."""
     return _VERDICT_LABELS.get(action, action)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final, Literal, NamedTuple
@@ -186,12 +186,6 @@ def sum_runs(items: Sequence[NoticeItem]) -> list[NoticeItem]:
     return [total if item is runs[0] else item for item in items if item is runs[0] or item not in runs]
 
 
-TOLD_EVENTS: Final = (
-    e.RequestSeen, e.ApprovalGiven, e.GrantNoticed, e.RunEnded, e.UnattendedStopped, e.UnattendedStarted
-)  # fmt: skip
-"""The entries of the ledger that can cause a notice."""
-
-
 def item_of(event: e.AnyEvent, repo: Repo | None, request: int | None) -> NoticeItem | None:
     """Return the item that an entry of the ledger causes; None for most entries."""
     place = None if repo is None else str(repo)
@@ -332,38 +326,18 @@ def _with_names(item: OutgoingItem) -> str:
 
 def describe_item(item: NoticeItem) -> str:
     """Return a sentence about an item, with the next step. It names no person."""
-    where = item.repo or "the workspace"
-    facts = item.facts
-    is_or_are = "is" if item.count == 1 else "are"
-    match item.event:
-        case NoticeEvent.NEW_REQUESTS:
-            return f"{pluralize(item.count, 'new request')} at {where}."
-        case NoticeEvent.AGEING:
-            count = pluralize(item.count, "request")
-            days = facts.get("days", 0)
-            waits = "waits" if item.count == 1 else "wait"
-            words = f"{count} at {where} {is_or_are} older than {days} days and {waits} for a decision"
-            return f"{words}: hf-gate ls {where} --query 'age:>{days}d -verdict:wait'"
-        case NoticeEvent.SECOND_APPROVAL:
-            verb = "needs" if item.count == 1 else "need"
-            return f"{pluralize(item.count, 'request')} at {where} {verb} a second approval."
-        case NoticeEvent.OVERDUE:
-            words = f"{pluralize(item.count, 'request')} at {where} {is_or_are} past the due date"
-            return f"{words}: hf-gate ls {where} --query due:over"
-        case NoticeEvent.RUN_RESULT:
-            return _describe_runs(item)
-        case NoticeEvent.ENDS_SOON:
-            return f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate ends ls"
-        case NoticeEvent.UNATTENDED:
-            return _UNATTENDED.get(str(facts.get("state")), "")
-        case (
-            NoticeEvent.TOKEN
-            | NoticeEvent.STUCK
-            | NoticeEvent.FAILED_TURN
-            | NoticeEvent.LOOP_ENDED
-            | NoticeEvent.LEDGER_BROKEN
-        ):
-            return _describe_alarm(item)
+    return _SENTENCES[item.event](item, item.repo or "the workspace")
+
+
+def _describe_ageing(item: NoticeItem, where: str) -> str:
+    days = item.facts.get("days", 0)
+    waits = "waits" if item.count == 1 else "wait"
+    words = f"{_describe_requests(item, where)} older than {days} days and {waits} for a decision"
+    return f"{words}: hf-gate ls {where} --query 'age:>{days}d -verdict:wait'"
+
+
+def _describe_requests(item: NoticeItem, where: str) -> str:
+    return f"{pluralize(item.count, 'request')} at {where} {'is' if item.count == 1 else 'are'}"
 
 
 _LEFT_WORDS: Final[Mapping[str, str]] = {
@@ -373,7 +347,7 @@ _LEFT_WORDS: Final[Mapping[str, str]] = {
 }
 
 
-def _describe_runs(item: NoticeItem) -> str:
+def _describe_runs(item: NoticeItem, _where: str) -> str:
     """Return what a run did and left, or what several runs did, and where to see runs that have not ended."""
     counts: Counter[str] = Counter()
     for kind, number in item.facts.items():
@@ -388,7 +362,7 @@ def _describe_runs(item: NoticeItem) -> str:
     return f"Run {run} {state}: {numbers}" + ("." if state in FINISHED else f": hf-gate runs show {run}")
 
 
-def _describe_alarm(item: NoticeItem) -> str:
+def _describe_alarm(item: NoticeItem, _where: str) -> str:
     """Return what is wrong and the next step; for one that is over, what else lasts."""
     facts = item.facts
     text = str(facts.get("text", ""))
@@ -410,6 +384,26 @@ _UNATTENDED: Final[Mapping[str, str]] = {
     "stopped": "All unattended work is stopped. An admin can start it again: hf-gate start",
     "started": "Unattended work may run again.",
     "test": "This is a test. hf-gate can reach you.",
+}
+_SENTENCES: Final[Mapping[NoticeEvent, Callable[[NoticeItem, str], str]]] = {
+    NoticeEvent.NEW_REQUESTS: lambda item, where: f"{pluralize(item.count, 'new request')} at {where}.",
+    NoticeEvent.AGEING: _describe_ageing,
+    NoticeEvent.SECOND_APPROVAL: lambda item, where: (
+        f"{pluralize(item.count, 'request')} at {where} {'needs' if item.count == 1 else 'need'} a second approval."
+    ),
+    NoticeEvent.OVERDUE: lambda item, where: (
+        f"{_describe_requests(item, where)} past the due date: hf-gate ls {where} --query due:over"
+    ),
+    NoticeEvent.RUN_RESULT: _describe_runs,
+    NoticeEvent.ENDS_SOON: lambda item, where: (
+        f"The access of {pluralize(item.count, 'person', 'people')} at {where} ends soon: hf-gate ends ls"
+    ),
+    NoticeEvent.UNATTENDED: lambda item, _where: _UNATTENDED.get(str(item.facts.get("state")), ""),
+    NoticeEvent.TOKEN: _describe_alarm,
+    NoticeEvent.STUCK: _describe_alarm,
+    NoticeEvent.FAILED_TURN: _describe_alarm,
+    NoticeEvent.LOOP_ENDED: _describe_alarm,
+    NoticeEvent.LEDGER_BROKEN: _describe_alarm,
 }
 _SUBJECTS: Final[Mapping[NoticeEvent, str]] = {
     NoticeEvent.NEW_REQUESTS: "new requests",

@@ -48,9 +48,9 @@ def ms_to_iso(milliseconds: int | None) -> str | None:
     return None if milliseconds is None else to_iso(from_ms(milliseconds))
 
 
-def format_day(day: date) -> str:
-    """Format a day in the same way in every locale: `26 Nov 2027`."""
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
+def format_day(day: date, current_year: int | None = None) -> str:
+    """Format a day in the same way in every locale: `26 Nov 2027`; the current year is omitted."""
+    return f"{day.day} {MONTHS[day.month - 1]}{'' if day.year == current_year else f' {day.year}'}"
 
 
 def format_minute(moment: datetime, zone: tzinfo | None = UTC) -> str:
@@ -80,6 +80,11 @@ def format_span(length: timedelta | float) -> str:
 def format_age(since: datetime, now: datetime) -> str:
     """Format the time since a moment."""
     return format_span(now - since)
+
+
+def format_distance(moment: datetime, now: datetime) -> str:
+    """Format how far away a moment is: `in 5 d`, or `5 d ago`."""
+    return f"in {format_age(now, moment)}" if moment > now else f"{format_age(moment, now)} ago"
 
 
 def describe_clock_skew(skew: float) -> str:

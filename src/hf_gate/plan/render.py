@@ -55,8 +55,9 @@ def render_plan(plan: Plan, *, calls: int | None = None, policies: Sequence[Poli
     width = max((len(what) for _, what, *_ in lines if what != "remaining"), default=0)
     for sign, what, number, words in lines:
         yield f"  {sign} {what:<{max(width, 8)}}{number:>7,}   {words}"
-    yield from _render_rules(plan, policies)
-    yield from _render_examples(plan)
+    firsts = [group[0] for group in _group_by_rule(plan.changes)]
+    yield from _render_rules(firsts, policies)
+    yield from _render_examples(firsts)
     yield from render_shadow_actions(plan)
     limits = [_format_guard(guard, len(plan.changes)) for guard in plan.guards if guard.value]
     if plan.changes and limits:
@@ -97,13 +98,18 @@ def _count_by_rule(changes: list[Change]) -> str:
     return " · ".join(shown) + (f" · {len(count) - 4} more rules" if len(count) > 4 else "")
 
 
-def _render_rules(plan: Plan, policies: Sequence[Policy]) -> Iterator[str]:
-    """Render each rule that changes something as a sentence, the rules with most changes of a verb first."""
-    counts = Counter((change.verb == "remove", change.action, change.policy, change.rule) for change in plan.changes)
-    firsts = {(c.verb == "remove", c.action, c.policy, c.rule): c for c in reversed(plan.changes)}
+def _group_by_rule(changes: Iterable[Change]) -> list[list[Change]]:
+    """Group changes by action and rule: accepts first, removals of people with access last, large groups first."""
+    found: dict[tuple[bool, int, str], list[Change]] = {}
     order = list(_SIGNS)
-    keys = sorted(firsts, key=lambda key: (key[0], order.index(key[1]), -counts[key], str(key[2]), key[3]))
-    said = [(firsts[key], sentence) for key in keys if (sentence := describe_change_rule(firsts[key], policies))]
+    for change in changes:
+        found.setdefault((change.verb == "remove", order.index(change.action), change.rule_label), []).append(change)
+    return [found[key] for key in sorted(found, key=lambda key: (*key[:2], -len(found[key]), key[2]))]
+
+
+def _render_rules(firsts: Sequence[Change], policies: Sequence[Policy]) -> Iterator[str]:
+    """Render each rule that changes something as a sentence."""
+    said = [(change, sentence) for change in firsts if (sentence := describe_change_rule(change, policies))]
     if said:
         yield "Rules"
     for change, sentence in said[:_RULES]:
@@ -112,14 +118,11 @@ def _render_rules(plan: Plan, policies: Sequence[Policy]) -> Iterator[str]:
         yield f"    {len(said) - _RULES} more rules"
 
 
-def _render_examples(plan: Plan) -> Iterator[str]:
+def _render_examples(firsts: Sequence[Change]) -> Iterator[str]:
     """Render the first change of each rule, so that a reader can spot a wrong rule."""
-    firsts: dict[tuple[str, str], Change] = {}
-    for change in plan.changes:
-        firsts.setdefault((change.verb, change.rule), change)
     if firsts:
         yield "Examples"
-    for change in list(firsts.values())[:_EXAMPLES]:
+    for change in firsts[:_EXAMPLES]:
         why = make_visible(describe_reasons(change), one_line=True)
         yield f"  {_sign_of(change)} {_describe_person(change)}  {change.rule}{f': {why}' if why else ''}"
         if change.reason:

@@ -31,7 +31,6 @@ from .facts import RequestFacts
 from .model import (
     Abstention,
     Action,
-    ConditionTrace,
     FactEnd,
     Facts,
     FactValue,
@@ -53,7 +52,7 @@ from .opinions import (
     form_opinion,
     unknown_branch,
 )
-from .rule_traces import trace_conditions, trace_rule
+from .rule_traces import trace_rule
 
 _ASKED_AT = "request.asked_at"
 _CACHE_SIZE = 10_000  # verdicts
@@ -120,7 +119,7 @@ def _evaluate_rules(compiled: CompiledPolicy, facts: Facts, moment: EvaluationTi
     traces = list[RuleTrace]()
     for index, (rule, condition) in enumerate(zip(compiled.policy.rules, compiled.conditions, strict=True)):
         truth = evaluate_condition(condition, bound)
-        traces.append(trace_rule(compiled.policy.name, rule, condition, truth, bound, facts))
+        traces.append(trace_rule(compiled.policy, rule, condition, truth, bound, facts))
         if truth.value is True:
             matched = Branch(index, current_action(rule, moment))
             break
@@ -314,16 +313,6 @@ class Evaluator:
             found.append((self._find_results(policies, some, moment, by_hand=True), moment.ends, moment.kept))
         return found[0] != found[1]
 
-    def trace_conditions(
-        self, facts: Facts, policy: str, rule: str, bound: Mapping[str, BoundFacts]
-    ) -> tuple[ConditionTrace, ...]:
-        """Trace the conditions of one rule, without the cost of tracing the other rules; `bound` is from `evaluate`."""
-        for each in self.policies:
-            for one, condition in zip(each.policy.rules, each.conditions, strict=True):
-                if (each.policy.name, one.id) == (policy, rule):
-                    return trace_conditions(condition, bound[policy], facts)
-        return ()
-
     def trace_rules(
         self,
         facts: Facts,
@@ -341,7 +330,9 @@ class Evaluator:
                 bound = bound or bind_values(_find_known_in(facts), each.lets)
                 for rule, condition in zip(each.policy.rules[:end], each.conditions[:end], strict=True):
                     if wanted(rule):
-                        yield trace_rule(policy, rule, condition, evaluate_condition(condition, bound), bound, facts)
+                        yield trace_rule(
+                            each.policy, rule, condition, evaluate_condition(condition, bound), bound, facts
+                        )
 
     def evaluation_time(
         self, facts: Facts, now: datetime, since: datetime | None = None, policies: Iterable[CompiledPolicy] = ()

@@ -120,7 +120,9 @@ def render_rule(trace: RuleTrace, now: datetime, depth: int = 2) -> Iterator[Exp
     for condition in trace.conditions:
         yield from _condition_lines(condition, depth + 1, now)
     if trace.matched is False or trace.ways_to_match:
-        yield ExplanationLine(depth + 1, LineMark.PLAIN, _describe_ways_to_match(trace.ways_to_match))
+        ways = "; or if ".join(map(_describe_flips, trace.ways_to_match))
+        words = f"it matches if {ways}" if ways else "no small change makes it match"
+        yield ExplanationLine(depth + 1, LineMark.PLAIN, words)
 
 
 def _condition_lines(trace: ConditionTrace, depth: int, now: datetime) -> Iterator[ExplanationLine]:
@@ -132,12 +134,6 @@ def _condition_lines(trace: ConditionTrace, depth: int, now: datetime) -> Iterat
         yield ExplanationLine(depth + 1, LineMark.PLAIN, format_fact(name, fact, now))
     for part in trace.parts:
         yield from _condition_lines(part, depth + 1, now)
-
-
-def _describe_ways_to_match(ways: tuple[tuple[ConditionFlip, ...], ...]) -> str:
-    if not ways:
-        return "no small change makes it match"
-    return "it matches if " + "; or if ".join(_describe_flips(way) for way in ways)
 
 
 def _describe_flips(way: Iterable[ConditionFlip]) -> str:

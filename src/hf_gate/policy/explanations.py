@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ..domain.display_text import clip_line, join_words
+from ..domain.display_text import clip_line
 from ..domain.lifecycle import Status
 from ..domain.timestamps import format_minute
 from .evaluator import Evaluator
@@ -41,11 +41,11 @@ from .phrases import (
     name_fact,
     quote_expression,
 )
+from .rule_phrases import describe_when
 
 MAX_NAMED: Final = 3  # the most conditions in a sentence
 MAX_ITEMS: Final = 20  # the most conditions in a checklist
 MAX_EXPRESSION: Final = 160  # the most columns of an expression in a checklist
-MAX_WORDS: Final = 4  # the most tests of one item in words; longer items are shown as code
 NO_RULE_MATCHES: Final = "no rule matches"
 NO_POLICY: Final = "no policy covers this repo"
 ONLY_SHADOW: Final = "policies in shadow mode decide nothing"
@@ -361,49 +361,26 @@ def _describe_unknown_leaf(trace: ConditionTrace) -> str:
 
 
 def _make_checklist(trace: RuleTrace, *, is_deciding: bool) -> Checklist:
-    items = [item for each in trace.conditions for item in _items_of(each, wanted=True)]
+    items = [item for each in trace.conditions for item in _list_items(each, trace.lets, wanted=True)]
     return Checklist(
         trace.policy, trace.rule, trace.then, is_deciding, tuple(items[:MAX_ITEMS]), max(0, len(items) - MAX_ITEMS)
     )
 
 
-def _items_of(trace: ConditionTrace, *, wanted: bool) -> Iterator[ChecklistItem]:
+def _list_items(trace: ConditionTrace, lets: Mapping[str, str], *, wanted: bool) -> Iterator[ChecklistItem]:
     """Yield an item for each condition that must be met."""
     inner = inner_of_let(trace)
-    if inner is not None and "`" not in describe_trace(trace, wanted=wanted):
-        yield from _items_of(inner, wanted=wanted)
+    words = describe_when(trace.expr, lets, holds=wanted)
+    if inner is not None and "`" not in words:
+        yield from _list_items(inner, lets, wanted=wanted)
     elif trace.op == "!":
-        yield from _items_of(trace.parts[0], wanted=not wanted)
+        yield from _list_items(trace.parts[0], lets, wanted=not wanted)
     elif (trace.op == "&&" and wanted) or (trace.op == "||" and not wanted):
         for part in trace.parts:
-            yield from _items_of(part, wanted=wanted)
+            yield from _list_items(part, lets, wanted=wanted)
     else:
         holds = None if trace.value is None else trace.value is wanted
-        words = describe_trace(trace, wanted=wanted)
+        found = describe_found(trace.expr, trace.values, holds=trace.value is True)
+        opposites = {words, describe_expression(trace.expr), describe_expression(trace.expr, holds=False)}
         expression = clip_line(trace.expr if wanted else f"!({trace.expr})", MAX_EXPRESSION)
-        yield ChecklistItem(holds, words, expression, _describe_difference(trace, words))
-
-
-def _describe_difference(trace: ConditionTrace, words: str) -> str:
-    """Return what was found if this says more than `words`."""
-    found = describe_found(trace.expr, trace.values, holds=trace.value is True)
-    opposites = {words, describe_expression(trace.expr), describe_expression(trace.expr, holds=False)}
-    return "" if found is None or found in opposites else found
-
-
-def describe_trace(trace: ConditionTrace, *, wanted: bool) -> str:
-    """Describe what must be the case for a condition to have the value `wanted`."""
-    inner = inner_of_let(trace)
-    if inner is not None:
-        words = describe_trace(inner, wanted=wanted)
-        return words if "`" not in words else ("" if wanted else "not ") + quote_expression(trace.expr)
-    if trace.op == "!":
-        return describe_trace(trace.parts[0], wanted=not wanted)
-    if trace.op not in ("&&", "||") or _count_leaves(trace.parts) > MAX_WORDS:
-        return describe_expression(trace.expr, holds=wanted)
-    words_of_parts = [describe_trace(part, wanted=wanted) for part in trace.parts]
-    return join_words(words_of_parts, "and" if (trace.op == "&&") is wanted else "or")
-
-
-def _count_leaves(parts: Iterable[ConditionTrace]) -> int:
-    return sum(_count_leaves(part.parts) if part.parts else 1 for part in parts)
+        yield ChecklistItem(holds, words, expression, "" if found is None or found in opposites else found)

@@ -242,6 +242,7 @@ class RuleTrace(Struct, frozen=True):
     conditions: tuple[ConditionTrace, ...] = ()
     ways_to_match: tuple[tuple[ConditionFlip, ...], ...] = ()
     says: str | None = None
+    lets: Mapping[str, str] = field(default_factory=dict)  # of its policy
 
 
 class Opinion(Struct, frozen=True):

@@ -53,9 +53,9 @@ _BOUNDS: Final = {
 def describe_number_test(fact: str, op: str, number: int) -> str | None:
     """Describe `fact op number`; None if the fact is not a number."""
     if fact == "person.account_days":
-        return _ACCOUNT[op].format(count_days(number))
+        return _ACCOUNT[op].format(pluralize(number, "day"))
     if fact in _AGES:
-        return _AGES[fact].format(_BOUNDS[op].format(count_days(number)).replace("fewer", "less"))
+        return _AGES[fact].format(_BOUNDS[op].format(pluralize(number, "day")).replace("fewer", "less"))
     if fact not in _COUNTS:
         return None
     words = _COUNTS[fact]
@@ -94,13 +94,8 @@ def describe_number(fact: str, value: int) -> str | None:
     return words.pattern.format(f"{value:,}", words.one if value == 1 else words.many)
 
 
-def count_days(number: int) -> str:
-    """Format a number of days: `1 day`, `30 days`."""
-    return pluralize(number, "day")
-
-
 def describe_age(days: int) -> str:
     """Describe a length of time in a suitable unit: `12 days`, `5 months`, `2 years`."""
     if days < 60:
-        return count_days(days)
+        return pluralize(days, "day")
     return f"{days // 30} months" if days < 730 else f"{days // 365:,} years"

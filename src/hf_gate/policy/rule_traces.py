@@ -7,7 +7,7 @@ from itertools import islice, product
 
 from ..domain.display_text import make_visible
 from .expressions import BoundFacts, Expression
-from .model import ConditionFlip, ConditionTrace, Facts, Rule, RuleTrace, TruthValue
+from .model import ConditionFlip, ConditionTrace, Facts, Policy, Rule, RuleTrace, TruthValue
 
 MAX_WAYS = 3  # the most ways to match; the shortest are kept
 _MAX_KEPT = 12  # the most candidates while combining
@@ -17,33 +17,23 @@ _Way = tuple[ConditionFlip, ...]
 
 
 def trace_rule(
-    policy: str,
+    policy: Policy,
     rule: Rule,
     condition: tuple[Expression | None, Expression | None],
     truth: TruthValue,
     bound: BoundFacts,
     facts: Facts,
 ) -> RuleTrace:
-    """Return the trace of one rule."""
+    """Return the trace of one rule: of its `when`, and of its negated `unless`."""
     when, unless = condition
     differ: tuple[_Way, ...] = ()
     if truth.value is not True:
         sides = [find_flips(when, wanted=True, bound=bound)] if when else []
         sides += [find_flips(unless, wanted=False, bound=bound)] if unless else []
         differ = tuple(way for way in _combine_ways(sides) if _would_match(condition, way, bound))[:MAX_WAYS]
-    conditions = trace_conditions(condition, bound, facts)
-    return RuleTrace(policy, rule.id, rule.then, truth.value, conditions, differ, rule.says)
-
-
-def trace_conditions(
-    condition: tuple[Expression | None, Expression | None], bound: BoundFacts, facts: Facts
-) -> tuple[ConditionTrace, ...]:
-    """Return the traces of `when` and of the negated `unless`."""
-    when, unless = condition
-    traces = [trace_expression(when, bound, facts)] if when else []
-    if unless:
-        traces.append(_negate(trace_expression(unless, bound, facts)))
-    return tuple(traces)
+    conditions = [trace_expression(when, bound, facts)] if when else []
+    conditions += [_negate(trace_expression(unless, bound, facts))] if unless else []
+    return RuleTrace(policy.name, rule.id, rule.then, truth.value, tuple(conditions), differ, rule.says, policy.let)
 
 
 def _negate(inside: ConditionTrace) -> ConditionTrace:

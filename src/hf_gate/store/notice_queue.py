@@ -15,7 +15,7 @@ from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.ids import Repo
 from ..domain.messages import NOTICE
-from ..domain.notices import TOLD_EVENTS, NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
+from ..domain.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from ..domain.request_version import VERSION_COLUMNS
 from .sql import Database
 
@@ -90,11 +90,9 @@ class NoticeCollector:
 
     def add_event(self, event: e.AnyEvent, at: int, repo: Repo | None, request: int | None) -> None:
         """Add what an entry of the ledger tells."""
-        if not isinstance(event, TOLD_EVENTS) or not self.subscriptions:
-            return
-        self._at = max(self._at, at)
-        item = item_of(event, repo, request)
+        item = item_of(event, repo, request) if self.subscriptions else None
         if item is not None:
+            self._at = max(self._at, at)
             self._found.append((item, event.asked_at if isinstance(event, e.RequestSeen) else at))
 
     def flush(self) -> None:

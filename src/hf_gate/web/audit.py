@@ -29,7 +29,7 @@ from ..domain.ids import Repo, parse_repo
 from ..domain.ledger import WORKSPACE_CHAIN
 from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
-from ..domain.timestamps import from_ms
+from ..domain.timestamps import format_day, from_ms
 from ..errors import HfGateError, UsageError
 from .audit_entries import EntryLine, entry_lines
 from .exports import export_response, file_response
@@ -130,12 +130,13 @@ def page(context: RequestContext) -> Response:
     found = _read_groups(context, asked, before) if each is None else _read_ungrouped(context, asked, each, before)
     groups = _build_groups(context, asked, found, before)
     said = {key: value for key, value in asked.values.items() if value}
-    days = [(day, list(some)) for day, some in groupby(groups, key=lambda group: _format_day(context, group.first.at))]
+    zone = context.workspace.zone
+    by_day = groupby(groups, key=lambda group: format_day(group.first.at.astimezone(zone)))
     return context.render(
         "audit.html",
         title="Audit log",
         asked=asked,
-        days=days,
+        days=[(day, list(some)) for day, some in by_day],
         count=sum(group.count for group in groups),
         older=asked.href(before=found.next, each=context.query_value("each")) if found.next is not None else None,
         each=each,
@@ -178,7 +179,7 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
     """Read entries until a page is full of groups or has `_MAX_ENTRIES` entries."""
 
     def key(row: LedgerRow) -> tuple[object, ...]:
-        return _format_day(context, from_ms(row.link.at)), *group_key(row.link)
+        return from_ms(row.link.at).astimezone(context.workspace.zone).date(), *group_key(row.link)
 
     rows: list[LedgerRow] = []
     while True:
@@ -210,11 +211,6 @@ def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, b
         groups.append(EntryGroup(named, len(rows), text, f"{since:%H:%M:%S}", href))
         before = rows[-1].id
     return groups
-
-
-def _format_day(context: RequestContext, at: datetime) -> str:
-    there = at.astimezone(context.workspace.zone)
-    return f"{there:%A}, {there.day} {there:%B} {there.year}"
 
 
 def export(context: RequestContext) -> Response:

@@ -38,22 +38,13 @@ def find_rule_url(context: RequestContext, line: RequestLine, explanation: Expla
     None if there is no such rule, or if the member cannot read the text of its policy.
     """
     bundle = context.app_state.policies.current
-    shown = None if explanation is None else explanation.checklist
-    verdict = line.verdict
-    if bundle is None or context.is_masked:
+    shown = (explanation and explanation.checklist) or line.verdict
+    if bundle is None or context.is_masked or shown is None or not shown.policy:
         return None
-    if shown is not None:
-        name = shown.policy
-        rule = shown.rule
-    elif verdict is not None and verdict.policy:
-        name = verdict.policy
-        rule = verdict.rule
-    else:
-        return None
-    policy = next((one for one in bundle.policies if one.name == name), None)
+    policy = next((one for one in bundle.policies if one.name == shown.policy), None)
     if policy is None or not can_read_policy(context, policy):
         return None
-    return f"/policies/{quote(name, safe='')}?{urlencode({'rule': rule, 'request': line.key})}"
+    return f"/policies/{quote(shown.policy, safe='')}?{urlencode({'rule': shown.rule, 'request': line.key})}"
 
 
 def can_read_policy(context: RequestContext, policy: Policy) -> bool:

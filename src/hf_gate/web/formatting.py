@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ..domain.display_text import make_visible
-from ..domain.timestamps import MONTHS, format_span
+from ..domain.timestamps import format_day, format_span
 
 EPOCH: Final = datetime.fromtimestamp(0, UTC)
 _TOKEN: Final = re.compile("⟨(?:U\\+[0-9A-F]{4,6}|\\+\\d+ marks)⟩|[\u2400-\u2421]")
@@ -28,8 +28,6 @@ DOING: Final = {
     "reject": "rejecting",
     "cancel": "returning to pending",
 }
-AT_END: Final = {"reset": "sent back", "reject": "rejected", "human": "a person decides"}
-"""What happens to a person when access ends."""
 DONE: Final = {"accept": "Accepted", "reset": "Sent back", "reject": "Rejected", "cancel": "Returned to pending"}
 
 
@@ -130,10 +128,4 @@ def format_wait(seconds: int | None) -> str:
 def format_time(moment: datetime, zone: tzinfo, now: datetime | None = None) -> str:
     """Format a time in the desk's zone: `19 Nov 2026, 15:02`; `now` omits the current year."""
     there = moment.astimezone(zone)
-    year = "" if now is not None and there.year == now.astimezone(zone).year else f" {there.year}"
-    return f"{there.day} {MONTHS[there.month - 1]}{year}, {there:%H:%M}"
-
-
-def format_last_day(moment: datetime, zone: tzinfo, now: datetime) -> str:
-    """Format the last full day before an end: `25 Dec 2026`; the current year is omitted."""
-    return format_time(moment - timedelta(seconds=1), zone, now).partition(",")[0]
+    return f"{format_day(there, None if now is None else now.astimezone(zone).year)}, {there:%H:%M}"

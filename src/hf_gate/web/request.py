@@ -11,13 +11,14 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.approval_alarms import find_open_alarm
 from ..application.decisions import note_entry
+from ..application.grant_records import describe_access_end
 from ..application.inputs import parse_note
 from ..domain.display_text import join_words, pluralize
 from ..domain.events import NoteWritten, kind_of
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.lifecycle import MEANING, Status
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
-from ..domain.timestamps import from_ms, to_ms
+from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
 from ..policy.explanation_lines import render_explanation
 from ..policy.number_phrases import describe_age
@@ -128,15 +129,9 @@ def page(context: RequestContext) -> Response:
         sheet=make_sheet(context, line, verb)
         if verb in line.verbs and (verb != "accept" or (context.query_value("back") and not line.must_choose_end))
         else None,
-        ends_on=_last_day(context, row),
+        access_end=describe_access_end(row, context.now, context.workspace.zone),
         meaning=MEANING.get(row.state.status, ""),  # type: ignore[call-overload]
     )
-
-
-def _last_day(context: RequestContext, row: RequestRow) -> str | None:
-    """Return the last day of an access that ends."""
-    until = row.state.ends_at if row.state.status == Status.ACCEPTED else None
-    return None if until is None else context.format_last_day(from_ms(until))
 
 
 def update_presence(context: RequestContext) -> Response:

@@ -16,14 +16,14 @@ from starlette.responses import RedirectResponse, Response
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
 from ..domain.display_text import make_visible, pluralize
-from ..domain.grants import parse_grant_end
+from ..domain.grants import last_day, parse_grant_end
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Repo, is_id
-from ..domain.lifecycle import label_verdict
+from ..domain.lifecycle import AT_END, label_verdict
 from ..domain.members import Member, MemberRole
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RepoRow, RequestRow
-from ..domain.timestamps import format_span
+from ..domain.timestamps import format_day, format_span
 from . import formatting
 from .app_state import AppState
 from .static_files import FOLDER, static_url
@@ -162,7 +162,8 @@ class RequestContext:
 
     def format_last_day(self, end: datetime) -> str:
         """Format the last full day before an end, in the desk's zone."""
-        return formatting.format_last_day(end, self.workspace.zone, self.now)
+        zone = self.workspace.zone
+        return format_day(last_day(end, zone), self.now.astimezone(zone).year)
 
     def format_end(self, written: str) -> str:
         """Format the last day of access if an acceptance with this end was sent now."""
@@ -291,7 +292,7 @@ def _environment() -> Environment:
         "counted": pluralize,
         "label": formatting.LABEL.__getitem__,
         "verdict_label": label_verdict,
-        "at_end": lambda action: formatting.AT_END[action or "reset"],
+        "at_end": lambda action: AT_END[action or "reset"],
         "wait_words": formatting.format_wait,
     }
     return made
