@@ -127,7 +127,7 @@ def test_a_letter_that_bounced_a_month_ago_is_no_alarm_any_more(console: Console
     console.hub.clock.advance("31d")
     run_once(console)
     assert console.run("status", "--check").code == 0
-    assert console.run("status", "--json").json["undelivered"][0]["ended"] == 1
+    assert console.run("status", "--json").json["undelivered"][0]["dead"] == 1
 
 
 def test_a_server_that_is_away_holds_letters_and_sends_nothing_twice(

@@ -93,7 +93,7 @@ def test_status_says_that_a_receiver_is_down_and_the_check_does_after_an_hour(co
     )
     assert console.run("status").out.count("notices to team wait") == 1
     (one,) = console.run("status", "--json").json["undelivered"]
-    assert (one["kind"], one["destination"], one["ended"]) == ("notices", "team", 0)
+    assert (one["name"], one["late"], one["dead"]) == ("team", 3, 0)
     hook.answer = 200
     console.hub.clock.advance("10m")
     run_once(console)

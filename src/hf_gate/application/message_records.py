@@ -4,9 +4,9 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta, tzinfo
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final
 
 from msgspec import Meta
 
@@ -69,28 +69,20 @@ class MessageRecord(Record, frozen=True, kw_only=True):
 
 
 class DestinationRecord(Record, frozen=True, kw_only=True):
-    """A destination of notices, with the numbers of its messages."""
+    """A destination of notices, or the letters to applicants, with the numbers of its messages."""
 
-    name: str
+    name: Annotated[str | None, Meta(description="null: letters to applicants")]
     is_on: Annotated[bool, Meta(description="whether hf-gate.yaml names it")]
     kind: str | None
     place: Annotated[str | None, Meta(description="where it is, without secrets")]
     waiting: Count
     oldest_at: Time | None
+    late: Annotated[Count, Meta(description="those that were tried in vain, or that are due for long")]
+    late_since: Time | None
+    problem: Annotated[str | None, Meta(description="of the last attempt of a late one")]
     collecting: Annotated[Count, Meta(description="lines of the next digest")]
-    dead: Count
-
-
-class UndeliveredRecord(Record, frozen=True, kw_only=True):
-    """The notices to one destination, or the letters to applicants, that did not arrive."""
-
-    kind: Literal["notices", "letters"]
-    destination: Annotated[str | None, Meta(description="of notices; null for letters")]
-    waiting: Annotated[Count, Meta(description="that are sent again automatically")]
-    since: Annotated[Time | None, Meta(description="since when the oldest of them waits")]
-    problem: Annotated[str | None, Meta(description="of the last attempt")]
-    ended: Annotated[Count, Meta(description="that a person must send again: dead letters, failed and unknown letters")]
-    ended_lately: Annotated[Count, Meta(description="the letters among them of the last 30 days; 0 for notices")] = 0
+    dead: Annotated[Count, Meta(description="that a person must send again: failed, bounced and unknown ones")]
+    dead_lately: Annotated[Count, Meta(description="those of the last 30 days")]
 
 
 # ---- messages --------------------------------------------------------------------------------------------------------
@@ -217,82 +209,65 @@ def _receivers(workspace: Workspace) -> set[str]:
 # ---- destinations ----------------------------------------------------------------------------------------------------
 
 
-def list_lanes(workspace: Workspace) -> list[tuple[Destination | None, LaneCount]]:
-    """Return each destination of notices with its numbers; None for one that hf-gate.yaml does not name."""
-    named = _destinations_by_name(workspace)
+def list_destinations(workspace: Workspace) -> list[DestinationRecord]:
+    """Return the destinations of notices with their numbers, also those that hf-gate.yaml does not name any more."""
+    return [record for record in _list_receivers(workspace) if record.name is not None]
+
+
+def list_undelivered(workspace: Workspace) -> list[DestinationRecord]:
+    """Return the destinations of hf-gate.yaml where something did not arrive; the letters to applicants last."""
+    records = [record for record in _list_receivers(workspace) if record.is_on and (record.late or record.dead)]
+    return sorted(records, key=lambda record: record.name is None)
+
+
+def _list_receivers(workspace: Workspace) -> list[DestinationRecord]:
+    config = workspace.location.config
+    named = {destination.name: destination for destination in config.notify}
     counts = {count.destination: count for count in outbox.count_lanes(workspace.store, to_ms(workspace.now()))}
     lanes = {name: LaneCount(name) for name in named} | counts
-    return [(named.get(name), count) for name, count in sorted(lanes.items()) if name != APPLICANTS]
-
-
-def list_destinations(workspace: Workspace) -> list[DestinationRecord]:
-    """Return the records of `list_lanes`."""
+    sends_letters = bool(config.letters.kinds) and config.letters.mail is not None
     return [
-        DestinationRecord(
-            name=count.destination,
-            is_on=known is not None,
-            kind=None if known is None else known.kind.value,
-            place=None if known is None else describe_place(known),
-            waiting=count.waiting,
-            oldest_at=ms_to_iso(count.oldest_at),
-            collecting=count.collecting,
-            dead=count.dead,
-        )
-        for known, count in list_lanes(workspace)
+        _destination_record(count, named.get(name), is_on=sends_letters if name == APPLICANTS else name in named)
+        for name, count in sorted(lanes.items())
     ]
 
 
-def _destinations_by_name(workspace: Workspace) -> Mapping[str, Destination]:
-    return {destination.name: destination for destination in workspace.location.config.notify}
-
-
-# ---- undelivered -----------------------------------------------------------------------------------------------------
-
-
-def list_undelivered(workspace: Workspace) -> list[UndeliveredRecord]:
-    """Return what did not arrive, for each destination of hf-gate.yaml and for letters; nothing where all is well."""
-    config = workspace.location.config
-    receivers = set(_destinations_by_name(workspace))
-    if config.letters.kinds and config.letters.mail is not None:
-        receivers.add(APPLICANTS)
-    lanes = outbox.count_lanes(workspace.store, to_ms(workspace.now()))
-    records = [
-        _undelivered_record(lane) for lane in lanes if lane.destination in receivers and (lane.late or lane.dead)
-    ]
-    return sorted(records, key=lambda record: record.kind, reverse=True)
-
-
-def _undelivered_record(lane: LaneCount) -> UndeliveredRecord:
-    is_letter = lane.destination == APPLICANTS
-    return UndeliveredRecord(
-        kind="letters" if is_letter else "notices",
-        destination=lane.destination or None,
-        waiting=lane.late,
-        since=ms_to_iso(lane.late_since),
-        problem=None if lane.problem is None else lane.problem[:_CUT],
-        ended=lane.dead,
-        ended_lately=lane.dead_lately if is_letter else 0,
+def _destination_record(count: LaneCount, known: Destination | None, *, is_on: bool) -> DestinationRecord:
+    return DestinationRecord(
+        name=count.destination or None,
+        is_on=is_on,
+        kind=None if known is None else known.kind.value,
+        place=None if known is None else describe_place(known),
+        waiting=count.waiting,
+        oldest_at=ms_to_iso(count.oldest_at),
+        late=count.late,
+        late_since=ms_to_iso(count.late_since),
+        problem=None if count.problem is None else count.problem[:_CUT],
+        collecting=count.collecting,
+        dead=count.dead,
+        dead_lately=count.dead_lately,
     )
 
 
-def describe_undelivered(record: UndeliveredRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
+def describe_undelivered(record: DestinationRecord, now: datetime) -> Iterator[tuple[str, str, bool]]:
     """Yield what waits, and what a person must send again: a name that stays the same, a sentence, and whether it is
     stuck.
 
     What waits is stuck after `PATIENCE_MS`, and letters that did not arrive for 30 days. Notices that were given up are
     not: the alarm about them would end as they did.
     """
-    receiver = "to applicants" if record.destination is None else f"to {record.destination}"
-    word = record.kind[:-1]
-    if record.waiting:
-        waited = timedelta() if record.since is None else now - datetime.fromisoformat(record.since)
-        verb = "waits" if record.waiting == 1 else "wait"
+    is_letter = record.name is None
+    receiver = "to applicants" if is_letter else f"to {record.name}"
+    word = "letter" if is_letter else "notice"
+    if record.late:
+        waited = timedelta() if record.late_since is None else now - datetime.fromisoformat(record.late_since)
+        verb = "waits" if record.late == 1 else "wait"
         problem = record.problem or _NEVER_TRIED
-        words = f"{pluralize(record.waiting, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
-        name = f"{record.kind} {record.destination or ''}".rstrip()
+        words = f"{pluralize(record.late, word)} {receiver} {verb}, the oldest for {format_span(waited)}: {problem}"
+        name = f"{word}s {record.name or ''}".rstrip()
         yield name, f"{words}. List: {_LIST}", waited > timedelta(milliseconds=PATIENCE_MS)
-    if number := record.ended_lately or record.ended:
+    is_stuck = is_letter and bool(record.dead_lately)
+    if number := record.dead_lately if is_stuck else record.dead:
         has, was = ("has", "was") if number == 1 else ("have", "were")
-        end = f"failed or {has} an unknown outcome" if record.kind == "letters" else f"{was} given up"
-        sentence = f"{pluralize(number, word)} {receiver} {end}. List: {_LIST}"
-        yield f"{record.kind} ended", sentence, bool(record.ended_lately)
+        end = f"failed or {has} an unknown outcome" if is_letter else f"{was} given up"
+        yield f"{word}s ended", f"{pluralize(number, word)} {receiver} {end}. List: {_LIST}", is_stuck

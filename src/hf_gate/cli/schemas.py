@@ -10,7 +10,7 @@ import msgspec
 from ..application.access_report import AccessRecord
 from ..application.explanation_records import ExplanationRecord
 from ..application.letters import SampleRecord
-from ..application.message_records import DestinationRecord, MessageRecord, UndeliveredRecord
+from ..application.message_records import DestinationRecord, MessageRecord
 from ..application.overview import OverviewRecord
 from ..application.person_export import PersonExportRecord
 from ..application.policy_records import ComparisonRecord, PolicyRecord, ProblemRecord
@@ -250,7 +250,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         refused_tables=_array(_object(table=_TEXT, why=_TEXT, in_force_since=_MAYBE_TIME)),
         held_ends=_COUNT,
         unknown_conditions=_array(_object(repo=_TEXT, repo_type=_TEXT, grants=_COUNT, tables=_array(_TEXT))),
-        undelivered=_array(_record(UndeliveredRecord)),
+        undelivered=_array(_record(DestinationRecord)),
         saved=_array(_object(policy=_TEXT, by=_TEXT, at=_TEXT)),
         approvals_missing=_array(
             _object(request_id=_maybe(_TEXT), repo=_TEXT, repo_type=_TEXT, at=_TEXT, given=_COUNT, needed=_COUNT)

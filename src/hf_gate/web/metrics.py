@@ -5,13 +5,14 @@ notices.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
 from .. import __version__
 from ..application.health import read_health
-from ..application.message_records import list_lanes
+from ..application.message_records import list_destinations
 from ..application.workspace_status import read_budgets
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -99,22 +100,25 @@ def _turn_metrics(app_state: AppState) -> Iterator[MetricFamily]:
 
 def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
     now = to_ms(app_state.now())
-    lanes = [count for _, count in list_lanes(app_state.workspace)]
+    lanes = list_destinations(app_state.workspace)
     states = (("waiting", "waiting"), ("digest", "collecting"), ("dead", "dead"))
     yield MetricFamily(
         "outbox_messages",
         "Notices that wait, lines of the next digest, and dead letters.",
         [
-            MetricSample(getattr(lane, field), {"destination": lane.destination, "state": state})
+            MetricSample(getattr(lane, field), {"destination": str(lane.name), "state": state})
             for lane in lanes
             for state, field in states
         ],
     )
-    ages = [(lane.destination, 0 if lane.oldest_at is None else max(0, now - lane.oldest_at)) for lane in lanes]
+    ages = {
+        str(lane.name): 0 if lane.oldest_at is None else now - to_ms(datetime.fromisoformat(lane.oldest_at))
+        for lane in lanes
+    }
     yield MetricFamily(
         "outbox_oldest_seconds",
         "How long the oldest notice has waited.",
-        [MetricSample(age / 1000, {"destination": name}) for name, age in ages],
+        [MetricSample(max(0, age) / 1000, {"destination": name}) for name, age in ages.items()],
     )
 
 
