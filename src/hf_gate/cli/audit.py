@@ -23,7 +23,7 @@ from ..application.ledger_entries import (
 )
 from ..application.records import AuditRecord
 from ..application.targets import RequestTarget, find_attempts
-from ..domain.display_text import pluralize
+from ..domain.display_text import limit_lines, pluralize
 from ..domain.ids import Repo
 from ..domain.rows import TimelineFilter
 from ..errors import RequestNotFound, UsageError
@@ -309,10 +309,7 @@ def _entry_lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _verification_lines(result: LedgerReport, checkpoints: int) -> Iterator[str]:
-    for each in islice(result.broken, 50):
-        yield f"BROKEN  {each.chain}#{each.seq}  {each.what}"
-    if len(result.broken) > 50:
-        yield f"and {len(result.broken) - 50:,} more"
+    yield from limit_lines(result.broken, 50, lambda each: f"BROKEN  {each.chain}#{each.seq}  {each.what}")
     compared = f", compared with {pluralize(checkpoints, 'checkpoint')}" if checkpoints else ""
     chains = pluralize(len(result.chains), "chain")
     if result.ok:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..application.inputs import is_confirmed
-from ..domain.display_text import make_visible, pluralize, to_json
+from ..domain.display_text import limit_lines, make_visible, pluralize, to_json
 from ..domain.members import Member, MemberRole, RunAuthor
 from ..domain.rows import count_pending
 from ..errors import Guarded, NotAllowed
@@ -95,10 +95,8 @@ def confirm_ends(
         needed = Confirmation.NONE
 
     def show() -> None:
-        for line in lines[:_SHOWN]:
+        for line in limit_lines(lines, _SHOWN):
             run.out.say(f"  {make_visible(line, one_line=True)}")
-        if len(lines) > _SHOWN:
-            run.out.say(f"  and {len(lines) - _SHOWN} more")
 
     _require_confirmation(
         needed,
@@ -175,10 +173,8 @@ def _count_stored_pending(run: Run) -> int:
 
 
 def _print_targets(run: Run, decision: DecisionCommand) -> None:
-    for target in decision.targets[:_SHOWN]:
-        run.out.say(f"  {decision.verb} {target}")
-    if len(decision.targets) > _SHOWN:
-        run.out.say(f"  and {len(decision.targets) - _SHOWN} more")
+    for line in limit_lines(decision.targets, _SHOWN, lambda target: f"{decision.verb} {target}"):
+        run.out.say(f"  {line}")
 
 
 # ---- the second person -----------------------------------------------------------------------------------------------

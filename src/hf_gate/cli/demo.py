@@ -19,7 +19,7 @@ from msgspec import Struct, field
 
 from ..application.records import RequestRecord
 from ..application.request_record_builders import rate_answers, request_record
-from ..domain.display_text import pluralize
+from ..domain.display_text import limit_lines, pluralize
 from ..domain.ids import Repo, parse_repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
@@ -380,11 +380,8 @@ class _Story(Struct):
         """Run a command in the workspace and print the start of its output."""
         if not self.run.out.is_human:
             return
-        lines = self._run_command(*words).splitlines()
-        for line in lines[:_SHOWN]:
+        for line in limit_lines(self._run_command(*words).splitlines(), _SHOWN, rest="and {} more lines"):
             self.print(f"    {line}")
-        if len(lines) > _SHOWN:
-            self.print(f"    and {len(lines) - _SHOWN} more lines")
 
     def read_json(self, *words: str) -> Any:  # noqa: ANN401 - a JSON document
         """Run a command in the workspace with --json and return its document."""

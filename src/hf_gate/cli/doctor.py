@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from .. import __version__
 from ..domain.accounts import TokenRights
-from ..domain.display_text import pluralize
+from ..domain.display_text import name_first, pluralize
 from ..domain.ids import Repo
 from ..domain.timestamps import describe_clock_skew
 from ..errors import NO_TOKEN_HINT, HfGateError, NotAllowed, to_command_hint
@@ -143,7 +143,7 @@ def _check_workspace(run: Run) -> Finding:
     if folder is None:
         return Finding("workspace", True, "no workspace here; commands use your personal store")
     if names := list_tracked_personal_files(folder):
-        shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        shown = name_first(names, 3)
         return Finding(
             "workspace",
             None,
@@ -220,8 +220,7 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
             "repos", None, "no gated repo of this account", "To gate a repo: `hf repos settings REPO --gated manual`."
         )
         return
-    names = ", ".join(map(str, found[:5])) + (f" and {len(found) - 5} more" if len(found) > 5 else "")
-    yield Finding("repos", True, f"gated: {names}")
+    yield Finding("repos", True, f"gated: {name_first(found, 5)}")
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
     alike: dict[Finding, list[str]] = {}
     for repo in tried:

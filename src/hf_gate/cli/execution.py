@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ..application.record_builders import outcome_of_change, outcome_record
 from ..application.records import OutcomeRecord
 from ..decoding import decode_json
-from ..domain.display_text import pluralize, to_json
+from ..domain.display_text import limit_lines, pluralize, to_json
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.ids import Person
 from ..domain.outcomes import Outcome, OutcomeKind, classify_error, exit_code_of, exit_code_of_counts
@@ -239,8 +239,7 @@ def _run_lines(
         for (change, _), row in zip(changes, rows, strict=True)
         if whole or row.outcome in _NEEDS_LOOK
     ]
-    if not whole and len(lines) > _MAX_LINES:
-        lines = [*lines[:_MAX_LINES], f"and {len(lines) - _MAX_LINES} more"]
+    lines = lines if whole else limit_lines(lines, _MAX_LINES)
     words = [f"{number:,} {kind}" for kind, number in count.items() if number] or ["nothing to do"]
     done = describe_done(change for change, row in changes if row.state is ChangeState.DONE)
     lines.append(f"Run {ended.id} ({ended.state}): {', '.join(words)}{': ' + done if done else ''}.")

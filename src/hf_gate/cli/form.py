@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from ..domain.display_text import clip
+from ..domain.display_text import clip, limit_lines
 from ..domain.form_lint import is_error
 from ..domain.form_report import count_problems, render_markdown, requester_view, summarize_problems
 from ..domain.forms import GateForm, form_to_json, parse_gate_form
@@ -132,6 +132,4 @@ def list_requester_view(form: GateForm, most_lines: int) -> Iterator[str]:
     for name, text in requester_view(form):
         lines = [clip(line, _LINE) for line in safe_lines(text)]
         yield f"  {name:12} {lines[0]}"
-        yield from (f"  {'':12} {line}" for line in lines[1:most_lines])
-        if len(lines) > most_lines:
-            yield f"  {'':12} ... {len(lines) - most_lines} more lines"
+        yield from (f"  {'':12} {line}" for line in limit_lines(lines, most_lines, rest="... {} more lines")[1:])

@@ -19,7 +19,7 @@ from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
 from ..application.request_record_builders import attempt_record, stored_attempt
 from ..domain.batches import iterate_cursor_pages
-from ..domain.display_text import pluralize, to_one_line
+from ..domain.display_text import limit_lines, pluralize, to_one_line
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUSES
 from ..domain.query_parser import parse_query
@@ -33,7 +33,7 @@ from .workspace import actor_of, announce, open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.erasure import ErasurePreview
-    from ..application.records import ErasureRecord
+    from ..application.records import ErasureRecord, PlaceRecord
     from ..application.workspace import Workspace
     from ..domain.rows import RequestRow
 
@@ -337,10 +337,11 @@ def _erasure_lines(record: ErasureRecord, name: str) -> Iterator[str]:
         yield f"Kept: the member {record.member} of the desk, who is the same account."
     if record.places:
         yield "Your files that name the person; edit them yourself:"
-    for place in record.places[:_MAX_PLACES]:
-        where = place.file if place.line is None else f"{place.file}:{place.line}"
-        yield f"  {where}{f' ({place.problem})' if place.problem else ''}"
-    if len(record.places) > _MAX_PLACES:
-        yield f"  and {len(record.places) - _MAX_PLACES} more: --json"
+    yield from limit_lines(record.places, _MAX_PLACES, _place_line, "  and {:,} more: --json")
     if not record.erased:
         yield "Nothing changes on the Hub."
+
+
+def _place_line(place: PlaceRecord) -> str:
+    where = place.file if place.line is None else f"{place.file}:{place.line}"
+    return f"  {where}{f' ({place.problem})' if place.problem else ''}"

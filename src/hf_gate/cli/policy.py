@@ -14,7 +14,7 @@ import click
 
 from ..application.policy_records import PolicyRecord
 from ..application.record_builders import policy_record, problem_record
-from ..domain.display_text import make_visible, pluralize
+from ..domain.display_text import make_visible, name_first, pluralize
 from ..domain.ids import Repo, RepoType
 from ..errors import UsageError
 from ..private_files import write_private_file
@@ -111,10 +111,9 @@ def _check_lines(found: Policies) -> Iterator[str]:
         size = f"{pluralize(len(policy.rules), 'rule')}, {pluralize(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         if failing := _failing_tests(checked):
-            names = ", ".join(make_visible(each.test.name, one_line=True) for each in failing[:_MAX_NAMED])
-            more = f" and {len(failing) - _MAX_NAMED} more" if len(failing) > _MAX_NAMED else ""
+            names = name_first([make_visible(each.test.name, one_line=True) for each in failing], _MAX_NAMED)
             fail = "fails" if len(failing) == 1 else "fail"
-            yield f"  {pluralize(len(failing), 'test')} {fail}: {names}{more}. Why: hf-gate policy test"
+            yield f"  {pluralize(len(failing), 'test')} {fail}: {names}. Why: hf-gate policy test"
         for requirement in _accept_requirements(checked, policy):
             yield f"  {requirement.rule} accepts; at minimum: {requirement}"
     yield from (table.describe() for table in found.tables)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.display_text import clip, pluralize, to_one_line
+from ..domain.display_text import clip, limit_lines, pluralize, to_one_line
 from ..domain.grants import read_duration
 from ..domain.members import RunAuthor
 from ..domain.query_parser import parse_query
@@ -37,6 +37,7 @@ LAST: Final = 1000  # decisions that are compared if nothing else is asked for
 _MAX: Final = 20_000
 _LONGEST: Final = 36_500  # days
 _SHOWN: Final = 20  # disagreements and unknown decisions that text names
+_REST: Final = "  and {:,} more: --json"
 
 
 @command(
@@ -134,13 +135,11 @@ def _format_lines(record: ComparisonRecord) -> Iterator[str]:
     if record.disagreements:
         yield ""
         yield f"{pluralize(len(record.disagreements), 'decision')} where the policy says otherwise:"
-        yield from map(_format_decision, record.disagreements[:_SHOWN])
-        yield from _format_rest(len(record.disagreements))
+        yield from limit_lines(record.disagreements, _SHOWN, _format_decision, _REST)
     if record.unknowns:
         yield ""
         yield f"{pluralize(len(record.unknowns), 'decision')} with unknown facts that would change the verdict:"
-        yield from map(_format_decision, record.unknowns[:_SHOWN])
-        yield from _format_rest(len(record.unknowns))
+        yield from limit_lines(record.unknowns, _SHOWN, _format_decision, _REST)
 
 
 def _format_matrix(record: ComparisonRecord) -> Iterator[str]:
@@ -156,11 +155,6 @@ def _format_decision(row: ComparedDecision) -> str:
     return to_one_line(
         f"  {row.decided_at[:10]}  {who}  {row.people} by {row.by or 'unknown'}; policy {says}{sentence}  {row.entry}"
     )
-
-
-def _format_rest(count: int) -> Iterator[str]:
-    if count > _SHOWN:
-        yield f"  and {count - _SHOWN:,} more: --json"
 
 
 @command("promote", examples=("hf-gate policy promote eeg", "hf-gate policy promote eeg --yes --max-changes 611"))

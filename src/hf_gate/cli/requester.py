@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..domain.display_text import clip, pluralize
+from ..domain.display_text import clip, limit_lines, pluralize
 from ..domain.form_lint import is_error
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo
@@ -161,11 +161,9 @@ def _show_gate(run: Run, repo: Repo, form: GateForm) -> None:
     run.out.say(
         f"Gate of {repo}. If you ask, its owners get your answers, and your username, full name and e-mail address:"
     )
-    lines = list(list_requester_view(form, _TEXT_LINES))
-    for line in lines[:_GATE_LINES]:
+    rest = f"  ... {{}} more lines. Read them all on its page: {page}"
+    for line in limit_lines(list(list_requester_view(form, _TEXT_LINES)), _GATE_LINES, rest=rest):
         run.out.say(line)
-    if len(lines) > _GATE_LINES:
-        run.out.say(f"  ... {len(lines) - _GATE_LINES} more lines. Read them all on its page: {page}")
 
 
 def _check_labels(form: GateForm, answers: Mapping[str, str]) -> None:

@@ -39,7 +39,7 @@ from ..application.table_records import (
     table_row_record,
 )
 from ..application.workspace import new_id
-from ..domain.display_text import pluralize, to_one_line
+from ..domain.display_text import limit_lines, name_first, pluralize, to_one_line
 from ..domain.grants import last_day
 from ..domain.lifecycle import Status
 from ..domain.outcomes import OutcomeKind
@@ -368,14 +368,11 @@ def _matches(found: TableImport) -> Row:
 def _match_lines(found: TableImport) -> Iterator[str]:
     """Return whom the rows mean, as lines of text."""
     yield f"  rows that match a requester: {found.matched:,}; rows that match nobody: {len(found.unmatched):,}"
-    for row in found.unmatched[:_MAX_NAMED]:
-        yield f"    line {row.line}, {name_row(row)}"
-    if len(found.unmatched) > _MAX_NAMED:
-        yield f"    and {len(found.unmatched) - _MAX_NAMED:,} more"
+    lines = limit_lines(found.unmatched, _MAX_NAMED, lambda row: f"line {row.line}, {name_row(row)}")
+    yield from (f"    {line}" for line in lines)
     if found.without_row:
         names = [person.identity.username or person.identity.user_id or "hidden" for person in found.without_row]
-        more = f" and {len(names) - _MAX_NAMED:,} more" if len(names) > _MAX_NAMED else ""
-        yield f"  waiting without a row: {', '.join(names[:_MAX_NAMED])}{more}"
+        yield f"  waiting without a row: {name_first(names, _MAX_NAMED)}"
 
 
 def _table_of_file(workspace: Workspace, file: str) -> OwnTable:
@@ -499,10 +496,8 @@ def _draft_lines(draft: TableDraft, effects: Sequence[TableEffectRecord], *, is_
     counts = ", ".join(f"{count:,} {word}" for word, count in sizes.items() if count) or "no row changes"
     yield f"table {draft.own.name}: {counts}{'' if is_written else ' (nothing written)'}"
     for sign, rows in (("+", diff.added), ("~", [new for _, new in diff.changed]), ("-", diff.removed)):
-        for row in rows[:_MAX_NAMED]:
-            yield f"  {sign} {name_of_row(row, draft.own.folder.zone)}"
-        if len(rows) > _MAX_NAMED:
-            yield f"  {sign} and {len(rows) - _MAX_NAMED:,} more"
+        names = limit_lines(rows, _MAX_NAMED, lambda row: name_of_row(row, draft.own.folder.zone))
+        yield from (f"  {sign} {line}" for line in names)
     yield from effect_lines(draft.own, effects)
 
 
@@ -513,16 +508,17 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
         return
     waiting = sum(one.status == Status.PENDING for one in effects)
     yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
-    for one in effects[:_MAX_NAMED]:
-        who = one.user or one.request_id or "hidden"
-        effect = describe_effect(one, lambda at: format_minute(datetime.fromisoformat(at), own.folder.zone))
-        yield f"    {who}@{repo_argument(one)}  {one.status}, {effect}"
-    if len(effects) > _MAX_NAMED:
-        yield f"    and {len(effects) - _MAX_NAMED:,} more"
+    yield from (f"    {line}" for line in limit_lines(effects, _MAX_NAMED, partial(_effect_line, own.folder.zone)))
     if held := describe_held_ends(effects):
         yield f"  {held}"
     if own.policies:
         yield "  To see what the policies do now: hf-gate plan"
+
+
+def _effect_line(zone: tzinfo, effect: TableEffectRecord) -> str:
+    who = effect.user or effect.request_id or "hidden"
+    words = describe_effect(effect, lambda at: format_minute(datetime.fromisoformat(at), zone))
+    return f"{who}@{repo_argument(effect)}  {effect.status}, {words}"
 
 
 def name_of_row(row: TableRow, zone: tzinfo) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from typing import TypeVar
 
 _pattern = cache(re.compile)  # imported on first use: compiling all patterns would add 6 ms to every start
 
@@ -174,6 +175,23 @@ def pluralize(count: int, one: str, many: str | None = None) -> str:
 def join_words(words: Sequence[str], last: str) -> str:
     """Join words with commas, and put `last` (and, or) before the last word."""
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else "".join(words)
+
+
+T = TypeVar("T")
+
+
+def limit_lines(
+    items: Sequence[T], most: int, describe: Callable[[T], str] = str, rest: str = "and {:,} more"
+) -> list[str]:
+    """Return a line for each of the first items, and one that says how many more there are."""
+    lines = [describe(item) for item in items[:most]]
+    return [*lines, rest.format(len(items) - most)] if len(items) > most else lines
+
+
+def name_first(names: Sequence[object], most: int) -> str:
+    """Return the first names separated by commas, and how many more there are: `a, b and 7 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(map(str, names[:most]))}{more}"
 
 
 _WIDTH_PART = 512  # characters
