@@ -20,7 +20,7 @@ from ..domain.lifecycle import VERB_FOR_STATUS
 from ..domain.rows import LedgerRow, RequestRow
 from ..domain.timestamps import from_ms
 from .people import person_url
-from .request_context import NotFound, RequestContext, parse_number, sees_all_repos
+from .request_context import RequestContext, parse_number, require, sees_all_repos
 from .request_lines import request_key
 
 
@@ -90,12 +90,8 @@ def entry_page(context: RequestContext) -> Response:
         if "type" not in context.params
         else "/".join(context.params[key] for key in ("type", "ns", "name"))
     )
-    seq = parse_number(context.params["seq"])
-    if seq is None or not _can_see_chain(context, chain):
-        raise NotFound
-    found = read_entry(context.workspace.store, chain, seq)
-    if found is None:
-        raise NotFound
+    seq = require(parse_number(context.params["seq"]) if _can_see_chain(context, chain) else None)
+    found = require(read_entry(context.workspace.store, chain, seq))
     link = found.link
     private = None if found.private is None or context.is_masked else json.loads(found.private)
     row = None if link.request is None else context.workspace.store.request(link.request)

@@ -43,7 +43,7 @@ from .queue import request_records
 from .queue_counts import count_matching, list_counts
 from .queue_query import limit_to_visible_repos, parse_queue_query
 from .reason_texts import list_choices, preview_reason, read_reason
-from .request_context import NotFound, Refused, RequestContext, local_path
+from .request_context import NotFound, Refused, RequestContext, local_path, require_one_of
 from .request_lines import version_with_terms
 from .selection import (
     MAX_IN_TRAY,
@@ -200,9 +200,7 @@ class TypedForm(Struct, frozen=True):
 def _page(
     context: RequestContext, pick: str, verb: str, typed: TypedForm, *, wrong: str = "", status: int = 200
 ) -> Response:
-    if verb not in VERBS:
-        raise NotFound
-    weighed = summarize_selection(context, pick, verb)
+    weighed = summarize_selection(context, pick, require_one_of(verb, VERBS))
     count = weighed.count + len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {verb: count})
     choices = list_choices(context, verb, None, "you")
@@ -249,9 +247,7 @@ def _page(
 def preview_part(context: RequestContext) -> Response:
     """Return what each person will read as a part of the page. Nothing is stored."""
     _own_selection(context)
-    verb = context.form_value("verb")
-    if verb not in VERBS_WITH_REASON:
-        raise NotFound
+    verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
     return context.render("parts/reason-preview.html", preview=preview_reason(verb, EACH_PERSON, read_reason(context)))
 
 
@@ -263,9 +259,7 @@ def _return_url(context: RequestContext) -> str:
 def export(context: RequestContext) -> Response:
     """Return the requests that the verb applies to as a file, with the fields of the queue's file."""
     pick = _own_selection(context)
-    verb = context.query_value("verb")
-    if verb not in VERBS:
-        raise NotFound
+    verb = require_one_of(context.query_value("verb"), VERBS)
     weighed = summarize_selection(context, pick, verb)
     rows = (row for part in read_rows(context, weighed) for row in part)
     return export_response("selection", context.params["kind"], RequestRecord, request_records(context, rows))

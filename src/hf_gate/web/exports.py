@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from ..application.record_files import csv_lines, json_array, json_lines, spool
 from ..application.records import R
 from ..domain.display_text import to_json
-from .request_context import NotFound
+from .request_context import require_one_of
 
 _TYPES: Final = {
     "json": "application/json",
@@ -30,8 +30,7 @@ class EscapedJSON(JSONResponse):
 
 def export_response(name: str, kind: str, record: type[R], rows: Iterable[R]) -> Response:
     """Return records as a file `name.kind`; NotFound for an unknown kind. JSON is shown, other kinds are downloaded."""
-    if kind not in _TYPES:
-        raise NotFound
+    require_one_of(kind, _TYPES)
     text = csv_lines(record, rows) if kind == "csv" else json_array(rows) if kind == "json" else json_lines(rows)
     return file_response(map(str.encode, text), _TYPES[kind], "" if kind == "json" else f"{name}.{kind}")
 

@@ -16,7 +16,7 @@ from ..domain.display_text import to_json
 from .approvals import describe_open_alarms
 from .exports import file_response
 from .held_ends import count_held
-from .request_context import ENVIRONMENT, NotFound, RequestContext
+from .request_context import ENVIRONMENT, RequestContext, require_one_of
 
 _KINDS: Final = {"csv": "text/csv; charset=utf-8", "json": "application/json", "svg": "image/svg+xml"}
 
@@ -56,9 +56,7 @@ def _between(first: str, last: str) -> str:
 
 def export(context: RequestContext) -> Response:
     """Return the same numbers as a file."""
-    kind = context.params["kind"]
-    if kind not in _KINDS:
-        raise NotFound
+    kind = require_one_of(context.params["kind"], _KINDS)
     overview = _read_numbers(context)
     if kind == "csv":
         text: Iterable[str] = csv_lines(OverviewCell, overview_cells(overview))

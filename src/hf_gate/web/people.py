@@ -38,7 +38,7 @@ from .bulk import redirect_to_bulk
 from .exports import export_response, file_response
 from .plan import forget_recent_plans
 from .queue_query import run_query
-from .request_context import NotFound, Refused, RequestContext, require_all_repos
+from .request_context import NotFound, Refused, RequestContext, require_all_repos, require_one_of
 from .request_history import compare_answers, list_history
 from .request_lines import RequestLine, describe_person, request_key, request_lines
 
@@ -359,9 +359,7 @@ def erase_person(context: RequestContext) -> Response:
 def export_file(context: RequestContext) -> Response:
     """Return everything that is held about a person, as JSON or as a page to be downloaded."""
     person = _find_person(context)
-    kind = context.query_value("as", "html")
-    if kind not in {"json", "html"}:
-        raise NotFound
+    kind = require_one_of(context.query_value("as", "html"), {"json", "html"})
     path = file_of_store(_url(context))
     record = export_person(context.workspace, person, [] if path is None else files_of(path))
     name = f"{record.person.person}.{kind}"

@@ -36,7 +36,7 @@ from .app_state import AppState
 from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, group_changes, visible_repos
 from .exports import export_response, file_response
 from .plan_maker import store_plan
-from .request_context import NotFound, Refused, RequestContext, parse_number
+from .request_context import NotFound, Refused, RequestContext, parse_number, require
 from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
@@ -61,9 +61,7 @@ def read_plan(app_state: AppState, digest: str) -> Plan:
     """Return the plan with this digest; the last few are cached."""
     known = _recent_plans.get(digest)
     if known is None:
-        document = app_state.workspace.store.plan(digest)
-        if document is None:
-            raise NotFound
+        document = require(app_state.workspace.store.plan(digest))
         known = _recent_plans[digest] = decode_json(document, Plan)
         while len(_recent_plans) > _MAX_RECENT:
             _recent_plans.popitem(last=False)
@@ -92,9 +90,7 @@ class VisiblePlan(Struct):
 
 
 def _read_visible_plan(context: RequestContext) -> VisiblePlan:
-    row = context.workspace.plans_and_runs.find_plan(context.params["digest"])
-    if row is None:
-        raise NotFound
+    row = require(context.workspace.plans_and_runs.find_plan(context.params["digest"]))
     plan = read_plan(context.app_state, row.digest)
     here = {change.repo_ref for change in plan.changes}
     repos = visible_repos(context, here)

@@ -55,7 +55,7 @@ from .policy_cards import (
 )
 from .policy_save import can_save, check_may_save, find_hold, read_base, save_text
 from .redaction import names_other_repos
-from .request_context import NotFound, Refused, RequestContext
+from .request_context import NotFound, Refused, RequestContext, require
 
 _DRAFT_FILE: Final = "draft.yaml"  # the name of a draft without a file
 _RECOUNT_AFTER: Final = 20  # times the duration of the last count
@@ -135,7 +135,7 @@ class PolicyCounts(Struct):
 def policy_page(context: RequestContext) -> Response:
     """Show one policy file. `rule` marks a card; `request` or `who` names a request to try it on."""
     folder = read_workspace_folder(context)
-    text = _find_policy(context, folder)
+    text = find_policy_text(context, folder)
     shown = _Shown(tab=Tab.TEXT if context.query_value("tab") == Tab.TEXT else Tab.CARDS, file_in_folder=text)
     saved = context.query_value("saved")
     shown.is_saved = bool(saved) and read_base(folder, text).startswith(saved)
@@ -159,7 +159,7 @@ def new_draft(context: RequestContext) -> Response:
 def try_draft(context: RequestContext) -> Response:
     """Change cards, check and try a draft, fix one problem, or return the draft as a file. Nothing is written."""
     folder = read_workspace_folder(context)
-    known = _find_policy(context, folder) if "name" in context.params else None
+    known = find_policy_text(context, folder) if "name" in context.params else None
 
     def finish(text: PolicyText) -> Response | str:
         if context.form_value("do") != "download":
@@ -176,7 +176,7 @@ def save_draft(context: RequestContext) -> Response:
     """Save a draft as the file of its policy, or show why not."""
     folder = read_workspace_folder(context)
     check_may_save(context, folder)
-    known = _find_policy(context, folder)
+    known = find_policy_text(context, folder)
     return _answer_draft(context, folder, known, lambda text: save_text(context, folder, known, text))
 
 
@@ -203,12 +203,10 @@ def _answer_draft(
         return _policy_response(context, folder, text, result, shown)
 
 
-def _find_policy(context: RequestContext, folder: WorkspaceFolder) -> PolicyText:
+def find_policy_text(context: RequestContext, folder: WorkspaceFolder) -> PolicyText:
     """Return the policy that the address names."""
-    for text in list_policy_texts(context, folder):
-        if text.name == context.params["name"]:
-            return text
-    raise NotFound
+    texts = list_policy_texts(context, folder)
+    return require(next((text for text in texts if text.name == context.params["name"]), None))
 
 
 def _check_posted(

@@ -11,9 +11,9 @@ from ..application.policy_records import ComparisonRecord
 from ..errors import HfGateError
 from ..policy.rule_phrases import has_constant
 from .draft_trial import DraftTrial, offline_sources
-from .drafts import check_draft, list_policy_texts, read_workspace_folder
-from .policies import is_text_hidden
-from .request_context import NotFound, RequestContext
+from .drafts import check_draft, read_workspace_folder
+from .policies import find_policy_text, is_text_hidden
+from .request_context import RequestContext
 
 _MAX_SEARCHED: Final = 200_000  # entries of the ledger that are searched for decisions
 
@@ -21,9 +21,7 @@ _MAX_SEARCHED: Final = 200_000  # entries of the ledger that are searched for de
 def page(context: RequestContext) -> Response:
     """Compare a policy with the last decisions of people at the member's repos, within the limits of a draft."""
     folder = read_workspace_folder(context)
-    known = next((one for one in list_policy_texts(context, folder) if one.name == context.params["name"]), None)
-    if known is None:
-        raise NotFound
+    known = find_policy_text(context, folder)
     comparison = None
     problem = ""
     with context.app_state.drafts.acquire(context.member.id):

@@ -17,7 +17,7 @@ from ..domain.requests import check_reason
 from ..domain.rows import RequestRow
 from ..errors import UsageError
 from ..policy.reasons import fill_reason
-from .request_context import NotFound, RequestContext
+from .request_context import RequestContext, require_one_of
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine
 from .verdict_cache import VerdictSummary
@@ -130,9 +130,7 @@ def preview_reason(verb: str, who: str, text: str) -> ReasonPreview:
 def preview_part(context: RequestContext) -> Response:
     """Return the preview of a reason for one person as a part. Nothing is stored."""
     row = context.find_request(context.params["id"])
-    verb = context.form_value("verb")
-    if verb not in VERBS_WITH_REASON:
-        raise NotFound
+    verb = require_one_of(context.form_value("verb"), VERBS_WITH_REASON)
     who = row.person_name
     return context.render("parts/reason-preview.html", preview=preview_reason(verb, who, read_reason(context)))
 

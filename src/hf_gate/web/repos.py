@@ -29,7 +29,7 @@ from ..policy.rule_phrases import has_constant
 from .explanations import can_read_policy
 from .exports import export_response
 from .markdown import parse_markdown
-from .request_context import NotFound, RequestContext
+from .request_context import RequestContext, require
 
 GATE_MODES: Final = {
     "manual": ("manual", "each request waits for a review"),
@@ -103,14 +103,8 @@ def repo_url(repo: Repo) -> str:
 def find_repo(context: RequestContext) -> RepoRow:
     """Return the repo of the address; NotFound if the member cannot see it."""
     words = {f"{kind.value}s": kind for kind in RepoType}
-    kind = words.get(context.params["type"])
-    if kind is None:
-        raise NotFound
-    repo = Repo(kind, context.params["ns"], context.params["name"])
-    row = context.workspace.store.repo(repo) if context.can_see(repo) else None
-    if row is None:
-        raise NotFound
-    return row
+    repo = Repo(require(words.get(context.params["type"])), context.params["ns"], context.params["name"])
+    return require(context.workspace.store.repo(repo) if context.can_see(repo) else None)
 
 
 # ---- the list --------------------------------------------------------------------------------------------------------

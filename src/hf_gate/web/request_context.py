@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -28,9 +28,25 @@ from . import formatting
 from .app_state import AppState
 from .static_files import FOLDER, static_url
 
+T = TypeVar("T")
+
 
 class NotFound(Exception):
     """The page does not exist, or the member must not see it; the answer is the same."""
+
+
+def require(value: T | None) -> T:
+    """Return a value; raise NotFound if there is none."""
+    if value is None:
+        raise NotFound
+    return value
+
+
+def require_one_of(text: str, allowed: Container[str]) -> str:
+    """Return a word of a form or an address; raise NotFound if it is not allowed."""
+    if text not in allowed:
+        raise NotFound
+    return text
 
 
 class Refused(Exception):

@@ -50,7 +50,7 @@ from ..policy.tables import TableRow
 from ..sources.table_files import is_json_lines
 from .drafts import can_see_policy, visible_tables
 from .exports import export_response
-from .request_context import NotFound, Refused, RequestContext, parse_number
+from .request_context import Refused, RequestContext, parse_number, require
 
 PAGE_SIZE: Final = 100
 MAX_QUERY: Final = 200
@@ -65,10 +65,7 @@ class TablesOfDesk(Struct, frozen=True):
 
     def find(self, name: str) -> OwnTable:
         """Return a table. Raises NotFound if the member may not see it."""
-        found = next((one for one in self.tables if one.name == name), None)
-        if found is None:
-            raise NotFound
-        return found
+        return require(next((own for own in self.tables if own.name == name), None))
 
 
 def can_write(context: RequestContext, desk: TablesOfDesk) -> bool:
