@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from ..application.inputs import ReasonTemplate, parse_end, parse_note
 from ..application.reason_texts import find_reason_text
 from ..application.targets import RequestTarget
+from ..domain.batches import group_pairs
 from ..domain.hand_terms import NO_END_WORD
-from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import REASON_LIMIT, check_reason
 from ..errors import Guarded, PersonNotFound, ReasonTooLong, RequestNotFound, UsageError, to_command_hint
@@ -278,10 +278,11 @@ def _suggest_names(run: Run, decision: DecisionCommand, result: CommandResult) -
         if target.target.request is None:
             stop.hint = did_you_mean(run.hub, target.repo, target.target.username) + _next_step(decision, target, stop)
         return
-    unknown: dict[Repo, list[str]] = {}
-    for outcome in result.outcomes if stop is None and run.out.is_human else ():
-        if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is OutcomeKind.REFUSED:
-            unknown.setdefault(outcome.repo, []).append(outcome.person.username or "")
+    unknown = group_pairs(
+        (outcome.repo, outcome.person.username)
+        for outcome in (result.outcomes if stop is None and run.out.is_human else ())
+        if isinstance(outcome.error, PersonNotFound | RequestNotFound) and outcome.kind is OutcomeKind.REFUSED
+    )
     for repo, names in unknown.items():
         for sentence in suggest_names(run.hub, repo, [name for name in names if name][:_MAX_SUGGESTIONS]):
             run.out.hint(sentence)

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from .. import __version__
 from ..domain.accounts import TokenRights
+from ..domain.batches import group_pairs
 from ..domain.display_text import name_first, pluralize
 from ..domain.ids import Repo
 from ..domain.timestamps import describe_clock_skew
@@ -222,11 +223,8 @@ def _check_own_repos(run: Run) -> Iterator[Finding]:
         return
     yield Finding("repos", True, f"gated: {name_first(found, 5)}")
     tried = list({repo.namespace: repo for repo in reversed(found)}.values())[::-1][:_TRIED]
-    alike: dict[Finding, list[str]] = {}
-    for repo in tried:
-        finding = _run_check(run, "rights", partial(_check_rights, run, repo))
-        alike.setdefault(finding, []).append(str(repo))
-    for finding, repos in alike.items():
+    rights = ((_run_check(run, "rights", partial(_check_rights, run, repo)), str(repo)) for repo in tried)
+    for finding, repos in group_pairs(rights).items():
         yield replace(finding, detail=f"{', '.join(repos)}: {finding.detail}")
 
 

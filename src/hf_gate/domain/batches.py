@@ -1,4 +1,4 @@
-"""Splits long sequences into batches, and reads lists that come in pages."""
+"""Splits long sequences into batches, groups pairs, and reads lists that come in pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -24,6 +25,14 @@ def split_into_batches(items: Iterable[T], size: int) -> Iterator[list[T]]:
     source = iter(items)
     while batch := list(islice(source, size)):
         yield batch
+
+
+def group_pairs(pairs: Iterable[tuple[K, T]]) -> dict[K, list[T]]:
+    """Return the second parts of pairs by their first part, in the order in which these come first."""
+    groups: dict[K, list[T]] = {}
+    for key, item in pairs:
+        groups.setdefault(key, []).append(item)
+    return groups
 
 
 def iterate_cursor_pages(read: Callable[[Any], P]) -> Iterator[P]:

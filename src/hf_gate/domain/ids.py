@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from ..errors import InvalidRepo, SpaceNotSupported, UsageError
+from .batches import group_pairs
 from .network_hosts import PUBLIC_HUB, is_url_of_hub
 
 
@@ -170,10 +171,7 @@ _Item = TypeVar("_Item", bound=HasRepo)
 
 def group_by_repo(items: Iterable[_Item]) -> dict[Repo, list[_Item]]:
     """Group items by repo, in the order in which the repos come first."""
-    found: dict[Repo, list[_Item]] = {}
-    for item in items:
-        found.setdefault(item.repo, []).append(item)
-    return found
+    return group_pairs((item.repo, item) for item in items)
 
 
 def is_id(text: str) -> bool:

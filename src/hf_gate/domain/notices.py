@@ -16,6 +16,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from . import events as e
+from .batches import group_pairs
 from .display_text import pluralize
 from .ids import Repo
 from .lifecycle import Status
@@ -249,11 +250,13 @@ _NAMED_REPOS: Final = 3
 
 def join_failures(items: Iterable[NoticeItem]) -> list[NoticeItem]:
     """Return the items with one line for each failure that several repos have in common."""
-    found: dict[object, list[NoticeItem]] = {}
-    for item in items:
-        key = (item.event, str(item.facts)) if item.event is NoticeEvent.FAILED_TURN and item.repo else id(item)
-        found.setdefault(key, []).append(item)
-    return [_join(group) for group in found.values()]
+    groups = group_pairs((_failure_of(item), item) for item in items)
+    return [_join(group) for group in groups.values()]
+
+
+def _failure_of(item: NoticeItem) -> object:
+    """Return what is equal for the same failure at several repos."""
+    return (item.event, str(item.facts)) if item.event is NoticeEvent.FAILED_TURN and item.repo else id(item)
 
 
 def _join(items: Sequence[NoticeItem]) -> NoticeItem:

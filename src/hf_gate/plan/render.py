@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
+from ..domain.batches import group_pairs
 from ..domain.display_text import make_visible, pluralize
 from ..policy.model import Policy
 from .model import ENDS_HELD, ENDS_UNDECIDED, Change, GuardResult, Plan
@@ -71,11 +72,9 @@ def _sign_of(change: Change) -> str:
 
 def _group_by_action(changes: Iterable[Change]) -> dict[tuple[bool, str], list[Change]]:
     """Group changes by action: accepts first, removals of people with access last."""
-    found: dict[tuple[bool, str], list[Change]] = {}
-    for change in changes:
-        found.setdefault((change.verb == "remove", change.action), []).append(change)
+    groups = group_pairs(((change.verb == "remove", change.action), change) for change in changes)
     order = list(_SIGNS)
-    return dict(sorted(found.items(), key=lambda pair: (pair[0][0], order.index(pair[0][1]))))
+    return dict(sorted(groups.items(), key=lambda pair: (pair[0][0], order.index(pair[0][1]))))
 
 
 def render_shadow_actions(plan: Plan) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from ..domain.batches import group_pairs
 from .expressions import Expression, bind_facts
 from .fact_conditions import IS_TRUE, OPPOSITES
 from .fact_table import find_declaration
@@ -37,11 +38,8 @@ def _has_contradiction(condition: Expression, *, negated: bool) -> bool:
     """Tell whether the condition (or its negation) is a conjunction with contradicting comparisons."""
     joint = "||" if negated else "&&"
     parts = condition.parts if condition.op == joint else (condition,) if not condition.op else ()
-    by_fact: dict[str, list[tuple[str, tuple[object, ...]]]] = {}
-    for part in parts:
-        found = _comparison_of(part, negated=negated)
-        if found is not None:
-            by_fact.setdefault(found[0], []).append(found[1:])
+    comparisons = filter(None, (_comparison_of(part, negated=negated) for part in parts))
+    by_fact = group_pairs((fact, (operator, values)) for fact, operator, values in comparisons)
     return any(not _is_satisfiable(fact, tests) for fact, tests in by_fact.items())
 
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from ..decoding import decode_json
 from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
+from ..domain.batches import group_pairs
 from ..domain.events import ApprovalWithdrawn, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
@@ -36,12 +37,11 @@ _APPROVED: Final = "SELECT a.request_id FROM approvals a JOIN requests r ON r.id
 
 def read_approvals(db: Database, requests: Collection[int]) -> dict[int, list[Approval]]:
     """Return the stored approvals of these requests, the oldest first, also those of an earlier version."""
-    found: dict[int, list[Approval]] = {}
-    if requests:
-        among, value = db.in_clause(list(requests))
-        for row in db.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,)):
-            found.setdefault(row[0], []).append(_approval_of(row))
-    return found
+    if not requests:
+        return {}
+    among, value = db.in_clause(list(requests))
+    rows = db.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,))
+    return group_pairs((row[0], _approval_of(row)) for row in rows)
 
 
 def list_approvals(store: Store) -> list[tuple[int, str, str]]:

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from ..domain.batches import group_pairs
 from ..domain.erasure import hash_person, hash_request, to_ranges
 from ..domain.events import ApprovalGiven, DataRevealed, LedgerEntry, NoteWritten, PrivatePartsDeleted, kind_of
 from ..domain.ids import Repo
@@ -133,9 +134,7 @@ class Eraser:
         """Delete private parts and add an entry to each chain that names their entries."""
         sql = f"SELECT x.id, l.repo_id, l.seq FROM private x JOIN ledger l ON l.id = x.id WHERE {where}"
         rows = self._db.rows(sql, (value,))
-        chains: dict[int, list[int]] = {}
-        for _, repo_id, seq in rows:
-            chains.setdefault(repo_id, []).append(seq)
+        chains = group_pairs((repo_id, seq) for _, repo_id, seq in rows)
         among, idents = self._db.in_clause([row[0] for row in rows])
         self._db.run(f"DELETE FROM private WHERE id {among}", (idents,))
         for repo_id, numbers in sorted(chains.items()):

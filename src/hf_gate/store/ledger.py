@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec import Struct, field
 
 from ..decoding import make_json_decoder
-from ..domain.batches import iterate_cursor_pages
+from ..domain.batches import group_pairs, iterate_cursor_pages
 from ..domain.events import AnyEvent, GrantDated, LedgerEntry, commitment_of, encode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
@@ -50,10 +50,7 @@ _UPSERT_HEAD = (
 
 def append_entries(write: Writer, entries: Iterable[tuple[Repo, LedgerEntry]]) -> None:
     """Append entries to the chains of their repos, in their order."""
-    groups: dict[Repo, list[LedgerEntry]] = {}
-    for repo, entry in entries:
-        groups.setdefault(repo, []).append(entry)
-    for repo, group in groups.items():
+    for repo, group in group_pairs(entries).items():
         write.append(repo, group)
 
 

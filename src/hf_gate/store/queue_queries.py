@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Final
 
+from ..domain.batches import group_pairs
 from ..domain.ids import Repo
 from ..domain.letters import ON_HOLD
 from ..domain.lifecycle import Status
@@ -181,10 +182,8 @@ def _group_by_person(
     people = f"SELECT person_id FROM requests WHERE id {among}"
     rows = db.rows(f"SELECT id, person_id FROM requests WHERE is_current AND person_id IN ({people})", (value,))
     whose: dict[int, int] = dict(rows)
-    theirs: dict[int, list[Key]] = {}
-    for key in filter_keys(db, found, list(whose), newest_first=newest_first):
-        theirs.setdefault(whose[key[1]], []).append(key)
-    return {keys[0]: keys for keys in theirs.values()}
+    matching = filter_keys(db, found, list(whose), newest_first=newest_first)
+    return {keys[0]: keys for keys in group_pairs((whose[key[1]], key) for key in matching).values()}
 
 
 def _read_rows(store: Store, people: Sequence[Sequence[Key]]) -> list[list[RequestRow]]:

@@ -21,6 +21,7 @@ from ..application.policy_watcher import PolicyWatcher
 from ..application.terms_reader import TermsReader
 from ..application.tray import TrayService
 from ..application.workspace import Workspace
+from ..domain.batches import group_pairs
 from ..domain.members import Member
 from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.timestamps import to_ms
@@ -116,10 +117,8 @@ class Presence:
                 for (request, who), look in self._open.items()
                 if request in wanted and who != member and look.is_current(now)
             ]
-        found: dict[int, list[tuple[str, int]]] = {}
-        for request, look in sorted(on, key=lambda one: one[1].since):
-            found.setdefault(request, []).append((look.member, int(now - look.since)))
-        return found
+        on.sort(key=lambda pair: pair[1].since)
+        return group_pairs((request, (look.member, int(now - look.since))) for request, look in on)
 
 
 LOCAL_HOLD: Final = 10.0  # seconds to undo a decision at a desk that only this machine can reach

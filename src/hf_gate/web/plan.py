@@ -20,6 +20,7 @@ from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
 from ..decoding import decode_json
+from ..domain.batches import group_pairs
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
@@ -165,12 +166,8 @@ def _list_lines(
 
 def _shadow_counts(summary: Mapping[str, int]) -> list[tuple[str, list[tuple[str, int]]]]:
     """Return the actions that policies in shadow mode would take, with their numbers."""
-    found: dict[str, list[tuple[str, int]]] = {}
-    for key, number in sorted(summary.items()):
-        if key.startswith(SHADOW):
-            policy, _, action = key.removeprefix(SHADOW).partition("/")
-            found.setdefault(policy, []).append((action, number))
-    return list(found.items())
+    keys = [(key.removeprefix(SHADOW).partition("/"), key) for key in sorted(summary) if key.startswith(SHADOW)]
+    return list(group_pairs((policy, (action, summary[key])) for (policy, _, action), key in keys).items())
 
 
 def export(context: RequestContext) -> Response:

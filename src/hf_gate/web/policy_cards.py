@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..domain.batches import group_pairs
 from ..domain.display_text import make_visible
 from ..domain.lifecycle import Status
 from ..domain.query import Query, Term, one_of
@@ -144,9 +145,7 @@ def stored_examples(
     find = _find_shadowed if is_shadow else _find_decided
     found = pick_examples(find(context, policy, rules))
     lines = {line.row.id: line for line in request_lines(context, list({row.id: row for _, row in found}.values()))}
-    by_rule: dict[str, list[RequestLine]] = {}
-    for rule, row in found:
-        by_rule.setdefault(rule, []).append(lines[row.id])
+    by_rule = group_pairs((rule, lines[row.id]) for rule, row in found)
     return lambda rule: by_rule.get(rule, ())
 
 
