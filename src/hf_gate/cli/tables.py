@@ -508,16 +508,16 @@ def effect_lines(own: OwnTable, effects: Sequence[TableEffectRecord]) -> Iterato
         return
     waiting = sum(one.status == Status.PENDING for one in effects)
     yield f"  affects {waiting:,} waiting, {len(effects) - waiting:,} with access:"
-    yield from (f"    {line}" for line in limit_lines(effects, _MAX_NAMED, partial(_effect_line, own.folder.zone)))
+    yield from (f"    {line}" for line in limit_lines(effects, _MAX_NAMED, lambda effect: _effect_line(own, effect)))
     if held := describe_held_ends(effects):
         yield f"  {held}"
     if own.policies:
         yield "  To see what the policies do now: hf-gate plan"
 
 
-def _effect_line(zone: tzinfo, effect: TableEffectRecord) -> str:
+def _effect_line(own: OwnTable, effect: TableEffectRecord) -> str:
     who = effect.user or effect.request_id or "hidden"
-    words = describe_effect(effect, lambda at: format_minute(datetime.fromisoformat(at), zone))
+    words = describe_effect(effect, lambda at: format_minute(datetime.fromisoformat(at), own.folder.zone))
     return f"{who}@{repo_argument(effect)}  {effect.status}, {words}"
 
 
