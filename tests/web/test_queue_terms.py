@@ -78,7 +78,7 @@ def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> Non
     chips = links_of(body, "q-terms")
     for name, left in (
         ("Remove Pending ×", 'repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'),
-        ("Remove Purpose too short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
+        ("Remove Purpose short ×", 'status:pending repo:lantern-7b-chat -country:US age:>2d "two words" ada'),
         ("Remove Repo lantern-7b-chat ×", 'status:pending quality:thin -country:US age:>2d "two words" ada'),
     ):
         assert parse_qs(urlsplit(chips[name]).query) == {"q": [left]}

@@ -122,10 +122,6 @@ def _reach_verdict(state: RequestState, event: e.VerdictReached, _at: int) -> Re
     return replace(state, verdict=reached, shadow=event.shadow, **more)
 
 
-def _start_change(state: RequestState, event: e.ChangeStarted, _at: int) -> RequestState:
-    return replace(state, open_run=event.run, open_before=event.before, open_after=event.after)
-
-
 def _settle_change(state: RequestState, event: e.ChangeSettled, at: int) -> RequestState:
     """Apply the outcome of a change. The kinds done and already change the status; the others do not."""
     if event.kind == OutcomeKind.OPEN:
@@ -166,7 +162,9 @@ _CHANGES: Final[Mapping[type[e.Event], Callable[[RequestState, Any, int], Reques
     e.StatusMoved: lambda state, event, at: _move(state, event.after, at, reviewed_at=event.reviewed_at),
     e.RequestWithdrawn: lambda state, _event, at: _move(state, WITHDRAWN, at),
     e.VerdictReached: _reach_verdict,
-    e.ChangeStarted: _start_change,
+    e.ChangeStarted: lambda state, event, _at: replace(
+        state, open_run=event.run, open_before=event.before, open_after=event.after
+    ),
     e.ChangeSettled: _settle_change,
     e.RequestAssigned: lambda state, event, _at: replace(state, assigned=event.member),
     e.GrantDated: _set_end,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -153,21 +153,13 @@ def _fill_text(text: str, request: AccessRequest, rule: str) -> str:
 
 
 def _reasons_of_conditions(why: Iterable[ConditionTrace]) -> list[ChangeReason]:
-    leaves = (leaf for trace in why for leaf in _leaf_conditions(trace))
+    leaves = (leaf for trace in why for leaf in trace.leaves())
     return [
         ChangeReason(
             expr=leaf.expr, value=leaf.value, facts={name: fact.json_value() for name, fact in leaf.facts.items()}
         )
         for leaf in leaves
     ]
-
-
-def _leaf_conditions(trace: ConditionTrace) -> Iterator[ConditionTrace]:
-    if trace.facts or not trace.parts:
-        yield trace
-        return
-    for part in trace.parts:
-        yield from _leaf_conditions(part)
 
 
 def verdict_event(verdict: Verdict, lists: Mapping[str, str]) -> VerdictReached:

@@ -258,17 +258,10 @@ def _describe_unknown(verdict: Verdict | Opinion) -> str:
 
 def _blocking_leaves(trace: RuleTrace) -> Iterator[ConditionTrace]:
     """Yield the tests that would each, if flipped alone, make the rule match."""
-    leaves = {leaf.expr: leaf for each in trace.conditions for leaf in _all_leaves(each)}
+    leaves = {leaf.expr: leaf for each in trace.conditions for leaf in each.leaves()}
     for way in trace.ways_to_match:
         if len(way) == 1:
             yield leaves.get(way[0].expr) or ConditionTrace(way[0].expr, not way[0].value)
-
-
-def _all_leaves(trace: ConditionTrace) -> Iterator[ConditionTrace]:
-    if not trace.op and not inner_of_let(trace):
-        yield trace
-    for part in trace.parts:
-        yield from _all_leaves(part)
 
 
 def _join_named(found: Iterable[str]) -> str:
@@ -337,9 +330,10 @@ def inner_of_let(trace: ConditionTrace) -> ConditionTrace | None:
 
 def describe_leaf(trace: ConditionTrace) -> str:
     """Describe what is the case: the value that was found, or whether the test holds."""
-    if trace.value is None:
-        return _describe_unknown_leaf(trace)
-    return describe_test(trace.expr, trace.values, holds=trace.value)
+    if trace.value is not None:
+        return describe_test(trace.expr, trace.values, holds=trace.value)
+    unknown = [name_fact(name) for name, value in trace.values.items() if value is None]
+    return f"{unknown[0] if unknown else quote_expression(trace.expr)} not known"
 
 
 def _describe_flipped(trace: ConditionTrace) -> str:
@@ -350,11 +344,6 @@ def _describe_flipped(trace: ConditionTrace) -> str:
         return words
     is_upper_bound = (condition.op in ("<", "<=")) is (trace.value is not condition.is_negated)
     return words.replace("account ", "account only ", 1) if is_upper_bound and " old" in words else words
-
-
-def _describe_unknown_leaf(trace: ConditionTrace) -> str:
-    names = [name for name, fact in trace.facts.items() if fact.value is None]
-    return f"{name_fact(names[0])} not known" if names else f"{quote_expression(trace.expr)} not known"
 
 
 # ---- checklists ------------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeAlias
@@ -214,6 +214,14 @@ class ConditionTrace(Struct, frozen=True):
     note: str = ""
     parts: tuple[ConditionTrace, ...] = ()  # sub-expressions in source order
     op: str = ""  # `&&`, `||`, `!` or `?:`; "" for a single test and for the name of a `let`
+
+    def leaves(self) -> Iterator[ConditionTrace]:
+        """Yield the tests of single facts in this expression, and what else has no parts."""
+        if self.facts or not self.parts:
+            yield self
+        else:
+            for part in self.parts:
+                yield from part.leaves()
 
     @property
     def values(self) -> dict[str, FactValue | None]:

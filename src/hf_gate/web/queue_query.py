@@ -180,7 +180,7 @@ def run_query(
 
 # ---- the terms in words ----------------------------------------------------------------------------------------------
 
-QUALITY_CHOICES: Final = (("nothing useful", ("junk", "empty")), ("too short", ("thin",)), ("answered", ("good",)))
+QUALITY_CHOICES: Final = (("nothing useful", ("junk", "empty")), ("short", ("thin",)), ("answered", ("good",)))
 """The choices of the facet Purpose with the values of `quality:`. A form without such a question has none of them."""
 
 WORDS: Final = {
@@ -210,7 +210,7 @@ WORDS: Final = {
     "quality": {
         "junk": "meaningless",
         "empty": "left empty",
-        "thin": "too short",
+        "thin": "short",
         "good": "answered",
         "missing": "not asked",
     },
