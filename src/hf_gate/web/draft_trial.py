@@ -17,8 +17,7 @@ from ..domain.lifecycle import Status
 from ..domain.query import Query, one_of
 from ..domain.rows import RepoRow, RequestRow
 from ..errors import HfGateError, RequestNotFound, UsageError
-from ..policy.explanation_lines import ExplanationLine, render_explanation
-from ..policy.explanations import explain_verdict
+from ..policy.explanations import Explanation, explain_verdict
 from ..policy.fact_table import tables_of
 from ..policy.literals import glob_matches
 from ..policy.model import Action, Policy, TableSpec
@@ -74,7 +73,7 @@ class ExplainedRequest(Struct, frozen=True):
     """One request with the explanation of its verdict."""
 
     line: RequestLine
-    why: Sequence[ExplanationLine]
+    explanation: Explanation | None
     is_pending: bool
 
 
@@ -185,9 +184,9 @@ class DraftTrial:
         if case is None:
             raise RequestNotFound("The answers of this request are no longer stored.", hint="")
         verdict = self.evaluator.evaluate_with_traces(case.facts, now=self.context.now)
-        explained = [] if verdict is None else [explain_verdict(verdict, self.context.now, self.context.workspace.zone)]
-        why = [line for one in explained for line in render_explanation(one)]
-        return ExplainedRequest(request_lines(self.context, [row])[0], why, row.state.status == Status.PENDING)
+        zone = self.context.workspace.zone
+        explanation = None if verdict is None else explain_verdict(verdict, self.context.now, zone)
+        return ExplainedRequest(request_lines(self.context, [row])[0], explanation, row.state.status == Status.PENDING)
 
 
 def pick_examples(rows: Iterable[tuple[str, RequestRow]]) -> list[tuple[str, RequestRow]]:

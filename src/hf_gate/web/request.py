@@ -20,7 +20,6 @@ from ..domain.lifecycle import MEANING, Status
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..domain.timestamps import to_ms
 from ..domain.tray import VERBS
-from ..policy.explanation_lines import render_explanation
 from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .assignments import choose_assignee
@@ -115,7 +114,6 @@ def page(context: RequestContext) -> Response:
         attempts=attempts,
         changes=find_changes(context, row, attempts),
         form=_form_changes(row, repo),
-        why=[] if explanation is None else list(render_explanation(explanation)),
         explanation=explanation,
         rule_url=find_rule_url(context, line, explanation),
         history=fold_verdicts(one for one in history if one.kind != kind_of(NoteWritten)),
@@ -148,9 +146,8 @@ def update_presence(context: RequestContext) -> Response:
 def explanation_part(context: RequestContext) -> Response:
     """Return the reasons of the verdict as a part, for a row of the queue."""
     row = context.find_request(context.params["id"])
-    explanation = explain_request(context, row)
-    why = [] if explanation is None else list(render_explanation(explanation))
-    return context.render("parts/why.html", line=request_lines(context, [row])[0], why=why)
+    line = request_lines(context, [row])[0]
+    return context.render("parts/why.html", line=line, explanation=explain_request(context, row))
 
 
 def list_other_requests(context: RequestContext, row: RequestRow) -> list[RequestLine]:

@@ -24,6 +24,7 @@ from ..domain.members import Member, MemberRole
 from ..domain.requests import REASON_LIMIT, utf16_units
 from ..domain.rows import RepoRow, RequestRow
 from ..domain.timestamps import format_day, format_span
+from ..policy.explanation_lines import render_explanation
 from . import formatting
 from .app_state import AppState
 from .static_files import FOLDER, static_url
@@ -310,6 +311,7 @@ def _environment() -> Environment:
         "verdict_label": label_verdict,
         "at_end": lambda action: AT_END[action or "reset"],
         "wait_words": formatting.format_wait,
+        "rule_lines": render_explanation,
     }
     return made
 
