@@ -32,7 +32,7 @@ BAD = [
     (["--profile", "demo", "ls"], 2, "does not exist", "unset HF_GATE_PROFILE"),
     (["lss"], 2, "no command", "hf-gate ls"),
     (["promote", "eeg"], 2, "no command", "Did you mean `hf-gate policy promote`?"),
-    (["judge"], 2, "no command", "`hf-gate --help`"),
+    (["judge"], 2, "no command", "`hf-gate help all`"),
     (["runs", "retry"], 2, "RUN", "For example `hf-gate runs retry"),
     (["repos", "shwo"], 2, "no command", "repos show"),
     (["ls", "--staus", "pending"], 2, "--staus", "--help"),
