@@ -116,6 +116,16 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Ro
     assert (held.leaves_at or 0) - held.made_at == 10_000
 
 
+def test_who_decides_after_somebody_else_reads_what_happened(three: Room) -> None:
+    lena, mia, path = three.visitor(), three.reviewer("mia"), _href(three, "ada")
+    picks = _picks(lena.get(path).body)[:1]
+    assert _decide(mia, path, "accept", picks).status == 303
+    late = _decide(lena, path, "accept", picks)
+    assert late.status == 409
+    assert "mia has decided this already: Accept ada." in late.body
+    assert len(three.app_state.workspace.tray.list_waiting()) == 1
+
+
 def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     assert lena.post(path, {"verb": "accept"}).status == 422

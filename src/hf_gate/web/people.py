@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -25,7 +24,7 @@ from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.events import NoteWritten, kind_of
-from ..domain.ids import Repo, id_time
+from ..domain.ids import Repo, group_by_repo, id_time
 from ..domain.lifecycle import Status
 from ..domain.members import MemberRole
 from ..domain.query import Query, is_pseudonym, one_of
@@ -41,6 +40,7 @@ from .queue_query import run_query
 from .request_context import NotFound, Refused, RequestContext, require_all_repos, require_one_of
 from .request_history import compare_answers, list_history
 from .request_lines import RequestLine, describe_person, request_key, request_lines
+from .tray import conflict_response
 
 PAGE_SIZE: Final = 50
 MAX_COMPARED: Final = 6  # attempts whose answers are compared
@@ -147,7 +147,6 @@ class PersonAtRepo(Struct, frozen=True):
     """A person at one repo: their latest attempt, and the transition to its current status."""
 
     line: RequestLine
-    attempts: Sequence[RequestRow]
     last_transition: LastTransition | None
 
     @property
@@ -217,25 +216,16 @@ def _render_person(context: RequestContext, person: PersonRow) -> Response:
 
 
 def _list_repos(context: RequestContext, attempts: Sequence[RequestRow]) -> list[PersonAtRepo]:
-    found = []
-    for _, here in groupby(attempts, key=lambda row: row.repo):
-        theirs = list(here)
-        current = next((row for row in theirs if row.is_current), theirs[-1])
-        found.append(
-            PersonAtRepo(
-                request_lines(context, [current])[0], theirs, last_transition(context.workspace.store, current)
-            )
-        )
-    return found
+    by_repo = group_by_repo(attempts)
+    current = [next((row for row in here if row.is_current), here[-1]) for here in by_repo.values()]
+    store = context.workspace.store
+    return [PersonAtRepo(line, last_transition(store, line.row)) for line in request_lines(context, current)]
 
 
 def _list_events(context: RequestContext, attempts: Sequence[RequestRow]) -> list[tuple[Repo, HistoryRecord]]:
     """Return the entries about all requests of a person with their repos, the latest first."""
-    events = [
-        (repo, entry)
-        for repo, here in groupby(attempts, key=lambda row: row.repo)
-        for entry in list_history(context, list(here))
-    ]
+    by_repo = group_by_repo(attempts)
+    events = [(repo, entry) for repo, here in by_repo.items() for entry in list_history(context, here)]
     return sorted(events, key=lambda pair: pair[1].at, reverse=True)
 
 
@@ -261,8 +251,7 @@ def decide(context: RequestContext) -> Response:
         raise Refused("Nothing was decided.", hint="Choose a decision for the ticked requests.")
     seen = _read_ticked(context, person)
     if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
-        _queue_decision(context, verb, seen)  # like the button of a queue row: the tray can be undone
-        return context.redirect_back(person_url(person))
+        return _queue_decision(context, person, verb, seen)
     ident = new_id("b")
     context.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
     return redirect_to_bulk(context, ident, verb)
@@ -288,21 +277,17 @@ def _read_ticked(context: RequestContext, person: PersonRow) -> dict[int, str]:
     return seen
 
 
-def _queue_decision(context: RequestContext, verb: str, seen: Mapping[int, str]) -> None:
-    """Queue one decision. Raises Refused if the request was decided, or its terms changed, since the member saw it."""
+def _queue_decision(context: RequestContext, person: PersonRow, verb: str, seen: Mapping[int, str]) -> Response:
+    """Queue one decision, as the button of a row in the queue does: it can be undone."""
     app_state = context.app_state
     taken = app_state.tray_service.queue_decisions(
         DecisionRequest(verb, seen, context.member), context.now, app_state.hold
     )
-    if taken.retermed:
-        text = "Nothing was decided: the access would end at a different time than shown."
-        raise Refused(text, hint="Look at it again.", status=409)
-    if not taken.count:
-        other = next(iter(taken.conflicts), None)
-        is_mine = other is not None and other.member == context.member.id
-        who = "you have" if is_mine else f"{'another member' if other is None else other.actor} has"
-        raise Refused(f"Nothing was decided: {who} decided this already.", hint="It is in a tray.", status=409)
     app_state.wake.set()
+    if taken.count:
+        return context.redirect_back(person_url(person))
+    (line,) = request_lines(context, list(context.workspace.store.requests(list(seen)).values()))
+    return conflict_response(context, taken, line)
 
 
 def _must_choose_end(context: RequestContext, verb: str, requests: Iterable[int]) -> bool:

@@ -155,7 +155,7 @@ def decide(context: RequestContext) -> Response:
         rules = "".join(f" Rule {rule} changed after its end was shown." for rule in sorted(taken.renamed))
         said = f"{done} {line.who}{_describe_end(context, line)}.{more}{rules} {_describe_hold(hold)}"
         return _rows_response(context, [line], said, alike=find_offer(context) if context.is_part else None)
-    return _conflict_response(context, taken, line)
+    return conflict_response(context, taken, line)
 
 
 def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
@@ -179,7 +179,7 @@ def _describe_hold(hold: float | None) -> str:
     return "It stays until you send it." if hold is None else f"{hold:g} seconds to undo."
 
 
-def _conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
+def conflict_response(context: RequestContext, taken: QueueResult, line: RequestLine) -> Response:
     """Answer that nothing was queued, because the request was decided or changed before."""
     if taken.retermed:
         text = f"Nothing was sent: the access of {line.who} would end at a different time than shown."
