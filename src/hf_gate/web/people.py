@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Final
 from urllib.parse import quote, urlencode
 
@@ -88,20 +89,6 @@ def _display_name(context: RequestContext, row: RequestRow) -> str:
 # ---- the list --------------------------------------------------------------------------------------------------------
 
 
-class PersonSummary(Struct, frozen=True):
-    """One person of the list with their current requests."""
-
-    person: PersonRow
-    name: str
-    fullname: str | None
-    about: str
-    rows: Sequence[RequestRow]
-
-    @property
-    def href(self) -> str:
-        return person_url(self.person)
-
-
 def page(context: RequestContext) -> Response:
     """Show the people that match a search, or the most recent requesters."""
     return context.render(
@@ -110,34 +97,31 @@ def page(context: RequestContext) -> Response:
         text=context.query_value("q").strip()[:MAX_CHARACTERS],
         people=_find_people(context),
         most=PAGE_SIZE,
+        person_url=person_url,
+        display_name=partial(_display_name, context),
+        describe=lambda row: describe_person(context.app_state, row, context.now),
     )
 
 
 def export(context: RequestContext) -> Response:
     """Return the same people as a file."""
-    rows = [
-        person_record(each.person, {str(row.repo): row.state.status for row in each.rows})
-        for each in _find_people(context)
+    records = [
+        person_record(rows[0].person, {str(row.repo): row.state.status for row in rows})
+        for rows in _find_people(context)
     ]
-    return export_response("people", context.params["kind"], PersonRecord, rows)
+    return export_response("people", context.params["kind"], PersonRecord, records)
 
 
-def _find_people(context: RequestContext) -> list[PersonSummary]:
+def _find_people(context: RequestContext) -> list[list[RequestRow]]:
+    """Return the current requests of each person that matches the search."""
     text = context.query_value("q").strip()[:MAX_CHARACTERS]
     people = {each.id: each for each in find_by_name(context, text)} if text else {}
     if not text or not context.is_masked:
         terms = (one_of("", text),) if text else ()
         page = run_query(context, Query(terms), limit=PAGE_SIZE, cursor=None, newest_first=True)
         people |= {row.person.id: row.person for row in page.rows if row.person.id not in people}
-    return [_summarize_person(context, person) for person in list(people.values())[:PAGE_SIZE]]
-
-
-def _summarize_person(context: RequestContext, person: PersonRow) -> PersonSummary:
-    rows = [row for row in _list_attempts(context, person) if row.is_current]
-    latest = max(rows, key=lambda row: row.state.asked_at)
-    about = "" if context.is_masked else describe_person(context.app_state, latest, context.now)
-    fullname = None if context.is_masked else latest.person.identity.fullname
-    return PersonSummary(person, _display_name(context, latest), fullname, about, rows)
+    shown = list(people.values())[:PAGE_SIZE]
+    return [[row for row in _list_attempts(context, person) if row.is_current] for person in shown]
 
 
 # ---- one person ------------------------------------------------------------------------------------------------------
