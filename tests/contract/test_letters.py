@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.letters import store_subscription
+from hf_gate.application.letters import render, store_subscription
 from hf_gate.application.message_records import list_due
 from hf_gate.application.reason_texts import LANGUAGES
 from hf_gate.application.unattended import start_unattended, stop_unattended
@@ -26,7 +27,7 @@ from hf_gate.application.workspace import Workspace, WorkspaceLocation
 from hf_gate.config import Settings, resolve_paths
 from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.letter_texts import LETTER_TEXTS
-from hf_gate.domain.letters import ON_HOLD, LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
+from hf_gate.domain.letters import ON_HOLD, LetterCase, LetterConfig, LetterKind, LetterText, fill_text, find_text_fault
 from hf_gate.domain.messages import APPLICANTS, DeliveryKind, MessageState
 from hf_gate.domain.notices import MailServer
 from hf_gate.domain.timestamps import from_ms, to_ms
@@ -90,6 +91,24 @@ def test_nobody_who_asked_before_a_kind_was_on_gets_a_letter(store: Store) -> No
     post = Post()
     send_letters(desk, post)
     assert post.to == ["user2@example.org"]
+
+
+def test_a_letter_names_the_last_day_of_access_as_pages_do(desk: Workspace) -> None:
+    """Access until 30 June ends when 1 July begins."""
+    read_in(desk, [record(1)])
+    (letter,) = list_letters(desk.store, [MessageState.WAITING], 1)
+    july = to_ms(datetime(2027, 7, 1, tzinfo=UTC))
+    case = LetterCase(
+        letter=replace(letter, kind=LetterKind.ENDS.value),
+        status="accepted",
+        is_current=True,
+        ends_at=july,
+        verdict=(None, None),
+        email=None,
+    )
+    (row,) = desk.store.requests([letter.request_id or 0]).values()
+    text = render(case, row, CONFIG, desk.store.endpoint, UTC, desk.now())
+    assert text.subject.endswith(" ends on 2027-06-30")
 
 
 def test_each_language_has_each_kind_of_letter_and_all_can_be_filled() -> None:
