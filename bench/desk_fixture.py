@@ -102,7 +102,7 @@ def _fill_store(store: Store, count: int, repos: int) -> None:
 def empty_tray(app_state: AppState) -> None:
     """Undo the waiting decisions, so that the next run starts with an empty tray."""
     waiting = app_state.workspace.tray.list_waiting()
-    app_state.workspace.tray.undo([one.id for one in waiting], waiting[0].made_at if waiting else 0)
+    app_state.workspace.tray.undo([one.run.id for one in waiting])
 
 
 # ---- client ----------------------------------------------------------------------------------------------------------

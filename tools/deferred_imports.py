@@ -134,7 +134,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.store.ledger": "the entries of the audit log; loads events and SQL",
     "hf_gate.store.members": "a facet of the store that few commands need",
     "hf_gate.store.opening": "opens stores; loads the SQL dialects",
-    "hf_gate.store.plans_and_runs": "a facet of the store that few commands need",
+    "hf_gate.store.plans": "a facet of the store that few commands need",
     "hf_gate.store.queue_queries": "a facet of the store that few commands need",
     "hf_gate.store.selections": "a facet of the store that few commands need",
     "hf_gate.store.sessions": "a facet of the store that few commands need",

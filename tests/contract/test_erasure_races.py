@@ -21,7 +21,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.plans import Plans
 from hf_gate.store.store import Store
 from tests.contract.traces import traces_in_files
 from tests.torture.near import Near
@@ -80,7 +80,7 @@ def prepare_page_of_a_plan(scene: Scene) -> Callable[[], object]:
     plan = scene.plan()
     erase(scene)
     rows, document = [change.row for change in plan.changes], msgspec.json.encode(plan)
-    return lambda: PlansAndRuns(scene.store).store_plan(plan.digest, document, 7, {}, rows)
+    return lambda: Plans(scene.store).store_plan(plan.digest, document, 7, {}, rows)
 
 
 def prepare_selection(scene: Scene) -> Callable[[], object]:

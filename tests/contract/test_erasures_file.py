@@ -13,9 +13,11 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain import events as e
-from hf_gate.domain.rows import RequestRow
-from hf_gate.domain.tray import QueuedDecision
+from hf_gate.domain.rows import ChangeRow, RequestRow, RunRow
+from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.errors import StoreDamaged, StoreUnavailable
+from hf_gate.plan.changes import PlanSubject, make_change
+from hf_gate.plan.queued_decisions import QueuedChange
 from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.approvals import write_endorsement
 from hf_gate.store.backups import CopyResult, erase_in_copies, find_backups, write_backup
@@ -24,7 +26,7 @@ from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
-from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.plans import Plans
 from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
@@ -369,25 +371,25 @@ def test_the_erasure_of_a_hidden_person_keeps_the_names_that_are_matched_with_no
 
 
 def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path) -> None:
-    """The tray keeps what was decided about other people for a while, and what is not sent yet."""
     erasures, name = tmp_path / "erasures.jsonl", "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
         take(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
         for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
             (row,) = store.find_by_identity(None, who)
-            Tray(store).add([_queued(row, note)])
-        sent, _ = Tray(store).list_waiting()
-        Tray(store).record_outcomes([(sent.id, "done", "")], 7)
+            Tray(store).add([_queue(row, note)], (), [row.id])
         _erase(store, erasures, name)
-        assert [item.note for item in Tray(store).list_recent("m_1", 5)] == ["Came alone.", None]
+        assert [item.change.note for item in Tray(store).list_recent("m_1", 5)] == ["Came alone.", None]
     assert _traces(place, [name, "Came with"]) == []
 
 
-def _queued(row: RequestRow, note: str) -> QueuedDecision:
-    return QueuedDecision(
-        id=0, request=row.id, version=row.version.token, verb="accept", reason=None, actor="mia", batch="b", made_at=5,
-        leaves_at=None, member="m_1", note=note,
-    )  # fmt: skip
+def _queue(row: RequestRow, note: str) -> tuple[RunRow, ChangeRow]:
+    assert row.request is not None
+    change = make_change(PlanSubject(row.request, row.state, row.id), "accepted", rule="direct")
+    held = QueuedChange(**msgspec.structs.asdict(change), version=row.version.token, note=note)
+    run = RunRow(
+        id=f"r_{row.id}", kind=RunKind.DIRECT, actor="mia", state=RunState.QUEUED, made_at=row.id, member="m_1"
+    )
+    return run, ChangeRow(run=run.id, n=1, repo=row.repo, request=row.id, change=msgspec.json.encode(held))
 
 
 def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:
@@ -415,7 +417,7 @@ def test_a_plan_goes_with_those_who_agreed_to_it(path: Path, *, is_old: bool) ->
         people = {name: store.find_by_identity(None, name)[0] for name in (WORDS[0], "bob")}
         for name, row in people.items():
             document = msgspec.json.encode({"changes": [{"row": row.id}]})
-            PlansAndRuns(store).store_plan(f"plan-{name}", document, 1, {})
+            Plans(store).store_plan(f"plan-{name}", document, 1, {})
             with store.writing() as write:
                 write_endorsement(write, f"plan-{name}", "id-mia", "rules")
         if is_old:

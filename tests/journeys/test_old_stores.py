@@ -11,11 +11,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psycopg
 import pytest
 from psycopg.rows import dict_row
 
 from hf_gate import Hub
+from hf_gate.application.settling import planned_version
+from hf_gate.domain.grants import GrantCondition, GrantTerms
+from hf_gate.domain.hand_terms import GrantEnd
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
@@ -41,7 +45,7 @@ COMMANDS: Final = (
     ("store", "check"),
     ("report", "access"),
 )
-REPLACED: Final = {"alembic_version", "absences", "outbox", "letters"}
+REPLACED: Final = {"alembic_version", "absences", "outbox", "letters", "tray"}
 """Tables that a migration replaces or drops. What their rows mean is seen in what commands show."""
 UNUSED: Final = {"lease_until", "told_at"}
 """Columns that a migration drops."""
@@ -65,6 +69,14 @@ class OldStore:
             sql = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'grams%'"
             names = [row["name"] for row in file.execute(sql)]
             return {name: [dict(row) for row in file.execute(f"SELECT * FROM {name}")] for name in names}  # noqa: S608
+
+    def execute(self, sql: str, values: tuple[object, ...]) -> None:
+        if self.url:
+            with psycopg.connect(self.url) as server:
+                server.execute(sql.replace("?", "%s").encode(), values)
+            return
+        with closing(sqlite3.connect(self.folder / "desk.db")) as file, file:
+            file.execute(sql, values)
 
 
 @pytest.fixture(params=["0018.db", "0018.sql", "0019.db", "0019.sql"])
@@ -205,6 +217,63 @@ def test_the_desk_shows_the_decisions_that_wait_in_an_upgraded_store(upgraded: O
         waiting = room.visitor().get("/api/v1/tray")
         assert waiting.status == 200, waiting.body
         check_golden("old-stores-waiting.txt", _lines(waiting.json["held"]))
+
+
+SHOWN: Final = GrantEnd(
+    "90d",
+    "reject",
+    "house/academic",
+    GrantTerms(keep_while=(GrantCondition(policy="house", rule="academic", expr="email.academic"),)),
+    {"partners": {"email": "ada@example.org"}},
+    is_chosen=True,
+    version="a" * 64,
+    shown_at=7,
+)
+QUEUED: Final = (
+    # version, verb, reason, leaves_at, run, outcome, why, until, hand_terms, note
+    ("v1", "accept", None, 9, None, None, None, "90d", msgspec.json.encode(SHOWN).decode(), "Came with Bo."),
+    ("v2", "accept", None, None, "r_neverbegun00", None, None, None, "d70693d2", None),
+    ("v3", "accept", None, None, None, None, None, "30d", None, None),
+    ("v4", "reset", "Say more.", 9, None, "stale", "its answers changed", None, None, None),
+    ("v5", "reset", "Say more.", 9, None, "seen", "its answers changed", None, None, None),
+    ("v6", "reject", None, 9, "r_sent00000000", "refused", "no permission", None, None, None),
+)
+
+
+def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: OldStore) -> None:
+    """Those that wait still wait, those that failed unseen are still shown, and nothing else is."""
+    with Hub(old.console.hub.tokens["owner"], endpoint=old.console.hub.url) as hub:
+        owner = f"owner:{hub.whoami().id}"
+    names = (
+        "version, verb, reason, leaves_at, run, outcome, why, until, hand_terms, note,"
+        " id, request_id, member, actor, batch, made_at"
+    )
+    used = {row["request_id"] for row in old.rows()["tray"]}
+    free = [row["id"] for row in old.rows()["requests"] if row["id"] not in used]
+    for n, values in enumerate(QUEUED):
+        marks = ", ".join("?" * 16)
+        row = (*values, 100 + n, free[n], owner, "lena-brandt", f"r_batch{n}", 5)
+        old.execute(f"INSERT INTO tray ({names}) VALUES ({marks})", row)  # noqa: S608
+    with open_room(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
+        tray = room.app_state.workspace.tray
+        moved = {one.change.version: one for one in tray.list_waiting() if one.change.version in {"v1", "v2", "v3"}}
+        assert moved.keys() == {"v1", "v2", "v3"}
+        assert [moved[name].run.starts_at for name in sorted(moved)] == [9, None, None]
+        assert [moved[name].batch for name in sorted(moved)] == ["r_batch0", "r_batch1", "r_batch2"]
+        assert (moved["v1"].change.end, moved["v1"].change.note) == (SHOWN, "Came with Bo.")
+        assert moved["v2"].change.end == GrantEnd(None, shown_at=0), "what it was shown is read again"
+        rows = room.app_state.workspace.store.requests([one.request for one in moved.values()])
+        assert [planned_version(one.change).difference(rows[one.request].version) for one in moved.values()] == [
+            None
+        ] * 3
+        assert moved["v3"].change.end == GrantEnd("30d", is_chosen=True)
+        failed = {(one.request, one.verb, one.outcome, one.row.why) for one in tray.list_failed(owner)}
+        assert failed == {
+            (free[3], "reset", "stale", "its answers changed"),
+            (free[5], "reject", "refused", "no permission"),
+        }
+        assert "2 decisions failed" in " ".join(room.visitor().get("/tray").body.split())
+    assert old.console.run("audit", "verify").code == 0
 
 
 _SPECIFIC: Final = frozenset({"body", "form", "prompt", "store"})

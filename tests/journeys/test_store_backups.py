@@ -48,8 +48,8 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     with database(place / "desk.db") as db:
         db.execute("INSERT INTO sessions VALUES ('digest', 'mara', 'link', 'Firefox on Linux', 1, 1)")
         db.execute(
-            "INSERT INTO tray (id, request_id, version, verb, actor, batch, made_at, leaves_at)"
-            " VALUES (1, 2, 'x', 'accept', 'mara', 'b', 1, 2)"
+            "INSERT INTO runs (id, kind, actor, state, made_at, total, counts, verbs, member, starts_at)"
+            " VALUES ('b.0', 'direct', 'mara', 'queued', 1, 1, '{}', '{}', 'm_1', 2)"
         )
     assert console.run("store", "backup", "copy.db").code == 0
     assert console.run("accept", f"bob@{MODEL}").code == 0
@@ -61,7 +61,7 @@ def test_a_restored_store_lets_nobody_in_holds_the_tray_and_decides_nothing_befo
     with database(place / "desk.db") as db:
         assert db.execute("SELECT count(*) FROM sessions").fetchone() == (0,)
         assert db.execute("SELECT link FROM members").fetchall() == [(None,)]
-        assert db.execute("SELECT leaves_at FROM tray").fetchall() == [(None,)]
+        assert db.execute("SELECT starts_at FROM runs WHERE state = 'queued'").fetchall() == [(None,)]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert refused.code == 6
     assert refused.hint == f"Hint: Sync the repo first: hf-gate sync {MODEL} --full"

@@ -357,7 +357,10 @@ def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[
             write.append(repo, [LedgerEntry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
                                       person=back.person.id, private=granter)])  # fmt: skip
             write.update_repo(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
-            write.db.run("UPDATE tray SET outcome = 'refused', why = ?, ended_at = made_at WHERE request_id = ?",
+            mine = "run IN (SELECT id FROM runs WHERE state = 'queued') AND request_id = ?"
+            write.db.run(f"UPDATE changes SET state = 'refused', why = ? WHERE {mine}",  # noqa: S608
                          (payload(Field.TRAY_WHY, turn), waits.id))  # fmt: skip
+            write.db.run("UPDATE runs SET state = 'ended', is_unseen = TRUE WHERE state = 'queued' AND id IN"
+                         " (SELECT run FROM changes WHERE request_id = ?)", (waits.id,))  # fmt: skip
             write.db.run("UPDATE changes SET state = 'refused', why = ? WHERE request_id = ?",
                          (payload(Field.CHANGE_WHY, turn), back.id))  # fmt: skip

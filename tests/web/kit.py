@@ -239,7 +239,7 @@ class Room:
     def leave(self) -> None:
         """The time of everything in the tray has come."""
         self.app_state.workspace.tray.set_departure(
-            [one.id for one in self.app_state.workspace.tray.list_waiting()], to_ms(self.app_state.now())
+            [one.run.id for one in self.app_state.workspace.tray.list_waiting()], to_ms(self.app_state.now())
         )
         self.app_state.tray_service.send_due(self.app_state.now())
 

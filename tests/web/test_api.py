@@ -50,7 +50,7 @@ def test_a_decision_goes_through_the_tray(asked: Room) -> None:
     asked.app_state.hold = 30.0
     _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
     (bob,) = asked.app_state.workspace.tray.list_waiting()
-    assert bob.leaves_at == bob.made_at + 30_000, "without `hold` as in the desk"
+    assert bob.run.starts_at == bob.run.made_at + 30_000, "without `hold` as in the desk"
     assert _post(lena, "/tray/undo", {}).json["count"] == 1
     assert lena.get("/api/v1/tray").json["held"] == []
 

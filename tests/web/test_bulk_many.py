@@ -20,7 +20,6 @@ from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
-from hf_gate.store.plans_and_runs import PlansAndRuns
 from hf_gate.store.selections import Selections
 from hf_gate.web.request_context import RequestContext
 from hf_gate.web.selection import summarize_selection
@@ -106,7 +105,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
 
     with pytest.raises(PowerCutError):
         create_bulk_run(store, order, parts(), full.app_state.now())
-    assert PlansAndRuns(store).count_changes(order.run_id) == {"planned": 500}
+    assert store.count_changes(order.run_id) == {"planned": 500}
     assert "Stopped" in words(lena.get(f"/runs/{order.run_id}"))
     lena.post(f"/runs/{order.run_id}", {"do": "resume"})
     with pytest.raises(Guarded):

@@ -64,7 +64,7 @@ def _sent(room: Room) -> dict[str, tuple[str, str | None]]:
     for one in room.app_state.workspace.tray.list_waiting():
         row = room.app_state.workspace.store.request(one.request)
         assert row is not None
-        found[row.person.identity.username or ""] = (one.verb, one.reason)
+        found[row.person.identity.username or ""] = (one.verb, one.change.reason)
     return found
 
 

@@ -164,7 +164,7 @@ def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room
     lost = _send(lena, path, "accept", picks)
     assert lost.status == 409
     assert "mia has decided this already" in lost.body
-    assert [item.actor for item in three.app_state.workspace.tray.list_waiting()] == ["mia"]
+    assert [item.run.actor for item in three.app_state.workspace.tray.list_waiting()] == ["mia"]
 
 
 def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Room) -> None:

@@ -163,7 +163,7 @@ def _advance(room: Room, hours: float) -> None:
 def _failure(room: Room) -> tuple[str | None, str | None, str]:
     """The outcome of the failed decision with its reason, and the status of its request."""
     (failed,) = room.app_state.workspace.tray.list_failed(room.app_state.membership.owner_member.id)
-    return failed.outcome, failed.why, room.row("ada").state.status
+    return failed.outcome, failed.row.why, room.row("ada").state.status
 
 
 def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_its_version(room: Room) -> None:
@@ -247,8 +247,8 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
     _advance(room, hours)
     _write_policy(room, "version: [")
     room.leave()
-    waiting = {one.request: one.run for one in room.app_state.workspace.tray.list_waiting()}
-    assert waiting.get(room.row("ada").id, "ended") is None
+    waiting = {one.request: one.is_being_sent for one in room.app_state.workspace.tray.list_waiting()}
+    assert waiting.get(room.row("ada").id) is False
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     _write_end(room, "1y")
     room.leave()
@@ -263,12 +263,12 @@ def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Roo
     tray, service = room.app_state.workspace.tray, room.app_state.tray_service
 
     def undo(row: RepoRow) -> RepoPolicies | None:
-        tray.undo([one.id for one in tray.list_waiting()], 1)
+        tray.undo([one.run.id for one in tray.list_waiting()])
         return service.terms.policies_of(row)
 
     terms = TermsReader(room.app_state.workspace, undo, service.terms.shown)
-    tray.set_departure([one.id for one in tray.list_waiting()], to_ms(room.app_state.now()))
-    assert replace(service, terms=terms).send_due(room.app_state.now()) == 0
+    tray.set_departure([one.run.id for one in tray.list_waiting()], to_ms(room.app_state.now()))
+    replace(service, terms=terms).send_due(room.app_state.now())
     assert (room.row("ada").state.status, tray.list_waiting()) == ("pending", [])
 
 
@@ -301,38 +301,38 @@ def test_terms_of_another_request_are_not_taken(room: Room) -> None:
 
 
 @pytest.mark.parametrize(("until", "is_sent"), [("1y", True), ("30d", False)])
-def test_a_decision_that_an_earlier_version_queued_is_sent_if_its_terms_are_the_same(
+def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_the_same(
     room: Room, until: str, *, is_sent: bool
 ) -> None:
     lena = room.visitor()
-    token = _button(room, lena, "ada").rpartition(".")[2]
     _press(room, lena, "ada")
     lena.post(
         "/tray", {"verb": "accept", "key": _key(room, "bob"), "version": _version(lena, room, "bob"), "until": "30d"}
     )
-    _store_as_before(room, "ada", token)
-    _store_as_before(room, "bob", None)
+    _forget_when_shown(room, "ada")
+    _forget_when_shown(room, "bob")
     _write_end(room, until)
     room.leave()
     assert room.row("ada").state.status == ("accepted" if is_sent else "pending")
     assert _dated(room, "bob") == [("lena-brandt", "direct", "30d")]
 
 
-def test_a_chosen_end_that_an_earlier_version_queued_keeps_the_conditions_of_the_rule(room: Room) -> None:
+def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(room: Room) -> None:
     lena = room.visitor()
     _write_policy(room, POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
     version = _version(lena, room, "ada")
     lena.post("/tray", {"verb": "accept", "key": _key(room, "ada"), "version": version, "until": "30d"})
-    _store_as_before(room, "ada", None)
+    _forget_when_shown(room, "ada")
     room.leave()
     assert room.row("ada").state.terms is not None
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 
-def _store_as_before(room: Room, name: str, hand_terms: str | None) -> None:
-    """Store the queued decision as earlier versions did: with a token of its terms, or without them for a chosen end."""
+def _forget_when_shown(room: Room, name: str) -> None:
+    """Store the waiting decision as the upgrade of an old store does."""
+    (item,) = (one for one in room.app_state.workspace.tray.list_waiting() if one.request == room.row(name).id)
     with room.app_state.workspace.store.writing() as write:
-        write.db.run("UPDATE tray SET hand_terms = ? WHERE request_id = ?", (hand_terms, room.row(name).id))
+        write.replace_changes(item.run.id, [(1, msgspec.json.encode(replace(item.change, shown_at=0)))])
 
 
 def _version(visitor: Visitor, room: Room, name: str) -> str:
@@ -543,7 +543,7 @@ def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Ro
         answer = lena.post(page, {"verb": "accept", "pick": pick[1]})
         assert answer.status == 303
         assert answer.headers["location"].startswith("/bulk/") is not is_known
-    assert [one.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
+    assert [one.change.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
     assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
 
 

@@ -40,7 +40,7 @@ def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
 def page(signed_in: Page, room: Room) -> Page:
     """The queue with nothing ticked and nothing decided."""
     room.app_state.workspace.selections.clear(f"s_{room.app_state.membership.owner_member.id}")
-    room.app_state.workspace.tray.undo([one.id for one in room.app_state.workspace.tray.list_waiting()], 0)
+    room.app_state.workspace.tray.undo([one.run.id for one in room.app_state.workspace.tray.list_waiting()])
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")
     return signed_in
@@ -126,7 +126,7 @@ def _sheet(page: Page, key: str = "s") -> None:
 
 
 def _reasons(room: Room) -> list[str | None]:
-    return [one.reason for one in room.app_state.workspace.tray.list_waiting()]
+    return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
 
 
 def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Room) -> None:
@@ -176,7 +176,9 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
     page.keyboard.type("Thank you.")
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-    assert [one.reason for one in room.app_state.workspace.tray.list_waiting()] == ["Please say more.\nThank you."]
+    assert [one.change.reason for one in room.app_state.workspace.tray.list_waiting()] == [
+        "Please say more.\nThank you."
+    ]
 
 
 def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Room) -> None:

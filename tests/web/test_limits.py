@@ -100,7 +100,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
     room.leave()
     ada = room.app_state.workspace.tray.find_latest([room.row("ada").id])[room.row("ada").id]
-    assert (ada.outcome, ada.why) == ("refused", "mia may no longer decide at this repo")
+    assert (ada.outcome, ada.row.why) == ("refused", "mia may no longer decide at this repo")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
     assert "mia may no longer decide at this repo" in lena.get("/queue").body
@@ -152,7 +152,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     room.leave()
     assert room.writes() == before
     held = app_state.workspace.tray.find_latest([row.id])[row.id]
-    assert (held.outcome, held.why) == ("stale", f"the end {over} had passed when the decision was due")
+    assert (held.outcome, held.row.why) == ("stale", f"the end {over} had passed when the decision was due")
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2027-02-30"])

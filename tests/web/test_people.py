@@ -113,7 +113,7 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Ro
     answer = _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
     assert answer.headers["location"] == path
     (held,) = three.app_state.workspace.tray.list_waiting()
-    assert (held.leaves_at or 0) - held.made_at == 10_000
+    assert (held.run.starts_at or 0) - held.run.made_at == 10_000
 
 
 def test_who_decides_after_somebody_else_reads_what_happened(three: Room) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import GONE, OWN, PROTECTED, SelectionScope
 from hf_gate.store.opening import open_store
-from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.plans import Plans
 from hf_gate.store.runs import read_repos
 from hf_gate.store.selections import Selections
 from tests.contract.store_kit import EEG, ENDPOINT, place, read_selected, record, take
@@ -56,15 +56,15 @@ def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> Non
 
 def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        carried = PlansAndRuns(store)
+        carried = Plans(store)
         for n in range(3):
             carried.store_plan(f"{n}" * 64, b"{}", AT + n, {"by": "lena", "changes": n})
         assert [row.about["changes"] for row in carried.list_plans()] == [2, 1, 0]
         assert carried.delete_plans(["1" * 64]) == 1
         assert carried.find_plan("1" * 64) is None
         assert len(carried.list_plans()) == 2
-        assert carried.count_changes("r_none") == {}
-        assert carried.read_page("r_none", states=["done"], repos=[EEG]) == []
+        assert store.count_changes("r_none") == {}
+        assert store.changes("r_none", states=["done"], repos=[EEG]) == []
         assert read_repos(store.reads, "r_none", ["planned"]) == []
 
 

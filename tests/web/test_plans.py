@@ -17,7 +17,7 @@ from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.store.plans_and_runs import PlansAndRuns
+from hf_gate.store.plans import Plans
 from hf_gate.web import plan
 from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
 
@@ -146,7 +146,7 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
     place = made(asked, lena)
     ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
-    assert PlansAndRuns(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
+    assert Plans(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
 
 

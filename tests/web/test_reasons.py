@@ -58,7 +58,7 @@ def _chosen(sheet: str) -> list[str | None]:
 
 
 def _sent(room: Room) -> list[str | None]:
-    return [one.reason for one in room.app_state.workspace.tray.list_waiting()]
+    return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
 
 
 # ---- what is offered -----------------------------------------------------------------------------------------------------

@@ -87,7 +87,7 @@ def test_an_end_that_is_none_lets_nobody_in(asked: Room, more: dict[str, str]) -
 
 def test_a_reset_has_no_end(asked: Room) -> None:
     assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
-    assert asked.app_state.workspace.tray.list_waiting()[0].until is None
+    assert asked.app_state.workspace.tray.list_waiting()[0].change.until is None
 
 
 # ---- reversing -----------------------------------------------------------------------------------------------------------

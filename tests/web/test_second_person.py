@@ -125,13 +125,14 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
     assert (api.status, "to make a plan" in api.json["hint"]) == (409, True)
 
 
-def test_decisions_on_their_way_to_the_hub_count_before_their_run_is_written(full: Room) -> None:
+def test_decisions_that_wait_count(full: Room) -> None:
     lena = full.visitor()
     full.proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
-    lying = full.app_state.workspace.tray.list_waiting()
-    full.app_state.workspace.tray.set_run([one.id for one in lying], "r_notyetwritten")
+    lena.post("/tray/hold")
     assert "these are 501 to accept" in words(one(full, lena, 600))
+    lena.post("/tray/undo")
+    assert "Together with the last 24 hours" not in words(one(full, lena, 600))
 
 
 def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:

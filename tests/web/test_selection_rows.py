@@ -231,7 +231,7 @@ def test_the_written_text_wins_over_the_chosen_one_and_no_reason_over_both(
     lena = room.visitor()
     path = _all(lena, "reset")
     assert _send(lena, path, lena.get(path), **sent).status == 303
-    assert {item.reason for item in room.app_state.workspace.tray.list_waiting()} == {reason}
+    assert {item.change.reason for item in room.app_state.workspace.tray.list_waiting()} == {reason}
 
 
 def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Room) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from typing import cast
 
 import pytest
 
 from hf_gate import Hub
+from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.store.store import Store
 from hf_gate.web.server import default_hold
+from tests.torture.failing import Failing, Killed
 from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
 
 
@@ -192,7 +197,7 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
         asked.app_state.workspace.hub = impatient
         asked.leave()
     waiting = asked.app_state.workspace.tray.list_waiting()
-    assert [(one.run, one.outcome) for one in waiting] == [(None, None)]
+    assert [(one.is_being_sent, one.outcome) for one in waiting] == [(False, None)]
     assert asked.app_state.tray_service.problem
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
@@ -202,29 +207,61 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
     assert asked.app_state.tray_service.problem is None
 
 
-def test_a_decision_that_was_marked_and_never_begun_is_sent_after_a_restart(asked: Room) -> None:
+def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Room) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
-    item = asked.app_state.workspace.tray.list_waiting()[0]
-    asked.app_state.workspace.tray.set_run([item.id], "r_neverbegun00")
+    workspace = asked.app_state.workspace
+    (item,) = workspace.tray.list_waiting()
+    with workspace.store.writing() as write:  # as a process that died before it read the requests
+        write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (item.run.id,))
     asked.leave()
-    assert _status(asked, "ada") == "pending"
-    assert asked.app_state.tray_service.recover(asked.app_state.now()) == 0
+    assert (_status(asked, "ada"), workspace.tray.list_unsent(item.run.member or "")) == ("pending", [])
+    asked.app_state.tray_service.recover()
+    assert [one.outcome for one in workspace.tray.list_unsent(item.run.member or "")] == [None]
     asked.leave()
     assert _status(asked, "ada") == "accepted"
 
 
-def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
-    lena = asked.visitor()
-    _decide(asked, lena, "accept", "ada")
-    item = asked.app_state.workspace.tray.list_waiting()[0]
+@pytest.mark.parametrize("when", ["before", "in", "after"])
+@pytest.mark.parametrize("at", range(1, 7))
+def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked: Room, at: int, when: str) -> None:
+    lena, before, workspace = asked.visitor(), asked.writes(), asked.app_state.workspace
+    for name in ("ada", "bob", "cyd"):
+        _decide(asked, lena, "accept", name)
+    kept = workspace.store
+    workspace.store = cast("Store", Failing(kept, at, when))
+    with suppress(Killed):
+        asked.leave()
+    workspace.store = kept
+    waiting = workspace.tray.list_waiting()
+    assert {one.request for one in waiting} | {asked.row(name).id for name in _accepted(asked)} >= {
+        asked.row(name).id for name in ("ada", "bob", "cyd")
+    }, "none is lost"
+    asked.app_state.tray_service.recover()
     asked.leave()
-    writes = asked.writes()
-    with asked.app_state.workspace.store.writing() as write:  # as a process that died between the answer and the tray
-        write.db.run("UPDATE tray SET outcome = NULL WHERE id = ?", (item.id,))
-    asked.app_state.tray_service.recover(asked.app_state.now())
+    assert _accepted(asked) == ["ada", "bob", "cyd"]
+    assert asked.writes() - before == 1, "all three leave in one call"
+    assert workspace.tray.list_waiting() == []
+    assert verify_ledger(workspace.store, with_tables=True).ok
+
+
+def _accepted(room: Room) -> list[str]:
+    return [name for name in ("ada", "bob", "cyd") if _status(room, name) == "accepted"]
+
+
+def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
+    lena, workspace = asked.visitor(), asked.app_state.workspace
+    _decide(asked, lena, "accept", "ada")
+    (waiting,) = workspace.tray.list_waiting()
+    asked.leave()
+    writes, sent = asked.writes(), workspace.tray.find_latest([waiting.request])[waiting.request]
+    with workspace.store.writing() as write:  # as a process that died before it stored the answer
+        write.db.run("UPDATE changes SET state = 'started' WHERE run = ?", (sent.run.id,))
+        write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (sent.run.id,))
+    assert [one.is_being_sent for one in workspace.tray.list_waiting()] == [True]
+    asked.app_state.tray_service.recover()
     asked.leave()
     assert asked.writes() == writes
-    assert asked.app_state.workspace.tray.find_latest([item.request])[item.request].outcome == OutcomeKind.DONE
+    assert workspace.tray.find_latest([waiting.request])[waiting.request].outcome == OutcomeKind.DONE
 
 
 # ---- one counter, and how long it counts -----------------------------------------------------------------------------------
@@ -238,13 +275,13 @@ def test_one_counter_says_when_the_first_leaves(asked: Room) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     mine = asked.app_state.workspace.tray.list_waiting()
-    asked.app_state.workspace.tray.set_departure([mine[0].id], mine[0].made_at + 5000)
+    asked.app_state.workspace.tray.set_departure([mine[0].run.id], mine[0].run.made_at + 5000)
     _decide(asked, lena, "accept", "bob")
     page = lena.get("/queue").body
     assert re.search(r"2 decisions, the first will be sent in [1-5] s", _words(page))
     assert page.count("<span data-left=") == 1, "none in the rows"
-    same = [one.id for one in asked.app_state.workspace.tray.list_waiting()]
-    asked.app_state.workspace.tray.set_departure(same, mine[0].made_at + 5000)
+    same = [one.run.id for one in asked.app_state.workspace.tray.list_waiting()]
+    asked.app_state.workspace.tray.set_departure(same, mine[0].run.made_at + 5000)
     assert re.search(r"2 decisions will be sent in [0-5] s", _words(lena.get("/queue").body))
 
 

@@ -16,6 +16,7 @@ from hf_gate.application.approvals import endorse, read_act_endorsers
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.domain.runs import RunState
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import read_approvals
 from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
@@ -351,7 +352,7 @@ def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> N
     plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace
     noor = workspace.members.find_by_name("noor")
     assert noor is not None
-    workspace.plans_and_runs.delete_plans([plan])
+    workspace.plans.delete_plans([plan])
     with pytest.raises(UsageError, match="discarded meanwhile"):
         endorse(workspace, plan, MANY, noor, "noor")
     assert read_act_endorsers(workspace.store, plan) == []
@@ -367,6 +368,11 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
     press(noor, plan, "approve")
     ended(full, press(lena, plan, "apply").headers["location"])
     assert count_accepted(full) == MANY
+
+
+def _set_state(room: Room, run: str, state: RunState) -> None:
+    with room.app_state.workspace.store.writing() as write:
+        write.db.run("UPDATE runs SET state = ? WHERE id = ?", (state, run))
 
 
 @pytest.mark.parametrize("is_sending", [True, False])
@@ -385,14 +391,14 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     workspace.hub = patient
     room.local.set_faults([])
     assert (status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
-    waiting = [one.id for one in workspace.tray.list_waiting()]
-    workspace.tray.set_run(waiting, "r_sending00000" if is_sending else None)
+    (waiting,) = workspace.tray.list_waiting()
+    _set_state(room, waiting.run.id, RunState.READY if is_sending else RunState.QUEUED)
     answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
     assert (answer.status, "is being sent" in answer.body) == ((422, True) if is_sending else (303, False))
     assert len(workspace.tray.list_waiting()) == is_sending
     approvals = read_approvals(workspace.store.reads, [room.row("ada").id])
     assert len(approvals[room.row("ada").id]) == 1 + is_sending
-    workspace.tray.set_run(waiting, None)
+    _set_state(room, waiting.run.id, RunState.QUEUED)
     room.leave()
     assert status(room) == ("accepted" if is_sending else "pending")
 
@@ -404,7 +410,7 @@ def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: R
     file = workspace.location.folder / "policies" / "house.yaml"
     file.write_text("version: [ # reviewers: 2\nreviewers: 2\n", "utf-8")
     room.leave()
-    assert [(one.run, one.outcome) for one in workspace.tray.list_waiting()] == [(None, None)]
+    assert [(one.is_being_sent, one.outcome) for one in workspace.tray.list_waiting()] == [(False, None)]
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     file.write_text(DOUBLE, "utf-8")
     room.app_state.policies.expire()

@@ -98,7 +98,7 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
     with workspace.store.writing() as write:
         if of == "ends":
             delete_endorsed_ends(write, other_than=act)
-        elif workspace.plans_and_runs.find_plan(act) is None:
+        elif workspace.plans.find_plan(act) is None:
             raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
@@ -422,7 +422,7 @@ def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver)
     with workspace.store.writing() as write:
         if not delete_approval(write, row.id, approver.account):
             raise UsageError("You have not approved this request.", hint="Reload the page.")
-        if not undo_acceptance(write, row.id, approver.member or "", at):
+        if not undo_acceptance(write, row.id, approver.member or ""):
             raise UsageError("Your acceptance is being sent.", hint="Reload the page.")
         event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
         write.append(row.repo, [entry_about(row, event, approver.actor, at)])

@@ -38,6 +38,7 @@ from ..protocol.flows.single_decision import (
     repeat_outcome,
 )
 from ..store.store import Store
+from ..store.tray import take_waiting
 from ..store.writer import Writer
 from .approvals import ApprovalGate
 from .decisions import (
@@ -118,6 +119,8 @@ class DecisionSender(Struct):
         if len(early) == len(decisions):
             return DecisionResult(None, early, stop)
         run = self._store_run(decisions, choice, run_id)
+        if run is None:
+            return DecisionResult(None, [], stop)
         outcomes: list[Outcome] = []
         sender: SendPort = _SingleCalls(self.hub) if len(decisions) == 1 else self.hub
         executor = make_executor(
@@ -348,14 +351,27 @@ class DecisionSender(Struct):
 
     # ---- storing -----------------------------------------------------------------------------------------------------
 
-    def _store_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
-        """Store the approved run, its changes and the note in one transaction, before anything is sent."""
-        run = self._make_run(decisions, choice, ident)
-        at = run.made_at
-        changes = [make_change_row(run, decision, choice) for decision in decisions]
+    def _store_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow | None:
+        """Store the approved run, its changes and the note in one transaction, before anything is sent.
+
+        The run takes the place of the waiting decisions that it sends; those that were undone meanwhile are left out.
+        Return None if none is left.
+        """
+        at = self._at()
+        queued = [
+            one.subject.queued.run.id
+            for one in decisions
+            if one.subject.queued is not None
+            and (one.early_outcome is None or one.early_outcome.kind not in UNSENT_KINDS)
+        ]
         with self.store.writing() as write:
-            write_new_run(write, run, changes)
-            for repo, here in group_by_repo(decisions).items():
+            taken = set(take_waiting(write, queued))
+            stored = [one for one in decisions if one.subject.queued is None or one.subject.queued.run.id in taken]
+            if not stored:
+                return None
+            run = self._make_run(stored, choice, ident, starts_at=at if taken else None)
+            write_new_run(write, run, [make_change_row(run, decision, choice) for decision in stored])
+            for repo, here in group_by_repo(stored).items():
                 entries = [entry for decision in here for entry in self._make_early_entries(decision, choice, run, at)]
                 write.append(repo, entries)
                 self._append_notes(
@@ -363,7 +379,9 @@ class DecisionSender(Struct):
                 )
         return run
 
-    def _make_run(self, decisions: Sequence[PendingDecision], choice: Choice, ident: str) -> RunRow:
+    def _make_run(
+        self, decisions: Sequence[PendingDecision], choice: Choice, ident: str, *, starts_at: int | None = None
+    ) -> RunRow:
         verbs = Counter(
             make_change_of(decision, choice).action for decision in decisions if decision.early_outcome is None
         )
@@ -378,6 +396,7 @@ class DecisionSender(Struct):
             member=self.author.member,
             account=self.author.account,
             is_free=self.author.is_free,
+            starts_at=starts_at,
         )
 
     def _make_early_entries(

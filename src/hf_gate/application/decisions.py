@@ -20,6 +20,7 @@ from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
 from ..plan.model import Change
+from ..plan.queued_decisions import QueuedDecision
 from ..protocol.flows.single_decision import check_unchanged, get_person
 from .runs import make_direct_change
 from .settling import match_keys
@@ -34,12 +35,16 @@ _SETTLED: Final = frozenset(ChangeState(kind) for kind in OutcomeKind)
 
 
 class DecisionTarget(Struct, frozen=True):
-    """The person whom the caller names, the reason that this person receives, and the end of their access."""
+    """The person whom the caller names, the reason that this person receives, and the end of their access.
+
+    `queued` is the waiting decision that is sent.
+    """
 
     repo: Repo
     target: Target
     reason: str | None = None
     end: GrantEnd | None = None
+    queued: QueuedDecision | None = None
 
 
 class Choice(Struct, frozen=True):
@@ -111,6 +116,8 @@ def make_change_row(run: RunRow, decision: PendingDecision, choice: Choice) -> C
     """Return the stored form of a decision's change, with its state if the outcome needs no call."""
     early = decision.early_outcome
     row = decision.row
+    change = make_change_of(decision, choice)
+    queued = decision.subject.queued
     if early is None:
         state = ChangeState.PLANNED
     else:
@@ -121,7 +128,7 @@ def make_change_row(run: RunRow, decision: PendingDecision, choice: Choice) -> C
         n=decision.n,
         repo=decision.repo,
         request=row.id if row is not None and row.request is not None and has_entry else None,
-        change=msgspec.json.encode(make_change_of(decision, choice)),
+        change=msgspec.json.encode(change if queued is None else queued.change.replace_change(change)),
         state=state,
         why="" if early is None else early.why,
     )

@@ -24,16 +24,15 @@ from ..domain.members import (
     make_owner_member,
     owner_of_setting,
 )
-from ..domain.rows import RepoRow, RequestRow, RunRow
+from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import format_minute, from_ms, to_ms
-from ..domain.tray import QueuedDecision
 from ..errors import Guarded
 from ..policy.literals import glob_matches
 from ..store.approvals import read_endorsers
 from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
-from ..store.plans_and_runs import PlansAndRuns
+from ..store.plans import Plans
 from ..store.runs import read_runs_since
 from ..store.store import Store
 from . import setting_keys
@@ -120,7 +119,6 @@ def compute_need(
     store: Store,
     team: Team,
     counts: Mapping[str, int],
-    waiting: Iterable[QueuedDecision],
     now: datetime,
     *,
     original_total: int = 0,
@@ -129,14 +127,14 @@ def compute_need(
 ) -> ApprovalNeed:
     """Return the approval that changes need. `counts` is the number of changes by verb (accept, reset, reject, cancel).
 
-    `waiting` are the decisions in the tray, `original_total` the number of changes before some were excluded,
+    `original_total` is the number of changes before some were excluded,
     `approvers` the accounts that agreed. `resumed` is the run to which the changes belong, with counts of what the run
     has sent.
     """
     if team.is_alone:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
     total = max(original_total, sum(counts.values()))
-    spent = _count_recent_changes(store, team, waiting, now, resumed)
+    spent = _count_recent_changes(store, team, now, resumed)
     worst = max(((spent[verb] + n, verb) for verb, n in counts.items() if n and spent[verb]), default=(0, ""))
     is_large = total > SINGLE_PERSON_LIMIT or worst[0] > SINGLE_PERSON_LIMIT
     accounts = team.approving_accounts([*approvers, team.me.proven_account])
@@ -145,20 +143,18 @@ def compute_need(
     )
 
 
-def compute_resume_need(
-    store: Store, team: Team, run: RunRow, waiting: Iterable[QueuedDecision], now: datetime
-) -> ApprovalNeed:
+def compute_resume_need(store: Store, team: Team, run: RunRow, now: datetime) -> ApprovalNeed:
     """Return the approval that the rest of a run needs, because other changes may have been sent while the run waited.
 
     The person who started the run agreed to the run, so it counts as approved if another person resumes it.
     """
-    counts = PlansAndRuns(store).count_changes(run.id)
+    counts = store.count_changes(run.id)
     left = counts.get(ChangeState.PLANNED, 0)
     if run.kind is RunKind.AUTO or run.is_free or not left:
         return ApprovalNeed(team, is_large=False, is_met=False, why="")
     new = {verb: min(n, left) for verb, n in run.verbs.items()}
     sent = replace(run, state=RunState.ENDED, counts=counts)
-    return compute_need(store, team, new, waiting, now, approvers=[run.account] if run.account else (), resumed=sent)
+    return compute_need(store, team, new, now, approvers=[run.account] if run.account else (), resumed=sent)
 
 
 def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
@@ -170,20 +166,12 @@ def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
     return f"Together with the last 24 hours, {these}. More than {SINGLE_PERSON_LIMIT} need two people."
 
 
-def _count_recent_changes(
-    store: Store, team: Team, waiting: Iterable[QueuedDecision], now: datetime, resumed: RunRow | None
-) -> Counter[str]:
-    """Count, by verb, the changes in the time window and in the tray that the same person may have made."""
+def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunRow | None) -> Counter[str]:
+    """Count, by verb, the changes in the time window, and those that wait, that the same person may have made."""
     found = Counter[str]()
-    runs = read_runs_since(store.reads, to_ms(now - LIMIT_WINDOW))
-    for run in runs:
+    for run in read_runs_since(store.reads, to_ms(now - LIMIT_WINDOW)):
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
-    accounts = {one.id: one.proven_account for one in team.all_members}
-    written = {run.id for run in runs}
-    for item in waiting:  # an item in the tray is marked with its run before the run is written
-        if item.run not in written and not _is_another(team.me, accounts.get(item.member or "")):
-            found[item.verb] += 1
     return found
 
 
@@ -284,7 +272,7 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 
 def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
-    row = PlansAndRuns(store).find_plan(digest)
+    row = Plans(store).find_plan(digest)
     stored: Mapping[str, Any] = {} if row is None else row.about
     maker = stored.get("by_account")
     return int(stored.get("need", 0)), [*read_endorsers(store.reads, digest), *([maker] if maker else [])]
@@ -342,8 +330,7 @@ class Membership:
         """
         at = to_ms(self.workspace.now())
         self.workspace.members.revoke(member, by or self.owner, at, origin=origin)
-        waiting = self.workspace.tray.list_waiting()
-        self.workspace.tray.undo([item.id for item in waiting if item.member == member.id], at)
+        self.workspace.tray.undo([item.run.id for item in self.workspace.tray.list_unsent(member.id)])
         self.workspace.selections.clear(f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:
@@ -355,18 +342,11 @@ class Membership:
         ours = None if self.workspace.location.folder is None else self.workspace.location.config.repos
         return _matches_any(ours, repo) and _matches_any(member.repos, repo)
 
-    def can_decide(self, item: QueuedDecision, row: RequestRow) -> bool:
-        """Tell whether a decision may be sent: its member may still decide at the repo, and the request is not their
-        own.
-        """
-        member = self.find_by_id(item.member)
-        who = row.person.identity
-        return (
-            member is not None
-            and member.role.covers(MemberRole.REVIEWER)
-            and self.can_see(member, row.repo)
-            and not member.is_own(who.username, who.user_id)
-        )
+    def can_decide(self, member: Member | None, repos: Iterable[Repo]) -> bool:
+        """Tell whether a person is still a member who may decide at these repos."""
+        if member is None or not member.role.covers(MemberRole.REVIEWER):
+            return False
+        return all(self.can_see(member, repo) for repo in repos)
 
     def can_continue(self, run: RunRow) -> bool:
         """Tell whether a run's member may still decide at all repos of the run.
@@ -375,10 +355,7 @@ class Membership:
         """
         if run.member is None or run.member.startswith("owner:"):
             return True
-        member = self.find_by_id(run.member)
-        if member is None or not member.role.covers(MemberRole.REVIEWER):
-            return False
-        return all(self.can_see(member, repo) for repo in self.workspace.plans_and_runs.read_repos(run.id))
+        return self.can_decide(self.find_by_id(run.member), self.workspace.store.repos_of_run(run.id))
 
     # ---- second person -----------------------------------------------------------------------------------------------
 
@@ -390,31 +367,25 @@ class Membership:
         self, member: Member, counts: Mapping[str, int], *, original_total: int = 0, approvers: Collection[str] = ()
     ) -> ApprovalNeed:
         """Return whether a member needs a second person for these changes, counted by verb."""
-        team = self.read_team(member)
-        waiting = self.workspace.tray.list_waiting()
-        now = self.workspace.now()
-        store = self.workspace.store
-        total = original_total
-        return compute_need(store, team, counts, waiting, now, original_total=total, approvers=approvers)
+        return compute_need(
+            self.workspace.store,
+            self.read_team(member),
+            counts,
+            self.workspace.now(),
+            original_total=original_total,
+            approvers=approvers,
+        )
 
     def compute_resume_need(self, member: Member, run: RunRow) -> ApprovalNeed:
         """Return whether a member needs a second person to resume a run."""
-        team = self.read_team(member)
-        waiting = self.workspace.tray.list_waiting()
-        now = self.workspace.now()
-        return compute_resume_need(self.workspace.store, team, run, waiting, now)
+        return compute_resume_need(self.workspace.store, self.read_team(member), run, self.workspace.now())
 
-    def check_limit(self, member: Member, verb: str, count: int) -> None:
-        """Raise Guarded if these decisions exceed what one person may send alone."""
+    def check_limit(self, member: Member, verb: str, count: int, *, refused: str, hint: str = "") -> RunAuthor:
+        """Return the author of these changes. Raises Guarded if they exceed what one person may send alone."""
         need = self.compute_need(member, {verb: count})
         if need.is_large:
-            raise Guarded(
-                f"Nothing was decided. {need.why}",
-                hint=(
-                    f"Select the requests and press {verb.capitalize()} to make a plan. "
-                    f"{need.team.describe_next_step()}"
-                ),
-            )
+            raise Guarded(f"{refused} {need.why}", hint=f"{hint}{need.team.describe_next_step()}")
+        return need.author
 
 
 @lru_cache(8192)

@@ -132,9 +132,14 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         changes=[_change(row.n, row) for row in data.changes],
         decisions=[
             DecisionRecord(
-                repo=str(repos[request]), verb=verb, reason=reason, actor=actor, made_at=ms_to_iso(at), outcome=outcome
+                repo=str(repos[one.request]),
+                verb=one.verb,
+                reason=one.change.reason,
+                actor=one.run.actor,
+                made_at=ms_to_iso(one.run.made_at),
+                outcome=one.outcome,
             )
-            for request, verb, reason, actor, at, outcome in data.decisions
+            for one in data.decisions
         ],
         letters=[_letter(str(repos[one.request_id or 0]), one) for one in data.letters],
         profile=None if data.profile is None else json.loads(data.profile),

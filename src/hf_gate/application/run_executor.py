@@ -27,13 +27,13 @@ from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_state import LIST_LAG, was_just_moved
 from ..domain.requests import AccessRequest, Decision
 from ..domain.rows import RunRow
-from ..domain.runs import UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
+from ..domain.runs import FAILED, UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms
-from ..store.runs import read_repos
+from ..store.runs import read_repos, release_unsent
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalGate
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 
 READ_BATCH: Final = 10_000  # the number of changes whose requests are reread together
 INTENT_BATCH: Final = 500  # the number of intents stored in one transaction
+RETRY_PAUSE: Final = 30_000  # ms until unsent decisions of the desk are sent again
 MAX_READ_AGE: Final = 60.0  # seconds; after this, requests are read again before they are sent
 LATE_CALL_WAIT: Final = 20.0  # seconds in which a dead process's call may still arrive at the Hub
 MAX_CALL_DELAY: Final = 3600.0  # seconds; the longest time between an intent and its call
@@ -117,6 +118,8 @@ class RunExecutor:
         has_rest = stop is not None or self.store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1)
         if state == RunState.ENDED and has_rest:
             state = RunState.INTERRUPTED  # the next process settles or sends the rest
+        elif state == RunState.PAUSED and not has_rest:
+            state = RunState.ENDED  # the pause came after the last change was sent
         ended = self._close(run, state)
         if stop is not None:
             raise stop
@@ -366,8 +369,12 @@ class RunExecutor:
     def _close(self, run: RunRow, state: RunState) -> RunRow:
         """Store the state of the run and record it in the ledger of the workspace.
 
-        A run of direct decisions is not resumed: it ends here, unless an outcome is unknown.
+        A run of direct decisions is not resumed: it ends here, unless an outcome is unknown. What it did not send of
+        the decisions made in the desk waits again.
         """
+        if run.starts_at is not None:
+            with self.store.writing() as write:
+                release_unsent(write.db, run, self._at() + RETRY_PAUSE)
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.ABANDONED if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
@@ -387,7 +394,7 @@ class RunExecutor:
     def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None
     ) -> list[RunItem]:
-        rows = self.store.changes(run.id, states, limit, repo)
+        rows = self.store.changes(run.id, states, limit, None if repo is None else [repo])
         known = self.store.requests([row.request for row in rows if row.request is not None])
         return [
             RunItem(row.n, decode_json(row.change, Change), known.get(row.request or 0), row.repo)
@@ -432,7 +439,8 @@ def close_run(write: Writer, run: RunRow, state: RunState, at: int) -> RunRow:
     counts = write.count_changes(run.id)
     if state == run.state and counts == run.counts:
         return run
-    ended = msgspec.structs.replace(run, state=state, counts=counts)
+    is_unseen = run.starts_at is not None and any(counts.get(failed) for failed in FAILED)
+    ended = msgspec.structs.replace(run, state=state, counts=counts, is_unseen=is_unseen)
     write.write_run(ended)
     event = e.RunEnded(run=run.id, state=state, counts=counts)
     write.append(None, [e.LedgerEntry(event=event, at=at, actor=run.actor)])

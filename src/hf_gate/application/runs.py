@@ -25,7 +25,6 @@ from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, decode_stored_plan, make_plan
 from ..policy.model import Policy
 from ..store.grant_terms import read_terms_of
-from ..store.plans_and_runs import PlansAndRuns
 from ..store.store import Store
 from ..store.writer import Writer
 
@@ -185,7 +184,7 @@ def check_changes_match_plan(store: Store, run: RunRow) -> None:
 
 def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRow:
     """Record that a person resumes a run. Changes sent from now on count towards the limit of the next 24 hours."""
-    resumed = e.RunResumed(run=run.id, changes=PlansAndRuns(store).count_changes(run.id).get(ChangeState.PLANNED, 0))
+    resumed = e.RunResumed(run=run.id, changes=store.count_changes(run.id).get(ChangeState.PLANNED, 0))
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=resumed, at=to_ms(now), actor=actor)])
     return run

@@ -51,7 +51,6 @@ TABLES: Final[Mapping[str, str]] = {
     "runs": "runs that executed changes",
     "changes": "each change of each run, with its outcome",
     "plans": "plans as they were approved",
-    "tray": "decisions made in the desk, including unsent ones",
     "members": "who may use the desk",
     "views": "saved views",
     "bindings": "the account of each username in a table",

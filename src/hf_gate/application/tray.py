@@ -1,42 +1,36 @@
-"""Queues decisions in the tray and sends each one once, when it is due. Decisions of a dead process are read back.
+"""Queues the decisions of members as waiting runs, and sends each one once, when it is due.
 
-A decision is marked with its run before the run is stored. If that run does not exist, the decision was not sent.
-Otherwise the run's changes hold its outcome, and unknown outcomes are read from the Hub.
+The run that sends decisions takes the place of their waiting runs in one transaction. Its changes hold their outcomes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct, field
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from ..domain.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
-from ..domain.lifecycle import MOVES, STATUS_AFTER_VERB, Status
+from ..domain.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS, Status
 from ..domain.members import Member, RunAuthor
-from ..domain.outcomes import Outcome, OutcomeKind
+from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Target, target_of
-from ..domain.rows import ChangeRow, RequestRow
-from ..domain.runs import UNSETTLED, ChangeState
-from ..domain.timestamps import from_ms, to_ms
-from ..domain.tray import ACCEPT, VERBS, QueuedDecision
+from ..domain.rows import ChangeRow, RequestRow, RunRow
+from ..domain.runs import RunKind, RunState
+from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, NotAllowed, UsageError
+from ..plan.queued_decisions import QueuedChange, QueuedDecision
 from .approval_status import read_approval_status
 from .approvals import ApprovalGate, as_approver
 from .decision_sender import DecisionSender
-from .decisions import Choice, DecisionTarget
+from .decisions import Choice, DecisionTarget, PendingDecision, make_change_of
 from .members import Membership
-from .run_executor import make_executor
-from .runs import is_over
+from .run_executor import RETRY_PAUSE, make_executor
 from .terms_reader import NO_POLICIES, TermsReader, UnreadablePolicies, is_valid_at, make_end_choice_error
 from .workspace import Workspace, new_id
-
-RETRY_PAUSE: Final = 30_000  # ms until unsent decisions are retried
-_ENDED_STATES: Final = frozenset(ChangeState(kind) for kind in OutcomeKind if kind is not OutcomeKind.OPEN)
 
 
 class DecisionRequest(Struct, frozen=True):
@@ -84,6 +78,7 @@ class TrayService(Struct):
     terms: TermsReader
     lock: threading.RLock = field(default_factory=threading.RLock)
     problem: str | None = None
+    latest: int = 0  # ms; when the latest decision was made
 
     def queue_decisions(self, request: DecisionRequest, now: datetime, hold: float | None) -> QueueResult:
         """Queue decisions for `hold` seconds (None: until a person sends them). Send nothing.
@@ -98,51 +93,39 @@ class TrayService(Struct):
         fresh = [row for row in rows.values() if row not in moved]
         for row in fresh:
             _check_decision(row, request)
-        ends, retermed = self._choose_ends(fresh, request, now)
+        renamed = set[str]()
+        ends, retermed = self._choose_ends(fresh, request, now, renamed)
         fresh = [row for row in fresh if row not in retermed]
         shared, uncounted = self._check_approvals(fresh, request)
         fresh = [row for row in fresh if row not in uncounted]
-        at = to_ms(now)
         batch = new_id()
-        items = [
-            QueuedDecision(
-                id=0,
-                request=row.id,
-                version=row.version.token,
-                verb=request.verb,
-                reason=request.reason,
-                actor=request.by.name,
-                member=request.by.id,
-                batch=batch,
-                made_at=at,
-                leaves_at=None if hold is None else at + round(hold * 1000),
-                until=ends[row.id].until,
-                hand_terms=ends[row.id].stored,
-                note=request.note if request.verb == ACCEPT else None,
-            )
-            for row in fresh
-        ]
         with (
             self.lock,
             self.workspace.store.hold_write_lock(),
         ):  # between the check of the limit and this write, no thread or process sends other decisions
-            self.membership.check_limit(request.by, request.verb, len(items))
-            clashes = self.workspace.tray.add(items, shared)
-        renamed = frozenset(rule for row in fresh if "@" in (rule := ends[row.id].rule))
-        return QueueResult(batch, len(items) - len(clashes), clashes, moved, retermed, uncounted, renamed)
+            hint = f"Select the requests and press {request.verb.capitalize()} to make a plan. "
+            self.membership.check_limit(request.by, request.verb, len(fresh), refused="Nothing was decided.", hint=hint)
+            self.latest = at = max(to_ms(now), self.latest + 1)  # no two acts have the same time
+            items = [
+                _make_waiting(request, f"{batch}.{n:04}", at, hold, row, ends.get(row.id))
+                for n, row in enumerate(fresh)
+            ]
+            records = [row.id for row in fresh if row.request is not None]
+            clashes = self.workspace.tray.add(items, shared, records)
+        return QueueResult(batch, len(fresh) - len(clashes), clashes, moved, retermed, uncounted, frozenset(renamed))
 
     def _choose_ends(
-        self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime
-    ) -> tuple[dict[int, _QueuedEnd], list[RequestRow]]:
-        """Return the end of each decision, and the rows whose terms are not those shown.
+        self, rows: Sequence[RequestRow], request: DecisionRequest, now: datetime, renamed: set[str]
+    ) -> tuple[dict[int, GrantEnd | None], list[RequestRow]]:
+        """Return the end of each acceptance, and the rows whose terms are not those shown. Add to `renamed`.
 
         Raises an error if terms are not known and the person chose no end, or one beyond the ceiling.
         """
         if request.verb != ACCEPT:
-            return {row.id: _QueuedEnd() for row in rows}, []
+            return {}, []
         zone = self.workspace.zone
         retermed = list[RequestRow]()
-        ends = dict[int, _QueuedEnd]()
+        ends = dict[int, GrantEnd | None]()
         shown = {
             row.id: terms for row in rows if (terms := self.terms.shown.find(request.versions[row.id], row.id, now))
         }
@@ -162,11 +145,11 @@ class TrayService(Struct):
             except HfGateError:
                 retermed.append(row)
                 continue
-            if end is None and chosen is not None:
-                ends[row.id] = _QueuedEnd()
-            else:
-                end = end or replace(NO_END, shown_at=terms.shown_at)
-                ends[row.id] = _QueuedEnd(end.written, msgspec.json.encode(end).decode(), rule)
+            if "@" in rule:
+                renamed.add(rule)
+            if end is None and chosen is None:
+                end = replace(NO_END, shown_at=terms.shown_at)
+            ends[row.id] = end
         return ends, retermed
 
     def _check_approvals(
@@ -187,52 +170,51 @@ class TrayService(Struct):
 
     # ---- sending -----------------------------------------------------------------------------------------------------
 
-    def send_due(self, now: datetime) -> int:
-        """Send the due decisions; return how many ended. Unsent decisions stay and are tried again."""
+    def send_due(self, now: datetime) -> None:
+        """Send the due decisions, those of one actor, verb and note together. Unsent decisions stay and are tried
+        again.
+        """
         self.problem = None
         groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
         for item in self.workspace.tray.list_due(to_ms(now)):
-            groups.setdefault((item.actor, item.member, item.verb, item.note), []).append(item)
-        return sum(self._send(items, to_ms(now)) for items in groups.values())
+            groups.setdefault((item.run.actor, item.run.member, item.verb, item.change.note), []).append(item)
+        for items in groups.values():
+            try:
+                self._send(items, now)
+            except HfGateError as problem:
+                self.problem = str(problem)
+            finally:
+                left = [item.run.id for item in items]
+                self.workspace.tray.set_departure(left, to_ms(now) + RETRY_PAUSE, due=to_ms(now))
 
-    def _send(self, items: Sequence[QueuedDecision], now: int) -> int:
-        """Send decisions with the same actor and verb as one run; return how many ended."""
+    def _send(self, items: Sequence[QueuedDecision], now: datetime) -> None:
+        """Send decisions with the same actor and verb as one run."""
         first = items[0]
-        targets = dict[int, DecisionTarget]()
+        ready = list[DecisionTarget]()
+        ended = list[tuple[QueuedDecision, OutcomeKind, str]]()
         rows = self.workspace.store.requests([item.request for item in items])
-        ended = list[tuple[int, str, str]]()
-        unread = list[QueuedDecision]()
-        sender = _make_decision_sender(self.membership, first.actor, first.member)
+        sender = _make_decision_sender(self.membership, first.run.actor, first.run.member)
         for item in items:
             try:
-                targets[item.id] = self._make_target(item, rows.get(item.request), from_ms(now), sender.approvals)
+                ready.append(self._make_target(item, rows.get(item.request), now, sender.approvals))
             except UnreadablePolicies as problem:
-                unread.append(item)
                 self.problem = str(problem)
             except HfGateError as problem:
                 kind = OutcomeKind.REFUSED if isinstance(problem, NotAllowed | UsageError) else OutcomeKind.STALE
-                ended.append((item.id, kind, str(problem)))
-        if ended:
-            self.workspace.tray.record_outcomes(ended, now)
-        if unread:
-            self._keep_unsent(unread, str(self.problem), now)
-        over = len(ended)
-        run = new_id()
-        self.workspace.tray.set_run(list(targets), run)
-        ready = self.workspace.tray.list_of_run(run)  # without those that were undone meanwhile
-        if not ready:
-            return over
-        choice = Choice(STATUS_AFTER_VERB[first.verb], note=first.note)
-        try:
-            decided = sender.decide([targets[item.id] for item in ready], choice, run_id=run)
-        except HfGateError as problem:
-            self._keep_unsent(ready, str(problem), now)
-            return over
-        if decided.stopped_by is not None:
-            self.problem = str(decided.stopped_by)
-        states = {} if decided.run is None else {row.n: row for row in self.workspace.store.changes(decided.run)}
-        pairs = zip(ready, decided.outcomes, strict=True)
-        return over + self._store_outcomes([(item, one, states.get(n)) for n, (item, one) in enumerate(pairs, 1)], now)
+                ended.append((item, kind, str(problem)))
+        self.workspace.tray.end_unsent(ended)
+        if ready:
+            choice = Choice(STATUS_AFTER_VERB[first.verb], note=first.change.note)
+            decided = sender.decide(ready, choice, run_id=new_id())
+            if decided.stopped_by is not None:
+                self.problem = str(decided.stopped_by)
+            self.workspace.tray.end_unsent(
+                [
+                    (target.queued, outcome.kind, outcome.why)
+                    for target, outcome in zip(ready, decided.outcomes, strict=False)  # no outcomes if none was left
+                    if target.queued is not None and outcome.kind is OutcomeKind.REFUSED
+                ]
+            )
 
     def _make_target(
         self, item: QueuedDecision, row: RequestRow | None, now: datetime, gate: ApprovalGate
@@ -241,100 +223,80 @@ class TrayService(Struct):
 
         Raises UnreadablePolicies if it cannot be sent now, and another error if it must not be sent any more.
         """
-        if row is None or row.version.token != item.version:
+        if row is None or row.version.token != item.change.version:
             raise Guarded(_describe_difference(row))
-        if not self.membership.can_decide(item, row):
-            raise NotAllowed(f"{item.actor} may no longer decide at this repo")
+        member = self.membership.find_by_id(item.run.member)
+        if not self.membership.can_decide(member, [row.repo]) or (member is not None and _is_own(member, row)):
+            raise NotAllowed(f"{item.run.actor} may no longer decide at this repo")
         if item.verb == ACCEPT and (problem := gate.find_problem(row.repo)):
             raise UnreadablePolicies(problem)
-        end = self._read_end(item, row, now) if item.verb == ACCEPT else None
-        return DecisionTarget(row.repo, _target_of(row), item.reason, end)
+        end = self._read_end(item.change.end, row, now) if item.verb == ACCEPT else None
+        return DecisionTarget(row.repo, _target_of(row), item.change.reason, end, item)
 
-    def _read_end(self, item: QueuedDecision, row: RequestRow, now: datetime) -> GrantEnd | None:
+    def _read_end(self, end: GrantEnd | None, row: RequestRow, now: datetime) -> GrantEnd | None:
         """Return the end of a queued acceptance as it was shown, for `SHOWN_FOR`.
 
         Later, the terms must still be the same.
         """
-        end = item.shown_end
-        if end is not None and end.shown_at is not None and is_valid_at(end.shown_at, now):
-            return None if end.is_same_as(NO_END) else self.terms.check_end(row.repo, end)
-        if item.hand_terms is None and item.until is None:
+        if end is None:
             return None
+        if end.shown_at is not None and is_valid_at(end.shown_at, now):
+            return None if end.is_same_as(NO_END) else self.terms.check_end(row.repo, end)
         terms = self.terms.read_terms([row], now)[row.id]
         if terms is NO_POLICIES:
             raise UnreadablePolicies("the policies cannot be read")
-        if item.hand_terms is None or (end is not None and end.is_chosen):
-            return choose_end(terms, item.until or NO_END_WORD, now, self.workspace.zone)
+        if end.is_chosen:
+            return choose_end(terms, end.written or NO_END_WORD, now, self.workspace.zone)
         current = end_of_terms(terms)
-        is_same = terms.token == item.hand_terms if end is None else end.is_same_as(current or NO_END)
-        if not is_same:
+        if not end.is_same_as(current or NO_END):
             raise Guarded("its access would end at a different time than shown")
         return current
 
-    def _store_outcomes(self, cases: Iterable[tuple[QueuedDecision, Outcome, ChangeRow | None]], now: int) -> int:
-        ended = []
-        left = []
-        for item, outcome, row in cases:
-            if outcome.kind is not OutcomeKind.OPEN or row is None:
-                ended.append((item.id, outcome.kind.value, outcome.why))
-            elif row.state is ChangeState.PLANNED:
-                left.append(item)  # these were certainly not sent
-        self.workspace.tray.record_outcomes(ended, now)
-        if left:
-            self._keep_unsent(left, self.problem or "the run ended before they were sent", now)
-        return len(ended)
-
-    def _keep_unsent(self, items: Sequence[QueuedDecision], why: str, now: int) -> None:
-        """Return unsent decisions to the tray, to be tried again after `RETRY_PAUSE`."""
-        self.problem = why
-        ids = [item.id for item in items]
-        self.workspace.tray.set_run(ids, None)
-        self.workspace.tray.set_departure(ids, now + RETRY_PAUSE)
-
-    # ---- recovery ----------------------------------------------------------------------------------------------------
-
-    def recover(self, now: datetime) -> int:
-        """Read back decisions that a dead process sent; return how many are still unknown."""
-        runs: dict[str, list[QueuedDecision]] = {}
-        for item in self.workspace.tray.list_waiting():
-            if item.run is not None:
-                runs.setdefault(item.run, []).append(item)
-        return sum(self._read_back(run, items, to_ms(now)) for run, items in runs.items())
-
-    def _read_back(self, ident: str, items: Sequence[QueuedDecision], now: int) -> int:
-        run = self.workspace.store.run(ident)
-        if run is None:
-            self.workspace.tray.set_run([item.id for item in items], None)
-            return 0
-        if not is_over(run) or self.workspace.store.changes(ident, UNSETTLED, 1):
+    def recover(self) -> None:
+        """Settle the decisions that a dead process was sending. Those that it did not send wait again."""
+        for run in self.workspace.tray.list_begun():
             make_executor(self.workspace, ApprovalGate(self.workspace)).settle_and_keep(run)
-        states = {row.request: row for row in self.workspace.store.changes(ident)}
-        pairs = [(one, row) for one in items if (row := states.get(one.request)) is not None]
-        ended = [(one.id, row.state, row.why) for one, row in pairs if row.state in _ENDED_STATES]
-        back = [one for one in items if (row := states.get(one.request)) is None or row.state is ChangeState.PLANNED]
-        self.workspace.tray.record_outcomes(ended, now)
-        self.workspace.tray.set_run([one.id for one in back], None)
-        return len(items) - len(ended) - len(back)
 
 
-class _QueuedEnd(NamedTuple):
-    """The end of a queued acceptance, as written and as `QueuedDecision.hand_terms`.
-
-    `rule` has a version if it changed.
-    """
-
-    until: str | None = None
-    stored: str | None = None
-    rule: str = ""
+def _make_waiting(
+    request: DecisionRequest, ident: str, at: int, hold: float | None, row: RequestRow, end: GrantEnd | None
+) -> tuple[RunRow, ChangeRow]:
+    """Return a decision made at a time (ms) as a run with its change, which has what the person saw."""
+    run = RunRow(
+        id=ident,
+        kind=RunKind.DIRECT,
+        actor=request.by.name,
+        state=RunState.QUEUED,
+        made_at=at,
+        total=1,
+        verbs={request.verb: 1},
+        member=request.by.id,
+        account=request.by.proven_account,
+        starts_at=None if hold is None else at + round(hold * 1000),
+    )
+    target = DecisionTarget(row.repo, _target_of(row), request.reason, end)
+    change = make_change_of(PendingDecision(1, target, row), Choice(STATUS_AFTER_VERB[request.verb]))
+    held = QueuedChange(
+        **asdict(change),
+        version=row.version.token,
+        batch=ident.partition(".")[0],
+        shown_at=None if end is None else end.shown_at,
+        end_version=None if end is None else end.version,
+        note=request.note if request.verb == ACCEPT else None,
+    )
+    return run, ChangeRow(run=ident, n=1, repo=row.repo, request=row.id, change=msgspec.json.encode(held))
 
 
 def _check_decision(row: RequestRow, request: DecisionRequest) -> None:
     status = row.state.status
     if not any(move.verb == request.verb and move.before == status for move in MOVES):
         raise UsageError(f"cannot {request.verb} a request that is {status}.", hint="Reload the page and decide again.")
-    who = row.person.identity
-    if request.by.is_own(who.username, who.user_id):
+    if _is_own(request.by, row):
         raise NotAllowed("you cannot decide your own request.", hint="Another member must decide about it.")
+
+
+def _is_own(member: Member, row: RequestRow) -> bool:
+    return member.is_own(row.person.identity.username, row.person.identity.user_id)
 
 
 def _target_of(row: RequestRow) -> Target:
@@ -353,10 +315,7 @@ def _describe_difference(row: RequestRow | None) -> str:
 def _make_decision_sender(membership: Membership, actor: str, member: str | None = None) -> DecisionSender:
     """Return a sender of decisions for an actor. `member` is the id of the deciding member."""
     found = membership.find_by_id(member)
-    author = RunAuthor(member=member)
     desk = membership.workspace
-    if found is not None:
-        is_free = membership.read_team(found).is_alone
-        author = RunAuthor(member=member, account=found.proven_account, is_free=is_free)
-    gate = ApprovalGate(desk)
-    return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, gate, author=author)
+    is_free = found is not None and membership.read_team(found).is_alone
+    author = RunAuthor(member=member, account=None if found is None else found.proven_account, is_free=is_free)
+    return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, ApprovalGate(desk), author=author)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..policy.workspace_config import WorkspaceConfig
     from ..sources.fact_sources import FactSources
     from ..store.members import Members
-    from ..store.plans_and_runs import PlansAndRuns
+    from ..store.plans import Plans
     from ..store.queue_queries import QueueQueries
     from ..store.selections import Selections
     from ..store.sessions import Sessions
@@ -145,11 +145,11 @@ class Workspace:
         return QueueQueries(self.store)
 
     @cached_property
-    def plans_and_runs(self) -> PlansAndRuns:
+    def plans(self) -> Plans:
         """Plans and runs as pages show them."""
-        from ..store.plans_and_runs import PlansAndRuns
+        from ..store.plans import Plans
 
-        return PlansAndRuns(self.store)
+        return Plans(self.store)
 
     def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
         """Return entries of the audit log before the entry `before`, newest first."""

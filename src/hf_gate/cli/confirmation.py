@@ -208,9 +208,7 @@ def authorize_run(
             "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide about it."
         )
     original_total, approvers = (0, []) if plan is None else read_approvals(store, plan)
-    need = compute_need(
-        store, team, new, workspace.tray.list_waiting(), now, original_total=original_total, approvers=approvers
-    )
+    need = compute_need(store, team, new, now, original_total=original_total, approvers=approvers)
     if need.is_open:
         where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."
         raise Guarded(f"{need.why} Nothing was sent.", hint=f"{need.team.describe_next_step()}{where}")
@@ -224,9 +222,7 @@ def resume_run(run: Run, workspace: Workspace, known: RunRow, actor: str) -> Run
 
     store = workspace.store
     now = workspace.clock.now()
-    need = compute_resume_need(
-        store, read_team(store, read_this_member(run), now), known, workspace.tray.list_waiting(), now
-    )
+    need = compute_resume_need(store, read_team(store, read_this_member(run), now), known, now)
     if need.is_open:
         end = f"hf-gate runs stop {known.id} --for-good"
         hint = f"Let another admin with a proven account continue the run, or end it: {end}"

@@ -238,6 +238,8 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None  # the member's Hub account, if it was proven then
     verbs: Mapping[str, int] = {}  # number of planned changes by verb
     is_free: bool = False  # the run does not count towards one person's limit
+    starts_at: int | None = None  # ms; of decisions in the desk, when they are or were due; None: a person sends them
+    is_unseen: bool = False  # decisions failed, and their member was not told so yet
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):

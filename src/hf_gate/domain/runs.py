@@ -30,12 +30,14 @@ KIND_LABELS: Final[Mapping[str, str]] = {
 
 
 class RunState(StrEnum):
-    """The state of a run. Ready and interrupted runs have changes that no process is sending.
+    """The state of a run. A queued run is a decision of a member that is not sent yet. Ready and interrupted runs have
+    changes that no process is sending.
 
     A person stopped a stopped run. An abandoned run ended early by itself: its process died or an error ended it, and
     nobody continues it. `hf-gate run` plans the rest of its own runs again.
     """
 
+    QUEUED = "queued"
     READY = "ready"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
@@ -63,6 +65,9 @@ class ChangeState(StrEnum):
     DEFERRED = OutcomeKind.DEFERRED.value
     OPEN = OutcomeKind.OPEN.value
 
+
+FAILED: Final = (ChangeState.UNSENT, ChangeState.STALE, ChangeState.GONE, ChangeState.REFUSED)
+"""States of a change that did not take effect and is not tried again."""
 
 UNSETTLED: Final = (ChangeState.STARTED, ChangeState.OPEN)
 """States in which the outcome is unknown."""

@@ -53,7 +53,7 @@ _DISARM_SQL: Final = (
     "DELETE FROM picked",
     "DELETE FROM picks",
     "UPDATE members SET link = NULL",
-    "UPDATE tray SET leaves_at = NULL WHERE outcome IS NULL",
+    "UPDATE runs SET starts_at = NULL",
     "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE, tried_at = NULL",
     "DELETE FROM first_turns",
     "DELETE FROM approvals",  # some may have been taken back since
@@ -327,7 +327,7 @@ def _read_kept_rows(job: Restore) -> _KeptRows:
 
 
 def _disarm(draft: Path, settings: Mapping[str, str | None], kept: _KeptRows) -> None:
-    """End sessions and links, hold the tray, and mark every repo as not synced since the restore.
+    """End sessions and links, hold unsent decisions, and mark every repo as not synced since the restore.
 
     The next turn records a stop of unattended work in the restored ledger, unless the setting in the backup says that
     this was done.

@@ -13,7 +13,7 @@ from ..domain.events import ApprovalGiven, DataRevealed, LedgerEntry, NoteWritte
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import EMPTY_CONTENT
-from ..domain.runs import FINISHED
+from ..domain.runs import FINISHED, RunState
 from ..policy.table_versions import decode_version, encode_version, forget_person
 from .approvals import delete_endorsements
 from .compression import Packer, decode_private_part
@@ -22,11 +22,12 @@ from .identity import StoredIdentity, read_full_identity, read_identity
 from .repos import read_repos_by_number
 from .sql import Database, Row
 from .store import Store
+from .tray import UNSENT, delete_waiting
 from .writer import Writer
 from .writer_cache import read_dictionary
 
 _SELECT_CHANGES: Final = "SELECT run, n, change, why FROM changes WHERE"
-REQUEST_TABLES: Final = ("hits", "picked", "tray", "approvals", "approval_alarms", "messages")
+REQUEST_TABLES: Final = ("hits", "picked", "approvals", "approval_alarms", "messages")
 """Tables whose rows about an erased request are deleted."""
 _CHANGE: Final[dict[str, object]] = {
     "user_id": None,
@@ -152,6 +153,7 @@ class Eraser:
             f" reason = NULL, has_notes = FALSE WHERE id {among}",
             (b"", EMPTY_CONTENT.answers, EMPTY_CONTENT.identity, value),
         )
+        delete_waiting(self._db, f"id IN (SELECT run FROM changes WHERE request_id {among})", value)
         for table in REQUEST_TABLES:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
 
@@ -162,9 +164,12 @@ class Eraser:
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
             if one.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
-        for ident, note in self._db.rows("SELECT id, note FROM tray WHERE note IS NOT NULL"):
-            if one.pattern.matches(note):
-                self._db.run("UPDATE tray SET note = NULL WHERE id = ?", (ident,))
+        queued = "SELECT c.change, c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state = ?"
+        for document, run in self._db.rows(queued, (RunState.QUEUED,)):
+            change = msgspec.json.decode(bytes(document))
+            if one.pattern.matches(change["note"] or ""):
+                values = (msgspec.json.encode({**change, "note": None}), run)
+                self._db.run("UPDATE changes SET change = ? WHERE run = ?", values)
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 
@@ -259,10 +264,13 @@ class StoredParts(NamedTuple):
     profiles: int
 
 
+_COUNT_UNSENT: Final = f"SELECT count(*) FROM changes c JOIN runs r ON r.id = c.run WHERE {UNSENT} AND"
+
+
 def find_obstacles(db: Database, person: int) -> ErasureObstacles:
     """Return what keeps a person from being erased now."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    among, over = db.in_clause(list(FINISHED))
+    among, over = db.in_clause([*FINISHED, RunState.QUEUED])
     sql = (
         f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine})"
         f" AND NOT (r.state {among})"
@@ -285,7 +293,7 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
     return ErasureObstacles(
         unsettled=db.count(f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", (person,)),
         runs=list(dict.fromkeys(runs)),
-        unsent=db.count(f"SELECT count(*) FROM tray WHERE request_id IN ({mine}) AND outcome IS NULL", (person,)),
+        unsent=db.count(f"{_COUNT_UNSENT} c.request_id IN ({mine})", (person,)),
         accesses=[repos[row[0]] for row in accepted],
     )
 
@@ -314,7 +322,6 @@ def count_parts(db: Database, person: int) -> StoredParts:
 _EXPIRED: Final = (
     "r.status = ? AND r.record_id IS NOT NULL AND r.open_run IS NULL"
     " AND CASE WHEN r.last_moved_at > 0 THEN r.last_moved_at ELSE coalesce(r.reviewed_at, r.first_seen_at) END <= ?"
-    " AND NOT EXISTS (SELECT 1 FROM tray t WHERE t.request_id = r.id AND t.outcome IS NULL)"
     " AND NOT EXISTS (SELECT 1 FROM changes c JOIN runs u ON u.id = c.run WHERE c.request_id = r.id"
     " AND NOT (u.state {}))"
 )

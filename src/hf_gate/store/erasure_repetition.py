@@ -25,7 +25,6 @@ VACUUMED: Final = (
     "views",
     "plans",
     "changes",
-    "tray",
     "hits",
     "picked",
     "approvals",

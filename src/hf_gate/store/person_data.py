@@ -7,17 +7,20 @@ from typing import NamedTuple
 
 from ..domain.messages import OutboxRow
 from ..domain.rows import ChangeRow
+from ..domain.runs import RunState
+from ..plan.queued_decisions import QueuedDecision
 from .identity import read_full_identity
 from .outbox import read_letters_to
 from .runs import SELECT_CHANGES, build_changes
 from .store import Store
+from .tray import Tray
 
 
 class PersonData(NamedTuple):
     """Rows about one person."""
 
     changes: list[ChangeRow]
-    decisions: list[tuple[int, str, str | None, str, int, str | None]]  # request, verb, reason, actor, time, outcome
+    decisions: list[QueuedDecision]
     bindings: list[tuple[str, str]]  # table and key
     views: list[tuple[str, str]]  # name and query
     selections: int  # how many selections contain a request of the person
@@ -31,7 +34,8 @@ def read_person_data(store: Store, person: int) -> PersonData:
     db = store.reads
     one = read_full_identity(store.reads, person)
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    runs = [row[0] for row in db.rows(f"SELECT DISTINCT run FROM changes WHERE request_id IN ({mine})", (person,))]
+    began = "SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state <> ?"
+    runs = [row[0] for row in db.rows(f"{began} AND c.request_id IN ({mine})", (RunState.QUEUED, person))]
     changes = [
         change
         for run in runs
@@ -39,9 +43,6 @@ def read_person_data(store: Store, person: int) -> PersonData:
             run, db.rows(f"{SELECT_CHANGES} c.run = ? AND c.request_id IN ({mine}) ORDER BY c.n", (run, person))
         )
     ]
-    tray = (
-        f"SELECT request_id, verb, reason, actor, made_at, outcome FROM tray WHERE request_id IN ({mine}) ORDER BY id"
-    )
     among, value = db.in_clause(list(one.keys))
     bound = f"SELECT owner_table, key FROM bindings WHERE user_id = ? OR lower(key) {among} ORDER BY 1, 2"
     views = [(name, query) for name, query in db.rows("SELECT name, query FROM views")]
@@ -49,7 +50,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
     profile = store.profiles([person]).get(person)
     return PersonData(
         changes=changes,
-        decisions=[row[:6] for row in db.rows(tray, (person,))],
+        decisions=Tray(store).list_about(person),
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
+from msgspec.structs import astuple
 
 from ..domain.events import RunResumed, kind_of
 from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
-from ..domain.runs import FINISHED, ChangeState
+from ..domain.runs import ChangeState, RunState
 from ..errors import Guarded
 from .sql import Database, Row, decode_row
 from .state_columns import repo_of
 
 _NAMES = RunRow.__struct_fields__
 _COLUMNS = ", ".join(_NAMES)
+BEGAN = f"state <> '{RunState.QUEUED}'"
 _UPSERT = (
     f"INSERT INTO runs ({_COLUMNS}) VALUES ({', '.join('?' * len(_NAMES))})"
     f" ON CONFLICT (id) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _NAMES[1:])}"
@@ -23,25 +25,16 @@ _UPSERT = (
 
 
 def write_run(db: Database, row: RunRow) -> None:
-    values = (
-        row.id,
-        row.kind,
-        row.actor,
-        row.state,
-        row.made_at,
-        row.plan,
-        row.total,
-        msgspec.json.encode(row.counts).decode(),
-        row.member,
-        row.account,
-        msgspec.json.encode(row.verbs).decode(),
-        row.is_free,
-    )
+    values = [msgspec.json.encode(part).decode() if isinstance(part, Mapping) else part for part in astuple(row)]
     db.run(_UPSERT, values)
 
 
 def write_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:
     check_records_kept(db, [row.request for row, _ in rows if row.request is not None])
+    insert_changes(db, rows)
+
+
+def insert_changes(db: Database, rows: Sequence[tuple[ChangeRow, int]]) -> None:
     values = [(row.run, row.n, repo_id, row.request, row.change, row.state, row.why) for row, repo_id in rows]
     sql = "INSERT INTO changes (run, n, repo_id, request_id, change, state, why) VALUES (?, ?, ?, ?, ?, ?, ?)"
     db.insert_many(sql, values)
@@ -60,45 +53,54 @@ def check_records_kept(db: Database, requests: Collection[int]) -> None:
         )
 
 
-def count_changes(db: Database, run: str) -> dict[str, int]:
-    return dict(db.rows("SELECT state, count(*) FROM changes WHERE run = ? GROUP BY state ORDER BY state", (run,)))
-
-
 def read_run(db: Database, where: str, value: str) -> RunRow | None:
     """Return the latest run that satisfies a condition."""
-    row = db.row(f"SELECT {_COLUMNS} FROM runs WHERE {where} ORDER BY made_at DESC, id DESC LIMIT 1", (value,))
-    return None if row is None else _run(row)
-
-
-def read_runs(db: Database, limit: int) -> list[RunRow]:
-    return [
-        _run(row) for row in db.rows(f"SELECT {_COLUMNS} FROM runs ORDER BY made_at DESC, id DESC LIMIT ?", (limit,))
-    ]
+    return next(iter(select_runs(db, f"{where} AND {BEGAN} ORDER BY made_at DESC, id DESC LIMIT 1", value)), None)
 
 
 def read_runs_since(db: Database, at: int) -> list[RunRow]:
-    """Return the runs that a person or a policy started or resumed since a time (ms)."""
+    """Return the runs that a person or a policy started or resumed since a time (ms), and those that wait."""
     resumed = "SELECT run FROM ledger WHERE repo_id = 0 AND kind = ? AND at >= ?"
-    sql = f"SELECT {_COLUMNS} FROM runs WHERE made_at >= ? OR id IN ({resumed})"
-    return [_run(row) for row in db.rows(sql, (at, kind_of(RunResumed), at))]
+    where = f"made_at >= ? OR NOT {BEGAN} OR id IN ({resumed})"
+    return select_runs(db, where, at, kind_of(RunResumed), at)
 
 
-def read_runs_of(db: Database, member: str) -> list[RunRow]:
-    """Return the unfinished runs of a member."""
-    over = ", ".join("?" * len(FINISHED))
-    sql = f"SELECT {_COLUMNS} FROM runs WHERE member = ? AND state NOT IN ({over})"
-    return [_run(row) for row in db.rows(sql, (member, *FINISHED))]
+def select_runs(db: Database, where: str, *values: object) -> list[RunRow]:
+    """Return the runs that satisfy a condition, also those that wait."""
+    return [build_run(row) for row in db.rows(f"SELECT {_COLUMNS} FROM runs WHERE {where}", values)]
 
 
-def _run(row: Row) -> RunRow:
-    return decode_row(row, RunRow, counts=msgspec.json.decode, verbs=msgspec.json.decode, is_free=bool)
+def build_run(row: Row) -> RunRow:
+    """Convert a row with the columns of a run."""
+    json = msgspec.json.decode
+    return decode_row(row, RunRow, counts=json, verbs=json, is_free=bool, is_unseen=bool)
 
 
-SELECT_CHANGES = (
-    "SELECT c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
-    " FROM changes c JOIN repos o ON o.id = c.repo_id WHERE"
-)
+def release_unsent(db: Database, run: RunRow, at: int) -> None:
+    """Make each unsent change of a run a waiting run again, which is due at a time (ms)."""
+    verbs = msgspec.json.encode(dict.fromkeys(run.verbs, 1)).decode()
+    db.run(
+        f"INSERT INTO runs ({_COLUMNS})"
+        " SELECT r.id || '.' || c.n, r.kind, r.actor, ?, r.made_at, NULL, 1, '{}', r.member, r.account, ?, FALSE, ?,"
+        " FALSE FROM runs r JOIN changes c ON c.run = r.id WHERE r.id = ? AND c.state = ?",
+        (RunState.QUEUED, verbs, at, run.id, ChangeState.PLANNED),
+    )
+    sql = "UPDATE changes SET run = run || '.' || n, n = 1 WHERE run = ? AND state = ?"
+    db.run(sql, (run.id, ChangeState.PLANNED))
+
+
+_CHANGE_COLUMNS = "c.n, o.type, o.namespace, o.name, c.request_id, c.change, c.state, c.why"
+_CHANGES = "changes c JOIN repos o ON o.id = c.repo_id"
+SELECT_CHANGES = f"SELECT {_CHANGE_COLUMNS} FROM {_CHANGES} WHERE"
 """The columns for `build_changes`; append the rest of the condition, in which `c` is the change."""
+
+SELECT_BOTH = (
+    f"SELECT {_CHANGE_COLUMNS}, {', '.join(f'r.{name}' for name in _NAMES)}"
+    f" FROM {_CHANGES} JOIN runs r ON r.id = c.run WHERE"
+)
+"""The columns for `build_changes`, and from `RUN_AT` on those for `build_run`, of the change `c` and the run `r`."""
+
+RUN_AT = 8
 
 
 def build_changes(run: str, rows: Sequence[Row]) -> list[ChangeRow]:
@@ -117,27 +119,28 @@ def build_changes(run: str, rows: Sequence[Row]) -> list[ChangeRow]:
     ]
 
 
-def read_changes(
-    db: Database, run: str, states: Collection[str] | None, limit: int | None, repo_id: int | None = None
-) -> list[ChangeRow]:
-    """Return the changes of a run in the order of its plan."""
-    sql = f"{SELECT_CHANGES} c.run = ?"
-    values = list[object]([run])
-    if states is not None:
-        among, value = db.in_clause(states)
-        sql = f"{sql} AND c.state {among}"
-        values = [*values, value]
-    if repo_id is not None:
-        sql = f"{sql} AND c.repo_id = ?"
-        values = [*values, repo_id]
-    sql += " ORDER BY c.n"
-    if limit is not None:
-        sql = f"{sql} LIMIT ?"
-        values = [*values, limit]
-    return build_changes(run, db.rows(sql, values))
+def count_changes(db: Database, run: str, repos: Collection[int] | None = None) -> dict[str, int]:
+    """Return how many changes of a run are in each state."""
+    where, values = condition_of(db, run, None, repos)
+    sql = f"SELECT c.state, count(*) FROM changes c WHERE {where} GROUP BY c.state ORDER BY c.state"
+    return dict(db.rows(sql, values))
 
 
-def read_repos(db: Database, run: str, states: Collection[str]) -> list[Repo]:
+def condition_of(
+    db: Database, run: str, states: Collection[str] | None, repos: Collection[int] | None
+) -> tuple[str, list[object]]:
+    """Return the condition of the changes of a run in these states at these repos, and its values."""
+    where = "c.run = ?"
+    values: list[object] = [run]
+    for column, chosen in (("state", states), ("repo_id", repos)):
+        if chosen is not None:
+            among, value = db.in_clause(chosen)
+            where = f"{where} AND c.{column} {among}"
+            values.append(value)
+    return where, values
+
+
+def read_repos(db: Database, run: str, states: Collection[str] = tuple(ChangeState)) -> list[Repo]:
     """Return the repos of the changes in these states, in the order of the plan."""
     among, value = db.in_clause(states)
     rows = db.rows(

@@ -351,9 +351,14 @@ CREATE TABLE runs (
     member TEXT,  -- id of the member who started it; null: a command
     account TEXT,  -- proven Hub account of that person
     verbs TEXT NOT NULL,  -- number of changes of each kind at the start
-    is_free BOOLEAN DEFAULT FALSE NOT NULL  -- the run does not count towards one person's limit
+    is_free BOOLEAN DEFAULT FALSE NOT NULL,  -- the run does not count towards one person's limit
+    starts_at INTEGER,  -- of decisions made in the desk: when they are sent; null in a queued run: when a person sends it
+    is_unseen BOOLEAN DEFAULT FALSE NOT NULL  -- decisions failed, and their member has not dismissed that
 );
 CREATE INDEX runs_made ON runs (made_at);
+CREATE INDEX runs_state ON runs (state, starts_at);
+CREATE INDEX runs_member ON runs (member, made_at) WHERE member IS NOT NULL;
+CREATE INDEX runs_unseen ON runs (member, made_at) WHERE is_unseen;
 CREATE INDEX runs_plan ON runs (plan) WHERE plan IS NOT NULL;
 
 CREATE TABLE changes (
@@ -532,29 +537,6 @@ CREATE TABLE notice_conditions (
 ) WITHOUT ROWID;
 
 -- ---- desk -----------------------------------------------------------------------------------------------------------
-
--- unsent decisions, and for some time the outcomes of sent ones
-CREATE TABLE tray (
-    id INTEGER NOT NULL PRIMARY KEY,
-    request_id INTEGER NOT NULL REFERENCES requests (id),
-    version TEXT NOT NULL,  -- version of the request when it was decided
-    verb TEXT NOT NULL,
-    reason TEXT,
-    actor TEXT NOT NULL,
-    batch TEXT NOT NULL,
-    made_at INTEGER NOT NULL,
-    leaves_at INTEGER,  -- null: sent when a person sends it
-    run TEXT,
-    outcome TEXT,
-    why TEXT,
-    ended_at INTEGER,
-    until TEXT,  -- end of an acceptance, as written in rules
-    member TEXT,  -- id of the member who decided
-    hand_terms TEXT,  -- the end of an acceptance as it was shown, as JSON; null: none was chosen
-    note TEXT  -- of an acceptance, for the team
-);
-CREATE INDEX tray_leaves ON tray (leaves_at, id) WHERE outcome IS NULL;
-CREATE UNIQUE INDEX tray_request ON tray (request_id, member) WHERE outcome IS NULL;
 
 CREATE TABLE members (
     name TEXT NOT NULL PRIMARY KEY,

@@ -15,6 +15,7 @@ from .search import Key, PageRequest, find_keys
 from .sql import Database
 from .state_columns import decode_hand_terms, repo_of
 from .store import Store
+from .tray import UNSENT
 from .writer import Writer
 
 _PAGE = 10_000
@@ -254,7 +255,7 @@ def _exclusion_reason(db: Database, scope: SelectionScope) -> tuple[str, Sequenc
         f" WHEN NOT (r.status {able}) THEN '{STATUS_REASON}' || r.status"
         f" WHEN NOT (r.is_current AND {_IS_SAME}) THEN '{MOVED}'"
         f" WHEN {is_own} THEN '{OWN}'{is_kept}"
-        f" WHEN r.id IN (SELECT y.request_id FROM tray y WHERE y.outcome IS NULL) THEN '{QUEUED}'"
+        f" WHEN r.id IN (SELECT c.request_id FROM changes c JOIN runs r ON r.id = c.run WHERE {UNSENT}) THEN '{QUEUED}'"
         f" WHEN r.open_run IS NOT NULL THEN '{IN_RUN}' ELSE '' END"
     )
     more = (kept_value, kept_value) if scope.protected else ()

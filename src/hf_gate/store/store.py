@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, tzinfo
 from pathlib import Path
+from typing import Final
 
 from ..domain.batches import split_into_batches
 from ..domain.case_folding import fold_for_search
@@ -28,6 +29,7 @@ from ..domain.rows import (
     RequestRow,
     RunRow,
 )
+from ..domain.runs import FINISHED
 from . import ledger, member_rows, repos, runs
 from .compression import Packer
 from .connections import StoreConnections
@@ -48,6 +50,8 @@ from .sql import Database
 from .state_columns import Verdict, VerdictCache
 from .write_lock import Lock, Work
 from .writer_cache import read_dictionary
+
+_PAGE_OF_CHANGES: Final = 1000
 
 
 class Store(StoreConnections):
@@ -292,22 +296,48 @@ class Store(StoreConnections):
 
     def runs(self, limit: int = 50) -> Sequence[RunRow]:
         """Return runs, the latest first."""
-        return runs.read_runs(self.reads, limit)
+        return runs.select_runs(self.reads, f"{runs.BEGAN} ORDER BY made_at DESC, id DESC LIMIT ?", limit)
 
     def runs_of(self, member: str) -> Sequence[RunRow]:
         """Return the unfinished runs of a member, given the member's id."""
-        return runs.read_runs_of(self.reads, member)
+        among, over = self.reads.in_clause(FINISHED)
+        return runs.select_runs(self.reads, f"member = ? AND {runs.BEGAN} AND NOT (state {among})", member, over)
 
     def members(self) -> Sequence[Member]:
         """Return all members, revoked ones included, ordered by name."""
         return member_rows.read_members(self.reads)
 
     def changes(
-        self, run: str, states: Collection[str] | None = None, limit: int | None = None, repo: Repo | None = None
+        self,
+        run: str,
+        states: Collection[str] | None = None,
+        limit: int | None = None,
+        repos: Sequence[Repo] | None = None,
+        after: int = 0,
     ) -> Sequence[ChangeRow]:
-        """Return the changes of a run in the order of the plan, for one repo or for all repos."""
-        ident = None if repo is None else self.repo_id(repo) or -1
-        return runs.read_changes(self.reads, run, states, limit, ident)
+        """Return the changes of a run after the one with number `after`, in the order of the plan, at these repos."""
+        where, values = runs.condition_of(self.reads, run, states, self._repo_ids(repos))
+        most = "" if limit is None else f" LIMIT {limit:d}"
+        sql = f"{runs.SELECT_CHANGES} {where} AND c.n > ? ORDER BY c.n{most}"
+        return runs.build_changes(run, self.reads.rows(sql, (*values, after)))
+
+    def iterate_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Iterator[ChangeRow]:
+        """Iterate over all changes of a run, read in pages."""
+        after = 0
+        while page := self.changes(run, limit=_PAGE_OF_CHANGES, repos=repos, after=after):
+            yield from page
+            after = page[-1].n
+
+    def count_changes(self, run: str, repos: Sequence[Repo] | None = None) -> Mapping[str, int]:
+        """Return how many changes of a run are in each state, at these repos or at all (None)."""
+        return runs.count_changes(self.reads, run, self._repo_ids(repos))
+
+    def repos_of_run(self, run: str) -> list[Repo]:
+        """Return the repos of the requests that a run changes."""
+        return runs.read_repos(self.reads, run)
+
+    def _repo_ids(self, repos: Sequence[Repo] | None) -> list[int] | None:
+        return None if repos is None else [self.repo_id(repo) or -1 for repo in repos]
 
     def plan(self, digest: str) -> bytes | None:
         """Return the document of a plan."""

@@ -1,141 +1,180 @@
-"""Stores the tray: unsent decisions, and for some time the outcomes of sent ones."""
+"""Reads the decisions of members from their runs, and changes those that wait to be sent."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
+import msgspec
+from msgspec.structs import replace
+
+from ..decoding import decode_json
+from ..domain.lifecycle import ACCEPT
 from ..domain.outcomes import OutcomeKind
-from ..domain.tray import ACCEPT, QueuedDecision
-from .sql import decode_row
+from ..domain.rows import ChangeRow, RunRow
+from ..domain.runs import FAILED, ChangeState, RunKind, RunState
+from ..plan.queued_decisions import QueuedChange, QueuedDecision
+from .runs import RUN_AT, SELECT_BOTH, build_changes, build_run, check_records_kept, insert_changes, select_runs
+from .sql import Database
 from .store import Store
 from .writer import Writer
 
-_NAMES = (
-    "id", "request_id", "version", "verb", "reason", "actor", "batch", "made_at", "leaves_at", "run", "outcome", "why",
-    "ended_at", "until", "member", "hand_terms", "note",
-)  # fmt: skip
-_SELECT = f"SELECT {', '.join(_NAMES)} FROM tray"
-_INSERT = f"INSERT INTO tray ({', '.join(_NAMES[1:])}) VALUES ({', '.join('?' * len(_NAMES[1:]))})"
-_GOOD = (OutcomeKind.DONE, OutcomeKind.ALREADY)
-_MAX_ENDED = 1000  # older ended decisions are deleted
+_SELECT = f"{SELECT_BOTH} r.kind = '{RunKind.DIRECT}' AND r.member IS NOT NULL AND"
+_BEGUN = f"state IN ('{RunState.READY}', '{RunState.INTERRUPTED}')"
+_QUEUED = f"state = '{RunState.QUEUED}'"
+UNSENT = (
+    f"(r.{_QUEUED} OR r.{_BEGUN})"
+    f" AND c.state IN ('{ChangeState.PLANNED}', '{ChangeState.STARTED}', '{ChangeState.OPEN}')"
+)
+"""The condition of a decision without an outcome, in which `r` is the run and `c` the change."""
+
+_FIRST = "ORDER BY r.starts_at IS NULL, r.starts_at, r.made_at, c.run, c.n"
+MAX_TIME = 1 << 62  # ms
+_LATEST = "ORDER BY r.made_at DESC, c.run DESC, c.n DESC"
 
 
 class Tray:
-    """Unsent decisions, and recently sent ones."""
+    """The decisions of members: those that wait, and those that were sent."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, items: Sequence[QueuedDecision], shared: Collection[int] = ()) -> list[QueuedDecision]:
-        """Add decisions.
+    def add(
+        self, items: Sequence[tuple[RunRow, ChangeRow]], shared: Collection[int], records: Collection[int]
+    ) -> list[QueuedDecision]:
+        """Add decisions, each as a waiting run with its change.
 
-        Return the stored decisions of requests that were already in the tray, which are not replaced. Several members
-        can accept a `shared` request at once, because it needs two people.
+        Return the earlier decisions about requests that have one without an outcome; these are not replaced. Several
+        members can accept a `shared` request at once, because it needs two people. Raises Guarded if the personal data
+        of one of `records` was deleted.
         """
-        clashes: list[QueuedDecision] = []
+        clashes = list[QueuedDecision]()
         with self._store.writing() as write:
-            for item in items:
-                rows = write.db.rows(f"{_SELECT} WHERE request_id = ? AND outcome IS NULL", (item.request,))
-                clash = next(
-                    (one for row in rows if not _are_two(one := decode_row(row, QueuedDecision), item, shared)), None
-                )
-                if clash is not None:
-                    clashes.append(clash)
+            check_records_kept(write.db, records)
+            for run, change in items:
+                earlier = _select(write.db, f"{UNSENT} AND c.request_id = ? {_FIRST}", change.request)
+                rest = [one for one in earlier if not _are_two(one, run, change, shared)]
+                if rest:
+                    clashes.append(rest[0])
                     continue
-                write.db.run(_INSERT, [getattr(item, name) for name in item.__struct_fields__[1:]])
+                write.write_run(run)
+                insert_changes(write.db, [(change, write.repo_id(change.repo))])
         return clashes
 
     def list_waiting(self) -> list[QueuedDecision]:
         """Return all decisions without an outcome; those that are sent first come first."""
-        return self._select("outcome IS NULL ORDER BY leaves_at IS NULL, leaves_at, id")
+        return _select(self._store.reads, f"{UNSENT} {_FIRST}")
 
     def list_unsent(self, member: str) -> list[QueuedDecision]:
-        """Return a member's decisions that are not part of a run yet, in the order of `list_waiting`."""
-        where = "outcome IS NULL AND run IS NULL AND member = ? ORDER BY leaves_at IS NULL, leaves_at, id"
-        return self._select(where, member)
+        """Return a member's decisions that are not being sent yet, in the order of `list_waiting`."""
+        return [one for one in _select(self._store.reads, f"r.{_QUEUED} {_FIRST}") if one.run.member == member]
 
     def list_due(self, now: int) -> list[QueuedDecision]:
-        """Return the decisions that are due and not part of a run, in the order in which they were made."""
-        return self._select("outcome IS NULL AND run IS NULL AND leaves_at <= ? ORDER BY id", now)
+        """Return the waiting decisions that are due, in the order in which they were made."""
+        where = f"r.{_QUEUED} AND r.starts_at <= ? ORDER BY r.made_at, c.run"
+        return _select(self._store.reads, where, now)
 
-    def list_of_run(self, run: str) -> list[QueuedDecision]:
-        """Return the decisions without an outcome that a run executes, in the order in which they were made."""
-        return self._select("outcome IS NULL AND run = ? ORDER BY id", run)
+    def list_begun(self) -> list[RunRow]:
+        """Return the runs of decisions that began and did not end."""
+        return select_runs(self._store.reads, f"kind = '{RunKind.DIRECT}' AND member IS NOT NULL AND {_BEGUN}")
 
     def find_latest(self, requests: Iterable[int], member: str | None = None) -> dict[int, QueuedDecision]:
         """Return the latest decision about each of these requests, ended or not; this member's unsent ones
         come first.
         """
         among, value = self._store.reads.in_clause(list(requests))
-        own = "CASE WHEN member = ? AND outcome IS NULL THEN 1 ELSE 0 END"
-        return {
-            item.request: item for item in self._select(f"request_id {among} ORDER BY {own}, id", value, member or "")
-        }
+        own = f"CASE WHEN r.member = ? AND {UNSENT} THEN 1 ELSE 0 END"
+        order = f"ORDER BY {own}, r.made_at, c.run, c.n"
+        found = _select(self._store.reads, f"c.request_id {among} {order}", value, member or "")
+        return {item.request: item for item in found}
 
     def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
         """Return a member's decisions that took effect since a time (ms), latest first."""
-        where = "outcome IN (?, ?) AND member = ? AND ended_at >= ? AND run IS NOT NULL"
-        return self._select(f"{where} ORDER BY ended_at DESC, id DESC LIMIT ?", *_GOOD, member, since, limit)
+        among, value = self._store.reads.in_clause((ChangeState.DONE, ChangeState.ALREADY))
+        where = f"r.member = ? AND r.made_at >= ? AND c.state {among} {_LATEST} LIMIT ?"
+        return _select(self._store.reads, where, member, since, value, limit)
 
     def list_recent(self, member: str, limit: int) -> list[QueuedDecision]:
-        """Return a member's latest decisions, unsent or sent, the latest first; without those they undid."""
-        where = "member = ? AND (outcome IS NULL OR outcome <> 'undone') ORDER BY id DESC LIMIT ?"
-        return self._select(where, member, limit)
+        """Return a member's latest decisions, unsent or sent, the latest first."""
+        return _select(self._store.reads, f"r.member = ? {_LATEST} LIMIT ?", member, limit)
 
     def list_failed(self, member: str) -> list[QueuedDecision]:
         """Return a member's decisions that did not take effect, except those the member has marked as seen."""
-        bad = "outcome IS NOT NULL AND outcome NOT IN (?, ?, ?, 'undone', 'seen')"
-        return self._select(f"{bad} AND member = ? ORDER BY id", *_GOOD, OutcomeKind.DEFERRED, member)
+        among, value = self._store.reads.in_clause(FAILED)
+        where = f"r.is_unseen AND r.member = ? AND c.state {among} ORDER BY r.made_at, c.run, c.n"
+        return _select(self._store.reads, where, member, value)
 
-    def _select(self, where: str, *values: object) -> list[QueuedDecision]:
-        return [decode_row(row, QueuedDecision) for row in self._store.reads.rows(f"{_SELECT} WHERE {where}", values)]
+    def list_about(self, person: int) -> list[QueuedDecision]:
+        """Return the decisions about a person's requests, in the order in which they were made."""
+        mine = "SELECT id FROM requests WHERE person_id = ?"
+        return _select(self._store.reads, f"c.request_id IN ({mine}) ORDER BY r.made_at, c.run, c.n", person)
 
     # ---- changes -----------------------------------------------------------------------------------------------------
 
-    def undo(self, ids: Sequence[int], at: int) -> int:
-        """Undo decisions that no run executes yet; return how many."""
-        return self._update("run IS NULL AND outcome IS NULL", "outcome = 'undone', ended_at = ?", (at,), ids)
+    def undo(self, runs: Collection[str]) -> int:
+        """Delete waiting decisions; return how many."""
+        with self._store.writing() as write:
+            among, value = write.db.in_clause(runs)
+            return len(delete_waiting(write.db, f"id {among}", value))
 
-    def set_departure(self, ids: Sequence[int], at: int | None) -> int:
-        """Set when decisions that no run executes yet are sent (ms); None: when a person sends them.
+    def set_departure(self, runs: Collection[str], at: int | None, *, due: int = MAX_TIME) -> int:
+        """Set when waiting decisions are sent (ms); None: when a person sends them. Return how many.
 
-        Return how many.
+        With `due`, only those that are due at that time (ms).
         """
-        return self._update("run IS NULL AND outcome IS NULL", "leaves_at = ?", (at,), ids)
-
-    def set_run(self, ids: Sequence[int], run: str | None) -> int:
-        """Assign decisions to a run, after which they cannot be undone; None means that the run was never started."""
-        return self._update(
-            f"outcome IS NULL AND run IS {'NOT NULL' if run is None else 'NULL'}", "run = ?", (run,), ids
-        )
-
-    def record_outcomes(self, outcomes: Sequence[tuple[int, str, str]], at: int) -> None:
-        """Store outcomes as number, kind and reason. Old ended decisions are deleted."""
         with self._store.writing() as write:
-            rows = [(kind, why, at, ident) for ident, kind, why in outcomes]
-            write.db.run_many("UPDATE tray SET outcome = ?, why = ?, ended_at = ? WHERE id = ?", rows)
-            write.db.run(
-                "DELETE FROM tray WHERE outcome IS NOT NULL AND id < (SELECT max(id) FROM tray) - ?", (_MAX_ENDED,)
-            )
+            among, value = write.db.in_clause(runs)
+            sql = f"UPDATE runs SET starts_at = ? WHERE id {among} AND {_QUEUED} AND coalesce(starts_at, ?) <= ?"
+            return write.db.run(sql, (at, value, MAX_TIME, due))
 
-    def mark_seen(self, ids: Sequence[int]) -> int:
-        """Mark outcomes as seen by the member who decided."""
-        return self._update("outcome IS NOT NULL", "outcome = 'seen'", (), ids)
-
-    def _update(self, where: str, what: str, values: Sequence[object], ids: Sequence[int]) -> int:
+    def end_unsent(self, ended: Sequence[tuple[QueuedDecision, OutcomeKind, str]]) -> None:
+        """Store the outcomes of waiting decisions that must not be sent, with the reasons."""
         with self._store.writing() as write:
-            among, value = write.db.in_clause(ids)
-            return write.db.run(f"UPDATE tray SET {what} WHERE id {among} AND {where}", (*values, value))
+            for item, kind, why in ended:
+                counts = msgspec.json.encode({kind: 1}).decode()
+                sql = f"UPDATE runs SET state = ?, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
+                if write.db.run(sql, (RunState.ENDED, counts, item.run.id)):
+                    change = msgspec.json.encode(replace(item.change, note=None))
+                    write.replace_changes(item.run.id, [(item.row.n, change)])
+                    write.set_change_states(item.run.id, [(item.row.n, kind, why)])
+
+    def mark_seen(self, member: str) -> None:
+        """Mark the failed decisions of a member as seen."""
+        with self._store.writing() as write:
+            write.db.run("UPDATE runs SET is_unseen = FALSE WHERE member = ? AND is_unseen", (member,))
 
 
-def undo_acceptance(write: Writer, request: int, member: str, at: int) -> bool:
-    """Undo a member's unsent acceptance of a request; return False if a run executes one."""
-    where = "request_id = ? AND member = ? AND verb = ? AND outcome IS NULL"
-    values = (request, member, ACCEPT)
-    write.db.run(f"UPDATE tray SET outcome = 'undone', ended_at = ? WHERE {where} AND run IS NULL", (at, *values))
-    return write.db.row(f"SELECT 1 FROM tray WHERE {where}", values) is None
+def take_waiting(write: Writer, runs: Collection[str]) -> list[str]:
+    """Delete waiting decisions, because another run sends them; return them without those undone or held meanwhile."""
+    among, value = write.db.in_clause(runs)
+    return delete_waiting(write.db, f"starts_at IS NOT NULL AND id {among}", value)
 
 
-def _are_two(one: QueuedDecision, other: QueuedDecision, shared: Collection[int]) -> bool:
+def undo_acceptance(write: Writer, request: int, member: str) -> bool:
+    """Undo a member's unsent acceptance of a request; return False if it is being sent."""
+    found = _select(write.db, f"{UNSENT} AND c.request_id = ? AND r.member = ? {_FIRST}", request, member)
+    accepts = [one for one in found if one.verb == ACCEPT]
+    among, value = write.db.in_clause([one.run.id for one in accepts])
+    return len(delete_waiting(write.db, f"id {among}", value)) == len(accepts)
+
+
+def delete_waiting(db: Database, where: str, *values: object) -> list[str]:
+    """Delete the waiting decisions whose runs satisfy a condition; return these runs."""
+    found = [row[0] for row in db.rows(f"SELECT id FROM runs WHERE {_QUEUED} AND {where}", values)]
+    among, value = db.in_clause(found)
+    db.run(f"DELETE FROM changes WHERE run {among}", (value,))
+    db.run(f"DELETE FROM runs WHERE id {among}", (value,))
+    return found
+
+
+def _select(db: Database, where: str, *values: object) -> list[QueuedDecision]:
+    found = list[QueuedDecision]()
+    for row in db.rows(f"{_SELECT} {where}", values):
+        run = build_run(row[RUN_AT:])
+        (change,) = build_changes(run.id, [row[:RUN_AT]])
+        found.append(QueuedDecision(run, change, decode_json(change.change, QueuedChange)))
+    return found
+
+
+def _are_two(one: QueuedDecision, run: RunRow, change: ChangeRow, shared: Collection[int]) -> bool:
     """Tell whether two people accept the same request, which needs two people."""
-    return one.request in shared and one.verb == other.verb == ACCEPT and one.member != other.member
+    return change.request in shared and one.verb == ACCEPT and ACCEPT in run.verbs and one.run.member != run.member

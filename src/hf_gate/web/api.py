@@ -20,10 +20,10 @@ from ..application.tray import DecisionRequest
 from ..decoding import convert_value, decode_json
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole
-from ..domain.timestamps import ms_to_iso, to_ms
-from ..domain.tray import QueuedDecision
+from ..domain.timestamps import ms_to_iso
 from ..errors import HfGateError
 from ..hub.credentials import name_token_source
+from ..plan.queued_decisions import QueuedDecision
 from .exports import EscapedJSON
 from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
@@ -109,7 +109,7 @@ class DecisionsOut(Record, frozen=True, kw_only=True):
 class QueuedDecisionOut(Record, frozen=True, kw_only=True):
     """One decision in the tray."""
 
-    id: int
+    id: str
     verb: str
     request: str | None
     batch: str
@@ -271,8 +271,8 @@ def _list_tray(context: RequestContext, _: ApiCall) -> Record:
 
 
 def _undo(context: RequestContext, _: ApiCall) -> Record:
-    ids = [item.id for item in context.workspace.tray.list_unsent(context.member.id)]
-    return CountOut(count=context.workspace.tray.undo(ids, to_ms(context.now)))
+    runs = [item.run.id for item in context.workspace.tray.list_unsent(context.member.id)]
+    return CountOut(count=context.workspace.tray.undo(runs))
 
 
 def _send(context: RequestContext, _: ApiCall) -> Record:
@@ -343,12 +343,12 @@ def _make_document() -> dict[str, Any]:
 
 def _describe_queued(item: QueuedDecision, row: RequestRow | None) -> QueuedDecisionOut:
     return QueuedDecisionOut(
-        id=item.id,
+        id=item.run.id,
         verb=item.verb,
         request=None if row is None else request_key(row),
         batch=item.batch,
-        made_at=ms_to_iso(item.made_at),
-        leaves_at=ms_to_iso(item.leaves_at),
-        until=item.until,
-        is_leaving=item.run is not None,
+        made_at=ms_to_iso(item.run.made_at),
+        leaves_at=ms_to_iso(item.run.starts_at),
+        until=item.change.until,
+        is_leaving=item.is_being_sent,
     )

@@ -25,9 +25,9 @@ from ..domain.batches import group_pairs
 from ..domain.members import Member
 from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.timestamps import to_ms
-from ..domain.tray import QueuedDecision
 from ..errors import HfGateError, UsageError
 from ..hub.local_hub_headers import get_world_id
+from ..plan.queued_decisions import QueuedDecision
 from .draft_report import DraftLimit
 from .hub_sign_in import HubSignIn
 from .plan_maker import PlanMaker
@@ -207,7 +207,7 @@ class AppState:
 
     def send_now(self, items: Iterable[QueuedDecision]) -> int:
         """Let the background worker send unsent decisions at once; return how many leave."""
-        count = self.workspace.tray.set_departure([item.id for item in items], to_ms(self.now()))
+        count = self.workspace.tray.set_departure([item.run.id for item in items], to_ms(self.now()))
         self.wake.set()
         return count
 

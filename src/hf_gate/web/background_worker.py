@@ -79,28 +79,22 @@ class BackgroundWorker:
 
     def _run_tray(self) -> None:
         recovered_at = -_RECOVER_EVERY
+        workspace = self.app_state.workspace
+        service = self.app_state.tray_service
         while not self._stop.is_set():
             try:
                 if time.monotonic() - recovered_at >= _RECOVER_EVERY:
-                    self._recover()
+                    if workspace.tray.list_begun():
+                        with workspace.store.hold_write_lock():
+                            service.recover()
                     recovered_at = time.monotonic()
-                self._send_due()
+                if workspace.tray.list_due(to_ms(workspace.now())):
+                    with workspace.store.hold_write_lock():
+                        service.send_due(workspace.now())
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be sent any more
-                self.app_state.tray_service.problem = _describe_failure("sending from the tray", problem)
+                service.problem = _describe_failure("sending from the tray", problem)
             self.app_state.wake.wait(_TICK)
             self.app_state.wake.clear()
-
-    def _recover(self) -> None:
-        app_state = self.app_state
-        if any(item.run is not None for item in app_state.workspace.tray.list_waiting()):
-            with app_state.workspace.store.hold_write_lock():
-                app_state.tray_service.recover(app_state.now())
-
-    def _send_due(self) -> None:
-        app_state = self.app_state
-        if app_state.workspace.tray.list_due(to_ms(app_state.now())):
-            with app_state.workspace.store.hold_write_lock():
-                app_state.tray_service.send_due(app_state.now())
 
     # ---- notices -----------------------------------------------------------------------------------------------------
 

@@ -22,14 +22,13 @@ from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.answer_ratings import Quality
 from ..domain.display_text import pluralize
-from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS_WITH_REASON, Status
+from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, Status
 from ..domain.rows import (
     RunRow,
     count_pending,
 )
 from ..domain.timestamps import to_ms
-from ..domain.tray import VERBS
-from ..errors import Guarded, UsageError
+from ..errors import UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import Change, make_plan
@@ -392,13 +391,12 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
 
     def begin() -> RunRow:
         with app_state.tray_service.lock:
-            need = app_state.membership.compute_need(context.member, {weighed.verb: weighed.count})
-            if need.is_large:
-                raise Guarded(f"Nothing was sent. {need.why}", hint=need.team.describe_next_step())
-            mine = replace(order, author=need.author)
+            author = app_state.membership.check_limit(
+                context.member, weighed.verb, weighed.count, refused="Nothing was sent."
+            )
             return create_bulk_run(
                 app_state.workspace.store,
-                mine,
+                replace(order, author=author),
                 app_state.workspace.selections.iterate_ready(weighed.scope),
                 context.now,
             )

@@ -24,7 +24,7 @@ from ..application.workspace import new_id
 from ..domain.hand_terms import NO_END_WORD, choose_end
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.timestamps import to_ms
-from ..errors import Guarded, HfGateError, UsageError
+from ..errors import HfGateError, UsageError
 from .queue_query import parse_queue_query
 from .request_context import Refused, RequestContext
 from .request_lines import request_key
@@ -158,15 +158,13 @@ def start_grants(context: RequestContext, grants: Sequence[Grant], until: str | 
     ident = new_id("r")
     name = context.member.name
     with app_state.tray_service.lock:
-        need = app_state.membership.compute_need(context.member, {"accept": len(grants)})
-        if need.is_large:
-            raise Guarded(f"Nothing was granted. {need.why}", hint=need.team.describe_next_step())
+        author = app_state.membership.check_limit(context.member, "accept", len(grants), refused="Nothing was granted.")
         store = app_state.workspace.store
         reader = app_state.terms_reader
         zone = app_state.workspace.zone
         ends = [
             choose_end(reader.without_request(grant.repo), until or NO_END_WORD, context.now, zone) for grant in grants
         ]
-        create_grant_run(store, grants, run_id=ident, actor=name, author=need.author, now=context.now, end=ends[0])
+        create_grant_run(store, grants, run_id=ident, actor=name, author=author, now=context.now, end=ends[0])
     app_state.run_worker.enqueue(ident)
     return RedirectResponse(f"/runs/{ident}", 303)

@@ -163,8 +163,8 @@ def _sync_ages(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricS
 
 def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
     waiting = app_state.workspace.tray.list_waiting()
-    under_way = sum(item.run is not None for item in waiting)
-    held = sum(item.run is None and item.leaves_at is None for item in waiting)
+    under_way = sum(item.is_being_sent for item in waiting)
+    held = sum(item.run.starts_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):
         yield MetricSample(n, {"state": state})
 

@@ -26,13 +26,12 @@ from ..application.workspace import new_id
 from ..domain.event_descriptions import ORIGIN_PHRASES
 from ..domain.events import NoteWritten, kind_of
 from ..domain.ids import Repo, group_by_repo, id_time
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import VERBS, Status
 from ..domain.members import MemberRole
 from ..domain.query import Query, is_pseudonym, one_of
 from ..domain.query_parser import MAX_CHARACTERS
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
-from ..domain.tray import VERBS
 from ..errors import HfGateError
 from .bulk import redirect_to_bulk
 from .exports import export_response, file_response

@@ -91,7 +91,7 @@ class VisiblePlan(Struct):
 
 
 def _read_visible_plan(context: RequestContext) -> VisiblePlan:
-    row = require(context.workspace.plans_and_runs.find_plan(context.params["digest"]))
+    row = require(context.workspace.plans.find_plan(context.params["digest"]))
     plan = read_plan(context.app_state, row.digest)
     here = {change.repo_ref for change in plan.changes}
     repos = visible_repos(context, here)
@@ -301,7 +301,7 @@ def handle_action(context: RequestContext) -> Response:
     if do == "exclude":
         return _exclude(context, view)
     if do == "discard":
-        context.workspace.plans_and_runs.delete_plans([view.plan.digest])
+        context.workspace.plans.delete_plans([view.plan.digest])
         _recent_plans.pop(view.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Use the buttons on the page.")

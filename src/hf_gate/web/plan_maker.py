@@ -42,7 +42,7 @@ def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: o
     }
     rows = [change.row for change in plan.changes]
     now = to_ms(app_state.now())
-    app_state.workspace.plans_and_runs.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
+    app_state.workspace.plans.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
     return plan.digest
 
 

@@ -70,7 +70,7 @@ def export(context: RequestContext) -> Response:
 def _list_plans(context: RequestContext) -> list[PlanOrRun]:
     if context.member.repos is not None:  # plans contain other repos; those members open a plan by its address
         return []
-    return [_summarize_plan_row(context.app_state, row) for row in context.workspace.plans_and_runs.list_plans()]
+    return [_summarize_plan_row(context.app_state, row) for row in context.workspace.plans.list_plans()]
 
 
 def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:

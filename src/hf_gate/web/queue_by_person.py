@@ -10,11 +10,10 @@ from msgspec import Struct
 
 from ..application.request_chips import MAX_CHIPS, ChipKind
 from ..domain.batches import iterate_cursor_pages
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import VERBS, Status
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
 from ..domain.timestamps import to_ms
-from ..domain.tray import VERBS
 from .queue_query import limit_to_visible_repos
 from .request_context import RequestContext
 from .request_lines import ChipLabel, RequestLine, request_lines

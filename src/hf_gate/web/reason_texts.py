@@ -100,17 +100,17 @@ def _find_last_used(context: RequestContext, verb: str, templates: Iterable[Reas
     None if there is none, or if it is a free text with the name of the person that it was written to.
     """
     recent = context.workspace.tray.list_recent(context.member.id, _RECENT)
-    last = next((one for one in recent if one.verb == verb and one.reason is not None), None)
+    last = next((one for one in recent if one.verb == verb and one.change.reason is not None), None)
     row = None if last is None else context.workspace.store.request(last.request)
-    if last is None or last.reason is None or row is None:
+    if last is None or last.change.reason is None or row is None:
         return None
     name = row.person.identity.username
     for one in templates:
-        if one.fill(row.repo, name) == last.reason:
+        if one.fill(row.repo, name) == last.change.reason:
             return one.text
     names = (name, row.person.identity.fullname, row.person_name)
-    is_personal = any(one and one.casefold() in last.reason.casefold() for one in names)
-    return None if is_personal else last.reason
+    is_personal = any(one and one.casefold() in last.change.reason.casefold() for one in names)
+    return None if is_personal else last.change.reason
 
 
 def read_reason(context: RequestContext) -> str:

@@ -16,10 +16,9 @@ from ..application.inputs import parse_note
 from ..domain.display_text import join_words, pluralize
 from ..domain.events import NoteWritten, kind_of
 from ..domain.forms import collapse_whitespace, form_from_json
-from ..domain.lifecycle import MEANING, Status
+from ..domain.lifecycle import MEANING, VERBS, Status
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..domain.timestamps import to_ms
-from ..domain.tray import VERBS
 from ..policy.number_phrases import describe_age
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .assignments import choose_assignee

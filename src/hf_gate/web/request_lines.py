@@ -19,12 +19,13 @@ from ..application.terms_reader import mark_as_shown
 from ..domain.forms import collapse_whitespace, form_from_json
 from ..domain.hand_terms import HandTerms, TermsKind, end_of_terms
 from ..domain.ids import id_time
-from ..domain.lifecycle import MOVES, VERB_FOR_STATUS, Status
+from ..domain.lifecycle import MOVES, VERB_FOR_STATUS, VERBS, Status
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role, role_of
 from ..domain.rows import Identity, RepoRow, RequestRow
+from ..domain.runs import FAILED
 from ..domain.timestamps import format_age, from_ms, to_ms
-from ..domain.tray import VERBS, QueuedDecision
+from ..plan.queued_decisions import QueuedDecision
 from ..policy.fact_values import EmailFacts
 from . import formatting
 from .app_state import AppState
@@ -306,12 +307,12 @@ def _line(
     asked = from_ms(row.state.asked_at)
     masked = context.is_masked
     said = replace(said, why=None, shadow_why=None, reason=None) if masked and said is not None else said
-    is_over = decision is not None and decision.outcome is not None
-    decision = None if is_over and decision is not None and decision.outcome in {"undone", "seen"} else decision
+    is_seen = decision is not None and decision.row.state in FAILED and not decision.run.is_unseen
+    decision = None if is_seen else decision
     left = (
         None
-        if decision is None or decision.leaves_at is None
-        else max(0, -(-(decision.leaves_at - to_ms(context.now)) // 1000))
+        if decision is None or decision.run.starts_at is None
+        else max(0, -(-(decision.run.starts_at - to_ms(context.now)) // 1000))
     )
     return RequestLine(
         row=row,

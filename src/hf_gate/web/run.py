@@ -133,8 +133,8 @@ def _read_run(context: RequestContext) -> RunView:
     job = app_state.run_worker.find_job(ident)
     if run is None:
         raise NotFound
-    stored = app_state.workspace.plans_and_runs
-    repos = visible_repos(context, stored.read_repos(ident))
+    stored = app_state.workspace.store
+    repos = visible_repos(context, stored.repos_of_run(ident))
     if repos is not None and not repos:
         raise NotFound
     states = stored.count_changes(ident, repos)
@@ -194,7 +194,7 @@ def page(context: RequestContext) -> Response:
 def _page(context: RequestContext, view: RunView, *, wrong: str = "", status: int = 200) -> Response:
     asked = context.query_value("outcome") or _default_filter(view)
     after = parse_number(context.query_value("after")) or 0
-    rows = context.workspace.plans_and_runs.read_page(
+    rows = context.workspace.store.changes(
         view.run.id, states=_states(asked), repos=view.repos, after=after, limit=PAGE_SIZE + 1
     )
     following = rows[PAGE_SIZE - 1].n if len(rows) > PAGE_SIZE else None
@@ -290,7 +290,7 @@ def export(context: RequestContext) -> Response:
     view = _read_run(context)
     rows = (
         change_record(row.n, decode_json(row.change, Change), row)
-        for row in context.workspace.plans_and_runs.iterate_changes(view.run.id, view.repos)
+        for row in context.workspace.store.iterate_changes(view.run.id, view.repos)
     )
     return export_response(f"run-{view.run.id}", context.params["kind"], ChangeRecord, rows)
 
@@ -398,7 +398,7 @@ def _undo(context: RequestContext, view: RunView) -> Response:
 
 
 def _changes_with_outcome(context: RequestContext, view: RunView) -> list[Change]:
-    rows = context.workspace.plans_and_runs.read_page(view.run.id, states=[OutcomeKind.DONE.value], limit=1)
+    rows = context.workspace.store.changes(view.run.id, states=[OutcomeKind.DONE.value], limit=1)
     return [decode_json(row.change, Change) for row in rows]
 
 

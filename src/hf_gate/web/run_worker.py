@@ -24,7 +24,7 @@ from ..application.runs import is_over
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
-from ..domain.runs import UNSETTLED, ChangeState, RunState
+from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError
 from ..hub.credentials import name_token_source
 
@@ -164,20 +164,13 @@ class RunWorker:
             job.answered += 1
             job.revision += 1
 
-        def execute(run: RunRow) -> RunRow:
-            executor = make_executor(
-                app_state.workspace,
-                ApprovalGate(app_state.workspace),
-                read_stop_request=read_stop_request,
-                progress=count_progress,
-                on_outcome=note_outcome,
-            )
-            return executor.execute(run)
-
-        ended = execute(run)
-        if ended.state is RunState.PAUSED and not store.changes(run.id, (ChangeState.PLANNED, *UNSETTLED), 1):
-            store.request_stop(run.id, None)  # the pause came after the last change was sent
-            execute(ended)
+        make_executor(
+            app_state.workspace,
+            ApprovalGate(app_state.workspace),
+            read_stop_request=read_stop_request,
+            progress=count_progress,
+            on_outcome=note_outcome,
+        ).execute(run)
 
 
 def run_state(app_state: AppState, run: RunRow) -> str:
@@ -186,7 +179,7 @@ def run_state(app_state: AppState, run: RunRow) -> str:
         return "running"
     if run.state is not RunState.READY:
         return run.state
-    counts = app_state.workspace.plans_and_runs.count_changes(run.id)
+    counts = app_state.workspace.store.count_changes(run.id)
     return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED
 
 

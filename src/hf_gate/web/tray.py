@@ -14,11 +14,11 @@ from ..application.inputs import parse_note, parse_reason
 from ..application.tray import DecisionRequest, QueueResult
 from ..application.workspace import new_id
 from ..domain.events import ChangeSettled, ChangeStarted, StatusMoved, kind_of
-from ..domain.lifecycle import Status
+from ..domain.lifecycle import VERBS, Status
 from ..domain.query import Query, one_of
 from ..domain.rows import RequestRow
 from ..domain.timestamps import DAY_MS, from_ms, to_ms
-from ..domain.tray import VERBS, QueuedDecision
+from ..plan.queued_decisions import QueuedDecision
 from . import formatting
 from .bulk import redirect_to_bulk
 from .queue_query import limit_to_visible_repos, run_query
@@ -49,23 +49,24 @@ class TrayStrip(Struct, frozen=True):
 
     @property
     def ids(self) -> str:
-        return ",".join(str(item.id) for item, _ in self.items)
+        return ",".join(item.run.id for item, _ in self.items)
 
 
 def make_strip(context: RequestContext) -> TrayStrip:
     """Return the member's unsent and failed decisions."""
     app_state = context.app_state
-    mine = [item for item in app_state.workspace.tray.list_waiting() if item.member == context.member.id]
+    mine = [item for item in app_state.workspace.tray.list_waiting() if item.run.member == context.member.id]
     failed = app_state.workspace.tray.list_failed(context.member.id)
     rows = app_state.workspace.store.requests([item.request for item in (*mine[:_MAX_NAMED], *failed[:_MAX_NAMED])])
-    leaving = [item.leaves_at for item in mine if item.leaves_at is not None and item.run is None]
+    waiting = [item for item in mine if not item.is_being_sent]
+    leaving = [item.run.starts_at for item in waiting if item.run.starts_at is not None]
     left = max(0, -(-(min(leaving) - to_ms(context.now)) // 1000)) if leaving else None
     return TrayStrip(
         [(item, _display_name(rows.get(item.request))) for item in mine[:_MAX_NAMED]],
         len(mine),
         left,
         len(set(leaving)) > 1,
-        bool(mine) and not leaving and all(item.run is None for item in mine),
+        bool(mine) and not leaving and len(waiting) == len(mine),
         [
             (item, _display_name(row), request_key(row))
             for item in failed[:_MAX_NAMED]
@@ -113,15 +114,15 @@ def _list_sent(context: RequestContext) -> list[SentDecision]:
         if context.can_see(row.repo)
     }
     lines = {line.row.id: line for line in request_lines(context, list(rows.values()))}
-    latest: dict[int, int] = {}
+    latest: dict[int, QueuedDecision] = {}
     for one in sent:
-        latest.setdefault(one.request, one.id)
+        latest.setdefault(one.request, one)
     return [
         SentDecision(
             one,
             lines[one.request],
-            context.format_time(from_ms(one.ended_at or one.made_at)),
-            find_reversal(context, rows[one.request]) if latest[one.request] == one.id else None,
+            context.format_time(from_ms(one.run.made_at)),
+            find_reversal(context, rows[one.request]) if latest[one.request] is one else None,
         )
         for one in sent
         if one.request in rows
@@ -170,9 +171,8 @@ def _parse_decision(context: RequestContext) -> tuple[str, str, str]:
 
 
 def _describe_end(context: RequestContext, line: RequestLine) -> str:
-    return (
-        f" until {context.format_end(line.decision.until)}" if line.decision is not None and line.decision.until else ""
-    )
+    until = None if line.decision is None else line.decision.change.until
+    return f" until {context.format_end(until)}" if until else ""
 
 
 def _describe_hold(hold: float | None) -> str:
@@ -186,9 +186,9 @@ def conflict_response(context: RequestContext, taken: QueueResult, line: Request
         hint = f"Look at it again: {line.accept_label}." if not line.must_choose_end else "Choose the end."
     elif taken.conflicts:
         other = taken.conflicts[0]
-        who = "You have" if other.member == context.member.id else f"{other.actor} has"
+        who = "You have" if other.run.member == context.member.id else f"{other.run.actor} has"
         text = f"{who} decided this already: {formatting.LABEL[other.verb]} {line.who}."
-        hint = "It is not sent yet. Undo it first." if other.member == context.member.id else "It is in their tray."
+        hint = "It is not sent yet. Undo it first." if other.run.member == context.member.id else "It is in their tray."
     else:
         text = f"Nothing was sent: {line.who} is {line.status} now."
         hint = _describe_last_change(context, line)
@@ -232,7 +232,7 @@ def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
         row = context.find_request(context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
     if context.form_value("which") == "last" and waiting:
-        latest = max(waiting, key=lambda one: one.id).batch
+        latest = max(waiting, key=lambda one: one.run.made_at).batch
         return [one for one in waiting if one.batch == latest]
     return waiting
 
@@ -240,7 +240,7 @@ def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
 def undo(context: RequestContext) -> Response:
     """Undo unsent decisions."""
     mine = _chosen_decisions(context)
-    count = context.workspace.tray.undo([one.id for one in mine], to_ms(context.now))
+    count = context.workspace.tray.undo([one.run.id for one in mine])
     text = f"{count} undone." if count else "Nothing to undo: it was sent already. To reverse it, open Unsent (g t)."
     lines = _decision_lines(context, mine)
     return _rows_response(context, lines, text, lines[0].key if count and lines else "")
@@ -249,7 +249,7 @@ def undo(context: RequestContext) -> Response:
 def hold(context: RequestContext) -> Response:
     """Hold unsent decisions until the member sends them."""
     mine = _chosen_decisions(context)
-    context.workspace.tray.set_departure([one.id for one in mine], None)
+    context.workspace.tray.set_departure([one.run.id for one in mine], None)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
@@ -262,8 +262,7 @@ def send(context: RequestContext) -> Response:
 
 def dismiss_outcomes(context: RequestContext) -> Response:
     """Dismiss the failed decisions."""
-    failed = context.workspace.tray.list_failed(context.member.id)
-    context.workspace.tray.mark_seen([one.id for one in failed])
+    context.workspace.tray.mark_seen(context.member.id)
     return _rows_response(context, [], "Dismissed.")
 
 
@@ -314,9 +313,9 @@ def _are_alike(decisions: list[QueuedDecision], since: int) -> bool:
     first = decisions[0]
     return (
         first.verb in _VERBS
-        and len({(one.verb, one.reason, one.until) for one in decisions}) == 1
+        and len({(one.verb, one.change.reason, one.change.until) for one in decisions}) == 1
         and len({one.batch for one in decisions}) == len(decisions)
-        and all(one.made_at >= since for one in decisions)
+        and all(one.run.made_at >= since for one in decisions)
     )
 
 

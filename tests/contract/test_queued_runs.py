@@ -1,0 +1,136 @@
+"""Decisions of members as queued runs, on both databases: they are undone, put on hold, sent together, and wait again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from msgspec.structs import asdict, replace
+
+from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.rows import ChangeRow, RequestRow, RunRow
+from hf_gate.domain.runs import RunKind, RunState
+from hf_gate.errors import Guarded
+from hf_gate.plan.changes import PlanSubject, make_change
+from hf_gate.plan.queued_decisions import QueuedChange
+from hf_gate.store.opening import open_store
+from hf_gate.store.runs import release_unsent
+from hf_gate.store.store import Store
+from hf_gate.store.tray import Tray, take_waiting
+from tests.contract.store_kit import EEG, ENDPOINT, new_schema, record, take
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return str(tmp_path / "desk.db")
+    return new_schema(request.getfixturevalue("postgres_uri"))
+
+
+NAMES = ("ada", "bo", "cyd")
+
+
+def _decision(row: RequestRow, member: str = "m_1", at: int | None = 10) -> tuple[RunRow, ChangeRow]:
+    request = row.request
+    assert isinstance(request, AccessRequest)
+    change = make_change(PlanSubject(request, row.state, row.id), "accepted", rule="direct", until="90d")
+    queued = QueuedChange(**asdict(change), version=row.version.token, batch="b", shown_at=7, note="Known.")
+    run = RunRow(
+        id=f"b.{row.id}.{member}",
+        kind=RunKind.DIRECT,
+        actor="mia",
+        state=RunState.QUEUED,
+        made_at=row.id,
+        total=1,
+        verbs={"accept": 1},
+        member=member,
+        starts_at=at,
+    )
+    return run, ChangeRow(run=run.id, n=1, repo=row.repo, request=row.id, change=msgspec.json.encode(queued))
+
+
+def _rows(store: Store) -> list[RequestRow]:
+    return list(store.requests(take(store, EEG, [record(n, name=name) for n, name in enumerate(NAMES, 1)])).values())
+
+
+def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        rows, tray = _rows(store), Tray(store)
+        assert tray.add([_decision(row) for row in rows], (), [row.id for row in rows]) == []
+        assert store.runs() == []
+        due = tray.list_due(10)
+        assert tray.undo([due[2].run.id]) == 1
+        with store.writing() as write:
+            assert sorted(take_waiting(write, [one.run.id for one in due])) == [one.run.id for one in due[:2]]
+            run = RunRow(id="r_1", kind=RunKind.DIRECT, actor="mia", state=RunState.READY, made_at=20, total=2,
+                         verbs={"accept": 2}, member="m_1", starts_at=20)  # fmt: skip
+            write.write_run(run)
+            sent = [
+                ChangeRow(run="r_1", n=n, repo=one.row.repo, request=one.request,
+                          change=msgspec.json.encode(one.change.replace_change(one.change)))
+                for n, one in enumerate(due[:2], 1)
+            ]  # fmt: skip
+            write.write_changes(sent)
+            write.set_change_states("r_1", [(1, "done", "")])
+        assert [(one.is_being_sent, one.outcome) for one in tray.list_recent("m_1", 5)] == [
+            (True, None),
+            (False, OutcomeKind.DONE),
+        ]
+        assert [run.id for run in tray.list_begun()] == ["r_1"]
+        with store.writing() as write:
+            release_unsent(write.db, run, 50)
+            write.write_run(replace(run, state=RunState.ENDED))
+        (again,) = tray.list_waiting()
+        assert (again.request, again.run.starts_at, again.run.verbs) == (rows[1].id, 50, {"accept": 1})
+        assert again.change == replace(due[1].change, note=None)
+        assert (tray.list_due(49), len(tray.list_due(50)), tray.list_begun()) == ([], 1, [])
+        assert [one.request for one in tray.list_sent("m_1", 0, 5)] == [rows[0].id]
+
+
+def test_one_request_has_one_unsent_decision_unless_two_people_must_accept_it(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (row, *_), tray = _rows(store), Tray(store)
+        tray.add([_decision(row)], (), [row.id])
+        assert [one.run.member for one in tray.add([_decision(row, "m_2")], (), [row.id])] == ["m_1"]
+        assert tray.add([_decision(row, "m_2")], [row.id], [row.id]) == []
+        assert len(tray.add([_decision(row)], [row.id], [row.id])) == 1, "of one member, one"
+        assert tray.find_latest([row.id], "m_1")[row.id].run.member == "m_1"
+
+
+def test_a_hold_ends_only_by_a_person_and_failures_are_shown_until_they_are_dismissed(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (row, other, _), tray = _rows(store), Tray(store)
+        tray.add([_decision(row), _decision(other)], (), [row.id])
+        held, failed = tray.list_due(10)
+        assert tray.set_departure([held.run.id], None) == 1
+        assert tray.set_departure([held.run.id], 99, due=50) == 0
+        with store.writing() as write:
+            assert take_waiting(write, [held.run.id]) == []
+        tray.end_unsent([(failed, OutcomeKind.STALE, "its answers changed")])
+        tray.end_unsent([(failed, OutcomeKind.REFUSED, "too late")])
+        assert [(one.outcome, one.row.why) for one in tray.list_failed("m_1")] == [("stale", "its answers changed")]
+        assert [(run.state, run.counts) for run in store.runs()] == [(RunState.ENDED, {"stale": 1})]
+        tray.mark_seen("m_1")
+        assert tray.list_failed("m_1") == []
+        assert [one.run.id for one in tray.list_waiting()] == [held.run.id]
+
+
+@pytest.mark.parametrize("is_current", [True, False])
+def test_a_queued_run_is_no_run_yet_for_lists_and_commands(place: str, *, is_current: bool) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (row, *_), tray = _rows(store), Tray(store)
+        tray.add([_decision(row, at=10 if is_current else None)], (), [row.id])
+        (one,) = tray.list_waiting()
+        assert (store.runs(), store.run(one.run.id), store.runs_of("m_1"), tray.list_begun()) == ([], None, [], [])
+
+
+def test_nothing_is_queued_about_somebody_who_was_erased_meanwhile(place: str) -> None:
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (row, *_), tray = _rows(store), Tray(store)
+        with store.writing() as write:
+            write.db.run("UPDATE requests SET record_id = NULL WHERE id = ?", (row.id,))
+        with pytest.raises(Guarded, match="was deleted in the meantime"):
+            tray.add([_decision(row)], (), [row.id])
+        assert tray.list_waiting() == []
