@@ -30,6 +30,14 @@ if TYPE_CHECKING:
 _SHOWN: Final = 20  # the most people named before the question
 
 
+def confirm(run: Run, question: str, effect: str, hint: str = "Add --yes to do it.") -> None:
+    """Ask a question. Raises Guarded, with what did not happen, if the answer is no or if nobody can be asked."""
+    if not run.may_ask:
+        raise Guarded(f"cannot ask for confirmation here; {effect}.", hint=hint)
+    if not click.confirm(question, err=True):
+        raise Guarded(f"not confirmed; {effect}.")
+
+
 def confirm_decision(run: Run, decision: DecisionCommand) -> None:
     """Return normally if the changes may be sent. Raises Guarded (exit code 6) if they are not confirmed."""
     from ..plan.guards import MAX_CONFIRMED_ACCEPTS, Confirmation, required_confirmation

@@ -15,11 +15,12 @@ from ..domain.display_text import clip, limit_lines, pluralize
 from ..domain.form_lint import is_error
 from ..domain.forms import collapse_whitespace
 from ..domain.ids import Repo
-from ..errors import Guarded, NotAllowed, NotGated, RequestNotFound, UsageError
+from ..errors import NotAllowed, NotGated, RequestNotFound, UsageError
 from ..hub.why.questions import describe_access
 from ..policy.form_facts import TICKED
 from ..private_files import read_regular_file
 from ..protocol.flows.repos import make_no_pending_error
+from .confirmation import confirm
 from .form import list_requester_view
 from .framework import Run, command, repo_type_option
 from .output import Row
@@ -88,10 +89,8 @@ def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: b
     if dry_run:
         run.out.say(f"Dry run: {pluralize(len(answers), 'answer')} checked, no problems; nothing was sent.")
         return status, False
-    if not yes and not run.may_ask:
-        raise Guarded("nothing was sent, because nobody can confirm it here.", hint="Add --yes to send the request.")
-    if not yes and not click.confirm("Send this request?", err=True):
-        raise Guarded("you did not confirm; nothing was sent.", hint=f"To ask later: hf-gate ask {repo}")
+    if not yes:
+        confirm(run, "Send this request?", "nothing was sent", "Add --yes to send the request.")
     status = run.hub.ask_access(repo, answers)
     run.out.say("The request was sent.")
     return status, True

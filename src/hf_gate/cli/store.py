@@ -15,6 +15,7 @@ from ..application.owner_files import list_owner_files
 from ..domain.display_text import pluralize, to_json
 from ..errors import Guarded, HfGateError, StoreBusy, StoreDamaged, UsageError
 from ..private_files import make_private_folder, write_private_file
+from .confirmation import confirm
 from .framework import CommandEntry, GateGroup, Run, command
 from .workspace import actor_of, local_user, open_workspace, remember_file, waiting_notice
 
@@ -251,7 +252,7 @@ def store_restore(run: Run, *, file: Path, yes: bool) -> int:
             f"there is no file {file}; nothing was restored.", hint="To make a backup: hf-gate store backup FILE"
         )
     if path.is_file() and not yes:
-        _confirm(run, f"Replace {path}? The old file is kept.")
+        confirm(run, f"Replace {path}? The old file is kept.", "nothing was changed")
     if run.location.folder is None:
         make_private_folder(path.parent)
     replaced = restore_backup(
@@ -287,7 +288,7 @@ def store_disarm(run: Run, *, yes: bool) -> int:
 
     check_no_desk(run)
     if not yes:
-        _confirm(run, "Sign everybody out, and hold what is waiting in this store?")
+        confirm(run, "Sign everybody out, and hold what is waiting in this store?", "nothing was changed")
     run.is_announced = True  # the Hub is not asked
     workspace = open_workspace(run, writes=True)
     disarm_store(workspace, local_user())
@@ -301,13 +302,6 @@ def _describe_disarmed(repos: list[str]) -> Iterator[str]:
     yield "Everybody is signed out, and unsent decisions are not sent automatically."
     yield "Nothing is sent to a repo before a full sync. Next:"
     yield from (f"  hf-gate sync {repo} --full" for repo in repos)
-
-
-def _confirm(run: Run, question: str) -> None:
-    if not run.may_ask:
-        raise Guarded("cannot ask for confirmation here; nothing was changed.", hint="Add --yes to do it.")
-    if not click.confirm(question, err=True):
-        raise Guarded("not confirmed; nothing was changed.")
 
 
 def _describe_restore(file: Path, replaced: Path | None, repos: list[str]) -> Iterator[str]:
@@ -343,10 +337,9 @@ def store_retention(run: Run, *, dry_run: bool, yes: bool) -> int:
     counts = retention.count_expired_by_status(workspace)
     total = sum(counts.values())
     if not dry_run and total:
-        if not yes and not run.may_ask:
-            raise Guarded("cannot ask for confirmation here; nothing was deleted.", hint="Add --yes, or try --dry-run.")
-        if not yes and not click.confirm(f"Delete the personal data of {pluralize(total, 'request')}?", err=True):
-            raise Guarded("not confirmed; nothing was deleted.")
+        if not yes:
+            question = f"Delete the personal data of {pluralize(total, 'request')}?"
+            confirm(run, question, "nothing was deleted", "Add --yes, or try --dry-run.")
         counts = retention.apply_retention(workspace, actor_of(run), _NO_LIMIT)
     doc = {"deleted": not dry_run, "requests": counts, "days": dict(sorted(periods.items()))}
     run.out.document(doc, lambda: _lines(counts, periods, is_done=not dry_run))

@@ -49,6 +49,7 @@ from ..errors import Guarded, UsageError
 from ..policy.tables import TableRow
 from ..private_files import open_regular_file
 from ..sources.table_files import MAX_BYTES, is_json_lines
+from .confirmation import confirm
 from .execution import decision_sender
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
 from .output import Column, Row
@@ -451,13 +452,8 @@ def _confirm(run: Run, draft: TableDraft) -> None:
     if not total:
         return
     counts = f"{len(diff.added):,} added, {len(diff.changed):,} changed, {len(diff.removed):,} removed"
-    if not run.may_ask:
-        raise Guarded(
-            f"{total:,} rows need confirmation ({counts}); nothing was written.",
-            hint="Add --yes, or --dry-run to see the effect.",
-        )
-    if not click.confirm(f"Write to table {draft.own.name}: {counts}?", err=True):
-        raise Guarded("not confirmed; nothing was written.", hint="--dry-run shows the effect.")
+    question = f"Write to table {draft.own.name}: {counts}?"
+    confirm(run, question, f"nothing was written ({counts})", "Add --yes, or --dry-run to see the effect.")
 
 
 def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ..config import parse_seconds
-from ..errors import NO_TOKEN_HINT, Guarded, NotAllowed, UsageError
+from ..errors import NO_TOKEN_HINT, NotAllowed, UsageError
 from ..hub.credentials import resolve_token
+from .confirmation import confirm
 from .framework import Run, command
 from .output import Format
 from .workspace import actor_of, announce, open_workspace, select_repos
@@ -293,15 +294,8 @@ def _confirm(run: Run, origin: str, *, yes: bool) -> None:
         "discards the token."
     )
     run.out.say("A fine-grained token without permissions is enough. Do this only with a desk that you trust.")
-    if yes:
-        return
-    if not run.may_ask:
-        raise Guarded(
-            "sending a token needs confirmation, but hf-gate cannot ask here; nothing was sent.",
-            hint="Add --yes.",
-        )
-    if not click.confirm("Send the token?", err=True):
-        raise Guarded("not confirmed; nothing was sent.", hint="")
+    if not yes:
+        confirm(run, "Send the token?", "nothing was sent")
 
 
 def _lines(answer: Mapping[str, str]) -> Iterator[str]:
