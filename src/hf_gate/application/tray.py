@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
+from ..domain.batches import group_pairs
 from ..domain.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
 from ..domain.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS, Status
 from ..domain.members import Member, RunAuthor
@@ -175,9 +176,8 @@ class TrayService(Struct):
         again.
         """
         self.problem = None
-        groups: dict[tuple[str | None, ...], list[QueuedDecision]] = {}
-        for item in self.workspace.tray.list_due(to_ms(now)):
-            groups.setdefault((item.run.actor, item.run.member, item.verb, item.change.note), []).append(item)
+        due = self.workspace.tray.list_due(to_ms(now))
+        groups = group_pairs(((one.run.actor, one.run.member, one.verb, one.change.note), one) for one in due)
         for items in groups.values():
             try:
                 self._send(items, now)

@@ -8,6 +8,7 @@ import msgspec
 from msgspec.structs import replace
 
 from ..decoding import decode_json
+from ..domain.batches import group_pairs
 from ..domain.lifecycle import ACCEPT
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RunRow
@@ -48,16 +49,19 @@ class Tray:
         of one of `records` was deleted.
         """
         clashes = list[QueuedDecision]()
+        added = list[tuple[ChangeRow, int]]()
         with self._store.writing() as write:
             check_records_kept(write.db, records)
+            among, value = write.db.in_clause([change.request for _, change in items])
+            known = _select(write.db, f"{UNSENT} AND c.request_id {among} {_FIRST}", value)
+            earlier = group_pairs((one.request, one) for one in known)
             for run, change in items:
-                earlier = _select(write.db, f"{UNSENT} AND c.request_id = ? {_FIRST}", change.request)
-                rest = [one for one in earlier if not _are_two(one, run, change, shared)]
-                if rest:
-                    clashes.append(rest[0])
-                    continue
-                write.write_run(run)
-                insert_changes(write.db, [(change, write.repo_id(change.repo))])
+                rest = [one for one in earlier.get(change.request or 0, ()) if not _are_two(one, run, change, shared)]
+                clashes += rest[:1]
+                if not rest:
+                    write.write_run(run)
+                    added.append((change, write.repo_id(change.repo)))
+            insert_changes(write.db, added)
         return clashes
 
     def list_waiting(self) -> list[QueuedDecision]:
