@@ -92,7 +92,7 @@ def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> Non
     ("query", "words"),
     [
         ("quality:junk,empty", "Purpose nothing useful"),
-        ("quality:empty,thin,junk", "Purpose nothing useful or too short"),
+        ("quality:empty,thin,junk", "Purpose nothing useful or short"),
         ("-quality:good", "Purpose not answered"),
         ("-status:pending", "Not pending"),
         ("status:*", "Status any"),

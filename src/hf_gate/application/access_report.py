@@ -46,19 +46,19 @@ def parse_moment(text: str, now: datetime, zone: tzinfo) -> datetime:
     """Return the moment that a date (its end, in the time zone) or a timestamp means. Today means now."""
     written = text.strip()
     try:
-        found = datetime.fromisoformat(written)
+        moment = datetime.fromisoformat(written)
     except ValueError:
         shown = clip_line(written, 40)
         raise UsageError(f"{shown!r} is neither a date nor a time.", hint=_HINT) from None
-    if found.tzinfo is None:
-        found = found.replace(tzinfo=zone)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=zone)
     if not any(sign in written for sign in "T :"):
-        if found.date() == now.astimezone(zone).date():
+        if moment.date() == now.astimezone(zone).date():
             return now
-        found = end_of_day(found.date(), zone) - timedelta(milliseconds=1)
-    if found > now:
+        moment = end_of_day(moment.date(), zone) - timedelta(milliseconds=1)
+    if moment > now:
         raise UsageError(f"{written} is in the future.", hint="Give a date up to today.")
-    return found
+    return moment
 
 
 # ---- what the syncs prove --------------------------------------------------------------------------------------------

@@ -27,13 +27,13 @@ def find_grants(workspace: Workspace, draft: TableDraft) -> list[GrantOnRow]:
     if not any(row.evidence for row in draft.before.rows):
         return []
     bindings = dict(workspace.store.bindings(draft.own.name))
-    found = []
+    grants = []
     for row in iterate_changed_grants(workspace, draft):
         before = find_hit(draft.before, workspace, row, bindings)
         after = find_hit(draft.after, workspace, row, bindings)
         if before is not None and before.evidence and (after is None or after.state != "valid"):
-            found.append(GrantOnRow(row, before.evidence))
-    return found
+            grants.append(GrantOnRow(row, before.evidence))
+    return grants
 
 
 def check_no_grant_rests(table: str, grants: Sequence[GrantOnRow]) -> None:

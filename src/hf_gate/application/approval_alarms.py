@@ -121,8 +121,8 @@ def _find_alarms(
     store = workspace.store
     numbers = sorted(accepted)
     book = ApprovalBook(store, store.reads)
-    for some in split_into_batches(numbers, _CHUNK):
-        found = store.requests(some).values()
+    for batch in split_into_batches(numbers, _CHUNK):
+        found = store.requests(batch).values()
         rows = [row for row in found if row.state.status == Status.ACCEPTED]
         wanted = needs.compute(repo, rows, workspace.now())
         stored = book.list_stored([row.id for row in rows])
@@ -133,7 +133,7 @@ def _find_alarms(
             link = accepted[row.id]
             approvals = stored.get(row.id, ())
             accounts = _read_before(store, link)[1] if approvals else ()
-            given = _count_given(book, row, need, [one for one in approvals if one.account in accounts])
+            given = _count_given(book, row, need, [approval for approval in approvals if approval.account in accounts])
             if given < need.count:
                 yield ApprovalAlarm(row.id, link.at, given, need.count), row
 
@@ -161,7 +161,7 @@ def _write_setting(store: Store, key: str, value: str | None) -> None:
 def list_open_alarms(store: Store) -> list[tuple[ApprovalAlarm, RequestRow]]:
     """Return the latest alarms of people who still have access, with their requests; at most `MAX_ALARMS`."""
     alarms = read_alarms(store, MAX_ALARMS)
-    rows = store.requests([one.request for one in alarms])
+    rows = store.requests([alarm.request for alarm in alarms])
     return [(one, rows[one.request]) for one in alarms if one.request in rows]
 
 

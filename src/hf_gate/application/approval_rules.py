@@ -91,14 +91,14 @@ class PolicyNeeds(Struct, frozen=True):
         or are needed.
         """
         is_double = bool(self._policies_at(repo))
-        return next((one for one in self.holds if one.covers(repo) and (is_double or one.needed_two(repo))), None)
+        return next((hold for hold in self.holds if hold.covers(repo) and (is_double or hold.needed_two(repo))), None)
 
     def _is_blocked(self, repo: Repo) -> bool:
         return matches_any(self.blocked, repo)
 
     def _policies_at(self, repo: Repo) -> list[Policy]:
         policies = () if self.bundle is None else self.bundle.policies
-        return [one for one in policies if one.has_two_person_rule and matches_any(one.applies_to, repo)]
+        return [policy for policy in policies if policy.has_two_person_rule and matches_any(policy.applies_to, repo)]
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         row = self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo)
@@ -115,7 +115,7 @@ def _need_of(policy_set: RepoPolicies, double: Sequence[Policy], facts: Facts, n
     """
     evaluator = policy_set.evaluator
     verdict = evaluator.evaluate(facts, now=now, status=Status.PENDING)
-    opinions = {} if verdict is None else {one.policy: one for one in verdict.opinions}
+    opinions = {} if verdict is None else {opinion.policy: opinion for opinion in verdict.opinions}
     names = {policy.name for policy in double}
     compiled = [one for one in evaluator.policies if one.policy.name in names]
     counted = [one for one in compiled if one.policy.name in opinions or not opinions]

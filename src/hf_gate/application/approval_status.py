@@ -147,8 +147,8 @@ def has_half_approved(
 ) -> bool:
     """Tell whether `approval:second` matches a pending request of a visible repo; stops at the first."""
     approved = find_approved(workspace.store.reads)
-    for some in split_into_batches(approved, _FEW):
-        rows = workspace.store.requests(some).values()
+    for batch in split_into_batches(approved, _FEW):
+        rows = workspace.store.requests(batch).values()
         pending = [row for row in rows if row.state.status == Status.PENDING and is_visible(row.repo)]
         if next(_find_half_approved(workspace, pending, read_bundle), None) is not None:
             return True

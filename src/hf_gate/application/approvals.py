@@ -73,12 +73,12 @@ def read_deciders(store: Store) -> list[Member]:
     """Return the owner, if the desk was used, and the members who may sign in."""
     text = store.setting(setting_keys.OWNER)
     owner = [] if text is None else [owner_of_setting(text)]
-    return [*owner, *(one for one in store.members() if one.has_link)]
+    return [*owner, *(member for member in store.members() if member.has_link)]
 
 
 def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
     """Return the names of the deciders with these proven accounts."""
-    known = {one.proven_account: one.name for one in read_deciders(store)}
+    known = {decider.proven_account: decider.name for decider in read_deciders(store)}
     return tuple(sorted(known.get(account, account) for account in accounts))
 
 
@@ -128,9 +128,11 @@ class ApprovalBook:
         if not self._members:
             return None
         return frozenset(
-            one.proven_account
-            for one in self._members
-            if one.proven_account is not None and one.role.covers(MemberRole.REVIEWER) and matches_any(one.repos, repo)
+            member.proven_account
+            for member in self._members
+            if member.proven_account is not None
+            and member.role.covers(MemberRole.REVIEWER)
+            and matches_any(member.repos, repo)
         )
 
     def find_endorsers(self, run: RunRow, rules: str) -> list[Approver]:
@@ -139,9 +141,9 @@ class ApprovalBook:
         """
         accounts = () if run.plan is None else read_endorsers(self._db, run.plan, rules)
         return [
-            Approver(one.name, one.id or None, one.proven_account)
-            for one in self._members
-            if one.proven_account in accounts and one.proven_account != run.account
+            Approver(member.name, member.id or None, member.proven_account)
+            for member in self._members
+            if member.proven_account in accounts and member.proven_account != run.account
         ]
 
     def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
@@ -154,14 +156,14 @@ class ApprovalBook:
 
     def read_notes(self, request: int) -> dict[str, str]:
         """Return the notes of the approvals of a request by account; the latest approval counts."""
-        found: dict[str, str] = {}
+        notes: dict[str, str] = {}
         for entry in self._store.entries(request=request, limit=_ENTRIES):
             if entry.link.kind == e.kind_of(e.ApprovalGiven):
                 event = e.decode_event(entry.link.body)
                 note = (entry.private or {}).get("note")
                 if isinstance(event, e.ApprovalGiven) and isinstance(note, str):
-                    found.setdefault(event.account, note)
-        return found
+                    notes.setdefault(event.account, note)
+        return notes
 
     def read_agreed_ends(self, request: int) -> dict[str, AgreedEnd]:
         """Return the end of access that each account approved last, by account, as far as it is recorded."""
@@ -248,7 +250,10 @@ class ApprovalGate:
                 ready.append(item)
                 continue
             ident = 0 if item.row is None else item.row.id
-            present = [None if one is not None and (ident, one.account) in withdrawn else one for one in approvers]
+            present = [
+                None if approver is not None and (ident, approver.account) in withdrawn else approver
+                for approver in approvers
+            ]
             result = [self._hold(write, book, run, item, need, at, one) for one in present][-1]
             if isinstance(result, SettledItem):
                 held.append(result)

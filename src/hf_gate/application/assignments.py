@@ -53,7 +53,7 @@ def pair_with_details(
 
 def list_assignable(workspace: Workspace, row: RequestRow | None = None) -> list[Member]:
     """Return the members who may decide, ordered by name; with a request, those who may decide it."""
-    found = [one for one in read_deciders(workspace.store) if one.role.covers(MemberRole.REVIEWER)]
+    found = [decider for decider in read_deciders(workspace.store) if decider.role.covers(MemberRole.REVIEWER)]
     return sorted(
         (one for one in found if row is None or not _find_member_obstacle(one, row)), key=lambda one: one.name
     )
@@ -71,18 +71,20 @@ def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member 
     if name == NOBODY:
         return None
     deciders = read_deciders(workspace.store)
-    found = next((one for one in deciders if one.name.lower() == name), None)
+    assignee = next((decider for decider in deciders if decider.name.lower() == name), None)
     if name == _ME and me is not None:
-        found = next((one for one in deciders if one.is_same_person(me)), None)
-    if found is None and name == _ME:
+        assignee = next((one for one in deciders if one.is_same_person(me)), None)
+    if assignee is None and name == _ME:
         raise UsageError(
             "you are not a member of this desk under this account.", hint="Prove your account: hf-gate ui prove LINK"
         )
-    if found is None:
+    if assignee is None:
         raise _unknown_member(workspace, name, deciders)
-    if not found.role.covers(MemberRole.REVIEWER):
-        raise UsageError(f"{found.name} is a viewer and cannot decide requests.", hint="Name a reviewer or an admin.")
-    return found
+    if not assignee.role.covers(MemberRole.REVIEWER):
+        raise UsageError(
+            f"{assignee.name} is a viewer and cannot decide requests.", hint="Name a reviewer or an admin."
+        )
+    return assignee
 
 
 def assign_requests(
@@ -132,7 +134,7 @@ def _find_member_obstacle(member: Member, row: RequestRow) -> str:
 
 
 def _unknown_member(workspace: Workspace, name: str, deciders: Sequence[Member]) -> UsageError:
-    able = sorted(one.name for one in deciders if one.role.covers(MemberRole.REVIEWER))
+    able = sorted(decider.name for decider in deciders if decider.role.covers(MemberRole.REVIEWER))
     hint = f"Members who can decide: {', '.join(able[:20])}." if able else "Invite one: hf-gate ui invite NAME"
     former = workspace.members.find_by_name(name)
     if former is not None and not former.has_link:

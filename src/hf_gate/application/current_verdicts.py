@@ -47,7 +47,7 @@ def read_current_verdicts(folder: Path | None) -> CurrentVerdicts:
     If a file cannot be read, every recorded verdict applies.
     """
     try:
-        parsed = [] if folder is None else [each.policy for each in read_folder(folder).files.values()]
+        parsed = [] if folder is None else [file.policy for file in read_folder(folder).files.values()]
     except HfGateError:
         return CurrentVerdicts(None)
     is_readable = folder is not None and None not in parsed

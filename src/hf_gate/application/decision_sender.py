@@ -220,7 +220,7 @@ class DecisionSender(Struct):
         now = self.clock.now()
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
-        return [choose_end(each, written, now, self.zone) for each in terms]
+        return [choose_end(term, written, now, self.zone) for term in terms]
 
     def add_note(self, request: AccessRequest, text: str) -> None:
         """Store a reviewer's note about a request read from the Hub; send nothing."""
@@ -302,13 +302,13 @@ class DecisionSender(Struct):
         """Return the requests of records that were just read as the store would have them; store nothing."""
         at = self._at()
         skew = self.hub.skew or 0.0
-        found = list[RequestRow | None]()
+        rows = list[RequestRow | None]()
         for n, (known, record) in enumerate(self.store.match_records(repo, records), start=1):
             stored = None if known is None else self.store.request(known.id)
             update = diff_record(known, record, skew)
             row = unstored_row(record) if stored is None else stored
-            found.append(row if update is None else update_row(row, update, number=-n, at=at))
-        return found
+            rows.append(row if update is None else update_row(row, update, number=-n, at=at))
+        return rows
 
     def _add_stored_record(self, repo: Repo, target: Target) -> Target:
         """Add the stored record, whose status says which list to read first.
@@ -462,7 +462,9 @@ class DecisionSender(Struct):
     ) -> list[Outcome]:
         """Return the outcome of each decision from its stored change, with the Hub client's own words if available."""
         states = {row.n: row for row in self.store.changes(run.id)}
-        outcomes_by_key = {key: one for one in outcomes for key in match_keys(one.repo, one.request_id, one.person)}
+        outcomes_by_key = {
+            key: outcome for outcome in outcomes for key in match_keys(outcome.repo, outcome.request_id, outcome.person)
+        }
         results: list[Outcome] = []
         first_results: dict[int, Outcome] = {}  # by the number of the request
         for decision in decisions:

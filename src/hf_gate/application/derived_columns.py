@@ -75,8 +75,8 @@ def find_differing_columns(
     store: Store, chain: str, requests: Sequence[int], reasons: LastReasons
 ) -> Iterator[ChainBreak]:
     """Yield the requests of a chain whose e-mail domain or last reason differs from the source."""
-    for some in split_into_batches(requests, _CHUNK):
-        rows = read_derived_columns(store.reads, some)
+    for batch in split_into_batches(requests, _CHUNK):
+        rows = read_derived_columns(store.reads, batch)
         suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
         if not suspects:
             continue

@@ -173,7 +173,9 @@ class EndChanger(Struct, frozen=True):
 
     def read_needs(self, changes: Sequence[EndChange], *, should_remember: bool = True) -> Mapping[int, ReviewerNeed]:
         """Return how many people must approve these changes, by row, where it is more than one. Reads files."""
-        old = read_terms(self.gate.workspace.store, {one.row.state.terms for one in changes if one.row.state.terms})
+        old = read_terms(
+            self.gate.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
+        )
         more = [one.row for one in changes if one.gives_more(old.get(one.row.state.terms or ""))]
         return self.gate.read_end_needs(more, should_remember=should_remember)
 
@@ -183,7 +185,7 @@ class EndChanger(Struct, frozen=True):
         """Write the changes, in a transaction, or the approval of the person; return those that lack approvals."""
         held = self._approve(write, changes, needs, at)
         left = {one.change.row.id for one in held}
-        ready = [one for one in changes if one.row.id not in left]
+        ready = [change for change in changes if change.row.id not in left]
         for one in ready:
             delete_approvals(write, one.row.id)  # used, or given for a longer end than the one that is set now
         write_end_changes(write, ready, self.approver.actor, at)
@@ -196,18 +198,18 @@ class EndChanger(Struct, frozen=True):
         workspace = self.gate.workspace
         held = list[HeldChange]()
         book = ApprovalBook(workspace.store, workspace.store.reads if write is None else write.db)
-        for one in changes:
-            need = needs.get(one.row.id)
+        for change in changes:
+            need = needs.get(change.row.id)
             if need is None:
                 continue
-            end = agree_to(GrantEnd(one.format_day(workspace.zone), terms=one.terms))
-            asked = AskedApproval(one.row, one.row.version, need, end, self.approver)
+            end = agree_to(GrantEnd(change.format_day(workspace.zone), terms=change.terms))
+            asked = AskedApproval(change.row, change.row.version, need, end, self.approver)
             if need.problem:
-                held.append(HeldChange(one, OutcomeKind.REFUSED, need.problem))
+                held.append(HeldChange(change, OutcomeKind.REFUSED, need.problem))
                 continue
             kind, why = approve(write, book, asked, at, workspace.zone)
             if kind is not None:
-                held.append(HeldChange(one, kind, why))
+                held.append(HeldChange(change, kind, why))
         return held
 
     def preview(self, changes: Sequence[EndChange], at: int) -> list[HeldChange]:

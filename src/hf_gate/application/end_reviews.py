@@ -77,9 +77,9 @@ def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, row
     """Return how the ends of these grants must move now. Nothing is written."""
     review = EndReview()
     repos = {row.repo for row in rows}
-    for one in _open_repos(workspace, bundle, now):
-        if one.row.repo in repos:
-            one.review([row for row in rows if row.repo == one.row.repo], review)
+    for repo in _open_repos(workspace, bundle, now):
+        if repo.row.repo in repos:
+            repo.review([row for row in rows if row.repo == repo.row.repo], review)
     return review
 
 
@@ -104,7 +104,7 @@ class ChangedEnds:
         self._store = workspace.store
         self._now = to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
-        sets = [one.policy_set for one in self._repos]
+        sets = [repo.policy_set for repo in self._repos]
         self._bases = EvaluationBases(self._store, sets, workspace.sources, now, should_store=should_store)
         self.lists = [self._begin(one.row, is_full=is_full) for one in self._repos]
 
@@ -127,8 +127,8 @@ class ChangedEnds:
             return
         due = find_due_reviews(self._store.reads, one.row.id, self._now)
         review.undecided |= find_undecided(self._store.reads, one.row.id).difference(due)
-        for some in split_into_batches(due, CHUNK):
-            yield list(self._store.requests(some).values())
+        for batch in split_into_batches(due, CHUNK):
+            yield list(self._store.requests(batch).values())
 
     def save(self) -> None:
         """Store the results, unless another process reviewed the repo meanwhile, or by another version of a table."""

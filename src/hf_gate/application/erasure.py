@@ -84,7 +84,7 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
     copies = [] if path is None else find_copies(path)
     backups = [] if path is None else _describe_backups(path, to_ms(workspace.now()))
     written = [] if path is None else find_written_files(path)
-    own = [*([] if path is None else files_of(path)), *(Path(one.file) for one in backups)]
+    own = [*([] if path is None else files_of(path)), *(Path(backup.file) for backup in backups)]
     if workspace.store.erasures is not None:
         own.append(workspace.store.erasures)
     return ErasurePreview(
@@ -171,4 +171,4 @@ def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: 
             f"{preview.name} is erased, but another process still reads the old log of the database.",
             hint="Stop the desk; the next command that writes, e.g. hf-gate sync, removes the rest.",
         )
-    return preview.record([CopyRecord(file=str(one.path), problem=one.problem or None) for one in results])
+    return preview.record([CopyRecord(file=str(result.path), problem=result.problem or None) for result in results])

@@ -46,7 +46,8 @@ def _compile(names: Iterable[str]) -> re.Pattern[bytes] | None:
     for lower in {normalize(form, name.lower()) for name in names for form in _FORMS}:
         spellings = {lower.encode("utf-8", "replace"), json.dumps(lower)[1:-1].encode()}
         parts |= {
-            re.escape(one) if len(one) >= MIN_NAME_PART else rb"\b" + re.escape(one) + rb"\b" for one in spellings
+            re.escape(spelling) if len(spelling) >= MIN_NAME_PART else rb"\b" + re.escape(spelling) + rb"\b"
+            for spelling in spellings
         }
     return re.compile(b"|".join(sorted(parts))) if parts else None
 

@@ -174,7 +174,7 @@ def evaluate_requests(
     buffer: PlanBuffer,
 ) -> Iterator[EvaluatedPart]:
     """Evaluate these requests, `CHUNK` at a time."""
-    chunks = (list(store.requests(some).values()) for some in split_into_batches(idents, CHUNK))
+    chunks = (list(store.requests(batch).values()) for batch in split_into_batches(idents, CHUNK))
     return PartEvaluation(store, policy_set, now, buffer).evaluate_chunks(store, sources, chunks)
 
 

@@ -99,7 +99,7 @@ def policies_of_repo(
 
     Raises UsageError if two policies disagree about a role's label.
     """
-    own = [one for one in policies.values() if matches_any(one.policy.applies_to, row.repo)]
+    own = [policy for policy in policies.values() if matches_any(policy.policy.applies_to, row.repo)]
     if not own:
         return None
     form = form_roles(_form_of(row), labels_of_roles(row.repo, [one.policy for one in own]))
@@ -138,7 +138,7 @@ def policies_for_terms(
     zone: tzinfo,
 ) -> RepoPolicies:
     """Return policies without rules, which read the facts that the terms of grants at a repo depend on."""
-    own = [one for one in policies if matches_any(one.applies_to, row.repo)]
+    own = [policy for policy in policies if matches_any(policy.applies_to, row.repo)]
     form = form_roles(_form_of(row), labels_of_roles(row.repo, own))
     reader = FactReader(facts, sources.countries)
     used = tables_of(reader.wanted)

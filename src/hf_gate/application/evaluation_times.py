@@ -49,8 +49,8 @@ def compute_basis(
         "code": read_fact_code_version() if code is None else code,
         "lists": dict(sources.list_versions()),
         "policies": [
-            [one.policy.name, one.policy.digest, one.policy.mode.value, sorted(one.policy.judges)]
-            for one in policy_set.evaluator.policies
+            [policy.policy.name, policy.policy.digest, policy.policy.mode.value, sorted(policy.policy.judges)]
+            for policy in policy_set.evaluator.policies
         ],
         "reminders": policy_set.has_reminders,
         "form": _form_document(policy_set.form),
@@ -123,7 +123,7 @@ class EvaluationTimes:
             name: find_thresholds(evaluator.policies, name) for name in DAY_FACTS if name in self._facts
         }
         self._reads_profiles = policy_set.should_read_profiles
-        policies = [each.policy for each in evaluator.policies]
+        policies = [policy.policy for policy in evaluator.policies]
         self._waits = {rule.at_most for each in policies for rule in each.rules if rule.at_most is not None}
         ends = [{rule.until for rule in each.rules if rule.until is not None} for each in policies]
         every = set().union(*ends)
@@ -140,7 +140,7 @@ class EvaluationTimes:
         if not isinstance(facts, RequestFacts) or self._uses_now(facts):
             return EVALUATE_NOW
         moments = [*self._days(facts.inputs), *self._ends(facts), *self._sources(facts.inputs)]
-        return min((to_ms(each) for each in moments), default=None)
+        return min((to_ms(moment) for moment in moments), default=None)
 
     def _uses_now(self, facts: RequestFacts) -> bool:
         status = facts.inputs.request.status
@@ -178,7 +178,7 @@ class EvaluationTimes:
     @cached_property
     def _shared_crossings(self) -> list[datetime]:
         """When the ends that are the same for all requests change their order."""
-        found = [each for end in self._days_of_end for each in self._crossings(end)]
+        found = [crossing for end in self._days_of_end for crossing in self._crossings(end)]
         if any(bool(one.months) != bool(other.months) for one, other in combinations(self._durations, 2)):
             midnight = self._now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
             found.append(midnight + _DAY)  # a month has 28 to 31 days

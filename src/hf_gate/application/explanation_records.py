@@ -192,7 +192,7 @@ def explanation_record(
             is_reminded=wait.is_reminded,
             lacks_reminder=wait.lacks_reminder,
         ),
-        policies=[_policy_record(each) for each in verdict.parts],
+        policies=[_policy_record(part) for part in verdict.parts],
     )
 
 
@@ -226,7 +226,7 @@ def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
                 rule=trace.rule,
                 then=str(trace.then),
                 matched=trace.matched,
-                because=[_condition_record(each) for each in trace.conditions],
+                because=[_condition_record(condition) for condition in trace.conditions],
                 differ=trace.ways_to_match,
             )
             for trace in each.rule_traces
@@ -246,5 +246,5 @@ def _condition_record(trace: ConditionTrace) -> ConditionRecord:
         )
         for name, fact in trace.facts.items()
     }
-    parts = [_condition_record(each) for each in trace.parts]
+    parts = [_condition_record(part) for part in trace.parts]
     return ConditionRecord(expr=trace.expr, value=trace.value, note=trace.note or None, facts=facts, parts=parts)

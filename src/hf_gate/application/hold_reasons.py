@@ -31,11 +31,11 @@ _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
 
 def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict[str, Counter[str]]:
     """Return by repo how many pending requests are on hold for what: `an agreement`, `a row in NAME`, `rule ID`."""
-    found: dict[str, Counter[str]] = {}
+    holds: dict[str, Counter[str]] = {}
     for cell in cells:
         if cell.status == Status.PENDING and cell.action == Action.WAIT and cell.rule is not None:
-            found.setdefault(cell.repo, Counter())[_describe_need(cell, policies)] += cell.n
-    return found
+            holds.setdefault(cell.repo, Counter())[_describe_need(cell, policies)] += cell.n
+    return holds
 
 
 def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
@@ -48,7 +48,7 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
         with suppress(HfGateError):  # reported elsewhere
             policies = read_folder(workspace.location.folder).policies
     needs = count_holds(workspace.queue.read_counters().cells, policies)
-    return replace(status, repos=[replace(one, on_hold=needs.get(str(one.repo), {})) for one in status.repos])
+    return replace(status, repos=[replace(repo, on_hold=needs.get(str(repo.repo), {})) for repo in status.repos])
 
 
 def format_holds(needs: Mapping[str, int]) -> str:

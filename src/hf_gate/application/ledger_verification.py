@@ -282,18 +282,18 @@ def _find_faults(
 
 def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
     """Return the differences between the table of members and the events of the workspace's chain."""
-    found: list[str] = []
+    members: list[str] = []
     for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
         rows = store.members()
         seals = read_seals(store.reads)
         replay.read_new_events()
         differences = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
-        found = [f"member {row.name} ({row.id}) {what}" for row, what in differences if what]
+        members = [f"member {row.name} ({row.id}) {what}" for row, what in differences if what]
         invited = {ident for ident, one in replay.members.items() if one.is_in}
-        found += [f"member {ident} was invited but does not exist" for ident in invited - {row.id for row in rows}]
-        if not found:
+        members += [f"member {ident} was invited but does not exist" for ident in invited - {row.id for row in rows}]
+        if not members:
             break
-    return found
+    return members
 
 
 def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:
@@ -412,9 +412,9 @@ class _Replay:
 
     def find_differing(self, numbers: Sequence[int]) -> Iterator[tuple[int, RequestRow | None]]:
         """Yield the requests whose rows differ from their events, with the row or None."""
-        for some in split_into_batches(numbers, 1000):
-            rows = self._store.requests(some)
-            for number in some:
+        for batch in split_into_batches(numbers, 1000):
+            rows = self._store.requests(batch)
+            for number in batch:
                 row = rows.get(number)
                 if row is None or row.state != self.states[number] or _is_of_another_account(row):
                     yield number, row

@@ -64,7 +64,7 @@ class Team(Struct, frozen=True):
 
     def approving_accounts(self, accounts: Iterable[str | None]) -> frozenset[str]:
         """Return the accounts (of those given) that belong to members who may decide now."""
-        able = {one.proven_account for one in self.all_members if one.role.covers(MemberRole.REVIEWER)}
+        able = {member.proven_account for member in self.all_members if member.role.covers(MemberRole.REVIEWER)}
         return frozenset(account for account in accounts if account and account in able)
 
     def describe_next_step(self, task: str = "open the plan") -> str:
@@ -73,7 +73,7 @@ class Team(Struct, frozen=True):
             return "Your account is not proven, so you do not count as one of the two. Open Settings and prove it."
         if self.is_alone:
             return f"Ask another person with a proven account to {task} and agree."
-        proven = [one.name for one in self.others if one.proven_account is not None]
+        proven = [other.name for other in self.others if other.proven_account is not None]
         if proven:
             return f"Ask {' or '.join(proven)} to {task} and agree."
         if self.others:
@@ -110,7 +110,7 @@ class ApprovalNeed(Struct, frozen=True):
 def read_team(store: Store, me: Member, now: datetime) -> Team:
     """Return the current team of a store."""
     all_members = read_deciders(store)
-    others = [one for one in all_members if one.role is MemberRole.ADMIN and not one.is_same_person(me)]
+    others = [member for member in all_members if member.role is MemberRole.ADMIN and not member.is_same_person(me)]
     until = int(store.setting(setting_keys.TEAM_UNTIL) or 0)
     return Team(me, others, [*all_members, me], from_ms(until) if until > to_ms(now) else None)
 
@@ -168,11 +168,11 @@ def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
 
 def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunRow | None) -> Counter[str]:
     """Count, by verb, the changes in the time window, and those that wait, that the same person may have made."""
-    found = Counter[str]()
+    changes = Counter[str]()
     for run in read_runs_since(store.reads, to_ms(now - LIMIT_WINDOW)):
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
-            found.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
-    return found
+            changes.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
+    return changes
 
 
 def can_start_unattended(store: Store, account: Account | None) -> bool | None:
@@ -189,7 +189,7 @@ def find_member_of(store: Store, account: Account | None) -> Member | None:
         return None
     ident = make_owner_member(account.name, account.id).id
     deciders = read_deciders(store)
-    mine = (one for one in deciders if account.id is not None and one.proven_account == account.id)
+    mine = (decider for decider in deciders if account.id is not None and decider.proven_account == account.id)
     return next((one for one in deciders if one.id == ident), None) or next(mine, None)
 
 
@@ -202,9 +202,13 @@ def is_removed_account(store: Store, account: Account | None) -> bool:
         return False
     name = account.name.lower()
     mine = [
-        one
-        for one in store.members()
-        if (one.user_id == account.id if one.user_id else name in {one.name.lower(), (one.account or "").lower()})
+        member
+        for member in store.members()
+        if (
+            member.user_id == account.id
+            if member.user_id
+            else name in {member.name.lower(), (member.account or "").lower()}
+        )
     ]
     return bool(mine) and not any(one.has_link for one in mine)
 
@@ -224,7 +228,7 @@ def count_ends_left(store: Store, team: Team, now: datetime) -> int | None:
     """Return how many ends of access a person may still set alone; None without a limit."""
     if team.is_alone:
         return None
-    accounts = {one.name.lower(): one.proven_account for one in team.all_members}
+    accounts = {member.name.lower(): member.proven_account for member in team.all_members}
     changed = sum(
         count
         for actor, count in count_ends_changed_outside_runs(store, to_ms(now - LIMIT_WINDOW))

@@ -113,7 +113,7 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
     at = to_ms(now)
     first = week_of(at) - WEEKS + 1
     last = week_of(at)
-    past = [each for each in read_weekly_counts(store.reads, _PAST, repos, first) if each.week <= last]
+    past = [count for count in read_weekly_counts(store.reads, _PAST, repos, first) if count.week <= last]
     open_days = _sum_counts(
         read_weekly_counts(store.reads, [Activity.OPEN], repos),
         Activity.OPEN,
@@ -157,7 +157,7 @@ def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
         waits_open=_mask(overview.waits_open),
         weeks=[_mask_week(week) for week in overview.weeks],
         rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
-        ends=[_mask_fields(each, ("ends",)) for each in overview.ends],
+        ends=[_mask_fields(end, ("ends",)) for end in overview.ends],
     )
 
 
@@ -197,9 +197,9 @@ def _mask(count: int | None) -> int | None:
 def _sum_counts(counts: Iterable[WeeklyCount], kind: Activity, key: Callable[[WeeklyCount], K]) -> Counter[K]:
     """Sum up the counts of one kind by a key."""
     found = Counter[K]()
-    for each in counts:
-        if each.kind is kind:
-            found[key(each)] += each.n
+    for count in counts:
+        if count.kind is kind:
+            found[key(count)] += count.n
     return found
 
 

@@ -53,7 +53,9 @@ class OwnTable(Struct, frozen=True):
     def globs(self) -> tuple[str, ...]:
         """The repos whose requests the table can concern."""
         is_shared = any(spec.name == self.name for spec in self.folder.config.tables)
-        return self.folder.config.repos if is_shared else tuple(g for each in self.policies for g in each.applies_to)
+        return (
+            self.folder.config.repos if is_shared else tuple(g for policy in self.policies for g in policy.applies_to)
+        )
 
     @property
     def path(self) -> Path:
@@ -165,7 +167,7 @@ def _texts_of(rule: Rule) -> Iterator[str]:
 
 def find_own_table(workspace: Workspace, name: str) -> OwnTable:
     """Return a table by its name. Raises UsageError if there is none."""
-    tables = {each.name: each for each in read_own_tables(workspace)}
+    tables = {table.name: table for table in read_own_tables(workspace)}
     if name in tables:
         return tables[name]
     near = suggest(name, tuple(tables))
@@ -205,7 +207,7 @@ def draft_edits(own: OwnTable, edits: RowEdits, content: bytes | None = None) ->
         raise UsageError(f"{before.refusal}.", hint="Correct the file first.")
     new = edit_table(found, edits, key=own.spec.key, is_json=is_json_lines(own.path))
     after = own.parse(new)
-    known = {(each.code, each.message) for each in before.problems}
+    known = {(problem.code, problem.message) for problem in before.problems}
     fresh = [each for each in after.problems if (each.code, each.message) not in known]
     wrong = next((each for each in fresh if each.is_error), None)
     if after.refusal or wrong is not None:
@@ -219,7 +221,7 @@ def row_of_cells(own: OwnTable, cells: Cells) -> TableRow:
     given = _canonical_cells(own, cells)
     line = json.dumps({**dict.fromkeys(own.spec.key, ""), **given})
     read = own.parse(line.encode("utf-8", "replace"), is_json=True)
-    wrong = next((each for each in read.problems if each.is_error and each.line), None)
+    wrong = next((problem for problem in read.problems if problem.is_error and problem.line), None)
     if wrong is None and read.rows:
         return read.rows[0]
     message = read.refusal.partition(": ")[2] if wrong is None else wrong.message[:-1]

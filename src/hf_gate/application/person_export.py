@@ -132,16 +132,16 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
         changes=[_change(row.n, row) for row in data.changes],
         decisions=[
             DecisionRecord(
-                repo=str(repos[one.request]),
-                verb=one.verb,
-                reason=one.change.reason,
-                actor=one.run.actor,
-                made_at=ms_to_iso(one.run.made_at),
-                outcome=one.outcome,
+                repo=str(repos[decision.request]),
+                verb=decision.verb,
+                reason=decision.change.reason,
+                actor=decision.run.actor,
+                made_at=ms_to_iso(decision.run.made_at),
+                outcome=decision.outcome,
             )
-            for one in data.decisions
+            for decision in data.decisions
         ],
-        letters=[_letter(str(repos[one.request_id or 0]), one) for one in data.letters],
+        letters=[_letter(str(repos[letter.request_id or 0]), letter) for letter in data.letters],
         profile=None if data.profile is None else json.loads(data.profile),
         bindings=[BindingRecord(table=table, key=key) for table, key in data.bindings],
         tables=data.table_hits,
@@ -154,8 +154,8 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
 def _list_entries(workspace: Workspace, attempts: Sequence[RequestRow]) -> list[PersonEntryRecord]:
     repos = {row.id: str(row.repo) for row in attempts}
     rows = iterate_entries(workspace.store, TimelineFilter(requests=list(repos)), with_private=True)
-    found = [_entry(repos[row.link.request or 0], row) for row in rows]
-    return sorted(found, key=lambda entry: (entry.at, entry.id))
+    entries = [_entry(repos[row.link.request or 0], row) for row in rows]
+    return sorted(entries, key=lambda entry: (entry.at, entry.id))
 
 
 def _entry(repo: str, row: LedgerRow) -> PersonEntryRecord:
@@ -217,20 +217,26 @@ def render_page(record: PersonExportRecord) -> Iterator[str]:
         }
         yield from _table(f"Request at {request.repo}", ("Field", "Value"), _fields(fields))
         yield from _table("Answers", ("Question", "Answer"), (request.answers or {}).items())
-    entries = [(each.at, each.repo, each.actor, each.text, each.private) for each in record.entries]
+    entries = [(entry.at, entry.repo, entry.actor, entry.text, entry.private) for entry in record.entries]
     yield from _table("Audit log", ("Time", "Repo", "By", "What", "Personal data"), entries)
-    changes = [(each.repo, each.before, each.after, each.rule, each.reason) for each in record.changes]
+    changes = [(change.repo, change.before, change.after, change.rule, change.reason) for change in record.changes]
     yield from _table("Changes of runs", ("Repo", "From", "To", "Rule", "Reason"), changes)
-    decisions = [(each.made_at, each.repo, each.verb, each.reason, each.actor) for each in record.decisions]
+    decisions = [
+        (decision.made_at, decision.repo, decision.verb, decision.reason, decision.actor)
+        for decision in record.decisions
+    ]
     yield from _table("Decisions made in the desk", ("Time", "Repo", "Decision", "Reason", "By"), decisions)
     letters = [
-        (each.made_at, each.repo, each.kind, each.sent_at, each.outcome, each.problem) for each in record.letters
+        (letter.made_at, letter.repo, letter.kind, letter.sent_at, letter.outcome, letter.problem)
+        for letter in record.letters
     ]
     yield from _table("Letters", ("Time", "Repo", "Kind", "Sent", "Outcome", "Problem"), letters)
     yield from _table("Public profile", ("Field", "Value"), _fields(record.profile or {}))
-    yield from _table("Matches with tables", ("Table", "Key"), [(each.table, each.key) for each in record.bindings])
+    yield from _table(
+        "Matches with tables", ("Table", "Key"), [(binding.table, binding.key) for binding in record.bindings]
+    )
     yield from _table("Tables that list the person", ("Table",), [(name,) for name in record.tables])
-    yield from _table("Saved views", ("Name", "Query"), [(each.name, each.query) for each in record.views])
+    yield from _table("Saved views", ("Name", "Query"), [(view.name, view.query) for view in record.views])
     places = [(place.file, place.line, place.problem) for place in record.places]
     yield from _table("Files that name the person", ("File", "Line", "Problem"), places)
     yield "</html>\n"

@@ -135,7 +135,7 @@ def _check_policies(
     """
     folder = WorkspaceFolder(Path(), config.value, UTC, {name: parsed.value for name, parsed in files})
     policies, problems = _check_folder(folder, {repo: form_from_json(card) for repo, card in cards})
-    if wrong := [format_problem(each) for each in problems if each.is_error]:
+    if wrong := [format_problem(problem) for problem in problems if problem.is_error]:
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise UsageError(f"{wrong[0]}{more}", hint="`hf-gate policy check` shows every error with its line.")
     return tuple(fill_templates(policy, config.value.templates) for policy in policies)

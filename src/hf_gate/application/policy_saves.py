@@ -100,7 +100,7 @@ def read_current_policies(workspace: Workspace) -> list[Policy] | None:
         folder = read_folder(workspace.location.folder)
     except HfGateError:
         return None
-    parsed = [each.policy for each in folder.files.values()]
+    parsed = [file.policy for file in folder.files.values()]
     current = [fill_templates(each, folder.config.templates) for each in parsed if each is not None]
     return current if len(current) == len(parsed) else None
 
@@ -208,7 +208,7 @@ def _check_with_others(store: Store, folder: WorkspaceFolder, save: PolicySave) 
     policies = [*others, save.new]
     collect_table_specs(folder, policies)
     for row in store.repos():
-        labels_of_roles(row.repo, [one for one in policies if matches_any(one.applies_to, row.repo)])
+        labels_of_roles(row.repo, [policy for policy in policies if matches_any(policy.applies_to, row.repo)])
 
 
 def _read_policy(content: bytes, file: str, templates: Mapping[str, str | Mapping[str, str]]) -> Policy | None:

@@ -131,8 +131,8 @@ class RunExecutor:
         """Read back changes that were started but not settled; send nothing."""
         left = self._read_items(run, UNSETTLED)
         for repo, items in group_by_repo(left).items():
-            for some in split_into_batches(items, READ_BATCH):
-                self._settle_batch(run, repo, some)
+            for batch in split_into_batches(items, READ_BATCH):
+                self._settle_batch(run, repo, batch)
 
     def settle_and_keep(self, run: RunRow) -> RunRow:
         """Settle a run without sending the rest; return the run with its counts.

@@ -142,9 +142,9 @@ def write_new_run(write: Writer, run: RunRow, changes: Sequence[ChangeRow]) -> N
 
 
 def _check_row_ids(store: Store, changes: Sequence[Change]) -> None:
-    for some in split_into_batches(changes, _BATCH):
-        rows = store.requests([change.row for change in some])
-        for change in some:
+    for batch in split_into_batches(changes, _BATCH):
+        rows = store.requests([change.row for change in batch])
+        for change in batch:
             if not _is_row_of(change, rows.get(change.row)):
                 raise Guarded("this plan was made from another store; nothing was sent.", hint=_REPLAN_HINT)
 

@@ -193,7 +193,7 @@ def _choose_name(membership: Membership, identity: HubIdentity) -> str:
         for one in membership.workspace.members.list_all()
         if one.has_link or one.user_id != identity.user_id  # an invitation may have guessed this account
     ]
-    taken = {membership.owner.lower(), *RESERVED_NAMES, *(one.name for one in rows)}
+    taken = {membership.owner.lower(), *RESERVED_NAMES, *(row.name for row in rows)}
     if MEMBER_NAME.match(name) and name not in taken:
         return name
     mark = hashlib.sha256(identity.user_id.encode()).hexdigest()[:8]

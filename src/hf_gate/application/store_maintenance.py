@@ -82,7 +82,10 @@ def export_files(
     pairs = pair_with_details(workspace, dump.requests())
     yield "requests.jsonl", (_encode_line(exported_request(row, verdicts, details)) for row, details in pairs)
     yield "ledger.jsonl", export_ledger(store, now, personal=True)
-    yield "checkpoints.jsonl", (_encode_line(checkpoint_to_dict(one, store.endpoint)) for one in store.checkpoints())
+    yield (
+        "checkpoints.jsonl",
+        (_encode_line(checkpoint_to_dict(checkpoint, store.endpoint)) for checkpoint in store.checkpoints()),
+    )
     for table in TABLES:
         rows = ({key: _to_json_value(key, value) for key, value in row.items()} for row in dump.table(table))
         yield f"{table}.jsonl", map(_encode_line, rows)
@@ -165,14 +168,14 @@ def this_process(command: str) -> Holder:
 
 def check_store(workspace: Workspace) -> tuple[list[str], int]:
     """Check the file and the audit log for damage; return the faults and the number of checked entries."""
-    found = find_file_faults(workspace.store.reads)
+    faults = find_file_faults(workspace.store.reads)
     try:
         proof = verify_ledger(workspace.store, with_tables=True)
     except StoreDamaged as problem:
-        return [*found, str(problem)], 0
+        return [*faults, str(problem)], 0
     except (ValueError, TypeError) as problem:  # an edited file can contain values that no code expects
-        return [*found, f"the audit log cannot be verified: {type(problem).__name__}"], 0
-    return [*found, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
+        return [*faults, f"the audit log cannot be verified: {type(problem).__name__}"], 0
+    return [*faults, *(f"{each.chain}#{each.seq}: {each.what}" for each in proof.broken)], proof.entries
 
 
 def export_store(workspace: Workspace, folder: Path, owned: Mapping[str, bytes]) -> dict[str, int]:

@@ -282,8 +282,8 @@ class _RepoSync:
         ]
         if len(missing) > MAX_MISSING_UNCHECKED and not self._report_agrees():
             return
-        for some in split_into_batches(missing, LOOKUP_BATCH):
-            self._check_missing(list(self.store.requests(some).values()))
+        for batch in split_into_batches(missing, LOOKUP_BATCH):
+            self._check_missing(list(self.store.requests(batch).values()))
 
     def _report_agrees(self) -> bool:
         """Tell whether the Hub's report has no more rows than the lists. (A failing Hub may return empty lists.)"""

@@ -97,7 +97,7 @@ def _bind_known_accounts(workspace: Workspace, table: Table) -> Table:
 
 def _find_account(workspace: Workspace, username: str) -> str | None:
     people = [row.person.identity for row in workspace.store.find_by_identity(None, username)]
-    found = {one.user_id for one in people if (one.username or "").lower() == username}
+    found = {person.user_id for person in people if (person.username or "").lower() == username}
     return found.pop() if len(found) == 1 else None
 
 

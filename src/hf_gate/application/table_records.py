@@ -180,7 +180,11 @@ def table_effect_record(effect: TableEffect) -> TableEffectRecord:
 
 def describe_held_ends(effects: Iterable[TableEffectRecord]) -> str:
     """Return that the next turn holds the earlier ends for a person, because they are many; "" if it does not."""
-    ends = [(one.ends_before, one.ends_after) for one in effects if one.status == Status.ACCEPTED and not one.starts_at]
+    ends = [
+        (effect.ends_before, effect.ends_after)
+        for effect in effects
+        if effect.status == Status.ACCEPTED and not effect.starts_at
+    ]
     count = sum(after is not None and (before is None or after < before) for before, after in ends)
     return (
         f"{count:,} ends of access are earlier; more than {MAX_EARLIER} wait for a person"

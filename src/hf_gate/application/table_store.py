@@ -121,7 +121,11 @@ def _find_returned(store: Store, name: str) -> str | None:
     later.
     """
     people = [row.person.identity for row in store.find_by_identity(None, name)]
-    ids = {one.user_id for one in people if one.user_id and one.username and one.username.lower() == name.lower()}
+    ids = {
+        person.user_id
+        for person in people
+        if person.user_id and person.username and person.username.lower() == name.lower()
+    }
     return next((ident for ident in sorted(ids) if is_erased_account(store.reads, ident)), None)
 
 

@@ -242,7 +242,7 @@ def _read_room(context: TurnContext, moment: datetime) -> dict[str, int]:
     It is read once, so that the plan and what is sent agree.
     """
     budgets = read_budgets(context.workspace.store, context.bundle.config.guards.budgets, moment)
-    return {one.name: max(0, one.rate.limit - one.used) for one in budgets}
+    return {budget.name: max(0, budget.rate.limit - budget.used) for budget in budgets}
 
 
 def _apply_budgets(result: TurnResult, room: Mapping[str, int], *, may_end: bool) -> list[Change]:
@@ -263,10 +263,10 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     withheld = result.withheld
     waiting = {(digest, repo) for _, digest, repo in withheld.held_counts} | withheld.skipped_versions
     evaluated = {
-        (one.policy.digest, policy_set.repo)
+        (policy.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
-        for one in policy_set.evaluator.policies
-        if one.policy.mode is PolicyMode.ENFORCE
+        for policy in policy_set.evaluator.policies
+        if policy.policy.mode is PolicyMode.ENFORCE
         and policy_set.repo not in result.failed
         and not any(hold.covers(policy_set.repo) for hold in withheld.holds)
     }

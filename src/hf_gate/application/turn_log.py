@@ -148,7 +148,7 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
     now = workspace.now()
     rows = workspace.store.repos()
     before = to_ms(now - timedelta(days=OLD_DAYS))
-    found: list[Condition] = []
+    conditions: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
         if count := count_older(store, repo, before, MAX_OVERDUE):
@@ -156,17 +156,17 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
             item = NoticeItem(
                 event=NoticeEvent.AGEING, repo=name, count=count, requests=first, facts={"days": OLD_DAYS}
             )
-            found.append(Condition(name, item))
+            conditions.append(Condition(name, item))
         if count := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
             first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
             item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
-            found.append(Condition(name, item))
-    found += [
+            conditions.append(Condition(name, item))
+    conditions += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))
         for problem in list_problems(workspace, bundle)
         if problem.is_stuck and problem.kind is not ProblemKind.OVERDUE  # an event of its own
     ]
-    return found
+    return conditions
 
 
 # ---- turns -----------------------------------------------------------------------------------------------------------

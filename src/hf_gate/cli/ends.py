@@ -287,7 +287,7 @@ def _mark_final(run: Run, targets: tuple[str, ...], how: ChangeOptions, *, is_fi
         rows = [_find_grant(workspace, target) for target in read_targets(run, targets, None, None, None)]
         people = [row.person.identity for row in rows]
         require_member_for_ends(run, workspace, (row.repo for row in rows))
-        authorize_run(run, workspace, {}, about=[(each.username, each.user_id) for each in people])
+        authorize_run(run, workspace, {}, about=[(person.username, person.user_id) for person in people])
         now = workspace.clock.now()
         actor = actor_of(run)
         if not how.dry_run:

@@ -62,19 +62,19 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     from ..application.ledger_entries import last_transition
     from ..application.policy_bundle import load_policies
 
-    found = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
-    if found.has_errors:
-        return print_errors(run, found)
+    policies = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
+    if policies.has_errors:
+        return print_errors(run, policies)
     workspace = open_workspace(run, needs_folder=True)
     bundle = load_policies(workspace)
     row = _find_row(run, workspace, _find_target(run, workspace, target, repo, repo_type))
-    evaluation = _evaluate_with_drafts(workspace, bundle, row, found if file else None)
+    evaluation = _evaluate_with_drafts(workspace, bundle, row, policies if file else None)
     if not evaluation.is_stored:
         run.out.say(
             "Not in the store yet: evaluated from the Hub's current data, without history. `hf-gate sync` reads it."
         )
     transition = last_transition(workspace.store, evaluation.row)
-    says = _describe_rule(found, evaluation.verdict)
+    says = _describe_rule(policies, evaluation.verdict)
     explanation = explain_evaluation(workspace.store, evaluation, workspace.clock.now(), workspace.zone)
     run.out.record(
         explanation_record(evaluation, explanation, transition, says),

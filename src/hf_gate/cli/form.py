@@ -121,10 +121,11 @@ def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
     yield from list_requester_view(found, _PROMPT_LINES)
     yield ""
     yield summarize_problems(found)
-    for each in found.problems:
-        yield f"  {each.line}:{each.column} {'error' if is_error(each) else 'warning'} {each.code}: {each.message}"
-        if each.fix:
-            yield f"      Fix: {each.fix}"
+    for problem in found.problems:
+        kind = "error" if is_error(problem) else "warning"
+        yield f"  {problem.line}:{problem.column} {kind} {problem.code}: {problem.message}"
+        if problem.fix:
+            yield f"      Fix: {problem.fix}"
 
 
 def list_requester_view(form: GateForm, most_lines: int) -> Iterator[str]:

@@ -189,7 +189,11 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
 
 def _decided_by_hand(made: Plan) -> Iterator[tuple[str | None, str | None]]:
     """Return the people of changes that a person decided: changes without a policy that are not the end of a grant."""
-    return ((one.user, one.user_id) for one in made.changes if not one.policy and one.rule != ChangeOrigin.UNTIL)
+    return (
+        (change.user, change.user_id)
+        for change in made.changes
+        if not change.policy and change.rule != ChangeOrigin.UNTIL
+    )
 
 
 def _read_plan_file(file: Path) -> bytes:

@@ -71,21 +71,21 @@ def policy_check(run: Run, *, files: tuple[str, ...], accepted: str | None) -> i
     """
     if accepted is not None:
         run.out.say(f"table {accepted}: accepted with {pluralize(accept_table(run, accepted), 'row')}")
-    found = read_policies(run, files, counts_matches=True)
-    counts = found.counts()
+    policies = read_policies(run, files, counts_matches=True)
+    counts = policies.counts()
     doc = {
-        "ok": not found.has_errors,
+        "ok": not policies.has_errors,
         "errors": counts["error"],
         "warnings": counts["warning"],
-        "problems": [problem_record(each) for each in found.problems],
-        "policies": [_policy_record(*each) for each in found.without_errors()],
-        "tables": [each.to_dict() for each in found.tables],
-        "forms": list(found.forms),
+        "problems": [problem_record(problem) for problem in policies.problems],
+        "policies": [_policy_record(*checked) for checked in policies.without_errors()],
+        "tables": [table.to_dict() for table in policies.tables],
+        "forms": list(policies.forms),
     }
     if run.out.is_human:
-        print_problems(run, found, found.problems)
-    run.out.document(doc, lambda: _check_lines(found), quiet=_positions(found.problems))
-    return 2 if found.has_errors else 0
+        print_problems(run, policies, policies.problems)
+    run.out.document(doc, lambda: _check_lines(policies), quiet=_positions(policies.problems))
+    return 2 if policies.has_errors else 0
 
 
 def _policy_record(file: str, checked: CheckedPolicy, policy: Policy) -> PolicyRecord:
@@ -103,7 +103,7 @@ def _accept_requirements(checked: CheckedPolicy, policy: Policy) -> tuple[Accept
 def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
     from ..policy.policy_tests import run_policy_tests
 
-    return [each for each in run_policy_tests(checked) if not each.has_passed]
+    return [test for test in run_policy_tests(checked) if not test.has_passed]
 
 
 def _check_lines(found: Policies) -> Iterator[str]:
@@ -126,7 +126,7 @@ def _check_lines(found: Policies) -> Iterator[str]:
 
 
 def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
-    return (f"{each.source}:{each.position.line}:{each.position.column}" for each in problems)
+    return (f"{problem.source}:{problem.position.line}:{problem.position.column}" for problem in problems)
 
 
 # ---- lint ------------------------------------------------------------------------------------------------------------
@@ -139,15 +139,15 @@ def policy_lint(run: Run, *, files: tuple[str, ...]) -> int:
 
     Exits with 0, or with 2 if a policy has errors.
     """
-    found = read_policies(run, files)
-    if found.has_errors:
-        return print_errors(run, found)
-    warnings = [each for each in found.problems if not each.is_error]
+    policies = read_policies(run, files)
+    if policies.has_errors:
+        return print_errors(run, policies)
+    warnings = [problem for problem in policies.problems if not problem.is_error]
     if run.out.is_human:
-        print_problems(run, found, warnings)
-    doc = {"warnings": len(warnings), "problems": [problem_record(each) for each in warnings]}
-    counted = pluralize(len(found.checked), "policy", "policies")
-    run.out.document(doc, lambda: [f"{counted}: {summarize(found.counts())}."], quiet=_positions(warnings))
+        print_problems(run, policies, warnings)
+    doc = {"warnings": len(warnings), "problems": [problem_record(warning) for warning in warnings]}
+    counted = pluralize(len(policies.checked), "policy", "policies")
+    run.out.document(doc, lambda: [f"{counted}: {summarize(policies.counts())}."], quiet=_positions(warnings))
     return 0
 
 
@@ -160,10 +160,10 @@ def policy_test(run: Run, *, files: tuple[str, ...]) -> int:
     """Run the tests in the policy files. If a test fails, shows the result and the reason, and exits with 1."""
     from ..policy.policy_tests import run_policy_tests
 
-    found = read_policies(run, files)
-    if found.has_errors:
-        return print_errors(run, found)
-    results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in found.without_errors()]
+    policies = read_policies(run, files)
+    if policies.has_errors:
+        return print_errors(run, policies)
+    results = [(name, policy, run_policy_tests(checked)) for name, checked, policy in policies.without_errors()]
     failed = [each for _, _, some in results for each in some if not each.has_passed]
     doc = {
         "ok": not failed,
@@ -220,13 +220,13 @@ def policy_show(run: Run, *, repo: str, repo_type: str | None) -> int:
     from ..policy.literals import glob_matches
 
     where = parse_repo_argument(run, repo, repo_type)
-    found = read_policies(run, needs_workspace=True)
-    if found.has_errors:
-        return print_errors(run, found)
-    _check_repo_included(found, where)
+    policies = read_policies(run, needs_workspace=True)
+    if policies.has_errors:
+        return print_errors(run, policies)
+    _check_repo_included(policies, where)
     mine = [
         (name, policy)
-        for name, _, policy in found.without_errors()
+        for name, _, policy in policies.without_errors()
         if any(glob_matches(glob, where) for glob in policy.applies_to)
     ]
     sentences = (
@@ -284,31 +284,31 @@ def policy_new(run: Run, *, name: str, like: str, dry_run: bool) -> int:
     medical needs a signed agreement, and class a roster. deny rejects the people on a list. Each example contains
     tests.
     """
-    found = read_policies(run, needs_workspace=True)
-    if found.folder is None or found.config is None:
-        return print_errors(run, found)
+    policies = read_policies(run, needs_workspace=True)
+    if policies.folder is None or policies.config is None:
+        return print_errors(run, policies)
     if not re.fullmatch(r"[a-z0-9-]{1,64}", name):
         raise UsageError(f"{name!r} is not a policy name.", hint="Use lower-case letters, digits and -.")
-    if any(policy.name == name for _, _, policy in found.without_errors()):
+    if any(policy.name == name for _, _, policy in policies.without_errors()):
         raise UsageError(f"there is already a policy {name}.", hint="Choose another name.")
-    text = _example_text(like, name, found.config)
+    text = _example_text(like, name, policies.config)
     if dry_run:
         sys.stdout.write(text)
     tables = _tables(text)
-    own = {table.name for table in found.config.tables}
+    own = {table.name for table in policies.config.tables}
     if taken := sorted(table.name for table in tables if table.name in own):
         raise UsageError(
             f"hf-gate.yaml also defines table `{taken[0]}`, and names must be unique; nothing was written.",
             hint="Use --dry-run to print the policy, and remove its table if yours has the same meaning.",
         )
-    path = _new_path(found.folder, found.config, name)
+    path = _new_path(policies.folder, policies.config, name)
     if os.path.lexists(path):
         raise UsageError(f"{path} already exists; nothing was written.", hint="Choose another name.")
     if dry_run:
         return 0
     write_private_file(path, text.encode())
-    written = relative_name(found.folder, str(path.relative_to(found.folder)))
-    missing = [table.file for table in tables if table.file and not (found.folder / table.file).exists()]
+    written = relative_name(policies.folder, str(path.relative_to(policies.folder)))
+    missing = [table.file for table in tables if table.file and not (policies.folder / table.file).exists()]
     doc = {"policy": name, "like": like, "file": written, "missing": missing}
     run.out.document(doc, lambda: _lines(written, missing), quiet=[written])
     return 0

@@ -45,11 +45,11 @@ class Policies(Struct, frozen=True):
     @property
     def has_errors(self) -> bool:
         """Return whether any problem is an error."""
-        return any(each.is_error for each in self.problems)
+        return any(problem.is_error for problem in self.problems)
 
     def counts(self) -> Counter[str]:
         """Return the number of errors and of warnings."""
-        return Counter("error" if each.is_error else "warning" for each in self.problems)
+        return Counter("error" if problem.is_error else "warning" for problem in self.problems)
 
     def without_errors(self) -> Iterable[tuple[str, CheckedPolicy, Policy]]:
         """Return the name, the check and the model of each policy without errors."""
@@ -74,7 +74,7 @@ def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem],
 
 def print_errors(run: Run, found: Policies) -> int:
     """Print the errors that stop a command; return exit code 2."""
-    errors = [each for each in found.problems if each.is_error]
+    errors = [problem for problem in found.problems if problem.is_error]
     print_problems(run, found, errors, on_stderr=True)
     run.out.say(f"Error: {pluralize(len(errors), 'error')} in the policies; nothing was done.", "red")
     return 2

@@ -46,10 +46,10 @@ class CheckedTable(Struct, frozen=True):
 
         table = self.table
         name = self.spec.name
-        for each in table.problems[:_MAX_PROBLEMS]:
-            is_error = bool(table.file_problem) and not each.line
-            words = f"table {name}: {each.message}"
-            yield PolicyProblem(each.code, words, self.file, SourcePosition(max(1, each.line)), is_error=is_error)
+        for problem in table.problems[:_MAX_PROBLEMS]:
+            is_error = bool(table.file_problem) and not problem.line
+            words = f"table {name}: {problem.message}"
+            yield PolicyProblem(problem.code, words, self.file, SourcePosition(max(1, problem.line)), is_error=is_error)
         if len(table.problems) > _MAX_PROBLEMS:
             words = f"table {name}: {len(table.problems) - _MAX_PROBLEMS} more lines have problems."
             yield PolicyProblem("table_rows", words, self.file, is_error=False)

@@ -63,13 +63,13 @@ def policy_compare(run: Run, *, policy: str, last: int | None, since: str | None
     if sum(option is not None for option in (last, since, query)) > 1:
         raise UsageError("more than one of --last, --since and --query.", hint="Give only one of them.")
     is_file = policy.endswith((".yaml", ".yml")) or Path(policy).is_file()
-    found = read_policies(run, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
-    if found.has_errors:
-        return print_errors(run, found)
+    policies = read_policies(run, (policy,) if is_file else (), needs_workspace=True, prints_workspace=False)
+    if policies.has_errors:
+        return print_errors(run, policies)
     workspace = open_workspace(run, needs_folder=True)
-    chosen, tables = _choose_policy(workspace, found, None if is_file else policy)
+    chosen, tables = _choose_policy(workspace, policies, None if is_file else policy)
     record = compare(workspace, chosen, tables, _parse_selection(workspace, last, since, query))
-    quiet = [each.entry for each in record.disagreements]
+    quiet = [disagreement.entry for disagreement in record.disagreements]
     run.out.record(record, lambda: _format_lines(record), quiet=quiet)
     return 0
 
@@ -169,9 +169,9 @@ def policy_promote(run: Run, *, name: str, yes: bool, max_changes: int | None) -
     After a promotion, a version whose run was paused or stopped can continue, and a version that was saved from the
     desk can act, whatever the number of changes.
     """
-    found = read_policies(run, needs_workspace=True, prints_workspace=False)
-    if found.has_errors:
-        return print_errors(run, found)
+    policies = read_policies(run, needs_workspace=True, prints_workspace=False)
+    if policies.has_errors:
+        return print_errors(run, policies)
     from ..application.policy_saves import read_active_holds
     from ..application.turn_permissions import is_promoted, promote
 

@@ -86,9 +86,9 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
         yield ""
         yield "Rules that decided, and how often a person changed the decision:"
         yield from (
-            f"  {each.policy}/{each.rule}: {each.decided:,}, changed {each.reversed:,}" for each in overview.rules
+            f"  {rule.policy}/{rule.rule}: {rule.decided:,}, changed {rule.reversed:,}" for rule in overview.rules
         )
-    ends = sum(each.ends or 0 for each in overview.ends)
+    ends = sum(end.ends or 0 for end in overview.ends)
     yield ""
     yield f"Access that ends in the next 90 days: {ends:,}"
     for each in overview.unproved:

@@ -65,9 +65,9 @@ def ask(
     except NotAllowed as problem:
         problem.hint = f"To see what is in the way, and what to do: hf-gate why {where}"
         raise
-    found = describe_access(status, where, run.endpoint, run.account)
-    written = _print_status(run, where, status, list(found.to_lines()), is_changed=is_sent)
-    return written or (0 if dry_run or status in _REQUESTED else found.exit_code)
+    access = describe_access(status, where, run.endpoint, run.account)
+    written = _print_status(run, where, status, list(access.to_lines()), is_changed=is_sent)
+    return written or (0 if dry_run or status in _REQUESTED else access.exit_code)
 
 
 def _ask_for_access(run: Run, repo: Repo, answers: dict[str, str], *, dry_run: bool, yes: bool) -> tuple[str, bool]:

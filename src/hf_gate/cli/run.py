@@ -432,7 +432,7 @@ def _count_waiting(count: int) -> str:
 def lateness_of(changes: Iterable[Change]) -> str:
     """Return how late the ends of a plan are, in one sentence; "" if all are on time (less than two hours late)."""
     facts = (one.facts for change in changes if change.is_end for one in change.because)
-    hours = [late for one in facts if isinstance(late := one.get("hours_late"), int) and late >= _LATE_HOURS]
+    hours = [late for fact in facts if isinstance(late := fact.get("hours_late"), int) and late >= _LATE_HOURS]
     if not hours:
         return ""
     span = pluralize(max(hours) // 24, "day") if max(hours) >= 24 else pluralize(max(hours), "hour")

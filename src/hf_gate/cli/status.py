@@ -110,12 +110,12 @@ def _show_status(run: Run, *, markdown: bool) -> int:
         "unknown_conditions": [_unknown_record(one) for one in unknown],
         "approvals_missing": [_alarm_record(one, row) for one, row in alarms],
         "undelivered": undelivered,
-        "saved": [{"policy": one.policy, "by": one.by, "at": to_iso(from_ms(one.at))} for one in holds],
+        "saved": [{"policy": hold.policy, "by": hold.by, "at": to_iso(from_ms(hold.at))} for hold in holds],
     }
     run.out.document(
         doc,
         lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
-        quiet=[str(one.repo) for one in found.repos if one.waiting],
+        quiet=[str(repo.repo) for repo in found.repos if repo.waiting],
     )
     return 4 if token["ok"] is False else 0
 
@@ -166,10 +166,10 @@ def _document(
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": to_iso(found.at),
         "repos": [
-            repo_status_record(one, format_answered_line(one.answered_before, found.at, zone)) for one in found.repos
+            repo_status_record(repo, format_answered_line(repo.answered_before, found.at, zone)) for repo in found.repos
         ],
         "token": dict(token),
-        "guards": [_guard_row(one) for one in found.budgets],
+        "guards": [_guard_row(budget) for budget in found.budgets],
         "held": dict(found.held_counts),
         "runs": list(map(run_record, found.runs)),
     }
@@ -189,8 +189,8 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    for one in found.repos:
-        yield from _repo_lines(one, found, zone)
+    for repo in found.repos:
+        yield from _repo_lines(repo, found, zone)
     if not found.repos:
         yield "No repo has been synced yet: hf-gate sync"
     yield _token_line(token)
@@ -246,15 +246,15 @@ def _token_line(token: Mapping[str, object]) -> str:
 def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
     from ..application.workspace_status import format_answered_line
 
-    for one in found.repos:
+    for repo in found.repos:
         line = (
-            format_answered_line(one.answered_before, found.at, zone)
+            format_answered_line(repo.answered_before, found.at, zone)
             or "Requests are reviewed by people; no response time is promised"
         )
-        needs = format_holds(one.on_hold)
-        yield f"- `{one.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+        needs = format_holds(repo.on_hold)
+        yield f"- `{repo.repo}` {line}.{f' Now {needs}.' if needs else ''}"
         yield (
-            f"- Cannot download? Run `hf-gate why {one.repo}`: it shows the cause and what to do. It does not "
+            f"- Cannot download? Run `hf-gate why {repo.repo}`: it shows the cause and what to do. It does not "
             "request access."
         )
         yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."

@@ -138,7 +138,7 @@ def _repair_index(run: Run, path: Path) -> bool:
 
 
 def _is_index_damaged(findings: list[str]) -> bool:
-    return any("search index" in each or "grams" in each for each in findings)
+    return any("search index" in finding or "grams" in finding for finding in findings)
 
 
 def _display_store(run: Run) -> str:
@@ -175,11 +175,11 @@ def find_other_files(run: Run, stores: Sequence[Path]) -> list[Path]:
     from .. import bootstrap
     from ..application.store_maintenance import find_written_files
 
-    found = [path for store in stores for path in find_written_files(store)]
+    files = [path for store in stores for path in find_written_files(store)]
     if run.location.folder is not None:
         with suppress(HfGateError):  # a local Hub that does not answer has no store to name
-            found += [path for path in [bootstrap.own_store_path(run.settings)] if path.is_file()]
-    return found
+            files += [path for path in [bootstrap.own_store_path(run.settings)] if path.is_file()]
+    return files
 
 
 def _owned_content(location: WorkspaceLocation, left_out: list[Path]) -> dict[str, bytes]:
@@ -531,13 +531,13 @@ def _find_kept_files(run: Run, removal: _Removal) -> list[Path]:
     """Return the files that stay: the owner's files, and others that may contain personal data."""
     from ..application.starter_workspace import GITIGNORE
 
-    found = list_owner_files(run.location)
+    files = list_owner_files(run.location)
     for path in removal.paths:
-        found += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
+        files += sorted(path.parent.glob(f"{path.name}*")) if path.parent.is_dir() else []
     if (folder := run.location.folder) is not None:
-        found += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
+        files += [path for glob in GITIGNORE for path in sorted(folder.glob(glob.rstrip("/")))]
     config = run.settings.paths.config_file
-    return list(dict.fromkeys([*found, *([config] if config.is_file() else [])]))
+    return list(dict.fromkeys([*files, *([config] if config.is_file() else [])]))
 
 
 def _describe_removal(run: Run, removal: _Removal, removed: Sequence[Path], stays: Sequence[Path]) -> Iterator[str]:

@@ -117,7 +117,7 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
     zone = workspace.zone
     bindings = workspace.store.bindings(own.name)
     now = workspace.now()
-    found = find_rows(own, query or "")
+    rows = find_rows(own, query or "")
     columns: list[Column[TableRowRecord]] = [
         Column("LINE", lambda row: str(row.line), is_right_aligned=True, drop_rank=3),
         Column("WHO", who_of_record, is_flexible=True, min_width=12),
@@ -128,14 +128,14 @@ def table_show(run: Run, *, name: str, query: str | None, limit: int | None) -> 
     ]
     is_whole = run.out.records(
         TableRowRecord,
-        (table_row_record(row, now, bindings) for row in found),
+        (table_row_record(row, now, bindings) for row in rows),
         columns,
         name=who_of_record,
         limit=limit,
         empty="The table has no such row." if query else "The table has no rows.",
         part="the first {} rows",
     )
-    waiting = sum(bool(describe_binding(row, bindings)) for row in found)
+    waiting = sum(bool(describe_binding(row, bindings)) for row in rows)
     if waiting and is_whole:
         run.out.say(f"{pluralize(waiting, 'username')} bound to no account: these rows count for nobody.", "dim")
     return 0
@@ -242,9 +242,9 @@ def end_grants(
     if len(grants) > _MAX_NAMED:
         raise Guarded(f"{len(grants)} people would lose access; nothing was written.", hint="Use hf-gate revoke first.")
     targets = [
-        DecisionTarget(one.request.repo, target_of(one.request.request), reason)
-        for one in grants
-        if one.request.request is not None
+        DecisionTarget(grant.request.repo, target_of(grant.request.request), reason)
+        for grant in grants
+        if grant.request.request is not None
     ]
     sender = decision_sender(run, workspace, None, {"reset": len(targets)}, targets)
     if is_dry_run:
@@ -253,7 +253,7 @@ def end_grants(
         result = sender.decide(targets, Choice(Status.RESET), run_id=new_id())
     if result.stopped_by is not None:
         raise result.stopped_by
-    left = [one for one in result.outcomes if one.kind not in _ENDED]
+    left = [outcome for outcome in result.outcomes if outcome.kind not in _ENDED]
     if left:
         raise Guarded(
             f"{len(left)} of {len(targets)} people keep their access, so no row was removed.", hint=left[0].why
@@ -266,7 +266,7 @@ def _grant_lines(grants: Sequence[GrantOnRow], is_ended: bool) -> Iterator[str]:
     """Return what happens to access that rests on rows that go, as lines of text."""
     if not grants:
         return
-    names = [one.request.target_name for one in grants[:_MAX_NAMED]]
+    names = [grant.request.target_name for grant in grants[:_MAX_NAMED]]
     more = f" and {len(grants) - _MAX_NAMED:,} more" if len(grants) > _MAX_NAMED else ""
     what = "would be sent back first" if is_ended else "access depends on these rows; add --end-access or --keep-hash"
     yield f"  {' '.join(names)}{more}  {what}"
@@ -458,7 +458,7 @@ def _confirm(run: Run, draft: TableDraft) -> None:
 
 def effects_of(workspace: Workspace, draft: TableDraft) -> list[TableEffectRecord]:
     """Return the people whom a draft lists differently."""
-    return [table_effect_record(one) for one in iterate_effects(workspace, draft, read_bundle(workspace))]
+    return [table_effect_record(effect) for effect in iterate_effects(workspace, draft, read_bundle(workspace))]
 
 
 def _print_draft(

@@ -211,19 +211,19 @@ def _answer_lines(answer: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _member_lines(members: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in members:
-        where = ", ".join(one["repos"]) or "all repos"
-        account = f"  {one['account'] or 'account unknown'}{', proven' if one['proven'] else ', not proven'}"
-        state = f"  link: {one['link_state']}{account}" if one["link"] else "  (revoked)"
-        yield f"{one['name']}  {one['role']}  {where}{state}"
+    for member in members:
+        where = ", ".join(member["repos"]) or "all repos"
+        account = f"  {member['account'] or 'account unknown'}{', proven' if member['proven'] else ', not proven'}"
+        state = f"  link: {member['link_state']}{account}" if member["link"] else "  (revoked)"
+        yield f"{member['name']}  {member['role']}  {where}{state}"
     if not members:
         yield "No members; only the owner of the token can sign in."
 
 
 def _session_lines(sessions: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    for one in sessions:
-        times = f"since {one['began_at']}  seen {one['seen_at']}"
-        yield f"{one['id']}  {one['member']}  {one['method']}  {one['browser']}  {times}"
+    for session in sessions:
+        times = f"since {session['began_at']}  seen {session['seen_at']}"
+        yield f"{session['id']}  {session['member']}  {session['method']}  {session['browser']}  {times}"
     if not sessions:
         yield "Nobody is signed in."
 

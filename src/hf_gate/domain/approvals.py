@@ -128,8 +128,8 @@ def why_not_counted(
     has_same_name = ident is None and name is not None and name.lower() == approver.actor.lower()
     if account == ident or has_same_name:
         return "you cannot approve your own request"
-    for one in authors:
-        if one.account == account or (one.member is not None and one.member == approver.member):
+    for author in authors:
+        if author.account == account or (author.member is not None and author.member == approver.member):
             return "you promoted or saved this version of the policy"
     if able is not None and account not in able:
         return "no member who may decide here has proven your account; a member does this under Settings in the desk"

@@ -65,10 +65,10 @@ def render_markdown(title: str, mode: str, form: GateForm) -> Iterator[str]:
     yield f"**{summarize_problems(form)}**"
     if form.problems:
         yield from ("", "| line | column | severity | code | problem | fix |", "|---|---|---|---|---|---|")
-        for each in form.problems:
-            severity = "error" if is_error(each) else "warning"
-            words = f"`{each.code}` | {_escape_markdown(each.message)} | {_escape_markdown(each.fix)}"
-            yield f"| {each.line} | {each.column} | {severity} | {words} |"
+        for problem in form.problems:
+            severity = "error" if is_error(problem) else "warning"
+            words = f"`{problem.code}` | {_escape_markdown(problem.message)} | {_escape_markdown(problem.fix)}"
+            yield f"| {problem.line} | {problem.column} | {severity} | {words} |"
     yield from ("", "### What a requester sees", "")
     yield from (f"- **{name}**: {_escape_markdown(text)}" for name, text in requester_view(form))
 

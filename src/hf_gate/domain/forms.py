@@ -129,14 +129,14 @@ def form_to_json(form: GateForm) -> dict[str, object]:
         "fields": [each | {"options": list(each["options"])} for each in shown["fields"]],
         "problems": [
             {
-                "line": each.line,
-                "column": each.column,
-                "code": each.code,
-                "severity": "error" if is_error(each) else "warning",
-                "message": each.message,
-                "fix": each.fix,
+                "line": problem.line,
+                "column": problem.column,
+                "code": problem.code,
+                "severity": "error" if is_error(problem) else "warning",
+                "message": problem.message,
+                "fix": problem.fix,
             }
-            for each in form.problems
+            for problem in form.problems
         ],
     }
 
@@ -250,12 +250,14 @@ class _GateFormParser(Struct):
             if not label:
                 self._report(key, "label_empty", "This field has no label.", "Write the question as the label.")
             item = self._parse_field(label, key, spec)
-            self.problems += field_problems(key, spec, item.type, [(each.label, each.value) for each in item.options])
+            self.problems += field_problems(
+                key, spec, item.type, [(option.label, option.value) for option in item.options]
+            )
             yield item
 
     def _check_label(self, label: str, key: Scalar) -> None:
         first = self.labels.setdefault(label, key)
-        is_reported = any((each.line, each.column) == (key.line, key.column) for each in self.problems)
+        is_reported = any((problem.line, problem.column) == (key.line, key.column) for problem in self.problems)
         if first is not key and not is_reported:  # the YAML parser reports duplicates in one mapping
             words = f"Line {first.line} has the same label, so answers to the two cannot be told apart."
             self._report(key, "duplicate_label", words, "Give each field a different label.")
@@ -382,14 +384,14 @@ def _count_children(node: Mapping | List) -> int:
 
 def _explain_yaml_problems(parsed: ParsedYaml, text: str, first_line: int) -> Iterator[Problem]:
     """Yield the problems of the YAML. A code fence that broke it is named as the cause."""
-    for each in parsed.problems:
-        row = each.line - first_line
+    for problem in parsed.problems:
+        row = problem.line - first_line
         line = text.split("\n")[row] if 0 <= row <= text.count("\n") else ""
         if parsed.root is None and line.lstrip().startswith(("```", "~~~")):
             words = "A code fence inside the front matter breaks its YAML."
-            yield Problem(each.line, each.column, "front_matter_in_fence", words, "Remove the fence.")
+            yield Problem(problem.line, problem.column, "front_matter_in_fence", words, "Remove the fence.")
         else:
-            yield each
+            yield problem
 
 
 def _sort_by_place(problems: Sequence[Problem]) -> tuple[Problem, ...]:

@@ -103,7 +103,7 @@ def _approvals_after(given: tuple[DatedEvent, ...], dated: DatedEvent) -> tuple[
     others = (one for one in given if isinstance(one.event, e.ApprovalGiven) and one.event.account != event.account)
     if isinstance(event, e.ApprovalWithdrawn):
         return tuple(others)
-    same = (one for one in others if isinstance(one.event, e.ApprovalGiven) and one.event.need == event.need)
+    same = (other for other in others if isinstance(other.event, e.ApprovalGiven) and other.event.need == event.need)
     return (*same, dated)
 
 

@@ -138,7 +138,7 @@ def fill_text(template: str, values: Mapping[str, str]) -> LetterText:
 
 def join_languages(parts: list[LetterText]) -> LetterText:
     """Return one letter with each language below the other; the subject is that of the first one."""
-    bodies = [parts[0].body, *(f"{one.subject}\n\n{one.body}" for one in parts[1:])]
+    bodies = [parts[0].body, *(f"{part.subject}\n\n{part.body}" for part in parts[1:])]
     return LetterText(parts[0].subject, "\n\n-----\n\n".join(bodies))
 
 

@@ -322,7 +322,7 @@ class OutgoingMessage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _with_names(item: OutgoingItem) -> str:
-    names = [one.user or one.user_id or "an erased person" for one in item.requests or ()]
+    names = [request.user or request.user_id or "an erased person" for request in item.requests or ()]
     more = ", ..." if names and item.count > len(names) else ""
     return f"{item.text} ({', '.join(names)}{more})" if names else item.text
 

@@ -269,15 +269,15 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
             _request_seen_event(seen, asked_at, state.attempt + 1, known.id),
             *_end_that_moved_on(state, seen, asked_at),
         )
-    found: list[e.AnyEvent] = []
+    events: list[e.AnyEvent] = []
     if content_digest(seen) != known.content or (seen.request_id and seen.request_id != state.hub_request):
-        found.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
+        events.append(e.RequestChanged(what=("record",), hub_request=seen.request_id))
     if (reviewed_at := _later_review(state, seen)) is not None:
-        found.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
+        events.append(e.RequestChanged(what=("review",), reviewed_at=reviewed_at))
         if is_renewed_outside(state, reviewed_at):
-            found.append(e.GrantDated(until=None, cause="outside"))
+            events.append(e.GrantDated(until=None, cause="outside"))
     if seen.status != state.status and not _is_own_change(state, seen, skew):
-        found.append(
+        events.append(
             e.StatusMoved(
                 before=state.status,
                 after=seen.status,
@@ -287,7 +287,7 @@ def detect_events(known: KnownRequest | None, seen: AccessRequest, skew: float =
                 has_granter=seen.granted_by is not None,
             )
         )
-    return tuple(found)
+    return tuple(events)
 
 
 def _is_surviving(state: RequestState, seen: AccessRequest) -> bool:

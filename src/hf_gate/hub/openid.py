@@ -74,7 +74,7 @@ class _Org(msgspec.Struct, frozen=True, rename={"role": "roleInOrg", "restrictio
     @property
     def is_restricted(self) -> bool:
         """Whether the organisation keeps the account out now. A policy about tokens does not concern the person."""
-        return any(one != "token-policy" for one in self.restrictions)
+        return any(restriction != "token-policy" for restriction in self.restrictions)
 
 
 class _Person(msgspec.Struct, frozen=True):
@@ -143,19 +143,19 @@ class OpenIdClient:
         """Return the discovery document, at most an hour old."""
         if self._provider is not None and time.monotonic() - self._provider[0] < _CACHED_S:
             return self._provider[1]
-        found = _decode(calls.ask("GET", f"{self.issuer}/.well-known/openid-configuration"), _Provider)
-        if found.issuer.rstrip("/") != self.issuer:
+        provider = _decode(calls.ask("GET", f"{self.issuer}/.well-known/openid-configuration"), _Provider)
+        if provider.issuer.rstrip("/") != self.issuer:
             raise SignInFailed(
-                f"the provider calls itself {make_visible(found.issuer[:100], one_line=True)}, not {self.issuer}.",
+                f"the provider calls itself {make_visible(provider.issuer[:100], one_line=True)}, not {self.issuer}.",
                 hint="An admin must check OPENID_PROVIDER_URL, or HF_ENDPOINT.",
             )
-        ends = (found.authorization_endpoint, found.token_endpoint, found.userinfo_endpoint, found.jwks_uri)
+        ends = (provider.authorization_endpoint, provider.token_endpoint, provider.userinfo_endpoint, provider.jwks_uri)
         if not all(_origin_of(url) == self.issuer for url in ends):
             raise SignInFailed("the provider points to another host; nothing was sent there.", hint=_WRONG)
-        if "S256" not in found.code_challenge_methods_supported:
+        if "S256" not in provider.code_challenge_methods_supported:
             raise SignInFailed("the provider does not support PKCE with S256.", hint=_WRONG)
-        self._provider = (time.monotonic(), found)
-        return found
+        self._provider = (time.monotonic(), provider)
+        return provider
 
     def _exchange_code(
         self, calls: _Calls, provider: _Provider, attempt: SignInAttempt, code: str, redirect: str

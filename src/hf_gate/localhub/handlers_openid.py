@@ -117,8 +117,8 @@ def _show_people(context: CallContext) -> HttpResponse:
     """Show the staff and the people whose username begins with the search."""
     params = {key: value for key, value in context.request.params.items() if key not in {"user", "find"}}
     search = context.request.params.get("find", "").strip().lower()
-    found = context.world.find_accounts_by_prefix(search) if search else _list_staff(context.world)
-    people = [account for account in found if account.kind == "user"][:_SHOWN]
+    accounts = context.world.find_accounts_by_prefix(search) if search else _list_staff(context.world)
+    people = [account for account in accounts if account.kind == "user"][:_SHOWN]
     here = f"/oauth/authorize?{urlencode(params)}"
     lines = "".join(
         f'<li><a href="{escape_html(here)}&amp;user={quote(account.username)}">{escape_html(account.username)}</a>'

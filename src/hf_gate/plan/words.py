@@ -62,8 +62,8 @@ def describe_reasons(change: Change) -> str:
     """Return in words why a change is made: what the conditions of its rule found, or that the access ended."""
     reasons = [one for one in change.because if one.value]
     return ", ".join(
-        _describe_end(one) if one.expr == END_EXPRESSION else describe_test(one.expr, one.facts, holds=True)
-        for one in reasons
+        _describe_end(reason) if reason.expr == END_EXPRESSION else describe_test(reason.expr, reason.facts, holds=True)
+        for reason in reasons
     )
 
 

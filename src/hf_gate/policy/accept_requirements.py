@@ -148,9 +148,9 @@ _WRITTEN = ("==", "in", "contains", "startsWith", "endsWith")
 
 def _words_to_write(condition: Expression) -> Iterator[str]:
     """Yield the words that a requester must write to satisfy a condition on answers."""
-    for each in condition.comparisons:
-        if each.op in _WRITTEN and (each.fact.endswith(".text") or each.fact == "person.fullname"):
-            yield from (value for value in each.values if isinstance(value, str))
+    for comparison in condition.comparisons:
+        if comparison.op in _WRITTEN and (comparison.fact.endswith(".text") or comparison.fact == "person.fullname"):
+            yield from (value for value in comparison.values if isinstance(value, str))
 
 
 _STRANGER_FACTS: dict[str, FactValue] = {

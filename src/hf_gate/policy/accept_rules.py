@@ -92,7 +92,7 @@ def terms_by_hand(found: Sequence[tuple[Policy, AcceptMatch]], moment: Evaluatio
     elif any(grant_end(end, moment.now, moment.zone) <= moment.now for end in ends):
         kind = TermsKind.PAST
     first = min(
-        (one for one in opinions if one.until is not None or one.keep_while),
+        (opinion for opinion in opinions if opinion.until is not None or opinion.keep_while),
         key=lambda one: (_end_or_never(one.until, moment), one.policy),
     )
     return HandTerms(

@@ -218,14 +218,14 @@ def _read_parts(
     except ExpressionProblem:
         return [CardPart(clip_line(describe_when(node.text, lets, holds=holds), MAX_WORDS), lead)]
     can_edit = not is_block and "\n" not in node.text
-    found: list[CardPart] = []
+    parts: list[CardPart] = []
     for number, part in enumerate(parsed.conjuncts if holds else (parsed.root,)):
         words = describe_when(parsed.text(part.start, part.end), lets, holds=holds)
         fields: tuple[CardField, ...] = ()
         if can_edit and number < MAX_PARTS:
             fields = _ConditionFields(node, f"{key}.{number}", lets, part, holds=holds).read_parts()
-        found.append(CardPart(clip_line(words, MAX_WORDS), lead if not found else "and", fields))
-    return found
+        parts.append(CardPart(clip_line(words, MAX_WORDS), lead if not parts else "and", fields))
+    return parts
 
 
 _OPS: Final = (

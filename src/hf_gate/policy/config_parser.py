@@ -92,7 +92,7 @@ def parse_config(
     reader = NodeReader(read.source)
     config = _read_config(reader, read.root, list_zones)
     problems = reader.sorted_problems
-    is_wrong = any(each.is_error for each in problems)
+    is_wrong = any(problem.is_error for problem in problems)
     return ParsedConfig(None if is_wrong else config, problems, tuple(reader.repo_urls))
 
 
@@ -195,20 +195,20 @@ def _read_desk(reader: NodeReader, node: Node) -> dict[str, bool]:
 
 def _read_retention(reader: NodeReader, node: Node) -> dict[str, int]:
     """Read the days after which the personal data of requests is deleted, by status."""
-    found: dict[str, int] = {}
+    retention: dict[str, int] = {}
     for status, (_, value) in (reader.read_keys(node, "retention", RETENTION_STATUSES) or KnownKeys(reader)).items():
         text = reader.read_text(value, f"retention of {status}")
         match = _PERIOD.match(text or "")
         if match is not None:
-            found[status] = int(match[1]) * _DAYS[match[2]]
+            retention[status] = int(match[1]) * _DAYS[match[2]]
         elif text is not None:
             reader.add_problem(value, "bad_period", f"`{text[:40]}` is not a period; write 180d, 12w, 6mo or 1y.")
-    return found
+    return retention
 
 
 def _read_queues(reader: NodeReader, node: Node) -> dict[str, tuple[str, ...]]:
     """Read the members that each queue is for."""
-    found: dict[str, tuple[str, ...]] = {}
+    queues: dict[str, tuple[str, ...]] = {}
     for name, value in reader.read_ids(node, "Write queues as `name: [member, member]` lines.", "A queue's name"):
         items = reader.read_items(value, f"queue {name}", "`data-office: [mia, kim]`")
         texts = [text for item in items if (text := reader.read_text(item, "a member")) is not None]
@@ -219,8 +219,8 @@ def _read_queues(reader: NodeReader, node: Node) -> dict[str, tuple[str, ...]]:
                 f"`{wrong[:40]}` is not a member's name.",
                 hint="Write names as `ui invite` takes them.",
             )
-        found[name] = tuple(dict.fromkeys(texts))
-    return found
+        queues[name] = tuple(dict.fromkeys(texts))
+    return queues
 
 
 def _suggest_username(text: str) -> str | None:
@@ -229,9 +229,9 @@ def _suggest_username(text: str) -> str | None:
 
 
 def _read_templates(reader: NodeReader, node: Node) -> dict[str, str | Map[str, str]]:
-    found: dict[str, str | Map[str, str]] = {}
+    templates: dict[str, str | Map[str, str]] = {}
     for name, value in reader.read_ids(node, "Write templates as `name: text` lines.", "A template's name"):
         text = read_reasons(reader, value, f"template {name}")
         if text is not None:
-            found[name] = text
-    return found
+            templates[name] = text
+    return templates

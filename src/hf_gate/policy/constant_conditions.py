@@ -27,11 +27,11 @@ def _constant_value(condition: Expression) -> bool | None:
 
 def collect_lets(condition: Expression) -> dict[str, Expression]:
     """Return the `let` expressions that a condition needs, in an order in which they can be evaluated."""
-    found: dict[str, Expression] = {}
+    lets: dict[str, Expression] = {}
     for name, each in condition.used_lets.items():
-        found.update(collect_lets(each))
-        found[name] = each
-    return found
+        lets.update(collect_lets(each))
+        lets[name] = each
+    return lets
 
 
 def _has_contradiction(condition: Expression, *, negated: bool) -> bool:

@@ -61,9 +61,9 @@ def country_code(text: str, names: Mapping[str, str]) -> str | None:
     Germany`, `Georgia, USA` and `France or so` give None.
     """
     text = text.strip()[:_LIMIT]
-    found = _match_country(text, names)
-    if found:
-        return found
+    country = _match_country(text, names)
+    if country:
+        return country
     codes: set[str | None] = set()
     for part in filter(None, _EACH.split(text)):
         codes |= _codes_in_place(part, names)

@@ -26,16 +26,18 @@ def find_thresholds(policies: Iterable[CompiledPolicy], fact: str) -> tuple[int,
 
 def find_thresholds_in(expressions: Iterable[Expression], fact: str) -> tuple[int, ...] | None:
     """Return the numbers for these expressions. The expressions of their `let` names must be among them."""
-    found: set[int] = set()
+    thresholds: set[int] = set()
     for expression in expressions:
-        compared = [one for one in expression.comparisons if one.fact == fact and one.op in _ORDER]
+        compared = [
+            comparison for comparison in expression.comparisons if comparison.fact == fact and comparison.op in _ORDER
+        ]
         if len(compared) != expression.count_uses(fact):
             return None
         for value in (value for one in compared for value in one.values):
             if not isinstance(value, int):
                 return None
-            found |= {value, value + 1}  # `days > 30` changes at 31, `days >= 30` at 30
-    return tuple(sorted(found))
+            thresholds |= {value, value + 1}  # `days > 30` changes at 31, `days >= 30` at 30
+    return tuple(sorted(thresholds))
 
 
 def iterate_day_changes(
@@ -60,6 +62,6 @@ def _next_change(since: datetime, now: datetime, thresholds: Sequence[int] | Non
 
 
 def _expressions_of(policies: Iterable[CompiledPolicy]) -> Iterator[Expression]:
-    for each in policies:
-        every = (*each.lets.values(), *(one for pair in each.conditions for one in pair), *each.keep)
+    for policy in policies:
+        every = (*policy.lets.values(), *(one for pair in policy.conditions for one in pair), *policy.keep)
         yield from (one for one in every if one is not None)

@@ -175,18 +175,18 @@ def _read_reminders(facts: Facts) -> dict[str, datetime] | None:
     fact = facts.get(REMINDERS)
     if fact is None or not isinstance(fact.value, Mapping):
         return None
-    found = {}
+    reminders = {}
     for rule, text in fact.value.items():
         with suppress(ValueError):
-            found[rule] = datetime.fromisoformat(text)
-    return found
+            reminders[rule] = datetime.fromisoformat(text)
+    return reminders
 
 
 def _find_wait_end(policies: Iterable[CompiledPolicy], verdict: Verdict, moment: EvaluationTime) -> WaitEnd | None:
     """Return the end of the wait of the rule that decided; None if that rule does not wait."""
-    for each in policies:
-        for rule in each.policy.rules:
-            if (each.policy.name, rule.id) == (verdict.policy, verdict.rule):
+    for policy in policies:
+        for rule in policy.policy.rules:
+            if (policy.policy.name, rule.id) == (verdict.policy, verdict.rule):
                 return find_wait_end(rule, moment)
     return None
 
@@ -215,7 +215,7 @@ class Evaluator:
     def __init__(self, policies: Iterable[CompiledPolicy], *, zone: tzinfo = UTC) -> None:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
         self.zone = zone
-        names = frozenset[str]().union(*(each.facts for each in self.policies))
+        names = frozenset[str]().union(*(policy.facts for policy in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT, REMINDERS} if self._has_wait_rule() else names
         self._ends = frozenset[str]().union(*(each.ends for each in self.policies))
         self._has_terms = bool(self._ends) or any(keep for each in self.policies for keep in each.keep)
@@ -223,13 +223,13 @@ class Evaluator:
         self._cached_at: datetime | None = None
 
     def _has_wait_rule(self) -> bool:
-        return any(rule.then is Action.WAIT for each in self.policies for rule in each.policy.rules)
+        return any(rule.then is Action.WAIT for policy in self.policies for rule in policy.policy.rules)
 
     def policies_for(self, status: str) -> tuple[CompiledPolicy, ...]:
         """Return the policies for requests with this status; there are none for rejected and reset requests."""
         if status not in EVALUATED_STATUSES:
             return ()
-        return tuple(each for each in self.policies if status in each.policy.judges)
+        return tuple(policy for policy in self.policies if status in policy.policy.judges)
 
     def evaluate_with_traces(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
@@ -242,7 +242,7 @@ class Evaluator:
         if not policies and status != Status.PENDING:
             return None
         moment = self.evaluation_time(facts, now, since, policies)
-        verdict = self._combine((_evaluate_rules(each, facts, moment) for each in policies), moment)
+        verdict = self._combine((_evaluate_rules(policy, facts, moment) for policy in policies), moment)
         verdict = replace(verdict, wait_end=_find_wait_end(policies, verdict, moment))
         if status != Status.PENDING:
             return verdict
@@ -362,25 +362,25 @@ class Evaluator:
         Policies without `let` share bound facts.
         """
         shared: BoundFacts | None = None
-        found = list[_Results]()
-        for each in policies:
-            if each.lets:
-                bound = bind_values(_find_known_in(facts), each.lets)
+        results = list[_Results]()
+        for policy in policies:
+            if policy.lets:
+                bound = bind_values(_find_known_in(facts), policy.lets)
             else:
                 bound = shared = shared or bind_values(_find_known_in(facts))
             if kept is not None:
-                kept[each.policy.name] = bound
-            branches = _possible_branches(each, facts, bound, moment)
-            rules = each.accept_rules if by_hand and _sets_terms(each) else None
-            found.append((branches, None if rules is None else find_accept_match(rules, bound, *branches)))
-        return tuple(found)
+                kept[policy.policy.name] = bound
+            branches = _possible_branches(policy, facts, bound, moment)
+            rules = policy.accept_rules if by_hand and _sets_terms(policy) else None
+            results.append((branches, None if rules is None else find_accept_match(rules, bound, *branches)))
+        return tuple(results)
 
     def _combine(self, results: Iterable[Opinion | Abstention], moment: EvaluationTime) -> Verdict:
         opinions = list[Opinion]()
         silent = list[Abstention]()
-        for each in results:
-            if isinstance(each, Opinion):
-                opinions.append(each)
+        for result in results:
+            if isinstance(result, Opinion):
+                opinions.append(result)
             else:
-                silent.append(each)
+                silent.append(result)
         return combine_opinions(opinions, moment.now, self.zone, abstaining=silent)

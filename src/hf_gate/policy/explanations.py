@@ -175,15 +175,15 @@ def trace_named_rules(
 
     def trace_part(part: _Part) -> _Part:
         def trace(wanted: Callable[[Rule], bool], end: int | None = None) -> Iterator[RuleTrace]:
-            found = evaluator.trace_rules(facts, part.policy, wanted, end, bound[part.policy])
-            return found if redact is None else map(redact, found)
+            rules = evaluator.trace_rules(facts, part.policy, wanted, end, bound[part.policy])
+            return rules if redact is None else map(redact, rules)
 
         return replace(part, rule_traces=tuple(_trace_named_rules(part, trace)))
 
     own = verdict.policy
     return replace(
         verdict,
-        opinions=tuple(trace_part(one) if one.policy == own else one for one in verdict.opinions),
+        opinions=tuple(trace_part(opinion) if opinion.policy == own else opinion for opinion in verdict.opinions),
         shadow=tuple(map(trace_part, verdict.shadow)),
         abstentions=tuple(map(trace_part, verdict.abstentions)) if own is None else verdict.abstentions,
     )
@@ -213,7 +213,7 @@ def _describe_cause(known: Verdict | Opinion, parts: Sequence[Opinion | Abstenti
             return NO_REMINDER
         if trace is not None and trace.says:
             return trace.says
-        leaves = [] if trace is None else [leaf for each in trace.conditions for leaf in find_support(each)]
+        leaves = [] if trace is None else [leaf for condition in trace.conditions for leaf in find_support(condition)]
         if leaves:
             return _join_named(map(describe_leaf, leaves))
         if opinion.action not in _OPEN:
@@ -226,17 +226,17 @@ def _deciding_parts(verdict: Verdict) -> list[Opinion | Abstention]:
     """Return the opinion that decided; without one, the enforced policies."""
     if verdict.deciding is not None:
         return [verdict.deciding]
-    return [each for each in verdict.abstentions if each.mode is PolicyMode.ENFORCE]
+    return [abstention for abstention in verdict.abstentions if abstention.mode is PolicyMode.ENFORCE]
 
 
 def _failed_accept_rules(parts: Iterable[Opinion | Abstention]) -> Iterator[RuleTrace]:
     """Yield the accept rules that were tried before the deciding rule."""
     for part in parts:
-        for one in part.rule_traces:
-            if isinstance(part, Opinion) and one.rule == part.rule:
+        for trace in part.rule_traces:
+            if isinstance(part, Opinion) and trace.rule == part.rule:
                 break
-            if one.then is Action.ACCEPT:
-                yield one
+            if trace.then is Action.ACCEPT:
+                yield trace
 
 
 def _is_near(trace: RuleTrace) -> bool:
@@ -258,7 +258,7 @@ def _describe_unknown(verdict: Verdict | Opinion) -> str:
 
 def _blocking_leaves(trace: RuleTrace) -> Iterator[ConditionTrace]:
     """Yield the tests that would each, if flipped alone, make the rule match."""
-    leaves = {leaf.expr: leaf for each in trace.conditions for leaf in each.leaves()}
+    leaves = {leaf.expr: leaf for condition in trace.conditions for leaf in condition.leaves()}
     for way in trace.ways_to_match:
         if len(way) == 1:
             yield leaves.get(way[0].expr) or ConditionTrace(way[0].expr, not way[0].value)
@@ -350,7 +350,7 @@ def _describe_flipped(trace: ConditionTrace) -> str:
 
 
 def _make_checklist(trace: RuleTrace, *, is_deciding: bool) -> Checklist:
-    items = [item for each in trace.conditions for item in _list_items(each, trace.lets, wanted=True)]
+    items = [item for condition in trace.conditions for item in _list_items(condition, trace.lets, wanted=True)]
     return Checklist(
         trace.policy, trace.rule, trace.then, is_deciding, tuple(items[:MAX_ITEMS]), max(0, len(items) - MAX_ITEMS)
     )

@@ -448,12 +448,12 @@ class _Parser:
 
     def _parse_items(self, closing: str, depth: int) -> tuple[ExpressionNode, ...]:
         """Parse operands with commas between them, up to the closing bracket."""
-        found: list[ExpressionNode] = []
+        items: list[ExpressionNode] = []
         while not self._accept(closing):
-            found.append(self._parse_choice(depth))
+            items.append(self._parse_choice(depth))
             if not self._next.is_sign(closing):
                 self._expect(",")
-        return tuple(found)
+        return tuple(items)
 
     def _parse_primary(self, depth: int) -> ExpressionNode:
         first = self._index

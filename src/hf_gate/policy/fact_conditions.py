@@ -132,7 +132,7 @@ _PYTHON_TYPES: Final[Mapping[CelType, type]] = MappingProxyType(
 def _compare(left: ExpressionNode, op: str, literals: tuple[ExpressionNode, ...]) -> FactCondition | None:
     """Return a comparison of a fact with literals of its type."""
     subject = _read_subject(left)
-    values = tuple(value for each in literals if (value := _read_literal(each)) is not None)
+    values = tuple(value for literal in literals if (value := _read_literal(literal)) is not None)
     if subject is None or len(values) != len(literals) or not values:
         return None
     expected = _PYTHON_TYPES.get(subject.type)
@@ -168,7 +168,7 @@ def _read_exists(node: ExpressionNode) -> FactCondition | None:
         many, listed = listed, many
     literals = (listed,) if body.name == "==" else listed.children
     subject = _read_subject(many)
-    values = tuple(each.value for each in literals)
+    values = tuple(literal.value for literal in literals)
     texts = tuple(value for value in values if isinstance(value, str))
     if subject is None or subject.type is not CelType.LIST or not texts or len(texts) != len(values):
         return None

@@ -82,5 +82,5 @@ def _compile(condition: GrantCondition, declared: Mapping[str, CelType]) -> _Com
         expression = compile_expression(condition.expr, declared, lets)
     except (ExpressionProblem, ValueError):
         return None
-    facts = expression.facts.union(*(each.facts for each in lets.values()))
+    facts = expression.facts.union(*(let.facts for let in lets.values()))
     return _CompiledCondition(expression, lets, facts)

@@ -71,26 +71,26 @@ def _read_choices(reader: NodeReader, keys: KnownKeys, name: str, known: tuple[s
 
 
 def _read_texts(reader: NodeReader, node: Node) -> dict[LetterKind, dict[str, str]]:
-    found: dict[LetterKind, dict[str, str]] = {}
+    texts: dict[LetterKind, dict[str, str]] = {}
     keys = reader.read_keys(node, "texts", [kind.value for kind in LetterKind]) or KnownKeys(reader)
     for name, (_, value) in keys.items():
         kind = LetterKind(name)
-        found[kind] = _read_languages(reader, value, f"texts of {name}")
-        faults = (find_text_fault(text, kind) for text in found[kind].values())
+        texts[kind] = _read_languages(reader, value, f"texts of {name}")
+        faults = (find_text_fault(text, kind) for text in texts[kind].values())
         if fault := next((fault for fault in faults if fault), None):
             reader.add_problem(value, "bad_text", f"letters: {fault}")
-    return found
+    return texts
 
 
 def _read_needs(reader: NodeReader, node: Node) -> Map[str, Map[str, str]]:
-    found: dict[str, Map[str, str]] = {}
+    needs: dict[str, Map[str, str]] = {}
     for rule, value in reader.read_ids(node, "Write needs as `rule: text` lines.", "A rule's name"):
         texts = _read_languages(reader, value, f"needs of {rule}")
         if any(len(text) > _MAX_NEED for text in texts.values()):
             reader.add_problem(value, "too_long", f"needs of {rule} has more than {_MAX_NEED} characters.")
         if texts:
-            found[rule] = texts
-    return found
+            needs[rule] = texts
+    return needs
 
 
 def _read_languages(reader: NodeReader, node: Node, what: str) -> dict[str, str]:

@@ -169,7 +169,7 @@ def _or_for_and(condition: Expression) -> str | None:
 
 
 def _is_equal(part: Expression) -> bool:
-    return all(each.op in ("==", "in", IS_TRUE) for each in part.comparisons)
+    return all(comparison.op in ("==", "in", IS_TRUE) for comparison in part.comparisons)
 
 
 def _and_for_or(condition: Expression) -> str | None:
@@ -240,7 +240,7 @@ def _always_needs_now(condition: Expression | None) -> bool:
 def _unused_names(
     read: YamlDocument, policy: Policy, lets: Mapping[str, Expression], conditions: Conditions
 ) -> Iterator[PolicyProblem]:
-    used = frozenset[str]().union(*(_used_lets(each) for each in conditions.values()))
+    used = frozenset[str]().union(*(_used_lets(condition) for condition in conditions.values()))
     for name, node in nodes_of_lets(read).items():
         if name in lets and name not in used:
             yield _warning(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
@@ -254,5 +254,5 @@ def _unused_names(
 
 
 def _used_lets(expression: Expression) -> frozenset[str]:
-    below = (_used_lets(each) for each in expression.used_lets.values())
+    below = (_used_lets(let) for let in expression.used_lets.values())
     return frozenset(expression.used_lets).union(*below)

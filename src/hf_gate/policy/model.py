@@ -285,7 +285,7 @@ class Opinion(Struct, frozen=True):
     @property
     def deciding_trace(self) -> RuleTrace | None:
         """The trace of the rule that decided; None without traces."""
-        return next((one for one in self.rule_traces if one.rule == self.rule), None)
+        return next((trace for trace in self.rule_traces if trace.rule == self.rule), None)
 
 
 class Abstention(Struct, frozen=True):
@@ -345,7 +345,7 @@ class Verdict(Struct, frozen=True):
     @property
     def deciding(self) -> Opinion | None:
         """The opinion of the policy whose rule decided."""
-        return next((one for one in self.opinions if one.policy == self.policy), None)
+        return next((opinion for opinion in self.opinions if opinion.policy == self.policy), None)
 
     @property
     def digest(self) -> str | None:

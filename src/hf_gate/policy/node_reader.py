@@ -107,19 +107,19 @@ class NodeReader:
             self.add_problem(node, "not_a_map", f"{what} must be written as `key: value` lines.")
             return None
         choices = tuple(known)
-        found = KnownKeys(self)
+        keys = KnownKeys(self)
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the key as a plain word.")
             elif key.text in choices:
-                found[key.text] = (key, value)
+                keys[key.text] = (key, value)
             elif planned and key.text in planned:
                 self.add_problem(key, "later", planned[key.text])
             else:
                 self._add_unknown_key(
-                    key, what, [each for each in choices if each not in _key_texts(node)], choices, synonyms
+                    key, what, [choice for choice in choices if choice not in _key_texts(node)], choices, synonyms
                 )
-        return found
+        return keys
 
     def _add_unknown_key(
         self, key: Scalar, what: str, free: list[str], choices: tuple[str, ...], synonyms: Map[str, str] | None
@@ -133,7 +133,7 @@ class NodeReader:
         if not isinstance(node, Mapping):
             self.add_problem(node, "not_a_map", f"{what} must be written as `name: value` lines.")
             return []
-        found: list[tuple[Scalar, Node]] = []
+        names: list[tuple[Scalar, Node]] = []
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the name as a plain word.")
@@ -141,8 +141,8 @@ class NodeReader:
                 words = f"`{key.text[:40]}` is not a name: use a-z, 0-9 and _, and start with a letter."
                 self.add_problem(key, "bad_name", words, fix=_suggest_name(key.text))
             else:
-                found.append((key, value))
-        return found
+                names.append((key, value))
+        return names
 
     def read_ids(self, node: Node, hint: str, what: str) -> Iterator[tuple[str, Node]]:
         """Read the pairs of a map whose keys are ids; `hint` says how to write the map."""

@@ -58,14 +58,14 @@ def read_destinations(reader: NodeReader, node: Node) -> tuple[Destination, ...]
     if len(items) > MAX_DESTINATIONS:
         reader.add_problem(node, "too_many", f"notify has more than {MAX_DESTINATIONS} destinations.")
         return ()
-    found: dict[str, Destination] = {}
+    destinations: dict[str, Destination] = {}
     for item in items:
         destination = _read_destination(reader, item)
-        if destination is not None and destination.name in found:
+        if destination is not None and destination.name in destinations:
             reader.add_problem(item, "same_name", f"Two destinations have the name {destination.name}.")
         elif destination is not None:
-            found[destination.name] = destination
-    return tuple(found.values())
+            destinations[destination.name] = destination
+    return tuple(destinations.values())
 
 
 def _read_destination(reader: NodeReader, node: Node) -> Destination | None:

@@ -173,7 +173,7 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
         keep_while=_merge_conditions(each.keep_while for each in each_alone),
         unmet=_merge_names(each.unmet for each in each_alone),
         notice=_merge_notices(each.notice for each in each_alone),
-        due=min((each.due for each in rules if each.due), key=lambda due: due.after(moment.now), default=None),
+        due=min((rule.due for rule in rules if rule.due), key=lambda due: due.after(moment.now), default=None),
         priority=min((each.priority for each in rules if each.priority), default=None),
         reviewers=max(each.reviewers for each in rules),
         at_most=min((each.at_most for each in rules if each.at_most), key=lambda each: each.after(moment.now))
@@ -244,8 +244,8 @@ def _merge_conditions(groups: Iterable[tuple[GrantCondition, ...]]) -> tuple[Gra
 
 
 def _merge_notices(groups: Iterable[tuple[Duration, ...]]) -> tuple[Duration, ...]:
-    found = {str(each): each for group in groups for each in group}
-    return tuple(sorted(found.values(), key=lambda each: (-each.months, -each.days)))
+    notices = {str(each): each for group in groups for each in group}
+    return tuple(sorted(notices.values(), key=lambda each: (-each.months, -each.days)))
 
 
 def resolve_end(until: Until, moment: EvaluationTime) -> Until:
@@ -301,7 +301,9 @@ _LONG_AGO = datetime(1, 1, 2, tzinfo=UTC)
 
 def earliest_end(untils: Iterable[Until | None], now: datetime, zone: tzinfo) -> Until | None:
     """Return the earliest end; None if there is none."""
-    return min((each for each in untils if each is not None), key=lambda each: grant_end(each, now, zone), default=None)
+    return min(
+        (until for until in untils if until is not None), key=lambda each: grant_end(each, now, zone), default=None
+    )
 
 
 def why_people_decide(verdict: Verdict, now: datetime, zone: tzinfo) -> str | None:
@@ -332,7 +334,7 @@ def ends_of(verdict: Verdict) -> tuple[Until, ...]:
 def terms_of(verdict: Verdict) -> GrantTerms | None:
     """Return what can move the end of the access that a verdict gives; None if nothing can."""
     ends = ends_of(verdict)
-    facts = {each.name for each in ends if isinstance(each, FactEnd)}
+    facts = {end.name for end in ends if isinstance(end, FactEnd)}
     until = sorted({each.name if isinstance(each, FactEnd) else str(each) for each in ends}) if facts else ()
     terms = GrantTerms(until=tuple(until), keep_while=verdict.keep_while, notice=tuple(map(str, verdict.notice)))
     return terms if until or terms.keep_while or terms.notice else None

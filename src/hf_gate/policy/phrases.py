@@ -270,7 +270,7 @@ def _describe_closed(fact: str, texts: Sequence[str], *, is_one_of: bool) -> str
     declaration = find_declaration(fact)
     if declaration is None or declaration.values is None or not set(texts) <= set(declaration.values):
         return None
-    possible = [each for each in declaration.values if (each in texts) is is_one_of]
+    possible = [value for value in declaration.values if (value in texts) is is_one_of]
     parts = fact.split(".")
     if parts[-1] == "quality":
         return describe_quality(parts[1], possible)

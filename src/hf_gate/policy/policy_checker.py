@@ -61,7 +61,7 @@ def check_policy(
     check = _PolicyChecker(parsed, parsed.policy, config, forms or {}, today)
     found = (*parsed.problems, *check.problems())
     problems = tuple(sorted(dict.fromkeys(found), key=_sort_key))
-    policy = None if any(each.is_error for each in problems) else parsed.policy
+    policy = None if any(problem.is_error for problem in problems) else parsed.policy
     return CheckedPolicy(policy, problems, check.declared, check.lets, check.conditions, tuple(check.forms))
 
 

@@ -107,7 +107,7 @@ def parse_policy(text: str, source: str = "policy.yaml") -> ParsedPolicy:
         return ParsedPolicy(None, (PolicyProblem("empty", "The file is empty.", source),), read)
     policy = _read_policy(reader, read.root, read.source)
     problems = reader.sorted_problems
-    if policy is None or any(each.is_error for each in problems):
+    if policy is None or any(problem.is_error for problem in problems):
         return ParsedPolicy(None, problems, read)
     policy = replace(policy, digest=policy_digest(policy))
     return ParsedPolicy(policy, problems, read, tuple(reader.repo_urls))
@@ -222,16 +222,16 @@ def _read_judges(reader: NodeReader, node: Node) -> tuple[str, ...]:
 
 
 def _read_roles(reader: NodeReader, node: Node) -> dict[str, str]:
-    found: dict[str, str] = {}
+    roles: dict[str, str] = {}
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write roles as `role: Label of the form` lines.")
-        return found
+        return roles
     known = reader.read_keys(node, "roles", ANSWER_ROLES, synonyms=_ROLE_SYNONYMS) or KnownKeys(reader)
     for role, (_, value) in known.items():
         label = reader.read_text(value, f"The label of {role}")
         if label is not None:
-            found[role] = " ".join(label.split())
-    return found
+            roles[role] = " ".join(label.split())
+    return roles
 
 
 _ROLE_SYNONYMS = {
@@ -245,15 +245,15 @@ _ROLE_SYNONYMS = {
 
 
 def _read_lets(reader: NodeReader, node: Node) -> dict[str, str]:
-    found: dict[str, str] = {}
+    lets: dict[str, str] = {}
     for key, value in reader.read_names(node, "let"):
         if key.text in _RESERVED:
             words = f"`{key.text}` is reserved in expressions; choose another name."
             reader.add_problem(key, "taken_name", words, fix=f"is_{key.text}")
         text = reader.read_text(value, f"let {key.text}")
         if text is not None:
-            found[key.text] = text.strip()
-    return found
+            lets[key.text] = text.strip()
+    return lets
 
 
 # ---- tests -----------------------------------------------------------------------------------------------------------
@@ -303,13 +303,13 @@ def _read_facts(reader: NodeReader, node: Node) -> dict[str, object]:
     if not isinstance(node, Mapping):
         reader.add_problem(node, "not_a_map", "Write facts as `email.academic: true` lines.")
         return {}
-    found: dict[str, object] = {}
+    facts: dict[str, object] = {}
     for key, value in node.pairs:
         if not isinstance(key, Scalar):
             reader.add_problem(key, "odd_key", "Write a fact name as a plain word with dots.")
             continue
-        found[key.text] = _read_fact_value(reader, value)
-    return found
+        facts[key.text] = _read_fact_value(reader, value)
+    return facts
 
 
 def _read_fact_value(reader: NodeReader, node: Node) -> object:
@@ -351,12 +351,12 @@ _USERNAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,95})\Z")
 
 def read_tables(reader: NodeReader, node: Node) -> tuple[TableSpec, ...]:
     """Read the tables of a `tables:` map."""
-    found = []
+    tables = []
     for key, value in reader.read_names(node, "tables"):
         table = _read_table(reader, key, value)
         if table is not None:
-            found.append(table)
-    return tuple(found)
+            tables.append(table)
+    return tuple(tables)
 
 
 def _read_table(reader: NodeReader, name: Scalar, node: Node) -> TableSpec | None:

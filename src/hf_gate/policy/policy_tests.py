@@ -44,7 +44,7 @@ def run_policy_tests(
         return ()
     policy = replace(checked.policy, mode=PolicyMode.ENFORCE, judges=(Status.PENDING,))
     evaluator = Evaluator([compile_policy(policy, checked.declared)])
-    parts = sum(each.root.unfolded for each in checked.conditions.values())
+    parts = sum(condition.root.unfolded for condition in checked.conditions.values())
     left = max(1, MAX_TRACED_PARTS // max(1, parts))
     results = list[PolicyTestResult]()
     for test in policy.tests:
@@ -76,7 +76,7 @@ def _run_test(
     explained = evaluator.evaluate_with_traces(facts, now=now, since=since) if with_reasons else None
     opinions = () if explained is None else explained.opinions
     why = tuple(
-        str(line) for opinion in opinions for each in opinion.rule_traces for line in render_rule(each, now, depth=0)
+        str(line) for opinion in opinions for trace in opinion.rule_traces for line in render_rule(trace, now, depth=0)
     )
     return PolicyTestResult(test, verdict, has_passed=False, message=f"{wrong}{_describe_missing(verdict)}", why=why)
 

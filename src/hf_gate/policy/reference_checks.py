@@ -60,18 +60,18 @@ class ExpressionFault(Struct, frozen=True):
 
 def check_constants(expression: Expression, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
     """Yield the problems of the constants in an expression, from left to right."""
-    for found in sorted(expression.comparisons, key=lambda each: each.span):
-        known = find_declaration(found.fact)
+    for comparison in sorted(expression.comparisons, key=lambda each: each.span):
+        known = find_declaration(comparison.fact)
         if known is None:
             continue
-        if known.values is not None and found.op in _EQUAL:
-            yield from _check_values(found, known.name, known.values)
-        elif found.fact in ("email.domain", "email.registrable", "email.address"):
-            yield from _check_domain(found)
-        elif found.fact == "answers.country.code" and found.op in _EQUAL:
-            yield from _check_country(found)
-        elif found.fact == "request.repo" and found.op in _EQUAL:
-            yield from _check_repo(found, policy, repos)
+        if known.values is not None and comparison.op in _EQUAL:
+            yield from _check_values(comparison, known.name, known.values)
+        elif comparison.fact in ("email.domain", "email.registrable", "email.address"):
+            yield from _check_domain(comparison)
+        elif comparison.fact == "answers.country.code" and comparison.op in _EQUAL:
+            yield from _check_country(comparison)
+        elif comparison.fact == "request.repo" and comparison.op in _EQUAL:
+            yield from _check_repo(comparison, policy, repos)
 
 
 def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:

@@ -65,7 +65,7 @@ _FACT_PATTERN = re.compile(r"\s*(?:[a-z_]+(?:\.[A-Za-z0-9_]+)+|now)\s*\Z")  # th
 
 def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
     """Return the rules in order and report duplicate ids."""
-    found: list[Rule] = []
+    rules: list[Rule] = []
     seen: dict[str, SourcePosition] = {}
     for number, item in enumerate(reader.read_items(node, "rules", "`- id: rest` with `then: human`"), 1):
         rule = _read_rule(reader, item, number)
@@ -75,8 +75,8 @@ def read_rules(reader: NodeReader, node: Node) -> tuple[Rule, ...]:
             words = f"duplicate rule id `{rule.id}` (first used on line {seen[rule.id].line})."
             reader.add_problem(value_of(item, "id") or item, "rule_twice", words, fix=f"{rule.id}-{number}")
         seen.setdefault(rule.id, rule.position)
-        found.append(rule)
-    return tuple(found)
+        rules.append(rule)
+    return tuple(rules)
 
 
 def _read_rule(reader: NodeReader, node: Node, number: int) -> Rule | None:

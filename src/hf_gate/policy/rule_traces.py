@@ -55,12 +55,12 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
     if let.type == "bool":
         inside = trace_expression(let, bound, facts)
         return inside if inside.parts else ConditionTrace(inside.expr, inside.value, inside.facts, inside.note)
-    used = {each: facts[each] for each in sorted(let.own_facts) if each in facts}
+    used = {fact: facts[fact] for fact in sorted(let.own_facts) if fact in facts}
     value = bound.values[name]
     shown = f"= {make_visible(str(value), one_line=True)}"
     note = _unknown_note(value, facts) if isinstance(value, TruthValue) else shown
     return ConditionTrace(
-        let.source, None, used, note, tuple(_trace_let(*each, bound, facts) for each in let.used_lets.items())
+        let.source, None, used, note, tuple(_trace_let(*item, bound, facts) for item in let.used_lets.items())
     )
 
 

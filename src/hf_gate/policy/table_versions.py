@@ -228,7 +228,7 @@ def find_departed(table: Table, before: TableVersion) -> list[ListedRow]:
 
 def restore_version(version: TableVersion, refused: Table, as_of: datetime | None) -> Table:
     """Return a stored version of a table whose file is refused or has changed."""
-    rows = tuple(_to_row(each) for each in version.rows)
+    rows = tuple(_to_row(row) for row in version.rows)
     restored = replace(
         refused,
         rows=rows,
@@ -281,5 +281,5 @@ def _to_row(listed: ListedRow) -> TableRow:
 
 def _rows_without(rows: Iterable[ListedRow], others: Iterable[ListedRow]) -> list[ListedRow]:
     """Return the rows that have no key in common with the others."""
-    present = {key for each in others for key in each.keys.items()}
-    return [each for each in rows if present.isdisjoint(each.keys.items())]
+    present = {key for other in others for key in other.keys.items()}
+    return [row for row in rows if present.isdisjoint(row.keys.items())]

@@ -314,5 +314,5 @@ class _RowIndex:
 
 def unbound_usernames(tables: Iterable[Table], bindings: Mapping[str, str]) -> tuple[str, ...]:
     """Return the usernames in rows without a binding; each is looked up once, when its row is first read."""
-    names = dict.fromkeys(name for each in tables for name in each.usernames())
+    names = dict.fromkeys(name for table in tables for name in table.usernames())
     return tuple(name for name in names if name not in bindings)

@@ -65,13 +65,13 @@ def read_limits(headers: Mapping[str, str]) -> tuple[AnnouncedLimit, ...]:
         )
         for name, parameters in _iterate_members(headers.get("ratelimit-policy", ""))
     }
-    found: dict[str, AnnouncedLimit] = {}
+    limits: dict[str, AnnouncedLimit] = {}
     for name, parameters in _iterate_members(headers.get("ratelimit", "")):
         policy = policies.get(name, _LimitPolicy(None, None, is_call_limit=True))
         limit = _build_limit(name, parameters, policy)
-        if limit is not None and (name not in found or limit.remaining < found[name].remaining):
-            found[name] = limit
-    return tuple(found.values())
+        if limit is not None and (name not in limits or limit.remaining < limits[name].remaining):
+            limits[name] = limit
+    return tuple(limits.values())
 
 
 def parse_retry_after(headers: Mapping[str, str], now: float) -> float | None:

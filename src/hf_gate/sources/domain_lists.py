@@ -190,7 +190,7 @@ def _read_own_list(name: str, without: frozenset[str], *, use: bool) -> OwnDomai
             continue
         rule = words[0] + words[1] if words[0] + words[1] in parts else words[0]
         parts[rule].update(words[1:] if rule == words[0] else words[2:])
-    rules = {rule: frozenset(found) for rule, found in parts.items() if len(rule) > 1}
+    rules = {rule: frozenset(item) for rule, item in parts.items() if len(rule) > 1}
     return OwnDomainList(_file_version(text), frozenset(parts["+"] - without), frozenset(parts["-"] - without), rules)
 
 
@@ -204,11 +204,11 @@ def _country_aliases() -> Iterator[tuple[str, list[str]]]:
 @cache
 def _country_codes() -> Mapping[str, str]:
     names = {country_key(alias): code for code, aliases in _country_aliases() for alias in aliases}
-    for each in iso3166.countries:
-        names[each.alpha3] = each.alpha2  # upper case only: `nga` is Russia in Vietnamese, NGA is Nigeria
-        for name in (each.name, each.apolitical_name, each.alpha2):
-            names[country_key(name)] = each.alpha2
-            names[country_key(name.partition(",")[0].partition("(")[0])] = each.alpha2
+    for country in iso3166.countries:
+        names[country.alpha3] = country.alpha2  # upper case only: `nga` is Russia in Vietnamese, NGA is Nigeria
+        for name in (country.name, country.apolitical_name, country.alpha2):
+            names[country_key(name)] = country.alpha2
+            names[country_key(name.partition(",")[0].partition("(")[0])] = country.alpha2
     for shared in (
         "korea",
         "congo",

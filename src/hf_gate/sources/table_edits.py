@@ -131,7 +131,7 @@ class _CsvText(_Text):
         self.header = (head.start, head.end)
         self.names = [column_name(cell) for cell in head.cells]
         self.has_key = has_key_column(self.names, key)
-        self.records: dict[int, TextRecord] = {each.line: each for each in records}
+        self.records: dict[int, TextRecord] = {record.line: record for record in records}
         self.places = {line: (each.start, each.end) for line, each in self.records.items()}
         self.is_quoted = text[head.start : head.end].lstrip().startswith('"')
 

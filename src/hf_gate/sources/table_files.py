@@ -143,7 +143,7 @@ def inline_table(name: str, rows: Iterable[str], now: datetime | None = None) ->
         row = _TableRecord({"email" if is_mail else "username": text}, number, UTC, problems).to_row(KEYS)
         if row:
             built.append(row)
-    skipped = [each.line for each in problems if each.is_error]
+    skipped = [problem.line for problem in problems if problem.is_error]
     return build_table(name, KEYS, built, _compute_digest(KEYS, built), problems, skipped=skipped, as_of=now)
 
 
@@ -246,7 +246,7 @@ class _TableRecord(Struct, frozen=True):
         row = TableRow(self.line, user_id, email, username, domain, starts, expires, columns, flaw)
         if any(row.value_of_key(each) for each in key) or (domain and "email" in key):
             return row
-        if not any(each.is_error for each in self.problems[before:]):
+        if not any(problem.is_error for problem in self.problems[before:]):
             self._add_problem("no_key", f"No value in {' or '.join(key)}; the line identifies nobody.")
         return None
 

@@ -249,7 +249,7 @@ def parse_json_lines(text: str) -> ParsedFile:
                 return ParsedFile(refused=_TOO_MANY_COLUMNS)
             records.append((number, cells))
     return _check_ending(
-        ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(each.line for each in problems))
+        ParsedFile(tuple(header), tuple(records), tuple(problems), tuple(problem.line for problem in problems))
     )
 
 

@@ -207,10 +207,10 @@ def read_alarm(store: Store, request: int) -> ApprovalAlarm | None:
 
 def write_alarms(write: Writer, alarms: Iterable[ApprovalAlarm]) -> None:
     """Store alarms; a new alarm of a request replaces the earlier one."""
-    for one in alarms:
-        delete_alarm(write, one.request)
+    for alarm in alarms:
+        delete_alarm(write, alarm.request)
         sql = "INSERT INTO approval_alarms (request_id, at, given, needed) VALUES (?, ?, ?, ?)"
-        write.db.run(sql, (one.request, one.at, one.given, one.needed))
+        write.db.run(sql, (alarm.request, alarm.at, alarm.given, alarm.needed))
 
 
 def delete_alarm(write: Writer, request: int) -> bool:

@@ -37,7 +37,7 @@ def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[Acce
     if not records or db.row("SELECT 1 FROM erased LIMIT 1") is None:
         return records, rows
     secret = read_secret(db)
-    keys = [hash_record(secret, one) for one in records]
+    keys = [hash_record(secret, record) for record in records]
     known = find_keys(db, [key for some in keys for key in some])
     for index, some in enumerate(keys):
         if not any(key in known for key in some):
@@ -51,7 +51,7 @@ def strip_erased(db: Database, seen: Sequence[AccessRequest]) -> tuple[list[Acce
 
 def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[int]:
     """Return the identities (`id()`) of updates whose person was erased after they were compared with the store."""
-    plain = [one for one in updates if not isinstance(one.request, ErasedRequest)]
+    plain = [update for update in updates if not isinstance(update.request, ErasedRequest)]
     records, _ = strip_erased(db, [one.request for one in plain])
     return {id(one) for one, now in zip(plain, records, strict=True) if isinstance(now, ErasedRequest)}
 
@@ -59,9 +59,9 @@ def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[
 def find_keys(db: Database, keys: Collection[bytes]) -> dict[bytes, int | None]:
     """Return the stored hashes among these, with their request numbers."""
     found: dict[bytes, int | None] = {}
-    for some in split_into_batches(keys, 500):
-        marks = ", ".join("?" * len(some))
-        rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", some)
+    for batch in split_into_batches(keys, 500):
+        marks = ", ".join("?" * len(batch))
+        rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", batch)
         found |= {bytes(key): row for key, row in rows}
     return found
 

@@ -79,7 +79,7 @@ class Eraser:
         The version in force follows the owner's file.
         """
         mails = [value for name, value in identity.former if name == "email"]
-        keys = [("user_id", identity.user_id), *(("username", each) for each in sorted(identity.usernames))]
+        keys = [("user_id", identity.user_id), *(("username", username) for username in sorted(identity.usernames))]
         keys += [("email", each) for each in (identity.email, *mails)]
         for table, document in self._db.rows("SELECT owner_table, document FROM table_versions"):
             left = forget_person(decode_version(bytes(document)), keys)

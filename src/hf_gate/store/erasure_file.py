@@ -122,7 +122,7 @@ def find_pending(db: Database, path: Path | None) -> list[ErasureHashes]:
     if not records:
         return []
     tag = hash_store(read_secret(db))
-    own = {one.person: one for one in records if one.store == tag}
+    own = {record.person: record for record in records if record.store == tag}
     known = find_keys(db, [bytes.fromhex(person) for person in own])
     return [one for person, one in own.items() if bytes.fromhex(person) not in known]
 

@@ -108,12 +108,12 @@ def read_counts(store: Store, repo_id: int, status: str) -> list[EvaluationCount
     """Return how many requests of a list have each outcome and verdict."""
     look = store.verdict_lookup()
     sql = "SELECT outcome, verdict_id, n FROM evaluation_counts WHERE repo_id = ? AND status = ? AND n > 0"
-    found = []
+    counts = []
     for outcome, ident, n in store.reads.rows(f"{sql} ORDER BY outcome, verdict_id", (repo_id, status)):
         verdict, shadow, hand_terms = look(ident)
         assert verdict is not None
-        found.append(EvaluationCount(outcome, *verdict, shadow, hand_terms, ident, n))
-    return found
+        counts.append(EvaluationCount(outcome, *verdict, shadow, hand_terms, ident, n))
+    return counts
 
 
 def iterate_planned(

@@ -26,7 +26,7 @@ _DECODER: Final = make_json_decoder(GrantTerms)
 
 def write_terms(write: Writer, terms: Iterable[GrantTerms]) -> None:
     """Store terms and their shapes under their digests, each once."""
-    found = {one.digest: one for one in terms}
+    found = {term.digest: term for term in terms}
     shapes = {shape.digest: shape for shape in (one.shape for one in found.values())}
     sql = "INSERT INTO grant_terms (digest, document, is_shape) VALUES (?, ?, ?) ON CONFLICT (digest) DO"
     write.db.run_many(f"{sql} NOTHING", _rows_of(found, is_shape=False))
@@ -161,7 +161,7 @@ def write_reviews(write: Writer, results: Sequence[ReviewResult]) -> None:
     """Store results of reviews. A grant that changed since it was read is due again instead."""
     write.db.run_many(
         "UPDATE requests SET review_at = 0 WHERE id = ? AND evaluation_version <> ?",
-        [(one.request, one.version) for one in results],
+        [(result.request, result.version) for result in results],
     )
     write.db.run_many(
         "UPDATE requests SET review_at = ?, is_undecided = ?, lookup_user = ?, lookup_email = ?, lookup_name = ?,"

@@ -102,8 +102,10 @@ class NoticeCollector:
         untold = self._find_untold(self._found)
         found = [pair for pair in self._found if pair[0] not in untold]
         self._found = []
-        for one in self.subscriptions:
-            queue(self._db, one, [item for item, at in found if at >= one.since(item.event)], self._at)
+        for subscription in self.subscriptions:
+            queue(
+                self._db, subscription, [item for item, at in found if at >= subscription.since(item.event)], self._at
+            )
 
     def _find_untold(self, found: Iterable[tuple[NoticeItem, int]]) -> list[NoticeItem]:
         """Return approvals after which nobody needs to approve any more, and runs of a few decisions by a person."""

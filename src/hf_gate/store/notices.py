@@ -106,9 +106,9 @@ def close_digests(store: Store, now: int) -> None:
     """Make a message of each digest that is due."""
     first: dict[str, int] = dict(store.reads.rows("SELECT destination, min(at) FROM notice_lines GROUP BY destination"))
     due = [
-        one
-        for one in read_subscriptions(store.reads)
-        if one.name in first and _is_digest_due(one, first[one.name], now)
+        subscription
+        for subscription in read_subscriptions(store.reads)
+        if subscription.name in first and _is_digest_due(subscription, first[subscription.name], now)
     ]
     for one in due:
         with store.writing() as write:
@@ -145,7 +145,7 @@ def compare_conditions(
     }
     items = {(one.item.event, one.key): one.item for one in current}
     gone = {key: held for key, (held, _) in stored.items() if key[0] in events and key not in items}
-    news: dict[str, list[NoticeItem]] = {one.name: [] for one in subscriptions}
+    news: dict[str, list[NoticeItem]] = {subscription.name: [] for subscription in subscriptions}
     for key, item in items.items():
         before, began_at = stored.get(key, (None, at))
         turns = _count_inherited_turns(item, gone.values()) if before is None else before.turns
@@ -173,9 +173,9 @@ def compare_conditions(
 def queue_recovery(store: Store, item: NoticeItem, destinations: Collection[str], at: int) -> None:
     """Queue that an alarm is over which these destinations got past the outbox."""
     with store.writing() as write:
-        for one in read_subscriptions(write.db):
-            if one.name in destinations:
-                queue(write.db, one, [_end(write.db, item)], at)
+        for subscription in read_subscriptions(write.db):
+            if subscription.name in destinations:
+                queue(write.db, subscription, [_end(write.db, item)], at)
 
 
 def _end(db: Database, item: NoticeItem) -> NoticeItem:

@@ -99,10 +99,10 @@ IS_OVERDUE: Final = f"r.due_at IS NOT NULL AND r.status || '' = '{Status.PENDING
 
 def build_conditions(query: Query, db: Database, *, now: int, zone: tzinfo = UTC) -> Conditions:
     """Translate a query for this store. `now` is in ms; days are in the time zone `zone`."""
-    found = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
+    conditions = Conditions(compared_parts=sum(map(_count_parts, query.terms)))
     for term in query.terms:
-        _ADDERS[term.key](_ConditionBuilder(found, db, now, zone, query.half_approved), term)
-    return found
+        _ADDERS[term.key](_ConditionBuilder(conditions, db, now, zone, query.half_approved), term)
+    return conditions
 
 
 def _count_parts(term: Term) -> int:

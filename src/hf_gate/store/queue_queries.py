@@ -136,12 +136,12 @@ class QueueQueries:
     ) -> PeoplePage:
         """Return a page of at most `limit` people. Each request of an unknown account counts as a person."""
         db = self._store.reads
-        found = build_conditions(query, db, now=now, zone=zone)
+        conditions = build_conditions(query, db, now=now, zone=zone)
         after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
         people: list[list[Key]] = []
         for _ in range(_MAX_CHUNKS):
-            keys = find_keys(db, found, PageRequest(_CHUNK, newest_first, after))
-            firsts = _group_by_person(db, found, keys, newest_first=newest_first)
+            keys = find_keys(db, conditions, PageRequest(_CHUNK, newest_first, after))
+            firsts = _group_by_person(db, conditions, keys, newest_first=newest_first)
             for key in keys:
                 if key in firsts and len(people) == limit:
                     return PeoplePage(

@@ -141,11 +141,11 @@ class LatestAttemptReader:
     def read_latest(self, seen: Sequence[AccessRequest]) -> list[KnownRequest | None]:
         """Return the latest attempts in the order of the records; None where nothing is stored."""
         by_user = self._find_by("p.user_id", {one.person.id.lower() for one in seen if one.person.id})
-        found = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
-        left = [index for index, known in enumerate(found) if known is None]
+        latest = [by_user.get(one.person.id.lower()) if one.person.id else None for one in seen]
+        left = [index for index, known in enumerate(latest) if known is None]
         if left and (any(seen[index].person.id is None for index in left) or self._has_hidden()):
-            self._find_hidden(seen, found, left)
-        return found
+            self._find_hidden(seen, latest, left)
+        return latest
 
     def read_by_number(self, numbers: Collection[int]) -> dict[int, KnownRequest]:
         """Return the current requests of this repo among these numbers."""

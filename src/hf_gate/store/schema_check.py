@@ -114,13 +114,13 @@ def find_value_faults(db: Sqlite) -> list[str]:
     """Return the tables of a file with a value of another type than its column; SQLite stores any
     value in any column.
     """
-    found = []
+    faults = []
     for (table,) in db.rows("SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL%'"):
         types = {str(name): _STORED_TYPES.get(str(kind)) for name, kind, *_ in _read_columns(db, table)}
         tests = [f"typeof(\"{name}\") NOT IN ('{kinds[0]}', 'null')" for name, kinds in types.items() if kinds]
         if tests and db.row(f'SELECT 1 FROM "{table}" WHERE {" OR ".join(tests)} LIMIT 1') is not None:
-            found.append(f"table {table} has a value of a wrong type")
-    return found
+            faults.append(f"table {table} has a value of a wrong type")
+    return faults
 
 
 def _read_objects(db: Sqlite) -> dict[str, str]:

@@ -189,7 +189,7 @@ def _order_streams(found: Conditions) -> list[_Stream]:
     repos = found.repos
     verdicts = found.verdicts
     if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
-        return [("r.verdict_id = ?", [one]) for one in verdicts]
+        return [("r.verdict_id = ?", [verdict]) for verdict in verdicts]
     if repos is not None and statuses is not None and len(repos) * len(statuses) <= _MAX_STREAMS:
         return [("r.repo_id = ? AND r.status = ?", [repo, status]) for repo in repos for status in statuses]
     if statuses is not None and len(statuses) <= _MAX_STREAMS:

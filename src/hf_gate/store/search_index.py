@@ -50,7 +50,7 @@ class SearchIndex:
     def flush(self, people: Collection[StoredPerson] = ()) -> None:
         """Write the pending texts, and update all texts of these people with their new names."""
         if people:
-            self._replace_names({one.id: one for one in people})
+            self._replace_names({person.id: person for person in people})
         if self._changed:
             self._delete_texts(self._changed)
         rows = [(ident, *text) for ident, text in sorted((self._changed | self._new).items())]

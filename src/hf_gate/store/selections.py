@@ -45,10 +45,10 @@ class Selections:
         """Add all requests that match a query now, in one transaction. Later requests are not included."""
         with self._store.writing() as write:
             _create_selection(write, pick, member, at)
-            found = build_conditions(query, write.db, now=at, zone=zone)
+            conditions = build_conditions(query, write.db, now=at, zone=zone)
             after: Key | None = None
             while True:
-                keys = find_keys(write.db, found, PageRequest(_PAGE, after=after))
+                keys = find_keys(write.db, conditions, PageRequest(_PAGE, after=after))
                 _add_requests(write, pick, [ident for _, ident in keys])
                 if len(keys) < _PAGE:
                     return

@@ -60,7 +60,7 @@ class Sessions:
             sql = f"SELECT 1 FROM sessions WHERE id = ? AND {_IS_OPEN}"
             if new.parent is not None and write.db.row(sql, (new.parent, *_open_times(at))) is None:
                 return False
-            known = next((one for one in member_rows.read_members(write.db) if one.name == new.member), None)
+            known = next((member for member in member_rows.read_members(write.db) if member.name == new.member), None)
             if device and known is not None and known.has_link:
                 _bind_device(write.db, known.id, device, link_at)
             _insert_session(write.db, secret, new, at)

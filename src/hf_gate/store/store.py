@@ -175,7 +175,7 @@ class Store(StoreConnections):
 
     def requests(self, idents: Sequence[int]) -> Mapping[int, RequestRow]:
         """Return requests with their records by number, in the given order; unknown numbers are left out."""
-        pages = (self._by_id(some, SELECT_WITH_RECORD) for some in split_into_batches(idents, 1000))
+        pages = (self._by_id(batch, SELECT_WITH_RECORD) for batch in split_into_batches(idents, 1000))
         return {row.id: row for page in pages for row in page}
 
     def find_by_identity(self, repo: Repo | None, text: str) -> Sequence[RequestRow]:
@@ -193,8 +193,8 @@ class Store(StoreConnections):
 
     def find_by_hub_id(self, request: str) -> RequestRow | None:
         """Return the current request with this request id of the Hub."""
-        found = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
-        return found[0] if found else None
+        requests = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
+        return requests[0] if requests else None
 
     def _requests_of_identity(self, key: str) -> list[int]:
         """Return the requests of people with this username, account id, pseudonym or e-mail address."""

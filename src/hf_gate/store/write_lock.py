@@ -163,8 +163,8 @@ def read_holder(store: Path) -> Holder | None:
     """Return the process that holds or last held the lock of a store; None if unknown."""
     try:
         with lock_files(store)[1].open("rb") as file:
-            found = _parse_holder(file.read(_SIZE))
-        return Holder(int(found["pid"]), str(found["host"]), str(found["command"]))
+            holder = _parse_holder(file.read(_SIZE))
+        return Holder(int(holder["pid"]), str(holder["host"]), str(holder["command"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -277,7 +277,7 @@ class Writer:
         """Store results of evaluations and the entries of new verdicts, except those of requests that changed
         meanwhile.
         """
-        self._rows.load({one.request for one in results})
+        self._rows.load({result.request for result in results})
         outdated = {one.request for one in results if not self._rows.set_result(one)}
         self.append(repo, [entry for entry in entries if entry.request not in outdated])
 

@@ -250,7 +250,7 @@ def _show_request(context: RequestContext, _: ApiCall) -> Record:
 
 def _decide(context: RequestContext, call: ApiCall) -> Record:
     decisions = call.parse_body(DecisionsIn)
-    rows = {one.id: context.find_request(one.id) for one in decisions.requests}
+    rows = {request.id: context.find_request(request.id) for request in decisions.requests}
     seen = {rows[one.id].id: one.version for one in decisions.requests}
     reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
     note = None if decisions.note is None else parse_note(decisions.note)

@@ -71,24 +71,24 @@ class ApprovalSummary(Struct):
 
 def summarize_approvals(context: RequestContext, weighed: SelectionSummary, grants: Sequence[Grant]) -> ApprovalSummary:
     """Return what the acceptances of a selection, and grants to people who never asked, would do now."""
-    found = ApprovalSummary(total=weighed.count + len(grants))
+    summary = ApprovalSummary(total=weighed.count + len(grants))
     if weighed.verb != "accept":
-        return found
+        return summary
     workspace = context.workspace
     policies = context.app_state.policies
     needs = read_needs(workspace, lambda: policies.current)
-    found.refused[f"{NO_REQUEST}."] = sum(needs.is_two_person_repo(grant.repo) for grant in grants)
-    found.refused += Counter()  # without zeros
+    summary.refused[f"{NO_REQUEST}."] = sum(needs.is_two_person_repo(grant.repo) for grant in grants)
+    summary.refused += Counter()  # without zeros
     if not any(needs.is_two_person_repo(parse_repo(repo)) for repo in weighed.by_repo):
-        return found
+        return summary
     if weighed.are_terms_stored:
-        found.is_unread = True
-        return found
+        summary.is_unread = True
+        return summary
     rows = [row for part in read_rows(context, weighed) for row in part]
     statuses = read_approval_status(workspace, rows, as_approver(context.member), lambda: policies.current)
-    for one in statuses.values():
-        if one.why_not:
-            found.refused[one.why_not] += 1
-        elif one.next_number < one.needed:
-            found.first[f"{one.next_number} of {one.needed}"] += 1
-    return found
+    for status in statuses.values():
+        if status.why_not:
+            summary.refused[status.why_not] += 1
+        elif status.next_number < status.needed:
+            summary.first[f"{status.next_number} of {status.needed}"] += 1
+    return summary

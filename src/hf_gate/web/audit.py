@@ -183,21 +183,21 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
 
     rows: list[LedgerRow] = []
     while True:
-        found = _read_timeline(context, asked, _CHUNK, before)
-        rows += found.rows
+        timeline = _read_timeline(context, asked, _CHUNK, before)
+        rows += timeline.rows
         groups = list(group_similar(rows, key))
         if len(groups) > PAGE_SIZE:
             return AuditPage(groups[:PAGE_SIZE], groups[PAGE_SIZE - 1][-1].id)
-        if found.next is None or found.is_cut or len(rows) >= _MAX_ENTRIES:
-            return AuditPage(groups, found.next, found.is_cut)
-        before = found.next
+        if timeline.next is None or timeline.is_cut or len(rows) >= _MAX_ENTRIES:
+            return AuditPage(groups, timeline.next, timeline.is_cut)
+        before = timeline.next
 
 
 def _read_ungrouped(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> AuditPage:
     """Read entries without grouping, down to the one with this number."""
-    found = _read_timeline(context, asked, PAGE_SIZE, before)
-    rows = [[row] for row in found.rows if row.id >= each]
-    return AuditPage(rows, found.next if len(rows) == len(found.rows) else None, found.is_cut)
+    timeline = _read_timeline(context, asked, PAGE_SIZE, before)
+    rows = [[row] for row in timeline.rows if row.id >= each]
+    return AuditPage(rows, timeline.next if len(rows) == len(timeline.rows) else None, timeline.is_cut)
 
 
 def _build_groups(context: RequestContext, asked: AuditQuery, page: AuditPage, before: int | None) -> list[EntryGroup]:

@@ -204,7 +204,7 @@ def _page(
     need = context.app_state.membership.compute_need(context.member, {verb: count})
     choices = list_choices(context, verb, None, "you")
     selections = context.workspace.selections
-    chosen = next((each.text for each in choices if each.is_chosen), "")
+    chosen = next((choice.text for choice in choices if choice.is_chosen), "")
     ends = summarize_ends(context, weighed.terms, typed.grants)
     context.app_state.terms_reader.shown.remember(f"{pick}:{ends.token}", weighed.shown_terms)
     contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))

@@ -171,4 +171,4 @@ def _describe_rule(context: RequestContext, change: Change) -> str:
     if context.is_masked:
         return ""
     policies = () if bundle is None else bundle.policies
-    return describe_change_rule(change, [one for one in policies if can_read_policy(context, one)])
+    return describe_change_rule(change, [policy for policy in policies if can_read_policy(context, policy)])

@@ -80,7 +80,7 @@ def make_report(text: str, file: str, checked: CheckedPolicy, config: WorkspaceC
     policy = replace(filled, mode=PolicyMode.ENFORCE, judges=(Status.PENDING.value,))
     expressions = (*checked.lets.values(), *checked.conditions.values())
     end = thread_time() + _TEST_SECONDS
-    cost = 1 + policy_cost(each.root for each in expressions)
+    cost = 1 + policy_cost(expression.root for expression in expressions)
     return DraftReport(
         cards,
         can_move,

@@ -101,8 +101,8 @@ class DraftTrial:
         same = {spec.name for spec in specs if spec.name in read_already and _is_same(spec, known.get(spec.name))}
         others = replace(self.policy, tables=tuple(spec for spec in specs if spec.name not in same))
         without = replace(folder, config=dataclasses.replace(folder.config, tables=()))
-        found = read_tables(without, [others], now=self.context.now, previous={})
-        return found | {name: read_already[name] for name in same}
+        tables = read_tables(without, [others], now=self.context.now, previous={})
+        return tables | {name: read_already[name] for name in same}
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         """Return what reads the facts of a repo's requests; None if the draft does not apply to it."""
@@ -166,7 +166,9 @@ class DraftTrial:
             )
         )
         verdicts = ((case.row.id, self.evaluator.evaluate(case.facts, now=now)) for case in cases)
-        return {row: VerdictSummary(found.action.value, found.rule) for row, found in verdicts if found is not None}
+        return {
+            row: VerdictSummary(verdict.action.value, verdict.rule) for row, verdict in verdicts if verdict is not None
+        }
 
     def explain(self, who: str) -> ExplainedRequest:
         """Return one request with every rule that was tried."""

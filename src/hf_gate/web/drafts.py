@@ -59,11 +59,11 @@ class PolicyText(Struct, frozen=True):
 
     @property
     def problems(self) -> list[MarkedProblem]:
-        return [_mark_problem(self.source, each) for each in self.checked.problems]
+        return [_mark_problem(self.source, problem) for problem in self.checked.problems]
 
     @property
     def errors(self) -> int:
-        return sum(each.is_error for each in self.checked.problems)
+        return sum(problem.is_error for problem in self.checked.problems)
 
     @property
     def name(self) -> str:
@@ -73,7 +73,7 @@ class PolicyText(Struct, frozen=True):
     @property
     def lines(self) -> list[tuple[int, bool]]:
         """Line numbers, each with whether the line has an error."""
-        wrong = {each.position.line for each in self.checked.problems if each.is_error}
+        wrong = {problem.position.line for problem in self.checked.problems if problem.is_error}
         return [(n, n in wrong) for n in range(1, self.source.lines + 1)]
 
     @property
@@ -117,7 +117,7 @@ class PolicyText(Struct, frozen=True):
 
     def apply_fix(self, key: str) -> str | None:
         """Return the text with one problem fixed; None if it no longer has that problem."""
-        found = next((each.problem for each in self.problems if each.key == key), None)
+        found = next((problem.problem for problem in self.problems if problem.key == key), None)
         return None if found is None else apply_fix(self.source.text, found)
 
 

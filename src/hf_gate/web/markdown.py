@@ -98,6 +98,6 @@ def _address(token: Token) -> str:
 
 def _show_address(parent: Node, link: Node) -> None:
     """Show the address after a link whose text differs from it."""
-    words = "".join(one.text for one in link.children if one.kind == "text")
+    words = "".join(child.text for child in link.children if child.kind == "text")
     if words.strip() != link.text:
         parent.children.append(Node("address", link.text))

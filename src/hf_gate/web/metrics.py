@@ -124,9 +124,9 @@ def _notice_metrics(app_state: AppState) -> Iterator[MetricFamily]:
 
 def _guards(app_state: AppState) -> Iterator[MetricSample]:
     budgets = app_state.workspace.location.config.guards.budgets
-    for one in read_budgets(app_state.workspace.store, budgets, app_state.now()):
-        yield MetricSample(one.used, {"guard": one.name, "what": "used"})
-        yield MetricSample(one.rate.limit, {"guard": one.name, "what": "limit"})
+    for budget in read_budgets(app_state.workspace.store, budgets, app_state.now()):
+        yield MetricSample(budget.used, {"guard": budget.name, "what": "used"})
+        yield MetricSample(budget.rate.limit, {"guard": budget.name, "what": "limit"})
 
 
 def _repo_label(repo: Repo) -> dict[str, str]:

@@ -77,8 +77,8 @@ def find_one_person(context: RequestContext) -> PersonRow:
 
 def _list_attempts(context: RequestContext, person: PersonRow) -> list[RequestRow]:
     """Return a person's attempts at visible repos, by repo and time."""
-    found = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
-    return sorted(found, key=lambda row: (row.repo, row.state.asked_at))
+    attempts = [row for row in context.workspace.store.attempts(None, person.id) if context.can_see(row.repo)]
+    return sorted(attempts, key=lambda row: (row.repo, row.state.asked_at))
 
 
 def _display_name(context: RequestContext, row: RequestRow) -> str:

@@ -54,15 +54,15 @@ def export(context: RequestContext) -> Response:
     """Return the list of plans as a file."""
     rows = (
         PlanRecord(
-            digest=one.ident,
-            made_at=ms_to_iso(one.made_at),
-            by=one.by,
-            kind=one.kind,
-            changes=one.changes,
-            run=one.run,
-            state=one.state,
+            digest=plan.ident,
+            made_at=ms_to_iso(plan.made_at),
+            by=plan.by,
+            kind=plan.kind,
+            changes=plan.changes,
+            run=plan.run,
+            state=plan.state,
         )
-        for one in _list_plans(context)
+        for plan in _list_plans(context)
     )
     return export_response("plans", context.params["kind"], PlanRecord, rows)
 

@@ -371,21 +371,21 @@ def _describe_policy(context: RequestContext, policy: Policy) -> list[str]:
 
 def count_verdicts(context: RequestContext, policy: Policy) -> PolicyCounts:
     """Count the stored verdicts of a policy on pending requests at visible repos."""
-    found = PolicyCounts()
+    counts = PolicyCounts()
     mine = set(visible_policy_repos(context, policy))
-    for one in _read_verdict_counts(context.workspace):
-        if one.repo not in mine:
+    for count in _read_verdict_counts(context.workspace):
+        if count.repo not in mine:
             continue
-        if one.policy == policy.name:
-            found.by_rule[one.rule] += one.n
-            found.total += one.n
-            found.outdated += one.n if one.digest != policy.digest else 0
-        for name, rule, action in one.shadow:
+        if count.policy == policy.name:
+            counts.by_rule[count.rule] += count.n
+            counts.total += count.n
+            counts.outdated += count.n if count.digest != policy.digest else 0
+        for name, rule, action in count.shadow:
             if name == policy.name:
-                found.by_rule[rule] += one.n
-                found.compared[action, one.action] += one.n
-                found.total += one.n
-    return found
+                counts.by_rule[rule] += count.n
+                counts.compared[action, count.action] += count.n
+                counts.total += count.n
+    return counts
 
 
 class _CachedCounts(Struct, frozen=True):

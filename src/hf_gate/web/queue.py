@@ -167,7 +167,7 @@ def _repo_values(
 
 def _people_values(context: RequestContext, asked: QueueQuery, order: str | None, after: str | None) -> dict[str, Any]:
     people, following = queue_by_person.read_people(context, asked.query, cursor=after, newest_first=order is not None)
-    return {"lines": people, "hidden": sum(one.is_hidden for one in people), "next": following}
+    return {"lines": people, "hidden": sum(person.is_hidden for person in people), "next": following}
 
 
 def _export_url(text: str, kind: str, by: str | None) -> str:
@@ -257,20 +257,20 @@ def save_view(context: RequestContext) -> Response:
 
 def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
     """Return repos whose last sync failed, with the reason and the age of their rows."""
-    found = []
+    syncs = []
     for row in context.list_visible_repos().rows:
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
-            found.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
-    return found
+            syncs.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
+    return syncs
 
 
 def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str:
     """Return how many requests are on hold for what; empty if nobody is, or the policies cannot be read."""
     bundle = context.app_state.policies.current
     needs = Counter[str]()
-    for each in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
-        needs += each
+    for hold in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
+        needs += hold
     return format_holds(needs)
 
 

@@ -104,6 +104,6 @@ def _read_page(
 
 def list_all_rows(context: RequestContext, query: Query) -> Iterator[RequestRow]:
     """Yield all rows of a query for a file, grouped by person."""
-    for found in iterate_cursor_pages(lambda cursor: _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)):
-        for rows in found.people:
+    for page in iterate_cursor_pages(lambda cursor: _read_page(context, query, _EXPORT_PAGE_SIZE, cursor)):
+        for rows in page.people:
             yield from rows

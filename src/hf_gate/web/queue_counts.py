@@ -35,7 +35,7 @@ def list_counts(context: RequestContext) -> Counters:
     classes = counters.classes
     if not visible.are_all:
         seen = {str(row.repo) for row in visible.rows}
-        cells = [each for each in cells if each.repo in seen]
+        cells = [cell for cell in cells if cell.repo in seen]
         classes = {kind: [each for each in rows if each.repo in seen] for kind, rows in classes.items()}
     return Counters(cells, {} if context.is_masked else classes)
 

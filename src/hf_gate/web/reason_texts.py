@@ -69,14 +69,16 @@ def list_choices(
     templates = list(_usable_texts(context, verb, repo, language or "en"))
     last = _find_last_used(context, verb, templates)
     found = first + [
-        ReasonChoice(one.name, one.text if repo is None else one.fill(repo, user), is_last=one.text == last)
-        for one in templates
+        ReasonChoice(
+            template.name, template.text if repo is None else template.fill(repo, user), is_last=template.text == last
+        )
+        for template in templates
     ]
     if last is not None and not any(one.is_last or one.text == last for one in found):
         found = [*found[: _MAX_CHOICES - 1], ReasonChoice("Your last text", last, is_last=True)]
     chosen = 0 if first else next((n for n, one in enumerate(found) if one.is_last), 0)
     if language is not None:
-        ready = {one.text for one in list_ready_texts(verb, language)}
+        ready = {text.text for text in list_ready_texts(verb, language)}
         chosen = next((n for n, one in enumerate(found) if one.text in ready), chosen)
     return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
 
@@ -89,9 +91,9 @@ def asked_language(context: RequestContext) -> str | None:
 
 def _usable_texts(context: RequestContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
     templates = context.workspace.location.config.templates
-    for one in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
-        if isinstance(one, ReasonTemplate) and (repo is not None or "{" not in one.text):
-            yield one
+    for text in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
+        if isinstance(text, ReasonTemplate) and (repo is not None or "{" not in text.text):
+            yield text
 
 
 def _find_last_used(context: RequestContext, verb: str, templates: Iterable[ReasonTemplate]) -> str | None:
@@ -105,9 +107,9 @@ def _find_last_used(context: RequestContext, verb: str, templates: Iterable[Reas
     if last is None or last.change.reason is None or row is None:
         return None
     name = row.person.identity.username
-    for one in templates:
-        if one.fill(row.repo, name) == last.change.reason:
-            return one.text
+    for template in templates:
+        if template.fill(row.repo, name) == last.change.reason:
+            return template.text
     names = (name, row.person.identity.fullname, row.person_name)
     is_personal = any(one and one.casefold() in last.change.reason.casefold() for one in names)
     return None if is_personal else last.change.reason
@@ -160,7 +162,7 @@ def make_sheet(context: RequestContext, line: RequestLine, verb: str) -> Sheet:
         for rule, label, text in _suggest_reasons(context, line.verdict, verb)
     ]
     choices = list_choices(context, verb, repo, user, suggested)
-    chosen = next((one.text for one in choices if one.is_chosen), "")
+    chosen = next((choice.text for choice in choices if choice.is_chosen), "")
     back = find_reversal(context, line.row) if context.query_value("back") else None
     return Sheet(
         verb,

@@ -139,7 +139,7 @@ def _configured_repos(context: RequestContext) -> Iterator[Repo]:
 def export(context: RequestContext) -> Response:
     """Return the same rows as a file."""
     rows = [
-        repo_record(row, _oldest_pending(context, row), [each.name for each in list_policies(context, row.repo)])
+        repo_record(row, _oldest_pending(context, row), [policy.name for policy in list_policies(context, row.repo)])
         for row in context.list_visible_repos().rows
     ]
     return export_response("repos", context.params["kind"], RepoRecord, rows)
@@ -206,7 +206,7 @@ def repo_page(context: RequestContext) -> Response:
 def _describe_policies(context: RequestContext, policies: Sequence[Policy]) -> list[str]:
     """Return the policies in sentences, without those that could name people or other repos to this member."""
     lines = list(describe_policies(policies)) if policies else []
-    if context.is_masked or not all(can_read_policy(context, each) for each in policies):
+    if context.is_masked or not all(can_read_policy(context, policy) for policy in policies):
         return [line for line in lines if not has_constant(line)]
     return lines
 

@@ -58,7 +58,7 @@ def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
     queue = context.workspace.queue
     cells = list_counts(context)
     most = MAX_COUNTED if count_matching(asked.query, cells) is None else MAX_POSITION
-    found = queue.find_neighbours(
+    neighbours = queue.find_neighbours(
         limit_to_visible_repos(context, asked.query),
         (row.state.asked_at, row.id),
         now=to_ms(context.now),
@@ -67,9 +67,9 @@ def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
     )
     tail = encode_query({"q": asked.text})
     before, after = (
-        None if one is None else f"/requests/{request_key(one)}?{tail}" for one in (found.before, found.after)
+        None if one is None else f"/requests/{request_key(one)}?{tail}" for one in (neighbours.before, neighbours.after)
     )
-    return RequestPlace(found.number, format_total(context, asked.query, cells), before, after)
+    return RequestPlace(neighbours.number, format_total(context, asked.query, cells), before, after)
 
 
 def find_referring_query(context: RequestContext) -> str | None:
@@ -155,7 +155,8 @@ def list_other_requests(context: RequestContext, row: RequestRow) -> list[Reques
         return []
     others = context.workspace.store.attempts(None, row.person.id)
     return request_lines(
-        context, [one for one in others if one.repo != row.repo and one.is_current and context.can_see(one.repo)]
+        context,
+        [other for other in others if other.repo != row.repo and other.is_current and context.can_see(other.repo)],
     )
 
 
@@ -166,7 +167,7 @@ def _form_changes(row: RequestRow, repo: RepoRow | None) -> dict[str, list[str]]
     """Return the questions that the current form added or removed since the person answered."""
     if repo is None or repo.form_card is None or row.request is None or not row.request.has_form:
         return {"added": [], "gone": []}
-    current = {each.label: each.type for each in form_from_json(repo.form_card).fields}
+    current = {field.label: field.type for field in form_from_json(repo.form_card).fields}
     saw = [collapse_whitespace(label) for label in row.request.answers]
     added = [label for label, kind in current.items() if label not in saw and kind != "ip_location"]
     return {"added": added, "gone": [label for label in saw if label not in current]}

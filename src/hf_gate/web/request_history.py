@@ -199,7 +199,7 @@ class AttemptChanges(Struct, frozen=True):
 
 def find_changes(context: RequestContext, row: RequestRow, attempts: Sequence[RequestRow]) -> AttemptChanges | None:
     """Compare an attempt with the one before it. None for a first attempt, or if answers are not stored or hidden."""
-    before = next((one for one in attempts if one.state.attempt == row.state.attempt - 1), None)
+    before = next((attempt for attempt in attempts if attempt.state.attempt == row.state.attempt - 1), None)
     if context.is_masked or before is None or before.request is None or row.request is None:
         return None
     compared = compare_answers(context, [before, row])

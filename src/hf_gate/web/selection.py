@@ -75,20 +75,20 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     able = {move.before.value for move in MOVES if move.verb == verb and move.before is not None}
     repos = [row.id for row in app_state.membership.repos(context.member)]
     me = context.member
-    found = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.proven_account))
-    buckets = app_state.workspace.selections.count_buckets(found.scope)
+    summary = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.proven_account))
+    buckets = app_state.workspace.selections.count_buckets(summary.scope)
     for heap in buckets:
         if heap.why:
             why = _WHY_EXCLUDED.get(heap.why) or f"{heap.status}, where this decision is not possible"
-            found.excluded[why] += heap.n
+            summary.excluded[why] += heap.n
         else:
-            _add_bucket(found, heap)
-    if verb == "accept" and found.are_terms_stored:
-        found.terms = _count_stored_terms(context, buckets)
+            _add_bucket(summary, heap)
+    if verb == "accept" and summary.are_terms_stored:
+        summary.terms = _count_stored_terms(context, buckets)
     elif verb == "accept":
-        found.shown_terms = _read_shown_terms(context, found)
-        found.terms = Counter(terms.without_document for terms in found.shown_terms.values())
-    return found
+        summary.shown_terms = _read_shown_terms(context, summary)
+        summary.terms = Counter(terms.without_document for terms in summary.shown_terms.values())
+    return summary
 
 
 def _read_shown_terms(context: RequestContext, found: SelectionSummary) -> Mapping[int, HandTerms]:
@@ -155,7 +155,7 @@ def page(context: RequestContext) -> Response:
     repos = [row.id for row in context.list_visible_repos().rows]
     scope = SelectionScope(context.selection_name, STATUSES, repos, ())
     buckets = selections.count_buckets(scope)
-    count = sum(one.n for one in buckets if not one.why)
+    count = sum(bucket.n for bucket in buckets if not bucket.why)
     others: dict[str, int] = {}
     for one in buckets:
         if one.why:

@@ -164,7 +164,11 @@ class BoundedConnection(H11Protocol):
 
 
 def _open_connections(connections: Iterable[object]) -> list[BoundedConnection]:
-    return [one for one in connections if isinstance(one, BoundedConnection) and not one.is_aborted]
+    return [
+        connection
+        for connection in connections
+        if isinstance(connection, BoundedConnection) and not connection.is_aborted
+    ]
 
 
 def _longest_waiting(connections: Iterable[BoundedConnection], most: int) -> list[BoundedConnection]:

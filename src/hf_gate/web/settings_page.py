@@ -91,7 +91,7 @@ def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[
     """Return the state of each member's personal link, by member id."""
     at = to_ms(context.now)
     devices = context.workspace.sessions.count_devices(at) if members else {}
-    return {one.id: describe_link(one, devices.get(one.id, 0), at) for one in members}
+    return {member.id: describe_link(member, devices.get(member.id, 0), at) for member in members}
 
 
 def page(

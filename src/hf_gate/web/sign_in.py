@@ -149,30 +149,30 @@ class Authenticator:
         Only signing in uses the link up. The link of the terminal needs no button, unless another site led here.
         `is_staying`: the user chose the current address.
         """
-        found = self._find_link(request, secret)
-        if found.member is not None and self._should_redirect(request, is_staying=is_staying):
+        link = self._find_link(request, secret)
+        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
             return self._redirect_to_private_host(request, secret)
-        if found.member is None or found.state is not LinkState.VALID:
-            return self._refuse(found.state)
-        is_direct = found.one_time is not None and found.one_time.method is SignInMethod.TERMINAL
+        if link.member is None or link.state is not LinkState.VALID:
+            return self._refuse(link.state)
+        is_direct = link.one_time is not None and link.one_time.method is SignInMethod.TERMINAL
         if is_direct and not _is_unintended(request):
             return self.sign_in(request, secret)
         member = self.signed_in_member(request)
         answer = self._page(
             "sign-in-confirm.html",
-            name=found.member.name,
+            name=link.member.name,
             now=None if member is None else member.name,
             secret=secret,
             is_led="1" if _is_unintended(request) else None,
-            is_first="1" if found.member.link_until else None,
+            is_first="1" if link.member.link_until else None,
         )
-        self._set_device_cookie(request, answer, found)
+        self._set_device_cookie(request, answer, link)
         return answer
 
     def submit_link(self, request: Request, secret: str, *, is_staying: bool) -> Response:
         """Answer a pasted link, or the button of the confirmation page."""
-        found = self._find_link(request, secret)
-        if found.member is not None and self._should_redirect(request, is_staying=is_staying):
+        link = self._find_link(request, secret)
+        if link.member is not None and self._should_redirect(request, is_staying=is_staying):
             return self._show_addresses(secret)
         return self.sign_in(request, secret)
 
@@ -206,12 +206,12 @@ class Authenticator:
         """Check a link and replace the session. A valid link works even while wrong ones are being limited."""
         with self._lock:
             one_time = self._links.pop(secret, None)
-        found = self._find_link(request, secret, one_time)
-        if found.member is None:
-            return self._refuse(found.state)
+        link = self._find_link(request, secret, one_time)
+        if link.member is None:
+            return self._refuse(link.state)
         method = SignInMethod.LINK if one_time is None else one_time.method
         try:
-            return self._begin_session(request, found.member, method, one_time, link=secret)
+            return self._begin_session(request, link.member, method, one_time, link=secret)
         except HfGateError:
             if one_time is not None:  # a failure of ours: the link works again
                 with self._lock:

@@ -90,7 +90,7 @@ def read_visible_tables(context: RequestContext) -> TablesOfDesk:
     bundle = context.app_state.policies.current
     if bundle is not None:
         folder = bundle.folder
-        policies = [each for each in bundle.policies if can_see_policy(context, each)]
+        policies = [policy for policy in bundle.policies if can_see_policy(context, policy)]
         tables = {name: bundle.tables[name] for name in visible_tables(context, folder) if name in bundle.tables}
         return TablesOfDesk(list_own_tables(folder, policies, tables), folder.config.may_write_tables)
     try:  # a policy with an error hides no table
@@ -157,9 +157,9 @@ def render_table(
 ) -> Response:
     """Show the rows of one table. `wrong` says why nothing was written."""
     text = _search_text(context)
-    found = [] if context.is_masked else find_rows(own, text)
+    rows = [] if context.is_masked else find_rows(own, text)
     start = parse_number(context.query_value("after")) or 0
-    shown = [row for row in found if row.line > start][: PAGE_SIZE + 1]
+    shown = [row for row in rows if row.line > start][: PAGE_SIZE + 1]
     bindings = context.workspace.store.bindings(own.name)
     is_writable = can_write(context, desk) and own.spec.file is not None
     columns = writable_columns(own) if is_writable else ()
@@ -170,7 +170,7 @@ def render_table(
         own=own,
         text=text,
         searched=f"?{urlencode({'q': text})}" if text else "",
-        total=len(found),
+        total=len(rows),
         lines=[_make_line(context, own, row, bindings) for row in shown[:PAGE_SIZE]],
         next_line=shown[PAGE_SIZE - 1].line if len(shown) > PAGE_SIZE else None,
         is_first=start == 0,
@@ -343,7 +343,7 @@ def _check_grants(draft: TableDraft, grants: Sequence[GrantOnRow]) -> None:
 def _preview(context: RequestContext, own: OwnTable, view: DraftView) -> Response:
     diff = view.draft.diff
     bundle = context.app_state.policies.current
-    effects = [table_effect_record(one) for one in iterate_effects(context.workspace, view.draft, bundle)]
+    effects = [table_effect_record(effect) for effect in iterate_effects(context.workspace, view.draft, bundle)]
     return context.render(
         "table-change.html",
         title=f"{view.what}: {own.name}",

@@ -92,7 +92,7 @@ class Terminal:
                 at = to_ms(app_state.now())
                 devices = app_state.workspace.sessions.count_devices(at)
                 rows = app_state.workspace.members.list_all()
-                return {"members": [_member_to_dict(one, devices.get(one.id, 0), at) for one in rows]}
+                return {"members": [_member_to_dict(row, devices.get(row.id, 0), at) for row in rows]}
             case "sessions":
                 found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
                 return {"sessions": [_session_to_dict(one) for one in found]}

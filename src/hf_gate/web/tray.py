@@ -267,7 +267,7 @@ def dismiss_outcomes(context: RequestContext) -> Response:
 
 
 def _decision_lines(context: RequestContext, items: Sequence[QueuedDecision]) -> list[RequestLine]:
-    rows = context.workspace.store.requests([one.request for one in items[:200]])
+    rows = context.workspace.store.requests([item.request for item in items[:200]])
     return request_lines(context, list(rows.values()))
 
 
@@ -313,7 +313,7 @@ def _are_alike(decisions: list[QueuedDecision], since: int) -> bool:
     first = decisions[0]
     return (
         first.verb in _VERBS
-        and len({(one.verb, one.change.reason, one.change.until) for one in decisions}) == 1
+        and len({(decision.verb, decision.change.reason, decision.change.until) for decision in decisions}) == 1
         and len({one.batch for one in decisions}) == len(decisions)
         and all(one.run.made_at >= since for one in decisions)
     )

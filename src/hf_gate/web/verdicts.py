@@ -49,15 +49,17 @@ def read_verdicts(
     `hides`: hide what rules read of other repos.
     """
     repos = read_repos(app_state, rows) if repos is None else repos
-    found: dict[int, VerdictSummary] = {}
+    verdicts: dict[int, VerdictSummary] = {}
     standing = app_state.policies.current_verdicts
     for repo, group in group_by_repo(rows).items():
         policy_set = _policy_set(app_state, repos.get(repo))
         if policy_set is not None:
             judged = [row for row in group if row.state.status in policy_set.statuses]
-            found |= _read_current(app_state, policy_set, repos[repo], judged, now, hides=hides)
-        found |= {row.id: said for row in group if row.id not in found and (said := _stored_verdict(row, standing))}
-    return found
+            verdicts |= _read_current(app_state, policy_set, repos[repo], judged, now, hides=hides)
+        verdicts |= {
+            row.id: said for row in group if row.id not in verdicts and (said := _stored_verdict(row, standing))
+        }
+    return verdicts
 
 
 def _policy_set(app_state: AppState, repo: RepoRow | None) -> RepoPolicies | None:

@@ -107,11 +107,11 @@ class Case(Struct, frozen=True):
             if seen.summary is not None and seen.summary.gated == "auto"
             else "",
         }
-        found = build_diagnosis(situation, known | words)
-        is_next = found.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) or situation == "token works"
+        diagnosis = build_diagnosis(situation, known | words)
+        is_next = diagnosis.code in (DiagnosisCode.NOT_ASKED, DiagnosisCode.PENDING) or situation == "token works"
         if is_next and lacks_right:
-            return replace(found, next=[*found.next, GATED_PERMISSION_TOO])
-        return found
+            return replace(diagnosis, next=[*diagnosis.next, GATED_PERMISSION_TOO])
+        return diagnosis
 
 
 def _read_right(whoami: object) -> bool | None:

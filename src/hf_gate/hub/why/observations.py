@@ -192,7 +192,7 @@ def _observe_account(caller: HubCaller, search: TokenSearch, secret: Secret, see
     if seen.repo is not None:
         info = caller.ask(endpoints.build_summary_call(seen.repo), None)
         seen.is_public_without_token = is_ok(info) and not _read_summary(info).gated
-    following = [one for one in search.candidates[1:] if one.secret is not None]
+    following = [candidate for candidate in search.candidates[1:] if candidate.secret is not None]
     if seen.is_trusted and following and following[0].secret is not None:
         other = caller.ask(endpoints.build_whoami_call(), following[0].secret)
         if is_ok(other):
@@ -296,12 +296,12 @@ def _read_summary(answer: Reply) -> RepoSummary:
 
 
 def _parse_repos(names: Sequence[str], own: Repo) -> list[Repo]:
-    found = list[Repo]()
+    repos = list[Repo]()
     for name in names[:20]:
         try:
             repo = parse_repo(name)
         except HfGateError:
             continue
-        if repo not in (own, *found):
-            found.append(repo)
-    return found
+        if repo not in (own, *repos):
+            repos.append(repo)
+    return repos

@@ -74,7 +74,9 @@ class TokenSearch(Struct, frozen=True):
     @property
     def secrets(self) -> list[Secret]:
         """All tokens, so that texts can be cleaned of them."""
-        return [one.secret for one in self.candidates if one.secret is not None] + [one.secret for one in self.saved]
+        return [candidate.secret for candidate in self.candidates if candidate.secret is not None] + [
+            one.secret for one in self.saved
+        ]
 
     @property
     def active_login(self) -> SavedToken | None:

@@ -69,7 +69,7 @@ class _BulkRun(Struct):
         identifiers = [("r", target.request_id), ("i", target.user_id), ("u", target.username)]
         keys = [(kind, value.lower()) for kind, value in identifiers if value]
         candidates = [self.decided[key] for key in keys if key in self.decided]
-        earlier = next((one for one in candidates if _may_be_same_person(one.target, target)), None)
+        earlier = next((candidate for candidate in candidates if _may_be_same_person(candidate.target, target)), None)
         for key in keys:
             self.decided.setdefault(key, earlier or decision)  # a conflicting decision has no effect
         return earlier
