@@ -162,7 +162,7 @@ def list_open_alarms(store: Store) -> list[tuple[ApprovalAlarm, RequestRow]]:
     """Return the latest alarms of people who still have access, with their requests; at most `MAX_ALARMS`."""
     alarms = read_alarms(store, MAX_ALARMS)
     rows = store.requests([alarm.request for alarm in alarms])
-    return [(one, rows[one.request]) for one in alarms if one.request in rows]
+    return [(alarm, rows[alarm.request]) for alarm in alarms if alarm.request in rows]
 
 
 def find_open_alarm(store: Store, row: RequestRow) -> ApprovalAlarm | None:

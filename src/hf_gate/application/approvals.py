@@ -254,7 +254,7 @@ class ApprovalGate:
                 None if approver is not None and (ident, approver.account) in withdrawn else approver
                 for approver in approvers
             ]
-            result = [self._hold(write, book, run, item, need, at, one) for one in present][-1]
+            result = [self._hold(write, book, run, item, need, at, approver) for approver in present][-1]
             if isinstance(result, SettledItem):
                 held.append(result)
                 continue

@@ -73,7 +73,7 @@ def find_assignee(workspace: Workspace, name: str, me: Member | None) -> Member 
     deciders = read_deciders(workspace.store)
     assignee = next((decider for decider in deciders if decider.name.lower() == name), None)
     if name == _ME and me is not None:
-        assignee = next((one for one in deciders if one.is_same_person(me)), None)
+        assignee = next((decider for decider in deciders if decider.is_same_person(me)), None)
     if assignee is None and name == _ME:
         raise UsageError(
             "you are not a member of this desk under this account.", hint="Prove your account: hf-gate ui prove LINK"

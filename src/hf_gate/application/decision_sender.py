@@ -220,7 +220,7 @@ class DecisionSender(Struct):
         now = self.clock.now()
         reader = load_terms_reader(self.approvals.workspace, self.approvals.read_bundle)
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
-        return [choose_end(term, written, now, self.zone) for term in terms]
+        return [choose_end(each, written, now, self.zone) for each in terms]
 
     def add_note(self, request: AccessRequest, text: str) -> None:
         """Store a reviewer's note about a request read from the Hub; send nothing."""

@@ -176,7 +176,7 @@ class EndChanger(Struct, frozen=True):
         old = read_terms(
             self.gate.workspace.store, {change.row.state.terms for change in changes if change.row.state.terms}
         )
-        more = [one.row for one in changes if one.gives_more(old.get(one.row.state.terms or ""))]
+        more = [change.row for change in changes if change.gives_more(old.get(change.row.state.terms or ""))]
         return self.gate.read_end_needs(more, should_remember=should_remember)
 
     def write(
@@ -186,8 +186,8 @@ class EndChanger(Struct, frozen=True):
         held = self._approve(write, changes, needs, at)
         left = {one.change.row.id for one in held}
         ready = [change for change in changes if change.row.id not in left]
-        for one in ready:
-            delete_approvals(write, one.row.id)  # used, or given for a longer end than the one that is set now
+        for change in ready:
+            delete_approvals(write, change.row.id)  # used, or given for a longer end than the one that is set now
         write_end_changes(write, ready, self.approver.actor, at)
         return held
 
@@ -226,4 +226,4 @@ class EndChanger(Struct, frozen=True):
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
     """Write new ends with their terms."""
     write_terms(write, (change.terms for change in changes if change.terms is not None))
-    append_entries(write, ((one.row.repo, one.make_entry(actor, at)) for one in changes))
+    append_entries(write, ((change.row.repo, change.make_entry(actor, at)) for change in changes))

@@ -77,9 +77,9 @@ def review_grants(workspace: Workspace, bundle: PolicyBundle, now: datetime, row
     """Return how the ends of these grants must move now. Nothing is written."""
     review = EndReview()
     repos = {row.repo for row in rows}
-    for repo in _open_repos(workspace, bundle, now):
-        if repo.row.repo in repos:
-            repo.review([row for row in rows if row.repo == repo.row.repo], review)
+    for ends in _open_repos(workspace, bundle, now):
+        if ends.row.repo in repos:
+            ends.review([row for row in rows if row.repo == ends.row.repo], review)
     return review
 
 
@@ -104,9 +104,9 @@ class ChangedEnds:
         self._store = workspace.store
         self._now = to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
-        sets = [repo.policy_set for repo in self._repos]
+        sets = [ends.policy_set for ends in self._repos]
         self._bases = EvaluationBases(self._store, sets, workspace.sources, now, should_store=should_store)
-        self.lists = [self._begin(one.row, is_full=is_full) for one in self._repos]
+        self.lists = [self._begin(ends.row, is_full=is_full) for ends in self._repos]
 
     def _begin(self, row: RepoRow, *, is_full: bool) -> ReviewList:
         known = read_list(self._store.reads, row.id, END_LIST)

@@ -99,14 +99,14 @@ def policies_of_repo(
 
     Raises UsageError if two policies disagree about a role's label.
     """
-    own = [policy for policy in policies.values() if matches_any(policy.policy.applies_to, row.repo)]
+    own = [compiled for compiled in policies.values() if matches_any(compiled.policy.applies_to, row.repo)]
     if not own:
         return None
-    form = form_roles(_form_of(row), labels_of_roles(row.repo, [one.policy for one in own]))
+    form = form_roles(_form_of(row), labels_of_roles(row.repo, [compiled.policy for compiled in own]))
     evaluator = Evaluator(own, zone=zone)
     used = tables_of(evaluator.facts)
     known = {name: table for name, table in tables.items() if name in used}
-    statuses = tuple(dict.fromkeys(status for one in own for status in one.policy.judges))
+    statuses = tuple(dict.fromkeys(status for compiled in own for status in compiled.policy.judges))
     reader = FactReader(evaluator.facts, sources.countries, cache)
     lists = {name.removeprefix("email.") for name in evaluator.facts if name.startswith("email.")}
     versions = {name: version for name, version in sources.list_versions().items() if name in lists}

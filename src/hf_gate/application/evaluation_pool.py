@@ -139,7 +139,9 @@ class _EvaluationWorker:
         store = self._workspace.store
         sources = self._workspace.sources
         if self._now != task.now:
-            self._policy_sets = {str(repo.repo): repo for repo in self._bundle.for_repos(store, sources)}
+            self._policy_sets = {
+                str(policy_set.repo): policy_set for policy_set in self._bundle.for_repos(store, sources)
+            }
             self._now = task.now
         buffer = PlanBuffer(newest=task.newest, should_record=task.should_record)
         return list(

@@ -49,8 +49,8 @@ def compute_basis(
         "code": read_fact_code_version() if code is None else code,
         "lists": dict(sources.list_versions()),
         "policies": [
-            [policy.policy.name, policy.policy.digest, policy.policy.mode.value, sorted(policy.policy.judges)]
-            for policy in policy_set.evaluator.policies
+            [policy.name, policy.digest, policy.mode.value, sorted(policy.judges)]
+            for policy in (compiled.policy for compiled in policy_set.evaluator.policies)
         ],
         "reminders": policy_set.has_reminders,
         "form": _form_document(policy_set.form),
@@ -123,9 +123,9 @@ class EvaluationTimes:
             name: find_thresholds(evaluator.policies, name) for name in DAY_FACTS if name in self._facts
         }
         self._reads_profiles = policy_set.should_read_profiles
-        policies = [policy.policy for policy in evaluator.policies]
-        self._waits = {rule.at_most for each in policies for rule in each.rules if rule.at_most is not None}
-        ends = [{rule.until for rule in each.rules if rule.until is not None} for each in policies]
+        policies = [compiled.policy for compiled in evaluator.policies]
+        self._waits = {rule.at_most for policy in policies for rule in policy.rules if rule.at_most is not None}
+        ends = [{rule.until for rule in policy.rules if rule.until is not None} for policy in policies]
         every = set().union(*ends)
         self._durations = [each for each in every if isinstance(each, Duration)]
         self._end_facts = [each.name for each in every if isinstance(each, FactEnd)]

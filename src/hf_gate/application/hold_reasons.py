@@ -48,7 +48,7 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
         with suppress(HfGateError):  # reported elsewhere
             policies = read_folder(workspace.location.folder).policies
     needs = count_holds(workspace.queue.read_counters().cells, policies)
-    return replace(status, repos=[replace(repo, on_hold=needs.get(str(repo.repo), {})) for repo in status.repos])
+    return replace(status, repos=[replace(each, on_hold=needs.get(str(each.repo), {})) for each in status.repos])
 
 
 def format_holds(needs: Mapping[str, int]) -> str:

@@ -282,18 +282,18 @@ def _find_faults(
 
 def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
     """Return the differences between the table of members and the events of the workspace's chain."""
-    members: list[str] = []
+    differences: list[str] = []
     for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
         rows = store.members()
         seals = read_seals(store.reads)
         replay.read_new_events()
-        differences = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
-        members = [f"member {row.name} ({row.id}) {what}" for row, what in differences if what]
-        invited = {ident for ident, one in replay.members.items() if one.is_in}
-        members += [f"member {ident} was invited but does not exist" for ident in invited - {row.id for row in rows}]
-        if not members:
+        compared = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
+        differences = [f"member {row.name} ({row.id}) {what}" for row, what in compared if what]
+        missing = {ident for ident, member in replay.members.items() if member.is_in} - {row.id for row in rows}
+        differences += [f"member {ident} was invited but does not exist" for ident in missing]
+        if not differences:
             break
-    return members
+    return differences
 
 
 def _find_differing_letters(store: Store, replay: _Replay, sent: Mapping[str, int]) -> Iterator[str]:

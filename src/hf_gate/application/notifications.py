@@ -145,7 +145,7 @@ def _build_item(item: NoticeItem, named: Mapping[int, NamedRequest] | None) -> O
         repo_type=None if repo is None else repo.type.value,
         count=item.count,
         facts={key: _clean(value)[:_SPOKEN] if isinstance(value, str) else value for key, value in item.facts.items()},
-        requests=tuple(named.get(request, erased) for request in item.requests)
+        requests=tuple(named.get(number, erased) for number in item.requests)
         if named is not None and item.requests
         else None,
     )

@@ -157,7 +157,7 @@ def mask_small_counts(overview: OverviewRecord) -> OverviewRecord:
         waits_open=_mask(overview.waits_open),
         weeks=[_mask_week(week) for week in overview.weeks],
         rules=[_mask_fields(rule, ("decided", "reversed")) for rule in overview.rules],
-        ends=[_mask_fields(end, ("ends",)) for end in overview.ends],
+        ends=[_mask_fields(week, ("ends",)) for week in overview.ends],
     )
 
 

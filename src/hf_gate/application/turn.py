@@ -263,10 +263,10 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     withheld = result.withheld
     waiting = {(digest, repo) for _, digest, repo in withheld.held_counts} | withheld.skipped_versions
     evaluated = {
-        (policy.policy.digest, policy_set.repo)
+        (compiled.policy.digest, policy_set.repo)
         for policy_set in context.bundle.for_repos(store, context.workspace.sources)
-        for policy in policy_set.evaluator.policies
-        if policy.policy.mode is PolicyMode.ENFORCE
+        for compiled in policy_set.evaluator.policies
+        if compiled.policy.mode is PolicyMode.ENFORCE
         and policy_set.repo not in result.failed
         and not any(hold.covers(policy_set.repo) for hold in withheld.holds)
     }

@@ -43,7 +43,7 @@ def make_end_chooser(
         now = workspace.clock.now()
         zone = workspace.zone
         terms = reader.read_each([(decision.repo, decision.row) for decision in decisions], now)
-        for each, count in Counter(term for term in terms if not term.needs_choice).items():
+        for each, count in Counter(each for each in terms if not each.needs_choice).items():
             if each != NO_HAND_TERMS or len(set(terms)) > 1:
                 run.out.say(f"{pluralize(count, 'acceptance')}: {describe_end(each, now, zone)}.")
         unknown = [(decision, each) for decision, each in zip(decisions, terms, strict=True) if each.needs_choice]
@@ -97,8 +97,8 @@ def parse_typed_end(run: Run, workspace: Workspace, text: str, terms: Iterable[H
     has_workspace = workspace.location.folder is not None
     if text != NO_END_WORD:
         text = parse_end(text, run.now(), workspace.zone, has_workspace=has_workspace)
-    for term in terms:
-        check_ceiling(term, text, run.now(), workspace.zone)
+    for each in terms:
+        check_ceiling(each, text, run.now(), workspace.zone)
     return text
 
 

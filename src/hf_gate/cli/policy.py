@@ -103,7 +103,7 @@ def _accept_requirements(checked: CheckedPolicy, policy: Policy) -> tuple[Accept
 def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
     from ..policy.policy_tests import run_policy_tests
 
-    return [test for test in run_policy_tests(checked) if not test.has_passed]
+    return [result for result in run_policy_tests(checked) if not result.has_passed]
 
 
 def _check_lines(found: Policies) -> Iterator[str]:

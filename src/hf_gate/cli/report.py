@@ -88,7 +88,7 @@ def _lines(overview: OverviewRecord) -> Iterator[str]:
         yield from (
             f"  {rule.policy}/{rule.rule}: {rule.decided:,}, changed {rule.reversed:,}" for rule in overview.rules
         )
-    ends = sum(end.ends or 0 for end in overview.ends)
+    ends = sum(week.ends or 0 for week in overview.ends)
     yield ""
     yield f"Access that ends in the next 90 days: {ends:,}"
     for each in overview.unproved:

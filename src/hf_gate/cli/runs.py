@@ -261,7 +261,7 @@ def _save_plan(run: Run, workspace: Workspace, ident: str, made: Plan, path: Pat
 
 def find_run(workspace: Workspace, ident: str) -> RunRow:
     """Return the run with this id. Raises UsageError if there is no such run."""
-    run = workspace.store.run(ident)
-    if run is None:
+    row = workspace.store.run(ident)
+    if row is None:
         raise UsageError(f"there is no run {ident!r}.", hint="`hf-gate runs ls` lists the runs.")
-    return run
+    return row

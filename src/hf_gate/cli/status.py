@@ -115,7 +115,7 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     run.out.document(
         doc,
         lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
-        quiet=[str(repo.repo) for repo in found.repos if repo.waiting],
+        quiet=[str(status.repo) for status in found.repos if status.waiting],
     )
     return 4 if token["ok"] is False else 0
 
@@ -166,7 +166,8 @@ def _document(
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": to_iso(found.at),
         "repos": [
-            repo_status_record(repo, format_answered_line(repo.answered_before, found.at, zone)) for repo in found.repos
+            repo_status_record(status, format_answered_line(status.answered_before, found.at, zone))
+            for status in found.repos
         ],
         "token": dict(token),
         "guards": [_guard_row(budget) for budget in found.budgets],
@@ -189,8 +190,8 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    for repo in found.repos:
-        yield from _repo_lines(repo, found, zone)
+    for status in found.repos:
+        yield from _repo_lines(status, found, zone)
     if not found.repos:
         yield "No repo has been synced yet: hf-gate sync"
     yield _token_line(token)
@@ -246,15 +247,15 @@ def _token_line(token: Mapping[str, object]) -> str:
 def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
     from ..application.workspace_status import format_answered_line
 
-    for repo in found.repos:
+    for status in found.repos:
         line = (
-            format_answered_line(repo.answered_before, found.at, zone)
+            format_answered_line(status.answered_before, found.at, zone)
             or "Requests are reviewed by people; no response time is promised"
         )
-        needs = format_holds(repo.on_hold)
-        yield f"- `{repo.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+        needs = format_holds(status.on_hold)
+        yield f"- `{status.repo}` {line}.{f' Now {needs}.' if needs else ''}"
         yield (
-            f"- Cannot download? Run `hf-gate why {repo.repo}`: it shows the cause and what to do. It does not "
+            f"- Cannot download? Run `hf-gate why {status.repo}`: it shows the cause and what to do. It does not "
             "request access."
         )
         yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."

@@ -28,9 +28,9 @@ def _constant_value(condition: Expression) -> bool | None:
 def collect_lets(condition: Expression) -> dict[str, Expression]:
     """Return the `let` expressions that a condition needs, in an order in which they can be evaluated."""
     lets: dict[str, Expression] = {}
-    for name, each in condition.used_lets.items():
-        lets.update(collect_lets(each))
-        lets[name] = each
+    for name, let in condition.used_lets.items():
+        lets.update(collect_lets(let))
+        lets[name] = let
     return lets
 
 

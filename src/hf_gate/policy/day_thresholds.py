@@ -62,6 +62,7 @@ def _next_change(since: datetime, now: datetime, thresholds: Sequence[int] | Non
 
 
 def _expressions_of(policies: Iterable[CompiledPolicy]) -> Iterator[Expression]:
-    for policy in policies:
-        every = (*policy.lets.values(), *(one for pair in policy.conditions for one in pair), *policy.keep)
-        yield from (one for one in every if one is not None)
+    for compiled in policies:
+        conditions = (condition for pair in compiled.conditions for condition in pair)
+        expressions = (*compiled.lets.values(), *conditions, *compiled.keep)
+        yield from (expression for expression in expressions if expression is not None)

@@ -184,9 +184,9 @@ def _read_reminders(facts: Facts) -> dict[str, datetime] | None:
 
 def _find_wait_end(policies: Iterable[CompiledPolicy], verdict: Verdict, moment: EvaluationTime) -> WaitEnd | None:
     """Return the end of the wait of the rule that decided; None if that rule does not wait."""
-    for policy in policies:
-        for rule in policy.policy.rules:
-            if (policy.policy.name, rule.id) == (verdict.policy, verdict.rule):
+    for compiled in policies:
+        for rule in compiled.policy.rules:
+            if (compiled.policy.name, rule.id) == (verdict.policy, verdict.rule):
                 return find_wait_end(rule, moment)
     return None
 
@@ -215,21 +215,21 @@ class Evaluator:
     def __init__(self, policies: Iterable[CompiledPolicy], *, zone: tzinfo = UTC) -> None:
         self.policies = tuple(sorted(policies, key=lambda each: each.policy.name))
         self.zone = zone
-        names = frozenset[str]().union(*(policy.facts for policy in self.policies))
+        names = frozenset[str]().union(*(compiled.facts for compiled in self.policies))
         self.facts: frozenset[str] = names | {_ASKED_AT, REMINDERS} if self._has_wait_rule() else names
-        self._ends = frozenset[str]().union(*(each.ends for each in self.policies))
-        self._has_terms = bool(self._ends) or any(keep for each in self.policies for keep in each.keep)
+        self._ends = frozenset[str]().union(*(compiled.ends for compiled in self.policies))
+        self._has_terms = bool(self._ends) or any(keep for compiled in self.policies for keep in compiled.keep)
         self._cache: dict[tuple[object, ...], Verdict] = {}
         self._cached_at: datetime | None = None
 
     def _has_wait_rule(self) -> bool:
-        return any(rule.then is Action.WAIT for policy in self.policies for rule in policy.policy.rules)
+        return any(rule.then is Action.WAIT for compiled in self.policies for rule in compiled.policy.rules)
 
     def policies_for(self, status: str) -> tuple[CompiledPolicy, ...]:
         """Return the policies for requests with this status; there are none for rejected and reset requests."""
         if status not in EVALUATED_STATUSES:
             return ()
-        return tuple(policy for policy in self.policies if status in policy.policy.judges)
+        return tuple(compiled for compiled in self.policies if status in compiled.policy.judges)
 
     def evaluate_with_traces(
         self, facts: Facts, *, now: datetime, status: str = Status.PENDING, since: datetime | None = None
@@ -242,7 +242,7 @@ class Evaluator:
         if not policies and status != Status.PENDING:
             return None
         moment = self.evaluation_time(facts, now, since, policies)
-        verdict = self._combine((_evaluate_rules(policy, facts, moment) for policy in policies), moment)
+        verdict = self._combine((_evaluate_rules(compiled, facts, moment) for compiled in policies), moment)
         verdict = replace(verdict, wait_end=_find_wait_end(policies, verdict, moment))
         if status != Status.PENDING:
             return verdict
@@ -363,15 +363,15 @@ class Evaluator:
         """
         shared: BoundFacts | None = None
         results = list[_Results]()
-        for policy in policies:
-            if policy.lets:
-                bound = bind_values(_find_known_in(facts), policy.lets)
+        for compiled in policies:
+            if compiled.lets:
+                bound = bind_values(_find_known_in(facts), compiled.lets)
             else:
                 bound = shared = shared or bind_values(_find_known_in(facts))
             if kept is not None:
-                kept[policy.policy.name] = bound
-            branches = _possible_branches(policy, facts, bound, moment)
-            rules = policy.accept_rules if by_hand and _sets_terms(policy) else None
+                kept[compiled.policy.name] = bound
+            branches = _possible_branches(compiled, facts, bound, moment)
+            rules = compiled.accept_rules if by_hand and _sets_terms(compiled) else None
             results.append((branches, None if rules is None else find_accept_match(rules, bound, *branches)))
         return tuple(results)
 

@@ -175,8 +175,8 @@ def trace_named_rules(
 
     def trace_part(part: _Part) -> _Part:
         def trace(wanted: Callable[[Rule], bool], end: int | None = None) -> Iterator[RuleTrace]:
-            rules = evaluator.trace_rules(facts, part.policy, wanted, end, bound[part.policy])
-            return rules if redact is None else map(redact, rules)
+            traces = evaluator.trace_rules(facts, part.policy, wanted, end, bound[part.policy])
+            return traces if redact is None else map(redact, traces)
 
         return replace(part, rule_traces=tuple(_trace_named_rules(part, trace)))
 

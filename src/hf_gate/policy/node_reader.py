@@ -133,7 +133,7 @@ class NodeReader:
         if not isinstance(node, Mapping):
             self.add_problem(node, "not_a_map", f"{what} must be written as `name: value` lines.")
             return []
-        names: list[tuple[Scalar, Node]] = []
+        pairs: list[tuple[Scalar, Node]] = []
         for key, value in node.pairs:
             if not isinstance(key, Scalar):
                 self.add_problem(key, "odd_key", "Write the name as a plain word.")
@@ -141,8 +141,8 @@ class NodeReader:
                 words = f"`{key.text[:40]}` is not a name: use a-z, 0-9 and _, and start with a letter."
                 self.add_problem(key, "bad_name", words, fix=_suggest_name(key.text))
             else:
-                names.append((key, value))
-        return names
+                pairs.append((key, value))
+        return pairs
 
     def read_ids(self, node: Node, hint: str, what: str) -> Iterator[tuple[str, Node]]:
         """Read the pairs of a map whose keys are ids; `hint` says how to write the map."""

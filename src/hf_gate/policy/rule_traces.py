@@ -59,9 +59,8 @@ def _trace_let(name: str, let: Expression, bound: BoundFacts, facts: Facts) -> C
     value = bound.values[name]
     shown = f"= {make_visible(str(value), one_line=True)}"
     note = _unknown_note(value, facts) if isinstance(value, TruthValue) else shown
-    return ConditionTrace(
-        let.source, None, used, note, tuple(_trace_let(*item, bound, facts) for item in let.used_lets.items())
-    )
+    parts = tuple(_trace_let(below, used_let, bound, facts) for below, used_let in let.used_lets.items())
+    return ConditionTrace(let.source, None, used, note, parts)
 
 
 def _unknown_note(truth: TruthValue, facts: Facts) -> str:

@@ -190,7 +190,7 @@ def _read_own_list(name: str, without: frozenset[str], *, use: bool) -> OwnDomai
             continue
         rule = words[0] + words[1] if words[0] + words[1] in parts else words[0]
         parts[rule].update(words[1:] if rule == words[0] else words[2:])
-    rules = {rule: frozenset(item) for rule, item in parts.items() if len(rule) > 1}
+    rules = {rule: frozenset(domains) for rule, domains in parts.items() if len(rule) > 1}
     return OwnDomainList(_file_version(text), frozenset(parts["+"] - without), frozenset(parts["-"] - without), rules)
 
 

@@ -26,8 +26,8 @@ _DECODER: Final = make_json_decoder(GrantTerms)
 
 def write_terms(write: Writer, terms: Iterable[GrantTerms]) -> None:
     """Store terms and their shapes under their digests, each once."""
-    found = {term.digest: term for term in terms}
-    shapes = {shape.digest: shape for shape in (one.shape for one in found.values())}
+    found = {each.digest: each for each in terms}
+    shapes = {shape.digest: shape for shape in (each.shape for each in found.values())}
     sql = "INSERT INTO grant_terms (digest, document, is_shape) VALUES (?, ?, ?) ON CONFLICT (digest) DO"
     write.db.run_many(f"{sql} NOTHING", _rows_of(found, is_shape=False))
     write.db.run_many(

@@ -193,8 +193,8 @@ class Store(StoreConnections):
 
     def find_by_hub_id(self, request: str) -> RequestRow | None:
         """Return the current request with this request id of the Hub."""
-        requests = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
-        return requests[0] if requests else None
+        rows = self._read_requests("r.hub_request = ? AND r.is_current", [request.lower()], None)
+        return rows[0] if rows else None
 
     def _requests_of_identity(self, key: str) -> list[int]:
         """Return the requests of people with this username, account id, pseudonym or e-mail address."""

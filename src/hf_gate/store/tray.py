@@ -156,8 +156,8 @@ def take_waiting(write: Writer, runs: Collection[str]) -> list[str]:
 def undo_acceptance(write: Writer, request: int, member: str) -> bool:
     """Undo a member's unsent acceptance of a request; return False if it is being sent."""
     found = _select(write.db, f"{UNSENT} AND c.request_id = ? AND r.member = ? {_FIRST}", request, member)
-    accepts = [one for one in found if one.verb == ACCEPT]
-    among, value = write.db.in_clause([accept.run.id for accept in accepts])
+    accepts = [decision for decision in found if decision.verb == ACCEPT]
+    among, value = write.db.in_clause([decision.run.id for decision in accepts])
     return len(delete_waiting(write.db, f"id {among}", value)) == len(accepts)
 
 

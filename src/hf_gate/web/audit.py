@@ -193,10 +193,10 @@ def _read_groups(context: RequestContext, asked: AuditQuery, before: int | None)
         before = timeline.next
 
 
-def _read_ungrouped(context: RequestContext, asked: AuditQuery, each: int, before: int | None) -> AuditPage:
+def _read_ungrouped(context: RequestContext, asked: AuditQuery, last: int, before: int | None) -> AuditPage:
     """Read entries without grouping, down to the one with this number."""
     timeline = _read_timeline(context, asked, PAGE_SIZE, before)
-    rows = [[row] for row in timeline.rows if row.id >= each]
+    rows = [[row] for row in timeline.rows if row.id >= last]
     return AuditPage(rows, timeline.next if len(rows) == len(timeline.rows) else None, timeline.is_cut)
 
 

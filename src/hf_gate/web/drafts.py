@@ -94,7 +94,7 @@ class PolicyText(Struct, frozen=True):
     @property
     def failing(self) -> list[PolicyTestResult]:
         """The results of the tests that fail."""
-        return [test for test in self.tests if not test.has_passed]
+        return [result for result in self.tests if not result.has_passed]
 
     @property
     def doubts(self) -> list[str]:
@@ -112,13 +112,13 @@ class PolicyText(Struct, frozen=True):
         """What a person must confirm before the text is used: a digest of the failing tests and doubts; empty if
         nothing.
         """
-        doubts = [*(f"{test.test.name}: {test.message}" for test in self.failing), *self.doubts]
+        doubts = [*(f"{result.test.name}: {result.message}" for result in self.failing), *self.doubts]
         return hashlib.sha256("\n".join(doubts).encode("utf-8", "replace")).hexdigest()[:16] if doubts else ""
 
     def apply_fix(self, key: str) -> str | None:
         """Return the text with one problem fixed; None if it no longer has that problem."""
-        found = next((problem.problem for problem in self.problems if problem.key == key), None)
-        return None if found is None else apply_fix(self.source.text, found)
+        problem = next((marked.problem for marked in self.problems if marked.key == key), None)
+        return None if problem is None else apply_fix(self.source.text, problem)
 
 
 def _mark_problem(source: SourceText, problem: PolicyProblem) -> MarkedProblem:

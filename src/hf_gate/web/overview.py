@@ -33,8 +33,8 @@ def page(context: RequestContext) -> Response:
         decisions=decisions_chart(overview),
         asked=asked_chart(overview),
         links=_list_queries(overview) if not context.is_masked else {},
-        ends_total=sum(end.ends or 0 for end in overview.ends),
-        are_ends_masked=any(each.ends is None for each in overview.ends),
+        ends_total=sum(week.ends or 0 for week in overview.ends),
+        are_ends_masked=any(week.ends is None for week in overview.ends),
     )
 
 
@@ -44,7 +44,7 @@ def _list_queries(overview: OverviewRecord) -> dict[str, str]:
 
     The weeks are those of UTC; days in a query are days of the workspace's zone.
     """
-    starts = [end.starts for end in overview.ends]
+    starts = [week.starts for week in overview.ends]
     found = {start: _between(start, start) for start in starts} | {"ends": _between(starts[0], starts[-1])}
     return found | {"open": f"status:pending asked:>={overview.weeks[0].starts}"}
 

@@ -79,10 +79,10 @@ class PlanMaker:
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
             app_state = self._app_state
-            plan = make_plan(
+            made = make_plan(
                 app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profile_budget=MAX_PROFILES
             )
-            self.digest = store_plan(app_state, plan.plan, by, "policies")
+            self.digest = store_plan(app_state, made.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - the page shows that it failed; the log has the traceback

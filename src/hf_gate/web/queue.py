@@ -257,20 +257,20 @@ def save_view(context: RequestContext) -> Response:
 
 def list_failed_syncs(context: RequestContext) -> list[tuple[str, str, str]]:
     """Return repos whose last sync failed, with the reason and the age of their rows."""
-    syncs = []
+    failed = []
     for row in context.list_visible_repos().rows:
         if row.problem:
             at = max((one for one in (row.quick_at, row.full_at) if one is not None), default=None)
-            syncs.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
-    return syncs
+            failed.append((str(row.repo), row.problem, "" if at is None else context.format_age(from_ms(at))))
+    return failed
 
 
 def _describe_holds(context: RequestContext, cells: Sequence[QueueCount]) -> str:
     """Return how many requests are on hold for what; empty if nobody is, or the policies cannot be read."""
     bundle = context.app_state.policies.current
     needs = Counter[str]()
-    for hold in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
-        needs += hold
+    for counts in (count_holds(cells, bundle.policies) if bundle is not None else {}).values():
+        needs += counts
     return format_holds(needs)
 
 

@@ -78,7 +78,7 @@ def list_choices(
         found = [*found[: _MAX_CHOICES - 1], ReasonChoice("Your last text", last, is_last=True)]
     chosen = 0 if first else next((n for n, one in enumerate(found) if one.is_last), 0)
     if language is not None:
-        ready = {text.text for text in list_ready_texts(verb, language)}
+        ready = {template.text for template in list_ready_texts(verb, language)}
         chosen = next((n for n, one in enumerate(found) if one.text in ready), chosen)
     return [replace(one, is_chosen=n == chosen) for n, one in enumerate(found[:_MAX_CHOICES])]
 
@@ -91,9 +91,9 @@ def asked_language(context: RequestContext) -> str | None:
 
 def _usable_texts(context: RequestContext, verb: str, repo: Repo | None, language: str) -> Iterator[ReasonTemplate]:
     templates = context.workspace.location.config.templates
-    for text in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
-        if isinstance(text, ReasonTemplate) and (repo is not None or "{" not in text.text):
-            yield text
+    for template in list_reason_texts(templates, [] if repo is None else [repo], verb, language):
+        if isinstance(template, ReasonTemplate) and (repo is not None or "{" not in template.text):
+            yield template
 
 
 def _find_last_used(context: RequestContext, verb: str, templates: Iterable[ReasonTemplate]) -> str | None:

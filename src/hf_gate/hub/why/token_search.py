@@ -74,9 +74,8 @@ class TokenSearch(Struct, frozen=True):
     @property
     def secrets(self) -> list[Secret]:
         """All tokens, so that texts can be cleaned of them."""
-        return [candidate.secret for candidate in self.candidates if candidate.secret is not None] + [
-            one.secret for one in self.saved
-        ]
+        sent = [candidate.secret for candidate in self.candidates if candidate.secret is not None]
+        return sent + [token.secret for token in self.saved]
 
     @property
     def active_login(self) -> SavedToken | None:
