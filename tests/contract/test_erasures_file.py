@@ -382,6 +382,23 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
     assert _traces(place, [name, "Came with"]) == []
 
 
+def test_the_version_that_a_decision_was_made_on_goes_with_the_person(place: str, tmp_path: Path) -> None:
+    """The version is a digest of the answers, by which guesses could be tested."""
+    erasures, name = tmp_path / "erasures.jsonl", "quokka-zzyx"
+    with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
+        take(store, EEG, [record(1, name=name, answers={"Country": "DE"})])
+        (row,) = store.find_by_identity(None, name)
+        tray = Tray(store)
+        tray.add([_queue(row, "Known.")], (), [row.id])
+        with store.writing() as write:
+            write.db.run("UPDATE runs SET state = 'ended'")
+            write.db.run("UPDATE changes SET state = 'done'")
+        assert tray.list_recent("m_1", 1)[0].change.version == row.version.token
+        _erase(store, erasures, name)
+        (left,) = tray.list_recent("m_1", 1)
+        assert (left.change.version, left.change.answers_digest, left.change.note) == ("", "", None)
+
+
 def _queue(row: RequestRow, note: str) -> tuple[RunRow, ChangeRow]:
     assert row.request is not None
     change = make_change(PlanSubject(row.request, row.state, row.id), "accepted", rule="direct")

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.domain.hand_terms import GrantEnd
 from hf_gate.errors import StoreDamaged, StoreTooNew, StoreTooOld, StoreUnavailable
 from hf_gate.store.approvals import read_endorsers, write_endorsement
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
+from hf_gate.store.runs import release_unsent
 from hf_gate.store.schema import list_revisions
 from hf_gate.store.store_path import parse_path
+from hf_gate.store.tray import Tray
 from hf_gate.store.write_lock import Holder
 from tests.contract.store_kit import (
     EEG,
@@ -160,3 +163,58 @@ def test_a_backup_of_a_pre_release_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreTooOld, match=re.escape(str(backup))):
         restore(wish, Holder(1), wait=0)
     assert not (tmp_path / "new.db").exists()
+
+
+def test_decisions_that_a_run_had_begun_to_send_keep_what_was_shown(place: str, tmp_path: Path) -> None:
+    """What it did not send waits again after the upgrade, and its version and end are compared as before."""
+    with closing(make_old_store(place, "0023", tmp_path / "migrations")) as db:
+        db.run("DELETE FROM tray")
+        (request, repo), *_ = db.rows("SELECT id, repo_id FROM requests WHERE record_id IS NOT NULL ORDER BY id")
+        change = (
+            b'{"repo": "a/b", "repo_type": "model", "request_id": null, "user_id": null, "user": null, "asked_at":'
+            b' "2026-01-01T00:00:00.000Z", "answers_digest": "", "from": "pending", "to": "accepted", "reason": null,'
+            b' "rule": "direct", "policy": null, "policy_digest": null, "because": [], "until": null, "at_end": null,'
+            b' "row": 1}'
+        )
+        db.run(
+            "INSERT INTO runs (id, kind, actor, state, made_at, total, counts, verbs, member)"
+            " VALUES ('r_cutoff', 'direct', 'mia', 'interrupted', 5, 1, '{}', '{\"accept\":1}', 'm_1')"
+        )
+        db.run(
+            "INSERT INTO changes (run, n, repo_id, request_id, change, state, why) VALUES"
+            " ('r_cutoff', 1, ?, ?, ?, 'started', '')",
+            (repo, request, change),
+        )
+        db.run(
+            "INSERT INTO tray (request_id, version, verb, actor, batch, made_at, leaves_at, run, member, hand_terms)"
+            " VALUES (?, 'v1', 'accept', 'mia', 'b_1', 4, 4, 'r_cutoff', 'm_1', '{\"written\":null}')",
+            (request,),
+        )
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (run,) = Tray(store).list_begun()
+        with store.writing() as write:
+            write.set_change_states(run.id, [(1, "planned", "")])
+            release_unsent(write.db, run, 9)
+        (waiting,) = Tray(store).list_due(9)
+        assert (waiting.change.version, waiting.batch, waiting.change.end) == ("v1", "b_1", GrantEnd(None, shown_at=0))
+
+
+def test_a_failed_decision_leaves_its_note_behind_and_an_end_without_a_time_is_read_again(
+    place: str, tmp_path: Path
+) -> None:
+    with closing(make_old_store(place, "0023", tmp_path / "migrations")) as db:
+        db.run("DELETE FROM tray")
+        first, second, third = (
+            row[0] for row in db.rows("SELECT id FROM requests WHERE record_id IS NOT NULL LIMIT 3")
+        )
+        for request, outcome in ((first, None), (second, "stale"), (third, "open")):
+            db.run(
+                "INSERT INTO tray (request_id, version, verb, actor, batch, made_at, outcome, member, hand_terms, note)"
+                " VALUES (?, 'v', 'accept', 'mia', 'b', 4, ?, 'm_1', '{\"written\":null}', 'Came with Bo.')",
+                (request, outcome),
+            )
+    with open_store(place, endpoint=ENDPOINT) as store:
+        (waiting,) = Tray(store).list_waiting()
+        assert (waiting.change.note, waiting.change.end) == ("Came with Bo.", GrantEnd(None, shown_at=0))
+        failed = Tray(store).list_failed("m_1")
+        assert [(one.outcome, one.change.note) for one in failed] == [("stale", None), ("refused", None)]

@@ -11,6 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.outcomes import OutcomeKind
+from hf_gate.store.backups import disarm
 from hf_gate.store.store import Store
 from hf_gate.web.server import default_hold
 from tests.torture.failing import Failing, Killed
@@ -219,6 +220,19 @@ def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Roo
     assert [one.outcome for one in workspace.tray.list_unsent(item.run.member or "")] == [None]
     asked.leave()
     assert _status(asked, "ada") == "accepted"
+
+
+@pytest.mark.parametrize("state", ["planned", "started"])
+def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restore(asked: Room, state: str) -> None:
+    _decide(asked, asked.visitor(), "accept", "ada")
+    workspace = asked.app_state.workspace
+    with workspace.store.writing() as write:
+        write.db.run("UPDATE runs SET state = 'ready'")
+        write.db.run("UPDATE changes SET state = ?", (state,))
+    disarm(workspace.store, {}, "lena-brandt", 1)
+    asked.app_state.tray_service.recover()
+    (item,) = workspace.tray.list_waiting()
+    assert (item.request, item.is_being_sent, item.run.starts_at) == (asked.row("ada").id, False, None)
 
 
 @pytest.mark.parametrize("when", ["before", "in", "after"])

@@ -374,7 +374,7 @@ class RunExecutor:
         """
         if run.starts_at is not None:
             with self.store.writing() as write:
-                release_unsent(write.db, run, self._at() + RETRY_PAUSE)
+                release_unsent(write.db, run, self._at() + RETRY_PAUSE if run.starts_at else None)
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.ABANDONED if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None

@@ -238,7 +238,9 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     account: str | None = None  # the member's Hub account, if it was proven then
     verbs: Mapping[str, int] = {}  # number of planned changes by verb
     is_free: bool = False  # the run does not count towards one person's limit
-    starts_at: int | None = None  # ms; of decisions in the desk, when they are or were due; None: a person sends them
+    starts_at: int | None = None
+    """When decisions of the desk are or were due (ms). None: a person sends them. 0: the store was restored while they
+    were being sent, and what was not sent is put on hold."""
     is_unseen: bool = False  # decisions failed, and their member was not told so yet
 
 

@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from ..domain.runs import RunState
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from ..private_files import make_private_folder
 from .erasure_file import FILE_NAME, find_pending
@@ -53,7 +54,7 @@ _DISARM_SQL: Final = (
     "DELETE FROM picked",
     "DELETE FROM picks",
     "UPDATE members SET link = NULL",
-    "UPDATE runs SET starts_at = NULL",
+    f"UPDATE runs SET starts_at = CASE WHEN state <> '{RunState.QUEUED}' THEN 0 END WHERE starts_at IS NOT NULL",
     "UPDATE repos SET quick_at = NULL, full_at = NULL, is_complete = FALSE, tried_at = NULL",
     "DELETE FROM first_turns",
     "DELETE FROM approvals",  # some may have been taken back since

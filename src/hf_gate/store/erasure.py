@@ -186,7 +186,9 @@ class Eraser:
 
     def _redact_changes(self, rows: Sequence[Row], one: StoredIdentity | None) -> None:
         for run, n, change, why in rows:
-            document = msgspec.json.encode({**msgspec.json.decode(bytes(change)), **_CHANGE})
+            document = msgspec.json.encode(
+                {**msgspec.json.decode(bytes(change)), **_CHANGE, "version": "", "note": None}
+            )
             kept = "" if one is not None and one.pattern.matches(why) else why
             sql = "UPDATE changes SET change = ?, why = ? WHERE run = ? AND n = ?"
             self._db.run(sql, (document, kept, run, n))

@@ -76,8 +76,8 @@ def build_run(row: Row) -> RunRow:
     return decode_row(row, RunRow, counts=json, verbs=json, is_free=bool, is_unseen=bool)
 
 
-def release_unsent(db: Database, run: RunRow, at: int) -> None:
-    """Make each unsent change of a run a waiting run again, which is due at a time (ms)."""
+def release_unsent(db: Database, run: RunRow, at: int | None) -> None:
+    """Make each unsent change of a run a waiting run again, which is due at a time (ms), or on hold (None)."""
     verbs = msgspec.json.encode(dict.fromkeys(run.verbs, 1)).decode()
     db.run(
         f"INSERT INTO runs ({_COLUMNS})"

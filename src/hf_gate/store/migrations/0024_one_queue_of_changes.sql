@@ -9,7 +9,20 @@ UPDATE runs SET starts_at = made_at WHERE state IN ('ready', 'interrupted')
 UPDATE runs SET is_unseen = TRUE WHERE id IN (
     SELECT run FROM tray WHERE run IS NOT NULL AND outcome NOT IN ('done', 'already', 'deferred', 'undone', 'seen')
 );
+
+-- SQLite only: the changes that a run had begun get what was shown.
+UPDATE changes SET change = CAST(json_set(
+    CAST(change AS TEXT), '$.version', t.version, '$.batch', t.batch, '$.shown_at', CASE WHEN t.hand_terms IS NOT NULL THEN 0 END
+) AS BLOB) FROM tray t WHERE t.outcome IS NULL AND t.run = changes.run AND t.request_id = changes.request_id;
+
+-- PostgreSQL only
+UPDATE changes SET change = convert_to((convert_from(change, 'UTF8')::jsonb || jsonb_build_object(
+    'version', t.version, 'batch', t.batch, 'shown_at', CASE WHEN t.hand_terms IS NOT NULL THEN 0 END
+))::text, 'UTF8') FROM tray t WHERE t.outcome IS NULL AND t.run = changes.run AND t.request_id = changes.request_id;
+
 DELETE FROM tray WHERE member IS NULL OR outcome IN ('done', 'already', 'deferred', 'undone', 'seen');
+-- Their repo could not be read.
+UPDATE tray SET outcome = 'unsent' WHERE outcome = 'open';
 -- Their outcomes stand in the runs that sent them.
 DELETE FROM tray WHERE EXISTS (
     SELECT 1 FROM changes c JOIN runs r ON r.id = c.run WHERE c.run = tray.run AND c.request_id = tray.request_id
@@ -31,8 +44,8 @@ SELECT t.batch || '.' || t.id, 1, r.repo_id, t.request_id, CAST(json_object(
     'rests_on', json(coalesce(t.h -> '$.rests_on', '{}')),
     'is_chosen', json(CASE WHEN coalesce(t.h ->> '$.is_chosen', t.hand_terms IS NULL AND t.until IS NOT NULL) THEN 'true' ELSE 'false' END),
     'row', t.request_id, 'version', t.version, 'batch', t.batch,
-    'shown_at', CASE WHEN t.h IS NULL AND t.hand_terms IS NOT NULL THEN 0 ELSE t.h ->> '$.shown_at' END,
-    'end_version', t.h ->> '$.version', 'note', t.note
+    'shown_at', CASE WHEN t.hand_terms IS NOT NULL THEN coalesce(t.h ->> '$.shown_at', 0) END,
+    'end_version', t.h ->> '$.version', 'note', CASE WHEN t.outcome IS NULL THEN t.note END
 ) AS BLOB), coalesce(t.outcome, 'planned'), coalesce(t.why, '')
 FROM (SELECT tray.*, CASE WHEN hand_terms LIKE '{%' THEN hand_terms END AS h FROM tray) t
 JOIN requests r ON r.id = t.request_id JOIN repos o ON o.id = r.repo_id JOIN people p ON p.id = r.person_id;
@@ -48,8 +61,8 @@ SELECT t.batch || '.' || t.id, 1, r.repo_id, t.request_id, convert_to(json_build
     'rests_on', coalesce(t.h -> 'rests_on', '{}'),
     'is_chosen', coalesce((t.h ->> 'is_chosen')::boolean, t.hand_terms IS NULL AND t.until IS NOT NULL),
     'row', t.request_id, 'version', t.version, 'batch', t.batch,
-    'shown_at', CASE WHEN t.h IS NULL AND t.hand_terms IS NOT NULL THEN 0 ELSE (t.h ->> 'shown_at')::bigint END,
-    'end_version', t.h ->> 'version', 'note', t.note
+    'shown_at', CASE WHEN t.hand_terms IS NOT NULL THEN coalesce((t.h ->> 'shown_at')::bigint, 0) END,
+    'end_version', t.h ->> 'version', 'note', CASE WHEN t.outcome IS NULL THEN t.note END
 )::text, 'UTF8'), coalesce(t.outcome, 'planned'), coalesce(t.why, '')
 FROM (SELECT tray.*, CASE WHEN hand_terms LIKE '{%' THEN hand_terms::json END AS h FROM tray) t
 JOIN requests r ON r.id = t.request_id JOIN repos o ON o.id = r.repo_id JOIN people p ON p.id = r.person_id;
