@@ -99,7 +99,7 @@ def test_a_desk_without_the_package_for_sign_in_names_the_extra_and_runs(
         )
         environment = console.environment({"DESK_ID": "desk", "DESK_SECRET": "hf_local_secret"})
         with subprocess.Popen(
-            [sys.executable, "-c", _WITHOUT_JOSERFC, "ui", "--no-open", "--json"],
+            [sys.executable, "-c", _WITHOUT_JOSERFC, "ui", "--no-open", "--json", "--port", "0"],
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         ) as process:  # fmt: skip
             assert process.stdout is not None
