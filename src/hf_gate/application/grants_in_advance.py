@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-import msgspec
 from msgspec import Struct
 
 from ..domain.hand_terms import GrantEnd
@@ -14,12 +12,12 @@ from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.members import RunAuthor
 from ..domain.requests import Target
-from ..domain.rows import ChangeRow, RunRow
-from ..domain.runs import ChangeOrigin, RunKind, RunState
+from ..domain.rows import RunRow
+from ..domain.runs import ChangeOrigin, RunKind
 from ..domain.timestamps import to_ms
 from ..plan.changes import make_change_without_request
 from ..store.store import Store
-from .runs import write_new_run
+from .runs import make_change_rows, make_run, write_new_run
 
 
 class Grant(Struct, frozen=True):
@@ -43,7 +41,7 @@ def create_grant_run(
 
     People who asked meanwhile are left alone by it.
     """
-    made = [
+    changes = [
         make_change_without_request(
             grant.repo,
             Target(grant.person.username, grant.person.id),
@@ -53,24 +51,9 @@ def create_grant_run(
         )
         for grant in grants
     ]
-    run = RunRow(
-        id=run_id,
-        kind=RunKind.BULK,
-        actor=actor,
-        state=RunState.READY,
-        made_at=to_ms(now),
-        total=len(made),
-        verbs=Counter(change.action for change in made),
-        member=author.member,
-        account=author.account,
-        is_free=author.is_free,
-    )
-    changes = [
-        ChangeRow(run=run_id, n=n, repo=change.repo_ref, request=None, change=msgspec.json.encode(change))
-        for n, change in enumerate(made, start=1)
-    ]
+    run = make_run(run_id, RunKind.BULK, actor, changes, to_ms(now), author=author, plan=None)
     with store.writing() as write:
-        write_new_run(write, run, changes)
+        write_new_run(write, run, make_change_rows(run_id, changes))
     return run
 
 

@@ -113,24 +113,30 @@ def create_run(
     if earlier is not None:
         return earlier
     _check_row_ids(store, plan.changes)
-    at = to_ms(now)
-    run = RunRow(
-        id=run_id,
+    run = make_run(run_id, kind, actor, plan.changes, to_ms(now), author=author, plan=plan.digest)
+    with store.writing() as write:
+        write.write_plan(plan.digest, msgspec.json.encode(plan), run.made_at)
+        write_new_run(write, run, make_change_rows(run_id, plan.changes))
+    return run
+
+
+def make_run(
+    ident: str, kind: RunKind, actor: str, changes: Sequence[Change], at: int, *, author: RunAuthor, plan: str | None
+) -> RunRow:
+    """Return the row of a run that makes these changes, ready to execute; `plan` is the digest of their plan."""
+    return RunRow(
+        id=ident,
         kind=kind,
         actor=actor,
         state=RunState.READY,
         made_at=at,
-        plan=plan.digest,
-        total=len(plan.changes),
-        verbs=Counter(change.action for change in plan.changes),
+        plan=plan,
+        total=len(changes),
+        verbs=Counter(change.action for change in changes),
         member=author.member,
         account=author.account,
         is_free=author.is_free,
     )
-    with store.writing() as write:
-        write.write_plan(plan.digest, msgspec.json.encode(plan), at)
-        write_new_run(write, run, make_change_rows(run_id, plan.changes))
-    return run
 
 
 def write_new_run(write: Writer, run: RunRow, changes: Sequence[ChangeRow]) -> None:
@@ -159,9 +165,9 @@ def _is_row_of(change: Change, row: RequestRow | None) -> bool:
 
 
 def make_change_rows(run: str, changes: Iterable[Change]) -> list[ChangeRow]:
-    """Return the rows of a run's changes in the order of the plan."""
+    """Return the rows of a run's changes in their order. A change of a person who never asked has no request."""
     return [
-        ChangeRow(run=run, n=n, repo=change.repo_ref, request=change.row, change=msgspec.json.encode(change))
+        ChangeRow(run=run, n=n, repo=change.repo_ref, request=change.row or None, change=msgspec.json.encode(change))
         for n, change in enumerate(changes, start=1)
     ]
 
