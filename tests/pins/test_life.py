@@ -116,7 +116,7 @@ _MASKS = (
     (re.compile(r"\bin \d+(\.\d+)? ?(ms|s|seconds)\b"), "in SECONDS"),
     (re.compile(r"\b\d+ ?(ms|s|min|seconds?|minutes?)\b( ago)?"), "AGO"),
     (re.compile(r"\b\d{1,2} (Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)( \d{4})?\b"), "DATE"),
-    (re.compile(r"\b\d+ of 1000000 calls"), "CALLS"),
+    (re.compile(r"[\d,]+ of 1,000,000 calls"), "CALLS"),
     (re.compile(r"(?<=, store )\S+"), "STORE"),
     (re.compile(r"127\.0\.0\.1:\d+"), "HUB"),
 )

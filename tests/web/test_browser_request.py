@@ -77,6 +77,21 @@ def test_the_purpose_is_large_and_other_answers_stand_in_two_columns_if_there_is
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def test_unsent_lists_the_decisions_on_a_phone_and_other_pages_only_count_them(page: Page) -> None:
+    page.goto(f"{origin_of(page)}/queue?q=ada")
+    page.keyboard.press("a")
+    expect(page.locator("#tray li")).to_be_visible()
+    page.set_viewport_size({"width": 360, "height": 800})
+    expect(page.locator("#tray li")).to_be_hidden()
+    page.goto(f"{origin_of(page)}/tray")
+    expect(page.locator("#tray li")).to_contain_text("ada")
+    expect(page.locator("#tray li")).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto(f"{origin_of(page)}/queue")
+    page.keyboard.press("z")
+    expect(page.locator("#tray .tray")).to_have_count(0)
+
+
 def test_an_acceptance_until_a_day_is_three_keys(page: Page) -> None:
     page.goto(f"{origin_of(page)}/queue")
     expect(page.locator(".row.is-focus")).to_contain_text("ada")

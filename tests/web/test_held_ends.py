@@ -129,7 +129,7 @@ def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held
     vic, rob, eve = held.viewer(), held.reviewer("rob", str(held.repo)), held.reviewer("eve", str(other))
     assert vic.get("/ends").status == 404
     assert "would end earlier" in words(vic.get("/overview"))
-    assert "Look at them" not in words(vic.get("/overview"))
+    assert "Review them" not in words(vic.get("/overview"))
     assert "p000" in words(rob.get("/ends"))
     assert "p000" not in words(eve.get("/ends"))
     assert "would end earlier" not in words(eve.get("/overview"))

@@ -167,7 +167,7 @@ def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: R
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reset").body)
     assert f"The Hub e-mails ada this text: {RESET[0][0]} They can ask again." in page
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reject").body)
-    assert f"The Hub shows ada this text: {REJECT[0][0]} They cannot ask again. Only you can send it back" in page
+    assert f"The Hub shows ada this text: {REJECT[0][0]} They cannot ask again. To allow it later, send" in page
 
 
 def test_the_preview_follows_the_form_and_changes_nothing(asked: Room) -> None:

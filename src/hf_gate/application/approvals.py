@@ -370,7 +370,7 @@ def approve(
         else:
             known = "an end that is not recorded" if theirs is None else theirs.words
             kind = OutcomeKind.DEFERRED if approver is None else OutcomeKind.REFUSED
-            why = f"{one.actor} approved {known}, and this is {asked.end.words}; give no more than that"
+            why = f"{one.actor} approved {known}, and this is {asked.end.words}; choose the same or an earlier end"
             return kind, f"{state}: {why}, or ask {one.actor} to approve the same"
     why = "" if approver is None or mine is not None else book.explain(row, need, approver)
     is_new = len(given) < need.count if mine is None else agreed.get(mine.account) != asked.end

@@ -167,7 +167,7 @@ def describe_turn(turn: TurnRow, now: datetime) -> str:
         case TurnEnd.INTERRUPTED:
             words = "interrupted"
         case TurnEnd.LOOP_ENDED:
-            return f"`hf-gate run` ended {ago}: {(turn.problem or 'unknown why').rstrip('.')}."
+            return f"`hf-gate run` ended {ago}: {(turn.problem or 'the reason is unknown').rstrip('.')}."
         case TurnEnd.PARTIAL:
             words = f"failed in part: {turn.problem}"
         case _:
@@ -257,8 +257,9 @@ def list_problems(workspace: Workspace, bundle: PolicyBundle | None = None) -> I
     for row in store.repos():
         is_old = row.full_at is None or now - from_ms(row.full_at) > _UNPROVED
         if row.tried_at is not None and not row.tried_complete and is_old:
-            words = f"The lists of {row.repo} have not been proved complete for a day: {row.problem or 'unknown why'}"
-            words = f"{words.rstrip('.')}. Read them again: hf-gate sync --full {row.repo}"
+            reason = (row.problem or "the reason is unknown").rstrip(".")
+            words = f"The lists of {row.repo} have not been proved complete for a day: {reason}."
+            words = f"{words} Read them again: hf-gate sync --full {row.repo}"
             yield OpenProblem(ProblemKind.UNPROVED, str(row.repo), words)
         yield from _list_waiting(store, row.repo, now, read_current)
 

@@ -59,7 +59,7 @@ tests:
 
 _UNCLEAR_PURPOSE_RULE: Final = """\
   # Reset sends a request back: the requester gets the reason and may ask again. After two resets, a reviewer
-  # decides instead. "missing" means that the purpose was not filled in. `says` explains the rule to your team.
+  # decides instead. "missing" means that the request has no such answer. `says` explains the rule to your team.
   - id: say-more
     when: answers.purpose.quality in ["missing", "empty", "junk"] && history.resets < 2
     then: reset

@@ -91,7 +91,7 @@ def queue_turn_notices(
 
 def make_loop_end_item(problem: str | None) -> NoticeItem:
     """Return the notice that an error ended a loop for good."""
-    text = f"`hf-gate run` has ended: {(problem or 'unknown why').rstrip('.')}."
+    text = f"`hf-gate run` has ended: {(problem or 'the reason is unknown').rstrip('.')}."
     hint = "Nothing is decided until it is started again: hf-gate run --every auto"
     return NoticeItem(event=NoticeEvent.LOOP_ENDED, facts={"text": text, "hint": hint})
 

@@ -26,6 +26,7 @@ from ..application.targets import RequestTarget, find_attempts
 from ..domain.display_text import limit_lines, pluralize
 from ..domain.ids import Repo
 from ..domain.rows import TimelineFilter
+from ..domain.timestamps import format_seconds
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, open_regular_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
@@ -202,7 +203,7 @@ def audit_verify(run: Run, *, checkpoints: tuple[str, ...], file: str | None, fo
     }
     run.out.document(
         doc,
-        lambda: _verification_lines(result, len(known)),
+        lambda: _verification_lines(result, len(known), fold),
         quiet=[f"{each.chain}#{each.seq}" for each in result.broken],
     )
     if not result.ok and file is None and run.location.folder is not None:
@@ -263,7 +264,7 @@ def _about_cell(row: AuditRecord) -> str:
 
 
 _COLUMNS: Final[Sequence[Column[AuditRecord]]] = (
-    Column("WHEN", lambda row: row.at[:19].replace("T", " ")),
+    Column("WHEN", lambda row: format_seconds(row.at)),
     Column("ENTRY", lambda row: row.id),  # never cut, because it is the argument of `audit show`
     Column("KIND", lambda row: row.kind, drop_rank=20),
     Column("BY", lambda row: row.actor, is_flexible=True, drop_rank=10),
@@ -308,12 +309,14 @@ def _entry_lines(entry: SealedEntry, doc: Mapping[str, Any]) -> Iterator[str]:
     yield f"  hash     {link.hash.hex()}"
 
 
-def _verification_lines(result: LedgerReport, checkpoints: int) -> Iterator[str]:
+def _verification_lines(result: LedgerReport, checkpoints: int, with_tables: bool) -> Iterator[str]:
     yield from limit_lines(result.broken, 50, lambda each: f"BROKEN  {each.chain}#{each.seq}  {each.what}")
-    compared = f", compared with {pluralize(checkpoints, 'checkpoint')}" if checkpoints else ""
+    compared = [pluralize(checkpoints, "checkpoint")] if checkpoints else []
+    compared += ["the data derived from them"] if with_tables else []
+    comparison = f", compared with {' and '.join(compared)}" if compared else ""
     chains = pluralize(len(result.chains), "chain")
     if result.ok:
-        yield f"Verified: {pluralize(result.entries, 'entry', 'entries')} in {chains}{compared}."
+        yield f"Verified: {pluralize(result.entries, 'entry', 'entries')} in {chains}{comparison}."
     else:
         count = pluralize(len(result.broken), "problem")
         yield f"NOT VERIFIED: {count} in {pluralize(result.entries, 'entry', 'entries')} of {chains}."

@@ -19,7 +19,7 @@ from .output import Output, describe_write_error, silence
 _LOOK = "look"
 _DECIDE = "decide"
 _RULES = "rules"
-_UNATTENDED = "by itself"
+_UNATTENDED = "unattended"
 _ASK = "ask"
 _START = "help"
 

@@ -134,7 +134,7 @@ def _format_lines(record: ComparisonRecord) -> Iterator[str]:
         yield f"{pluralize(record.erased, 'decision')} left out, because the personal data was deleted."
     if record.disagreements:
         yield ""
-        yield f"{pluralize(len(record.disagreements), 'decision')} where the policy says otherwise:"
+        yield f"{pluralize(len(record.disagreements), 'decision')} that the policy would make differently:"
         yield from limit_lines(record.disagreements, _SHOWN, _format_decision, _REST)
     if record.unknowns:
         yield ""
@@ -217,7 +217,7 @@ def _print_agreement(run: Run, comparison: ComparisonRecord) -> None:
     if comparison.disagreements:
         name = comparison.policy
         count = pluralize(len(comparison.disagreements), "decision")
-        run.out.hint(f"`hf-gate policy compare {name}` lists {count} where the policy says otherwise.")
+        run.out.hint(f"`hf-gate policy compare {name}` lists {count} that the policy would make differently.")
 
 
 def _agreement(comparison: ComparisonRecord) -> dict[str, int]:

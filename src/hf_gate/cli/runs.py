@@ -12,7 +12,7 @@ from ..application.record_builders import run_record
 from ..application.records import RunRecord
 from ..domain.outcomes import OutcomeKind
 from ..domain.runs import KIND_LABELS, UNSETTLED, RunKind
-from ..domain.timestamps import format_minute, from_ms, to_ms
+from ..domain.timestamps import format_minute, format_seconds, from_ms, to_ms
 from ..errors import StoreBusy, UsageError
 from ..private_files import write_private_file
 from .confirmation import resume_run
@@ -64,7 +64,7 @@ def ls(run: Run, limit: int | None) -> int:
         Column("RUN", lambda row: row.run),
         Column("KIND", lambda row: KIND_LABELS.get(row.kind, row.kind)),
         Column("STATE", lambda row: row.state),
-        Column("STARTED", lambda row: row.made_at),
+        Column("STARTED", lambda row: format_seconds(row.made_at)),
         Column("STARTED BY", lambda row: row.actor, is_flexible=True),
         Column("CHANGES", lambda row: f"{row.planned:,}", is_right_aligned=True),
     )

@@ -240,7 +240,9 @@ def _token_line(token: Mapping[str, object]) -> str:
         return f"TOKEN: {token['detail']}"
     if token["ok"] is None:
         return f"Token: could not be checked. {token['detail']}"
-    budget = "" if token["quota"] is None else f", {token['remaining']} of {token['quota']} calls left in this window"
+    budget = (
+        "" if token["quota"] is None else f", {token['remaining']:,} of {token['quota']:,} calls left in this window"
+    )
     return f"Token: {token['account']}{budget}."
 
 

@@ -240,7 +240,10 @@ def end_grants(
 ) -> None:
     """Send back the requests of these grants. Raises Guarded if they are many, or any of them keeps its access."""
     if len(grants) > _MAX_NAMED:
-        raise Guarded(f"{len(grants)} people would lose access; nothing was written.", hint="Use hf-gate revoke first.")
+        raise Guarded(
+            f"{len(grants)} people would lose access; nothing was written.",
+            hint="End their access with `hf-gate revoke` first.",
+        )
     targets = [
         DecisionTarget(grant.request.repo, target_of(grant.request.request), reason)
         for grant in grants

@@ -58,6 +58,11 @@ def format_minute(moment: datetime, zone: tzinfo | None = UTC) -> str:
     return f"{moment.astimezone(zone or UTC):%Y-%m-%d %H:%M %Z}"
 
 
+def format_seconds(time: str) -> str:
+    """Shorten a stored time for a table: `2027-11-26T09:30:05.123Z` becomes `2027-11-26 09:30:05`."""
+    return time[:19].replace("T", " ")
+
+
 _DAY: Final = 86_400
 _UNITS: Final = (  # unit, its seconds, and from how many seconds on it is used
     ("y", 365.25 * _DAY, 730 * _DAY),

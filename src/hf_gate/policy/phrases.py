@@ -289,7 +289,7 @@ def _describe_closed(fact: str, texts: Sequence[str], *, is_one_of: bool) -> str
 
 _QUALITIES: Final = (  # the first entry that contains all possible qualities gives the words
     ({"good"}, "clear {name}"),
-    ({"missing"}, "the form does not ask about {topic}"),
+    ({"missing"}, "no answer about {topic}"),
     ({"empty"}, "nothing written about {topic}"),
     ({"thin"}, "little written about {topic}"),
     ({"missing", "empty", "junk"}, "nothing useful written about {topic}"),
@@ -315,7 +315,7 @@ _QUALITY_WORDS: Final = {
     "thin": "too short",
     "junk": "useless",
     "empty": "empty",
-    "missing": "missing from the form",
+    "missing": "missing",
 }
 
 

@@ -1,4 +1,4 @@
-"""The five first steps of a new desk: token, repos, first sync, a policy in shadow mode, a second reviewer."""
+"""The five first steps of a new desk: token, repos, first sync, a first policy, a second reviewer."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _check_sync(context: RequestContext) -> FirstStep:
 
 
 def _check_policy(context: RequestContext) -> FirstStep:
-    title = "A policy in shadow mode"
+    title = "A first policy"
     app_state = context.app_state
     if app_state.workspace.location.folder is None:
         return FirstStep(title, False, "A policy needs a workspace, and there is none yet.", "hf-gate init")

@@ -212,7 +212,7 @@ WORDS: Final = {
         "empty": "left empty",
         "thin": "short",
         "good": "answered",
-        "missing": "not asked",
+        "missing": "no answer",
     },
 }
 """Values of keys in words; other values are shown as they are."""
