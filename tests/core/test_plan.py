@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hf_gate.application.evaluated_parts import PlanBuffer
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
-from hf_gate.plan.model import Change, ChangeReason, Plan, decode_plan, digest_of, encode_plan, make_plan
+from hf_gate.plan.model import Change, ChangeReason, Plan, build_plan, decode_plan, digest_of, encode_plan
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -43,7 +43,7 @@ def change(n: int = 1, **other: object) -> Change:
 
 
 def plan_of(changes: list[Change], most: int = 100_000) -> Plan:
-    return make_plan(
+    return build_plan(
         changes, policy_digest="p", endpoint="http://h", now=NOW, summary={"human": 3}, guards=[], most=most
     )
 
@@ -237,7 +237,7 @@ def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> Non
 
 def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
     reasons = [ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})]
-    plan = make_plan(
+    plan = build_plan(
         [change(1, because=reasons), change(2, because=reasons)], policy_digest="p", endpoint="http://h", now=NOW,
         summary={"human": 974, "wait": 2}, guards=guards.guard_report([change(1), change(2)], 100, 0),
     )  # fmt: skip
@@ -251,7 +251,7 @@ def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
 
 def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
     changes = [*(change(n) for n in range(110)), *(change(n, after="reset", reason="No.") for n in range(110, 131))]
-    plan = make_plan(
+    plan = build_plan(
         changes, policy_digest="p", endpoint="http://h", now=NOW, summary={},
         guards=guards.guard_report(changes, 100, 0),
     )  # fmt: skip

@@ -31,7 +31,7 @@ from hf_gate.domain.rows import RequestRow, RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.errors import Guarded
-from hf_gate.plan.model import make_plan
+from hf_gate.plan.model import build_plan
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
 from tests.contract.store_kit import read_links
@@ -193,7 +193,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     app_state = room.app_state
     changes = [runs.make_direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = app_state.now() - timedelta(days=days), RunAuthor(account=app_state.owner_id)
-    plan = make_plan(
+    plan = build_plan(
         changes, policy_digest="", endpoint=app_state.workspace.store.endpoint, now=at, summary={}, guards=[]
     )
     run = runs.create_run(

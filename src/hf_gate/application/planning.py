@@ -27,9 +27,9 @@ from ..plan.model import (
     VALIDITY,
     Change,
     Plan,
+    build_plan,
     make_partial_plan,
 )
-from ..plan.model import make_plan as seal_plan
 from ..plan.render import SHADOW
 from ..policy.model import Policy
 from ..protocol.clock_skew import is_clock_off
@@ -169,7 +169,7 @@ def propose_plan(
     counts.update(plan_ends(store, buffer, lists.find_removed, is_governed, policies, now, undecided))
     changes = buffer.fill()
     waiting = count_pending(store.repos())
-    plan = seal_plan(
+    plan = build_plan(
         changes,
         policy_digest=policies_digest(policies, has_reminders=has_reminders),
         endpoint=store.endpoint,

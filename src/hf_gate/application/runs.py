@@ -22,7 +22,7 @@ from ..domain.runs import FINISHED, ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
-from ..plan.model import Change, Plan, decode_stored_plan, make_plan
+from ..plan.model import Change, Plan, build_plan, decode_stored_plan
 from ..policy.model import Policy
 from ..store.grant_terms import read_terms_of
 from ..store.store import Store
@@ -316,7 +316,7 @@ def _reverse_change(change: Change, subject: PlanSubject, end: e.GrantDated | No
 
 def _make_plan(store: Store, changes: Sequence[Change], of: int, now: datetime, *, outdated: int = 0) -> Plan:
     counts = {"planned": len(changes), "left_out": of - outdated - len(changes)}
-    return make_plan(
+    return build_plan(
         changes,
         policy_digest="",
         endpoint=store.endpoint,

@@ -119,7 +119,7 @@ def planned_version(change: Change) -> RequestVersion:
     answers = bytes.fromhex(change.answers_digest)
     identity = bytes.fromhex(change.identity_digest or "")
     asked_at = to_ms(datetime.fromisoformat(change.asked_at))
-    return RequestVersion(change.before, asked_at, change.moved_at, answers, identity)
+    return RequestVersion(change.before, asked_at, change.last_moved_at, answers, identity)
 
 
 def is_other_attempt(item: RunItem, current: AccessRequest) -> bool:

@@ -66,7 +66,7 @@ def make_change(
         user=request.person.username,
         asked_at=to_iso(request.asked_at),
         answers_digest=content.answers.hex(),
-        moved_at=state.last_moved_at,
+        last_moved_at=state.last_moved_at,
         identity_digest=content.identity.hex() if reads_identity else None,
         before=state.status,
         after=str(after),

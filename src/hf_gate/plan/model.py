@@ -61,7 +61,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None
     asked_at: str
     answers_digest: str
-    moved_at: int | None = None  # when the status last changed (ms)
+    last_moved_at: int | None = msgspec.field(default=None, name="moved_at")  # when the status last changed (ms)
     identity_digest: str | None = None  # digest of the names and e-mail address, if the rule read them
     before: str = msgspec.field(name="from")
     after: str = msgspec.field(name="to")
@@ -168,7 +168,7 @@ NO_PLAN: Final = Plan(
 """A plan without changes, of nobody."""
 
 
-def make_plan(
+def build_plan(
     changes: Iterable[Change],
     *,
     policy_digest: str,
@@ -180,7 +180,10 @@ def make_plan(
     most: int = MAX_CHANGES,
     dropped: int = 0,
 ) -> Plan:
-    """Make a plan of sorted changes with its digest. Changes beyond `most` are dropped and counted as remaining."""
+    """Sort changes, and return their plan with its digest.
+
+    Changes beyond `most` are dropped and counted as remaining.
+    """
     ordered = sorted(changes, key=lambda change: change.sort_key)
     included = (
         ordered if len(ordered) <= most else sorted(sorted(ordered, key=_age_key)[:most], key=lambda c: c.sort_key)

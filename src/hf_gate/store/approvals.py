@@ -100,8 +100,8 @@ def find_fully_approved(store: Store, repo: Repo, most: int) -> list[int]:
 
 
 def _approval_of(row: Row) -> Approval:
-    request, account, member, actor, at, status, asked_at, moved_at, answers, identity, need, has_note = row
-    version = RequestVersion(status, asked_at, moved_at, bytes(answers), bytes(identity or b""))
+    request, account, member, actor, at, status, asked_at, last_moved_at, answers, identity, need, has_note = row
+    version = RequestVersion(status, asked_at, last_moved_at, bytes(answers), bytes(identity or b""))
     return Approval(
         request=request,
         account=account,

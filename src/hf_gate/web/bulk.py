@@ -31,7 +31,7 @@ from ..domain.timestamps import to_ms
 from ..errors import UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
-from ..plan.model import Change, make_plan
+from ..plan.model import Change, build_plan
 from . import formatting
 from .approvals import summarize_approvals
 from .assignments import list_names
@@ -416,7 +416,7 @@ def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: s
         ends = decided.assign(part)
         changes += [make_direct_change(row, after, reason, end=ends[row.id]) for row in part if row.id in ends]
     waiting = count_pending(store.repos())
-    plan = make_plan(
+    plan = build_plan(
         changes,
         policy_digest="",
         endpoint=store.endpoint,
