@@ -223,6 +223,16 @@ def test_without_a_desk_each_local_hub_has_a_store_of_its_own(
 # ---- sync ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("place")
+def test_a_sync_that_names_a_misspelt_repo_leaves_it_out_of_status_and_plan(busy: LocalHub) -> None:
+    console = Console(busy)
+    assert console.run("init", MODEL).code == 0
+    failed = console.run("sync", "you/misspelt")
+    assert (failed.code, "no such repo" in failed.error) == (1, True)
+    assert "misspelt" not in console.run("status").out
+    assert "pending in 1 repo, synced 0 s ago" in re.sub(r"synced \d+ s", "synced 0 s", console.run("plan").out)
+
+
 def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: Path) -> None:
     console = Console(fresh)
     fill(fresh, ["ada-l", "bob"])

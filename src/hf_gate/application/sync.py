@@ -87,8 +87,11 @@ def sync_repo(
     actor: str,
     on_read: OnRead = lambda _: None,
     transaction_size: int = TRANSACTION_SIZE,
+    adds_failed: bool = True,
 ) -> SyncResult:
     """Sync one repo. An error is stored with the repo, then raised; pages that were read before the error stay stored.
+
+    Without `adds_failed`, an error does not add a repo that the store does not have, such as a misspelt one.
 
     `on_read` receives the number of requests in each stored batch. `transaction_size` is the number of requests in a
     transaction of a full sync.
@@ -97,8 +100,9 @@ def sync_repo(
     try:
         synced = repo_sync.quick() if kind is SyncKind.QUICK else repo_sync.full(actor)
     except HfGateError as problem:
-        with store.writing() as write:
-            write.update_repo(repo, {"problem": str(problem)})
+        if adds_failed or store.repo(repo) is not None:
+            with store.writing() as write:
+                write.update_repo(repo, {"problem": str(problem)})
         raise
     _update_classifications(store, kind)
     return synced

@@ -37,7 +37,7 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
     wanted = select_repos(run, repos, repo_type)
     if not wanted:
         run.out.say("No gated repos found for this workspace or account.")
-    syncs = SyncCommand(run, workspace, full=full)
+    syncs = SyncCommand(run, workspace, full=full, adds_failed=not repos)
     for repo in wanted:
         syncs.sync_repo(repo)
     if count := raise_approval_alarms(workspace, [one.repo for one, _ in syncs.done]):
@@ -50,10 +50,11 @@ def sync(run: Run, *, repos: tuple[str, ...], repo_type: str | None, full: bool)
 class SyncCommand:
     """Syncs several repos one by one. An error in one repo does not stop the others."""
 
-    def __init__(self, run: Run, workspace: Workspace, *, full: bool) -> None:
+    def __init__(self, run: Run, workspace: Workspace, *, full: bool, adds_failed: bool = True) -> None:
         self.run = run
         self.workspace = workspace
         self.is_full = full
+        self.adds_failed = adds_failed
         self.done: list[tuple[SyncResult, DueSync]] = []
         self.failed: list[tuple[Repo, HfGateError]] = []
 
@@ -74,6 +75,7 @@ class SyncCommand:
                     due.kind,
                     actor=actor_of(run),
                     on_read=lambda count: bar.tick(many=count),
+                    adds_failed=self.adds_failed,
                 )
         except (HubUnavailable, Offline):
             raise
