@@ -73,9 +73,9 @@ def test_everybody_of_a_list_is_named_with_what_is_known(room: Room) -> None:
         Bob Smith <bob@uni.example>  nobody-here, stranger@uni.example "what?!" {"0" * 24}, https://huggingface.co/ada"""
     answer = _find(room.visitor(), text)
     assert answer.status == 200
-    assert _heading(answer) == "3 waiting, 1 already in, 1 never asked, 1 rejected, 3 not found, 1 not readable"
+    assert _heading(answer) == "3 waiting, 1 accepted, 1 never asked, 1 rejected, 3 not found, 1 not readable"
     assert _lines(answer) == {
-        "ada": "waiting", "bob@UNI.example": "waiting", row.state.hub_request: "waiting", "@cyd": "already in",
+        "ada": "waiting", "bob@UNI.example": "waiting", row.state.hub_request: "waiting", "@cyd": "accepted",
         "finn": "never asked", "dan": "rejected", "nobody-here": "not found", "stranger@uni.example": "not found",
         "0" * 24: "not found", '"what?!"': "not readable",
     }  # fmt: skip
@@ -114,7 +114,7 @@ def test_twelve_people_of_a_list_get_access_once(room: Room) -> None:
     room.read()
     lena = room.visitor()
     answer = _find(lena, "\n".join([*names, "finn"]))
-    assert _heading(answer) == "10 waiting, 1 already in, 1 never asked"
+    assert _heading(answer) == "10 waiting, 1 accepted, 1 never asked"
     before = len(_granted(room))
     run = _confirm(lena, answer).headers["location"]
     ended(room, run)
@@ -290,7 +290,7 @@ def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Brows
         steps += 1
         page.get_by_role("button", name="Find", exact=True).click()
         steps += 1
-        expect(page.get_by_role("heading", level=1)).to_contain_text("10 waiting, 1 already in, 1 never asked")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("10 waiting, 1 accepted, 1 never asked")
         page.get_by_role("button", name="Accept 10, grant 1 in advance…").click()
         steps += 1
         expect(page.locator(".effect")).to_contain_text("11 people get access; they can download at once.")

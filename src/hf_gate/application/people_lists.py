@@ -138,7 +138,7 @@ class EntryState(StrEnum):
     """What is known about an entry: in words, in the order of the page."""
 
     WAITING = "waiting"
-    ACCEPTED = "already in"
+    ACCEPTED = "accepted"
     NEVER_ASKED = "never asked"
     REJECTED = "rejected"
     SENT_BACK = "sent back"
