@@ -178,21 +178,21 @@ def _read_file(path: Path) -> dict[str, object]:
     return found
 
 
-def _check_keys(found: Mapping[str, object], known: frozenset[str], place: str) -> None:
-    for key in found:
+def _check_keys(values: Mapping[str, object], known: frozenset[str], place: str) -> None:
+    for key in values:
         if key not in known:
             raise UsageError(f"{place}: unknown key {key!r}.", hint=f"Known keys: {', '.join(sorted(known))}.")
 
 
-def _get_text(found: Mapping[str, object], key: str, place: object) -> str | None:
-    value = found.get(key)
+def _get_text(values: Mapping[str, object], key: str, place: object) -> str | None:
+    value = values.get(key)
     if value is not None and not isinstance(value, str):
         raise UsageError(f"{place}: {key} must be text.", hint=f'Write {key} = "...".')
     return value
 
 
-def _get_duration(found: Mapping[str, object], key: str) -> str | None:
-    value = found.get(key)
+def _get_duration(values: Mapping[str, object], key: str) -> str | None:
+    value = values.get(key)
     return None if value is None else str(value)
 
 

@@ -145,8 +145,8 @@ def _count_given(book: ApprovalBook, row: RequestRow, need: ReviewerNeed, stored
     return sum(len(book.select_counted(row, need, [one], one.version)) for one in same)
 
 
-def _make_entry(one: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:
-    event = e.ApprovalMissing(given=one.given, needed=one.needed)
+def _make_entry(alarm: ApprovalAlarm, row: RequestRow, at: int) -> e.LedgerEntry:
+    event = e.ApprovalMissing(given=alarm.given, needed=alarm.needed)
     return entry_about(row, event, e.OUTSIDE, at)
 
 

@@ -197,5 +197,7 @@ def _status_of(
     return ApprovalStatus(need.count, given, lapsed, problem)
 
 
-def _line_of(one: Approval, notes: Mapping[str, str], end: AgreedEnd, me: Approver) -> ApprovalLine:
-    return ApprovalLine(one.actor, one.at, notes.get(one.account), end, is_mine=one.account == me.account)
+def _line_of(approval: Approval, notes: Mapping[str, str], end: AgreedEnd, me: Approver) -> ApprovalLine:
+    return ApprovalLine(
+        approval.actor, approval.at, notes.get(approval.account), end, is_mine=approval.account == me.account
+    )

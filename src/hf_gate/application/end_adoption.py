@@ -98,7 +98,7 @@ def _fixed_parts(written: str | None) -> list[str]:
 
 
 def _adopt(
-    found: Adoption,
+    adoption: Adoption,
     row: RequestRow,
     hand_terms: HandTerms,
     since: datetime,
@@ -108,15 +108,15 @@ def _adopt(
     is_same: bool,
 ) -> None:
     if hand_terms.kind is not TermsKind.END:
-        found.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
+        adoption.left[_WHY_LEFT.get(hand_terms.kind, "no rule sets an end")] += 1
         return
     change = change_by_rules(row, hand_terms, since, now, zone, "adopt")
     if is_same or _is_same_end(row, change):
-        found.left["the same end as now"] += 1
+        adoption.left["the same end as now"] += 1
     elif row.state.is_final and change.is_longer:
-        found.left["marked as not to be renewed"] += 1
+        adoption.left["marked as not to be renewed"] += 1
     else:
-        found.changes.append(change)
+        adoption.changes.append(change)
 
 
 def _is_same_end(row: RequestRow, change: EndChange) -> bool:

@@ -121,12 +121,12 @@ class ChangedEnds:
                 reviews.results += [each for row, each in one.review(rows, review) if each != _stored_result(row)]
         return review
 
-    def _pages(self, one: _RepoEnds, reviews: ReviewList, review: EndReview) -> Iterator[Sequence[RequestRow]]:
+    def _pages(self, ends: _RepoEnds, reviews: ReviewList, review: EndReview) -> Iterator[Sequence[RequestRow]]:
         if not reviews.is_current:
-            yield from iterate_grants_with_terms(self._store, one.row.repo)
+            yield from iterate_grants_with_terms(self._store, ends.row.repo)
             return
-        due = find_due_reviews(self._store.reads, one.row.id, self._now)
-        review.undecided |= find_undecided(self._store.reads, one.row.id).difference(due)
+        due = find_due_reviews(self._store.reads, ends.row.id, self._now)
+        review.undecided |= find_undecided(self._store.reads, ends.row.id).difference(due)
         for batch in split_into_batches(due, CHUNK):
             yield list(self._store.requests(batch).values())
 

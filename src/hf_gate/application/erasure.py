@@ -107,12 +107,12 @@ def _describe_backups(store: Path, now: int) -> list[BackupRecord]:
     ]
 
 
-def _join_obstacles(found: Sequence[ErasureObstacles]) -> ErasureObstacles:
+def _join_obstacles(obstacles: Sequence[ErasureObstacles]) -> ErasureObstacles:
     return ErasureObstacles(
-        unsettled=sum(one.unsettled for one in found),
-        runs=list(dict.fromkeys(run for one in found for run in one.runs)),
-        unsent=sum(one.unsent for one in found),
-        accesses=list(dict.fromkeys(repo for one in found for repo in one.accesses)),
+        unsettled=sum(one.unsettled for one in obstacles),
+        runs=list(dict.fromkeys(run for one in obstacles for run in one.runs)),
+        unsent=sum(one.unsent for one in obstacles),
+        accesses=list(dict.fromkeys(repo for one in obstacles for repo in one.accesses)),
     )
 
 

@@ -215,12 +215,12 @@ def _recorded_verdict(action: str, policy: str | None, rule: str, digest: str | 
     return RecordedVerdict(action=action, policy=policy, rule=rule, digest=digest)
 
 
-def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
+def _policy_record(part: Opinion | Abstention) -> EvaluatedPolicyRecord:
     return EvaluatedPolicyRecord(
-        policy=each.policy,
-        digest=each.digest,
-        mode=each.mode,
-        opinion=OpinionRecord(**_opinion_fields(each)) if isinstance(each, Opinion) else None,
+        policy=part.policy,
+        digest=part.digest,
+        mode=part.mode,
+        opinion=OpinionRecord(**_opinion_fields(part)) if isinstance(part, Opinion) else None,
         tried=[
             EvaluatedRuleRecord(
                 rule=trace.rule,
@@ -229,7 +229,7 @@ def _policy_record(each: Opinion | Abstention) -> EvaluatedPolicyRecord:
                 because=[_condition_record(condition) for condition in trace.conditions],
                 differ=trace.ways_to_match,
             )
-            for trace in each.rule_traces
+            for trace in part.rule_traces
         ],
     )
 

@@ -241,20 +241,20 @@ class PlanLists:
             self._buffer.offer(change)
 
     def _evaluate_all(
-        self, policy_set: RepoPolicies, status: str, evaluate: EvaluateList, one: ListEvaluation | None
+        self, policy_set: RepoPolicies, status: str, evaluate: EvaluateList, evaluation: ListEvaluation | None
     ) -> None:
         for part in evaluate(policy_set, status, self._now, self._buffer):
-            if one is not None:
-                one.store(part.results, part.entries)
+            if evaluation is not None:
+                evaluation.store(part.results, part.entries)
             self._add(part)
-        if one is not None:
-            one.finish()
+        if evaluation is not None:
+            evaluation.finish()
 
-    def _evaluate_due(self, one: ListEvaluation, due: Sequence[int]) -> None:
+    def _evaluate_due(self, evaluation: ListEvaluation, due: Sequence[int]) -> None:
         """Evaluate and store the requests that are due; their changes are built with the stored ones."""
         room = PlanBuffer(newest=NO_ROOM)
-        for part in evaluate_requests(self._store, one.policy_set, self._sources, due, self._now, room):
-            one.store(part.results, part.entries)
+        for part in evaluate_requests(self._store, evaluation.policy_set, self._sources, due, self._now, room):
+            evaluation.store(part.results, part.entries)
             self.evaluated += part.evaluated
 
     def _add_stored(self, lists: Sequence[ListEvaluation]) -> None:

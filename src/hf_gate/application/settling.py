@@ -202,28 +202,28 @@ def make_intent_entry(item: RunItem, run: RunRow, at: int) -> e.LedgerEntry:
     return _make_entry(item, event, at, actor_of(change, run), private)
 
 
-def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
+def make_outcome_entries(settled: SettledItem, run: RunRow, at: int, zone: tzinfo, skew: float) -> list[e.LedgerEntry]:
     """Return the ledger entries of an outcome: the settled change, and the end of the grant if it has one.
 
     `skew` is how many seconds the Hub's clock is ahead of the clock that gave `at`.
     """
-    change = one.item.change
-    actor = actor_of(one.item.change, run)
-    hub_at = at + round(skew * 1000) if one.hub_at is None else one.hub_at
+    change = settled.item.change
+    actor = actor_of(settled.item.change, run)
+    hub_at = at + round(skew * 1000) if settled.hub_at is None else settled.hub_at
     event = e.ChangeSettled(
         run=run.id,
-        kind=one.kind.value,
+        kind=settled.kind.value,
         after=change.after,
-        how=one.source,
-        hub_reply=one.hub_reply,
-        reviewed_at=_reviewed_at(one, hub_at),
+        how=settled.source,
+        hub_reply=settled.hub_reply,
+        reviewed_at=_reviewed_at(settled, hub_at),
         hub_at=None if hub_at == at else hub_at,
         is_end=change.is_end,
     )
-    entries = [_make_entry(one.item, event, at, actor, {"why": one.why} if one.why else None)]
-    if gives_end(one):
-        accepted_at = _accepted_at(one, at)
-        terms = terms_to_store(one, at, zone)
+    entries = [_make_entry(settled.item, event, at, actor, {"why": settled.why} if settled.why else None)]
+    if gives_end(settled):
+        accepted_at = _accepted_at(settled, at)
+        terms = terms_to_store(settled, at, zone)
         rule, _, version = (change.end_rule or change.rule_label).partition("@")
         dated = e.GrantDated(
             until=to_ms(parse_grant_end(change.until, accepted_at, zone)) if change.until else None,
@@ -237,36 +237,36 @@ def make_outcome_entries(one: SettledItem, run: RunRow, at: int, zone: tzinfo, s
             cause="chosen" if change.is_chosen else None,
         )
         rows = {"rows": change.rests_on} if change.rests_on else None
-        entries.append(_make_entry(one.item, dated, at, actor, rows))
+        entries.append(_make_entry(settled.item, dated, at, actor, rows))
         if change.is_final:
-            entries.append(_make_entry(one.item, e.RenewalBlocked(is_blocked=True), at, actor, None))
+            entries.append(_make_entry(settled.item, e.RenewalBlocked(is_blocked=True), at, actor, None))
     return entries
 
 
-def gives_end(one: SettledItem) -> bool:
+def gives_end(settled: SettledItem) -> bool:
     """Tell whether an outcome gave access that can end."""
-    change = one.item.change
-    is_accepted = one.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED
+    change = settled.item.change
+    is_accepted = settled.kind is OutcomeKind.DONE and change.after == Status.ACCEPTED
     return is_accepted and (change.until is not None or change.terms is not None)
 
 
-def terms_to_store(one: SettledItem, at: int, zone: tzinfo) -> GrantTerms | None:
+def terms_to_store(settled: SettledItem, at: int, zone: tzinfo) -> GrantTerms | None:
     """Return the terms of the access that an outcome gave; None if nothing can move its end."""
-    terms = one.item.change.terms
-    return fix_terms(terms, _accepted_at(one, at), zone) if terms is not None and gives_end(one) else None
+    terms = settled.item.change.terms
+    return fix_terms(terms, _accepted_at(settled, at), zone) if terms is not None and gives_end(settled) else None
 
 
-def _accepted_at(one: SettledItem, at: int) -> datetime:
-    return from_ms(at if one.hub_at is None else one.hub_at)
+def _accepted_at(settled: SettledItem, at: int) -> datetime:
+    return from_ms(at if settled.hub_at is None else settled.hub_at)
 
 
-def _reviewed_at(one: SettledItem, hub_at: int) -> int | None:
+def _reviewed_at(settled: SettledItem, hub_at: int) -> int | None:
     """Return when a request was reviewed (ms by the Hub's clock): 0 if it is pending again, None if it
     was not decided.
     """
-    if one.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
+    if settled.kind not in (OutcomeKind.DONE, OutcomeKind.ALREADY):
         return None
-    if one.item.change.after == Status.PENDING:
+    if settled.item.change.after == Status.PENDING:
         return 0
     return hub_at
 
@@ -327,14 +327,14 @@ def send_alone(repo: Repo, target: Target, call: Callable[..., Outcome]) -> Iter
             raise
 
 
-def store_records(store: Store, repo: Repo, found: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
+def store_records(store: Store, repo: Repo, records: Sequence[AccessRequest], at: int, skew: float) -> list[int]:
     """Store what is new in these records from the Hub; return the row ids of their requests in the same order.
 
     `skew` is how many seconds the Hub's clock is ahead of ours.
     """
     idents: list[int] = []
     new: dict[int, RecordUpdate] = {}
-    for index, (known, request) in enumerate(store.match_records(repo, found)):
+    for index, (known, request) in enumerate(store.match_records(repo, records)):
         if (seen := diff_record(known, request, skew)) is not None:
             new[index] = seen
         idents.append(known.id if known is not None else 0)

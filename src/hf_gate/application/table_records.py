@@ -95,16 +95,16 @@ class ImportMatchesRecord(Record, frozen=True, kw_only=True):
     without_row: list[PersonWithoutRowRecord]
 
 
-def import_matches_record(found: TableImport) -> ImportMatchesRecord:
+def import_matches_record(table_import: TableImport) -> ImportMatchesRecord:
     """Return the record of the matches of an import, at most `MAX_LISTED` rows and people."""
     return ImportMatchesRecord(
-        matched=found.matched,
-        unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in found.unmatched[:MAX_LISTED]],
+        matched=table_import.matched,
+        unmatched=[UnmatchedRowRecord(line=row.line, who=name_row(row)) for row in table_import.unmatched[:MAX_LISTED]],
         without_row=[
             PersonWithoutRowRecord(
                 user=person.identity.username, user_id=person.identity.user_id, person=person.pseudonym
             )
-            for person in found.without_row[:MAX_LISTED]
+            for person in table_import.without_row[:MAX_LISTED]
         ],
     )
 

@@ -355,14 +355,14 @@ def _apply(
     now: datetime,
     question: str,
     how: ChangeOptions,
-    found: Adoption | None = None,
+    adoption: Adoption | None = None,
 ) -> int:
     """Show the new ends, ask, record them, and print them. Longer access may lack the approval of a second person."""
     from ..application.end_changes import ONLY_SHORTER
 
-    lacking = Counter({} if found is None else found.left)
+    lacking = Counter({} if adoption is None else adoption.left)
     planned = len(changes)
-    kept = [] if found is None else found.chosen
+    kept = [] if adoption is None else adoption.chosen
     for why, number in lacking.items():
         run.out.say(f"{pluralize(number, 'person', 'people')} left as they are: {why}.")
     for row in kept[:_SHOWN]:
@@ -371,7 +371,7 @@ def _apply(
         changer = _authorize_changes(run, workspace, bundle, changes)
         if not how.dry_run:
             lines = [_describe_change(change) for change in changes]
-            confirm_ends(run, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=found is None)
+            confirm_ends(run, lines, question, yes=how.yes, max_changes=how.max_changes, may_skip=adoption is None)
         held = changer.preview(changes, to_ms(now)) if how.dry_run else changer.record(changes, to_ms(now))
         if held and all(one.kind is OutcomeKind.REFUSED for one in held) and len(held) == len(changes):
             raise Guarded(f"{held[0].change.row.target_name}: {held[0].why}. Nothing was changed.", hint=ONLY_SHORTER)
@@ -388,7 +388,7 @@ def _apply(
     known = workspace.store.requests([change.row.id for change in changes])
     document = _changes_document(known.values(), len(changes), planned, lacking, kept, now)
     lines = [_describe_change(one) for one in changes[:_SHOWN]] or ["Nothing was changed."]
-    if found is not None and changes:
+    if adoption is not None and changes:
         lines.append(f"{pluralize(len(changes), 'end')} changed.")
     run.out.document(document, lambda: lines)
     return 0

@@ -272,11 +272,11 @@ def done_changes(workspace: Workspace, ended: RunRow) -> list[Change]:
 
 
 def _changes(
-    workspace: Workspace, each: RunRow, states: Collection[str] | None = None
+    workspace: Workspace, run: RunRow, states: Collection[str] | None = None
 ) -> list[tuple[Change, ChangeRow]]:
     from ..plan.model import Change
 
-    return [(decode_json(row.change, Change), row) for row in workspace.store.changes(each.id, states)]
+    return [(decode_json(row.change, Change), row) for row in workspace.store.changes(run.id, states)]
 
 
 PAST: Final = {

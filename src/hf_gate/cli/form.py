@@ -114,14 +114,14 @@ def _read_local_card(card: str) -> GateForm:
     return parse_gate_form(raw.decode("utf-8", "replace"))
 
 
-def _lines(title: str, about: str, found: GateForm) -> Iterator[str]:
+def _lines(title: str, about: str, form: GateForm) -> Iterator[str]:
     yield f"{title}: {about}"
     yield ""
-    yield "What a requester sees:" if found.fields else "The form has no fields. What a requester sees:"
-    yield from list_requester_view(found, _PROMPT_LINES)
+    yield "What a requester sees:" if form.fields else "The form has no fields. What a requester sees:"
+    yield from list_requester_view(form, _PROMPT_LINES)
     yield ""
-    yield summarize_problems(found)
-    for problem in found.problems:
+    yield summarize_problems(form)
+    for problem in form.problems:
         kind = "error" if is_error(problem) else "warning"
         yield f"  {problem.line}:{problem.column} {kind} {problem.code}: {problem.message}"
         if problem.fix:

@@ -106,8 +106,8 @@ def _failing_tests(checked: CheckedPolicy) -> list[PolicyTestResult]:
     return [result for result in run_policy_tests(checked) if not result.has_passed]
 
 
-def _check_lines(found: Policies) -> Iterator[str]:
-    for name, checked, policy in found.without_errors():
+def _check_lines(policies: Policies) -> Iterator[str]:
+    for name, checked, policy in policies.without_errors():
         size = f"{pluralize(len(policy.rules), 'rule')}, {pluralize(len(policy.tests), 'test')}"
         yield f"{name}: policy {policy.name}, {policy.mode}, {size}, digest {policy.digest[:8]}"
         if failing := _failing_tests(checked):
@@ -116,13 +116,13 @@ def _check_lines(found: Policies) -> Iterator[str]:
             yield f"  {pluralize(len(failing), 'test')} {fail}: {names}. Why: hf-gate policy test"
         for requirement in _accept_requirements(checked, policy):
             yield f"  {requirement.rule} accepts; at minimum: {requirement}"
-    yield from (table.describe() for table in found.tables)
-    if found.folder is not None and found.config is None:
-        yield f"hf-gate.yaml: {summarize(found.counts())}; the policies were not read."
+    yield from (table.describe() for table in policies.tables)
+    if policies.folder is not None and policies.config is None:
+        yield f"hf-gate.yaml: {summarize(policies.counts())}; the policies were not read."
         return
-    checked_forms = f"; with the forms of {', '.join(found.forms)}" if found.forms else ""
-    counted = pluralize(len(found.checked), "policy", "policies")
-    yield f"{counted}: {summarize(found.counts())}{checked_forms}."
+    checked_forms = f"; with the forms of {', '.join(policies.forms)}" if policies.forms else ""
+    counted = pluralize(len(policies.checked), "policy", "policies")
+    yield f"{counted}: {summarize(policies.counts())}{checked_forms}."
 
 
 def _positions(problems: Iterable[PolicyProblem]) -> Iterator[str]:
@@ -253,9 +253,9 @@ def _number_lines(sentences: Sequence[str]) -> Iterable[str]:
     return numbered_lines(sentences).split("\n")
 
 
-def _check_repo_included(found: Policies, where: Repo) -> None:
+def _check_repo_included(policies: Policies, where: Repo) -> None:
     """Raise UsageError for a repo outside the workspace: no policy applies there, whatever the files contain."""
-    config = found.config
+    config = policies.config
     if config is None or config.includes(where):
         return
     other = Repo(RepoType.MODEL if where.type is RepoType.DATASET else RepoType.DATASET, where.namespace, where.name)

@@ -61,10 +61,10 @@ class Policies(Struct, frozen=True):
         return source.line(problem.position.line) if source else ""
 
 
-def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem], *, on_stderr: bool = False) -> None:
+def print_problems(run: Run, policies: Policies, problems: Iterable[PolicyProblem], *, on_stderr: bool = False) -> None:
     """Print problems for people, on stdout, or `on_stderr` if the command prints something else on stdout."""
     for problem in problems:
-        for text, style in problem_lines(problem, found.line_of(problem)):
+        for text, style in problem_lines(problem, policies.line_of(problem)):
             if on_stderr:
                 run.out.say(text, style)
             else:
@@ -72,10 +72,10 @@ def print_problems(run: Run, found: Policies, problems: Iterable[PolicyProblem],
                 sys.stdout.write((run.out.style(shown, style) if style else shown) + "\n")
 
 
-def print_errors(run: Run, found: Policies) -> int:
+def print_errors(run: Run, policies: Policies) -> int:
     """Print the errors that stop a command; return exit code 2."""
-    errors = [problem for problem in found.problems if problem.is_error]
-    print_problems(run, found, errors, on_stderr=True)
+    errors = [problem for problem in policies.problems if problem.is_error]
+    print_problems(run, policies, errors, on_stderr=True)
     run.out.say(f"Error: {pluralize(len(errors), 'error')} in the policies; nothing was done.", "red")
     return 2
 

@@ -96,9 +96,9 @@ def _current_request(
     return request_record(request, verdict_record(attempts[-1], verdicts) if attempts else None, details), request
 
 
-def _describe_approvals(found: ApprovalsRecord, now: datetime) -> str:
-    given = ", ".join(f"{one.by}, {format_age(datetime.fromisoformat(one.at), now)} ago" for one in found.given)
-    return f"{len(found.given)} of {found.needed}{f': {given}' if given else ''}"
+def _describe_approvals(approvals: ApprovalsRecord, now: datetime) -> str:
+    given = ", ".join(f"{one.by}, {format_age(datetime.fromisoformat(one.at), now)} ago" for one in approvals.given)
+    return f"{len(approvals.given)} of {approvals.needed}{f': {given}' if given else ''}"
 
 
 def _lines(request: AccessRequest, shown: ShownRequest, now: datetime) -> Iterator[str]:

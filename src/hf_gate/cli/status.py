@@ -115,14 +115,14 @@ def _show_status(run: Run, *, markdown: bool) -> int:
     run.out.document(
         doc,
         lambda: [*health_lines(health), *(problem.line for problem in problems), *_lines(found, token, zone)],
-        quiet=[str(status.repo) for status in found.repos if status.waiting],
+        quiet=[str(each.repo) for each in found.repos if each.waiting],
     )
     return 4 if token["ok"] is False else 0
 
 
-def _unknown_record(found: UnknownConditions) -> dict[str, object]:
-    place = {"repo": found.repo.id, "repo_type": found.repo.type.value}
-    return {**place, "grants": found.grants, "tables": list(found.tables)}
+def _unknown_record(conditions: UnknownConditions) -> dict[str, object]:
+    place = {"repo": conditions.repo.id, "repo_type": conditions.repo.type.value}
+    return {**place, "grants": conditions.grants, "tables": list(conditions.tables)}
 
 
 def _alarm_record(alarm: ApprovalAlarm, row: RequestRow) -> dict[str, object]:
@@ -166,8 +166,8 @@ def _document(
         "desk": None if workspace.location.folder is None else str(workspace.location.folder),
         "at": to_iso(found.at),
         "repos": [
-            repo_status_record(status, format_answered_line(status.answered_before, found.at, zone))
-            for status in found.repos
+            repo_status_record(repo_status, format_answered_line(repo_status.answered_before, found.at, zone))
+            for repo_status in found.repos
         ],
         "token": dict(token),
         "guards": [_guard_row(budget) for budget in found.budgets],
@@ -176,13 +176,13 @@ def _document(
     }
 
 
-def _guard_row(one: BudgetUse) -> dict[str, object]:
+def _guard_row(budget: BudgetUse) -> dict[str, object]:
     return {
-        "name": one.name,
-        "limit": one.rate.limit,
-        "seconds": one.rate.seconds,
-        "used": one.used,
-        "stuck": one.is_used_up,
+        "name": budget.name,
+        "limit": budget.rate.limit,
+        "seconds": budget.rate.seconds,
+        "used": budget.used,
+        "stuck": budget.is_used_up,
     }
 
 
@@ -190,8 +190,8 @@ def _guard_row(one: BudgetUse) -> dict[str, object]:
 
 
 def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) -> Iterator[str]:
-    for status in found.repos:
-        yield from _repo_lines(status, found, zone)
+    for repo_status in found.repos:
+        yield from _repo_lines(repo_status, found, zone)
     if not found.repos:
         yield "No repo has been synced yet: hf-gate sync"
     yield _token_line(token)
@@ -209,29 +209,29 @@ def _lines(found: WorkspaceStatus, token: Mapping[str, object], zone: tzinfo) ->
         yield f"Run {run.id} is {run.state}: {counts or pluralize(run.total, 'change')}. hf-gate runs show {run.id}"
 
 
-def _repo_lines(one: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
+def _repo_lines(repo_status: RepoStatus, found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
     from ..application.workspace_status import format_answered_line
 
     wait = ""
-    if one.oldest is not None and one.median is not None:
+    if repo_status.oldest is not None and repo_status.median is not None:
         wait = (
-            f", the oldest for {format_age(one.oldest, found.at)}, half of them for "
-            f"{format_age(found.at - one.median, found.at)} or longer"
+            f", the oldest for {format_age(repo_status.oldest, found.at)}, half of them for "
+            f"{format_age(found.at - repo_status.median, found.at)} or longer"
         )
-    yield f"{one.repo}: {pluralize(one.waiting, 'request')} waiting{wait}."
-    if one.on_hold:
-        yield f"  on hold: {format_holds(one.on_hold)}"
-    if one.overdue:
-        yield f"  OVERDUE: {pluralize(one.overdue, 'request')}: hf-gate ls {one.repo} --query due:over"
+    yield f"{repo_status.repo}: {pluralize(repo_status.waiting, 'request')} waiting{wait}."
+    if repo_status.on_hold:
+        yield f"  on hold: {format_holds(repo_status.on_hold)}"
+    if repo_status.overdue:
+        yield f"  OVERDUE: {pluralize(repo_status.overdue, 'request')}: hf-gate ls {repo_status.repo} --query due:over"
     read = [
         f"{kind} {format_age(from_ms(at), found.at)} ago"
-        for kind, at in (("quick", one.row.quick_at), ("full", one.row.full_at))
+        for kind, at in (("quick", repo_status.row.quick_at), ("full", repo_status.row.full_at))
         if at
     ]
-    yield f"  synced: {', '.join(read) or 'never'}{'' if one.row.is_complete else '; not proved complete'}"
-    if one.row.problem:
-        yield f"  PROBLEM: {one.row.problem}"
-    if line := format_answered_line(one.answered_before, found.at, zone):
+    yield f"  synced: {', '.join(read) or 'never'}{'' if repo_status.row.is_complete else '; not proved complete'}"
+    if repo_status.row.problem:
+        yield f"  PROBLEM: {repo_status.row.problem}"
+    if line := format_answered_line(repo_status.answered_before, found.at, zone):
         yield f"  {line}"
 
 
@@ -249,15 +249,15 @@ def _token_line(token: Mapping[str, object]) -> str:
 def _markdown(found: WorkspaceStatus, zone: tzinfo) -> Iterator[str]:
     from ..application.workspace_status import format_answered_line
 
-    for status in found.repos:
+    for repo_status in found.repos:
         line = (
-            format_answered_line(status.answered_before, found.at, zone)
+            format_answered_line(repo_status.answered_before, found.at, zone)
             or "Requests are reviewed by people; no response time is promised"
         )
-        needs = format_holds(status.on_hold)
-        yield f"- `{status.repo}` {line}.{f' Now {needs}.' if needs else ''}"
+        needs = format_holds(repo_status.on_hold)
+        yield f"- `{repo_status.repo}` {line}.{f' Now {needs}.' if needs else ''}"
         yield (
-            f"- Cannot download? Run `hf-gate why {status.repo}`: it shows the cause and what to do. It does not "
+            f"- Cannot download? Run `hf-gate why {repo_status.repo}`: it shows the cause and what to do. It does not "
             "request access."
         )
         yield "- A program failed? Run `... 2>&1 | hf-gate why -`: it reads the error. Your token goes to the Hub only."

@@ -100,20 +100,20 @@ def _read_log() -> str:
     return tail.decode("utf-8", "replace")
 
 
-def _hide_places(found: Diagnosis, lines: list[str]) -> list[str]:
+def _hide_places(diagnosis: Diagnosis, lines: list[str]) -> list[str]:
     """Return lines without the names of the person's files."""
-    name = rf"(?<![\w./-]){re.escape(found.file)}(?![\w./-])|" if found.file else ""
+    name = rf"(?<![\w./-]){re.escape(diagnosis.file)}(?![\w./-])|" if diagnosis.file else ""
     return [re.sub(name + _PATH, "(file)", line) for line in lines]
 
 
-def _list_lines(run: Run, found: Diagnosis, *, report: bool) -> list[str]:
-    lines = list(found.to_lines())
+def _list_lines(run: Run, diagnosis: Diagnosis, *, report: bool) -> list[str]:
+    lines = list(diagnosis.to_lines())
     if report:
         names = f"hf-gate {__version__}, huggingface_hub {version('huggingface_hub')}, Python {python_version()}"
         return [
             "```text",
-            f"hf-gate why: {found.code}",
-            *_hide_places(found, lines),
+            f"hf-gate why: {diagnosis.code}",
+            *_hide_places(diagnosis, lines),
             f"  seen  versions: {names}",
             "```",
         ]

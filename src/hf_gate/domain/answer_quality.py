@@ -54,15 +54,15 @@ def rate_without_names(answer: str, label: str, role: Role) -> AnswerRating:
     return AnswerRating(found) if role in _NAMELESS else AnswerRating(found, len(given.words), len(given.joined_words))
 
 
-def rate_with_names(found: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
+def rate_with_names(rating: AnswerRating, answer: str, label: str, role: Role, names: Collection[str]) -> Quality:
     """Return the quality of a rated answer for a person: an answer that is just their name is junk."""
-    for name in names if found.words else ():
-        if len(name) < found.size and (name.isascii() or len(_fold_name(name)) < found.size):
+    for name in names if rating.words else ():
+        if len(name) < rating.size and (name.isascii() or len(_fold_name(name)) < rating.size):
             continue  # the name is too short to have these words
-        if len(_words_of_name(name)) == found.words:  # only answers with as many words as the name need a second check
+        if len(_words_of_name(name)) == rating.words:  # only answers with as many words as the name need a second check
             given = _prepare_answer(strip_invisible(answer), label, role, names)
-            return Quality.JUNK if _is_own_name(given) else found.quality
-    return found.quality
+            return Quality.JUNK if _is_own_name(given) else rating.quality
+    return rating.quality
 
 
 def _prepare_answer(text: str, label: str, role: Role, names: Collection[str]) -> AnswerText:

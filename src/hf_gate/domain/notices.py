@@ -156,18 +156,18 @@ STANDING: Final = frozenset({NoticeEvent.AGEING, NoticeEvent.OVERDUE})
 """Events whose item is a state: the last count holds, not the sum."""
 
 
-def _add(one: NoticeItem, other: NoticeItem) -> NoticeItem:
-    if one.event in STANDING or one.event.is_alarm or one.event is NoticeEvent.RUN_RESULT:
+def _add(item: NoticeItem, other: NoticeItem) -> NoticeItem:
+    if item.event in STANDING or item.event.is_alarm or item.event is NoticeEvent.RUN_RESULT:
         return other
-    requests = tuple(dict.fromkeys((*one.requests, *other.requests)))[:MAX_REQUESTS]
+    requests = tuple(dict.fromkeys((*item.requests, *other.requests)))[:MAX_REQUESTS]
     facts = dict(other.facts)
-    for name, value in one.facts.items():
+    for name, value in item.facts.items():
         known = facts.get(name)
         if known is None:
             facts[name] = value
         elif isinstance(value, int) and isinstance(known, int):
             facts[name] = value + known
-    return msgspec.structs.replace(one, count=one.count + other.count, requests=requests, facts=facts)
+    return msgspec.structs.replace(item, count=item.count + other.count, requests=requests, facts=facts)
 
 
 _LEFT: Final = (ChangeState.PLANNED, ChangeState.STARTED)

@@ -67,11 +67,11 @@ def describe_reasons(change: Change) -> str:
     )
 
 
-def _describe_end(one: ChangeReason) -> str:
+def _describe_end(reason: ChangeReason) -> str:
     """Return `access ended on 2026-02-28, 99 days ago` for the end of a grant."""
-    until = one.facts.get("until")
-    late = one.facts.get("days_late")
+    until = reason.facts.get("until")
+    late = reason.facts.get("days_late")
     day = f" on {from_ms(until):%Y-%m-%d}" if isinstance(until, int) else ""
     ago = f", {pluralize(late, 'day')} ago" if isinstance(late, int) and late else ""
-    why = ", because a condition is false" if one.facts.get("lapsed") else ""
+    why = ", because a condition is false" if reason.facts.get("lapsed") else ""
     return f"access ended{day}{ago}{why}"

@@ -79,68 +79,72 @@ def suggest_value(fact: str, value: str, values: tuple[str, ...]) -> str | None:
     return suggest(value, values, _SYNONYMS.get(fact))
 
 
-def _text_constants(found: FactCondition) -> Iterator[tuple[str, int, int]]:
+def _text_constants(comparison: FactCondition) -> Iterator[tuple[str, int, int]]:
     """Yield each text of a comparison with its offset and length."""
-    for value, node in zip(found.values, found.literals, strict=True):
+    for value, node in zip(comparison.values, comparison.literals, strict=True):
         if isinstance(value, str):
             yield value, *node.span
 
 
-def _check_values(found: FactCondition, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found):
+def _check_values(comparison: FactCondition, fact: str, values: tuple[str, ...]) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(comparison):
         if value in values:
             continue
         near = suggest_value(fact, value, values)
         hint = f'Did you mean "{near}"?' if near else ""
-        words = f"`{found.fact}` is never {value[:40]!r}; its values are {', '.join(values)}."
+        words = f"`{comparison.fact}` is never {value[:40]!r}; its values are {', '.join(values)}."
         yield ExpressionFault("unknown_value", words, offset, length, near and f'"{near}"', hint)
 
 
 _DOMAIN = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\Z")
 
 
-def _check_domain(found: FactCondition) -> Iterator[ExpressionFault]:
+def _check_domain(comparison: FactCondition) -> Iterator[ExpressionFault]:
     """Check that a domain is in lower case and without @, and that a suffix begins with a dot."""
-    for value, offset, length in _text_constants(found):
+    for value, offset, length in _text_constants(comparison):
         plain = value.strip().lower()
-        if found.op == "matches":
+        if comparison.op == "matches":
             continue
-        if found.fact != "email.address" and plain.startswith("@") and found.op in (*_EQUAL, "endsWith"):
-            yield from _at_sign_fault(found, value, plain, offset, length)
+        if comparison.fact != "email.address" and plain.startswith("@") and comparison.op in (*_EQUAL, "endsWith"):
+            yield from _at_sign_fault(comparison, value, plain, offset, length)
         elif plain != value:
-            words = f"`{found.fact}` is in lower case: {value!r} never matches."
+            words = f"`{comparison.fact}` is in lower case: {value!r} never matches."
             yield ExpressionFault("capitals", words, offset, length, f'"{plain}"', f'Write "{plain}".')
-        elif found.op == "endsWith" and _DOMAIN.match(plain) and not plain.startswith((".", "@")):
-            yield _suffix_fault(found, plain)
+        elif comparison.op == "endsWith" and _DOMAIN.match(plain) and not plain.startswith((".", "@")):
+            yield _suffix_fault(comparison, plain)
 
 
-def _at_sign_fault(found: FactCondition, value: str, plain: str, offset: int, length: int) -> Iterator[ExpressionFault]:
+def _at_sign_fault(
+    comparison: FactCondition, value: str, plain: str, offset: int, length: int
+) -> Iterator[ExpressionFault]:
     bare = plain.removeprefix("@").removeprefix("*.")
-    words = f"`{found.fact}` is the part after the @: {value!r} never matches."
-    if found.op == "endsWith":
-        yield ExpressionFault("domain_at", words, *found.span, f'{found.fact} == "{bare}"', f'Write == "{bare}".')
+    words = f"`{comparison.fact}` is the part after the @: {value!r} never matches."
+    if comparison.op == "endsWith":
+        yield ExpressionFault(
+            "domain_at", words, *comparison.span, f'{comparison.fact} == "{bare}"', f'Write == "{bare}".'
+        )
     else:
         yield ExpressionFault("domain_at", words, offset, length, f'"{bare}"', f'Write "{bare}".')
 
 
-def _suffix_fault(found: FactCondition, plain: str) -> ExpressionFault:
+def _suffix_fault(comparison: FactCondition, plain: str) -> ExpressionFault:
     words = f'endsWith("{plain}") also matches "evil{plain}": begin the suffix with a dot.'
-    if found.fact == "email.address":
-        fix = f'{found.fact}.endsWith("@{plain}")'
+    if comparison.fact == "email.address":
+        fix = f'{comparison.fact}.endsWith("@{plain}")'
     elif "." in plain:
-        fix = f'({found.fact} == "{plain}" || {found.fact}.endsWith(".{plain}"))'
+        fix = f'({comparison.fact} == "{plain}" || {comparison.fact}.endsWith(".{plain}"))'
     else:
-        fix = f'{found.fact}.endsWith(".{plain}")'
-    return ExpressionFault("suffix_without_dot", words, *found.span, fix, f"Write `{fix}`.", is_error=False)
+        fix = f'{comparison.fact}.endsWith(".{plain}")'
+    return ExpressionFault("suffix_without_dot", words, *comparison.span, fix, f"Write `{fix}`.", is_error=False)
 
 
-def _check_country(found: FactCondition) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found):
+def _check_country(comparison: FactCondition) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(comparison):
         if re.fullmatch(r"[A-Z]{2}", value) and value != "UK":
             continue
         upper = value.strip().upper()
         fix = "GB" if upper == "UK" else upper if re.fullmatch(r"[A-Z]{2}", upper) else _NAMES.get(upper)
-        words = f"`{found.fact}` is a two-letter code (DE, CH, US): {value[:40]!r} never matches."
+        words = f"`{comparison.fact}` is a two-letter code (DE, CH, US): {value[:40]!r} never matches."
         yield ExpressionFault(
             "country_code", words, offset, length, fix and f'"{fix}"', f'Write "{fix}".' if fix else ""
         )
@@ -172,8 +176,8 @@ _NAMES = {
 }
 
 
-def _check_repo(found: FactCondition, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
-    for value, offset, length in _text_constants(found):
+def _check_repo(comparison: FactCondition, policy: Policy, repos: Sequence[str]) -> Iterator[ExpressionFault]:
+    for value, offset, length in _text_constants(comparison):
         if any(glob_matches_path(glob, value) for glob in policy.applies_to):
             continue
         near = next(

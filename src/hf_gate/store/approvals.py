@@ -49,12 +49,24 @@ def list_approvals(store: Store) -> list[tuple[int, str, str]]:
     return [(row[0], row[1], row[2]) for row in store.reads.rows("SELECT request_id, account, need FROM approvals")]
 
 
-def write_approval(write: Writer, one: Approval) -> None:
+def write_approval(write: Writer, approval: Approval) -> None:
     """Store an approval; it replaces the earlier approval of the same account."""
-    delete_approval(write, one.request, one.account)
-    version = one.version
+    delete_approval(write, approval.request, approval.account)
+    version = approval.version
     values = (version.status, version.attempt, version.last_moved_at or 0, version.answers, version.identity or None)
-    write.db.run(_INSERT, (one.request, one.account, one.member, one.actor, one.at, *values, one.need, one.has_note))
+    write.db.run(
+        _INSERT,
+        (
+            approval.request,
+            approval.account,
+            approval.member,
+            approval.actor,
+            approval.at,
+            *values,
+            approval.need,
+            approval.has_note,
+        ),
+    )
 
 
 def delete_approval(write: Writer, request: int, account: str) -> bool:

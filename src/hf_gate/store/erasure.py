@@ -104,16 +104,16 @@ class Eraser:
                 self._clear_names(one)
         self._write.write_setting(TO_SCRUB, "1")
 
-    def _clear_names(self, one: StoredIdentity) -> None:
+    def _clear_names(self, identity: StoredIdentity) -> None:
         """Delete the names of a person without any other request."""
-        self._delete_private_parts("x.person_id = ?", one.id, "retention", None)
-        self._db.run("DELETE FROM profiles WHERE person_id = ?", (one.id,))
+        self._delete_private_parts("x.person_id = ?", identity.id, "retention", None)
+        self._db.run("DELETE FROM profiles WHERE person_id = ?", (identity.id,))
         self._db.run(
             (
                 "UPDATE people SET salt = NULL, username = NULL, fullname = NULL, email = NULL, user_key = NULL"
                 " WHERE id = ?"
             ),
-            (one.id,),
+            (identity.id,),
         )
 
     # ---- parts -------------------------------------------------------------------------------------------------------
@@ -157,49 +157,49 @@ class Eraser:
         for table in REQUEST_TABLES:
             self._db.run(f"DELETE FROM {table} WHERE request_id {among}", (value,))
 
-    def _delete_mentions(self, one: StoredIdentity) -> None:
+    def _delete_mentions(self, identity: StoredIdentity) -> None:
         """Delete the bindings of the owner's tables, and the saved views and notes in the tray that name a person."""
-        among, value = self._db.in_clause(list(one.keys))
-        self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (one.account, value))
+        among, value = self._db.in_clause(list(identity.keys))
+        self._db.run(f"DELETE FROM bindings WHERE user_id = ? OR lower(key) {among}", (identity.account, value))
         for member, name, query in self._db.rows("SELECT member, name, query FROM views"):
-            if one.pattern.matches(f"{name}\n{query}"):
+            if identity.pattern.matches(f"{name}\n{query}"):
                 self._db.run("DELETE FROM views WHERE member = ? AND name = ?", (member, name))
         queued = "SELECT c.change, c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state = ?"
         for document, run in self._db.rows(queued, (RunState.QUEUED,)):
             change = msgspec.json.decode(bytes(document))
-            if one.pattern.matches(change["note"] or ""):
+            if identity.pattern.matches(change["note"] or ""):
                 values = (msgspec.json.encode({**change, "note": None}), run)
                 self._db.run("UPDATE changes SET change = ? WHERE run = ?", values)
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 
-    def _redact_runs(self, requests: Sequence[int], one: StoredIdentity) -> None:
+    def _redact_runs(self, requests: Sequence[int], identity: StoredIdentity) -> None:
         """Remove a person from the changes of runs, and from plans. A plan without a run is deleted."""
         nameless = self._db.rows(f"{_SELECT_CHANGES} request_id IS NULL")
-        mentions = [row for row in nameless if _names_person(one, bytes(row[2]))]
-        self._redact_changes([*self._read_changes(requests), *mentions], one)
-        self._redact_plans(set(requests), one)
+        mentions = [row for row in nameless if _names_person(identity, bytes(row[2]))]
+        self._redact_changes([*self._read_changes(requests), *mentions], identity)
+        self._redact_plans(set(requests), identity)
 
     def _read_changes(self, requests: Sequence[int]) -> list[Row]:
         among, value = self._db.in_clause(requests)
         return self._db.rows(f"{_SELECT_CHANGES} request_id {among}", (value,))
 
-    def _redact_changes(self, rows: Sequence[Row], one: StoredIdentity | None) -> None:
+    def _redact_changes(self, rows: Sequence[Row], identity: StoredIdentity | None) -> None:
         for run, n, change, why in rows:
             document = msgspec.json.encode(
                 {**msgspec.json.decode(bytes(change)), **_CHANGE, "version": "", "note": None}
             )
-            kept = "" if one is not None and one.pattern.matches(why) else why
+            kept = "" if identity is not None and identity.pattern.matches(why) else why
             sql = "UPDATE changes SET change = ?, why = ? WHERE run = ? AND n = ?"
             self._db.run(sql, (document, kept, run, n))
 
-    def _redact_plans(self, requests: Collection[int], one: StoredIdentity | None) -> None:
+    def _redact_plans(self, requests: Collection[int], identity: StoredIdentity | None) -> None:
         for (digest,) in self._db.rows("SELECT digest FROM plans"):
             row = self._db.row("SELECT document, about FROM plans WHERE digest = ?", (digest,))
             assert row is not None
             document = msgspec.json.decode(self._packer.unpack(bytes(row[0])))
             is_about = [
-                change.get("row") in requests or (one is not None and one.is_subject(change))
+                change.get("row") in requests or (identity is not None and identity.is_subject(change))
                 for change in document["changes"]
             ]
             if not any(is_about):
@@ -210,7 +210,9 @@ class Eraser:
             ]
             redacted = {**document, "changes": changes}
             has_run = self._db.row("SELECT 1 FROM runs WHERE plan = ?", (digest,)) is not None
-            is_named = one is not None and (one.pattern.matches_any(redacted) or one.pattern.matches(row[1] or ""))
+            is_named = identity is not None and (
+                identity.pattern.matches_any(redacted) or identity.pattern.matches(row[1] or "")
+            )
             if not has_run or is_named:
                 self._db.run("DELETE FROM plans WHERE digest = ?", (digest,))
                 self._db.run("DELETE FROM made_plans WHERE digest = ?", (digest,))
@@ -220,26 +222,28 @@ class Eraser:
             self._db.run("UPDATE plans SET document = ? WHERE digest = ?", (packed, digest))
 
 
-def _hash(secret: bytes, one: StoredIdentity, asked_at: int, hub_request: str | None) -> tuple[bytes, ...]:
-    return hash_request(secret, asked_at, user_id=one.user_id, username=one.username, hub_request=hub_request)
+def _hash(secret: bytes, identity: StoredIdentity, asked_at: int, hub_request: str | None) -> tuple[bytes, ...]:
+    return hash_request(secret, asked_at, user_id=identity.user_id, username=identity.username, hub_request=hub_request)
 
 
-def _names_person(one: StoredIdentity, change: bytes) -> bool:
+def _names_person(identity: StoredIdentity, change: bytes) -> bool:
     """Tell whether a change of a run without a request is about a person, or names them in a text."""
     document = msgspec.json.decode(change)
-    return one.is_subject(document) or one.pattern.matches_any([document.get(key) for key in ("reason", "because")])
+    return identity.is_subject(document) or identity.pattern.matches_any(
+        [document.get(key) for key in ("reason", "because")]
+    )
 
 
-def find_notes_about(db: Database, one: StoredIdentity) -> list[int]:
+def find_notes_about(db: Database, identity: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
     packer = Packer(lambda number: read_dictionary(db, number))
     among, kinds = db.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven), kind_of(DataRevealed)])
     rows = db.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
-        (kinds, one.id),
+        (kinds, identity.id),
     )
     texts = ((ident, decode_private_part(packer.unpack(bytes(data))).get("note")) for ident, data in rows)
-    return [ident for ident, note in texts if isinstance(note, str) and one.pattern.matches(note)]
+    return [ident for ident, note in texts if isinstance(note, str) and identity.pattern.matches(note)]
 
 
 # ---- before an erasure -----------------------------------------------------------------------------------------------

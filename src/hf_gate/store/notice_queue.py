@@ -107,10 +107,10 @@ class NoticeCollector:
                 self._db, subscription, [item for item, at in found if at >= subscription.since(item.event)], self._at
             )
 
-    def _find_untold(self, found: Iterable[tuple[NoticeItem, int]]) -> list[NoticeItem]:
+    def _find_untold(self, items: Iterable[tuple[NoticeItem, int]]) -> list[NoticeItem]:
         """Return approvals after which nobody needs to approve any more, and runs of a few decisions by a person."""
-        approvals = {item.requests[0]: item for item, _ in found if item.event is NoticeEvent.SECOND_APPROVAL}
-        runs = {str(item.facts["run"]): item for item, _ in found if item.event is NoticeEvent.RUN_RESULT}
+        approvals = {item.requests[0]: item for item, _ in items if item.event is NoticeEvent.SECOND_APPROVAL}
+        runs = {str(item.facts["run"]): item for item, _ in items if item.event is NoticeEvent.RUN_RESULT}
         told: set[object] = set()
         if approvals:
             among, value = self._db.in_clause(approvals)
@@ -122,14 +122,14 @@ class NoticeCollector:
         return [item for key, item in (*approvals.items(), *runs.items()) if key not in told]
 
 
-def queue(db: Database, one: Subscription, items: Iterable[NoticeItem], at: int) -> None:
+def queue(db: Database, subscription: Subscription, items: Iterable[NoticeItem], at: int) -> None:
     """Queue the items for a destination: as one message, and as lines of its next digest."""
     merged = merge_items(items)
-    if now := [item for item in merged if one.mode(item.event) is NoticeMode.IMMEDIATE]:
-        insert_message(db, one.name, now, at)
+    if now := [item for item in merged if subscription.mode(item.event) is NoticeMode.IMMEDIATE]:
+        insert_message(db, subscription.name, now, at)
     for item in merged:
-        if one.mode(item.event) is NoticeMode.DIGEST:
-            _add_line(db, one.name, item, at)
+        if subscription.mode(item.event) is NoticeMode.DIGEST:
+            _add_line(db, subscription.name, item, at)
 
 
 def insert_message(db: Database, destination: str, items: Sequence[NoticeItem], at: int) -> None:

@@ -119,9 +119,9 @@ def close_digests(store: Store, now: int) -> None:
                 write.db.run("DELETE FROM notice_lines WHERE destination = ?", (one.name,))
 
 
-def _is_digest_due(one: Subscription, first_at: int, now: int) -> bool:
-    at = time.fromisoformat(one.digest_at)
-    zone = ZoneInfo(one.zone)
+def _is_digest_due(subscription: Subscription, first_at: int, now: int) -> bool:
+    at = time.fromisoformat(subscription.digest_at)
+    zone = ZoneInfo(subscription.zone)
     return next_digest(from_ms(min(first_at, now)), at, zone) <= from_ms(now)
 
 
@@ -192,20 +192,20 @@ def _count_inherited_turns(item: NoticeItem, gone: Iterable[HeldCondition]) -> i
     return max((one.turns for one in gone if one.event in FAILURES and one.repo in (None, item.repo)), default=0)
 
 
-def _is_news(item: NoticeItem, told: tuple[int, int] | None, one: Subscription, at: int) -> bool:
+def _is_news(item: NoticeItem, told: tuple[int, int] | None, subscription: Subscription, at: int) -> bool:
     """Tell whether a destination must be told a condition, again or for the first time."""
-    if one.mode(item.event) is NoticeMode.OFF:
+    if subscription.mode(item.event) is NoticeMode.OFF:
         return False
-    if told is None or not _has_heard(told, one, item.event):
+    if told is None or not _has_heard(told, subscription, item.event):
         return True
     told_at, count = told
     has_grown = item.event in STANDING and item.count > count and at - told_at >= _GROWTH_MS
     return has_grown or abs(at - told_at) >= REMIND_MS  # a time in the far future is of a wrong clock
 
 
-def _has_heard(told: tuple[int, int] | None, one: Subscription, event: NoticeEvent) -> bool:
+def _has_heard(told: tuple[int, int] | None, subscription: Subscription, event: NoticeEvent) -> bool:
     """Tell whether a destination was told, and gets the event since then without a break."""
-    return told is not None and event in one.events and told[0] >= one.since(event)
+    return told is not None and event in subscription.events and told[0] >= subscription.since(event)
 
 
 def _write_condition(db: Database, key: tuple[NoticeEvent, str], held: HeldCondition, began: int) -> None:

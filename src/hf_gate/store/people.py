@@ -104,12 +104,12 @@ class People:
         elif someone.username:
             self._by_name[fold_for_search(someone.username)] = someone
 
-    def _find_or_create_one(self, one: RecordUpdate) -> StoredPerson:
-        request = one.request
+    def _find_or_create_one(self, update: RecordUpdate) -> StoredPerson:
+        request = update.request
         user_id = request.person.id.lower() if request.person.id else None
         found: StoredPerson | None
-        if one.known is not None:
-            found = self._by_id[one.known.person]
+        if update.known is not None:
+            found = self._by_id[update.known.person]
         elif user_id is not None:
             found = self._by_user.get(user_id)
         else:

@@ -60,15 +60,15 @@ def read_person_data(store: Store, person: int) -> PersonData:
     )
 
 
-def join_person_data(found: Sequence[PersonData]) -> PersonData:
+def join_person_data(parts: Sequence[PersonData]) -> PersonData:
     """Return the rows about several stored people who are the same account."""
     return PersonData(
-        changes=[row for one in found for row in one.changes],
-        decisions=[row for one in found for row in one.decisions],
-        bindings=sorted({row for one in found for row in one.bindings}),
-        views=list(dict.fromkeys(row for one in found for row in one.views)),
-        selections=sum(one.selections for one in found),
-        table_hits=sorted({name for one in found for name in one.table_hits}),
-        letters=[row for one in found for row in one.letters],
-        profile=next((one.profile for one in found if one.profile is not None), None),
+        changes=[row for one in parts for row in one.changes],
+        decisions=[row for one in parts for row in one.decisions],
+        bindings=sorted({row for one in parts for row in one.bindings}),
+        views=list(dict.fromkeys(row for one in parts for row in one.views)),
+        selections=sum(one.selections for one in parts),
+        table_hits=sorted({name for one in parts for name in one.table_hits}),
+        letters=[row for one in parts for row in one.letters],
+        profile=next((one.profile for one in parts if one.profile is not None), None),
     )

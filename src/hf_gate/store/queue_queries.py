@@ -175,14 +175,14 @@ class QueueQueries:
 
 
 def _group_by_person(
-    db: Database, found: Conditions, keys: Sequence[Key], *, newest_first: bool
+    db: Database, conditions: Conditions, keys: Sequence[Key], *, newest_first: bool
 ) -> dict[Key, list[Key]]:
     """Return all matching requests of the people behind these requests, by the first request of each person."""
     among, value = db.in_clause([ident for _, ident in keys])
     people = f"SELECT person_id FROM requests WHERE id {among}"
     rows = db.rows(f"SELECT id, person_id FROM requests WHERE is_current AND person_id IN ({people})", (value,))
     whose: dict[int, int] = dict(rows)
-    matching = filter_keys(db, found, list(whose), newest_first=newest_first)
+    matching = filter_keys(db, conditions, list(whose), newest_first=newest_first)
     return {keys[0]: keys for keys in group_pairs((whose[key[1]], key) for key in matching).values()}
 
 

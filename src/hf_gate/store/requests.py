@@ -160,7 +160,7 @@ class LatestAttemptReader:
         return self._db.row("SELECT 1 FROM people WHERE user_id IS NULL LIMIT 1") is not None
 
     def _find_hidden(
-        self, seen: Sequence[AccessRequest], found: list[KnownRequest | None], left: Sequence[int]
+        self, seen: Sequence[AccessRequest], latest: list[KnownRequest | None], left: Sequence[int]
     ) -> None:
         bare = {ident.lower() for index in left if (ident := seen[index].request_id) and not seen[index].person.id}
         requests = {ident.lower() for index in left if (ident := seen[index].request_id)} - bare
@@ -174,7 +174,7 @@ class LatestAttemptReader:
             known = by_request.get(one.request_id.lower()) if one.request_id else None
             if known is None and one.person.username:
                 known = by_name.get(fold_for_search(one.person.username))
-            found[index] = known
+            latest[index] = known
 
     def _find_by(self, column: str, values: Collection[str], more: str = "") -> dict[str, KnownRequest]:
         if not values:

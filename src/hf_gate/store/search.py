@@ -44,31 +44,31 @@ class PageRequest(Struct, frozen=True):
     after: Key | None = None
 
 
-def find_keys(db: Database, found: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
+def find_keys(db: Database, conditions: Conditions, wanted: PageRequest, *, most: int = MAX_CANDIDATES) -> list[Key]:
     """Return the keys of one page in order. An index is used if it finds at most `most` candidates."""
-    if found.is_empty:
+    if conditions.is_empty:
         return []
-    few = _find_candidates(db, found, most)
+    few = _find_candidates(db, conditions, most)
     if few is not None and not few:
         return []
-    if found.compared_parts > _FREE_PARTS:
-        _check_work(found, _count_current(db) if few is None else len(few))
-    if few is not None and found.has_text and len(few) > _READ_AT_ONCE:
-        return _find_among(db, found, wanted, few)
+    if conditions.compared_parts > _FREE_PARTS:
+        _check_work(conditions, _count_current(db) if few is None else len(few))
+    if few is not None and conditions.has_text and len(few) > _READ_AT_ONCE:
+        return _find_among(db, conditions, wanted, few)
     keys: list[Key] = []
     chunk = wanted.limit
     after = wanted.after
     while len(keys) < wanted.limit:
-        rows = _rows(db, found, PageRequest(chunk, wanted.newest_first, after), few)
-        keys += [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
+        rows = _rows(db, conditions, PageRequest(chunk, wanted.newest_first, after), few)
+        keys += [(row[0], row[1]) for row in rows if _passes_checks(conditions, row)]
         if len(rows) < chunk:
             break
         after = (rows[-1][0], rows[-1][1])
-        chunk = min(chunk * 4, 2_000) if found.checks else chunk
+        chunk = min(chunk * 4, 2_000) if conditions.checks else chunk
     return keys[: wanted.limit]
 
 
-def _find_among(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[int]) -> list[Key]:
+def _find_among(db: Database, conditions: Conditions, wanted: PageRequest, few: Sequence[int]) -> list[Key]:
     """Return the keys of one page among many candidates. Their texts are read in order, until the page is full."""
     among, value = db.in_clause(few)
     direction, sign = _order_of(wanted)
@@ -81,20 +81,20 @@ def _find_among(db: Database, found: Conditions, wanted: PageRequest, few: Seque
     keys: list[Key] = []
     for at in range(0, len(ordered), _READ_AT_ONCE):
         chunk = ordered[at : at + _READ_AT_ONCE]
-        rows = _rows(db, found, PageRequest(len(chunk), wanted.newest_first), chunk)
-        keys += [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
+        rows = _rows(db, conditions, PageRequest(len(chunk), wanted.newest_first), chunk)
+        keys += [(row[0], row[1]) for row in rows if _passes_checks(conditions, row)]
         if len(keys) >= wanted.limit:
             break
     return keys[: wanted.limit]
 
 
-def filter_keys(db: Database, found: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
+def filter_keys(db: Database, conditions: Conditions, idents: Sequence[int], *, newest_first: bool) -> list[Key]:
     """Return the keys of those requests that match the query, in order."""
-    if not idents or found.is_empty:
+    if not idents or conditions.is_empty:
         return []
-    _check_work(found, len(idents))
-    rows = _rows(db, found, PageRequest(len(idents), newest_first), idents)
-    return [(row[0], row[1]) for row in rows if _passes_checks(found, row)]
+    _check_work(conditions, len(idents))
+    rows = _rows(db, conditions, PageRequest(len(idents), newest_first), idents)
+    return [(row[0], row[1]) for row in rows if _passes_checks(conditions, row)]
 
 
 def _count_current(db: Database) -> int:
@@ -102,14 +102,14 @@ def _count_current(db: Database) -> int:
     return db.count("SELECT sum(n) FROM counters WHERE kind = 'status'")
 
 
-def _check_work(found: Conditions, rows: int) -> None:
+def _check_work(conditions: Conditions, rows: int) -> None:
     """Refuse a query with so many patterns that one page would block the desk's threads for a long time."""
-    if found.compared_parts <= _FREE_PARTS or found.compared_parts * rows <= MAX_WORK:
+    if conditions.compared_parts <= _FREE_PARTS or conditions.compared_parts * rows <= MAX_WORK:
         return
     most = max(_FREE_PARTS, MAX_WORK // rows)
     raise QueryTooLarge(
         (
-            f"this query compares each of {rows:,} requests with {found.compared_parts} pattern parts; the limit "
+            f"this query compares each of {rows:,} requests with {conditions.compared_parts} pattern parts; the limit "
             f"is {most}."
         ),
         hint="Use fewer words, patterns and values, or split the query.",
@@ -118,21 +118,21 @@ def _check_work(found: Conditions, rows: int) -> None:
     )
 
 
-def _passes_checks(found: Conditions, row: Row) -> bool:
-    if not found.checks:
+def _passes_checks(conditions: Conditions, row: Row) -> bool:
+    if not conditions.checks:
         return True
     shown = Candidate(row[2], row[3], row[4])
-    return all(check(shown) for check in found.checks)
+    return all(check(shown) for check in conditions.checks)
 
 
 # ---- candidates of the index -----------------------------------------------------------------------------------------
 
 
-def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | None:
+def _find_candidates(db: Database, conditions: Conditions, most: int) -> list[int] | None:
     """Return the requests whose texts can match; None if there are many, or the index cannot tell."""
-    if found.candidates is not None and len(found.candidates) <= most:
-        return found.candidates
-    grams = tuple(build_trigrams(found.needles))
+    if conditions.candidates is not None and len(conditions.candidates) <= most:
+        return conditions.candidates
+    grams = tuple(build_trigrams(conditions.needles))
     if not grams or (grams, most) in db.frequent:
         return None
     rows = find_by_trigrams(db, grams, most + 1)
@@ -147,33 +147,33 @@ def _find_candidates(db: Database, found: Conditions, most: int) -> list[int] | 
 # ---- rows in order of asking -----------------------------------------------------------------------------------------
 
 
-def _rows(db: Database, found: Conditions, wanted: PageRequest, few: Sequence[int] | None) -> list[Row]:
+def _rows(db: Database, conditions: Conditions, wanted: PageRequest, few: Sequence[int] | None) -> list[Row]:
     """Return the next rows that satisfy the SQL: asked_at, id, and the data for the checks."""
     if few is not None:
         among, value = db.in_clause(few)
-        return _select(db, found, wanted, [(f"r.id {among}", [value])])
-    streams = _choose_streams(db, found)
-    return _select(db, found, wanted, streams)
+        return _select(db, conditions, wanted, [(f"r.id {among}", [value])])
+    streams = _choose_streams(db, conditions)
+    return _select(db, conditions, wanted, streams)
 
 
-def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
+def _choose_streams(db: Database, conditions: Conditions) -> list[_Stream]:
     """Return the streams that read the fewest rows for a page, as far as the counters tell."""
-    usual = _order_streams(found)
-    if not found.classes:
+    usual = _order_streams(conditions)
+    if not conditions.classes:
         return usual
     is_by_repo = "r.repo_id" in usual[0][0]
-    among, value = db.in_clause(found.repos or []) if is_by_repo else ("IS NOT NULL", None)
+    among, value = db.in_clause(conditions.repos or []) if is_by_repo else ("IS NOT NULL", None)
     rows = db.rows(
         f"SELECT kind, name, sum(n), sum(CASE WHEN repo_id {among} THEN n ELSE 0 END) FROM counters"
         " WHERE kind IN ('status', 'quality', 'mail') AND n > 0 GROUP BY kind, name",
         () if value is None else (value,),
     )
-    statuses = [name for kind, name, *_ in rows if kind == "status" and name in (found.statuses or [name])]
+    statuses = [name for kind, name, *_ in rows if kind == "status" and name in (conditions.statuses or [name])]
     fewest = sum(own for kind, name, _, own in rows if kind == "status" and name in statuses)
     if "r.verdict_id" in usual[0][0]:  # the number of requests with a verdict is not counted; it may be small
         fewest //= _MAX_STREAMS
     best = usual
-    for column, wanted in found.classes.items():
+    for column, wanted in conditions.classes.items():
         names = {f"{status} {value}" for status in statuses for value in wanted}
         count = sum(n for kind, name, n, _ in rows if kind == column and name in names)
         if _FREQUENT[column] not in wanted and len(names) <= _MAX_STREAMS and count < fewest:
@@ -183,11 +183,11 @@ def _choose_streams(db: Database, found: Conditions) -> list[_Stream]:
     return best
 
 
-def _order_streams(found: Conditions) -> list[_Stream]:
+def _order_streams(conditions: Conditions) -> list[_Stream]:
     """Return conditions that each match an index in order; together they cover all possible matches."""
-    statuses = found.statuses
-    repos = found.repos
-    verdicts = found.verdicts
+    statuses = conditions.statuses
+    repos = conditions.repos
+    verdicts = conditions.verdicts
     if verdicts is not None and len(verdicts) <= _MAX_STREAMS and statuses is None and repos is None:
         return [("r.verdict_id = ?", [verdict]) for verdict in verdicts]
     if repos is not None and statuses is not None and len(repos) * len(statuses) <= _MAX_STREAMS:
@@ -197,11 +197,11 @@ def _order_streams(found: Conditions) -> list[_Stream]:
     return [("1 = 1", [])]
 
 
-def _select(db: Database, found: Conditions, wanted: PageRequest, streams: Sequence[_Stream]) -> list[Row]:
+def _select(db: Database, conditions: Conditions, wanted: PageRequest, streams: Sequence[_Stream]) -> list[Row]:
     direction, sign = _order_of(wanted)
-    text = f"{TEXT}, r.reason, r.person_id" if found.checks else "NULL, NULL, NULL"
-    join = " JOIN texts t ON t.id = r.id" if found.has_text else ""
-    rest, values = _build_rest(db, found, streams[0][0])
+    text = f"{TEXT}, r.reason, r.person_id" if conditions.checks else "NULL, NULL, NULL"
+    join = " JOIN texts t ON t.id = r.id" if conditions.has_text else ""
+    rest, values = _build_rest(db, conditions, streams[0][0])
     key = f" AND (r.asked_at, r.id) {sign} (?, ?)" if wanted.after else ""
     pages: list[list[Row]] = []
     for stream, own in streams:
@@ -219,19 +219,19 @@ def _order_of(wanted: PageRequest) -> tuple[str, str]:
     return ("DESC", "<") if wanted.newest_first else ("ASC", ">")
 
 
-def _build_rest(db: Database, found: Conditions, said: str) -> tuple[str, list[object]]:
+def _build_rest(db: Database, conditions: Conditions, said: str) -> tuple[str, list[object]]:
     """Return the conditions that the SQL of the streams (`said`) does not cover.
 
     `+` keeps SQLite from using another index for them.
     """
-    parts = list(found.where)
-    values = list(found.values)
+    parts = list(conditions.where)
+    values = list(conditions.values)
     plus = "+" if db.is_sqlite else ""
     several: tuple[tuple[str, Sequence[object] | None], ...] = (
-        ("r.status", found.statuses),
-        ("r.repo_id", found.repos),
-        ("r.verdict_id", found.verdicts),
-        *((f"r.{column}", wanted) for column, wanted in found.classes.items()),
+        ("r.status", conditions.statuses),
+        ("r.repo_id", conditions.repos),
+        ("r.verdict_id", conditions.verdicts),
+        *((f"r.{column}", wanted) for column, wanted in conditions.classes.items()),
     )
     for column, wanted in several:
         if wanted is not None and column not in said:

@@ -127,9 +127,11 @@ class Writer:
         self._flush(log)
         return idents
 
-    def _record_events(self, one: RecordUpdate, repo_id: int, person: StoredPerson, log: ChainWriter, at: int) -> int:
-        events = one.events
-        known = one.known
+    def _record_events(
+        self, update: RecordUpdate, repo_id: int, person: StoredPerson, log: ChainWriter, at: int
+    ) -> int:
+        events = update.events
+        known = update.known
         if (repo_id, person.id) in self._taken:
             ident, first = self._taken[repo_id, person.id]
             self._people.flush()  # rows of requests refer to rows of people
@@ -137,52 +139,52 @@ class Writer:
             known = KnownRequest(
                 ident, person.id, person.pseudonym, self._rows.get_loaded(ident).state, first.raw, first.content
             )
-            events = detect_events(known, one.request, one.skew)
+            events = detect_events(known, update.request, update.skew)
         ident = known.id if known is not None else 0
         for event in events:
             if isinstance(event, e.RequestSeen):
-                ident = self._create_attempt(one, event, repo_id, person, log, at)
-                self._notices.add_event(event, at, one.request.repo, ident)
+                ident = self._create_attempt(update, event, repo_id, person, log, at)
+                self._notices.add_event(event, at, update.request.repo, ident)
                 self._letters.add_event(event, at, ident)
                 if len(events) > 1:  # later events need the new row, which refers to a row of people
                     self._people.flush()
                     self._rows.load([ident])
                 continue
-            is_erased = isinstance(one.request, ErasedRequest)
-            private = None if is_erased else _encode_private_part(event, one.request)
+            is_erased = isinstance(update.request, ErasedRequest)
+            private = None if is_erased else _encode_private_part(event, update.request)
             entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, private)
             held = self._rows.apply_event(ident, event, at, OUTSIDE)
             if is_erased:
-                held.extra |= {"raw": one.raw}
+                held.extra |= {"raw": update.raw}
                 continue
-            held.extra |= {"raw": one.raw, "record_id": entry, **one.content._asdict()}
+            held.extra |= {"raw": update.raw, "record_id": entry, **update.content._asdict()}
             if isinstance(event, e.RequestChanged):
-                held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(one.request)}
-                self._rows.set_classification(ident, self._memory.classifiers.classify(repo_id, one.request))
-                self._index.replace(ident, _build_search_text(person, one))
+                held.extra |= {"domain": domain_of(person.email), "country": self._memory.country_of(update.request)}
+                self._rows.set_classification(ident, self._memory.classifiers.classify(repo_id, update.request))
+                self._index.replace(ident, _build_search_text(person, update))
         return ident
 
     def _create_attempt(
-        self, one: RecordUpdate, event: e.RequestSeen, repo_id: int, person: StoredPerson, log: ChainWriter, at: int
+        self, update: RecordUpdate, event: e.RequestSeen, repo_id: int, person: StoredPerson, log: ChainWriter, at: int
     ) -> int:
         ident = self._memory.take_number("requests")
         event = msgspec.structs.replace(event, person=person.pseudonym)
-        record = encode_record_part(one.request.raw_json)
+        record = encode_record_part(update.request.raw_json)
         entry = log.add(event, at, OUTSIDE, ident, person.id, person.salt, record)
         state = apply_event(None, event, at)
         assert state is not None
         if event.after is not None:
             self._rows.supersede(event.after)
-        if isinstance(one.request, ErasedRequest):
-            empty = (None, one.raw, *one.content, None, None)
+        if isinstance(update.request, ErasedRequest):
+            empty = (None, update.raw, *update.content, None, None)
             self._rows.add_request(ident, repo_id, person.id, state, at, empty, UNCLASSIFIED)
             self._index.add(ident, EMPTY_TEXT)
-            link_new_request(self._db, one.request, ident)
+            link_new_request(self._db, update.request, ident)
             return ident
-        extra = (entry, one.raw, *one.content, domain_of(person.email), self._memory.country_of(one.request))
-        known = self._memory.classifiers.classify(repo_id, one.request)
+        extra = (entry, update.raw, *update.content, domain_of(person.email), self._memory.country_of(update.request))
+        known = self._memory.classifiers.classify(repo_id, update.request)
         self._rows.add_request(ident, repo_id, person.id, state, at, extra, known)
-        self._index.add(ident, _build_search_text(person, one))
+        self._index.add(ident, _build_search_text(person, update))
         return ident
 
     def reclassify(self, requests: Iterable[tuple[int, int, AccessRequest | None]]) -> None:
@@ -395,8 +397,8 @@ def _encode_private_part(event: e.AnyEvent, request: AccessRequest) -> bytes:
     return canonical_json({"record": request.raw_json.decode("utf-8", "replace"), "granted_by": granter})
 
 
-def _build_search_text(person: StoredPerson, one: RecordUpdate) -> SearchText:
-    return search_text(person.fullname, person.username, person.email, one.request, one.folded_answers)
+def _build_search_text(person: StoredPerson, update: RecordUpdate) -> SearchText:
+    return search_text(person.fullname, person.username, person.email, update.request, update.folded_answers)
 
 
 def _counted_verbs(event: e.AnyEvent, before: str | None) -> tuple[str, ...]:

@@ -172,8 +172,8 @@ def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
 # ---- text format -----------------------------------------------------------------------------------------------------
 
 
-def _format_lines(found: Iterable[MetricFamily]) -> Iterator[str]:
-    for family in found:
+def _format_lines(families: Iterable[MetricFamily]) -> Iterator[str]:
+    for family in families:
         name = f"hf_gate_{family.name}"
         yield f"# HELP {name} {family.help}\n# TYPE {name} gauge\n"
         for sample in family.samples:

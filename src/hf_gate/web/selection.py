@@ -91,11 +91,11 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     return summary
 
 
-def _read_shown_terms(context: RequestContext, found: SelectionSummary) -> Mapping[int, HandTerms]:
+def _read_shown_terms(context: RequestContext, summary: SelectionSummary) -> Mapping[int, HandTerms]:
     """Return the terms that the page of a sent form showed, or the terms as they are now."""
     reader = context.app_state.terms_reader
-    rows = [row for part in read_rows(context, found) for row in part]
-    name = f"{found.scope.selection}:{context.form_value('terms')}"
+    rows = [row for part in read_rows(context, summary) for row in part]
+    name = f"{summary.scope.selection}:{context.form_value('terms')}"
     shown = {row.id: terms for row in rows if (terms := reader.shown.find(name, row.id, context.now))}
     return shown | reader.read_terms([row for row in rows if row.id not in shown], context.now)
 
@@ -111,17 +111,17 @@ def _count_stored_terms(context: RequestContext, buckets: Iterable[SelectionBuck
     return counts
 
 
-def _add_bucket(found: SelectionSummary, bucket: SelectionBucket) -> None:
-    found.count += bucket.n
-    found.by_status[bucket.status] += bucket.n
-    found.by_repo[bucket.repo] += bucket.n
-    found.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
-    if bucket.action in {"accept", "reset", "reject"} and bucket.action != found.verb:
-        found.remarkable[f"the policies would {bucket.action}"] += bucket.n
+def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
+    summary.count += bucket.n
+    summary.by_status[bucket.status] += bucket.n
+    summary.by_repo[bucket.repo] += bucket.n
+    summary.by_rule[bucket.action or "", bucket.rule or "not evaluated"] += bucket.n
+    if bucket.action in {"accept", "reset", "reject"} and bucket.action != summary.verb:
+        summary.remarkable[f"the policies would {bucket.action}"] += bucket.n
     if bucket.is_again:
-        found.remarkable["asked again after a reset"] += bucket.n
+        summary.remarkable["asked again after a reset"] += bucket.n
     if bucket.was_in:
-        found.remarkable["were accepted before"] += bucket.n
+        summary.remarkable["were accepted before"] += bucket.n
 
 
 def read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:

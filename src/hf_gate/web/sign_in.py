@@ -292,9 +292,9 @@ class Authenticator:
         found = request.cookies.get(self._device_cookie, "")
         return found if _SECRET.fullmatch(found) else ""
 
-    def _set_device_cookie(self, request: Request, answer: Response, found: FoundLink) -> None:
+    def _set_device_cookie(self, request: Request, answer: Response, link: FoundLink) -> None:
         """Give a browser its device secret before the button: a second press is then of the same device."""
-        is_bound = found.one_time is None or found.one_time.method is SignInMethod.DEVICE
+        is_bound = link.one_time is None or link.one_time.method is SignInMethod.DEVICE
         if is_bound and not self._device_of(request):
             self._set_cookie(answer, self._device_cookie, secrets.token_urlsafe(32), DEVICE_LIFETIME)
 

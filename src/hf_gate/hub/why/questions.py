@@ -290,9 +290,9 @@ def _add_evidence(diagnosis: Diagnosis, what: str, value: str) -> Diagnosis:
     return replace(diagnosis, evidence=[Seen(what, value), *diagnosis.evidence])
 
 
-def _is_waitable(found: Diagnosis) -> bool:
-    is_at_once = any(seen.what == "repo" and "at once" in seen.value for seen in found.evidence)
-    return found.code in _WAITABLE and (found.code is not DiagnosisCode.NOT_ASKED or is_at_once)
+def _is_waitable(diagnosis: Diagnosis) -> bool:
+    is_at_once = any(seen.what == "repo" and "at once" in seen.value for seen in diagnosis.evidence)
+    return diagnosis.code in _WAITABLE and (diagnosis.code is not DiagnosisCode.NOT_ASKED or is_at_once)
 
 
 def load_ipython_extension(shell: Any) -> None:
