@@ -146,7 +146,7 @@ class DecisionSender(Struct):
             check_synced_since_restore(self.store, [decision.repo for decision in ready])
             for repo, here in group_by_repo(ready).items():
                 self._foresee(repo, here, choice, run)
-            self._change_ends([one for one in decisions if _is_already(one)], choice)
+            self._change_ends([decision for decision in decisions if _is_already(decision)], choice)
         except HfGateError as problem:
             stop = stop or problem
         return DecisionResult(None, [final_outcome(decision, None, {}, stop) for decision in decisions], stop)
@@ -428,14 +428,14 @@ class DecisionSender(Struct):
             if choice.note:
                 with self.store.writing() as write:
                     self._append_notes(write, repo, new, choice, at)
-            self._change_ends([one for one in here if states.get(one.n) == ChangeState.ALREADY], choice)
+            self._change_ends([decision for decision in here if states.get(decision.n) == ChangeState.ALREADY], choice)
 
     def _change_ends(self, decisions: Sequence[PendingDecision], choice: Choice) -> None:
         """Give people who have access already the chosen end. The outcome says what a longer end lacks."""
         chosen = {
-            one.row.id: (one.row, written)
-            for one in decisions
-            if one.row is not None and (written := _read_chosen_end(one, choice)) is not None
+            decision.row.id: (decision.row, written)
+            for decision in decisions
+            if decision.row is not None and (written := _read_chosen_end(decision, choice)) is not None
         }
         if not chosen:
             return

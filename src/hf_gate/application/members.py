@@ -77,7 +77,7 @@ class Team(Struct, frozen=True):
         if proven:
             return f"Ask {' or '.join(proven)} to {task} and agree."
         if self.others:
-            names = " or ".join(one.name for one in self.others)
+            names = " or ".join(other.name for other in self.others)
             return (
                 f"No other admin has proven their account. Ask {names} to open Settings and run the command shown "
                 "there."
@@ -190,7 +190,7 @@ def find_member_of(store: Store, account: Account | None) -> Member | None:
     ident = make_owner_member(account.name, account.id).id
     deciders = read_deciders(store)
     mine = (decider for decider in deciders if account.id is not None and decider.proven_account == account.id)
-    return next((one for one in deciders if one.id == ident), None) or next(mine, None)
+    return next((decider for decider in deciders if decider.id == ident), None) or next(mine, None)
 
 
 def is_removed_account(store: Store, account: Account | None) -> bool:

@@ -379,7 +379,7 @@ def _apply(
             run.out.say(f"{one.change.row.target_name}: {one.kind}: {one.why}")
         lacking.update(one.why for one in held)
         without = {one.change.row.id for one in held}
-        changes = [one for one in changes if one.row.id not in without]
+        changes = [change for change in changes if change.row.id not in without]
     if how.dry_run:
         lines = [_describe_change(one) for one in changes[:_SHOWN]]
         lines.append(f"{pluralize(len(changes), 'end')} would change. Nothing was changed.")

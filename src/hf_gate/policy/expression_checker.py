@@ -124,7 +124,7 @@ class _Checker:
         if len(types) > 1:
             raise ExpressionProblem("type", "all items of a list must have the same type", *node.span)
         of_type = f"list<{next(iter(types))}>" if types else _ANY_LIST
-        return _finish(node, children, of_type, max((each.text for each in children), default=0), len(children))
+        return _finish(node, children, of_type, max((child.text for child in children), default=0), len(children))
 
     def _check_name(self, node: ExpressionNode, loop: _LoopVariable | None) -> ExpressionNode:
         if loop is not None and node.name == loop.variable:

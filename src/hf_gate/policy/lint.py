@@ -113,7 +113,7 @@ def _unreachable_rules(read: YamlDocument, policy: Policy, number: int) -> Polic
 def _move_rule_to_end(read: YamlDocument, number: int) -> tuple[int, int, str] | None:
     """Return the offset and length of the rules from this one on, and their text with this rule moved to the end."""
     rules = value_of(read.root, "rules")
-    if not isinstance(rules, Sequence) or any(not isinstance(each, Map) for each in rules.items):
+    if not isinstance(rules, Sequence) or any(not isinstance(item, Map) for item in rules.items):
         return None
     lines = [item.line for item in rules.items]
     source = read.source
@@ -245,7 +245,7 @@ def _unused_names(
         if name in lets and name not in used:
             yield _warning(policy, "unused", f"no rule uses let {name}.", position_of(node), "Remove it.")
     ends = {rule.until.name for rule in policy.rules if isinstance(rule.until, FactEnd)}
-    used_tables = tables_of(ends.union(*(each.facts for each in conditions.values())))
+    used_tables = tables_of(ends.union(*(condition.facts for condition in conditions.values())))
     tables = value_of(read.root, "tables")
     for table in policy.tables:
         pair = pair_of(tables, table.name)

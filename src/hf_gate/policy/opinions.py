@@ -174,12 +174,12 @@ def _agreed_opinion(policy: Policy, branches: Sequence[Branch], moment: Evaluati
         unmet=_merge_names(each.unmet for each in each_alone),
         notice=_merge_notices(each.notice for each in each_alone),
         due=min((rule.due for rule in rules if rule.due), key=lambda due: due.after(moment.now), default=None),
-        priority=min((each.priority for each in rules if each.priority), default=None),
-        reviewers=max(each.reviewers for each in rules),
-        at_most=min((each.at_most for each in rules if each.at_most), key=lambda each: each.after(moment.now))
+        priority=min((rule.priority for rule in rules if rule.priority), default=None),
+        reviewers=max(rule.reviewers for rule in rules),
+        at_most=min((rule.at_most for rule in rules if rule.at_most), key=lambda each: each.after(moment.now))
         if action is Action.WAIT
         else None,
-        after=strictest_action(each.after for each in rules if each.after) if action is Action.WAIT else None,
+        after=strictest_action(rule.after for rule in rules if rule.after) if action is Action.WAIT else None,
     )
 
 
@@ -335,7 +335,7 @@ def terms_of(verdict: Verdict) -> GrantTerms | None:
     """Return what can move the end of the access that a verdict gives; None if nothing can."""
     ends = ends_of(verdict)
     facts = {end.name for end in ends if isinstance(end, FactEnd)}
-    until = sorted({each.name if isinstance(each, FactEnd) else str(each) for each in ends}) if facts else ()
+    until = sorted({end.name if isinstance(end, FactEnd) else str(end) for end in ends}) if facts else ()
     terms = GrantTerms(until=tuple(until), keep_while=verdict.keep_while, notice=tuple(map(str, verdict.notice)))
     return terms if until or terms.keep_while or terms.notice else None
 
@@ -398,8 +398,8 @@ def _make_verdict(
         at_end=at_end,
         end_reason=next((opinion.end_reason for opinion in agreeing if at_end and opinion.at_end is at_end), None),
         queue=next((opinion.queue for opinion in agreeing if opinion.queue), None),
-        due=min((each.due for each in agreeing if each.due), key=lambda due: due.after(now), default=None),
-        priority=min((each.priority for each in agreeing if each.priority), default=None),
+        due=min((opinion.due for opinion in agreeing if opinion.due), key=lambda due: due.after(now), default=None),
+        priority=min((opinion.priority for opinion in agreeing if opinion.priority), default=None),
         reviewers=max(opinion.reviewers for opinion in agreeing),
         needs=_merge_names(opinion.needs for opinion in open_ones if action is Action.WAIT),
         missing=_merge_names(opinion.missing for opinion in open_ones if action is Action.HUMAN),

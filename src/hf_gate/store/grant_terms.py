@@ -166,5 +166,8 @@ def write_reviews(write: Writer, results: Sequence[ReviewResult]) -> None:
     write.db.run_many(
         "UPDATE requests SET review_at = ?, is_undecided = ?, lookup_user = ?, lookup_email = ?, lookup_name = ?,"
         " evaluation_version = evaluation_version + 1 WHERE id = ? AND evaluation_version = ?",
-        [(one.review_at, one.is_undecided, *one.lookups, one.request, one.version) for one in results],
+        [
+            (result.review_at, result.is_undecided, *result.lookups, result.request, result.version)
+            for result in results
+        ],
     )

@@ -280,7 +280,7 @@ class Writer:
         meanwhile.
         """
         self._rows.load({result.request for result in results})
-        outdated = {one.request for one in results if not self._rows.set_result(one)}
+        outdated = {result.request for result in results if not self._rows.set_result(result)}
         self.append(repo, [entry for entry in entries if entry.request not in outdated])
 
     def mark_due(self, people: Collection[int]) -> None:

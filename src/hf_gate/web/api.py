@@ -251,7 +251,7 @@ def _show_request(context: RequestContext, _: ApiCall) -> Record:
 def _decide(context: RequestContext, call: ApiCall) -> Record:
     decisions = call.parse_body(DecisionsIn)
     rows = {request.id: context.find_request(request.id) for request in decisions.requests}
-    seen = {rows[one.id].id: one.version for one in decisions.requests}
+    seen = {rows[request.id].id: request.version for request in decisions.requests}
     reason = parse_reason(decisions.reason, decisions.verb, is_silent=True)
     note = None if decisions.note is None else parse_note(decisions.note)
     until = _parse_until(context, decisions)

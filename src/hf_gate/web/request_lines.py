@@ -275,8 +275,8 @@ def _add_terms(context: RequestContext, lines: Sequence[RequestLine]) -> None:
         for line in able
         if line.verdict is not None and line.verdict.terms and line.row.repo in ending
     }
-    read = reader.read_terms([one.row for one in able if one.row.id not in known], context.now)
-    versions = {repo: reader.read_versions(repo) for repo in {one.row.repo for one in able if one.row.id in known}}
+    read = reader.read_terms([line.row for line in able if line.row.id not in known], context.now)
+    versions = {repo: reader.read_versions(repo) for repo in {line.row.repo for line in able if line.row.id in known}}
     for line in able:
         seen = known.get(line.row.id)
         terms = read[line.row.id] if seen is None else mark_as_shown(seen, versions[line.row.repo], context.now)

@@ -167,7 +167,7 @@ def page(context: RequestContext) -> Response:
         count=count,
         others=others,
         shown=read_selection_page(context, scope, count, context.query_value("after")),
-        has_repos=len({one.repo for one in buckets if not one.why}) > 1,
+        has_repos=len({bucket.repo for bucket in buckets if not bucket.why}) > 1,
         back=local_path(context.query_value("next")) or (queue_url(query) if query else "/queue"),
     )
 

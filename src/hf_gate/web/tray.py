@@ -314,8 +314,8 @@ def _are_alike(decisions: list[QueuedDecision], since: int) -> bool:
     return (
         first.verb in _VERBS
         and len({(decision.verb, decision.change.reason, decision.change.until) for decision in decisions}) == 1
-        and len({one.batch for one in decisions}) == len(decisions)
-        and all(one.run.made_at >= since for one in decisions)
+        and len({decision.batch for decision in decisions}) == len(decisions)
+        and all(decision.run.made_at >= since for decision in decisions)
     )
 
 
