@@ -18,6 +18,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
+from ..domain.messages import NOTICE
 from ..domain.runs import RunState
 from ..errors import HfGateError, StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from ..private_files import make_private_folder
@@ -25,6 +26,7 @@ from .erasure_file import FILE_NAME, find_pending
 from .erasure_repetition import repeat_erasures
 from .initial_load import finish_loading
 from .members import Members
+from .notice_queue import IS_OPEN
 from .opening import check_owner, open_store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
 from .schema import check_revision, list_revisions, read_revision, upgrade_schema
@@ -47,7 +49,7 @@ _DISARM_SQL: Final = (
     "DELETE FROM settings WHERE key = 'letters'",  # the next turn turns letters on anew
     (
         "UPDATE messages SET state = 'unknown', lease = NULL, problem = 'the store was restored from a backup'"
-        " WHERE kind <> 'notice' AND state IN ('waiting', 'sending')"
+        f" WHERE kind <> '{NOTICE}' AND {IS_OPEN}"
     ),
     "DELETE FROM sessions",
     "DELETE FROM devices",

@@ -14,7 +14,7 @@ import msgspec
 from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.ids import Repo
-from ..domain.messages import NOTICE
+from ..domain.messages import NOTICE, OPEN
 from ..domain.notices import NoticeEvent, NoticeItem, NoticeMode, item_of, merge_items
 from ..domain.request_version import VERSION_COLUMNS
 from .sql import Database
@@ -23,7 +23,7 @@ MAX_OPEN: Final = 20_000
 """How many messages of a destination may be open."""
 
 MAX_LINES: Final = 50  # of a message
-IS_OPEN: Final = "state IN ('waiting', 'sending')"
+IS_OPEN: Final = f"state IN {tuple(map(str, OPEN))}"
 """The messages that are not delivered yet."""
 _FEW_CHANGES: Final = 20  # a run of a person with so few changes is not told
 _SAME_VERSION: Final = " AND ".join(f"b.{name} = a.{name}" for name in (*VERSION_COLUMNS, "need"))

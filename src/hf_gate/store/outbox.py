@@ -49,7 +49,7 @@ _CLOCK_STEP_MS: Final = 60_000  # clocks of two machines may differ by so much
 _NOTICE_DAYS: Final = 7  # a notice that arrived stays listed
 _LETTER_DAYS: Final = 400  # a letter that ended is kept
 _DUE_DAYS: Final = 30  # a letter that was not sent is dropped
-_IS_DEAD: Final = "state IN ('unknown', 'bounced', 'failed')"
+_IS_DEAD: Final = f"state IN {tuple(map(str, DEAD))}"
 _IS_LATE: Final = "(problem IS NOT NULL OR next_at < ?)"
 _OLD_NOTICE: Final = f"kind = '{NOTICE}' AND state IN ('sent', 'marked_sent') AND ended_at < ?"
 _OLD_LETTER: Final = f"kind <> '{NOTICE}' AND state <> 'unknown' AND ended_at < ?"
