@@ -59,7 +59,7 @@ def test_a_long_wait_is_logged_once_with_its_reason(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with LocalHub(requests=20, repos=1, quota="2/60", clock="x60") as local:
+    with LocalHub(requests=20, repos=1, quota="2/60", clock="x15") as local:
         repo = local.repos[0]
         with caplog.at_level(logging.WARNING, "hf_gate"), Hub(local.tokens["owner"], local.url) as hub:
             for _ in range(3):
@@ -73,7 +73,7 @@ def test_a_long_wait_is_logged_once_with_its_reason(
 
 def test_a_command_says_that_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with LocalHub(requests=20, repos=1, quota="3/60", clock="x60") as local:
+    with LocalHub(requests=20, repos=1, quota="3/60", clock="x15") as local:
         repo = local.repos[0]
         path = repo["repo"] if repo["repo_type"] == "model" else f"datasets/{repo['repo']}"
         ended = Console(local).run("ls", path, "--live", "--status", "all", "--json")
