@@ -60,7 +60,9 @@ def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(s
 
 
 @pytest.mark.parametrize("state", RunState)
-def test_every_run_that_began_and_neither_ended_nor_was_abandoned_needs_attention(store: Store, state: RunState) -> None:
+def test_every_run_that_began_and_neither_ended_nor_was_abandoned_needs_attention(
+    store: Store, state: RunState
+) -> None:
     with store.writing() as write:
         write.write_run(RunRow(id="r1", kind=RunKind.PLAN, actor="lena", state=state, made_at=1, total=3))
     is_quiet = state in {RunState.QUEUED, RunState.ENDED, RunState.ABANDONED}

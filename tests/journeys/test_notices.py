@@ -359,6 +359,23 @@ def test_a_notice_of_what_is_stuck_has_the_sentence_of_its_rule_unless_it_may_na
     assert found.endswith(f"decides it: hf-gate plan{'.' if quoted else ''}{quoted}")
 
 
+def test_an_old_request_is_not_told_as_overdue_at_the_moment_a_policy_is_enforced(
+    console: Console, hook: Hook, tmp_path: Path
+) -> None:
+    configure(tmp_path, f"{NOTIFY}    events: {{overdue: immediate, ageing: off}}\n")
+    policy = tmp_path / "policies" / "starter.yaml"
+    policy.write_text(POLICY.replace("mode: enforce", "mode: shadow"), "utf-8")
+    run_once(console)
+    console.hub.clock.advance("9d")
+    policy.write_text(POLICY.replace("then: human", "then: human, due: 2d"), "utf-8")
+    run_once(console)
+    assert [text for text in hook.texts if "due" in text] == []
+    console.hub.clock.advance("3d")
+    run_once(console)
+    (text,) = [text for text in hook.texts if "due" in text]
+    assert text.startswith(f"1 request at {DATASET}")
+
+
 def test_old_requests_and_an_emptied_table_are_told_by_the_turn_that_finds_them(
     console: Console, hook: Hook, tmp_path: Path
 ) -> None:

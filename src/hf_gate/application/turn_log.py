@@ -148,6 +148,8 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
     now = workspace.now()
     rows = workspace.store.repos()
     before = to_ms(now - timedelta(days=OLD_DAYS))
+    problems = list(list_problems(workspace, bundle))
+    overdue = {problem.subject for problem in problems if problem.kind is ProblemKind.OVERDUE}
     conditions: list[Condition] = []
     for repo in (row.repo for row in rows if bundle.config.includes(row.repo)):
         name = str(repo)
@@ -157,13 +159,14 @@ def list_state_conditions(workspace: Workspace, bundle: PolicyBundle) -> list[Co
                 event=NoticeEvent.AGEING, repo=name, count=count, requests=first, facts={"days": OLD_DAYS}
             )
             conditions.append(Condition(name, item))
-        if count := count_overdue(store, repo, to_ms(now), MAX_OVERDUE):
+        if name in overdue:
+            count = count_overdue(store, repo, to_ms(now), MAX_OVERDUE)
             first = tuple(find_overdue(store, repo, to_ms(now), MAX_REQUESTS))
             item = NoticeItem(event=NoticeEvent.OVERDUE, repo=name, count=count, requests=first)
             conditions.append(Condition(name, item))
     conditions += [
         Condition(problem.key, NoticeItem(event=NoticeEvent.STUCK, facts={"text": problem.sentence}))
-        for problem in list_problems(workspace, bundle)
+        for problem in problems
         if problem.is_stuck and problem.kind is not ProblemKind.OVERDUE  # an event of its own
     ]
     return conditions
