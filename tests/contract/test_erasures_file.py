@@ -377,6 +377,17 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
         for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
             (row,) = store.find_by_identity(None, who)
             Tray(store).add([_queue(row, note)], (), [row.id])
+        (row,) = store.find_by_identity(None, "dan")
+        with store.writing() as write:  # as a run that an earlier version began, and whose rest waits again
+            (document,) = write.db.row("SELECT change FROM changes WHERE run = ?", (f"r_{row.id}",)) or ()
+            older = {key: value for key, value in msgspec.json.decode(bytes(document)).items() if key != "note"}
+            write.db.run(
+                "INSERT INTO runs (id, kind, actor, state, made_at, total, counts, verbs)"
+                " VALUES ('r_old', 'direct', 'mia', 'queued', 1, 1, '{}', '{}')"
+            )
+            write.write_changes(
+                [ChangeRow(run="r_old", n=1, repo=EEG, request=row.id, change=msgspec.json.encode(older))]
+            )
         _erase(store, erasures, name)
         assert [item.change.note for item in Tray(store).list_recent("m_1", 5)] == ["Came alone.", None]
     assert _traces(place, [name, "Came with"]) == []

@@ -167,7 +167,7 @@ class Eraser:
         queued = "SELECT c.change, c.run FROM changes c JOIN runs r ON r.id = c.run WHERE r.state = ?"
         for document, run in self._db.rows(queued, (RunState.QUEUED,)):
             change = msgspec.json.decode(bytes(document))
-            if identity.pattern.matches(change["note"] or ""):
+            if identity.pattern.matches(change.get("note") or ""):
                 values = (msgspec.json.encode({**change, "note": None}), run)
                 self._db.run("UPDATE changes SET change = ? WHERE run = ?", values)
 
