@@ -302,8 +302,13 @@ def compile_pattern(pattern: str) -> CompiledPattern:
     options.max_mem = 8 << 20  # to match, which needs more memory
     regexp = re2.compile(pattern, options)
     re2.purge()  # it keeps another 128
-    # A search in bytes does not convert the place of a match to code points, which takes as long as the search.
-    return CompiledPattern(lambda text: regexp.search(text.encode()) is not None, regexp.programsize)
+
+    def search(text: str) -> bool:
+        # A search in bytes does not convert the place of a match to code points, which takes as long as the search.
+        return regexp.search(text.encode()) is not None
+
+    remember = lru_cache(maxsize=1024)(search)  # domains and short answers repeat
+    return CompiledPattern(lambda text: (remember if len(text) <= 64 else search)(text), regexp.programsize)
 
 
 _DURATION: Final = re.compile(r"([-+]?)((?:\d+(?:\.\d*)?|\.\d+)(?:h|ms|us|ns|m|s))+|0", re.ASCII)
