@@ -371,7 +371,8 @@ def test_the_erasure_of_a_hidden_person_keeps_the_names_that_are_matched_with_no
 
 
 def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path) -> None:
-    erasures, name = tmp_path / "erasures.jsonl", "quokka-zzyx"
+    erasures = tmp_path / "erasures.jsonl"
+    name = "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
         take(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
         for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
@@ -395,7 +396,8 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
 
 def test_the_version_that_a_decision_was_made_on_goes_with_the_person(place: str, tmp_path: Path) -> None:
     """The version is a digest of the answers, by which guesses could be tested."""
-    erasures, name = tmp_path / "erasures.jsonl", "quokka-zzyx"
+    erasures = tmp_path / "erasures.jsonl"
+    name = "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
         take(store, EEG, [record(1, name=name, answers={"Country": "DE"})])
         (row,) = store.find_by_identity(None, name)

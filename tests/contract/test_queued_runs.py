@@ -57,21 +57,36 @@ def _rows(store: Store) -> list[RequestRow]:
 
 def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        rows, tray = _rows(store), Tray(store)
+        rows = _rows(store)
+        tray = Tray(store)
         assert tray.add([_decision(row) for row in rows], (), [row.id for row in rows]) == []
         assert store.runs() == []
         due = tray.list_due(10)
         assert tray.undo([due[2].run.id]) == 1
         with store.writing() as write:
             assert sorted(take_waiting(write, [one.run.id for one in due])) == [one.run.id for one in due[:2]]
-            run = RunRow(id="r_1", kind=RunKind.DIRECT, actor="mia", state=RunState.READY, made_at=20, total=2,
-                         verbs={"accept": 2}, member="m_1", starts_at=20)  # fmt: skip
+            run = RunRow(
+                id="r_1",
+                kind=RunKind.DIRECT,
+                actor="mia",
+                state=RunState.READY,
+                made_at=20,
+                total=2,
+                verbs={"accept": 2},
+                member="m_1",
+                starts_at=20,
+            )
             write.write_run(run)
             sent = [
-                ChangeRow(run="r_1", n=n, repo=one.row.repo, request=one.request,
-                          change=msgspec.json.encode(one.change.replace_change(one.change)))
+                ChangeRow(
+                    run="r_1",
+                    n=n,
+                    repo=one.row.repo,
+                    request=one.request,
+                    change=msgspec.json.encode(one.change.replace_change(one.change)),
+                )
                 for n, one in enumerate(due[:2], 1)
-            ]  # fmt: skip
+            ]
             write.write_changes(sent)
             write.set_change_states("r_1", [(1, "done", "")])
         assert [(one.is_being_sent, one.outcome) for one in tray.list_recent("m_1", 5)] == [

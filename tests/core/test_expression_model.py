@@ -66,7 +66,9 @@ def assert_equal_to_engine(source: str, facts: dict[str, FactValue]) -> None:
     except ExpressionProblem as problem:
         if problem.code != "literal":
             raise
-        return  # a part always fails: it is refused when it is written, also where the engine finds a value without it
+        refused = source[problem.offset : problem.offset + problem.length]
+        assert evaluate_with_engine(refused, TYPES | LET_TYPES, {}) is None, "this part fails in the engine too"
+        return  # the engine may find a value without it
     assert not found.missing
     assert found.value is wanted, (source, facts, found)
 
@@ -106,6 +108,8 @@ def test_a_pattern_matches_what_it_matches_in_the_engine(ignores_case: bool, pat
         try:
             assert_equal_to_engine(source, facts)
         except ExpressionProblem as problem:
+            if "a pattern has at most" in problem.message or "pattern too large" in problem.message:
+                reject()  # our bounds, which the engine does not have
             if "a regular expression" not in problem.message:
                 raise
             assert evaluate_with_engine(source, TYPES, facts) is None

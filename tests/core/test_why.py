@@ -274,7 +274,8 @@ def test_the_sentence_is_the_same_without_recorded_traces(places: list[int], dat
     drawn = [data.draw(policies(name=f"p{n}", mode=None)) for n, _ in enumerate(places)]
     evaluator, some = Evaluator([each.compiled for each in drawn]), data.draw(facts())
     bound: dict[str, BoundFacts] = {}
-    traced, quick = evaluator.evaluate_with_traces(some, now=NOW), evaluator.evaluate(some, now=NOW, bound=bound)
+    traced = evaluator.evaluate_with_traces(some, now=NOW)
+    quick = evaluator.evaluate(some, now=NOW, bound=bound)
     assert traced is not None
     assert quick is not None
     assert _sentences(traced) == _sentences(trace_named_rules(evaluator, quick, some, bound))

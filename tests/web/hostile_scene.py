@@ -354,13 +354,31 @@ def _spoil(room: Room, repos: list[Repo], waiting: list[RequestRow], gone: list[
         granter = {"granted_by": {"user": payload(Field.GRANTER, turn), "fullname": payload(Field.GRANTER, turn)}}
         moved = StatusMoved(before="reset", after="accepted", has_granter=True)
         with store.writing() as write:
-            write.append(repo, [LedgerEntry(event=moved, at=back.state.asked_at + 1, actor="outside", request=back.id,
-                                      person=back.person.id, private=granter)])  # fmt: skip
+            write.append(
+                repo,
+                [
+                    LedgerEntry(
+                        event=moved,
+                        at=back.state.asked_at + 1,
+                        actor="outside",
+                        request=back.id,
+                        person=back.person.id,
+                        private=granter,
+                    )
+                ],
+            )
             write.update_repo(repo, {"problem": payload(Field.REPO_PROBLEM, turn), "is_complete": False})
             mine = "run IN (SELECT id FROM runs WHERE state = 'queued') AND request_id = ?"
-            write.db.run(f"UPDATE changes SET state = 'refused', why = ? WHERE {mine}",  # noqa: S608
-                         (payload(Field.TRAY_WHY, turn), waits.id))  # fmt: skip
-            write.db.run("UPDATE runs SET state = 'ended', is_unseen = TRUE WHERE state = 'queued' AND id IN"
-                         " (SELECT run FROM changes WHERE request_id = ?)", (waits.id,))  # fmt: skip
-            write.db.run("UPDATE changes SET state = 'refused', why = ? WHERE request_id = ?",
-                         (payload(Field.CHANGE_WHY, turn), back.id))  # fmt: skip
+            write.db.run(
+                f"UPDATE changes SET state = 'refused', why = ? WHERE {mine}",  # noqa: S608
+                (payload(Field.TRAY_WHY, turn), waits.id),
+            )
+            write.db.run(
+                "UPDATE runs SET state = 'ended', is_unseen = TRUE WHERE state = 'queued' AND id IN"
+                " (SELECT run FROM changes WHERE request_id = ?)",
+                (waits.id,),
+            )
+            write.db.run(
+                "UPDATE changes SET state = 'refused', why = ? WHERE request_id = ?",
+                (payload(Field.CHANGE_WHY, turn), back.id),
+            )

@@ -260,7 +260,8 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
 def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Room) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
-    tray, service = room.app_state.workspace.tray, room.app_state.tray_service
+    tray = room.app_state.workspace.tray
+    service = room.app_state.tray_service
 
     def undo(row: RepoRow) -> RepoPolicies | None:
         tray.undo([one.run.id for one in tray.list_waiting()])

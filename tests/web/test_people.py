@@ -117,7 +117,9 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Ro
 
 
 def test_who_decides_after_somebody_else_reads_what_happened(three: Room) -> None:
-    lena, mia, path = three.visitor(), three.reviewer("mia"), _href(three, "ada")
+    lena = three.visitor()
+    mia = three.reviewer("mia")
+    path = _href(three, "ada")
     picks = _picks(lena.get(path).body)[:1]
     assert _decide(mia, path, "accept", picks).status == 303
     late = _decide(lena, path, "accept", picks)

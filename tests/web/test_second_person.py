@@ -204,7 +204,8 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
 
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(admin("noor"))
+    lena = full.visitor()
+    noor = full.proven(admin("noor"))
     for days in (3, 2, 1):
         run_of(full, f"r_day{days}", 200 * (days - 1), 200 * days, days + 1)
     for days in (3, 2):
@@ -237,7 +238,8 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
 
 
 def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_path: Path) -> None:
-    lena, noor = full.visitor(), full.proven(admin("noor"))
+    lena = full.visitor()
+    noor = full.proven(admin("noor"))
     full.ask([{"username": "noor"}], {"Purpose": GOOD})
     whole, before = made(full, lena), full.writes()
     alone, agreed = without(lena, whole, MANY - 2), without(lena, whole, MANY - 1)
@@ -312,7 +314,8 @@ def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
 
 
 def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(admin("noor"))
+    lena = full.visitor()
+    noor = full.proven(admin("noor"))
     plan = made(full, lena)
     member = full.app_state.membership.find("noor")
     assert member is not None

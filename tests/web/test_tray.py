@@ -238,7 +238,9 @@ def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restor
 @pytest.mark.parametrize("when", ["before", "in", "after"])
 @pytest.mark.parametrize("at", range(1, 7))
 def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked: Room, at: int, when: str) -> None:
-    lena, before, workspace = asked.visitor(), asked.writes(), asked.app_state.workspace
+    lena = asked.visitor()
+    before = asked.writes()
+    workspace = asked.app_state.workspace
     for name in ("ada", "bob", "cyd"):
         _decide(asked, lena, "accept", name)
     kept = workspace.store
@@ -263,11 +265,13 @@ def _accepted(room: Room) -> list[str]:
 
 
 def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
-    lena, workspace = asked.visitor(), asked.app_state.workspace
+    lena = asked.visitor()
+    workspace = asked.app_state.workspace
     _decide(asked, lena, "accept", "ada")
     (waiting,) = workspace.tray.list_waiting()
     asked.leave()
-    writes, sent = asked.writes(), workspace.tray.find_latest([waiting.request])[waiting.request]
+    writes = asked.writes()
+    sent = workspace.tray.find_latest([waiting.request])[waiting.request]
     with workspace.store.writing() as write:  # as a process that died before it stored the answer
         write.db.run("UPDATE changes SET state = 'started' WHERE run = ?", (sent.run.id,))
         write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (sent.run.id,))

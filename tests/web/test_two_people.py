@@ -237,7 +237,8 @@ def approvers(room: Room, name: str) -> list[str]:
 @pytest.mark.parametrize("is_agreed", [True, False])
 def test_a_selection_of_one_and_a_plan_of_another_meet(full: Room, *, is_agreed: bool) -> None:
     """One person selects and another agrees or applies: each change has two approvals when the run starts, and none before."""
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     if is_agreed:
         assert press(noor, plan, "approve").status == 303
@@ -249,7 +250,8 @@ def test_a_selection_of_one_and_a_plan_of_another_meet(full: Room, *, is_agreed:
 
 
 def test_a_plan_that_was_discarded_leaves_no_approval(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, before = plan_all(lena), full.writes()
     press(noor, plan, "approve")
     assert press(noor, plan, "discard").status == 303
@@ -261,7 +263,8 @@ def test_a_plan_that_was_discarded_leaves_no_approval(full: Room) -> None:
 
 
 def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, before = plan_all(lena), full.writes()
     press(noor, plan, "approve")
     full.out("noor")
@@ -271,7 +274,8 @@ def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(
 
 
 def test_a_plan_does_not_approve_a_request_that_changed_since(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     press(noor, plan, "approve")
     with Hub(full.local.tokens["p007"], full.local.url) as hub:
@@ -307,7 +311,8 @@ def test_one_person_alone_cannot_apply_what_they_selected(full: Room) -> None:
 def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed(
     full: Room, *, is_starter: bool
 ) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(lena), full.app_state.workspace
     press(noor, plan, "approve")
     full.local.set_faults(["answer:status=429:on=batch"])
@@ -330,7 +335,8 @@ def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed
 def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agreement_to_a_plan(
     full: Room, *, is_before: bool
 ) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     row = full.row("p007")
     noor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
     full.leave()
@@ -359,7 +365,8 @@ def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> N
 
 
 def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
-    lena, noor = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena = full.visitor()
+    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     press(noor, plan, "approve")
     assert 'value="approve"' not in noor.get(plan).body
@@ -404,7 +411,8 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
 
 
 def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Room) -> None:
-    mia, workspace = room.proven(reviewer("mia")), room.app_state.workspace
+    mia = room.proven(reviewer("mia"))
+    workspace = room.app_state.workspace
     click(room, mia)
     assert workspace.location.folder is not None
     file = workspace.location.folder / "policies" / "house.yaml"
