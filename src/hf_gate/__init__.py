@@ -150,29 +150,29 @@ __all__ = [
 
 # Every public name is listed twice: under `if TYPE_CHECKING:` for type checkers, and in `__all__`. `_HOMES` has the
 # module of each: errors, unless it is named here. tests/house/test_exports.py compares them.
-_HOMES: Final = {name: "errors" for name in __all__ if name != "__version__"} | {
+_HOMES: Final = {name: "hf_gate.errors" for name in __all__ if name != "__version__"} | {
     name: home
     for home, names in {
-        "domain.accounts": ("Account", "Gate", "Profile", "TokenRights"),
-        "domain.completeness": ("Completeness",),
-        "domain.forms": ("GateForm", "parse_gate_form"),
-        "domain.ids": ("Person", "Repo", "RepoType", "parse_repo"),
-        "domain.lifecycle": ("Status",),
-        "domain.outcomes": ("Outcome", "OutcomeKind"),
-        "domain.requests": ("AccessRequest", "Decision"),
-        "hub.async_client": ("AsyncHub",),
-        "hub.client": ("Hub",),
-        "hub.hf_functions": (
+        "hf_gate.domain.accounts": ("Account", "Gate", "Profile", "TokenRights"),
+        "hf_gate.domain.completeness": ("Completeness",),
+        "hf_gate.domain.forms": ("GateForm", "parse_gate_form"),
+        "hf_gate.domain.ids": ("Person", "Repo", "RepoType", "parse_repo"),
+        "hf_gate.domain.lifecycle": ("Status",),
+        "hf_gate.domain.outcomes": ("Outcome", "OutcomeKind"),
+        "hf_gate.domain.requests": ("AccessRequest", "Decision"),
+        "hf_gate.hub.async_client": ("AsyncHub",),
+        "hf_gate.hub.client": ("Hub",),
+        "hf_gate.hub.hf_functions": (
             name for name in __all__ if name.endswith(("_access_request", "_requests", "grant_access", "revoke_access"))
         ),
-        "hub.async_listing": ("AsyncListing",),
-        "hub.listing": ("Listing",),
-        "hub.why.diagnosis": ("Diagnosis",),
-        "hub.why.questions": ("explain", "explaining", "load_ipython_extension", "wait_for_access", "why"),
-        "protocol.codec": ("Quarantined",),
-        "protocol.flows.listing": ("Head",),
-        "protocol.flows.lookup": ("Found",),
-        "protocol.pacing": ("Outlook",),
+        "hf_gate.hub.async_listing": ("AsyncListing",),
+        "hf_gate.hub.listing": ("Listing",),
+        "hf_gate.hub.why.diagnosis": ("Diagnosis",),
+        "hf_gate.hub.why.questions": ("explain", "explaining", "load_ipython_extension", "wait_for_access", "why"),
+        "hf_gate.protocol.codec": ("Quarantined",),
+        "hf_gate.protocol.flows.listing": ("Head",),
+        "hf_gate.protocol.flows.lookup": ("Found",),
+        "hf_gate.protocol.pacing": ("Outlook",),
     }.items()
     for name in names
 }
@@ -183,7 +183,7 @@ def __getattr__(name: str) -> object:
     if home is None:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    value: object = getattr(import_module(f".{home}", __name__), name)
+    value: object = getattr(import_module(home), name)
     globals()[name] = value
     return value
 

@@ -16,6 +16,9 @@ from .errors import UsageError
 from .locks import read_announcement
 from .private_files import read_regular_file
 
+PACKAGE: Final = Path(__file__).parent
+"""The folder of this package, with its own data files."""
+
 _FILE_KEYS: Final = frozenset({"endpoint", "max_wait", "timeout", "insecure_http", "profile", "profiles"})
 _PROFILE_KEYS: Final = frozenset({"endpoint", "token", "token_file", "insecure_http", "workspace", "pid"})
 _DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?\Z")

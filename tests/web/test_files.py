@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 
 import pytest
 
-from hf_gate.web.static_files import FOLDER, static_files, static_url
+from hf_gate.config import PACKAGE
+from hf_gate.web.static_files import static_files, static_url
 from tests.house.tree import ROOT
 from tests.web.kit import Room, Visitor
 
-TEMPLATES = sorted((FOLDER / "templates").rglob("*.html"))
-OURS = sorted(path for path in (FOLDER / "static").glob("*.js") if path.name != "htmx.min.js")
+TEMPLATES = sorted(PACKAGE.glob("*/templates/**/*.html"))
+OURS = sorted(path for path in (PACKAGE / "web" / "static").glob("*.js") if path.name != "htmx.min.js")
 
 
 def test_all_scripts_together_are_small() -> None:
@@ -47,7 +48,7 @@ def test_no_script_of_ours_makes_markup_or_code_of_text(path: object) -> None:
 
 
 def test_no_module_marks_text_as_safe() -> None:
-    for module in FOLDER.glob("*.py"):
+    for module in PACKAGE.rglob("*.py"):
         assert re.findall(r"\bMarkup\b|autoescape=False", module.read_text("utf-8")) == [], module.name
 
 

@@ -16,13 +16,13 @@ from xml.etree import ElementTree as ET
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
+from hf_gate.config import PACKAGE
 from hf_gate.web.routes import ROUTES
 from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room, plain
 from tests.web.kit import Answer, Room, Visitor, served
 from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
 
-TEMPLATES: Final = Path(__file__).parents[2] / "src" / "hf_gate" / "web" / "templates"
-SOURCE: Final = "\n".join(path.read_text("utf-8") for path in sorted(TEMPLATES.rglob("*.html")))
+SOURCE: Final = "\n".join(path.read_text("utf-8") for path in sorted(PACKAGE.glob("*/templates/**/*.html")))
 TAGS: Final = frozenset(re.findall(r"<(\w+)", SOURCE))
 READ: Final = frozenset({"value", "title", "aria-label", "placeholder", "data-text", "alt"})
 """Attributes whose value is nothing but text."""

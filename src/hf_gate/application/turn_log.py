@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
+from ..config import PACKAGE
 from ..domain.display_text import to_one_line
 from ..domain.ids import Repo
 from ..domain.notices import MAX_REQUESTS, NOTHING_TO_DO, Condition, NoticeEvent, NoticeItem
@@ -45,7 +46,6 @@ _NO_REPO_HINT: Final = "Check `repos` in hf-gate.yaml and the rights of the toke
 _TRIES_AGAIN: Final = "The next turn tries again."
 _TURN_EVENTS: Final = (NoticeEvent.FAILED_TURN, NoticeEvent.TOKEN)
 _LONGEST: Final = 300  # characters of a problem
-_PACKAGE: Final = Path(__file__).parents[1]
 _NUMBER: Final = re.compile(r"\d+")
 _STATE_EVENTS: Final = (NoticeEvent.AGEING, NoticeEvent.OVERDUE, NoticeEvent.STUCK)
 
@@ -320,7 +320,7 @@ def _find_missing_part(problem: BaseException) -> str | None:
     if isinstance(problem, ImportError):
         return problem.name
     name = str(problem.filename) if isinstance(problem, OSError) else ""
-    return Path(name).name if Path(name).is_relative_to(_PACKAGE) else None
+    return Path(name).name if Path(name).is_relative_to(PACKAGE) else None
 
 
 def _shorten(text: str) -> str:

@@ -42,12 +42,18 @@ if TYPE_CHECKING:
 audit = GateGroup(
     "audit",
     {
-        "ls": CommandEntry("audit:audit_ls", "List entries, newest first."),
-        "show": CommandEntry("audit:audit_show", "Show one entry with its personal data."),
-        "verify": CommandEntry("audit:audit_verify", "Verify that nothing was changed, cut off or inserted."),
-        "export": CommandEntry("audit:audit_export", "Export the audit log as JSON lines, to verify it elsewhere."),
+        "ls": CommandEntry("hf_gate.cli.audit:audit_ls", "List entries, newest first."),
+        "show": CommandEntry("hf_gate.cli.audit:audit_show", "Show one entry with its personal data."),
+        "verify": CommandEntry(
+            "hf_gate.cli.audit:audit_verify", "Verify that nothing was changed, cut off or inserted."
+        ),
+        "export": CommandEntry(
+            "hf_gate.cli.audit:audit_export", "Export the audit log as JSON lines, to verify it elsewhere."
+        ),
         "checkpoint": CommandEntry(
-            "audit:audit_checkpoint", "Save the heads of all chains, for later verification.", is_hidden=True
+            "hf_gate.cli.audit:audit_checkpoint",
+            "Save the heads of all chains, for later verification.",
+            is_hidden=True,
         ),
     },
     help="The audit log: one chain of entries for each repo, and one for the workspace.",

@@ -45,9 +45,11 @@ if TYPE_CHECKING:
 ends = GateGroup(
     "ends",
     {
-        "ls": CommandEntry("ends:ls", "List grants by the end of access."),
-        "set": CommandEntry("ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True),
-        "confirm": CommandEntry("ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True),
+        "ls": CommandEntry("hf_gate.cli.ends:ls", "List grants by the end of access."),
+        "set": CommandEntry("hf_gate.cli.ends:set_ends", "Set, remove or adopt ends of access.", has_effect=True),
+        "confirm": CommandEntry(
+            "hf_gate.cli.ends:confirm", "Confirm ends that moved to an earlier time.", has_effect=True
+        ),
     },
     help="Ends of access: list, set and confirm them.",
 )

@@ -33,7 +33,7 @@ _MODES: Final = {
 
 form = GateGroup(
     "form",
-    {"check": CommandEntry("form:form_check", "Show what a requester sees, and problems in the card.")},
+    {"check": CommandEntry("hf_gate.cli.form:form_check", "Show what a requester sees, and problems in the card.")},
     help="Gate forms: show what a form asks, and check it. Needs no token.",
 )
 

@@ -341,7 +341,7 @@ class GateGroup(click.Group):
         if entry is None:
             return None
         module, _, name = entry.import_path.partition(":")
-        found: click.Command = getattr(import_module(f".{module}", __package__), name)
+        found: click.Command = getattr(import_module(module), name)
         return found
 
     def resolve_command(

@@ -18,7 +18,7 @@ from .output import Format
 
 hub = GateGroup(
     "hub",
-    {"serve": CommandEntry("hub_serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
+    {"serve": CommandEntry("hf_gate.cli.hub_serve:serve", "Run a local Hub with invented people until Ctrl-C.")},
     help="The local Hub: behaves like the Hub, but on this machine, without accounts or network.",
 )
 

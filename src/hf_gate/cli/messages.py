@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 messages = GateGroup(
     "messages",
     {
-        "ls": CommandEntry("messages:messages_ls", "List messages that wait, or that a person must decide about."),
-        "preview": CommandEntry(
-            "messages:messages_preview", "Show destinations, the text of each letter, and who would get it."
+        "ls": CommandEntry(
+            "hf_gate.cli.messages:messages_ls", "List messages that wait, or that a person must decide about."
         ),
-        "test": CommandEntry("messages:messages_test", "Send a test notice."),
-        "retry": CommandEntry("messages:messages_retry", "Send messages again that did not arrive.", has_effect=True),
+        "preview": CommandEntry(
+            "hf_gate.cli.messages:messages_preview", "Show destinations, the text of each letter, and who would get it."
+        ),
+        "test": CommandEntry("hf_gate.cli.messages:messages_test", "Send a test notice."),
+        "retry": CommandEntry(
+            "hf_gate.cli.messages:messages_retry", "Send messages again that did not arrive.", has_effect=True
+        ),
         "mark-sent": CommandEntry(
-            "messages:messages_mark_sent", "Record messages that you sent yourself.", has_effect=True
+            "hf_gate.cli.messages:messages_mark_sent", "Record messages that you sent yourself.", has_effect=True
         ),
     },
     help="Notices to the staff, and letters to applicants.",

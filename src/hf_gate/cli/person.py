@@ -40,11 +40,13 @@ if TYPE_CHECKING:
 person = GateGroup(
     "person",
     {
-        "ls": CommandEntry("person:person_ls", "List people with the status of their requests at each repo."),
-        "show": CommandEntry("person:person_show", "Show the requests of one person at all your repos."),
-        "export": CommandEntry("person:person_export", "Export all that is held about one person."),
+        "ls": CommandEntry(
+            "hf_gate.cli.person:person_ls", "List people with the status of their requests at each repo."
+        ),
+        "show": CommandEntry("hf_gate.cli.person:person_show", "Show the requests of one person at all your repos."),
+        "export": CommandEntry("hf_gate.cli.person:person_export", "Export all that is held about one person."),
         "erase": CommandEntry(
-            "person:person_erase", "Erase one person from the store and its backups.", has_effect=True
+            "hf_gate.cli.person:person_erase", "Erase one person from the store and its backups.", has_effect=True
         ),
     },
     help="One person at many repos: list, show, export and erase.\n\n"

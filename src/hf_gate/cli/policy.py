@@ -34,14 +34,20 @@ if TYPE_CHECKING:
 policy = GateGroup(
     "policy",
     {
-        "check": CommandEntry("policy:policy_check", "Find errors, and show what each accept rule requires."),
-        "test": CommandEntry("policy:policy_test", "Run the tests in the policy files."),
-        "lint": CommandEntry("policy:policy_lint", "Find what is valid but probably a mistake."),
-        "show": CommandEntry("policy:policy_show", "Show the rules of a repo as numbered sentences."),
-        "new": CommandEntry("policy:policy_new", "Create a policy from a shipped example."),
-        "compare": CommandEntry("policy_versions:policy_compare", "Compare a policy with decisions by people."),
+        "check": CommandEntry(
+            "hf_gate.cli.policy:policy_check", "Find errors, and show what each accept rule requires."
+        ),
+        "test": CommandEntry("hf_gate.cli.policy:policy_test", "Run the tests in the policy files."),
+        "lint": CommandEntry("hf_gate.cli.policy:policy_lint", "Find what is valid but probably a mistake."),
+        "show": CommandEntry("hf_gate.cli.policy:policy_show", "Show the rules of a repo as numbered sentences."),
+        "new": CommandEntry("hf_gate.cli.policy:policy_new", "Create a policy from a shipped example."),
+        "compare": CommandEntry(
+            "hf_gate.cli.policy_versions:policy_compare", "Compare a policy with decisions by people."
+        ),
         "promote": CommandEntry(
-            "policy_versions:policy_promote", "Allow a version of a policy to act unattended.", has_effect=True
+            "hf_gate.cli.policy_versions:policy_promote",
+            "Allow a version of a policy to act unattended.",
+            has_effect=True,
         ),
     },
     help="Policies: create, check, test and describe the policies of the workspace.",

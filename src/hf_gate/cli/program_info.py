@@ -25,7 +25,7 @@ from .token_rights import HELP_TOPIC
 
 config = GateGroup(
     "config",
-    {"path": CommandEntry("program_info:config_path", "Print the paths of files and folders.")},
+    {"path": CommandEntry("hf_gate.cli.program_info:config_path", "Print the paths of files and folders.")},
     help="Configuration files and folders of hf-gate.",
 )
 

@@ -32,9 +32,11 @@ if TYPE_CHECKING:
 report = GateGroup(
     "report",
     {
-        "overview": CommandEntry("report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."),
-        "access": CommandEntry("report:report_access", "Who has access, or had it on a date."),
-        "hub": CommandEntry("report:report_hub", "The Hub's own report of all requests of a repo."),
+        "overview": CommandEntry(
+            "hf_gate.cli.report:report_overview", "Waits, decisions, rules and ends of the last 26 weeks."
+        ),
+        "access": CommandEntry("hf_gate.cli.report:report_access", "Who has access, or had it on a date."),
+        "hub": CommandEntry("hf_gate.cli.report:report_hub", "The Hub's own report of all requests of a repo."),
     },
     help="Reports: numbers of the workspace without personal data, who has access, and the Hub's own report.",
 )

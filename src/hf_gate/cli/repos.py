@@ -28,9 +28,10 @@ if TYPE_CHECKING:
 repos = GateGroup(
     "repos",
     {
-        "ls": CommandEntry("repos:repos_ls", "List the gated repos of accounts or organisations."),
+        "ls": CommandEntry("hf_gate.cli.repos:repos_ls", "List the gated repos of accounts or organisations."),
         "show": CommandEntry(
-            "repos:repos_show", "Show the gate and the form of a repo, and the number of requests in each state."
+            "hf_gate.cli.repos:repos_show",
+            "Show the gate and the form of a repo, and the number of requests in each state.",
         ),
     },
     help="Gated repos: list them, and show their gates.",

@@ -42,12 +42,14 @@ _NO_LIMIT: Final = 2**31 - 1
 runs = GateGroup(
     "runs",
     {
-        "ls": CommandEntry("runs:ls", "List runs, newest first."),
-        "show": CommandEntry("runs:show", "Show one run with the outcome of each change."),
-        "undo": CommandEntry("runs:undo", "Plan the undo of a run."),
-        "retry": CommandEntry("runs:retry", "Plan the refused and open changes again."),
-        "stop": CommandEntry("runs:stop", "Stop a run after the current batch.", has_effect=True),
-        "continue": CommandEntry("runs:continue_", "Continue a stopped or interrupted run.", has_effect=True),
+        "ls": CommandEntry("hf_gate.cli.runs:ls", "List runs, newest first."),
+        "show": CommandEntry("hf_gate.cli.runs:show", "Show one run with the outcome of each change."),
+        "undo": CommandEntry("hf_gate.cli.runs:undo", "Plan the undo of a run."),
+        "retry": CommandEntry("hf_gate.cli.runs:retry", "Plan the refused and open changes again."),
+        "stop": CommandEntry("hf_gate.cli.runs:stop", "Stop a run after the current batch.", has_effect=True),
+        "continue": CommandEntry(
+            "hf_gate.cli.runs:continue_", "Continue a stopped or interrupted run.", has_effect=True
+        ),
     },
     help="Runs of plans and decisions: list, show, undo, retry, stop, continue.",
 )

@@ -25,18 +25,22 @@ if TYPE_CHECKING:
 store = GateGroup(
     "store",
     {
-        "check": CommandEntry("store:store_check", "Check the file, the audit log and file permissions."),
-        "export": CommandEntry("store:store_export", "Export everything to a folder, in open formats."),
-        "backup": CommandEntry("store:store_backup", "Copy the store to one file, even while the desk runs."),
-        "restore": CommandEntry("store:store_restore", "Replace the store with a backup."),
+        "check": CommandEntry("hf_gate.cli.store:store_check", "Check the file, the audit log and file permissions."),
+        "export": CommandEntry("hf_gate.cli.store:store_export", "Export everything to a folder, in open formats."),
+        "backup": CommandEntry(
+            "hf_gate.cli.store:store_backup", "Copy the store to one file, even while the desk runs."
+        ),
+        "restore": CommandEntry("hf_gate.cli.store:store_restore", "Replace the store with a backup."),
         "disarm": CommandEntry(
-            "store:store_disarm",
+            "hf_gate.cli.store:store_disarm",
             "After pg_restore: end all sessions and links, and hold letters.",
             is_hidden=True,
             has_effect=True,
         ),
-        "retention": CommandEntry("store:store_retention", "Delete the personal data of old requests."),
-        "remove": CommandEntry("store:store_remove", "Delete the store and all other data of hf-gate on this machine."),
+        "retention": CommandEntry("hf_gate.cli.store:store_retention", "Delete the personal data of old requests."),
+        "remove": CommandEntry(
+            "hf_gate.cli.store:store_remove", "Delete the store and all other data of hf-gate on this machine."
+        ),
     },
     help="The store: requests, decisions and the audit log, on this machine or on a PostgreSQL server.",
 )

@@ -62,13 +62,15 @@ if TYPE_CHECKING:
 table = GateGroup(
     "table",
     {
-        "ls": CommandEntry("tables:table_ls", "List the tables of the workspace."),
-        "show": CommandEntry("tables:table_show", "Show the rows of a table."),
-        "new": CommandEntry("tables:table_new", "Make the file of a table.", has_effect=True),
-        "add": CommandEntry("tables:table_add", "Add or change one row.", has_effect=True),
-        "remove": CommandEntry("tables:table_remove", "Remove rows.", has_effect=True),
-        "import": CommandEntry("tables:table_import", "Add the rows of a file to a table.", has_effect=True),
-        "diff": CommandEntry("tables:table_diff", "Show what a new file would change."),
+        "ls": CommandEntry("hf_gate.cli.tables:table_ls", "List the tables of the workspace."),
+        "show": CommandEntry("hf_gate.cli.tables:table_show", "Show the rows of a table."),
+        "new": CommandEntry("hf_gate.cli.tables:table_new", "Make the file of a table.", has_effect=True),
+        "add": CommandEntry("hf_gate.cli.tables:table_add", "Add or change one row.", has_effect=True),
+        "remove": CommandEntry("hf_gate.cli.tables:table_remove", "Remove rows.", has_effect=True),
+        "import": CommandEntry(
+            "hf_gate.cli.tables:table_import", "Add the rows of a file to a table.", has_effect=True
+        ),
+        "diff": CommandEntry("hf_gate.cli.tables:table_diff", "Show what a new file would change."),
     },
     help="Tables: your lists of people. Their files stay yours: comments, order and layout are kept.",
 )

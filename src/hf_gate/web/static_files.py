@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
-from pathlib import Path
 from typing import Final
 
-FOLDER: Final = Path(__file__).parent
+from ..config import PACKAGE
+
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 
 
 @lru_cache(1)
 def static_files() -> dict[str, tuple[bytes, str]]:
     """Return content and media type of each file by name."""
-    files = sorted((FOLDER / "static").iterdir())
+    files = sorted((PACKAGE / "web" / "static").iterdir())
     return {file.name: (file.read_bytes(), _TYPES[file.suffix]) for file in files if file.suffix in _TYPES}
 
 
