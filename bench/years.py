@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from tests.contract.year_kit import DAY, Year, a_year, approve, two_people
+from tests.kits.example_years import DAY, ExampleYear, approve, open_example_year, two_people
 
 from .results import Row
 from .sizes import Sizes
@@ -29,7 +29,7 @@ _LISTED: Final = 12  # other rows, because a table that loses much at once is re
 class _Life:
     """A year of one example, and when the access of each person must end by the table, the rule and the grace."""
 
-    year: Year
+    year: ExampleYear
     ends: dict[str, datetime] = field(default_factory=dict)
     inside: set[str] = field(default_factory=set)
     ended: int = 0
@@ -88,7 +88,7 @@ class _Life:
 def measure_years(sizes: Sizes) -> Iterator[Row]:
     """Return a row for each example."""
     for key, example in zip(KEYS, EXAMPLES, strict=True):
-        with tempfile.TemporaryDirectory() as folder, a_year(Path(folder), example) as year:
+        with tempfile.TemporaryDirectory() as folder, open_example_year(Path(folder), example) as year:
             life, start = _Life(year), time.process_time()
             life.live(sizes.year_days)
             spent = time.process_time() - start

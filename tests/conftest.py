@@ -24,13 +24,13 @@ from typing import IO, Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import leftovers
-from tests.program_server import stop_server
+from tests.kits import leftover_processes
+from tests.kits.paths import ROOT
+from tests.kits.program_server import stop_server
 
 if sys.platform != "win32":
     import fcntl
 
-ROOT: Final = Path(__file__).resolve().parents[1]
 PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
 WITNESSES: Final = ("hf-2.0", "hf-2", "hf-1")
 
@@ -204,7 +204,7 @@ os.environ.setdefault("PYTEST_TIMEOUT", "3600" if PROFILE == "torture" else "600
 # A shell's `&` starts programs with SIGINT ignored, and every program that a test starts would inherit that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-leftovers.mark_children()
+leftover_processes.mark_children()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -212,7 +212,7 @@ def nothing_outlives_the_run() -> Iterator[None]:
     """The first fixture of all, so it is torn down last: whatever runs then is ended, and fails the run."""
     yield
     stop_server()
-    left = leftovers.ended()
+    left = leftover_processes.ended()
     assert not left, f"processes that outlive the tests: {'; '.join(map(str, left))}"
 
 
@@ -242,8 +242,8 @@ def pytest_collection_finish() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PROFILE != "dev" and not _FIRST:
-        from tests.contract.asker_kit import list_cases
         from tests.house.test_gauges import gauges
+        from tests.kits.download_failures import list_cases
 
         for title, lines in (("people who could not download", list_cases()), ("gauges", gauges())):
             terminalreporter.section(title)

@@ -25,8 +25,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from hf_gate.testing import LocalHub  # noqa: E402 - the path is set above
-from tests.contract.notice_kit import HOOK_KEY, Hook, Mailbox, open_hook, open_mailbox  # noqa: E402
-from tests.journeys.console import DATASET, PROGRAM, Console, fill  # noqa: E402
+from tests.kits.command_line import DATASET, PROGRAM, Console, request_access  # noqa: E402
+from tests.kits.message_servers import HOOK_KEY, Hook, Mailbox, open_hook, open_mailbox  # noqa: E402
 
 PAGE: Final = ROOT / "docs" / "notices.md"
 _MARKED: Final = re.compile(r"(<!-- night -->\n).*?(<!-- end night -->)", re.DOTALL)
@@ -97,7 +97,7 @@ class Night:
     def _happen(self, moment: str) -> None:
         match moment:
             case "22:00":
-                fill(self.hub, ["bob", "cy"], DATASET)
+                request_access(self.hub, ["bob", "cy"], DATASET)
             case "02:00" | "02:40":
                 self.is_revoked = moment == "02:00"
             case "03:00":
@@ -160,7 +160,7 @@ def _night(folder: Path) -> Iterator[Night]:
         os.environ.update(more)
         os.chdir(folder)
         try:
-            fill(hub, ["ada-l"], DATASET)
+            request_access(hub, ["ada-l"], DATASET)
             Console(hub).run("init", DATASET)
             (folder / "policies" / "starter.yaml").write_text(_POLICY, "utf-8")
             with (folder / "hf-gate.yaml").open("a", encoding="utf-8") as file:

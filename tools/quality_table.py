@@ -13,7 +13,7 @@ from hf_gate.domain.answer_quality import rate_answer
 from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.roles import Role
 
-DATA = Path(__file__).resolve().parents[1] / "tests" / "core" / "data"
+DATA = Path(__file__).resolve().parents[1] / "tests" / "data"
 SETS = ("answers_labelled.jsonl", "answers_heldout.jsonl")
 
 

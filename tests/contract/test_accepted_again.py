@@ -9,36 +9,35 @@ import pytest
 
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import GrantDated, decode_event
-from tests.contract.turn_kit import in_for_thirty_days
-from tests.torture.near import Near
-from tests.torture.scene import Scene
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import HubWorkspace, accept_for_thirty_days
 
 DAY = 86_400
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(page_size=10))
-    in_for_thirty_days(made)
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(page_size=10))
+    accept_for_thirty_days(made)
     yield made
     made.close()
 
 
-def _accept_again(scene: Scene) -> None:
+def _accept_again(scene: HubWorkspace) -> None:
     """An admin cancels on the Hub, and accepts again."""
     scene.decide("ada", "pending")
     scene.near.time.advance(60)
     scene.decide("ada", "accepted")
 
 
-def _causes(scene: Scene) -> list[str | None]:
+def _causes(scene: HubWorkspace) -> list[str | None]:
     entries = scene.store.entries(request=scene.row("ada").id, limit=50)
     events = [decode_event(one.link.body) for one in entries]
     return [event.cause for event in events if isinstance(event, GrantDated)]
 
 
 @pytest.mark.parametrize("days", [10, 40])
-def test_a_grant_accepted_again_before_or_after_its_end_has_no_end_of_ours(scene: Scene, days: int) -> None:
+def test_a_grant_accepted_again_before_or_after_its_end_has_no_end_of_ours(scene: HubWorkspace, days: int) -> None:
     assert scene.row("ada").state.until is not None
     scene.near.time.advance(days * DAY)
     _accept_again(scene)
@@ -50,7 +49,7 @@ def test_a_grant_accepted_again_before_or_after_its_end_has_no_end_of_ours(scene
     scene.check()
 
 
-def test_what_was_accepted_again_after_the_plan_is_not_ended(scene: Scene) -> None:
+def test_what_was_accepted_again_after_the_plan_is_not_ended(scene: HubWorkspace) -> None:
     scene.near.time.advance(40 * DAY)
     scene.sync()
     plan = scene.plan()
@@ -63,7 +62,7 @@ def test_what_was_accepted_again_after_the_plan_is_not_ended(scene: Scene) -> No
     assert scene.where("ada") == "accepted"
 
 
-def test_the_hubs_own_time_of_our_acceptance_is_no_renewal(scene: Scene) -> None:
+def test_the_hubs_own_time_of_our_acceptance_is_no_renewal(scene: HubWorkspace) -> None:
     for _ in range(3):
         scene.near.time.advance(60)
         scene.sync()
@@ -74,7 +73,7 @@ def test_the_hubs_own_time_of_our_acceptance_is_no_renewal(scene: Scene) -> None
     assert scene.where("ada") == "reset"
 
 
-def test_somebody_accepted_on_the_hub_after_the_end_stays(scene: Scene) -> None:
+def test_somebody_accepted_on_the_hub_after_the_end_stays(scene: HubWorkspace) -> None:
     scene.near.time.advance(40 * DAY)
     scene.turn()
     assert scene.where("ada") == "reset"

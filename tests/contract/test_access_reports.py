@@ -27,18 +27,17 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import entry_about
 from hf_gate.domain.timestamps import from_ms
-from tests.torture.near import Near
-from tests.torture.scene import Scene
-
-from .ends_kit import OTHERS, SIGNED, EndsScene, policy
-from .test_approvals import DOUBLE, OWNER, alarms, author, decide, member, use
-from .test_approvals import scene as two_people
+from tests.contract.test_approvals import DOUBLE, OWNER, alarms, author, decide, member, use
+from tests.contract.test_approvals import scene as two_people
+from tests.kits.grant_workspaces import OTHERS, SIGNED, GrantWorkspace, policy
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["two_people"]
 FILE = "9f" * 32
 
 
-def access(scene: Scene, at: datetime | None = None) -> dict[str | None, AccessRecord]:
+def access(scene: HubWorkspace, at: datetime | None = None) -> dict[str | None, AccessRecord]:
     """The report now, or as of a moment."""
     moment = datetime.fromtimestamp(scene.near.time.now(), UTC) if at is None else at
     return {row.user: row for row in read_access(scene.store, scene.repos[:1], moment).records()}
@@ -47,7 +46,7 @@ def access(scene: Scene, at: datetime | None = None) -> dict[str | None, AccessR
 # ---- who gave it -----------------------------------------------------------------------------------------------------
 
 
-def test_both_approvers_and_their_rule_are_named(two_people: Scene) -> None:
+def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> None:
     scene = two_people
     scene.turn()
     decide(scene, author(member(scene, "mia")), actor="mia")
@@ -61,7 +60,7 @@ def test_both_approvers_and_their_rule_are_named(two_people: Scene) -> None:
     assert (sheet["rule"], sheet["is_outside"]) == ("welcome", "false")
 
 
-def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Scene) -> None:
+def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: HubWorkspace) -> None:
     scene = two_people
     decide(scene, author(member(scene, "mia")), actor="mia")
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
@@ -74,7 +73,7 @@ def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Sce
     assert name_deciders(row) == f"{row.by}, mia, owner"
 
 
-def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: Scene) -> None:
+def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: HubWorkspace) -> None:
     scene, row = two_people, two_people.row("ada")
     decide(scene, author(member(scene, "mia")), actor="mia")
     events = [e.decode_event(one.link.body) for one in scene.store.entries(request=row.id)]
@@ -86,7 +85,7 @@ def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: 
     assert access(scene)["ada"].approvers == ["mia", "owner"]
 
 
-def test_one_person_who_accepts_alone_is_the_only_approver(two_people: Scene) -> None:
+def test_one_person_who_accepts_alone_is_the_only_approver(two_people: HubWorkspace) -> None:
     scene = two_people
     use(scene, DOUBLE.replace("    reviewers: 2\n", ""))
     decide(scene, OWNER, actor="owner")
@@ -95,7 +94,7 @@ def test_one_person_who_accepts_alone_is_the_only_approver(two_people: Scene) ->
 
 
 @pytest.mark.parametrize("given", [0, 1])
-def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: Scene, given: int) -> None:
+def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: HubWorkspace, given: int) -> None:
     scene = two_people
     alarms(scene)
     if given:
@@ -116,7 +115,7 @@ def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: Sce
 # ---- what the end rests on -------------------------------------------------------------------------------------------
 
 
-class AgreementScene(EndsScene):
+class AgreementScene(GrantWorkspace):
     """A scene whose table has signed rows."""
 
     def sign(self, day: str, version: str, name: str = "ada") -> None:
@@ -131,7 +130,7 @@ class AgreementScene(EndsScene):
 @pytest.fixture
 def renewed(tmp_path: Path) -> Iterator[tuple[AgreementScene, datetime]]:
     """Somebody who was accepted under DUA-1 and signed DUA-2 later, and a moment between."""
-    scene = AgreementScene(tmp_path, Near(repos=1))
+    scene = AgreementScene(tmp_path, InProcessHub(repos=1))
     with scene.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
     year = scene.now.year
@@ -210,7 +209,7 @@ def test_the_entry_of_the_acceptance_names_the_row_that_gave_its_date(
 
 
 def test_an_acceptance_by_hand_under_a_row_that_no_verdict_has_seen_names_that_row(tmp_path: Path) -> None:
-    scene = AgreementScene(tmp_path, Near(repos=1))
+    scene = AgreementScene(tmp_path, InProcessHub(repos=1))
     scene.sign(f"{scene.now.year + 1}-06-30", "DUA-1")
     scene.set_policy(policy(SIGNED, when="person.is_pro"))
     scene.ask(["ada"])

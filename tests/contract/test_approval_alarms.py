@@ -10,15 +10,14 @@ from hf_gate.domain.approvals import ApprovalAlarm
 from hf_gate.domain.lifecycle import Status
 from hf_gate.store.approvals import write_alarms
 from hf_gate.store.store import Store
-from tests.torture.scene import Scene
-
-from .store_kit import EEG, place, record, store, take
-from .test_approvals import OWNER, alarms, author, decide, member, scene
+from tests.contract.test_approvals import OWNER, alarms, author, decide, member, scene
+from tests.kits.stores import EEG, place, record, store, take
+from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["place", "scene", "store"]
 
 
-def accept_by_two(scene: Scene, until: str | None = None) -> None:
+def accept_by_two(scene: HubWorkspace, until: str | None = None) -> None:
     """Two people approve, and the Hub hears it."""
     alarms(scene)
     decide(scene, author(member(scene, "mia")))
@@ -29,7 +28,7 @@ def accept_by_two(scene: Scene, until: str | None = None) -> None:
 
 
 @pytest.mark.parametrize("given", [0, 1])
-def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene: Scene, given: int) -> None:
+def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene: HubWorkspace, given: int) -> None:
     accept_by_two(scene)
     scene.decide("ada", "pending")
     scene.near.time.advance(3600)
@@ -43,7 +42,7 @@ def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene
 
 
 @pytest.mark.parametrize("has_end", [True, False])
-def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: Scene, has_end: bool) -> None:
+def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: HubWorkspace, has_end: bool) -> None:
     """The status is the same in both syncs, but the access has no end any more."""
     accept_by_two(scene, "30d" if has_end else None)
     assert (scene.row("ada").state.until is not None) == has_end

@@ -39,13 +39,13 @@ from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.contract.store_kit import empty_place as place
-from tests.contract.store_kit import new_store
 from tests.contract.test_approvals import DOUBLE
-from tests.torture.books import OURS
-from tests.torture.failing import Failing, Killed
-from tests.torture.near import ORIGIN, Near
-from tests.torture.scene import HOUSE, POLICY, Scene, desk_folder, settings_of
+from tests.kits.faulty_stores import FailingStore, KilledError
+from tests.kits.in_process_hub import ORIGIN, InProcessHub
+from tests.kits.invariants import OURS
+from tests.kits.stores import empty_place as place
+from tests.kits.stores import new_store
+from tests.kits.workspaces import POLICY, WORKSPACE_FILE, HubWorkspace, make_settings, write_workspace
 
 __all__ = ["place"]
 
@@ -56,7 +56,7 @@ POLICIES = (DOUBLE, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 300
 EASIER = len(POLICIES)  # the variant for one person, which is only saved from the desk
 
 
-class PlacedScene(Scene):
+class PlacedScene(HubWorkspace):
     """A scene whose store is anywhere."""
 
     place: str = ""
@@ -73,9 +73,9 @@ class ApprovalMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="approvals-"))
-        desk_folder(self.folder, POLICIES[0])
+        write_workspace(self.folder, POLICIES[0])
         placed = type("Placed", (PlacedScene,), {"place": type(self).make_place(self.folder)})
-        self.scene: Scene = placed(self.folder, Near(repos=1))
+        self.scene: HubWorkspace = placed(self.folder, InProcessHub(repos=1))
         self.variant, self.seen, self.secrets = 0, 0, 0
         self.approved: dict[str, set[tuple[str, int]]] = {"ada": set(), "bo": set()}
         self.unread = set[str]()  # accepted at the Hub, and perhaps still pending in the store
@@ -84,7 +84,7 @@ class ApprovalMachine(RuleBasedStateMachine):
             write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
         for name in MEMBERS:
             self._invite(name)
-        desk_folder(self.folder, POLICIES[0])
+        write_workspace(self.folder, POLICIES[0])
         self.scene.join()
         self.scene.ask(["ada", "bo"])
         self.scene.sync()
@@ -131,7 +131,7 @@ class ApprovalMachine(RuleBasedStateMachine):
     @rule()
     def change_rules(self) -> None:
         self.variant = 0 if self.variant else 1
-        desk_folder(self.folder, POLICIES[self.variant])
+        write_workspace(self.folder, POLICIES[self.variant])
         self.scene.join()
 
     @precondition(lambda self: self.variant != EASIER)
@@ -139,7 +139,7 @@ class ApprovalMachine(RuleBasedStateMachine):
     def save_an_easier_policy(self, name: str) -> None:
         """A member saves, from the desk, that one person is enough. Nobody promotes it, so two people are still needed."""
         house, file = self.folder / "hf-gate.yaml", "policies/wishes.yaml"
-        house.write_text(HOUSE + "desk: {may_write_policies: true}\n")
+        house.write_text(WORKSPACE_FILE + "desk: {may_write_policies: true}\n")
         self.scene.join()
         new, seen = parse_policy(POLICY, file).policy, digest_of_file((self.folder / file).read_bytes())
         assert new is not None
@@ -174,13 +174,13 @@ class ApprovalMachine(RuleBasedStateMachine):
         by, store = self._author(who), self.scene.store
         if to is Status.ACCEPTED:
             self.approved[name].add((f"id-{who}", self.variant))
-        dying: Any = store if dies is None else Failing(store, *dies)
+        dying: Any = store if dies is None else FailingStore(store, *dies)
         gate = self.scene.approvals
         sender = DecisionSender(dying, self.scene.hub, self.scene.clock, self.scene.zone, who, gate, author=by)
         ask = DecisionTarget(self.scene.repos[0], Target(username=name), None if to is Status.ACCEPTED else "No.")
         try:
             done = sender.decide([ask], Choice(to), run_id=f"r_{self.scene.count}")
-        except (HfGateError, Killed):
+        except (HfGateError, KilledError):
             done = None
         if dies is not None:
             self.scene.restart()
@@ -293,8 +293,8 @@ def test_on_postgresql(postgres_uri: str) -> None:
 
 
 def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(place: str, tmp_path: Path) -> None:
-    scene: Scene = type("Placed", (PlacedScene,), {"place": place})(tmp_path, Near(repos=1))
-    desk_folder(tmp_path, DOUBLE)
+    scene: HubWorkspace = type("Placed", (PlacedScene,), {"place": place})(tmp_path, InProcessHub(repos=1))
+    write_workspace(tmp_path, DOUBLE)
     names = [f"p{n}" for n in range(5)]
     scene.ask(names)
     scene.sync()
@@ -307,7 +307,7 @@ def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(pla
             ready.wait()
             with open_store(place, endpoint=ORIGIN, wait=60.0) as store:
                 desk = Workspace(
-                    settings_of(tmp_path),
+                    make_settings(tmp_path),
                     scene.workspace.location,
                     store,
                     clock=scene.clock,

@@ -26,8 +26,8 @@ from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import Target
 from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.members import Members
-from tests.torture.near import Near
-from tests.torture.scene import POLICY, Scene, desk_folder
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
 ACCEPT, REJECT = Choice(Status.ACCEPTED), Choice(Status.REJECTED)
 WELCOME = "then: accept\n  - id: rest"
@@ -37,8 +37,8 @@ LATER = 1_800_000_000_000  # ms
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=2))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=2))
     use(made, DOUBLE)
     with made.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
@@ -48,12 +48,12 @@ def scene(tmp_path: Path) -> Iterator[Scene]:
     made.close()
 
 
-def use(scene: Scene, policy: str) -> None:
-    desk_folder(scene.folder, policy)
+def use(scene: HubWorkspace, policy: str) -> None:
+    write_workspace(scene.folder, policy)
     scene.join()
 
 
-def member(scene: Scene, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER) -> Member:
+def member(scene: HubWorkspace, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER) -> Member:
     members = Members(scene.store)
     made = members.invite(Member(name=name, role=role), f"{name} first", "owner", 1)
     if proven:
@@ -67,7 +67,9 @@ def author(one: Member) -> RunAuthor:
     return RunAuthor(member=one.id, account=one.proven_account)
 
 
-def decide(scene: Scene, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None) -> Outcome:
+def decide(
+    scene: HubWorkspace, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None
+) -> Outcome:
     scene.count += 1
     gate = scene.approvals
     sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, actor or str(by.account), gate, author=by)
@@ -80,12 +82,12 @@ def decide(scene: Scene, by: RunAuthor, who: str = "ada", choice: Choice = ACCEP
     return outcome
 
 
-def accepts(scene: Scene) -> int:
+def accepts(scene: HubWorkspace) -> int:
     """How many people the Hub has let in."""
     return sum(scene.where(name) == "accepted" for name in ("ada", "bo"))
 
 
-def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: Scene) -> None:
+def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     first = decide(scene, author(mia))
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
@@ -96,7 +98,7 @@ def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: Scene) -> 
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
-def test_one_person_counts_once_however_often_they_approve(scene: Scene) -> None:
+def test_one_person_counts_once_however_often_they_approve(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
     again = decide(scene, author(mia))
@@ -108,14 +110,14 @@ def test_one_person_counts_once_however_often_they_approve(scene: Scene) -> None
 
 
 @pytest.mark.parametrize("by", [RunAuthor(), RunAuthor(account="id-stranger")])
-def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: Scene, by: RunAuthor) -> None:
+def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: HubWorkspace, by: RunAuthor) -> None:
     assert decide(scene, by).kind is OutcomeKind.REFUSED
     decide(scene, OWNER)
     assert decide(scene, by).kind is OutcomeKind.REFUSED
     assert accepts(scene) == 0
 
 
-def test_a_member_who_has_not_proven_their_account_does_not_count(scene: Scene) -> None:
+def test_a_member_who_has_not_proven_their_account_does_not_count(scene: HubWorkspace) -> None:
     decide(scene, OWNER)
     kim = member(scene, "kim", proven=False)
     refused = decide(scene, author(kim))
@@ -123,7 +125,7 @@ def test_a_member_who_has_not_proven_their_account_does_not_count(scene: Scene) 
     assert "not proven" in refused.why
 
 
-def test_the_requester_does_not_count(scene: Scene) -> None:
+def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
     ident = scene.row("ada").person.identity.user_id
     members = Members(scene.store)
     made = members.invite(Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
@@ -135,7 +137,7 @@ def test_the_requester_does_not_count(scene: Scene) -> None:
     assert scene.where("ada") == "pending"
 
 
-def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: Scene) -> None:
+def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: HubWorkspace) -> None:
     members = Members(scene.store)
     made = members.invite(Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
     members.prove_account(made, "ada-in-truth", "id-of-the-member", "second", 2)
@@ -144,7 +146,7 @@ def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(
     assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
 
 
-def test_whoever_promoted_or_saved_this_version_does_not_count(scene: Scene) -> None:
+def test_whoever_promoted_or_saved_this_version_does_not_count(scene: HubWorkspace) -> None:
     mia, kim = member(scene, "mia"), member(scene, "kim")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
@@ -155,7 +157,7 @@ def test_whoever_promoted_or_saved_this_version_does_not_count(scene: Scene) -> 
     assert decide(scene, OWNER).kind is OutcomeKind.DONE
 
 
-def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_same_name(scene: Scene) -> None:
+def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_same_name(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     (policy,) = scene.bundle.policies
     for by in (author(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
@@ -164,7 +166,7 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
     assert "promoted or saved" in decide(scene, RunAuthor(account="id-of-another-mia")).why
 
 
-def test_a_request_that_was_made_again_has_no_approvals(scene: Scene) -> None:
+def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
     scene.near.withdraw("ada", scene.repos[0])
@@ -174,7 +176,7 @@ def test_a_request_that_was_made_again_has_no_approvals(scene: Scene) -> None:
     assert scene.where("ada") == "pending"
 
 
-def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: Scene) -> None:
+def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWorkspace) -> None:
     mia, kim = member(scene, "mia"), member(scene, "kim")
     decide(scene, author(mia))
     use(scene, DOUBLE.replace("Please ask again.", "Please ask once more."))
@@ -184,7 +186,7 @@ def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: Scene) 
     assert scene.where("ada") == "pending"
 
 
-def test_a_revoked_member_does_not_count_any_more(scene: Scene) -> None:
+def test_a_revoked_member_does_not_count_any_more(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
     Members(scene.store).revoke(mia, "owner", LATER)
@@ -192,7 +194,7 @@ def test_a_revoked_member_does_not_count_any_more(scene: Scene) -> None:
     assert accepts(scene) == 0
 
 
-def test_an_approval_can_be_taken_back_until_it_is_sent(scene: Scene) -> None:
+def test_an_approval_can_be_taken_back_until_it_is_sent(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
     withdraw_approval(scene.workspace, scene.row("ada"), as_approver(mia))
@@ -200,14 +202,14 @@ def test_an_approval_can_be_taken_back_until_it_is_sent(scene: Scene) -> None:
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
-def test_one_person_is_enough_to_reject(scene: Scene) -> None:
+def test_one_person_is_enough_to_reject(scene: HubWorkspace) -> None:
     decide(scene, OWNER)
     assert decide(scene, author(member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
     assert scene.where("ada") == "rejected"
 
 
 @pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers", "review\\\n      ers"])
-def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: Scene, key: str) -> None:
+def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: HubWorkspace, key: str) -> None:
     line = f'? "{key}"\n    : 2' if "\n" in key else f'"{key}": 2'
     use(scene, DOUBLE.replace("reviewers: 2", line))
     first = decide(scene, OWNER)
@@ -228,34 +230,34 @@ def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: 
     ],
 )
 def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_people(
-    scene: Scene, line: str, *, can_ask: bool
+    scene: HubWorkspace, line: str, *, can_ask: bool
 ) -> None:
-    desk_folder(scene.folder, f"version: [\n{line}\n")  # such a file would block every acceptance, if it could ask
+    write_workspace(scene.folder, f"version: [\n{line}\n")  # such a file would block every acceptance, if it could ask
     assert isinstance(read_needs(scene.workspace), SingleNeeds) is not can_ask
 
 
-def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: Scene) -> None:
+def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: HubWorkspace) -> None:
     scene.ask({"cy": "nothing of the kind"})
     scene.sync()
     assert decide(scene, OWNER, "cy").why == "approval 1 of 2"
 
 
-def test_an_accept_rule_with_one_reviewer_that_holds_needs_one_person(scene: Scene) -> None:
+def test_an_accept_rule_with_one_reviewer_that_holds_needs_one_person(scene: HubWorkspace) -> None:
     scene.ask({"cy": "while"})
     scene.sync()
     assert decide(scene, OWNER, "cy").kind is OutcomeKind.DONE
 
 
-def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene: Scene) -> None:
+def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene: HubWorkspace) -> None:
     scene.near.add_people("dee")
     refused = decide(scene, OWNER, "dee", Choice(Status.ACCEPTED, is_grant=True))
     assert refused.kind is OutcomeKind.REFUSED
     assert scene.where("dee") is None
 
 
-def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: Scene) -> None:
+def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: HubWorkspace) -> None:
     decide(scene, author(member(scene, "mia")))
-    desk_folder(scene.folder, "version: 1\npolicy: [")
+    write_workspace(scene.folder, "version: 1\npolicy: [")
     held = decide(scene, OWNER)
     assert held.kind is OutcomeKind.DEFERRED
     assert "cannot be read" in held.why
@@ -263,7 +265,7 @@ def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: Scene) -> N
 
 
 @pytest.mark.parametrize("loss", ["folder", "link", "name"])
-def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(scene: Scene, loss: str) -> None:
+def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(scene: HubWorkspace, loss: str) -> None:
     decide(scene, OWNER)
     alarms(scene)
     file = scene.folder / "policies" / "wishes.yaml"
@@ -288,7 +290,7 @@ def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(s
     assert alarms(scene) == [("ada", 1, 2)]
 
 
-def test_a_policy_in_shadow_mode_asks_for_two_people_no_more_and_may_then_go(scene: Scene) -> None:
+def test_a_policy_in_shadow_mode_asks_for_two_people_no_more_and_may_then_go(scene: HubWorkspace) -> None:
     alarms(scene)
     use(scene, DOUBLE.replace("mode: enforce", "mode: shadow"))
     alarms(scene)
@@ -296,20 +298,20 @@ def test_a_policy_in_shadow_mode_asks_for_two_people_no_more_and_may_then_go(sce
     assert decide(scene, OWNER).kind is OutcomeKind.DONE
 
 
-def test_a_turn_sends_nothing_before_the_second_approval(scene: Scene) -> None:
+def test_a_turn_sends_nothing_before_the_second_approval(scene: HubWorkspace) -> None:
     decide(scene, OWNER)
     scene.turn()
     assert accepts(scene) == 0
 
 
-def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: Scene) -> None:
+def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: HubWorkspace) -> None:
     scene.turn()
     verdict = scene.row("ada").state.verdict
     assert verdict is not None
     assert (verdict[0], verdict[2]) == ("human", "welcome")
 
 
-def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: Scene) -> None:
+def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWorkspace) -> None:
     decide(scene, author(member(scene, "mia")))
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
     assert decide(scene, OWNER).kind is not OutcomeKind.DONE
@@ -319,7 +321,7 @@ def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: Scene)
     assert (scene.where("ada"), scene.where("bo")) == ("accepted", "pending")
 
 
-def test_a_forged_approval_is_found_by_the_verification(scene: Scene) -> None:
+def test_a_forged_approval_is_found_by_the_verification(scene: HubWorkspace) -> None:
     decide(scene, author(member(scene, "mia")))
     with scene.store.writing() as write:
         write.db.run("UPDATE approvals SET account = 'id-forged'")
@@ -329,13 +331,13 @@ def test_a_forged_approval_is_found_by_the_verification(scene: Scene) -> None:
 # ---- acceptances outside -------------------------------------------------------------------------------------------------
 
 
-def alarms(scene: Scene) -> list[tuple[str | None, int, int]]:
+def alarms(scene: HubWorkspace) -> list[tuple[str | None, int, int]]:
     raise_approval_alarms(scene.workspace, scene.repos)
     return [(row.person.identity.username, one.given, one.needed) for one, row in list_open_alarms(scene.store)]
 
 
 def test_an_acceptance_on_the_hubs_page_without_approvals_raises_an_alarm_until_it_is_acknowledged(
-    scene: Scene,
+    scene: HubWorkspace,
 ) -> None:
     assert alarms(scene) == []
     decide(scene, author(member(scene, "mia")))
@@ -350,7 +352,7 @@ def test_an_acceptance_on_the_hubs_page_without_approvals_raises_an_alarm_until_
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
-def test_an_alarm_ends_when_the_person_is_sent_back(scene: Scene) -> None:
+def test_an_alarm_ends_when_the_person_is_sent_back(scene: HubWorkspace) -> None:
     alarms(scene)
     scene.decide("ada", "accepted")
     scene.sync()
@@ -359,7 +361,7 @@ def test_an_alarm_ends_when_the_person_is_sent_back(scene: Scene) -> None:
     assert alarms(scene) == []
 
 
-def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: Scene) -> None:
+def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: HubWorkspace) -> None:
     alarms(scene)
     decide(scene, author(member(scene, "mia")))
     decide(scene, OWNER)
@@ -367,7 +369,7 @@ def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: Scene) -> 
     assert alarms(scene) == []
 
 
-def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: Scene) -> None:
+def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: HubWorkspace) -> None:
     alarms(scene)
     scene.ask(["zoe"])
     scene.decide("zoe", "accepted")
@@ -375,7 +377,7 @@ def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: Scen
     assert alarms(scene) == [("zoe", 0, 2)]
 
 
-def test_an_open_alarm_is_stuck(scene: Scene) -> None:
+def test_an_open_alarm_is_stuck(scene: HubWorkspace) -> None:
     alarms(scene)
     scene.decide("ada", "accepted")
     scene.sync()
@@ -386,13 +388,13 @@ def test_an_open_alarm_is_stuck(scene: Scene) -> None:
     ]
 
 
-def list_settled(scene: Scene) -> list[tuple[str, str]]:
+def list_settled(scene: HubWorkspace) -> list[tuple[str, str]]:
     """The outcomes of ada's changes, the latest first."""
     events = [e.decode_event(one.link.body) for one in scene.store.entries(request=scene.row("ada").id)]
     return [(one.kind, one.how) for one in events if isinstance(one, e.ChangeSettled)]
 
 
-def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: Scene) -> None:
+def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: HubWorkspace) -> None:
     use(scene, POLICY)
     run = scene.approve(scene.plan())
     use(scene, DOUBLE)
@@ -407,7 +409,7 @@ def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: Sce
     assert alarms(scene) == [], "the person was known to be accepted"
 
 
-def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(scene: Scene) -> None:
+def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(scene: HubWorkspace) -> None:
     use(scene, POLICY)
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
@@ -420,7 +422,7 @@ def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(
     assert ("ada", 0, 2) in alarms(scene)
 
 
-def test_accepting_again_somebody_from_before_the_policy_raises_no_alarm(scene: Scene) -> None:
+def test_accepting_again_somebody_from_before_the_policy_raises_no_alarm(scene: HubWorkspace) -> None:
     use(scene, POLICY)
     decide(scene, OWNER)
     use(scene, DOUBLE)
@@ -429,7 +431,7 @@ def test_accepting_again_somebody_from_before_the_policy_raises_no_alarm(scene: 
     assert alarms(scene) == []
 
 
-def test_acceptances_from_before_the_policy_raise_no_alarm(scene: Scene) -> None:
+def test_acceptances_from_before_the_policy_raise_no_alarm(scene: HubWorkspace) -> None:
     use(scene, POLICY)
     assert alarms(scene) == []
     scene.decide("ada", "accepted")
@@ -438,7 +440,7 @@ def test_acceptances_from_before_the_policy_raise_no_alarm(scene: Scene) -> None
     assert alarms(scene) == []
 
 
-def test_a_turn_raises_the_alarm(scene: Scene) -> None:
+def test_a_turn_raises_the_alarm(scene: HubWorkspace) -> None:
     scene.turn()
     scene.decide("ada", "accepted")
     scene.sync()

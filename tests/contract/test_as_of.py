@@ -33,10 +33,9 @@ from hf_gate.store.past_requests import (
     read_person_events,
 )
 from hf_gate.store.store import Store
-
-from .desk_kit import Desk, a_desk
-from .store_kit import EEG, MED, new_store, place, record, store, take
-from .test_store_machine import StoreMachine
+from tests.contract.test_store_machine import StoreMachine
+from tests.kits.stores import EEG, MED, new_store, place, record, store, take
+from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 __all__ = ["place", "store"]
 
@@ -195,17 +194,17 @@ def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) ->
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncedStore]:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    with a_desk(tmp_path) as made:
+    with open_synced_store(tmp_path) as made:
         yield made
 
 
-def _now(desk: Desk) -> int:
+def _now(desk: SyncedStore) -> int:
     return round(desk.local.clock.now() * 1000)
 
 
-def _pass(desk: Desk, hours: int = 2) -> int:
+def _pass(desk: SyncedStore, hours: int = 2) -> int:
     """Lets time pass; returns a moment in the middle of it."""
     desk.local.clock.advance(f"{hours // 2}h")
     at = _now(desk)
@@ -213,7 +212,7 @@ def _pass(desk: Desk, hours: int = 2) -> int:
     return at
 
 
-def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: Desk) -> None:
+def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: SyncedStore) -> None:
     desk.ask("ada", "bob")
     desk.hub.accept(desk.repo, "ada")
     desk.full()
@@ -232,7 +231,7 @@ def test_a_later_sync_that_finds_no_earlier_change_confirms_a_moment(desk: Desk)
     assert (tokyo.count(" JST"), tokyo.count("UTC")) == (2, 0)
 
 
-def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: Desk) -> None:
+def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: SyncedStore) -> None:
     desk.ask("ada", "bob")
     desk.hub.accept(desk.repo, "ada")
     desk.full()
@@ -246,7 +245,7 @@ def test_a_change_on_the_hub_that_a_later_sync_reveals_is_marked(desk: Desk) -> 
     assert "1 request had changed on the Hub before this moment" in " ".join(view.describe())
 
 
-def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: Desk) -> None:
+def test_the_form_of_the_time_is_named_by_its_fingerprint(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.hub.accept(desk.repo, "ada")
     desk.full()
@@ -268,7 +267,7 @@ extra_gated_fields:
 """
 
 
-def test_a_change_of_only_the_prompt_is_recorded_and_both_texts_are_kept(desk: Desk) -> None:
+def test_a_change_of_only_the_prompt_is_recorded_and_both_texts_are_kept(desk: SyncedStore) -> None:
     prompts = ["You agree not to identify anybody.", "You agree not to identify anybody, and to delete it in 2030."]
     seen = []
     for name, prompt in zip(("ada", "bob"), prompts, strict=True):

@@ -13,13 +13,21 @@ import pytest
 
 import hf_gate
 from hf_gate.testing import LocalHub
-from tests.conftest import ROOT
-from tests.journeys.console import Console
-
-from .asker_kit import BAD_TOKEN, TEXTS, AskerCase, AskerHub, AskerWorld, list_cases, play_calls, read_cases
+from tests.kits.command_line import Console
+from tests.kits.download_failures import (
+    BAD_TOKEN,
+    TEXTS,
+    DownloadAttempt,
+    DownloadCase,
+    DownloadHub,
+    list_cases,
+    play_calls,
+    read_cases,
+)
+from tests.kits.paths import KITS, ROOT
 
 CASES: Final = read_cases()
-SCRIPT: Final = Path(__file__).with_name("asker_script.py")
+SCRIPT: Final = KITS / "download_script.py"
 
 # What `why` finds in each world.
 WORLDS: Final = {
@@ -39,18 +47,18 @@ PASSING: Final[dict[str, tuple[str, ...]]] = {
 
 
 @pytest.fixture(scope="module")
-def asker_hub() -> Iterator[AskerHub]:
+def asker_hub() -> Iterator[DownloadHub]:
     with LocalHub(requests=0, repos=3) as local:
-        yield AskerHub(local)
+        yield DownloadHub(local)
 
 
 @pytest.fixture
-def enter(asker_hub: AskerHub, private_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+def enter(asker_hub: DownloadHub, private_home: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     """Return a function that brings this process into a world."""
     monkeypatch.chdir(tmp_path)
     worlds = []
 
-    def enter(name: str) -> AskerWorld:
+    def enter(name: str) -> DownloadAttempt:
         world = asker_hub.enter(name, private_home)
         worlds.append(world)
         entered = world.__enter__()
@@ -68,13 +76,13 @@ def show(found: hf_gate.Diagnosis) -> str:
     return f"{found.code}{'' if found.certain else '?'}"
 
 
-def assert_hides_tokens(asker_hub: AskerHub, *texts: object) -> None:
+def assert_hides_tokens(asker_hub: DownloadHub, *texts: object) -> None:
     for token in (*asker_hub.tokens.values(), BAD_TOKEN, "hf_local_canary"):
         assert not any(token in str(text) for text in texts)
 
 
 @pytest.mark.parametrize("name", WORLDS)
-def test_why_finds_the_cause_in_each_world(enter: Any, asker_hub: AskerHub, name: str) -> None:
+def test_why_finds_the_cause_in_each_world(enter: Any, asker_hub: DownloadHub, name: str) -> None:
     world = enter(name)
     found = hf_gate.why(world.repo, token=world.argument, insecure_http=True)
     assert show(found) == WORLDS[name] + ("?" if name in NOT_CERTAIN else ""), found
@@ -87,7 +95,7 @@ def test_why_finds_the_cause_in_each_world(enter: Any, asker_hub: AskerHub, name
 @pytest.mark.parametrize("call", ["download", "snapshot", "check", "info"])
 @pytest.mark.parametrize("name", PASSING)
 def test_an_error_of_huggingface_hub_is_explained(
-    enter: Any, asker_hub: AskerHub, tmp_path: Path, name: str, call: str
+    enter: Any, asker_hub: DownloadHub, tmp_path: Path, name: str, call: str
 ) -> None:
     world = enter(name)
     if call in PASSING[name]:
@@ -118,7 +126,7 @@ def test_a_request_without_a_token_is_told_from_a_refused_account(enter: Any, tm
 @pytest.mark.witness
 @pytest.mark.parametrize("name", [*PASSING, "offline", "a word", "shadowed", "look-alike", "env file", "in Kubernetes"])
 def test_a_log_of_huggingface_hub_1_is_explained(
-    enter: Any, asker_hub: AskerHub, private_home: Path, name: str
+    enter: Any, asker_hub: DownloadHub, private_home: Path, name: str
 ) -> None:
     python = ROOT / ".venv-witness" / "hf-1" / "bin" / "python"
     if not python.exists():
@@ -142,7 +150,7 @@ def test_a_log_of_huggingface_hub_1_is_explained(
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
-def test_a_public_report_is_explained(enter: Any, asker_hub: AskerHub, case: AskerCase) -> None:
+def test_a_public_report_is_explained(enter: Any, asker_hub: DownloadHub, case: DownloadCase) -> None:
     """Its text alone gives the cause or says that it does not; in the world of the report, `why` finds it."""
     world = enter(case.world)
     if case.text == "-":
@@ -201,7 +209,7 @@ def test_the_table_has_every_public_report() -> None:
 
 
 def test_a_login_in_another_folder_is_named(
-    enter: Any, asker_hub: AskerHub, private_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    enter: Any, asker_hub: DownloadHub, private_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A volume or a cluster sets HF_HOME, and the login is where it was before."""
     world = enter("no token")
@@ -216,7 +224,7 @@ def test_a_login_in_another_folder_is_named(
     assert_hides_tokens(asker_hub, found, found.to_document())
 
 
-def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: AskerHub, tmp_path: Path) -> None:
+def test_words_of_the_hub_that_are_new_are_shown(enter: Any, asker_hub: DownloadHub, tmp_path: Path) -> None:
     world = enter("accepted")
     asker_hub.hub.set_faults(["answer:status=403:text=You must dance first."])
     try:
@@ -237,7 +245,7 @@ def test_a_login_is_advised_so_that_it_has_an_effect(enter: Any, name: str, comm
     assert hf_gate.why(enter(name).repo).next[0].command == command
 
 
-def test_a_failure_that_a_library_handled_is_not_the_cause(enter: Any, asker_hub: AskerHub, tmp_path: Path) -> None:
+def test_a_failure_that_a_library_handled_is_not_the_cause(enter: Any, asker_hub: DownloadHub, tmp_path: Path) -> None:
     """Transformers looks for an optional file, handles its absence, and then is refused at another repo."""
     world = enter("not asked")
     world.repo = asker_hub.adapter

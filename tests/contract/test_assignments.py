@@ -15,10 +15,10 @@ from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.store.assignments import AssignmentResult, write_assignments
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
-from tests.contract import store_kit
-from tests.contract.store_kit import record, take
+from tests.kits import stores
+from tests.kits.stores import record, take
 
-place, store = store_kit.place, store_kit.store  # the fixtures: each test runs on both databases
+place, store = stores.place, stores.store  # the fixtures: each test runs on both databases
 REPO = parse_repo("acme/lantern")
 NOW = 1_800_000_000_000
 

@@ -18,23 +18,23 @@ from hf_gate.domain.timestamps import from_ms
 from hf_gate.errors import Guarded, HfGateError, HubUnavailable, NotAllowed, NotGated, RepoMoved, StoreUnavailable
 from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store
-from tests.torture.books import moves_of, settled
-from tests.torture.failing import WRONG, Failing, HalfTold, Killed, disk_full
-from tests.torture.near import ORIGIN, Near, NearHub
-from tests.torture.scene import POLICY, Scene, desk_folder
+from tests.kits.faulty_stores import WRONG_EXECUTORS, FailingStore, HalfSettlingStore, KilledError, disk_full
+from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub
+from tests.kits.invariants import find_final_violations, list_moves
+from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
 MANY = {f"p{n:02}": ("accept", "while", "reset", "reject")[n % 4] for n in range(20)}
 WISHED = {"accept": "accepted", "while": "accepted", "reset": "reset", "reject": "rejected"}
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=2, page_size=10))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=2, page_size=10))
     yield made
     made.close()
 
 
-def begun(scene: Scene, wishes: dict[str, str] | None = None) -> RunRow:
+def begun(scene: HubWorkspace, wishes: dict[str, str] | None = None) -> RunRow:
     """People asked, half of them at another repo if there is one, were read, judged, and their run is approved."""
     wanted = list((wishes or MANY).items())
     here, there = (wanted, []) if wishes or len(scene.repos) < 2 else (wanted[::2], wanted[1::2])
@@ -44,11 +44,11 @@ def begun(scene: Scene, wishes: dict[str, str] | None = None) -> RunRow:
     return scene.approve(scene.plan())
 
 
-def counted(scene: Scene, run: RunRow) -> Counter[str]:
+def counted(scene: HubWorkspace, run: RunRow) -> Counter[str]:
     return Counter(scene.states(run).values())
 
 
-def as_wished(scene: Scene, wishes: dict[str, str] | None = None) -> bool:
+def as_wished(scene: HubWorkspace, wishes: dict[str, str] | None = None) -> bool:
     """Whether everybody stands where they wished to, moved once, and all books agree."""
     wanted = {name: WISHED[wish] for name, wish in (wishes or MANY).items()}
     scene.check_over()
@@ -59,7 +59,7 @@ def as_wished(scene: Scene, wishes: dict[str, str] | None = None) -> bool:
 # ---- every situation ends as the table says ----------------------------------------------------------------------------
 
 
-def test_a_run_moves_everybody_once_and_a_second_time_moves_nobody(scene: Scene) -> None:
+def test_a_run_moves_everybody_once_and_a_second_time_moves_nobody(scene: HubWorkspace) -> None:
     run = begun(scene)
     ended = scene.carry(run)
     assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20})
@@ -69,7 +69,7 @@ def test_a_run_moves_everybody_once_and_a_second_time_moves_nobody(scene: Scene)
     assert len(scene.moves()) == 20
 
 
-def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: Scene) -> None:
+def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: HubWorkspace) -> None:
     run = begun(scene)
     calls: list[set[str]] = []
 
@@ -86,7 +86,7 @@ def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: Scene)
     assert len(calls) == 4  # one for each repo, status and reason
 
 
-def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdrew_is_gone(scene: Scene) -> None:
+def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdrew_is_gone(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "accept", "cem": "accept", "dora": "accept"})
     scene.decide("ada", "accepted")
     scene.decide("bob", "rejected")
@@ -97,7 +97,7 @@ def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdre
     scene.check_over()
 
 
-def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_others_go_on(scene: Scene) -> None:
+def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_others_go_on(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "accept"})
     scene.near.withdraw("ada", scene.repos[0])
     scene.sync()
@@ -107,7 +107,7 @@ def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_other
 
 
 @pytest.mark.parametrize("again", ["reset", "accept"], ids=["the same answers", "other answers"])
-def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene, again: str) -> None:
+def test_who_asked_anew_is_not_decided_on_the_old_request(scene: HubWorkspace, again: str) -> None:
     run = begun(scene, {"ada": "reset"})
     scene.decide("ada", "reset")
     scene.ask({"ada": again})
@@ -117,11 +117,11 @@ def test_who_asked_anew_is_not_decided_on_the_old_request(scene: Scene, again: s
 
 @pytest.mark.parametrize(("reads_name", "kind"), [(True, "stale"), (False, "done")])
 def test_a_rename_makes_a_change_stale_only_where_its_rule_read_the_name(
-    scene: Scene, *, reads_name: bool, kind: str
+    scene: HubWorkspace, *, reads_name: bool, kind: str
 ) -> None:
     condition = 'form.exists(k, k == "wish" && form[k] == "accept")'
     name = 'person.username != "mallory" && ' if reads_name else ""
-    desk_folder(scene.folder, POLICY.replace(condition, f"{name}{condition}"))
+    write_workspace(scene.folder, POLICY.replace(condition, f"{name}{condition}"))
     scene.join()
     run = begun(scene, {"ada": "accept"})
     scene.near.rename("ada", "ada2")
@@ -129,7 +129,7 @@ def test_a_rename_makes_a_change_stale_only_where_its_rule_read_the_name(
     assert scene.where("ada2") == ("pending" if reads_name else "accepted")
 
 
-def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: Scene) -> None:
+def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "accept"})
     scene.decide("ada", "rejected")
     scene.sync()
@@ -139,7 +139,7 @@ def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: Scene) -> 
     assert scene.where("ada") == "pending"
 
 
-def test_a_name_that_changed_hands_lets_nobody_in_by_mistake(scene: Scene) -> None:
+def test_a_name_that_changed_hands_lets_nobody_in_by_mistake(scene: HubWorkspace) -> None:
     """She is to be accepted, and renames herself, mallory takes the name and asks: mallory waits on."""
     run = begun(scene, {"alice": "accept"})
     scene.near.rename("alice", "bob2")
@@ -149,7 +149,7 @@ def test_a_name_that_changed_hands_lets_nobody_in_by_mistake(scene: Scene) -> No
     scene.check_over()
 
 
-def test_a_name_that_changed_hands_where_ids_are_hidden_from_the_reader(scene: Scene) -> None:
+def test_a_name_that_changed_hands_where_ids_are_hidden_from_the_reader(scene: HubWorkspace) -> None:
     """The same, and the one who was meant took the request back: nobody is left whom the plan means."""
     run = begun(scene, {"alice": "accept"})
     scene.near.withdraw("alice", scene.repos[0])
@@ -183,7 +183,7 @@ PASSING = [
 
 
 @pytest.mark.parametrize("fault", PASSING)
-def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: Scene, fault: str) -> None:
+def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: HubWorkspace, fault: str) -> None:
     run = begun(scene)
     scene.near.faults([fault])
     for _ in range(8):
@@ -197,7 +197,9 @@ def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: Scene, fault
     assert as_wished(scene)
 
 
-def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_not_decided_again(scene: Scene) -> None:
+def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_not_decided_again(
+    scene: HubWorkspace,
+) -> None:
     """Reading shows neither where the request stood nor where it should go: that somebody moved it, and nothing is sent."""
     run = begun(scene, {"ada": "accept"})
     scene.near.faults(["fail_after:call=1:on=batch"])
@@ -216,7 +218,7 @@ def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_no
     scene.check_over()
 
 
-def test_what_stays_unknown_is_asked_again_by_a_resume(scene: Scene) -> None:
+def test_what_stays_unknown_is_asked_again_by_a_resume(scene: HubWorkspace) -> None:
     """The batch fails after it was done, and for so long no list can be read whole: the run has not ended."""
     run = begun(scene)
     scene.near.faults(["fail_after:on=batch", "bad_record:on=list:kind=no_id"])
@@ -240,7 +242,9 @@ STOPPING: list[tuple[str, type[HfGateError]]] = [
 
 
 @pytest.mark.parametrize(("fault", "error"), STOPPING)
-def test_what_ends_a_run_is_raised_and_the_rest_waits(scene: Scene, fault: str, error: type[HfGateError]) -> None:
+def test_what_ends_a_run_is_raised_and_the_rest_waits(
+    scene: HubWorkspace, fault: str, error: type[HfGateError]
+) -> None:
     run = begun(scene)
     scene.near.faults([fault])
     with pytest.raises(error):
@@ -264,8 +268,8 @@ def test_what_ends_a_run_is_raised_and_the_rest_waits(scene: Scene, fault: str, 
 
 def test_a_token_that_is_revoked_at_the_137th_call_stops_the_run_there(tmp_path: Path) -> None:
     """One call for each, sixteen at once: no more than those under way go on, and another token does the rest."""
-    near = Near()
-    scene = Scene(tmp_path, near)
+    near = InProcessHub()
+    scene = HubWorkspace(tmp_path, near)
     wishes = {f"q{n:03}": "accept" for n in range(200)}
     scene.ask(wishes)
     scene.sync()
@@ -283,17 +287,17 @@ def test_a_token_that_is_revoked_at_the_137th_call_stops_the_run_there(tmp_path:
     scene.close()
 
 
-def test_an_hour_without_a_hub_is_waited_for_by_who_says_so(scene: Scene) -> None:
+def test_an_hour_without_a_hub_is_waited_for_by_who_says_so(scene: HubWorkspace) -> None:
     run = begun(scene)
     scene.near.faults(["down:s=3600:call=2:on=batch"])
     began = scene.near.time.now()
-    scene.hub = NearHub(scene.near, max_wait=7200)
+    scene.hub = InProcessClient(scene.near, max_wait=7200)
     assert scene.carry(run).state == "ended"
     assert 3600 <= scene.near.time.now() - began < 3600 + 300
     assert as_wished(scene)
 
 
-def test_a_repo_that_fails_does_not_keep_the_others(scene: Scene) -> None:
+def test_a_repo_that_fails_does_not_keep_the_others(scene: HubWorkspace) -> None:
     scene.ask({"ada": "accept"})
     scene.ask({"bob": "accept"}, scene.repos[1])
     scene.sync()
@@ -306,8 +310,8 @@ def test_a_repo_that_fails_does_not_keep_the_others(scene: Scene) -> None:
 
 
 def test_with_true_headers_no_call_is_refused_and_a_reserve_stays(tmp_path: Path) -> None:
-    near = Near(page_size=10, quota="40/300")
-    scene = Scene(tmp_path, near)
+    near = InProcessHub(page_size=10, quota="40/300")
+    scene = HubWorkspace(tmp_path, near)
     wishes = {f"q{n:03}": "accept" for n in range(60)}
     scene.ask(wishes)
     scene.sync()
@@ -323,9 +327,9 @@ def test_with_true_headers_no_call_is_refused_and_a_reserve_stays(tmp_path: Path
 # ---- what becomes of the process ---------------------------------------------------------------------------------------
 
 
-def commits(scene: Scene, run: RunRow) -> int:
+def commits(scene: HubWorkspace, run: RunRow) -> int:
     """How many transactions a whole carry takes: asked of one whose last is never reached."""
-    watched = Failing(scene.store, 1_000)
+    watched = FailingStore(scene.store, 1_000)
     scene.carry(run, store=watched)
     return watched.count
 
@@ -334,10 +338,10 @@ def test_a_process_that_dies_at_any_write_is_resumed_without_loss(tmp_path: Path
     """Before each transaction, within it and after it, one after the other until the run needs no more of them."""
     for when in ("before", "in", "after"):
         for at in range(1, 20):
-            scene = Scene(tmp_path / f"{when}{at}", Near(repos=2, page_size=10))
+            scene = HubWorkspace(tmp_path / f"{when}{at}", InProcessHub(repos=2, page_size=10))
             run = begun(scene)
-            dying = Failing(scene.store, at, when)
-            with suppress(Killed):
+            dying = FailingStore(scene.store, at, when)
+            with suppress(KilledError):
                 scene.carry(run, store=dying)
             scene.restart()
             scene.check()
@@ -354,10 +358,10 @@ def test_a_process_that_dies_at_any_write_is_resumed_without_loss(tmp_path: Path
 def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path, tail: bytes) -> None:
     """The files as they are on the disk at each commit, with what of the next write had reached it; no process closed them."""
     for at in range(1, 20):
-        scene = Scene(tmp_path / f"{at}", Near(repos=2, page_size=10))
+        scene = HubWorkspace(tmp_path / f"{at}", InProcessHub(repos=2, page_size=10))
         run = begun(scene)
-        dying = Failing(scene.store, at, "before")
-        with suppress(Killed):
+        dying = FailingStore(scene.store, at, "before")
+        with suppress(KilledError):
             scene.carry(run, store=dying)
         image = tmp_path / f"{at}-image"
         image.mkdir()
@@ -366,7 +370,7 @@ def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path
         with (image / "desk.db-wal").open("ab") as log:
             log.write(tail)
         scene.close()
-        after = Scene(image, scene.near)
+        after = HubWorkspace(image, scene.near)
         after.check()
         assert dict(after.carry(after.again(run)).counts) == {"done": 20}
         assert as_wished(after)
@@ -376,14 +380,14 @@ def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path
     assert at > 5
 
 
-def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene: Scene) -> None:
+def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene: HubWorkspace) -> None:
     run = begun(scene)
 
     def die() -> None:
-        raise Killed
+        raise KilledError
 
-    with pytest.raises(Killed):
-        scene.carry(run, store=HalfTold(Failing(scene.store, 2, "in"), die))
+    with pytest.raises(KilledError):
+        scene.carry(run, store=HalfSettlingStore(FailingStore(scene.store, 2, "in"), die))
     scene.restart()
     scene.check()
     scene.carry(scene.again(run))
@@ -393,9 +397,9 @@ def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene
 @pytest.mark.parametrize("times", [1, 1_000_000], ids=["room at once", "room after a while"])
 def test_a_disk_that_is_full_at_any_write_lets_no_call_go_unwritten(tmp_path: Path, times: int) -> None:
     for at in range(1, 20):
-        scene = Scene(tmp_path / str(at), Near(repos=2, page_size=10))
+        scene = HubWorkspace(tmp_path / str(at), InProcessHub(repos=2, page_size=10))
         run = begun(scene)
-        full = Failing(scene.store, at, "in", disk_full, times=times)
+        full = FailingStore(scene.store, at, "in", disk_full, times=times)
         try:
             scene.carry(run, store=full)
         except StoreUnavailable:
@@ -411,17 +415,17 @@ def test_a_disk_that_is_full_at_any_write_lets_no_call_go_unwritten(tmp_path: Pa
     assert at > 5
 
 
-def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) -> None:
+def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "reject"})
     scene.near.faults(["delay_before:s=12:call=1:on=batch"])
 
     def die(send: HubCall) -> None:
         if scene.near.late and not send.is_change:
-            raise Killed
+            raise KilledError
 
     scene.near.seen = die
-    with pytest.raises(Killed):
-        scene.carry(run, store=Failing(scene.store, 2, "before"))
+    with pytest.raises(KilledError):
+        scene.carry(run, store=FailingStore(scene.store, 2, "before"))
     scene.near.seen = lambda _: None
     assert scene.near.late
     scene.restart()
@@ -430,10 +434,10 @@ def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: Scene) 
     assert as_wished(scene, {"ada": "accept", "bob": "reject"})
 
 
-def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) -> None:
-    run, dying = begun(scene, {"ada": "while"}), Failing(scene.store, 1_000_000)
+def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: HubWorkspace) -> None:
+    run, dying = begun(scene, {"ada": "while"}), FailingStore(scene.store, 1_000_000)
     scene.near.heard = lambda send: dying.die() if send.is_change else None
-    with suppress(HfGateError, Killed):
+    with suppress(HfGateError, KilledError):
         scene.carry(run, store=dying)
     scene.near.heard = lambda _: None
     (move,) = scene.moves()
@@ -445,11 +449,11 @@ def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: Scene) ->
     assert from_ms(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
 
 
-def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Scene) -> None:
+def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: HubWorkspace) -> None:
     """It waited a minute for its turn, its process died right after it left, and the next one looks at once."""
     run = begun(scene, {"ada": "accept"})
     scene.near.faults(["delay_before:s=12:call=1:on=batch"])
-    dying = Failing(scene.store, 1_000_000)
+    dying = FailingStore(scene.store, 1_000_000)
 
     def see(send: HubCall) -> None:
         if send.is_change:
@@ -458,7 +462,7 @@ def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Sce
             dying.die()
 
     scene.near.seen = see
-    with suppress(Killed):
+    with suppress(KilledError):
         scene.carry(run, store=dying)
     scene.near.seen = lambda _: None
     assert scene.near.late
@@ -469,7 +473,7 @@ def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: Sce
     assert list(scene.states(run).values()) == ["done"]
 
 
-def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:
+def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept"})
     scene.near.skew = 7200.0
     scene.carry(run)
@@ -480,7 +484,7 @@ def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: Scene) -> None:
     assert scene.row("ada").state.status == "rejected"
 
 
-def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: Scene) -> None:
+def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: HubWorkspace) -> None:
     run = begun(scene)
     asked = iter([None, "pause"])
     paused = scene.carry(run, read_stop_request=lambda: next(asked, "pause"))
@@ -496,16 +500,16 @@ def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest
 
 def test_a_plan_from_another_store_is_refused(tmp_path: Path) -> None:
     """The store was lost and read anew: its numbers mean other people, who asked in the same moment and answered alike."""
-    near = Near()
+    near = InProcessHub()
     near.add_people("ada", "bob", "cem")
-    first = Scene(tmp_path / "first", near)
+    first = HubWorkspace(tmp_path / "first", near)
     here = {"repo": first.repos[0].id, "answers": {"wish": "accept"}, "asked_at": "2026-09-01T10:00:00.000Z"}
     near.door("POST", "requests", [{**here, "user": "ada"}, {**here, "user": "bob"}])
     first.sync()
     plan = first.plan()
     first.close()
     near.door("POST", "requests", [{**here, "user": "cem"}])
-    second = Scene(tmp_path / "second", near)
+    second = HubWorkspace(tmp_path / "second", near)
     second.sync()
     assert {second.row(change.user or "").id for change in plan.changes} != {change.row for change in plan.changes}
     with pytest.raises(Guarded, match="another store"):
@@ -517,22 +521,22 @@ def test_a_plan_from_another_store_is_refused(tmp_path: Path) -> None:
 # ---- the checks can fail -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(WRONG))
+@pytest.mark.parametrize("name", sorted(WRONG_EXECUTORS))
 def test_a_carrier_that_forgets_a_duty_is_caught(tmp_path: Path, name: str) -> None:
     found: list[str] = []
     for at in range(1, 7):
-        near = Near(page_size=10)
-        scene = Scene(tmp_path / str(at), near, carrier=WRONG[name])
+        near = InProcessHub(page_size=10)
+        scene = HubWorkspace(tmp_path / str(at), near, carrier=WRONG_EXECUTORS[name])
         run = begun(scene)
         near.faults(["fail_before:on=batch"] if name == "hopeful" else [])
-        with suppress(Killed, HfGateError):
-            scene.carry(run, store=Failing(scene.store, at))
+        with suppress(KilledError, HfGateError):
+            scene.carry(run, store=FailingStore(scene.store, at))
         near.faults([])
         scene.restart()
-        for move in moves_of(near.journal())[-3:]:
+        for move in list_moves(near.journal())[-3:]:
             where = parse_repo(move["repo"], move["repo_type"])
             scene.decide(move["user"], "rejected" if move["to"] == "accepted" else "accepted", where)
         scene.carry(scene.again(run))
-        found += settled(scene.store, near.journal())
+        found += find_final_violations(scene.store, near.journal())
         scene.close()
     assert found, f"{name} was not caught"

@@ -17,9 +17,8 @@ from hf_gate import AsyncHub, Hub, NotAllowed
 from hf_gate.errors import HfGateError, HubUnavailable, UnexpectedAnswer, UsageError
 from hf_gate.hub.credentials import Secret
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
-
-from .raw_hub import RawHub, Say, answer, raw_hub
+from tests.kits.command_line import Console
+from tests.kits.raw_hub import RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
 ID = b"x-request-id: Root=1-0"

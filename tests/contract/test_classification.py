@@ -25,7 +25,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.queue_queries import QueueQueries
 from hf_gate.store.reclassification import PART, reclassify_part
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, ENDPOINT, MED, hub_id, load_classifier, place, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, load_classifier, place, record, store, take
 
 __all__ = ["place", "store"]
 

@@ -28,8 +28,7 @@ from hf_gate.errors import (
     UsageError,
 )
 from hf_gate.testing import LocalHub
-
-from .conftest import World
+from tests.contract.conftest import World
 
 CANARY = "hf_local_canary_token"
 

@@ -33,23 +33,23 @@ from hf_gate.errors import (
 from hf_gate.protocol.flows.single_decision import DUPLICATE
 from hf_gate.protocol.messages import HubCall
 from hf_gate.store.opening import open_store
-from tests.torture.failing import Failing, Killed, disk_full
-from tests.torture.near import ORIGIN, Near, NearHub
-from tests.torture.scene import Scene
+from tests.kits.faulty_stores import FailingStore, KilledError, disk_full
+from tests.kits.in_process_hub import ORIGIN, InProcessClient, InProcessHub
+from tests.kits.workspaces import HubWorkspace
 
 ACCEPT, RESET = Choice(Status.ACCEPTED), Choice(Status.RESET)
 GRANT = Choice(Status.ACCEPTED, is_grant=True)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=2))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=2))
     yield made
     made.close()
 
 
 def decide(
-    scene: Scene,
+    scene: HubWorkspace,
     choice: Choice,
     *who: str | AccessRequest,
     store: Any = None,
@@ -67,16 +67,16 @@ def decide(
     return direct.decide(asks, choice, run_id=f"r_{scene.count}")
 
 
-def kinds(scene: Scene, run: str | None) -> list[str]:
+def kinds(scene: HubWorkspace, run: str | None) -> list[str]:
     """What the ledger has of a run, the oldest first."""
     return [row.link.kind for row in reversed(scene.store.entries(run=run))]
 
 
-def calls(scene: Scene) -> dict[str, int]:
+def calls(scene: HubWorkspace) -> dict[str, int]:
     return dict(scene.near.app.calls)
 
 
-def listed(scene: Scene, name: str) -> AccessRequest:
+def listed(scene: HubWorkspace, name: str) -> AccessRequest:
     found = scene.hub.find(scene.repos[0], name)
     assert found is not None
     return found
@@ -86,7 +86,9 @@ def listed(scene: Scene, name: str) -> AccessRequest:
 
 
 @pytest.mark.parametrize("has_time", [True, False], ids=["the Hub tells when", "the Hub tells no time"])
-def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(scene: Scene, *, has_time: bool) -> None:
+def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(
+    scene: HubWorkspace, *, has_time: bool
+) -> None:
     scene.ask(["ada"])
     scene.sync()
     decide(scene, ACCEPT, "ada")
@@ -108,7 +110,7 @@ def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(sce
     assert verify_ledger(scene.store, with_tables=True).ok
 
 
-def test_whom_we_put_back_is_not_reviewed(scene: Scene) -> None:
+def test_whom_we_put_back_is_not_reviewed(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
     for choice in (ACCEPT, Choice(Status.PENDING)):
@@ -117,7 +119,7 @@ def test_whom_we_put_back_is_not_reviewed(scene: Scene) -> None:
     assert (row.state.status, row.state.reviewed_at) == ("pending", None)
 
 
-def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:
+def test_whom_the_store_knows_costs_one_look_and_one_call(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
     before = calls(scene)
@@ -133,7 +135,7 @@ def test_whom_the_store_knows_costs_one_look_and_one_call(scene: Scene) -> None:
     scene.check_over()
 
 
-def test_whom_the_store_does_not_know_is_found_and_entered_first(scene: Scene) -> None:
+def test_whom_the_store_does_not_know_is_found_and_entered_first(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decided = decide(scene, RESET, "ada")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
@@ -150,7 +152,7 @@ def test_whom_the_store_does_not_know_is_found_and_entered_first(scene: Scene) -
     scene.check_over()
 
 
-def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) -> None:
+def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "bob").request_id
     scene.decide("ada", "rejected")
@@ -164,7 +166,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: Scene) ->
     assert scene.where("bob") == "accepted"
 
 
-def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_not_there(scene: Scene) -> None:
+def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_not_there(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     ident = listed(scene, "ada").request_id
     scene.decide("ada", "rejected")
@@ -177,7 +179,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     assert calls(scene)["GET list"] == before + 1
 
 
-def test_an_intent_is_on_the_disk_before_the_call(scene: Scene) -> None:
+def test_an_intent_is_on_the_disk_before_the_call(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     started: list[list[str]] = []
 
@@ -192,7 +194,7 @@ def test_an_intent_is_on_the_disk_before_the_call(scene: Scene) -> None:
     assert started == [["started"], ["ChangeStarted", "PlanApproved"]]
 
 
-def test_what_is_so_already_is_told_and_nothing_is_sent(scene: Scene) -> None:
+def test_what_is_so_already_is_told_and_nothing_is_sent(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.decide("ada", "accepted")
     moves = len(scene.near.journal())
@@ -204,7 +206,7 @@ def test_what_is_so_already_is_told_and_nothing_is_sent(scene: Scene) -> None:
     scene.check_over()
 
 
-def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Scene) -> None:
+def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ada, bob = listed(scene, "ada"), listed(scene, "bob")
     scene.decide("ada", "rejected")
@@ -217,7 +219,9 @@ def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Sce
 
 
 @pytest.mark.parametrize(("name", "error"), [("nobody-of-that-name", PersonNotFound), ("gil", RequestNotFound)])
-def test_who_is_not_there_is_refused_in_the_words_of_the_hub(scene: Scene, name: str, error: type[Exception]) -> None:
+def test_who_is_not_there_is_refused_in_the_words_of_the_hub(
+    scene: HubWorkspace, name: str, error: type[Exception]
+) -> None:
     scene.near.add_people("gil")
     decided = decide(scene, ACCEPT, name)
     assert decided.outcomes[0].kind is OutcomeKind.REFUSED
@@ -226,7 +230,7 @@ def test_who_is_not_there_is_refused_in_the_words_of_the_hub(scene: Scene, name:
     assert kinds(scene, decided.run) == ["PlanApproved", "ChangeStarted", "ChangeSettled", "RunEnded"]
 
 
-def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: Scene) -> None:
+def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
     scene.near.time.advance(60)
@@ -237,7 +241,7 @@ def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: Scene) ->
     assert [move["to"] for move in scene.moves()] == ["accepted", "pending"]
 
 
-def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
+def test_one_who_is_named_twice_is_decided_once(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.count += 1
@@ -253,7 +257,7 @@ def test_one_who_is_named_twice_is_decided_once(scene: Scene) -> None:
     scene.check_over()
 
 
-def test_a_request_that_is_named_twice_is_refused_twice(scene: Scene) -> None:
+def test_a_request_that_is_named_twice_is_refused_twice(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
     scene.near.faults(["fail_before:status=400:on=handle:p=1", "fail_before:status=400:on=batch:p=1"])
@@ -265,7 +269,7 @@ def test_a_request_that_is_named_twice_is_refused_twice(scene: Scene) -> None:
     assert decided.outcomes[1].why == decided.outcomes[0].why
 
 
-def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_found(scene: Scene) -> None:
+def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_found(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     repo = scene.repos[0]
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
@@ -281,7 +285,7 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
 # ---- several, and what ends them -----------------------------------------------------------------------------------------
 
 
-def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
+def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: HubWorkspace) -> None:
     names = [f"p{n:03}" for n in range(150)]
     scene.ask(names)
     decided = decide(scene, ACCEPT, *names, "nobody-of-that-name")
@@ -291,7 +295,7 @@ def test_many_go_by_the_hundred_and_each_has_its_outcome(scene: Scene) -> None:
     assert len(scene.moves()) == 150
 
 
-def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
+def test_one_repo_that_refuses_does_not_stop_the_other(scene: HubWorkspace) -> None:
     scene.ask(["ada"], scene.repos[1])
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     nowhere = Repo(scene.repos[0].type, "lumen-labs", "nothing-here")
@@ -305,9 +309,9 @@ def test_one_repo_that_refuses_does_not_stop_the_other(scene: Scene) -> None:
     scene.check_over()
 
 
-def test_without_the_right_to_decide_nothing_is_left_half_way(scene: Scene) -> None:
+def test_without_the_right_to_decide_nothing_is_left_half_way(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
-    with NearHub(scene.near, "fine_access") as hub:
+    with InProcessClient(scene.near, "fine_access") as hub:
         decided = decide(scene, ACCEPT, "ada", hub=hub)
     assert isinstance(decided.stopped_by, NotAllowed)
     assert decided.outcomes[0].kind is OutcomeKind.OPEN
@@ -320,10 +324,10 @@ def test_without_the_right_to_decide_nothing_is_left_half_way(scene: Scene) -> N
     scene.check_over()
 
 
-def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: Scene) -> None:
+def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.near.faults(["fail_before:status=503:on=list"])
-    with NearHub(scene.near, max_wait=1.0) as hub, pytest.raises(HubUnavailable):
+    with InProcessClient(scene.near, max_wait=1.0) as hub, pytest.raises(HubUnavailable):
         decide(scene, ACCEPT, "ada", hub=hub)
     assert scene.store.runs() == []
     assert "POST handle" not in calls(scene)
@@ -335,7 +339,7 @@ def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: Sc
 class Dying:
     """A Hub client whose process dies around a call: `before` it leaves, or `after` it was answered."""
 
-    def __init__(self, hub: NearHub, when: str) -> None:
+    def __init__(self, hub: InProcessClient, when: str) -> None:
         self._hub, self._when = hub, when
 
     def __getattr__(self, name: str) -> Any:
@@ -346,16 +350,16 @@ class Dying:
         def dies(*args: Any, **named: Any) -> None:
             if self._when == "after":
                 call(*args, **named)
-            raise Killed
+            raise KilledError
 
         return dies
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene: Scene, when: str) -> None:
+def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene: HubWorkspace, when: str) -> None:
     scene.ask(["ada"])
     cut_off = decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, when))
-    assert isinstance(cut_off.stopped_by, Killed)
+    assert isinstance(cut_off.stopped_by, KilledError)
     assert scene.row("ada").state.open_run == cut_off.run
     scene.restart()
     again = decide(scene, ACCEPT, "ada")
@@ -369,7 +373,7 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
     scene.check_over()
 
 
-def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_forward(scene: Scene) -> None:
+def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_forward(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, "after"))
     scene.near.skew += 2 * 3600
@@ -379,7 +383,7 @@ def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_for
     assert scene.near.time.now() - before >= LATE_CALL_WAIT
 
 
-def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: Scene) -> None:
+def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo"])
     scene.sync()
     run = scene.approve(scene.plan())
@@ -396,10 +400,10 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
     tmp_path: Path, when: str, count: int
 ) -> None:
     for at in range(1, 7):
-        scene = Scene(tmp_path / f"{when}-{count}-{at}", Near(repos=1))
+        scene = HubWorkspace(tmp_path / f"{when}-{count}-{at}", InProcessHub(repos=1))
         names = ["ada", "bob", "cem"][:count]
         scene.ask(names)
-        store = Failing(scene.store, at, when, disk_full)
+        store = FailingStore(scene.store, at, when, disk_full)
         try:
             decided = decide(scene, ACCEPT, *names, store=store)
             stop = decided.stopped_by
@@ -421,7 +425,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
 # ---- who never asked -----------------------------------------------------------------------------------------------------
 
 
-def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Scene) -> None:
+def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: HubWorkspace) -> None:
     scene.near.add_people("eve")
     decided = decide(scene, Choice(Status.ACCEPTED, is_grant=True, note="By telephone.", until="30d"), "eve")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
@@ -443,11 +447,11 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Sc
     assert scene.where("eve") == "reset"
 
 
-def runs_of(scene: Scene, decided: DecisionResult) -> Any:
+def runs_of(scene: HubWorkspace, decided: DecisionResult) -> Any:
     return scene.store.run(decided.run or "")
 
 
-def test_a_grant_to_who_has_asked_is_an_acceptance(scene: Scene) -> None:
+def test_a_grant_to_who_has_asked_is_an_acceptance(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decided = decide(scene, GRANT, "ada")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
@@ -456,7 +460,7 @@ def test_a_grant_to_who_has_asked_is_an_acceptance(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(scene: Scene, when: str) -> None:
+def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(scene: HubWorkspace, when: str) -> None:
     scene.near.add_people("eve", "fay")
     cut_off = decide(scene, GRANT, "eve", "fay", hub=Dying(scene.hub, when))
     scene.restart()
@@ -471,7 +475,7 @@ def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(sc
 # ---- notes and ends ------------------------------------------------------------------------------------------------------
 
 
-def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: Scene) -> None:
+def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decide(scene, Choice(Status.ACCEPTED, note="Met at the workshop.", until="2030-01-01"), "ada")
     row = scene.row("ada")
@@ -486,7 +490,7 @@ def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: Scene) -> N
     scene.check_over()
 
 
-def test_an_end_can_be_given_to_who_is_in_already(scene: Scene) -> None:
+def test_an_end_can_be_given_to_who_is_in_already(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decide(scene, ACCEPT, "ada")
     assert scene.row("ada").state.until is None
@@ -495,7 +499,7 @@ def test_an_end_can_be_given_to_who_is_in_already(scene: Scene) -> None:
     assert len(scene.moves()) == 1
 
 
-def test_undo_of_a_direct_run_puts_everybody_back(scene: Scene) -> None:
+def test_undo_of_a_direct_run_puts_everybody_back(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     decided = decide(scene, ACCEPT, "ada", "bob")
     plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())

@@ -10,8 +10,8 @@ import pytest
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import Decision
 from tests.contract.test_desk_machine import Days
-from tests.torture.books import UNSEEN
-from tests.torture.failing import WRONG
+from tests.kits.faulty_stores import WRONG_EXECUTORS
+from tests.kits.invariants import UNSEEN
 
 Step = tuple[str, Mapping[str, Any]]
 LAGGING: Final = ("dup_rows:p=0.5", "shuffle", "lag:s=1")
@@ -166,13 +166,13 @@ def forgotten(name: str) -> tuple[str, Sequence[Step]]:
 
 
 def test_there_is_a_history_for_every_duty_that_can_be_forgotten() -> None:
-    assert FORGOTTEN.keys() == WRONG.keys()
+    assert FORGOTTEN.keys() == WRONG_EXECUTORS.keys()
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", WRONG_EXECUTORS)
 def test_a_carrier_that_forgets_a_duty_is_caught_by_its_history(name: str) -> None:
     invariant, steps = forgotten(name)
-    days = type("WrongDays", (Days,), {"carrier": WRONG[name]})()
+    days = type("WrongDays", (Days,), {"carrier": WRONG_EXECUTORS[name]})()
     try:
         with pytest.raises(AssertionError, match=rf"'{invariant}: "):
             play(days, steps)
@@ -180,6 +180,6 @@ def test_a_carrier_that_forgets_a_duty_is_caught_by_its_history(name: str) -> No
         days.teardown()
 
 
-@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("name", WRONG_EXECUTORS)
 def test_a_carrier_that_forgets_nothing_comes_through_the_same_history(days: Days, name: str) -> None:
     play(days, [*forgotten(name)[1], ("quiet", {})])

@@ -24,10 +24,10 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.errors import HfGateError
 from hf_gate.plan.model import Plan
 from hf_gate.protocol.messages import HubCall
-from tests.torture.books import astray, broken, settled
-from tests.torture.failing import WRONG, Failing, Killed
-from tests.torture.near import Near
-from tests.torture.scene import POLICY, STRICT, CarrierOf, Scene, desk_folder
+from tests.kits.faulty_stores import WRONG_EXECUTORS, FailingStore, KilledError
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.invariants import find_final_violations, find_stale_rows, find_violations
+from tests.kits.workspaces import POLICY, STRICT, HubWorkspace, MakeExecutor, write_workspace
 
 PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
 SIZES: Final = {"dev": (30, 25), "ci": (60, 40), "torture": (1000, 80)}
@@ -59,13 +59,13 @@ names, places = st.sampled_from(NAMES), st.integers(0, 1)
 class Days(RuleBasedStateMachine):
     """`check` after every step; `quiet` makes the Hub well again, lets everything end, and asks whether all is as it should be."""
 
-    carrier: CarrierOf = RunExecutor
+    carrier: MakeExecutor = RunExecutor
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="hf-gate-days-"))
-        self.near = Near(repos=2, page_size=10)
-        self.scene = Scene(self.folder, self.near, carrier=self.carrier)
+        self.near = InProcessHub(repos=2, page_size=10)
+        self.scene = HubWorkspace(self.folder, self.near, carrier=self.carrier)
         self.plan: Plan | None = None
         self.fresh = 0
         for name in NAMES:
@@ -152,14 +152,14 @@ class Days(RuleBasedStateMachine):
     @precondition(lambda self: self.plan is not None)
     @rule(at=st.integers(1, 5), when=st.sampled_from(("before", "in", "after")))
     def dies_at_a_write(self, at: int, when: str) -> None:
-        self.carried(self.begun(), Failing(self.scene.store, at, when))
+        self.carried(self.begun(), FailingStore(self.scene.store, at, when))
         self.scene.restart()
 
     @precondition(lambda self: self.plan is not None)
     @rule(at=st.integers(1, 8), is_sent=st.booleans())
     def dies_at_a_call(self, at: int, is_sent: bool) -> None:
         """Before it leaves, or when the Hub has it and the answer is on its way."""
-        dying, calls = Failing(self.scene.store, 1_000_000), iter(range(1, at))
+        dying, calls = FailingStore(self.scene.store, 1_000_000), iter(range(1, at))
 
         def count(_: HubCall) -> None:
             if next(calls, None) is None:
@@ -177,7 +177,7 @@ class Days(RuleBasedStateMachine):
         kind=st.sampled_from(SyncKind),
     )
     def dies_while_reading(self, at: int, when: str, place: int, kind: SyncKind) -> None:
-        self.scene.sync_with(Failing(self.scene.store, at, when), kind, self.repo(place))
+        self.scene.sync_with(FailingStore(self.scene.store, at, when), kind, self.repo(place))
         self.scene.restart()
 
     @rule()
@@ -205,7 +205,7 @@ class Days(RuleBasedStateMachine):
 
     @rule(text=st.sampled_from(POLICIES))
     def policy_is_edited(self, text: str) -> None:
-        desk_folder(self.folder, text)
+        write_workspace(self.folder, text)
         self.scene.join()
 
     # ---- what happens to both --------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class Days(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        assert broken(self.scene.store, self.near.journal()) == []
+        assert find_violations(self.scene.store, self.near.journal()) == []
 
     @rule()
     def quiet(self) -> None:
@@ -245,8 +245,8 @@ class Days(RuleBasedStateMachine):
         for repo in self.scene.repos:
             assert self.scene.sync(SyncKind.FULL, repo).complete
         assert self.scene.store.open_changes() == []
-        assert settled(self.scene.store, self.near.journal()) == []
-        assert astray(self.scene.store, self.near.app.world) == []
+        assert find_final_violations(self.scene.store, self.near.journal()) == []
+        assert find_stale_rows(self.scene.store, self.near.app.world) == []
 
     # ---- helpers ---------------------------------------------------------------------------------------------------
 
@@ -257,9 +257,9 @@ class Days(RuleBasedStateMachine):
         return self.scene.approve(plan)
 
     def carried(
-        self, run: RunRow, store: Failing | None = None, watch: Callable[[], str | None] = lambda: None
+        self, run: RunRow, store: FailingStore | None = None, watch: Callable[[], str | None] = lambda: None
     ) -> None:
-        with suppress(HfGateError, Killed):
+        with suppress(HfGateError, KilledError):
             self.scene.carry(run, store=store, read_stop_request=watch)
 
     def carrier_of(self, _: RunRow) -> RunExecutor:
@@ -316,11 +316,11 @@ def test_whatever_happens_the_books_agree_with_the_hub(shard: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["hasty", *(pytest.param(n, marks=pytest.mark.torture) for n in WRONG if n != "hasty")]
+    "name", ["hasty", *(pytest.param(n, marks=pytest.mark.torture) for n in WRONG_EXECUTORS if n != "hasty")]
 )
 def test_the_machine_catches_a_carrier_that_forgets_a_duty(name: str) -> None:
     """By chance, but by the same one each time; `test_desk_histories.py` has a history for each."""
     calm = {one: partialmethod(getattr(Days, one)) for one in CALM}  # no rules any more
-    machine = type(f"{name.title()}Losses", (Losses,), {"carrier": WRONG[name], **calm})
+    machine = type(f"{name.title()}Losses", (Losses,), {"carrier": WRONG_EXECUTORS[name], **calm})
     with pytest.raises(AssertionError):
         played(machine, 400, 30, derandomize=True)

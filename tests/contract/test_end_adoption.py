@@ -24,21 +24,21 @@ from hf_gate.application.terms_reader import load_terms_reader
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.ends_kit import KEPT, LENA, SIGNED, EndsScene, make_scene, policy
+from tests.kits.grant_workspaces import KEPT, LENA, SIGNED, GrantWorkspace, make_grant_workspace, policy
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[EndsScene]:
-    made = make_scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = make_grant_workspace(tmp_path)
     yield made
     made.close()
 
 
-def count(scene: EndsScene) -> int:
+def count(scene: GrantWorkspace) -> int:
     return count_outdated_ends(scene.workspace, scene.bundle, scene.now)
 
 
-def adopt(scene: EndsScene, *, from_acceptance: bool = False) -> Adoption:
+def adopt(scene: GrantWorkspace, *, from_acceptance: bool = False) -> Adoption:
     rows = iterate_accepted(scene.store, None, with_end=True)
     reader = load_terms_reader(scene.workspace)
     return plan_adoption(scene.store, rows, reader, scene.now, scene.zone, from_acceptance=from_acceptance)
@@ -49,7 +49,7 @@ def names(adoption: Adoption) -> list[str]:
 
 
 def test_a_changed_until_counts_the_ends_that_would_move_and_names_those_that_a_person_renewed(
-    scene: EndsScene,
+    scene: GrantWorkspace,
 ) -> None:
     scene.let_in({"ada": 900, "bo": 900, "cy": 900}, "until: 1y")
     scene.wait(30)
@@ -70,7 +70,7 @@ def test_a_changed_until_counts_the_ends_that_would_move_and_names_those_that_a_
     assert scene.store.setting(setting_keys.FOLLOWED_POLICIES) == scene.bundle.digest
 
 
-def test_days_that_pass_and_dates_that_a_table_moves_are_no_change_of_a_policy(scene: EndsScene) -> None:
+def test_days_that_pass_and_dates_that_a_table_moves_are_no_change_of_a_policy(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, SIGNED, KEPT)
     scene.set_rows({"ada": 300, "bo": 100})
     scene.wait(10)
@@ -81,7 +81,7 @@ def test_days_that_pass_and_dates_that_a_table_moves_are_no_change_of_a_policy(s
     assert count(scene) == 2, "other notices are other terms"
 
 
-def test_an_end_that_was_chosen_with_the_acceptance_stays_too(scene: EndsScene) -> None:
+def test_an_end_that_was_chosen_with_the_acceptance_stays_too(scene: GrantWorkspace) -> None:
     scene.set_rows({"ada": 900})
     scene.set_policy(policy("until: 1y"))
     scene.ask(["ada"])
@@ -94,7 +94,7 @@ def test_an_end_that_was_chosen_with_the_acceptance_stays_too(scene: EndsScene) 
     assert adopt(scene).left == {CHOSEN: 1}
 
 
-def test_a_rule_that_gets_a_ceiling_or_needs_two_people_moves_no_end(scene: EndsScene) -> None:
+def test_a_rule_that_gets_a_ceiling_or_needs_two_people_moves_no_end(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 900}, "until: 1y")
     for terms in (("until: 1y", "reviewers: 2"), ("until: {at_most: 1y}",)):
         scene.set_policy(policy(*terms))

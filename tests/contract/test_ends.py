@@ -18,18 +18,18 @@ from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import HubUnavailable
 from hf_gate.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
-from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, make_scene, policy
-from tests.torture.near import NearHub
+from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, make_grant_workspace, policy
+from tests.kits.in_process_hub import InProcessClient
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[EndsScene]:
-    made = make_scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = make_grant_workspace(tmp_path)
     yield made
     made.close()
 
 
-def ends(scene: EndsScene) -> dict[str, int]:
+def ends(scene: GrantWorkspace) -> dict[str, int]:
     """What one turn did with the ends, without what it did not do."""
     found: Any = turn_to_dict(scene.turn())["ends"]
     return {key: number for key, number in found.items() if number}
@@ -43,7 +43,7 @@ def about(days: float) -> Any:
 # ---- dates in a table --------------------------------------------------------------------------------------------------
 
 
-def test_access_ends_on_the_date_of_the_person(scene: EndsScene) -> None:
+def test_access_ends_on_the_date_of_the_person(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 40, "bo": 60}, SIGNED)
     assert (scene.days_left("ada"), scene.days_left("bo")) == (about(40), about(60))
     scene.wait(42)
@@ -51,7 +51,7 @@ def test_access_ends_on_the_date_of_the_person(scene: EndsScene) -> None:
     assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
 
 
-def test_a_later_date_counts_at_once(scene: EndsScene) -> None:
+def test_a_later_date_counts_at_once(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, SIGNED)
     scene.set_rows({"ada": 100})
     assert ends(scene) == {"later": 1}
@@ -61,7 +61,7 @@ def test_a_later_date_counts_at_once(scene: EndsScene) -> None:
     assert scene.where("ada") == "accepted"
 
 
-def test_a_later_date_saves_an_access_whose_end_has_come(scene: EndsScene) -> None:
+def test_a_later_date_saves_an_access_whose_end_has_come(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, SIGNED)
     scene.wait(12)
     scene.set_rows({"ada": 5})
@@ -69,7 +69,7 @@ def test_a_later_date_saves_an_access_whose_end_has_come(scene: EndsScene) -> No
     assert scene.where("ada") == "accepted"
 
 
-def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: EndsScene) -> None:
+def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, SIGNED)
     scene.set_rows({"ada": 2, "bo": 30})
     assert ends(scene) == {"earlier": 2}
@@ -85,7 +85,7 @@ def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: End
 
 
 @pytest.mark.parametrize("days", [None, GONE])
-def test_an_unknown_date_moves_nothing_and_the_known_end_stays(scene: EndsScene, days: str | None) -> None:
+def test_an_unknown_date_moves_nothing_and_the_known_end_stays(scene: GrantWorkspace, days: str | None) -> None:
     scene.let_in({"ada": 20, "bo": 200}, SIGNED)
     scene.set_rows({"ada": days, "bo": 200})
     assert ends(scene) == {}
@@ -95,14 +95,14 @@ def test_an_unknown_date_moves_nothing_and_the_known_end_stays(scene: EndsScene,
     assert scene.where("ada") == "reset", "it cannot be kept by taking the row away"
 
 
-def test_a_table_that_cannot_be_read_moves_nothing(scene: EndsScene) -> None:
+def test_a_table_that_cannot_be_read_moves_nothing(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 20}, SIGNED)
     scene.lose_table()
     assert ends(scene) == {}
     assert scene.days_left("ada") == about(20)
 
 
-def test_an_unknown_or_past_date_accepts_nobody(scene: EndsScene) -> None:
+def test_an_unknown_or_past_date_accepts_nobody(scene: GrantWorkspace) -> None:
     scene.set_rows({"ada": None, "bo": -3})
     scene.set_policy(policy(SIGNED, when="true"))
     scene.ask(["ada", "bo"])
@@ -116,7 +116,7 @@ def test_an_unknown_or_past_date_accepts_nobody(scene: EndsScene) -> None:
 MANY = [f"p{number:02}" for number in range(21)]
 
 
-def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsScene) -> None:
+def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, 30))
     done = scene.turn()
@@ -130,11 +130,11 @@ def test_twenty_earlier_ends_move_and_twenty_one_wait_for_a_person(scene: EndsSc
     assert read_held_ends(scene.store) == 0
 
 
-def stuck(scene: EndsScene) -> list[str]:
+def stuck(scene: GrantWorkspace) -> list[str]:
     return [one.sentence for one in list_problems(scene.workspace, scene.bundle)]
 
 
-def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:
+def test_ends_that_wait_for_a_person_are_stuck(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys(MANY, 100), SIGNED)
     assert stuck(scene) == []
     scene.set_rows(dict.fromkeys(MANY, 30))
@@ -143,7 +143,7 @@ def test_ends_that_wait_for_a_person_are_stuck(scene: EndsScene) -> None:
 
 
 @pytest.mark.parametrize(("terms", "days"), [(SIGNED, 9.9), (KEPT, 11.5)])
-def test_a_grant_that_should_have_ended_a_day_ago_is_stuck(scene: EndsScene, terms: str, days: float) -> None:
+def test_a_grant_that_should_have_ended_a_day_ago_is_stuck(scene: GrantWorkspace, terms: str, days: float) -> None:
     scene.let_in({"ada": 10}, terms)
     scene.wait(days)
     review = review_ends(scene.workspace, scene.bundle, scene.now)
@@ -155,7 +155,7 @@ def test_a_grant_that_should_have_ended_a_day_ago_is_stuck(scene: EndsScene, ter
     assert stuck(scene) == []
 
 
-def test_later_ends_are_never_held(scene: EndsScene) -> None:
+def test_later_ends_are_never_held(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys(MANY, 20), SIGNED)
     scene.set_rows(dict.fromkeys(MANY, 50))
     assert ends(scene) == {"later": 21}
@@ -166,14 +166,14 @@ def test_later_ends_are_never_held(scene: EndsScene) -> None:
 BACK = 200.0 * 86_400
 
 
-def _plan_in_a_new_process(scene: EndsScene, days: dict[str, int | str | None]) -> PlanResult:
+def _plan_in_a_new_process(scene: GrantWorkspace, days: dict[str, int | str | None]) -> PlanResult:
     scene.restart()
     scene.set_rows(days)
     assert scene.hub.skew is None, "nothing was asked yet"
     return scene.make_plan()
 
 
-def test_a_plan_by_a_clock_that_was_set_back_shortens_no_grace(scene: EndsScene) -> None:
+def test_a_plan_by_a_clock_that_was_set_back_shortens_no_grace(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, KEPT, "grace: 14d")
     scene.near.skew = -BACK
     made = _plan_in_a_new_process(scene, {"ada": GONE, "bo": 100})
@@ -188,7 +188,7 @@ def test_a_plan_by_a_clock_that_was_set_back_shortens_no_grace(scene: EndsScene)
     assert scene.days_left("ada") == pytest.approx(14, abs=0.01)
 
 
-def test_a_plan_by_a_clock_that_was_set_back_brings_no_date_nearer_than_7_days(scene: EndsScene) -> None:
+def test_a_plan_by_a_clock_that_was_set_back_brings_no_date_nearer_than_7_days(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED)
     scene.near.skew = -BACK
     assert _plan_in_a_new_process(scene, {"ada": 1}).ends.counts == {}
@@ -201,7 +201,7 @@ def test_a_plan_by_a_clock_that_was_set_back_brings_no_date_nearer_than_7_days(s
 
 
 def test_while_the_clock_cannot_be_compared_ends_move_only_later(
-    scene: EndsScene, monkeypatch: pytest.MonkeyPatch
+    scene: GrantWorkspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scene.let_in({"ada": 100, "bo": 100, "cy": 100}, SIGNED, KEPT, "grace: 14d")
 
@@ -209,14 +209,14 @@ def test_while_the_clock_cannot_be_compared_ends_move_only_later(
         raise HubUnavailable("no answer")
 
     with monkeypatch.context() as patch:
-        patch.setattr(NearHub, "gate", fail)
+        patch.setattr(InProcessClient, "gate", fail)
         made = _plan_in_a_new_process(scene, {"ada": 30, "bo": GONE, "cy": 200})
     assert (made.skew, made.ends.counts) == (None, {"later": 1})
     assert [scene.days_left(name) for name in ("ada", "bo", "cy")] == [about(100), about(100), about(200)]
     assert scene.make_plan().ends.counts == {"earlier": 1, "lapsed": 1}
 
 
-def test_a_plan_that_moves_no_end_to_an_earlier_time_calls_nobody(scene: EndsScene) -> None:
+def test_a_plan_that_moves_no_end_to_an_earlier_time_calls_nobody(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED, KEPT)
     assert _plan_in_a_new_process(scene, {"ada": 200}).ends.counts == {"later": 1}
     assert scene.hub.skew is None
@@ -225,7 +225,7 @@ def test_a_plan_that_moves_no_end_to_an_earlier_time_calls_nobody(scene: EndsSce
 # ---- conditions --------------------------------------------------------------------------------------------------------
 
 
-def test_a_false_condition_ends_access_after_the_grace(scene: EndsScene) -> None:
+def test_a_false_condition_ends_access_after_the_grace(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, KEPT, "grace: 14d")
     assert scene.days_left("ada") is None
     scene.set_rows({"ada": GONE, "bo": 100})
@@ -239,14 +239,14 @@ def test_a_false_condition_ends_access_after_the_grace(scene: EndsScene) -> None
     assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
 
 
-def test_without_a_grace_access_ends_in_the_same_turn(scene: EndsScene) -> None:
+def test_without_a_grace_access_ends_in_the_same_turn(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, KEPT)
     scene.set_rows({"ada": GONE, "bo": 100})
     scene.turn()
     assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
 
 
-def test_a_condition_that_is_true_again_restores_the_access(scene: EndsScene) -> None:
+def test_a_condition_that_is_true_again_restores_the_access(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT, "grace: 14d")
     scene.set_rows({"ada": -2})
     assert ends(scene) == {"lapsed": 1}
@@ -255,7 +255,7 @@ def test_a_condition_that_is_true_again_restores_the_access(scene: EndsScene) ->
     assert scene.days_left("ada") == about(365)
 
 
-def test_an_unknown_condition_never_ends_access(scene: EndsScene) -> None:
+def test_an_unknown_condition_never_ends_access(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, KEPT, "grace: 7d")
     scene.lose_table()
     assert ends(scene) == {}
@@ -271,7 +271,7 @@ def test_an_unknown_condition_never_ends_access(scene: EndsScene) -> None:
     assert scene.where("ada") == "reset"
 
 
-def test_a_changed_policy_changes_no_grant(scene: EndsScene) -> None:
+def test_a_changed_policy_changes_no_grant(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT, "grace: 14d")
     scene.set_policy(policy("until: 7d"))
     assert ends(scene) == {}
@@ -280,7 +280,7 @@ def test_a_changed_policy_changes_no_grant(scene: EndsScene) -> None:
     assert ends(scene) == {"lapsed": 1}, "the condition that was stored with the grant still holds"
 
 
-def test_access_that_a_person_decides_about_at_the_end_stays(scene: EndsScene) -> None:
+def test_access_that_a_person_decides_about_at_the_end_stays(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, SIGNED, "at_end: human")
     scene.wait(12)
     done = scene.turn()
@@ -291,7 +291,7 @@ def test_access_that_a_person_decides_about_at_the_end_stays(scene: EndsScene) -
 # ---- notices -----------------------------------------------------------------------------------------------------------
 
 
-def test_each_notice_is_recorded_once(scene: EndsScene) -> None:
+def test_each_notice_is_recorded_once(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED, "notice: [30d, 7d]")
     for _ in range(95):
         scene.wait(1)
@@ -299,7 +299,7 @@ def test_each_notice_is_recorded_once(scene: EndsScene) -> None:
     assert scene.notices("ada") == ["30d", "7d"]
 
 
-def test_after_an_interruption_only_the_last_notice_is_recorded(scene: EndsScene) -> None:
+def test_after_an_interruption_only_the_last_notice_is_recorded(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED, "notice: [30d, 7d]")
     scene.wait(96)
     scene.restart()
@@ -309,7 +309,7 @@ def test_after_an_interruption_only_the_last_notice_is_recorded(scene: EndsScene
     assert scene.notices("ada") == ["7d"]
 
 
-def test_a_later_end_is_announced_again_and_an_earlier_one_too(scene: EndsScene) -> None:
+def test_a_later_end_is_announced_again_and_an_earlier_one_too(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 20}, SIGNED, "notice: [30d, 7d]")
     assert scene.notices("ada") == [], "access that is shorter than a notice starts without it"
     scene.wait(14)
@@ -327,7 +327,7 @@ def test_a_later_end_is_announced_again_and_an_earlier_one_too(scene: EndsScene)
 # ---- guards ------------------------------------------------------------------------------------------------------------
 
 
-def test_twenty_eight_ends_are_not_counted_as_removals(scene: EndsScene) -> None:
+def test_twenty_eight_ends_are_not_counted_as_removals(scene: GrantWorkspace) -> None:
     names = [f"p{number:02}" for number in range(28)]
     scene.let_in(dict.fromkeys(names, 10), SIGNED, guards="{remove: 25/day}")
     scene.wait(12)
@@ -338,7 +338,7 @@ def test_twenty_eight_ends_are_not_counted_as_removals(scene: EndsScene) -> None
     assert scene.store.count_unattended_changes("remove", 0) == 0
 
 
-def test_the_guard_of_ends_defers_the_rest(scene: EndsScene) -> None:
+def test_the_guard_of_ends_defers_the_rest(scene: GrantWorkspace) -> None:
     scene.let_in(dict.fromkeys("abcde", 10), SIGNED, guards="{ends: 2/day}")
     scene.wait(12)
     turn = turn_to_dict(scene.turn())
@@ -351,7 +351,7 @@ def test_the_guard_of_ends_defers_the_rest(scene: EndsScene) -> None:
 
 
 @pytest.mark.parametrize(("zone", "ahead"), [("UTC", 0), ("Asia/Tokyo", 9)])
-def test_access_ends_only_in_the_hours_of_the_workspace(scene: EndsScene, zone: str, ahead: int) -> None:
+def test_access_ends_only_in_the_hours_of_the_workspace(scene: GrantWorkspace, zone: str, ahead: int) -> None:
     now = scene.now.hour + ahead
     closed = f"{(now + 2) % 24:02}:00-{(now + 4) % 24:02}:00"
     scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}\ntimezone: {zone}')
@@ -366,7 +366,7 @@ def test_access_ends_only_in_the_hours_of_the_workspace(scene: EndsScene, zone: 
 # ---- plans and undo ----------------------------------------------------------------------------------------------------
 
 
-def test_an_end_that_moved_after_the_plan_is_not_sent(scene: EndsScene) -> None:
+def test_an_end_that_moved_after_the_plan_is_not_sent(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, SIGNED)
     scene.wait(12)
     plan = scene.make_plan().plan
@@ -378,7 +378,7 @@ def test_an_end_that_moved_after_the_plan_is_not_sent(scene: EndsScene) -> None:
     assert scene.where("ada") == "accepted"
 
 
-def test_an_end_says_how_late_it_is_and_what_caused_it(scene: EndsScene) -> None:
+def test_an_end_says_how_late_it_is_and_what_caused_it(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, KEPT, "grace: 2d")
     scene.set_rows({"ada": GONE})
     scene.turn()
@@ -388,7 +388,7 @@ def test_an_end_says_how_late_it_is_and_what_caused_it(scene: EndsScene) -> None
     assert (because.facts["days_late"], because.facts["lapsed"]) == (2, True)
 
 
-def test_the_ledger_says_why_an_end_moved(scene: EndsScene) -> None:
+def test_the_ledger_says_why_an_end_moved(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 10}, SIGNED)
     scene.set_rows({"ada": 100})
     scene.turn()
@@ -398,7 +398,7 @@ def test_the_ledger_says_why_an_end_moved(scene: EndsScene) -> None:
     scene.check_over()
 
 
-def test_an_end_that_a_person_sets_keeps_the_conditions(scene: EndsScene) -> None:
+def test_an_end_that_a_person_sets_keeps_the_conditions(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT, "notice: [7d]")
     assert scene.change_end("ada", "2y") == []
     assert scene.days_left("ada") == about(730)
@@ -407,7 +407,7 @@ def test_an_end_that_a_person_sets_keeps_the_conditions(scene: EndsScene) -> Non
     assert scene.where("ada") == "reset"
 
 
-def test_access_without_an_end_has_no_conditions_either(scene: EndsScene) -> None:
+def test_access_without_an_end_has_no_conditions_either(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT)
     assert scene.change_end("ada", None) == []
     scene.set_rows({"ada": GONE})
@@ -415,7 +415,7 @@ def test_access_without_an_end_has_no_conditions_either(scene: EndsScene) -> Non
     assert scene.row("ada").state.terms is None
 
 
-def test_a_condition_whose_table_is_gone_from_the_policies_ends_nothing(scene: EndsScene) -> None:
+def test_a_condition_whose_table_is_gone_from_the_policies_ends_nothing(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 1y", KEPT)
     text = policy("until: 7d", when="true")
     scene.set_policy("\n".join(line for line in text.split("\n") if not line.startswith("tables:")))

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.ends_kit import GONE, KEPT, OTHERS, SIGNED, EndsScene, make_scene
-from tests.torture.near import Near
+from tests.kits.grant_workspaces import GONE, KEPT, OTHERS, SIGNED, GrantWorkspace, make_grant_workspace
+from tests.kits.in_process_hub import InProcessHub
 
 PEOPLE = ("ada", "bo", "cy")
 SHORTEN = timedelta(days=7)
@@ -46,7 +46,7 @@ class Agreement:
 class Year:
     """One workspace, and what should be true about its people."""
 
-    scene: EndsScene
+    scene: GrantWorkspace
     rows: dict[str, int | str | None] = field(default_factory=dict)
     people: dict[str, Agreement] = field(default_factory=dict)
     dates: dict[str, datetime | None] = field(default_factory=dict)
@@ -176,7 +176,7 @@ def test_access_ends_neither_early_nor_on_unknown_nor_late(
     rate: int,
 ) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        scene = make_scene(Path(folder))
+        scene = make_grant_workspace(Path(folder))
         try:
             year = Year(scene)
             guards = f'{{ends: {rate}/min, end_hours: "{hours[0]:02}:00-{hours[1]:02}:00"}}'
@@ -202,7 +202,7 @@ def test_access_ends_neither_early_nor_on_unknown_nor_late(
 def test_the_model_knows_a_policy_that_ends_too_early() -> None:
     """The property is no tautology: access on other terms is found out."""
     with tempfile.TemporaryDirectory() as folder:
-        scene = make_scene(Path(folder))
+        scene = make_grant_workspace(Path(folder))
         year = Year(scene)
         year.start(dict.fromkeys(PEOPLE, 20), "{ends: 9/min}")
         year.people["ada"].end += timedelta(days=5)
@@ -213,7 +213,7 @@ def test_the_model_knows_a_policy_that_ends_too_early() -> None:
         scene.close()
 
 
-class SlowScene(EndsScene):
+class SlowScene(GrantWorkspace):
     """A scene whose evaluations last two minutes."""
 
     def evaluate(
@@ -226,7 +226,7 @@ class SlowScene(EndsScene):
 @pytest.mark.parametrize(("hours", "sent"), [("00:00-10:00", 1), ("10:00-23:00", 0)])
 def test_a_turn_takes_its_budgets_and_hours_at_one_moment(tmp_path: Path, hours: str, sent: int) -> None:
     """The evaluation lasts from before 10:00 until after it. What the turn planned is what it sends."""
-    scene = SlowScene(tmp_path, Near(repos=1))
+    scene = SlowScene(tmp_path, InProcessHub(repos=1))
     scene.let_in({"ada": 5}, SIGNED, guards=f'{{ends: 9/min, end_hours: "{hours}"}}')
     scene.wait(8)
     until_ten = (scene.now.replace(hour=9, minute=59, second=0) - scene.now) % timedelta(days=1)

@@ -36,8 +36,8 @@ from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, take
-from tests.contract.traces import traces_in_files, traces_on_server
+from tests.kits.stores import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, take
+from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 _people = st.integers(0, 4)
 _repos = st.sampled_from([EEG, MED])
@@ -264,8 +264,8 @@ class ErasureMachine(RuleBasedStateMachine):
     def nobody_erased_is_left(self) -> None:
         words = [word for person in getattr(self, "forgotten", ()) for word in _words(person)]
         if words:
-            found = traces_in_files(self.folder, words, but=set(self.folder.glob("backup-*.db")))
-            assert found + ([] if self.server is None else traces_on_server(self.server, words)) == []
+            found = find_words_in_files(self.folder, words, but=set(self.folder.glob("backup-*.db")))
+            assert found + ([] if self.server is None else find_words_on_server(self.server, words)) == []
 
     @invariant()
     def every_chain_holds(self) -> None:

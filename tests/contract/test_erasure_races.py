@@ -23,23 +23,23 @@ from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.plans import Plans
 from hf_gate.store.store import Store
-from tests.contract.traces import traces_in_files
-from tests.torture.near import Near
-from tests.torture.scene import Scene
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.word_search import find_words_in_files
+from tests.kits.workspaces import HubWorkspace
 
 NAME = "quokka-zzyx"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=1))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=1))
     made.ask([NAME, "bo"])
     made.sync()
     yield made
     made.close()
 
 
-def erase(scene: Scene) -> None:
+def erase(scene: HubWorkspace) -> None:
     erasures = scene.folder / "erasures.jsonl"
     append_record(erasures, make_record(scene.store.reads, scene.row(NAME).person.id, 5))
     assert repeat_erasures(scene.store, erasures)
@@ -48,7 +48,7 @@ def erase(scene: Scene) -> None:
 class ErasedMeanwhile:
     """A store in which somebody is erased just before a transaction: the first, or the one after so many."""
 
-    def __init__(self, scene: Scene, after: int = 0) -> None:
+    def __init__(self, scene: HubWorkspace, after: int = 0) -> None:
         self._scene, self._left = scene, after
 
     def __getattr__(self, name: str) -> Any:
@@ -59,38 +59,38 @@ class ErasedMeanwhile:
         return getattr(self._scene.store, name)
 
 
-def traces(scene: Scene, words: list[str]) -> list[str]:
+def traces(scene: HubWorkspace, words: list[str]) -> list[str]:
     assert all(words)
     scene.store.close()
-    return traces_in_files(scene.folder, words)
+    return find_words_in_files(scene.folder, words)
 
 
 def words_of(row: RequestRow) -> list[str]:
     return [NAME, str(row.person.identity.user_id)]
 
 
-def prepare_plan(scene: Scene) -> Callable[[], object]:
+def prepare_plan(scene: HubWorkspace) -> Callable[[], object]:
     plan = scene.plan()
     assert {change.user for change in plan.changes} == {NAME, "bo"}
     erase(scene)
     return lambda: scene.approve(plan)
 
 
-def prepare_page_of_a_plan(scene: Scene) -> Callable[[], object]:
+def prepare_page_of_a_plan(scene: HubWorkspace) -> Callable[[], object]:
     plan = scene.plan()
     erase(scene)
     rows, document = [change.row for change in plan.changes], msgspec.json.encode(plan)
     return lambda: Plans(scene.store).store_plan(plan.digest, document, 7, {}, rows)
 
 
-def prepare_selection(scene: Scene) -> Callable[[], object]:
+def prepare_selection(scene: HubWorkspace) -> Callable[[], object]:
     decision = BulkDecision("r_bulk", "mia", "accepted", None, total=2)
     parts = [[scene.row(NAME).id, scene.row("bo").id]]
     store = cast("Store", ErasedMeanwhile(scene, after=1))
     return lambda: create_bulk_run(store, decision, parts, scene.clock.now())
 
 
-def prepare_decision(scene: Scene) -> Callable[[], object]:
+def prepare_decision(scene: HubWorkspace) -> Callable[[], object]:
     store = cast("Store", ErasedMeanwhile(scene))
     sender = DecisionSender(store, scene.hub, scene.clock, scene.zone, "mia", scene.approvals)
     target = DecisionTarget(scene.repos[0], Target(username=NAME))
@@ -99,7 +99,7 @@ def prepare_decision(scene: Scene) -> Callable[[], object]:
 
 @pytest.mark.parametrize("prepare", [prepare_plan, prepare_page_of_a_plan, prepare_selection, prepare_decision])
 def test_nothing_about_somebody_who_was_erased_meanwhile_is_stored_or_sent(
-    scene: Scene, prepare: Callable[[Scene], Callable[[], object]]
+    scene: HubWorkspace, prepare: Callable[[HubWorkspace], Callable[[], object]]
 ) -> None:
     words = words_of(scene.row(NAME))
     store_it = prepare(scene)
@@ -109,7 +109,7 @@ def test_nothing_about_somebody_who_was_erased_meanwhile_is_stored_or_sent(
     assert traces(scene, words) == []
 
 
-def test_a_retry_leaves_out_somebody_who_was_erased(scene: Scene) -> None:
+def test_a_retry_leaves_out_somebody_who_was_erased(scene: HubWorkspace) -> None:
     words = words_of(scene.row(NAME))
     run = scene.approve(scene.plan())
     with scene.store.writing() as write:
@@ -122,7 +122,7 @@ def test_a_retry_leaves_out_somebody_who_was_erased(scene: Scene) -> None:
     assert traces(scene, words) == []
 
 
-def test_a_profile_that_arrives_after_an_erasure_is_not_stored(scene: Scene) -> None:
+def test_a_profile_that_arrives_after_an_erasure_is_not_stored(scene: HubWorkspace) -> None:
     row = scene.row(NAME)
     erase(scene)
     with scene.store.writing() as write:
@@ -148,13 +148,13 @@ rules:
 """
 
 
-def accepted_names(scene: Scene) -> set[str | None]:
+def accepted_names(scene: HubWorkspace) -> set[str | None]:
     """Whom the policy would accept, after the names of the table were looked up."""
     bind_tables(scene.store, scene.workspace.sources, scene.bundle.tables, 10, to_ms(scene.clock.now()))
     return {change.user for change in scene.plan().changes}
 
 
-def list_in_table(scene: Scene) -> None:
+def list_in_table(scene: HubWorkspace) -> None:
     """A table lists both people by username."""
     (scene.folder / "tables").mkdir()
     (scene.folder / "tables" / "partners.csv").write_text(f"username\n{NAME}\nbo\n")
@@ -164,7 +164,7 @@ def list_in_table(scene: Scene) -> None:
     scene.join()
 
 
-def test_a_name_in_a_table_matches_the_erased_account_again_after_it_asks_again(scene: Scene) -> None:
+def test_a_name_in_a_table_matches_the_erased_account_again_after_it_asks_again(scene: HubWorkspace) -> None:
     """Otherwise a deny list would forget whom it denies."""
     list_in_table(scene)
     assert accepted_names(scene) == {NAME, "bo"}
@@ -177,7 +177,7 @@ def test_a_name_in_a_table_matches_the_erased_account_again_after_it_asks_again(
 
 
 @pytest.mark.parametrize("when", ["at once", "later"])
-def test_a_name_in_a_table_does_not_pass_to_another_account_after_an_erasure(scene: Scene, when: str) -> None:
+def test_a_name_in_a_table_does_not_pass_to_another_account_after_an_erasure(scene: HubWorkspace, when: str) -> None:
     list_in_table(scene)
     assert accepted_names(scene) == {NAME, "bo"}
     words = words_of(scene.row(NAME))[1:]

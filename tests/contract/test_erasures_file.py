@@ -31,8 +31,8 @@ from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
 from hf_gate.store.tray import Tray
-from tests.contract.store_kit import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, take
-from tests.contract.traces import traces_in_files, traces_on_server
+from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, take
+from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
 
@@ -58,13 +58,13 @@ def _append(path: Path) -> Path:
 def test_an_erasure_that_was_cut_off_is_finished_at_the_next_opening(path: Path, tmp_path: Path) -> None:
     erasures = _append(path)
     assert mode_of(erasures) == 0o600
-    assert traces_in_files(tmp_path, WORDS), "nothing but the hashes is written yet"
+    assert find_words_in_files(tmp_path, WORDS), "nothing but the hashes is written yet"
     with pytest.raises(StoreUnavailable, match="still has data of erased people"):
         open_store(path, endpoint=ENDPOINT, read_only=True)
     with open_store(path, endpoint=ENDPOINT) as store:
         assert store.find_by_identity(None, WORDS[0]) == []
         assert store.find_by_identity(None, "bob")
-    assert traces_in_files(tmp_path, WORDS) == []
+    assert find_words_in_files(tmp_path, WORDS) == []
     open_store(path, endpoint=ENDPOINT, read_only=True).close()
 
 
@@ -106,7 +106,7 @@ def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_pat
         _check_index(store)
         take(store, EEG, _people({1: "zebra-new", 2: "bobby"}), at=3_000)
         _check_index(store)
-        assert traces_in_files(tmp_path, [WORDS[0], "zebra-new"]) == []
+        assert find_words_in_files(tmp_path, [WORDS[0], "zebra-new"]) == []
     with open_store(file, endpoint=ENDPOINT) as store:
         assert store.find_by_identity(None, "bobby")
         assert not verify_ledger(store, with_tables=True).broken
@@ -120,7 +120,7 @@ def test_old_requests_of_somebody_whose_name_changed_are_deleted_and_the_store_s
         _check_index(store)
         take(store, EEG, _people({1: "zebra-new", 2: "bobby", 3: "carol"}), at=3_000)
         _check_index(store)
-        assert traces_in_files(tmp_path, ["zebra-new"]) == []
+        assert find_words_in_files(tmp_path, ["zebra-new"]) == []
 
 
 def test_names_change_between_erasures_and_the_store_stays_sound(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path
         assert find_index_faults(store.reads)
         assert repeat_erasures(store, erasures)
         _check_index(store)
-    assert traces_in_files(tmp_path, ["walrus-002"]) == []
+    assert find_words_in_files(tmp_path, ["walrus-002"]) == []
 
 
 @pytest.mark.parametrize("is_mixed", [False, True])
@@ -170,10 +170,10 @@ def test_an_erasure_removes_trigrams_that_another_version_indexed(path: Path, tm
         if is_mixed:
             take(store, EEG, [record(50, name="newcomer")])
             assert store.setting("search index") is None
-        assert traces_in_files(tmp_path, ["qxzjv"])
+        assert find_words_in_files(tmp_path, ["qxzjv"])
         _erase_here(store, "walrus-002")
         assert store.setting("search index") == read_index_version()
-        assert traces_in_files(tmp_path, ["qxzjv", "walrus-002"]) == []
+        assert find_words_in_files(tmp_path, ["qxzjv", "walrus-002"]) == []
         _check_index(store)
 
 
@@ -195,7 +195,7 @@ def test_a_reader_that_keeps_the_log_delays_only_the_last_step(path: Path, tmp_p
         assert store.find_by_identity(None, WORDS[0]) == []
         reader.close()
         assert repeat_erasures(store, erasures)
-        assert traces_in_files(tmp_path, WORDS) == []
+        assert find_words_in_files(tmp_path, WORDS) == []
 
 
 def test_a_long_answer_leaves_nothing_in_free_pages(path: Path) -> None:
@@ -313,7 +313,7 @@ def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_y
         take(store, EEG, [record(1, name=name), record(2, name="bob")])
         _erase(store, erasures, name)
     with open_store(tmp_path / "backup.db", endpoint=ENDPOINT, erasures=erasures) as copy:
-        assert traces_in_files(tmp_path, [name, hub_id(1)]) == []
+        assert find_words_in_files(tmp_path, [name, hub_id(1)]) == []
         assert dict(copy.bindings("partners")) == {"bob": hub_id(2)}
 
 
@@ -330,7 +330,7 @@ def test_what_an_interrupted_restore_or_backup_left_is_deleted_or_named(path: Pa
     assert [(one.path.name, one.made_at is None) for one in find_backups(path)] == [
         ("backup.db", True), ("backup.db.partial", False),
     ]  # fmt: skip
-    assert traces_in_files(tmp_path, WORDS, but=[left, tmp_path / "elsewhere.db"]) == []
+    assert find_words_in_files(tmp_path, WORDS, but=[left, tmp_path / "elsewhere.db"]) == []
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:
 
 
 def _traces(place: str, words: list[str]) -> list[str]:
-    return traces_on_server(place, words) if "://" in place else traces_in_files(Path(place).parent, words)
+    return find_words_on_server(place, words) if "://" in place else find_words_in_files(Path(place).parent, words)
 
 
 @pytest.mark.parametrize("is_old", [True, False])

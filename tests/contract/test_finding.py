@@ -22,8 +22,7 @@ from hf_gate import (
 from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.errors import OutcomeUnknown
 from hf_gate.testing import LocalHub
-
-from .conftest import PEOPLE, World
+from tests.contract.conftest import PEOPLE, World
 
 
 class Both:

@@ -18,40 +18,46 @@ from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import RunRow
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.promotions import delete_halts_of
-from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
-from tests.torture.near import Near
-from tests.torture.scene import Scene, desk_folder
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import (
+    HubWorkspace,
+    accept_for_thirty_days,
+    interrupt_turn,
+    list_statuses,
+    policy_ending_on,
+    write_workspace,
+)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=1))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=1))
     yield made
     made.close()
 
 
-def halted(scene: Scene, word: str) -> RunRow:
+def halted(scene: HubWorkspace, word: str) -> RunRow:
     """Three people are to be let in by a turn whose run somebody halts before anything is sent."""
     scene.ask(["ada", "bo", "cy"])
     scene.store.request_stop(f"r_{scene.count + 1}", word)
     run = scene.turn().run
     assert run is not None
-    assert stand(scene) == {"pending"}
+    assert list_statuses(scene) == {"pending"}
     return run
 
 
 @pytest.mark.parametrize(("word", "state"), [("pause", "paused"), ("stop", "stopped")])
-def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: Scene, word: str, state: str) -> None:
+def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorkspace, word: str, state: str) -> None:
     run = halted(scene, word)
     scene.ask(["dee"])  # by the same policy at the same repo
     done = scene.turn()
-    assert stand(scene) | {scene.where("dee")} == {"pending"}
+    assert list_statuses(scene) | {scene.where("dee")} == {"pending"}
     assert done.run is None
     assert turn_to_dict(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
     scene.check_over()
 
 
-def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: Scene) -> None:
+def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: HubWorkspace) -> None:
     run = halted(scene, "pause")
     scene.store.request_stop(run.id, None)
     assert scene.carry(run).state == "ended"
@@ -60,24 +66,24 @@ def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene
     assert scene.where("dee") == "accepted"
 
 
-def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: HubWorkspace) -> None:
     halted(scene, "stop")
-    desk_folder(scene.folder, ending("1y"))
+    write_workspace(scene.folder, policy_ending_on("1y"))
     scene.join()
     assert turn_to_dict(scene.turn())["halted"] == []
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
 
 
-def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: Scene) -> None:
+def test_a_version_that_was_let_go_on_acts_again_where_a_run_of_it_was_stopped(scene: HubWorkspace) -> None:
     halted(scene, "stop")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         delete_halts_of(write, policy.digest)
     assert turn_to_dict(scene.turn())["halted"] == []
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
 
 
-def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(scene: Scene) -> None:
+def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     run = scene.approve(scene.plan())
@@ -87,11 +93,11 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
     assert turn_to_dict(scene.turn())["halted"] == []
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
 
 
-def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Scene) -> None:
-    desk_folder(scene.folder, ending("30d"))
+def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: HubWorkspace) -> None:
+    write_workspace(scene.folder, policy_ending_on("30d"))
     scene.join()
     scene.ask(["ada", "bo"])
     scene.turn()
@@ -102,14 +108,14 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Sce
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     run = scene.turn().run
     assert run is not None
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
     scene.near.time.advance(86_400)
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
     assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
-def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene) -> None:
-    in_for_thirty_days(scene)
+def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: HubWorkspace) -> None:
+    accept_for_thirty_days(scene)
     scene.near.time.advance(31 * 86_400)
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     scene.turn()
@@ -123,7 +129,7 @@ def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: Scene)
     assert scene.where("ada") == "reset"
 
 
-def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: Scene) -> None:
+def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: HubWorkspace) -> None:
     scene.ask([f"p{n}" for n in range(60)])
     scene.sync()
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
@@ -137,7 +143,7 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     assert (done["held"], done["run"]) == ({"wishes": 60}, None)
 
 
-def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: Scene) -> None:
+def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(scene: HubWorkspace) -> None:
     scene.ask([f"p{n}" for n in range(60)])
     scene.turn()
     assert read_workspace_status(scene.store, {}, scene.clock.now()).held_counts == {"wishes": 60}
@@ -148,8 +154,8 @@ def test_what_is_held_until_somebody_lets_it_act_is_told_by_how_the_desk_stands(
     assert scene.store.setting("held") is None
 
 
-def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: Scene) -> None:
-    run = left_half_way(scene)
+def test_a_wish_that_a_dead_process_did_not_hear_holds_in_the_next_turn(scene: HubWorkspace) -> None:
+    run = interrupt_turn(scene)
     scene.store.request_stop(run.id, "pause")
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 3}]
-    assert stand(scene) == {"pending"}
+    assert list_statuses(scene) == {"pending"}

@@ -17,10 +17,9 @@ from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.flows.repos import list_gated_repos
 from hf_gate.protocol.messages import HubCall, Reply
 from hf_gate.protocol.pacing import MAX_LIMITS, Pacer
-from tests.core.playing import play, reply
 from tests.core.test_listing import REPO
-
-from .raw_hub import RawHub, answer, raw_hub
+from tests.kits.flow_player import reply, run_flow
+from tests.kits.raw_hub import RawHub, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
 
@@ -96,7 +95,7 @@ def test_the_list_of_gated_repos_ends_even_if_each_page_links_another() -> None:
         number = next(pages)
         return reply([{"id": f"acme/r{number}", "gated": "auto"}], link=f'</api/models?cursor={number}>; rel="next"')
 
-    played = play(list_gated_repos("acme", FlowContext("https://hub.test")), hub)  # type: ignore[arg-type]
+    played = run_flow(list_gated_repos("acme", FlowContext("https://hub.test")), hub)  # type: ignore[arg-type]
     assert isinstance(played.error, UnexpectedAnswer)
     assert len(played.sent) < 2000
 

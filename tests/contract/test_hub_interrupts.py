@@ -24,9 +24,8 @@ from hf_gate.hub.errors import to_huggingface_error
 from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.protocol.pacing import WaitReason
-
-from .conftest import World
-from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.contract.conftest import World
+from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_token"
 

@@ -18,30 +18,30 @@ from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.plan.changes import PlanSubject, change_for_end
 from hf_gate.plan.guards import ChangeFilter
 from hf_gate.plan.model import Change
-from tests.contract.evaluation_kit import CARD, EXPIRES, Evaluated, kept
-from tests.contract.store_kit import EEG, MED, hub_id, place
+from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
+from tests.kits.stores import EEG, MED, hub_id, place
 
 __all__ = ["place"]
 SIGNED = GrantTerms(until=(EXPIRES,), notice=("7d",))
-KEPT = GrantTerms(keep_while=(kept('tables.dua.state == "valid"', "14d"),))
+KEPT = GrantTerms(keep_while=(build_condition('tables.dua.state == "valid"', "14d"),))
 PEOPLE = range(1, 6)
 
 
 @pytest.fixture
-def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
-    made = Evaluated(place, tmp_path / "desk")
+def desk(place: str, tmp_path: Path) -> Iterator[EvaluatedWorkspace]:
+    made = EvaluatedWorkspace(place, tmp_path / "desk")
     made.write_policy("  - {id: rest, then: human}\n")
     yield made
     made.close()
 
 
-def sign(desk: Evaluated, **changed: str | None) -> None:
+def sign(desk: EvaluatedWorkspace, **changed: str | None) -> None:
     """Everybody's agreement expires in June; `user1="2026-04-01"`: that of one person is another; None: none."""
     days = {f"user{n}": changed.get(f"user{n}", "2026-06-30") for n in range(1, 31)}
     desk.write_table(*(f",{name}@example.org,,{day}," for name, day in days.items() if day is not None))
 
 
-def let_in(desk: Evaluated, terms: GrantTerms, numbers: range = PEOPLE, **changed: str) -> list[RequestRow]:
+def let_in(desk: EvaluatedWorkspace, terms: GrantTerms, numbers: range = PEOPLE, **changed: str) -> list[RequestRow]:
     """These people have access on these terms, and every end was reviewed."""
     sign(desk, **changed)
     desk.read(EEG, *numbers, status="accepted")
@@ -52,7 +52,7 @@ def let_in(desk: Evaluated, terms: GrantTerms, numbers: range = PEOPLE, **change
     return list(map(desk.row, numbers))
 
 
-CHANGES: dict[str, tuple[GrantTerms, Callable[[Evaluated], object], int]] = {
+CHANGES: dict[str, tuple[GrantTerms, Callable[[EvaluatedWorkspace], object], int]] = {
     "row": (SIGNED, lambda desk: sign(desk, user1="2026-07-31"), 1),
     "row removed": (KEPT, lambda desk: sign(desk, user2=None), 1),
     "domain": (KEPT, lambda desk: desk.write_table(",@example.org,,,"), 5),
@@ -70,14 +70,14 @@ CHANGES: dict[str, tuple[GrantTerms, Callable[[Evaluated], object], int]] = {
 
 
 @pytest.mark.parametrize("what", CHANGES)
-def test_an_end_is_reviewed_again_when_something_changed(desk: Evaluated, what: str) -> None:
+def test_an_end_is_reviewed_again_when_something_changed(desk: EvaluatedWorkspace, what: str) -> None:
     terms, change, reviewed = CHANGES[what]
     let_in(desk, terms)
     change(desk)
     assert desk.review() == reviewed
 
 
-def test_a_notice_is_given_on_its_day_though_nothing_else_changed(desk: Evaluated) -> None:
+def test_a_notice_is_given_on_its_day_though_nothing_else_changed(desk: EvaluatedWorkspace) -> None:
     (row, *_) = let_in(desk, SIGNED, range(1, 2), user1="2026-04-30")
     assert row.state.ends_at is not None
     desk.wait(days=52)
@@ -89,7 +89,7 @@ def test_a_notice_is_given_on_its_day_though_nothing_else_changed(desk: Evaluate
     assert desk.review() == 0
 
 
-def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: Evaluated) -> None:
+def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: EvaluatedWorkspace) -> None:
     let_in(desk, KEPT, range(1, 26))
     sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 23)), None))
     for _ in range(3):
@@ -101,7 +101,7 @@ def test_ends_that_wait_for_a_person_are_found_in_each_turn(desk: Evaluated) -> 
     assert [desk.row(n).state.lapses_at is None for n in (1, 20, 21, 22)] == [False, False, True, True]
 
 
-def test_a_look_at_the_ends_that_wait_reviews_no_other_grant(desk: Evaluated) -> None:
+def test_a_look_at_the_ends_that_wait_reviews_no_other_grant(desk: EvaluatedWorkspace) -> None:
     let_in(desk, KEPT, range(1, 31))
     sign(desk, **dict.fromkeys((f"user{n}" for n in range(1, 23)), None))
     desk.review()
@@ -114,7 +114,7 @@ def test_a_look_at_the_ends_that_wait_reviews_no_other_grant(desk: Evaluated) ->
     assert (desk.store.reads.rows("SELECT * FROM evaluated_tables"), desk.store.chains()) == before
 
 
-def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: Evaluated) -> None:
+def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: EvaluatedWorkspace) -> None:
     rows = let_in(desk, KEPT, range(1, 3))
     sign(desk, user1=None)
     desk.review()
@@ -125,9 +125,9 @@ def test_an_unknown_condition_keeps_access_though_nothing_is_reviewed(desk: Eval
         assert (done.reviewed, done.undecided) == (reviewed, frozenset({rows[0].id}))
 
 
-def test_a_condition_without_a_grace_ends_access_while_the_grace_of_another_runs(desk: Evaluated) -> None:
-    strict = kept("!email.free", None)
-    both = GrantTerms(keep_while=(kept('tables.dua.state == "valid"', "14d"), strict))
+def test_a_condition_without_a_grace_ends_access_while_the_grace_of_another_runs(desk: EvaluatedWorkspace) -> None:
+    strict = build_condition("!email.free", None)
+    both = GrantTerms(keep_while=(build_condition('tables.dua.state == "valid"', "14d"), strict))
     desk.read(EEG, 1, status="accepted", email="user1@example.org")
     sign(desk)
     desk.give_terms(both, desk.row(1))
@@ -145,25 +145,25 @@ def test_a_condition_without_a_grace_ends_access_while_the_grace_of_another_runs
 
 
 BOTH = GrantTerms(
-    keep_while=(kept('tables.dua.state == "valid"', "14d"), kept("!email.free", "14d")),
+    keep_while=(build_condition('tables.dua.state == "valid"', "14d"), build_condition("!email.free", "14d")),
 )
 
 
-def agree(desk: Evaluated, *, is_valid: bool = True) -> None:
+def agree(desk: EvaluatedWorkspace, *, is_valid: bool = True) -> None:
     desk.write_table(*[f"{hub_id(1)},,,2026-06-30,"] * is_valid)
 
 
-def mail(desk: Evaluated, domain: str) -> None:
+def mail(desk: EvaluatedWorkspace, domain: str) -> None:
     desk.read(EEG, 1, status="accepted", email=f"user1@{domain}")
     desk.review()
 
 
-def days_left(desk: Evaluated) -> float | None:
+def days_left(desk: EvaluatedWorkspace) -> float | None:
     end = desk.row(1).state.ends_at
     return None if end is None else (from_ms(end) - desk.now) / timedelta(days=1)
 
 
-def test_the_grace_of_each_condition_counts_from_when_that_condition_turned_false(desk: Evaluated) -> None:
+def test_the_grace_of_each_condition_counts_from_when_that_condition_turned_false(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, status="accepted", email="user1@example.org")
     agree(desk)
     desk.give_terms(BOTH, desk.row(1))
@@ -185,7 +185,7 @@ def test_the_grace_of_each_condition_counts_from_when_that_condition_turned_fals
     assert days_left(desk) is None
 
 
-def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: Evaluated) -> None:
+def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, status="accepted", email="user1@example.org")
     agree(desk)
     desk.give_terms(BOTH, desk.row(1))
@@ -202,7 +202,7 @@ def test_one_condition_ends_access_on_its_day_while_another_is_unknown(desk: Eva
         assert (refresh_ends(desk.workspace, desk.bundle, desk.now).undecided != frozenset()) is is_waiting
 
 
-def lose_agreement_and_table(desk: Evaluated) -> None:
+def lose_agreement_and_table(desk: EvaluatedWorkspace) -> None:
     """A grant of 20 days whose condition becomes false, and is unknown from then on."""
     sign(desk)
     desk.read(EEG, 1, status="accepted")
@@ -212,7 +212,7 @@ def lose_agreement_and_table(desk: Evaluated) -> None:
     (desk.folder / "dua.csv").write_text("no table")
 
 
-def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+def test_a_date_ends_access_while_a_condition_is_unknown(desk: EvaluatedWorkspace) -> None:
     lose_agreement_and_table(desk)
     for days, waiting in ((15, 1), (4, 1), (1, 0)):
         desk.wait(days=days)
@@ -220,7 +220,7 @@ def test_a_date_ends_access_while_a_condition_is_unknown(desk: Evaluated) -> Non
         assert len(refresh_ends(desk.workspace, desk.bundle, desk.now).undecided) == waiting
 
 
-def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(desk: Evaluated) -> None:
+def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(desk: EvaluatedWorkspace) -> None:
     lose_agreement_and_table(desk)
     desk.wait(days=22)
     desk.review()
@@ -232,13 +232,13 @@ def test_the_plan_names_the_date_that_ended_access_while_a_condition_is_unknown(
     assert "lapsed" not in change.because[0].facts
 
 
-def test_a_full_review_reviews_everybody(desk: Evaluated) -> None:
+def test_a_full_review_reviews_everybody(desk: EvaluatedWorkspace) -> None:
     let_in(desk, SIGNED)
     assert refresh_ends(desk.workspace, desk.bundle, desk.now, is_full=True).reviewed == 5
     assert desk.review() == 0
 
 
-def test_a_grant_that_changed_meanwhile_is_reviewed_in_the_next_turn(desk: Evaluated) -> None:
+def test_a_grant_that_changed_meanwhile_is_reviewed_in_the_next_turn(desk: EvaluatedWorkspace) -> None:
     let_in(desk, SIGNED)
     ends = ChangedEnds(desk.workspace, desk.bundle, desk.now, is_full=True)
     ends.review()
@@ -247,7 +247,7 @@ def test_a_grant_that_changed_meanwhile_is_reviewed_in_the_next_turn(desk: Evalu
     assert desk.review() == 1
 
 
-def test_results_of_another_process_and_of_another_table_are_kept(desk: Evaluated) -> None:
+def test_results_of_another_process_and_of_another_table_are_kept(desk: EvaluatedWorkspace) -> None:
     let_in(desk, SIGNED)
     late = [ChangedEnds(desk.workspace, desk.bundle, desk.now, is_full=True) for _ in range(2)]
     for one in late:
@@ -266,7 +266,7 @@ def test_results_of_another_process_and_of_another_table_are_kept(desk: Evaluate
     assert desk.row(1).state.until != desk.row(2).state.until
 
 
-def test_ends_that_a_guard_or_the_hours_defer_are_counted_and_not_built_again(desk: Evaluated) -> None:
+def test_ends_that_a_guard_or_the_hours_defer_are_counted_and_not_built_again(desk: EvaluatedWorkspace) -> None:
     people = range(1, 1_201)
     desk.read(EEG, *people, status="accepted")
     everybody = desk.store._read_requests("r.is_current", [], EEG)  # 1,200 searches by name take 20 s on PostgreSQL

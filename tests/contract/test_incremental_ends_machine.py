@@ -18,8 +18,8 @@ from hf_gate.domain.evaluations import EVALUATE_NOW
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.evaluation_kit import CARD, SKEWED, START, TERMS, Evaluated, machine_settings
-from tests.contract.store_kit import EEG, MED, hub_id, new_store
+from tests.kits.evaluations import CARD, SKEWED, START, TERMS, EvaluatedWorkspace, machine_settings
+from tests.kits.stores import EEG, MED, hub_id, new_store
 
 _repos = st.sampled_from([EEG, EEG, MED])
 _people = st.integers(1, 4)
@@ -42,7 +42,9 @@ class _Machine(RuleBasedStateMachine):
     def begin(self, terms: list[GrantTerms], crowd: GrantTerms, days: int | None) -> None:
         self.folder = tempfile.TemporaryDirectory()
         where = Path(self.folder.name)
-        self.desk = Evaluated(new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}", where / "desk")
+        self.desk = EvaluatedWorkspace(
+            new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}", where / "desk"
+        )
         self.rows: dict[str, tuple[str, str]] = dict.fromkeys(_ROWS[:5], ("2026-05-20", "a"))
         self.write_table()
         self.desk.write_policy(_POLICY, judges="[pending, accepted]")

@@ -16,8 +16,8 @@ from hf_gate.plan.guards import ChangeFilter
 from hf_gate.plan.model import Change
 from hf_gate.sources.fact_sources import FactSources
 from hf_gate.sources.rule_versions import digest_folder
-from tests.contract.evaluation_kit import CARD, START, Evaluated
-from tests.contract.store_kit import EEG, MED, hub_id, place
+from tests.kits.evaluations import CARD, START, EvaluatedWorkspace
+from tests.kits.stores import EEG, MED, hub_id, place
 
 __all__ = ["place"]
 ROW = ",user2@example.org,,,a"
@@ -25,8 +25,8 @@ REST = "  - {id: rest, then: human}\n"
 
 
 @pytest.fixture
-def desk(place: str, tmp_path: Path) -> Iterator[Evaluated]:
-    made = Evaluated(place, tmp_path / "desk")
+def desk(place: str, tmp_path: Path) -> Iterator[EvaluatedWorkspace]:
+    made = EvaluatedWorkspace(place, tmp_path / "desk")
     yield made
     made.close()
 
@@ -35,7 +35,7 @@ def rule(when: str, then: str = "then: accept") -> str:
     return f"  - id: first\n    when: {when}\n    {then}\n" + REST
 
 
-def test_nothing_is_evaluated_when_nothing_changed(desk: Evaluated) -> None:
+def test_nothing_is_evaluated_when_nothing_changed(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule('answers.purpose.quality == "good"'))
     desk.read(EEG, *range(1, 8), answers={"Why": "x"})
     assert desk.evaluate() == 7
@@ -49,7 +49,7 @@ def test_nothing_is_evaluated_when_nothing_changed(desk: Evaluated) -> None:
     [("person.is_pro", False), ("person.verified_orgs.size() > 0", False), ("person.models > 2", True)],
 )
 def test_profiles_are_read_only_for_facts_that_the_request_does_not_have(
-    desk: Evaluated, when: str, is_read: bool
+    desk: EvaluatedWorkspace, when: str, is_read: bool
 ) -> None:
     desk.write_policy(rule(when))
     desk.read(EEG, 1)
@@ -57,14 +57,14 @@ def test_profiles_are_read_only_for_facts_that_the_request_does_not_have(
     assert {one.should_read_profiles for one in policies} == {is_read}
 
 
-def test_a_held_start_is_counted_and_not_evaluated(desk: Evaluated) -> None:
+def test_a_held_start_is_counted_and_not_evaluated(desk: EvaluatedWorkspace) -> None:
     desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
     desk.read(EEG, *range(1, 61))
     assert desk.evaluate() == 60
     assert desk.evaluate() == 0
 
 
-CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
+CHANGES: dict[str, tuple[str, Callable[[EvaluatedWorkspace], object], int]] = {
     "answers": ('form.exists(k, form[k] == "yes")', lambda desk: desk.read(EEG, 1, answers={"Why": "yes"}), 1),
     "new attempt": ("request.attempt > 1", lambda desk: desk.read(EEG, 1, day=5), 1),
     "e-mail": ('email.domain == "mit.edu"', lambda desk: desk.read(EEG, 1, email="a@mit.edu"), 1),
@@ -99,18 +99,18 @@ CHANGES: dict[str, tuple[str, Callable[[Evaluated], object], int]] = {
 """What a rule reads, what changes it, and how many of three requests are evaluated then."""
 
 
-def _bind(desk: Evaluated, username: str, number: int) -> None:
+def _bind(desk: EvaluatedWorkspace, username: str, number: int) -> None:
     with desk.store.writing() as write:
         write.write_binding("dua", username, hub_id(number))
 
 
-def _set_zone(desk: Evaluated, name: str) -> None:
+def _set_zone(desk: EvaluatedWorkspace, name: str) -> None:
     path = desk.folder / "hf-gate.yaml"
     path.write_text(path.read_text().replace("Europe/Zurich", name))
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_what_a_verdict_depends_on_is_evaluated_again(desk: Evaluated, name: str) -> None:
+def test_what_a_verdict_depends_on_is_evaluated_again(desk: EvaluatedWorkspace, name: str) -> None:
     when, change, evaluated = CHANGES[name]
     desk.write_policy(rule(when))
     desk.write_table(ROW)
@@ -141,7 +141,7 @@ DAYS: dict[str, tuple[str, str, timedelta]] = {
 
 
 @pytest.mark.parametrize("name", DAYS)
-def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk: Evaluated, name: str) -> None:
+def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk: EvaluatedWorkspace, name: str) -> None:
     when, then, span = DAYS[name]
     desk.write_policy(rule(when, then))
     desk.write_table(",user2@example.org,,2026-03-15,a", ",user3@example.org,,,a,2026-03-10")
@@ -156,7 +156,7 @@ def test_a_verdict_that_depends_on_the_day_is_evaluated_when_it_can_change(desk:
     assert {row.id: (row.state.verdict, row.evaluation.outcome) for row in desk.current()} != before
 
 
-def test_days_that_change_nothing_have_nobody_evaluated(desk: Evaluated) -> None:
+def test_days_that_change_nothing_have_nobody_evaluated(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("request.age_days > 100 || 950 <= person.account_days"))
     desk.read(EEG, 1, 2)
     assert desk.evaluate() == 2
@@ -167,7 +167,7 @@ def test_days_that_change_nothing_have_nobody_evaluated(desk: Evaluated) -> None
     assert desk.evaluate() == 0
 
 
-def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: Evaluated) -> None:
+def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("request.age_days % 2 == 1", "then: human\n    queue: odd"))
     desk.read(EEG, 1)
     desk.evaluate()
@@ -176,7 +176,7 @@ def test_a_fact_that_is_more_than_compared_is_evaluated_every_day(desk: Evaluate
         assert desk.evaluate() == 1
 
 
-def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(desk: Evaluated) -> None:
+def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("tables.dua"))
     desk.write_table(",,old-name,,a", ROW)
     desk.read(EEG, 1, 2, 3)
@@ -189,7 +189,7 @@ def test_a_changed_row_of_a_username_concerns_the_account_that_it_is_bound_to(de
     assert desk.evaluate() == 0
 
 
-def test_rules_that_name_the_time_are_evaluated_every_turn(desk: Evaluated) -> None:
+def test_rules_that_name_the_time_are_evaluated_every_turn(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule('now > timestamp("2026-03-01T12:30:00Z")'))
     desk.read(EEG, 1, 2)
     assert desk.evaluate() == 2
@@ -200,7 +200,7 @@ def test_rules_that_name_the_time_are_evaluated_every_turn(desk: Evaluated) -> N
     assert {row.state.verdict and row.state.verdict[0] for row in desk.current()} == {"accept"}
 
 
-def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_turn(desk: Evaluated) -> None:
+def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_turn(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule('email.free && now > timestamp("2026-03-01T12:30:00Z")'))
     desk.read(EEG, 1, email="a@gmail.com")
     desk.read(EEG, 2, email="b@mit.edu")
@@ -210,7 +210,7 @@ def test_only_requests_whose_verdict_depends_on_the_time_are_evaluated_every_tur
     assert desk.row(1).state.verdict != desk.row(2).state.verdict
 
 
-def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: Evaluated) -> None:
+def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: EvaluatedWorkspace) -> None:
     desk.write_policy("  - {id: all, then: reset, reason: Please ask again.}\n")
     desk.read(EEG, *range(1, 2_101))
     bundle = desk.bundle
@@ -231,7 +231,7 @@ def test_changes_that_a_guard_defers_are_counted_and_not_built_again(desk: Evalu
         assert found.plan.summary == whole.summary
 
 
-def test_a_clock_that_was_set_back_has_everything_evaluated(desk: Evaluated) -> None:
+def test_a_clock_that_was_set_back_has_everything_evaluated(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("request.age_days >= 60"))
     desk.read(EEG, 1, 2)
     desk.wait(days=40)
@@ -240,7 +240,7 @@ def test_a_clock_that_was_set_back_has_everything_evaluated(desk: Evaluated) -> 
     assert desk.evaluate() == 2
 
 
-def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: Evaluated) -> None:
+def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule('form.exists(k, form[k] == "yes")'))
     desk.read(EEG, 1, 2, answers={"Why": "no"})
     bundle = desk.bundle
@@ -258,7 +258,7 @@ def test_a_request_that_changed_meanwhile_is_evaluated_in_the_next_turn(desk: Ev
     assert verdict[0] == "accept"
 
 
-def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: Evaluated) -> None:
+def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("true", "then: human\n    queue: first"))
     desk.read(EEG, 1, 2)
     bundle, began = desk.bundle, list[bool]()
@@ -274,7 +274,7 @@ def test_another_process_that_begins_meanwhile_has_its_results_kept(desk: Evalua
     assert desk.evaluate() == 0
 
 
-def test_results_by_an_earlier_version_of_a_table_are_not_stored(desk: Evaluated) -> None:
+def test_results_by_an_earlier_version_of_a_table_are_not_stored(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(rule("tables.dua"))
     desk.read(EEG, 1)
     desk.evaluate()
@@ -297,7 +297,7 @@ class _OtherLists(FactSources):
         return dict.fromkeys(super().list_versions(), "2027-01")
 
 
-def test_lists_and_code_are_in_the_basis(desk: Evaluated, tmp_path: Path) -> None:
+def test_lists_and_code_are_in_the_basis(desk: EvaluatedWorkspace, tmp_path: Path) -> None:
     desk.write_policy(rule("email.academic"))
     desk.read(EEG, 1)
     (policy_set,), sources = desk.policy_sets(desk.bundle), desk.workspace.sources

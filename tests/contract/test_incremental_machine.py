@@ -17,8 +17,8 @@ from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.evaluation_kit import CARD, START, TERMS, Evaluated, machine_settings
-from tests.contract.store_kit import EEG, MED, hub_id, new_store
+from tests.kits.evaluations import CARD, START, TERMS, EvaluatedWorkspace, machine_settings
+from tests.kits.stores import EEG, MED, hub_id, new_store
 
 _repos = st.sampled_from([EEG, MED])
 _people = st.lists(st.integers(1, 6), min_size=1, max_size=4, unique=True)
@@ -66,7 +66,7 @@ class _Machine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         where = Path(self.folder.name)
         place = new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
-        self.desk = Evaluated(place, where / "desk")
+        self.desk = EvaluatedWorkspace(place, where / "desk")
         self.rows: list[tuple[str, str, str]] = []
         self.write_policy(rules, "[pending, accepted]", "enforce")
         self.crowds = 0

@@ -22,15 +22,14 @@ from hf_gate.store.backups import write_backup
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import ignore_wait
-from tests.torture.near import ORIGIN
-from tests.torture.scene import POLICY, Scene
-
-from .test_approvals import DOUBLE, LATER, OWNER, author, decide, member, scene, use
+from tests.contract.test_approvals import DOUBLE, LATER, OWNER, author, decide, member, scene, use
+from tests.kits.in_process_hub import ORIGIN
+from tests.kits.workspaces import POLICY, HubWorkspace
 
 __all__ = ["scene"]
 
 
-def half_approved(scene: Scene) -> list[str]:
+def half_approved(scene: HubWorkspace) -> list[str]:
     """The people whose request needs one more approval, by the query."""
     query = resolve_approvals(scene.workspace, parse_query("approval:second"))
     page = scene.store.query(query, now=LATER)
@@ -39,14 +38,14 @@ def half_approved(scene: Scene) -> list[str]:
     return [str(row.person.identity.username) for row in page.rows]
 
 
-def invite_again(scene: Scene, one: Member, **changes: Any) -> None:
+def invite_again(scene: HubWorkspace, one: Member, **changes: Any) -> None:
     """Invite a member with another role or other repos; the account stays proven."""
     members, changed = Members(scene.store), replace(one, **changes)
     made = members.invite(changed, "third", "owner", 3)
     members.prove_account(made, one.name, str(one.proven_account), "fourth", 4)
 
 
-LOSSES: dict[str, Callable[[Scene, Member], object]] = {
+LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
     "the rules changed": lambda scene, _: use(scene, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 30d")),
     "one person is enough": lambda scene, _: use(scene, POLICY),
     "the policies cannot be read": lambda scene, _: (scene.folder / "hf-gate.yaml").write_text("version: ["),
@@ -60,7 +59,7 @@ LOSSES: dict[str, Callable[[Scene, Member], object]] = {
 
 
 @pytest.mark.parametrize("loss", LOSSES)
-def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: Scene, loss: str) -> None:
+def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: HubWorkspace, loss: str) -> None:
     mia = member(scene, "mia")
     decide(scene, author(mia))
     assert half_approved(scene) == ["ada"]
@@ -68,7 +67,7 @@ def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: Scene, 
     assert half_approved(scene) == []
 
 
-def test_two_approvals_of_which_one_counts_need_another(scene: Scene) -> None:
+def test_two_approvals_of_which_one_counts_need_another(scene: HubWorkspace) -> None:
     """Two people approved, then one of them was made a viewer before the acceptance was sent."""
     mia = member(scene, "mia")
     decide(scene, author(mia))
@@ -88,14 +87,14 @@ EASIER = {
 }
 
 
-def allow_saving(scene: Scene) -> None:
+def allow_saving(scene: HubWorkspace) -> None:
     """Let the desk write policies."""
     house = scene.folder / "hf-gate.yaml"
     house.write_text(house.read_text() + "desk: {may_write_policies: true}\n")
     scene.join()
 
 
-def save(scene: Scene, text: str, by: Member, file: str = "policies/wishes.yaml") -> None:
+def save(scene: HubWorkspace, text: str, by: Member, file: str = "policies/wishes.yaml") -> None:
     """A member saves a version of a policy from the desk."""
     new, seen = parse_policy(text, file).policy, digest_of_file((scene.folder / file).read_bytes())
     assert new is not None
@@ -106,7 +105,7 @@ def save(scene: Scene, text: str, by: Member, file: str = "policies/wishes.yaml"
 @pytest.mark.parametrize("before", ["valid", "broken"])
 @pytest.mark.parametrize("change", EASIER)
 def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
-    scene: Scene, change: str, before: str
+    scene: HubWorkspace, change: str, before: str
 ) -> None:
     mia, kim = member(scene, "mia"), member(scene, "kim")
     decide(scene, OWNER, "bo")
@@ -122,7 +121,7 @@ def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
     assert decide(scene, author(mia), "bo").kind is OutcomeKind.DONE
 
 
-def test_the_need_for_two_people_outlives_a_second_save(scene: Scene) -> None:
+def test_the_need_for_two_people_outlives_a_second_save(scene: HubWorkspace) -> None:
     mia = member(scene, "mia")
     allow_saving(scene)
     save(scene, EASIER["in shadow mode"], mia)
@@ -131,7 +130,7 @@ def test_the_need_for_two_people_outlives_a_second_save(scene: Scene) -> None:
     assert scene.where("ada") == "pending"
 
 
-def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: Scene) -> None:
+def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: HubWorkspace) -> None:
     """A policy without an opinion counts only while no other has one, so a new opinion could lower the number."""
     use(scene, DOUBLE.replace("  - id: rest\n    then: human\n", ""))
     other = scene.folder / "policies" / "other.yaml"
@@ -146,7 +145,7 @@ def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene
     assert scene.where("cy") == "pending"
 
 
-def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: Scene, tmp_path: Path) -> None:
+def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: HubWorkspace, tmp_path: Path) -> None:
     path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
     write_backup(path, backup)
     allow_saving(scene)

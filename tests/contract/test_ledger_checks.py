@@ -15,9 +15,8 @@ from hf_gate.domain.ledger import chain_of
 from hf_gate.domain.timestamps import DAY_MS, from_ms
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.store import Store
-from tests.clock import ManualClock
-
-from .store_kit import EEG, place, record, store, take
+from tests.kits.manual_clock import ManualClock
+from tests.kits.stores import EEG, place, record, store, take
 
 __all__ = ["place", "store"]
 

@@ -39,12 +39,12 @@ from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.clock import ManualClock
-
-from .letter_kit import ENDINGS, KilledError, Post, list_letters, list_open, mark_letters, send_letters
-from .notice_kit import open_mailbox
-from .store_kit import EEG as REPO
-from .store_kit import ENDPOINT, country_of, load_classifier, new_store, place, record, store, take
+from tests.kits.faulty_stores import KilledError
+from tests.kits.manual_clock import ManualClock
+from tests.kits.message_servers import open_mailbox
+from tests.kits.outboxes import ENDINGS, LetterServer, list_letters, list_open, mark_letters, send_letters
+from tests.kits.stores import EEG as REPO
+from tests.kits.stores import ENDPOINT, country_of, load_classifier, new_store, place, record, store, take
 
 __all__ = ["place", "store"]
 
@@ -88,7 +88,7 @@ def test_nobody_who_asked_before_a_kind_was_on_gets_a_letter(store: Store) -> No
     desk = open_desk(store, clock)
     store_subscription(desk)
     read_in(desk, [record(1, day=20), record(2, day=60)])
-    post = Post()
+    post = LetterServer()
     send_letters(desk, post)
     assert post.to == ["user2@example.org"]
 
@@ -149,7 +149,7 @@ def test_a_name_that_mail_programs_would_decode_stays_as_it_is_written(tmp_path:
 @pytest.mark.parametrize("jump", [0, DAY, -DAY])
 def test_while_one_process_sends_letters_no_other_does_whatever_the_clock_says(desk: Workspace, jump: int) -> None:
     read_in(desk, [record(number) for number in range(3)])
-    post, inner = Post(), Post()
+    post, inner = LetterServer(), LetterServer()
     jumps = [jump]
 
     def send_twice() -> None:
@@ -169,7 +169,7 @@ def test_while_one_process_sends_letters_no_other_does_whatever_the_clock_says(d
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: Workspace, arrives: bool) -> None:
     read_in(desk, [record(1)])
-    post = Post([(None, arrives)])
+    post = LetterServer([(None, arrives)])
     with suppress(KilledError):
         send_letters(desk, post)
     for _ in range(5):
@@ -186,7 +186,7 @@ def test_a_killed_sender_leaves_an_unknown_letter_that_nobody_sends_again(desk: 
 
 def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> None:
     read_in(desk, [record(number) for number in range(4)])
-    post = Post([(DeliveryKind.REFUSED, False), (DeliveryKind.DELIVERED, True), (DeliveryKind.FAILED, False)])
+    post = LetterServer([(DeliveryKind.REFUSED, False), (DeliveryKind.DELIVERED, True), (DeliveryKind.FAILED, False)])
     result = send_letters(desk, post)
     assert dict(result.counts) == {DeliveryKind.REFUSED: 1, DeliveryKind.DELIVERED: 1, DeliveryKind.FAILED: 1}
     assert states(desk) == ["bounced", "sent", "waiting", "waiting"]
@@ -195,7 +195,7 @@ def test_one_bad_letter_ends_a_turn_except_a_refused_one(desk: Workspace) -> Non
 def test_a_server_that_refuses_every_letter_does_not_use_all_of_them_up(desk: Workspace) -> None:
     """For example, it wants a login that is not configured before it relays."""
     read_in(desk, [record(number) for number in range(30)])
-    send_letters(desk, Post([(DeliveryKind.REFUSED, False)] * 30))
+    send_letters(desk, LetterServer([(DeliveryKind.REFUSED, False)] * 30))
     assert Counter(states(desk)) == {"bounced": 5, "waiting": 25}
 
 
@@ -229,7 +229,7 @@ def _server_that_answers(greeting: str, sender: str) -> Iterator[int]:
 
 def test_a_turn_sends_a_bounded_number(desk: Workspace) -> None:
     read_in(desk, [record(number) for number in range(120)])
-    post = Post()
+    post = LetterServer()
     send_letters(desk, post)
     assert post.arrived.total() == 100
     send_letters(desk, post)
@@ -246,7 +246,7 @@ def test_many_reminders_do_not_stop_other_letters_while_no_policy_can_be_read(st
         rows = write.db.rows("SELECT id FROM requests")
         entries = [LedgerEntry(event=verdict, at=T0 - 1, actor="house", request=ident) for (ident,) in rows]
         write.append(REPO, entries)
-    post = Post()
+    post = LetterServer()
     problems = send_letters(desk, post).problems
     assert "a policy could not be read" in problems.get(APPLICANTS, "")
     send_letters(desk, post)
@@ -257,9 +257,9 @@ def test_many_reminders_do_not_stop_other_letters_while_no_policy_can_be_read(st
 def test_nothing_is_sent_while_unattended_work_is_stopped(desk: Workspace) -> None:
     read_in(desk, [record(1)])
     stop_unattended(desk.store, "mia", T0)
-    assert send_letters(desk, Post()).counts.total() == 0
+    assert send_letters(desk, LetterServer()).counts.total() == 0
     start_unattended(desk.store, "lena", T0)
-    assert send_letters(desk, Post()).counts.total() == 1
+    assert send_letters(desk, LetterServer()).counts.total() == 1
 
 
 def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(desk: Workspace) -> None:
@@ -268,7 +268,7 @@ def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(
         desk,
         [record(1, email=None, answers=answers), record(2, answers=answers), record(3, is_hidden=True)],
     )
-    post = Post()
+    post = LetterServer()
     send_letters(desk, post)
     assert post.to == ["user2@example.org"]
 
@@ -276,7 +276,7 @@ def test_a_person_without_an_address_gets_no_letter_and_an_answer_is_no_address(
 def test_a_person_gets_so_many_letters_in_thirty_days(store: Store) -> None:
     desk = open_desk(store, ManualClock.at_ms(T0), LetterConfig(kinds=(LetterKind.RECEIVED,), mail=MAIL, per_person=2))
     store_subscription(desk)
-    post = Post()
+    post = LetterServer()
     for n in range(4):
         read_in(desk, [record(1, day=30 * (n // 4) + n, request=100 + n)])
         send_letters(desk, post)
@@ -290,7 +290,7 @@ def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
     store = desk.store
     read_in(desk, [record(1), record(2)])
     with suppress(KilledError):
-        send_letters(desk, Post([(DeliveryKind.DELIVERED, True), (None, False)]))
+        send_letters(desk, LetterServer([(DeliveryKind.DELIVERED, True), (None, False)]))
     (row,) = store.find_by_identity(None, "user1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "erasures.jsonl"
@@ -299,14 +299,14 @@ def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
     assert [one.request_id == row.id for one in list_letters(store, list(MessageState), 10)] == [False]
     read_in(desk, [record(1)])
     advance(desk, DAY)
-    post = Post()
+    post = LetterServer()
     send_letters(desk, post)
     assert post.arrived.total() == 0
 
 
 def test_retention_deletes_the_letters_of_old_requests(desk: Workspace) -> None:
     read_in(desk, [record(1, status="pending")])
-    send_letters(desk, Post())
+    send_letters(desk, LetterServer())
     read_in(desk, [record(1, status="rejected")])
     assert delete_expired(desk.store, "rejected", T0 + 1, limit=10, at=T0 + 2, actor="lena") == 1
     assert states(desk) == []
@@ -314,7 +314,7 @@ def test_retention_deletes_the_letters_of_old_requests(desk: Workspace) -> None:
 
 def test_a_letter_whose_outcome_was_changed_in_the_database_does_not_match_the_ledger(desk: Workspace) -> None:
     read_in(desk, [record(1)])
-    send_letters(desk, Post())
+    send_letters(desk, LetterServer())
     assert verify_ledger(desk.store, with_tables=True).ok
     with desk.store.writing() as write:
         assert write.db.run("UPDATE messages SET state = 'failed', problem = 'no' WHERE state = 'sent'")
@@ -324,7 +324,7 @@ def test_a_letter_whose_outcome_was_changed_in_the_database_does_not_match_the_l
 
 def test_a_letter_that_counts_as_sent_without_an_entry_does_not_match_the_ledger(desk: Workspace) -> None:
     read_in(desk, [record(1), record(2)])
-    send_letters(desk, Post())
+    send_letters(desk, LetterServer())
     with desk.store.writing() as write:
         assert write.db.run("UPDATE messages SET id = 'm_other' WHERE id = (SELECT min(id) FROM messages)")
     (fault,) = verify_ledger(desk.store, with_tables=True).broken
@@ -360,7 +360,7 @@ class LetterMachine(RuleBasedStateMachine):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.place = type(self).make_place(Path(self.folder.name))
-        self.clock, self.post, self.people = ManualClock.at_ms(T0), Post(), 0
+        self.clock, self.post, self.people = ManualClock.at_ms(T0), LetterServer(), 0
         self.retried: set[str] = set()
         self.open()
         store_subscription(self.desk)

@@ -15,8 +15,7 @@ import hf_gate
 from hf_gate import AsyncHub, Decision, Hub, InvalidRepo, errors
 from hf_gate.errors import HfGateError, UsageError, to_command_hint
 from hf_gate.testing import LocalHub
-
-from .conftest import World
+from tests.contract.conftest import World
 
 LISTS = ("list", "list_pending", "list_accepted", "list_rejected", "list_reset")
 SECRET_ANSWER, ADDRESS = "a private purpose", "ada@private.example"

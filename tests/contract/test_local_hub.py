@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_gate.localhub.http_messages import json_response
-from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
+from tests.kits.local_hubs import ACCESS, LocalHubKit, read_error
 
 NOT_FOUND = (404, "No access request found matching your criteria", None)
 BAD_LOGIN = (401, "Invalid username or password.", None)
@@ -49,7 +49,7 @@ def test_a_listed_request_shows_its_person_its_times_and_who_granted(kit: LocalH
 def test_a_status_that_does_not_exist_is_refused_in_the_validators_words(kit: LocalHubKit) -> None:
     refused = kit.decide("bea", "maybe")
     wanted = '✖ Invalid option: expected one of "accepted"|"rejected"|"pending"|"reset"\n  → at status'
-    assert error(refused) == (400, wanted, None)
+    assert read_error(refused) == (400, wanted, None)
     copy = '* Invalid option: expected one of "accepted"|"rejected"|"pending"|"reset" * at status'
     assert refused.headers["X-Error-Message"] == copy
 
@@ -68,7 +68,7 @@ def test_a_batch_answers_in_order_and_echoes_what_was_sent(kit: LocalHubKit) -> 
 def test_a_second_grant_is_refused(kit: LocalHubKit) -> None:
     assert kit.call("POST", f"{ACCESS}/grant", {"user": "bea"}).body == b"{}"
     again = kit.call("POST", f"{ACCESS}/grant", {"user": "bea"})
-    assert error(again) == (400, "That user already has access to the repo", None)
+    assert read_error(again) == (400, "That user already has access to the repo", None)
 
 
 def test_an_ungated_repo_still_lists_but_decides_nothing(kit: LocalHubKit) -> None:
@@ -76,9 +76,9 @@ def test_an_ungated_repo_still_lists_but_decides_nothing(kit: LocalHubKit) -> No
     answered = kit.call("PUT", "/api/models/acme/model/settings", {"gated": False})
     assert answered.body == b'{"gated":false}'
     not_gated = (400, "model acme/model is not gated", "RepoNotGated")
-    assert error(kit.call("POST", f"{ACCESS}/grant", {"user": "nobody"})) == not_gated
-    assert error(kit.decide("bea", "accepted")) == not_gated
-    assert error(kit.call("POST", f"{ACCESS}/batch", {})) == not_gated
+    assert read_error(kit.call("POST", f"{ACCESS}/grant", {"user": "nobody"})) == not_gated
+    assert read_error(kit.decide("bea", "accepted")) == not_gated
+    assert read_error(kit.call("POST", f"{ACCESS}/batch", {})) == not_gated
     assert len(kit.listed("pending")) == 1
 
 
@@ -86,7 +86,7 @@ def test_a_pending_request_can_be_taken_back_once(kit: LocalHubKit) -> None:
     kit.ask("bea")
     assert kit.call("POST", f"{ACCESS}/cancel", by="bea").body == b'{"ok":true}'
     refused = (404, "No pending access request found for this repo and this user", None)
-    assert error(kit.call("POST", f"{ACCESS}/cancel", by="bea")) == refused
+    assert read_error(kit.call("POST", f"{ACCESS}/cancel", by="bea")) == refused
     assert kit.listed("pending") == []
     assert json.loads(kit.call("GET", "/acme/model/user-access-report").body) == []
 
@@ -106,7 +106,7 @@ def test_the_report_has_its_own_names_and_no_etag(kit: LocalHubKit) -> None:
 
 def test_a_bad_token_is_401_with_a_challenge(kit: LocalHubKit) -> None:
     answered = kit.call("GET", "/api/whoami-v2", by="nobody")
-    assert error(answered) == BAD_LOGIN
+    assert read_error(answered) == BAD_LOGIN
     assert answered.headers["WWW-Authenticate"] == 'Bearer realm="Authentication required", charset="UTF-8"'
 
 
@@ -132,7 +132,7 @@ def test_handle_sets_every_other_status_and_answers_404_for_the_same(kit: LocalH
     (old,) = kit.listed(before)
     answered = kit.decide("bea", after)
     if before == after:
-        assert error(answered) == NOT_FOUND
+        assert read_error(answered) == NOT_FOUND
         assert kit.listed(before) == [old]
         return
     assert (answered.status, answered.body) == (200, b"{}")
@@ -145,9 +145,9 @@ def test_handle_sets_every_other_status_and_answers_404_for_the_same(kit: LocalH
 
 @pytest.mark.parametrize("after", WALKS)
 def test_handle_without_a_request_or_a_person(kit: LocalHubKit, after: str) -> None:
-    assert error(kit.decide("dan", after)) == NOT_FOUND
-    assert error(kit.decide("nope", after)) == (404, "User not found", None)
-    assert error(kit.decide("acme", after)) == (404, "User not found", None)
+    assert read_error(kit.decide("dan", after)) == NOT_FOUND
+    assert read_error(kit.decide("nope", after)) == (404, "User not found", None)
+    assert read_error(kit.decide("acme", after)) == (404, "User not found", None)
 
 
 def test_batch_leaves_a_request_of_that_status_as_it_was(kit: LocalHubKit) -> None:
@@ -229,7 +229,7 @@ def test_a_form_may_be_sent_as_a_form(kit: LocalHubKit) -> None:
     ],
 )
 def test_an_invalid_body_lists_its_problems(kit: LocalHubKit, body: Any, message: str) -> None:
-    assert error(kit.call("POST", f"{ACCESS}/handle", body)) == (400, message, None)
+    assert read_error(kit.call("POST", f"{ACCESS}/handle", body)) == (400, message, None)
 
 
 def test_a_batch_takes_one_to_a_hundred(kit: LocalHubKit) -> None:
@@ -238,4 +238,4 @@ def test_a_batch_takes_one_to_a_hundred(kit: LocalHubKit) -> None:
         (101, "Too big: expected array to have <=100 items"),
     ):
         body = {"status": "accepted", "requests": [{"user": "bea"}] * size}
-        assert error(kit.call("POST", f"{ACCESS}/batch", body)) == (400, f"✖ {word}\n  → at requests", None)
+        assert read_error(kit.call("POST", f"{ACCESS}/batch", body)) == (400, f"✖ {word}\n  → at requests", None)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import fetch
+from tests.kits.local_hubs import fetch
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,7 +16,8 @@ import pytest
 from hf_gate.localhub.faults import BAD_RECORDS, FAULT_KINDS, FaultSet, parse_spec
 from hf_gate.localhub.handlers import find_call
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import ACCESS, LocalHubKit
+from tests.kits.local_hubs import ACCESS, LocalHubKit
+from tests.kits.paths import ROOT
 
 HANDLE, PENDING, ACCEPT = f"{ACCESS}/handle", f"{ACCESS}/pending", {"user": "bea", "status": "accepted"}
 
@@ -382,7 +382,7 @@ def test_every_documented_fault_exists() -> None:
 
 
 def test_the_page_about_the_local_hub_has_a_line_for_each_fault() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "local-hub.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "local-hub.md").read_text(encoding="utf-8")
     for name, kind in FAULT_KINDS.items():
         (line,) = [line for line in page.splitlines() if line.startswith(f"| `{name}` |")]
         assert line.endswith(f" | {kind.description} |")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hf_gate.localhub.http_messages import HttpResponse, ReadView
-from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
+from tests.kits.local_hubs import ACCESS, LocalHubKit, read_error
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_times_are_exclusive_and_q_is_a_prefix_of_the_username(kit: LocalHubKit)
     ],
 )
 def test_an_invalid_query_lists_its_problems(kit: LocalHubKit, query: str, message: str) -> None:
-    assert error(kit.call("GET", f"{ACCESS}/pending?{query}")) == (400, message, None)
+    assert read_error(kit.call("GET", f"{ACCESS}/pending?{query}")) == (400, message, None)
 
 
 def test_a_repo_can_hide_who_asks(kit: LocalHubKit) -> None:
@@ -96,8 +96,8 @@ def test_the_hub_of_august_has_no_reset_request_id_and_q(kit: LocalHubKit) -> No
     (row,) = kit.listed("pending", "?q=zzz")
     assert "requestId" not in row
     wanted = '✖ Invalid option: expected one of "accepted"|"rejected"|"pending"\n  → at status'
-    assert error(kit.decide("bea", "reset")) == (400, wanted, None)
+    assert read_error(kit.decide("bea", "reset")) == (400, wanted, None)
     assert kit.call("GET", f"{ACCESS}/reset").status == 400
     neither = "✖ Either userId or user must be provided, but not both"
     answered = kit.call("POST", f"{ACCESS}/handle", {"requestId": "a" * 24, "status": "accepted"})
-    assert error(answered) == (400, neither, None)
+    assert read_error(answered) == (400, neither, None)

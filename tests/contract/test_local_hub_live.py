@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
 from hf_gate.testing import LocalHub
+from tests.kits.paths import ROOT
 from tools.live import SECOND, find_path
 
-ROOT = Path(__file__).resolve().parents[2]
 QUIET = ("HF_", "HUGGING", "XDG_", "CI")
 
 

@@ -15,7 +15,7 @@ from hf_gate.localhub import handlers_lists
 from hf_gate.localhub.handlers_lists import ListQuery, read_page
 from hf_gate.localhub.records import HubAccount, StoredRequest, newest_first, sort_key, sort_requests
 from hf_gate.localhub.world import World
-from tests.contract.local_hub_kit import ACCESS, PENDING, LocalHubKit
+from tests.kits.local_hubs import ACCESS, PENDING, LocalHubKit
 
 WHO = HubAccount("a" * 24, "who")
 TIMES = st.integers(0, 12)

@@ -18,10 +18,11 @@ from hf_gate import Hub, NotAllowed, UnexpectedAnswer
 from hf_gate.localhub.faults import parse_spec
 from hf_gate.protocol.access_refusals import REFUSALS, AccessRefusal, RefusalCause, find_refusal, get_refusals
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import Got, accept, fetch, repo_of
-from tests.contract.refusal_script import observe
+from tests.kits.local_hubs import FetchedAnswer, accept, fetch, repo_of
+from tests.kits.paths import KITS
+from tests.kits.refusal_script import observe
 
-SCRIPT: Final = Path(__file__).with_name("refusal_script.py")
+SCRIPT: Final = KITS / "refusal_script.py"
 FILE = "config.json"
 REGION = get_refusals(RefusalCause.REGION)[0].text.format(type="model")
 FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text
@@ -38,7 +39,7 @@ def check(hub: LocalHub, token: str | bool) -> None:
     HfApi(endpoint=hub.url, token=token).auth_check(repo_of(hub))
 
 
-def look(hub: LocalHub, path: str, token: str | None, method: str = "GET") -> Got:
+def look(hub: LocalHub, path: str, token: str | None, method: str = "GET") -> FetchedAnswer:
     return fetch(hub, method, path, authorization=f"Bearer {token}" if token else "")
 
 

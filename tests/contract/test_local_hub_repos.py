@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate.domain.ids import RepoType
 from hf_gate.localhub.http_messages import HttpResponse
-from tests.contract.local_hub_kit import T0, LocalHubKit
+from tests.kits.local_hubs import T0, LocalHubKit
 
 
 @pytest.fixture

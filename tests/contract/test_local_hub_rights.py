@@ -6,7 +6,7 @@ import pytest
 
 from hf_gate.domain.ids import RepoType
 from hf_gate.localhub.http_messages import HttpResponse
-from tests.contract.local_hub_kit import ACCESS, LocalHubKit, error
+from tests.kits.local_hubs import ACCESS, LocalHubKit, read_error
 
 NO_RIGHT = (403, "You have read access but not the required permissions for this operation", None)
 BAD_LOGIN = (401, "Invalid username or password.", None)
@@ -22,14 +22,14 @@ def kit() -> LocalHubKit:
 
 def test_checks_come_in_the_order_of_the_hub(kit: LocalHubKit) -> None:
     handle, missing = f"{ACCESS}/handle", "/api/models/acme/none/user-access-request/handle"
-    assert error(kit.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
-    assert error(kit.call("POST", missing, {}, by=None)) == BAD_LOGIN
-    assert error(kit.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
+    assert read_error(kit.call("POST", missing, {}, by="nobody")) == BAD_LOGIN
+    assert read_error(kit.call("POST", missing, {}, by=None)) == BAD_LOGIN
+    assert read_error(kit.call("POST", missing, {}, by="rosa")) == (404, "Repository not found", "RepoNotFound")
     kit.gated.gated = False
-    assert error(kit.call("POST", handle, {}, by="rosa")) == NO_RIGHT
-    assert error(kit.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
+    assert read_error(kit.call("POST", handle, {}, by="rosa")) == NO_RIGHT
+    assert read_error(kit.call("POST", handle, {}, by="wim"))[2] == "RepoNotGated"
     kit.gated.gated = "manual"
-    assert error(kit.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
+    assert read_error(kit.call("POST", handle, {"user": "nope", "status": "?"}, by="wim"))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_who_may_review(
 
 def test_a_private_repo_is_missing_to_others(kit: LocalHubKit) -> None:
     kit.call("PUT", "/api/models/acme/model/settings", {"private": True})
-    assert error(kit.call("GET", "/api/models/acme/model", by=None)) == BAD_LOGIN
-    assert error(kit.call("GET", "/api/models/acme/model", by="bea"))[2] == "RepoNotFound"
+    assert read_error(kit.call("GET", "/api/models/acme/model", by=None)) == BAD_LOGIN
+    assert read_error(kit.call("GET", "/api/models/acme/model", by="bea"))[2] == "RepoNotFound"
     assert kit.call("GET", "/api/models/acme/model", by="rosa").status == 200
 
 
@@ -89,7 +89,7 @@ def test_the_gate_says_what_the_caller_can_do(kit: LocalHubKit) -> None:
     assert _gate(kit, "bea").body.decode() == f"Your request to access {what} has been rejected by the repo's authors."
     kit.decide("bea", "reset")
     reset = f"Your request to access {what} has been reset by the repo's authors. {visit} to submit a new request."
-    assert error(_gate(kit, "bea", "/api/models/acme/model/auth-check")) == (403, reset, "GatedRepo")
+    assert read_error(_gate(kit, "bea", "/api/models/acme/model/auth-check")) == (403, reset, "GatedRepo")
     kit.decide("bea", "accepted")
     assert _gate(kit, "bea").body == b"{}"
     assert _gate(kit, "bea", "/api/models/acme/model/auth-check").body == b"OK"

@@ -19,7 +19,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from hf_gate.localhub.hub_state import LocalHubClock, RateLimiter, parse_duration, parse_quota
 from hf_gate.localhub.server import build_app
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import fetch
+from tests.kits.local_hubs import fetch
 
 
 @pytest.fixture(scope="module")

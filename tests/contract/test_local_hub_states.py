@@ -7,7 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from hf_gate.domain.lifecycle import MOVES, STATUSES, Status
 from hf_gate.localhub.records import sort_key
-from tests.contract.local_hub_kit import ACCESS, LocalHubKit
+from tests.kits.local_hubs import ACCESS, LocalHubKit
 
 WHO = st.sampled_from(["bea", "Cleo", "dan"])
 CALLS = {move.call: {(m.before, m.after) for m in MOVES if m.call == move.call} for move in MOVES}

@@ -15,7 +15,7 @@ from hf_gate.localhub.records import HubToken
 from hf_gate.localhub.world_file import load_world, save_world
 from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
-from tests.contract.local_hub_kit import T0, LocalHubKit, accept, fetch, owner_of, repo_of
+from tests.kits.local_hubs import T0, LocalHubKit, accept, fetch, owner_of, repo_of
 
 FILE = "config.json"
 FINE_GRAINED = get_refusals(RefusalCause.TOKEN_NO_GATED_PERMISSION)[0].text

@@ -17,8 +17,7 @@ from hf_gate.errors import StoreBusy, StoreUnavailable
 from hf_gate.locks import ProcessLock, is_held, read_announcement
 from hf_gate.store.removal import files_of
 from hf_gate.store.write_lock import FileLock, Holder, Work, hold_work_lock
-
-from .store_kit import place
+from tests.kits.stores import place
 
 __all__ = ["place"]
 

@@ -12,8 +12,7 @@ import pytest
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, OutcomeUnknown, UnexpectedAnswer
 from hf_gate.hub.local_hub_headers import get_world_id
-
-from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_token"
 MAX_WAIT, LATEST = 1.2, 3.0  # seconds; a single try takes at most twelve without it

@@ -9,18 +9,18 @@ import pytest
 
 from hf_gate.application.members import Membership
 from hf_gate.domain.members import Member, MemberRole
-from tests.torture.near import Near
-from tests.torture.scene import Scene
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import HubWorkspace
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=1))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=1))
     yield made
     made.close()
 
 
-def test_a_member_with_the_name_of_a_new_owner_in_other_letters_of_case_is_revoked(scene: Scene) -> None:
+def test_a_member_with_the_name_of_a_new_owner_in_other_letters_of_case_is_revoked(scene: HubWorkspace) -> None:
     members = scene.workspace.members
     members.invite(Member(name="mia-s", role=MemberRole.ADMIN), "a link", "owner", 1)
     membership = Membership(scene.workspace, "Mia-S", "id-of-another-mia")

@@ -16,29 +16,29 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.ends_kit import SIGNED, EndsScene, make_scene
+from tests.kits.grant_workspaces import SIGNED, GrantWorkspace, make_grant_workspace
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[EndsScene]:
-    made = make_scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = make_grant_workspace(tmp_path)
     made.let_in({"ada": 100, "bo": 100}, SIGNED)
     yield made
     made.close()
 
 
-def _mark(scene: EndsScene, *, is_blocked: bool) -> None:
+def _mark(scene: GrantWorkspace, *, is_blocked: bool) -> None:
     row = scene.row("ada")
     with scene.store.writing() as write:
         write.append(row.repo, [renewal_entry(row, "lena", to_ms(scene.now), is_blocked=is_blocked)])
 
 
-def _move(scene: EndsScene, days: int) -> None:
+def _move(scene: GrantWorkspace, days: int) -> None:
     scene.set_rows({"ada": days, "bo": days})
     refresh_ends(scene.workspace, scene.bundle, scene.now)
 
 
-def _days(scene: EndsScene) -> list[float | None]:
+def _days(scene: GrantWorkspace) -> list[float | None]:
     return [scene.days_left(name) for name in ("ada", "bo")]
 
 
@@ -47,7 +47,7 @@ def _about(*days: int) -> Any:
     return pytest.approx(list(days), abs=1.01)
 
 
-def test_a_later_date_does_not_extend_it_until_the_mark_is_removed(scene: EndsScene) -> None:
+def test_a_later_date_does_not_extend_it_until_the_mark_is_removed(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     _move(scene, 300)
     assert _days(scene) == _about(100, 300)
@@ -56,14 +56,14 @@ def test_a_later_date_does_not_extend_it_until_the_mark_is_removed(scene: EndsSc
     assert _days(scene) == _about(300, 300)
 
 
-def test_an_earlier_date_still_counts(scene: EndsScene) -> None:
+def test_an_earlier_date_still_counts(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     _move(scene, 50)
     assert _days(scene) == _about(50, 50)
     assert scene.row("ada").state.is_final
 
 
-def test_the_mark_goes_with_the_grant(scene: EndsScene) -> None:
+def test_the_mark_goes_with_the_grant(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     scene.wait(102)
     scene.turn()
@@ -71,14 +71,14 @@ def test_the_mark_goes_with_the_grant(scene: EndsScene) -> None:
     assert not scene.row("ada").state.is_final
 
 
-def test_the_store_rebuilt_from_the_ledger_has_the_mark(scene: EndsScene) -> None:
+def test_the_store_rebuilt_from_the_ledger_has_the_mark(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     scene.check()
     assert scene.row("ada").state.is_final
     assert not scene.row("bo").state.is_final
 
 
-def _remove_and_undo(scene: EndsScene) -> None:
+def _remove_and_undo(scene: GrantWorkspace) -> None:
     sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
     done = sender.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x")
     assert (scene.where("ada"), scene.row("ada").state.is_final) == ("reset", False)
@@ -90,7 +90,7 @@ def _remove_and_undo(scene: EndsScene) -> None:
     scene.check_over()
 
 
-def test_the_undo_of_a_removal_restores_the_mark(scene: EndsScene) -> None:
+def test_the_undo_of_a_removal_restores_the_mark(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     _move(scene, 50)
     _remove_and_undo(scene)
@@ -99,7 +99,7 @@ def test_the_undo_of_a_removal_restores_the_mark(scene: EndsScene) -> None:
     assert _days(scene) == _about(50, 300)
 
 
-def test_the_undo_of_a_removal_restores_no_mark_that_was_removed(scene: EndsScene) -> None:
+def test_the_undo_of_a_removal_restores_no_mark_that_was_removed(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     _mark(scene, is_blocked=False)
     _remove_and_undo(scene)
@@ -107,7 +107,7 @@ def test_the_undo_of_a_removal_restores_no_mark_that_was_removed(scene: EndsScen
     assert _days(scene) == _about(300, 300)
 
 
-def test_the_undo_of_a_removal_restores_no_mark_of_an_end_that_was_dropped(scene: EndsScene) -> None:
+def test_the_undo_of_a_removal_restores_no_mark_of_an_end_that_was_dropped(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     for end in (None, "90d"):
         assert scene.change_end("ada", end) == []

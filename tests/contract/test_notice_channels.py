@@ -25,8 +25,15 @@ from hf_gate.notify.apprise_channel import AppriseChannel, to_plain_text
 from hf_gate.notify.heartbeat import call_heartbeat
 from hf_gate.notify.smtp import MailChannel, digest_address
 from hf_gate.notify.webhook import Webhook
-
-from .notice_kit import HOOK_KEY, Hook, Mailbox, make_certificate, open_endless_server, open_hook, open_mailbox
+from tests.kits.message_servers import (
+    HOOK_KEY,
+    Hook,
+    Mailbox,
+    make_certificate,
+    open_endless_server,
+    open_hook,
+    open_mailbox,
+)
 
 NOW = datetime(2026, 11, 27, 8, tzinfo=UTC)
 PASSWORD = "a-password-of-the-tests"

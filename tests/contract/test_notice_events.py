@@ -9,30 +9,29 @@ import pytest
 
 from hf_gate.domain.notices import NoticeEvent, NoticeItem
 from hf_gate.domain.timestamps import to_ms
-from tests.torture.near import Near
-from tests.torture.scene import Scene
-
-from .ends_kit import DAY, SIGNED, EndsScene
-from .notice_kit import told_items, turn_on
-from .test_approvals import DOUBLE, OWNER, author, decide, member, use
-from .test_approvals import scene as two_people
+from tests.contract.test_approvals import DOUBLE, OWNER, author, decide, member, use
+from tests.contract.test_approvals import scene as two_people
+from tests.kits.grant_workspaces import DAY, SIGNED, GrantWorkspace
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.outboxes import list_notice_items, turn_on_destinations
+from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["two_people"]
 
 
 @pytest.fixture
-def ends(tmp_path: Path) -> Iterator[EndsScene]:
-    made = EndsScene(tmp_path, Near(repos=1))
+def ends(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = GrantWorkspace(tmp_path, InProcessHub(repos=1))
     yield made
     made.close()
 
 
-def told(scene: Scene, event: NoticeEvent) -> list[NoticeItem]:
-    return [item for item in told_items(scene.store) if item.event is event]
+def told(scene: HubWorkspace, event: NoticeEvent) -> list[NoticeItem]:
+    return [item for item in list_notice_items(scene.store) if item.event is event]
 
 
-def test_the_first_approval_is_told_and_the_second_is_not(two_people: Scene) -> None:
-    turn_on(two_people.store, at=0)
+def test_the_first_approval_is_told_and_the_second_is_not(two_people: HubWorkspace) -> None:
+    turn_on_destinations(two_people.store, at=0)
     mia = member(two_people, "mia")
     decide(two_people, author(mia))
     (item,) = told(two_people, NoticeEvent.SECOND_APPROVAL)
@@ -42,8 +41,8 @@ def test_the_first_approval_is_told_and_the_second_is_not(two_people: Scene) -> 
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 1
 
 
-def test_an_approval_after_one_that_lapsed_is_told(two_people: Scene) -> None:
-    turn_on(two_people.store, at=0)
+def test_an_approval_after_one_that_lapsed_is_told(two_people: HubWorkspace) -> None:
+    turn_on_destinations(two_people.store, at=0)
     decide(two_people, author(member(two_people, "mia")))
     two_people.near.withdraw("ada", two_people.repos[0])
     two_people.ask(["ada"])
@@ -52,16 +51,16 @@ def test_an_approval_after_one_that_lapsed_is_told(two_people: Scene) -> None:
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 2
 
 
-def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: Scene) -> None:
-    turn_on(two_people.store, at=0)
+def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: HubWorkspace) -> None:
+    turn_on_destinations(two_people.store, at=0)
     use(two_people, DOUBLE.replace("reviewers: 2", "reviewers: 1"))
     decide(two_people, OWNER)
     assert two_people.where("ada") == "accepted"
     assert told(two_people, NoticeEvent.RUN_RESULT) == []
 
 
-def test_an_unattended_run_and_the_notice_of_an_end_are_told(ends: EndsScene) -> None:
-    turn_on(ends.store, at=0)
+def test_an_unattended_run_and_the_notice_of_an_end_are_told(ends: GrantWorkspace) -> None:
+    turn_on_destinations(ends.store, at=0)
     ends.let_in({"ada": 100}, SIGNED, "notice: [30d]")
     (run,) = told(ends, NoticeEvent.RUN_RESULT)
     assert (run.facts["state"], run.facts["done"]) == ("ended", 1)

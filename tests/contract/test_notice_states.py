@@ -13,10 +13,9 @@ from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidQuery, NotAllowed, NotGated, RepoNotFound
 from hf_gate.store import notices, outbox
 from hf_gate.store.store import Store
-
-from .notice_kit import EVERYTHING, T0, tell, told_items, turn_on
-from .store_kit import EEG as REPO
-from .store_kit import place, store
+from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, list_notice_items, turn_on_destinations
+from tests.kits.stores import EEG as REPO
+from tests.kits.stores import place, store
 
 __all__ = ["place", "store"]
 
@@ -38,7 +37,7 @@ def compare(store: Store, at: int, *conditions: Condition) -> list[str]:
 
 def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store: Store) -> None:
     hour = 3_600_000
-    turn_on(store)
+    turn_on_destinations(store)
     assert compare(store, T0 + 1) == []
     assert compare(store, T0 + hour, _STUCK) == ["Table x is refused."]
     assert compare(store, T0 + 2 * hour, _STUCK) == []
@@ -49,35 +48,35 @@ def test_a_condition_is_told_when_it_begins_once_a_day_and_when_it_is_over(store
 
 def test_a_condition_from_before_the_destination_is_told_to_it_and_so_is_its_end(store: Store) -> None:
     assert compare(store, T0, _STUCK) == []
-    turn_on(store, at=T0 + 1)
+    turn_on_destinations(store, at=T0 + 1)
     assert compare(store, T0 + 2, _STUCK) == ["Table x is refused."]
     assert compare(store, T0 + 3, _STUCK) == []
-    turn_on(store, ["a", "b"], at=T0 + 4)
+    turn_on_destinations(store, ["a", "b"], at=T0 + 4)
     assert compare(store, T0 + 5, _STUCK) == ["Table x is refused."]
     assert compare(store, T0 + 6) == ["Table x is refused.over"] * 2
 
 
 def test_what_a_destination_was_not_told_is_never_over_for_it(store: Store) -> None:
     assert compare(store, T0, _STUCK) == []
-    turn_on(store, at=T0 + 1)
+    turn_on_destinations(store, at=T0 + 1)
     assert compare(store, T0 + 2) == []
 
 
 def test_a_destination_that_is_named_again_is_told_again(store: Store) -> None:
-    turn_on(store, at=T0)
+    turn_on_destinations(store, at=T0)
     assert compare(store, T0 + 1, _STUCK) == ["Table x is refused."]
-    turn_on(store, [], at=T0 + 2)
-    turn_on(store, at=T0 + 3)
+    turn_on_destinations(store, [], at=T0 + 2)
+    turn_on_destinations(store, at=T0 + 3)
     assert compare(store, T0 + 4, _STUCK) == ["Table x is refused."]
 
 
 def test_a_destination_of_a_clock_that_was_ahead_misses_nothing(store: Store) -> None:
     year = 365 * 24 * 3_600_000
-    turn_on(store, at=T0 + year)
+    turn_on_destinations(store, at=T0 + year)
     assert compare(store, T0 + year, _STUCK) == ["Table x is refused."]
-    turn_on(store, at=T0)
-    tell(store, T0 + 1)
-    assert len(told_items(store)) == 2
+    turn_on_destinations(store, at=T0)
+    append_notice_event(store, T0 + 1)
+    assert len(list_notice_items(store)) == 2
     assert compare(store, T0 + 2) == ["Table x is refused.over"]
 
 
@@ -85,7 +84,7 @@ def test_a_count_that_grows_is_told_again_after_an_hour(store: Store) -> None:
     def old(count: int) -> Condition:
         return Condition("r", NoticeItem(event=NoticeEvent.AGEING, repo=str(REPO), count=count))
 
-    turn_on(store)
+    turn_on_destinations(store)
     assert compare(store, T0 + 1) == []
     assert compare(store, T0 + 2, old(1)) == ["1"]
     assert compare(store, T0 + 3, old(2)) == []
@@ -110,7 +109,7 @@ class Turns:
 
     def __init__(self, store: Store) -> None:
         self.store, self.at = store, T0
-        turn_on(store, modes=EVERYTHING)
+        turn_on_destinations(store, modes=EVERYTHING)
 
     def end(self, end: TurnEnd, *failures: TurnFailure) -> list[str]:
         """The lines that this turn queues."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from http.client import HTTPConnection
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -13,13 +12,12 @@ import pytest
 
 from hf_gate import AsyncHub, Decision, Hub, PersonNotFound, RequestNotFound
 from hf_gate.testing import LocalHub
-from tests.shared import shared_file
-
-from .openapi import Exchange, Spec, all_faults
-from .recording import Recording, recording
+from tests.kits.openapi import Exchange, Recording, Spec, list_faults, record_exchanges
+from tests.kits.paths import DATA
+from tests.kits.shared_files import shared_file
 
 SUBSET: Final = "data/hub-openapi-2026-08.subset.json"
-PATCH: Final = json.loads(Path(__file__).with_name("openapi_patch_2026_10_23.json").read_text("utf-8"))
+PATCH: Final = json.loads((DATA / "openapi_patch_2026_10_23.json").read_text("utf-8"))
 REPO: Final = "/{namespace}/{repo}"
 # What of the subset the local Hub has; each must have been answered with a 2xx or 3xx, or nothing is shown about it.
 COVERED: Final = {
@@ -172,7 +170,7 @@ class Play:
 
 
 def _played(protocol: str) -> list[Exchange]:
-    with LocalHub(requests=240, repos=3, protocol=protocol, page_size=20) as hub, recording(hub.url) as door:
+    with LocalHub(requests=240, repos=3, protocol=protocol, page_size=20) as hub, record_exchanges(hub.url) as door:
         play = Play(hub, door)
         play.is_old = protocol == "2026-08"
         play.run()
@@ -203,7 +201,7 @@ def _is_probe(exchange: Exchange) -> bool:
 
 
 def test_with_the_protocol_of_august_every_exchange_agrees_as_it_stands(of_august: list[Exchange]) -> None:
-    assert all_faults(Spec(_paths()), [e for e in of_august if not _is_probe(e)]) == []
+    assert list_faults(Spec(_paths()), [e for e in of_august if not _is_probe(e)]) == []
 
 
 def test_what_is_left_out_of_that_are_questions_that_an_old_hub_ignores_or_refuses(of_august: list[Exchange]) -> None:
@@ -214,7 +212,7 @@ def test_what_is_left_out_of_that_are_questions_that_an_old_hub_ignores_or_refus
 def test_with_the_protocol_of_october_every_exchange_agrees_once_the_patch_is_applied(
     of_october: list[Exchange],
 ) -> None:
-    assert all_faults(Spec(_paths(), PATCH), of_october) == []
+    assert list_faults(Spec(_paths(), PATCH), of_october) == []
 
 
 @pytest.mark.parametrize("line", PATCH, ids=lambda line: f"{line['on'].rpartition('/')[2]}{line['at']}")
@@ -223,9 +221,9 @@ def test_each_line_of_the_patch_is_needed_and_names_its_source(
 ) -> None:
     assert line["source"].startswith("hub-protocol ")
     if line["at"].endswith("/required/-"):  # a promise, not a permission: an old Hub breaks it
-        assert all_faults(Spec(_paths(), [line]), of_august)
+        assert list_faults(Spec(_paths(), [line]), of_august)
     else:
-        assert all_faults(Spec(_paths(), [other for other in PATCH if other != line]), of_october)
+        assert list_faults(Spec(_paths(), [other for other in PATCH if other != line]), of_october)
 
 
 @pytest.mark.parametrize("protocol", ["of_august", "of_october"])

@@ -44,11 +44,10 @@ from hf_gate.store import notices, outbox
 from hf_gate.store.notice_queue import MAX_LINES, MAX_OPEN, queue, read_subscriptions
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.clock import ManualClock
-
-from .notice_kit import EVERYTHING, T0, tell, turn_on
-from .store_kit import EEG as REPO
-from .store_kit import ENDPOINT, new_store, place, record, store, take
+from tests.kits.manual_clock import ManualClock
+from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, turn_on_destinations
+from tests.kits.stores import EEG as REPO
+from tests.kits.stores import ENDPOINT, new_store, place, record, store, take
 
 __all__ = ["place", "store"]
 
@@ -89,24 +88,24 @@ def drain_until_idle(store: Store, receiver: Receiver, name: str = "a") -> None:
 
 
 def test_a_notice_is_written_with_what_it_tells_or_not_at_all(store: Store) -> None:
-    turn_on(store)
+    turn_on_destinations(store)
     with suppress(ZeroDivisionError), store.writing() as write:
         write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=T0, actor="lena")])
         _ = 1 / 0
     assert states(store) == []
-    tell(store, T0)
+    append_notice_event(store, T0)
     assert states(store) == [MessageState.WAITING]
 
 
 def test_without_a_destination_nothing_is_queued(store: Store) -> None:
-    tell(store, T0)
-    turn_on(store)
+    append_notice_event(store, T0)
+    turn_on_destinations(store)
     assert states(store) == []
 
 
 def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) -> None:
     later = round(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
-    turn_on(store, at=later)
+    turn_on_destinations(store, at=later)
     take(store, REPO, [record(1, day=1), record(2, day=2)])
     assert states(store) == []
     take(store, REPO, [record(3, day=300)])
@@ -115,7 +114,7 @@ def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) 
 
 
 def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
-    turn_on(store, at=0)
+    turn_on_destinations(store, at=0)
     take(store, REPO, [record(number) for number in range(1, 31)])
     (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
     (item,) = row.items
@@ -124,7 +123,7 @@ def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
 
 def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
-    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
     take(store, REPO, [record(1), record(2)], T0)
     take(store, REPO, [record(3)], T0)
     receiver = Receiver(clock)
@@ -140,7 +139,7 @@ def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
 
 def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
-    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
     for number in range(120):
         take(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
     clock.ms += DAY_MS
@@ -151,7 +150,7 @@ def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
 
 
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
-    turn_on(store, at=0)
+    turn_on_destinations(store, at=0)
     take(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
     rows = store.reads.rows("SELECT * FROM messages")
     assert rows
@@ -159,25 +158,25 @@ def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
 
 
 def test_turning_off_and_on_again_starts_anew(store: Store) -> None:
-    turn_on(store)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
     notices.store_destinations(store, {}, {}, "UTC", T0 + 1)
     assert states(store) == [MessageState.FAILED]
-    tell(store, T0 + 2)
-    turn_on(store, at=T0 + 3)
-    tell(store, T0 + 4)
+    append_notice_event(store, T0 + 2)
+    turn_on_destinations(store, at=T0 + 3)
+    append_notice_event(store, T0 + 4)
     rows = outbox.read_messages(store, list(MessageState), 10)
     assert [(row.sequence, row.state) for row in rows] == [(2, MessageState.WAITING), (1, MessageState.FAILED)]
 
 
 def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
-    turn_on(store)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
     with store.writing() as write:
         write.db.run("UPDATE notice_destinations SET sequence = ?", (MAX_OPEN,))
-    tell(store, T0)
+    append_notice_event(store, T0)
     take(store, REPO, [record(1, day=300)], T0)
-    tell(store, T0)
+    append_notice_event(store, T0)
     rows = outbox.read_messages(store, [MessageState.WAITING], 10)[::-1]
     assert sorted((row.sequence, len(row.items)) for row in rows) == [(1, 1), (MAX_OPEN + 1, 2)]
 
@@ -186,9 +185,9 @@ def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
 
 
 def test_only_one_process_has_a_message_and_nobody_passes_it(store: Store) -> None:
-    turn_on(store)
-    tell(store, T0)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
+    append_notice_event(store, T0)
     first = outbox.claim(store, "a", "w1", T0)
     assert first is not None
     assert outbox.claim(store, "a", "w2", T0) is None
@@ -204,9 +203,9 @@ def test_only_one_process_has_a_message_and_nobody_passes_it(store: Store) -> No
 
 
 def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) -> None:
-    turn_on(store)
+    turn_on_destinations(store)
     for _ in range(3):
-        tell(store, T0)
+        append_notice_event(store, T0)
     receiver = Receiver(
         ManualClock.at_ms(T0), lambda one: DeliveryKind.REFUSED if one.sequence == 2 else DeliveryKind.DELIVERED
     )
@@ -217,7 +216,7 @@ def test_a_refused_message_is_dead_at_once_and_the_next_goes_on(store: Store) ->
 
 def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
-    turn_on(store)
+    turn_on_destinations(store)
     with store.writing() as write:
         ended = e.RunEnded(run="r_1", state="ended", counts={"done": 30})
         queue(
@@ -240,7 +239,7 @@ def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: 
     gaps = [later - one for one, later in pairwise(tries)]
     assert gaps[:4] == [10_000, 30_000, 90_000, 270_000]
     assert gaps[-1] > LONGEST_ALARM_WAIT_MS
-    tell(store, clock.ms)
+    append_notice_event(store, clock.ms)
     tries.clear()
     began = clock.ms
     while clock.ms < began + 3_600_000:
@@ -253,8 +252,8 @@ def test_an_alarm_is_tried_every_five_minutes_also_behind_other_messages(store: 
 
 def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
-    turn_on(store)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
     while (due := outbox.next_due(store, clock.ms)) is not None:
         clock.ms = max(due, clock.ms)
@@ -265,8 +264,8 @@ def test_a_message_that_nobody_takes_for_a_week_is_dead(store: Store) -> None:
 
 def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
     clock = ManualClock.at_ms(T0 + 365 * 86_400_000)
-    turn_on(store)
-    tell(store, clock.ms)
+    turn_on_destinations(store)
+    append_notice_event(store, clock.ms)
     receiver = Receiver(clock, lambda _: DeliveryKind.FAILED)
     drain_until_idle(store, receiver)
     assert outbox.claim(store, "a", "w9", clock.ms + 60_000) is not None
@@ -277,8 +276,8 @@ def test_a_clock_that_was_ahead_delays_nothing(store: Store) -> None:
 
 
 def test_a_process_that_lost_its_claim_sends_nothing(store: Store) -> None:
-    turn_on(store)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
     receiver = Receiver(ManualClock.at_ms(T0))
 
     def lose_claim(_: Destination) -> Receiver:
@@ -300,8 +299,8 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
         open_store(place, endpoint=ENDPOINT, lends=True) as desk,
         open_store(place, endpoint=ENDPOINT, lends=True) as cli,
     ):
-        turn_on(desk)
-        tell(desk, T0)
+        turn_on_destinations(desk)
+        append_notice_event(desk, T0)
         refused: list[StoreBusy] = []
 
         def receive_while_the_clock_jumps(_: OutgoingMessage) -> DeliveryKind:
@@ -320,8 +319,8 @@ def test_while_one_process_sends_no_other_does_whatever_the_clock_says(place: st
 
 @pytest.mark.parametrize("jump", [DAY_MS, -DAY_MS])
 def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says(store: Store, jump: int) -> None:
-    turn_on(store)
-    tell(store, T0)
+    turn_on_destinations(store)
+    append_notice_event(store, T0)
     dead = outbox.claim(store, "a", "dead", T0)
     assert dead is not None
     receiver = Receiver(ManualClock.at_ms(T0 + jump))
@@ -330,9 +329,9 @@ def test_a_message_of_a_dead_process_is_sent_by_the_next_whatever_the_clock_says
 
 
 def test_a_clock_that_goes_back_ends_a_drain_and_not_its_bound(store: Store) -> None:
-    turn_on(store)
+    turn_on_destinations(store)
     for _ in range(3):
-        tell(store, T0)
+        append_notice_event(store, T0)
     receiver = Receiver(ManualClock.at_ms(T0), cost=-10_000)
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 1
@@ -342,9 +341,9 @@ def test_a_clock_that_goes_back_ends_a_drain_and_not_its_bound(store: Store) -> 
 
 
 def test_a_drain_ends_in_bounded_time(store: Store) -> None:
-    turn_on(store)
+    turn_on_destinations(store)
     for _ in range(20):
-        tell(store, T0)
+        append_notice_event(store, T0)
     receiver = Receiver(ManualClock.at_ms(T0), cost=10_000)
     drain_until_idle(store, receiver)
     assert len(receiver.got) == 6
@@ -369,7 +368,7 @@ def _run(name: str, state: str, **counts: int) -> NoticeItem:
 
 def _digest(store: Store, items: Sequence[NoticeItem]) -> list[str]:
     """The lines of the next digest, if these items came in transactions of their own."""
-    turn_on(store, modes=dict(DEFAULT_MODES), at=0)
+    turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
     for item in items:
         with store.writing() as write:
             queue(write.db, read_subscriptions(write.db)[0], [item], T0)
@@ -413,7 +412,7 @@ class OutboxMachine(RuleBasedStateMachine):
         self.got: dict[str, list[tuple[int, str]]] = {name: [] for name in NAMES}
         self.resent: set[str] = set()
         self.held: dict[str, tuple[str, OutboxRow]] = {}
-        turn_on(self.store, NAMES, at=T0)
+        turn_on_destinations(self.store, NAMES, at=T0)
 
     def teardown(self) -> None:
         try:
@@ -424,7 +423,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def something_happens(self) -> None:
-        tell(self.store, self.clock.ms)
+        append_notice_event(self.store, self.clock.ms)
         self.told += 1
 
     @rule(seconds=st.sampled_from([1, 10, 61, 120, 300, 3600]))

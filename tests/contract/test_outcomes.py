@@ -14,8 +14,7 @@ import pytest
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
 from hf_gate.domain.outcomes import OutcomeKind, exit_code_of
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidTarget, NotGated, WrongRepoType
-
-from .conftest import World
+from tests.contract.conftest import World
 
 Who = Callable[[World], Any]
 

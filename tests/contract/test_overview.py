@@ -9,7 +9,7 @@ from hf_gate.application.overview import OverviewRecord, WeekRecord, mask_small_
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, StatusMoved, VerdictReached
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, MED, place, record, store, take
+from tests.kits.stores import EEG, MED, place, record, store, take
 
 __all__ = ["place", "store"]
 

@@ -11,8 +11,8 @@ import pytest
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.errors import UsageError
 from hf_gate.sources.workspace_folder import read_folder
-from tests.contract.evaluation_kit import CARD, WORKSPACE, Evaluated
-from tests.contract.store_kit import EEG
+from tests.kits.evaluations import CARD, WORKSPACE, EvaluatedWorkspace
+from tests.kits.stores import EEG
 
 MAIN = "policies/main.yaml"
 FIRST = "  - {id: first, when: email.academic, then: accept}\n"
@@ -21,19 +21,19 @@ ASKS_FORM = '  - {id: first, when: \'"Why" in form && form["Why"] == "x"\', then
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Evaluated]:
+def desk(tmp_path: Path) -> Iterator[EvaluatedWorkspace]:
     """A workspace with one policy of one rule."""
-    made = Evaluated(f"sqlite:///{tmp_path / 'desk.db'}", tmp_path / "desk")
+    made = EvaluatedWorkspace(f"sqlite:///{tmp_path / 'desk.db'}", tmp_path / "desk")
     made.write_policy(FIRST)
     yield made
     made.close()
 
 
-def _rule_ids(desk: Evaluated) -> list[str]:
+def _rule_ids(desk: EvaluatedWorkspace) -> list[str]:
     return [rule.id for policy in load_policies(desk.workspace).policies for rule in policy.rules]
 
 
-def test_a_policy_that_did_not_change_is_not_parsed_again(desk: Evaluated) -> None:
+def test_a_policy_that_did_not_change_is_not_parsed_again(desk: EvaluatedWorkspace) -> None:
     before = read_folder(desk.folder)
     desk.write_policy(SECOND, "other")
     after = read_folder(desk.folder)
@@ -42,7 +42,7 @@ def test_a_policy_that_did_not_change_is_not_parsed_again(desk: Evaluated) -> No
     assert set(after.files) == {MAIN, "policies/other.yaml"}
 
 
-def test_a_changed_text_of_the_same_length_and_time_is_parsed_again(desk: Evaluated) -> None:
+def test_a_changed_text_of_the_same_length_and_time_is_parsed_again(desk: EvaluatedWorkspace) -> None:
     file = desk.folder / MAIN
     before, stat = read_folder(desk.folder), file.stat()
     file.write_text(file.read_text("utf-8").replace("first", "later"), "utf-8")
@@ -53,7 +53,7 @@ def test_a_changed_text_of_the_same_length_and_time_is_parsed_again(desk: Evalua
     assert _rule_ids(desk) == ["later"]
 
 
-def test_a_text_that_returns_is_the_one_that_was_parsed_before(desk: Evaluated) -> None:
+def test_a_text_that_returns_is_the_one_that_was_parsed_before(desk: EvaluatedWorkspace) -> None:
     before = read_folder(desk.folder)
     desk.write_policy(SECOND)
     assert _rule_ids(desk) == ["second"]
@@ -62,7 +62,7 @@ def test_a_text_that_returns_is_the_one_that_was_parsed_before(desk: Evaluated) 
     assert read_folder(desk.folder).files[MAIN] is before.files[MAIN]
 
 
-def test_a_changed_configuration_is_parsed_again_and_the_policies_are_not(desk: Evaluated) -> None:
+def test_a_changed_configuration_is_parsed_again_and_the_policies_are_not(desk: EvaluatedWorkspace) -> None:
     before = read_folder(desk.folder)
     (desk.folder / "hf-gate.yaml").write_text(WORKSPACE.replace("Europe/Zurich", "Asia/Tokyo"), "utf-8")
     after = read_folder(desk.folder)
@@ -70,7 +70,7 @@ def test_a_changed_configuration_is_parsed_again_and_the_policies_are_not(desk: 
     assert after.files[MAIN] is before.files[MAIN]
 
 
-def test_policies_of_texts_that_did_not_change_are_not_checked_or_compiled_again(desk: Evaluated) -> None:
+def test_policies_of_texts_that_did_not_change_are_not_checked_or_compiled_again(desk: EvaluatedWorkspace) -> None:
     before, after = load_policies(desk.workspace), load_policies(desk.workspace)
     assert after.policies is before.policies
     assert after.compiled is before.compiled
@@ -80,7 +80,7 @@ def test_policies_of_texts_that_did_not_change_are_not_checked_or_compiled_again
     assert [rule.id for rule in changed.compiled["main"].policy.rules] == ["first", "second"]
 
 
-def test_new_rows_of_a_table_are_read_while_the_compiled_policies_stay(desk: Evaluated) -> None:
+def test_new_rows_of_a_table_are_read_while_the_compiled_policies_stay(desk: EvaluatedWorkspace) -> None:
     before = load_policies(desk.workspace)
     desk.write_table(",ada@ethz.ch,,,")
     after = load_policies(desk.workspace)
@@ -88,7 +88,7 @@ def test_new_rows_of_a_table_are_read_while_the_compiled_policies_stay(desk: Eva
     assert len(after.tables["dua"].rows) == len(before.tables["dua"].rows) + 1
 
 
-def test_a_new_table_compiles_the_policies_again(desk: Evaluated) -> None:
+def test_a_new_table_compiles_the_policies_again(desk: EvaluatedWorkspace) -> None:
     before = load_policies(desk.workspace)
     more = WORKSPACE.replace("tables: {", "tables: {friends: [ada@ethz.ch], ")
     (desk.folder / "hf-gate.yaml").write_text(more, "utf-8")
@@ -98,7 +98,7 @@ def test_a_new_table_compiles_the_policies_again(desk: Evaluated) -> None:
     assert set(after.tables) == {"dua", "friends"}
 
 
-def test_a_form_that_changes_on_the_hub_checks_the_policies_again(desk: Evaluated) -> None:
+def test_a_form_that_changes_on_the_hub_checks_the_policies_again(desk: EvaluatedWorkspace) -> None:
     desk.write_policy(ASKS_FORM)
     desk.read(EEG, 1)
     desk.write_form(EEG, CARD)
@@ -108,7 +108,7 @@ def test_a_form_that_changes_on_the_hub_checks_the_policies_again(desk: Evaluate
         load_policies(desk.workspace)
 
 
-def test_an_error_is_reported_each_time_and_gone_with_its_text(desk: Evaluated) -> None:
+def test_an_error_is_reported_each_time_and_gone_with_its_text(desk: EvaluatedWorkspace) -> None:
     desk.write_policy("  - {id: first, when: email.nonsense, then: accept}\n")
     for _ in range(2):
         with pytest.raises(UsageError, match="nonsense"):

@@ -23,23 +23,23 @@ from hf_gate.domain.ledger import LedgerLink, chain_of
 from hf_gate.errors import Guarded, HfGateError, Stale, UsageError
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import LOCK_NAME, digest_of_file
-from tests.torture.near import Near
-from tests.torture.scene import HOUSE, POLICY, STRICT, Scene, desk_folder
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import POLICY, STRICT, WORKSPACE_FILE, HubWorkspace, write_workspace
 
 FILE = "policies/wishes.yaml"
-ALLOWED = HOUSE + "desk: {may_write_policies: true}\n"
+ALLOWED = WORKSPACE_FILE + "desk: {may_write_policies: true}\n"
 OTHER = POLICY.replace("policy: wishes", "policy: other")
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=2))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=2))
     (tmp_path / "hf-gate.yaml").write_text(ALLOWED)
     yield made
     made.close()
 
 
-def _save(scene: Scene, text: str, *, base: bytes | None = None, file: str = FILE) -> str:
+def _save(scene: HubWorkspace, text: str, *, base: bytes | None = None, file: str = FILE) -> str:
     """Mia saves a text as the desk does it."""
     path = scene.folder / file
     seen = path.read_bytes() if base is None else base
@@ -50,26 +50,26 @@ def _save(scene: Scene, text: str, *, base: bytes | None = None, file: str = FIL
     return written
 
 
-def _saves(scene: Scene) -> list[tuple[LedgerLink, PolicySaved]]:
+def _saves(scene: HubWorkspace) -> list[tuple[LedgerLink, PolicySaved]]:
     """The entries of saves in the audit log."""
     found = [(link, decode_event(link.body)) for link in scene.store.links(chain_of(None))]
     return [(link, event) for link, event in found if isinstance(event, PolicySaved)]
 
 
-def _write(scene: Scene, text: str) -> None:
+def _write(scene: HubWorkspace, text: str) -> None:
     """The owner edits the file."""
     (scene.folder / FILE).write_text(text)
     scene.join()
 
 
-def _promote(scene: Scene) -> None:
+def _promote(scene: HubWorkspace) -> None:
     promote(scene.store, scene.bundle.policies[0], "lena", 9)
 
 
 # ---- acting --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_version_acts_after_its_promotion_whatever_its_size(scene: Scene) -> None:
+def test_a_saved_version_acts_after_its_promotion_whatever_its_size(scene: HubWorkspace) -> None:
     _write(scene, STRICT)
     scene.ask(["ada"])
     scene.turn()
@@ -88,7 +88,7 @@ def test_a_saved_version_acts_after_its_promotion_whatever_its_size(scene: Scene
     scene.check_over()
 
 
-def test_a_version_that_acted_before_is_held_too_when_the_desk_brings_it_back(scene: Scene) -> None:
+def test_a_version_that_acted_before_is_held_too_when_the_desk_brings_it_back(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.turn()
     _promote(scene)
@@ -102,7 +102,7 @@ def test_a_version_that_acted_before_is_held_too_when_the_desk_brings_it_back(sc
     assert scene.where("bo") == "accepted"  # as before the save
 
 
-def test_saving_the_version_before_ends_the_hold(scene: Scene) -> None:
+def test_saving_the_version_before_ends_the_hold(scene: HubWorkspace) -> None:
     _save(scene, STRICT)
     assert read_holds(scene.store)
     _save(scene, "# again\n" + POLICY)
@@ -112,7 +112,7 @@ def test_saving_the_version_before_ends_the_hold(scene: Scene) -> None:
     assert scene.where("ada") == "accepted"
 
 
-def test_a_comment_holds_nothing_and_a_later_edit_by_hand_acts(scene: Scene) -> None:
+def test_a_comment_holds_nothing_and_a_later_edit_by_hand_acts(scene: HubWorkspace) -> None:
     _save(scene, "# why\n" + POLICY)
     assert not read_holds(scene.store)
     _write(scene, "# why\n" + POLICY.replace("welcome", "come-in"))
@@ -121,7 +121,7 @@ def test_a_comment_holds_nothing_and_a_later_edit_by_hand_acts(scene: Scene) -> 
     assert scene.where("ada") == "accepted"
 
 
-def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene: Scene) -> None:
+def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene: HubWorkspace) -> None:
     """What one policy leaves to another changes too when it stops to apply."""
     first, second = scene.repos
     narrow = STRICT.replace('["*/*", "datasets/*/*"]', f'["{second}"]')
@@ -139,7 +139,7 @@ def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene
     assert (scene.where("ada", first), scene.where("bo", second)) == ("accepted", "pending")
 
 
-def test_of_two_saves_the_repos_of_all_versions_are_held(scene: Scene) -> None:
+def test_of_two_saves_the_repos_of_all_versions_are_held(scene: HubWorkspace) -> None:
     first, second = scene.repos
     everywhere = '["*/*", "datasets/*/*"]'
     _write(scene, STRICT.replace(everywhere, f'["{first}"]'))
@@ -153,7 +153,7 @@ def test_of_two_saves_the_repos_of_all_versions_are_held(scene: Scene) -> None:
     assert scene.where("ada", first) == "pending"
 
 
-def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: Scene) -> None:
+def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: HubWorkspace) -> None:
     _write(scene, STRICT)
     scene.ask(["ada"])
     scene.sync()
@@ -163,7 +163,7 @@ def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: Sce
     assert read_active_holds(scene.store, scene.bundle.policies)
 
 
-def test_shadow_before_and_after_holds_nothing_until_somebody_enforces_it(scene: Scene) -> None:
+def test_shadow_before_and_after_holds_nothing_until_somebody_enforces_it(scene: HubWorkspace) -> None:
     _write(scene, STRICT.replace("mode: enforce", "mode: shadow"))
     _save(scene, POLICY.replace("mode: enforce", "mode: shadow"))
     assert read_active_holds(scene.store, scene.bundle.policies) == []
@@ -176,7 +176,7 @@ def test_shadow_before_and_after_holds_nothing_until_somebody_enforces_it(scene:
     assert scene.where("ada") == "accepted"
 
 
-def test_a_hold_outlives_the_process_and_a_broken_file(scene: Scene) -> None:
+def test_a_hold_outlives_the_process_and_a_broken_file(scene: HubWorkspace) -> None:
     _save(scene, STRICT)
     (scene.folder / FILE).write_text("rules: [")
     assert [hold.policy for hold in read_workspace_holds(scene.workspace)] == ["wishes"]
@@ -185,7 +185,7 @@ def test_a_hold_outlives_the_process_and_a_broken_file(scene: Scene) -> None:
     assert read_workspace_holds(scene.workspace) == []
 
 
-def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held(scene: Scene) -> None:
+def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held(scene: HubWorkspace) -> None:
     shadow = OTHER.replace("mode: enforce", "mode: shadow")
     (scene.folder / "policies" / "other.yaml").write_text(shadow)
     scene.join()
@@ -196,7 +196,7 @@ def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held
     assert scene.where("ada") == "pending"
 
 
-def test_a_text_that_was_saved_is_sent_at_ends_after_its_promotion(scene: Scene) -> None:
+def test_a_text_that_was_saved_is_sent_at_ends_after_its_promotion(scene: HubWorkspace) -> None:
     _write(scene, POLICY.replace("    until: 30d\n", "    until: 30d\n    end_reason: Please ask again.\n"))
     scene.ask({"ada": "while"})
     scene.turn()
@@ -208,7 +208,7 @@ def test_a_text_that_was_saved_is_sent_at_ends_after_its_promotion(scene: Scene)
     assert [change.reason for change in scene.plan().changes] == ["Pay here."]
 
 
-def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene: Scene) -> None:
+def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene: HubWorkspace) -> None:
     (scene.folder / FILE).write_text("rules: [")
     (scene.folder / "policies" / "other.yaml").write_text(OTHER)
     _save(scene, POLICY.replace('["*/*", "datasets/*/*"]', '["nobody/nothing"]').replace("enforce", "shadow"))
@@ -217,7 +217,7 @@ def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene
     assert scene.where("ada") == "pending"
 
 
-def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene: Scene) -> None:
+def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene: HubWorkspace) -> None:
     _write(scene, STRICT)
     _save(scene, POLICY)
     replace = os.replace
@@ -245,7 +245,9 @@ def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene
     ("more", "error"),
     [("tables: {t: [bo]}", "defined twice"), ("roles: {purpose: Affiliation}", "disagree about the role")],
 )
-def test_a_policy_that_no_turn_could_use_with_the_others_is_not_saved(scene: Scene, more: str, error: str) -> None:
+def test_a_policy_that_no_turn_could_use_with_the_others_is_not_saved(
+    scene: HubWorkspace, more: str, error: str
+) -> None:
     known = OTHER.replace("rules:", "tables: {t: [ada]}\nroles: {purpose: Purpose}\nrules:")
     (scene.folder / "policies" / "other.yaml").write_text(known)
     scene.join()
@@ -259,7 +261,7 @@ def test_a_policy_that_no_turn_could_use_with_the_others_is_not_saved(scene: Sce
 # ---- the file ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_save_replaces_the_bytes_keeps_the_mode_and_leaves_an_entry_without_names(scene: Scene) -> None:
+def test_a_save_replaces_the_bytes_keeps_the_mode_and_leaves_an_entry_without_names(scene: HubWorkspace) -> None:
     path = scene.folder / FILE
     path.write_bytes(b"\xef\xbb\xbf" + POLICY.encode())
     path.chmod(0o640)
@@ -276,35 +278,35 @@ def test_a_save_replaces_the_bytes_keeps_the_mode_and_leaves_an_entry_without_na
     assert [policy.digest for policy in scene.bundle.policies] == [event.digest]
 
 
-def _changed(scene: Scene) -> None:
+def _changed(scene: HubWorkspace) -> None:
     (scene.folder / FILE).write_text(POLICY + "# more\n")
 
 
-def _linked(scene: Scene) -> None:
+def _linked(scene: HubWorkspace) -> None:
     (scene.folder / "elsewhere.yaml").write_text(POLICY)
     (scene.folder / FILE).unlink()
     (scene.folder / FILE).symlink_to(scene.folder / "elsewhere.yaml")
 
 
-def _linked_folder(scene: Scene) -> None:
+def _linked_folder(scene: HubWorkspace) -> None:
     (scene.folder / "policies").rename(scene.folder / "real")
     (scene.folder / "policies").symlink_to(scene.folder / "real")
 
 
-def _fifo(scene: Scene) -> None:
+def _fifo(scene: HubWorkspace) -> None:
     (scene.folder / FILE).unlink()
     os.mkfifo(scene.folder / FILE)
 
 
-def _forbidden(scene: Scene) -> None:
-    (scene.folder / "hf-gate.yaml").write_text(HOUSE)
+def _forbidden(scene: HubWorkspace) -> None:
+    (scene.folder / "hf-gate.yaml").write_text(WORKSPACE_FILE)
 
 
-def _said_no(scene: Scene) -> None:
-    (scene.folder / "hf-gate.yaml").write_text(HOUSE + "desk: {may_write_policies: false}\n")
+def _said_no(scene: HubWorkspace) -> None:
+    (scene.folder / "hf-gate.yaml").write_text(WORKSPACE_FILE + "desk: {may_write_policies: false}\n")
 
 
-def _not_matched(scene: Scene) -> None:
+def _not_matched(scene: HubWorkspace) -> None:
     (scene.folder / "hf-gate.yaml").write_text(ALLOWED.replace("policies/*.yaml", "policies/no-*.yaml"))
 
 
@@ -317,7 +319,7 @@ def _not_matched(scene: Scene) -> None:
     ids=lambda each: each.__name__,
 )  # fmt: skip
 def test_a_save_that_must_not_be_writes_holds_and_records_nothing(
-    scene: Scene, prepare: Callable[[Scene], None], error: type[HfGateError]
+    scene: HubWorkspace, prepare: Callable[[HubWorkspace], None], error: type[HfGateError]
 ) -> None:
     base = (scene.folder / FILE).read_bytes()
     prepare(scene)
@@ -330,7 +332,7 @@ def test_a_save_that_must_not_be_writes_holds_and_records_nothing(
     assert not list(scene.folder.rglob("*.tmp"))
 
 
-def test_a_file_outside_the_workspace_is_not_written_even_if_policies_names_it(scene: Scene) -> None:
+def test_a_file_outside_the_workspace_is_not_written_even_if_policies_names_it(scene: HubWorkspace) -> None:
     outside = scene.folder.parent / f"{scene.folder.name}-outside"
     outside.mkdir()
     (outside / "far.yaml").write_text(OTHER)
@@ -342,13 +344,13 @@ def test_a_file_outside_the_workspace_is_not_written_even_if_policies_names_it(s
     assert (outside / "far.yaml").read_text() == OTHER
 
 
-def test_a_policy_is_not_renamed_by_a_save(scene: Scene) -> None:
+def test_a_policy_is_not_renamed_by_a_save(scene: HubWorkspace) -> None:
     with pytest.raises(UsageError, match="cannot be renamed"):
         _save(scene, OTHER)
     assert read_holds(scene.store) == {}
 
 
-def test_a_write_that_fails_at_last_leaves_the_hold_as_it_was(scene: Scene) -> None:
+def test_a_write_that_fails_at_last_leaves_the_hold_as_it_was(scene: HubWorkspace) -> None:
     """The entry stays: it is written before the file, so that no version is there without one."""
     path, base = scene.folder / FILE, (scene.folder / FILE).read_bytes()
     append = scene.store.writing
@@ -372,4 +374,4 @@ def test_a_write_that_fails_at_last_leaves_the_hold_as_it_was(scene: Scene) -> N
     assert path.read_bytes() == base + b"# somebody else\n"
     assert read_holds(scene.store) == {}
     assert (scene.folder / LOCK_NAME).exists()
-    desk_folder(scene.folder)
+    write_workspace(scene.folder)

@@ -10,9 +10,8 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, InsecureEndpoint, UsageError
-
-from .conftest import World
-from .raw_hub import RawHub, answer, raw_hub
+from tests.contract.conftest import World
+from tests.kits.raw_hub import RawHub, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
 PASSWORD = "pa55word"

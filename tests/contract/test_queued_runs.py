@@ -19,7 +19,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.runs import release_unsent
 from hf_gate.store.store import Store
 from hf_gate.store.tray import Tray, take_waiting
-from tests.contract.store_kit import EEG, ENDPOINT, new_schema, record, take
+from tests.kits.stores import EEG, ENDPOINT, new_schema, record, take
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

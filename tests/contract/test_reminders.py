@@ -24,10 +24,10 @@ from hf_gate.errors import Guarded, StoreBusy
 from hf_gate.policy.explanations import explain_verdict
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.opening import open_store
-
-from .evaluation_kit import START, Evaluated
-from .letter_kit import KilledError, Post, list_letters, list_open, mark_letters, send_letters
-from .store_kit import EEG, ENDPOINT, MED, place
+from tests.kits.evaluations import START, EvaluatedWorkspace
+from tests.kits.faulty_stores import KilledError
+from tests.kits.outboxes import LetterServer, list_letters, list_open, mark_letters, send_letters
+from tests.kits.stores import EEG, ENDPOINT, MED, place
 
 __all__ = ["place"]
 
@@ -38,9 +38,11 @@ SECOND = timedelta(seconds=1)
 OTHER = parse_repo("datasets/acme/third", None)
 
 
-def make_desk(place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n", *, on: bool = True) -> Evaluated:
+def make_desk(
+    place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n", *, on: bool = True
+) -> EvaluatedWorkspace:
     """A workspace with reminders since before the first request."""
-    made = Evaluated(place, folder)
+    made = EvaluatedWorkspace(place, folder)
     made.write_policy(rules)
     made.clock.at = START - timedelta(hours=3)
     turn_reminders(made, on=on)
@@ -48,20 +50,20 @@ def make_desk(place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n"
     return made
 
 
-def turn_reminders(desk: Evaluated, *, on: bool) -> None:
+def turn_reminders(desk: EvaluatedWorkspace, *, on: bool) -> None:
     desk.turn_reminders(on=on)
     store_subscription(desk.workspace)
 
 
-Make: TypeAlias = Callable[..., Evaluated]
+Make: TypeAlias = Callable[..., EvaluatedWorkspace]
 
 
 @pytest.fixture
 def make(place: str, tmp_path: Path) -> Iterator[Make]:
     """Makes one workspace, and closes it."""
-    made: list[Evaluated] = []
+    made: list[EvaluatedWorkspace] = []
 
-    def build(*rules: str, on: bool = True) -> Evaluated:
+    def build(*rules: str, on: bool = True) -> EvaluatedWorkspace:
         made.append(make_desk(place, tmp_path / "desk", *rules, on=on))
         return made[-1]
 
@@ -71,19 +73,19 @@ def make(place: str, tmp_path: Path) -> Iterator[Make]:
 
 
 @pytest.fixture
-def desk(make: Make) -> Evaluated:
+def desk(make: Make) -> EvaluatedWorkspace:
     return make()
 
 
-def take_turn(desk: Evaluated, post: Post | None = None) -> Post:
+def take_turn(desk: EvaluatedWorkspace, post: LetterServer | None = None) -> LetterServer:
     """Evaluate, then send letters, as each turn does."""
-    post = post or Post()
+    post = post or LetterServer()
     desk.evaluate()
     send_letters(desk.workspace, post)
     return post
 
 
-def action(desk: Evaluated, number: int = 1, repo: Repo = EEG) -> str:
+def action(desk: EvaluatedWorkspace, number: int = 1, repo: Repo = EEG) -> str:
     """The recorded verdict, after an evaluation of what changed that is compared with a full one."""
     desk.evaluate()
     verdict = desk.row(number, repo).state.verdict
@@ -91,11 +93,11 @@ def action(desk: Evaluated, number: int = 1, repo: Repo = EEG) -> str:
     return verdict[0]
 
 
-def asked_at(desk: Evaluated, number: int = 1) -> datetime:
+def asked_at(desk: EvaluatedWorkspace, number: int = 1) -> datetime:
     return from_ms(desk.row(number).state.asked_at)
 
 
-def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
+def why(desk: EvaluatedWorkspace, number: int = 1) -> tuple[str, str]:
     """The sentences about a request: why it has its verdict, and when its wait is over."""
     row, store = desk.row(number), desk.store
     repo = store.repo(row.repo)
@@ -108,17 +110,17 @@ def why(desk: Evaluated, number: int = 1) -> tuple[str, str]:
     return str(explain_verdict(found.verdict, desk.now, zone).sentence), describe_wait(store, row, end, desk.now, zone)
 
 
-def list_accepted(desk: Evaluated) -> list[e.LetterSent]:
+def list_accepted(desk: EvaluatedWorkspace) -> list[e.LetterSent]:
     rows = desk.store.reads.rows("SELECT body FROM ledger ORDER BY id")
     events = [e.decode_event(body.encode()) for (body,) in rows]
     return [one for one in events if isinstance(one, e.LetterSent) and one.rule is not None]
 
 
-def states(desk: Evaluated) -> list[str]:
+def states(desk: EvaluatedWorkspace) -> list[str]:
     return sorted(one.state.value for one in list_letters(desk.store, list(MessageState), 1000))
 
 
-def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(desk: Evaluated) -> None:
+def test_the_time_counts_from_the_moment_at_which_the_server_took_the_reminder(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.wait(days=2)
     post = take_turn(desk)
@@ -163,13 +165,13 @@ def test_without_reminders_the_time_counts_from_the_request(make: Make) -> None:
     ],
 )
 def test_a_reminder_that_was_not_surely_accepted_leaves_the_decision_to_a_person(
-    desk: Evaluated, ending: tuple[DeliveryKind | None, bool], state: str
+    desk: EvaluatedWorkspace, ending: tuple[DeliveryKind | None, bool], state: str
 ) -> None:
     desk.read(EEG, 1, day=TODAY)
     with suppress(KilledError):
-        take_turn(desk, Post([ending]))
+        take_turn(desk, LetterServer([ending]))
     desk.clock.at = asked_at(desk) + SPAN - SECOND
-    take_turn(desk, Post([(DeliveryKind.FAILED, False)]))
+    take_turn(desk, LetterServer([(DeliveryKind.FAILED, False)]))
     assert action(desk) == "wait"
     assert why(desk)[1] == "No reminder was accepted yet. Without one before 2026-03-11 11:00 CET, a person decides."
     desk.wait(seconds=1)
@@ -186,7 +188,7 @@ def test_a_reminder_that_was_not_surely_accepted_leaves_the_decision_to_a_person
     assert list_accepted(desk) == []
 
 
-def test_a_person_without_an_address_is_left_to_a_person(desk: Evaluated) -> None:
+def test_a_person_without_an_address_is_left_to_a_person(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY, email=None)
     assert take_turn(desk).to == []
     desk.clock.at = asked_at(desk) + SPAN
@@ -221,13 +223,13 @@ def test_turning_reminders_on_removes_nobody_who_waited_before(make: Make) -> No
     assert [action(desk, number) for number in (1, 2, 3)] == ["reset", "reset", "reset"]
 
 
-def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_late(desk: Evaluated) -> None:
+def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_late(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
     desk.read(EEG, 2, day=TODAY)
     desk.evaluate()  # the process died before it sent the letter
     desk.wait(days=20)
-    post = Post()
+    post = LetterServer()
     send_letters(desk.workspace, post)
     assert post.to == [], "the time is over, although no turn has evaluated the request yet"
     (letter,) = list_open(desk.workspace, 10)
@@ -235,22 +237,22 @@ def test_a_service_that_was_down_sends_no_reminder_after_the_time_and_removes_la
     assert [action(desk, number) for number in (1, 2)] == ["reset", "human"]
 
 
-def test_reminders_that_come_too_late_are_no_refusals_of_the_server(desk: Evaluated) -> None:
+def test_reminders_that_come_too_late_are_no_refusals_of_the_server(desk: EvaluatedWorkspace) -> None:
     count = MAX_REFUSED + 2
     for number in range(1, count + 1):
         desk.read(EEG, number, day=TODAY)
     desk.evaluate()
     desk.wait(days=20)
-    post = Post([(DeliveryKind.REFUSED, False)] * count)
+    post = LetterServer([(DeliveryKind.REFUSED, False)] * count)
     assert send_letters(desk.workspace, post).counts == {}
     assert len(post.answers) == count, "the server was not asked"
     assert states(desk) == ["failed"] * count
 
 
-def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> None:
+def test_two_processes_send_one_reminder_and_record_it_once(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, 2, day=TODAY)
     desk.evaluate()
-    post = Post()
+    post = LetterServer()
 
     def send_at_the_same_time() -> None:
         with suppress(StoreBusy):
@@ -263,11 +265,11 @@ def test_two_processes_send_one_reminder_and_record_it_once(desk: Evaluated) -> 
 
 
 @pytest.mark.parametrize("before", ["waiting", "unknown"])
-def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evaluated, before: str) -> None:
+def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: EvaluatedWorkspace, before: str) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.evaluate()
     if before == "unknown":
-        send_letters(desk.workspace, Post([(DeliveryKind.UNKNOWN, False)]))
+        send_letters(desk.workspace, LetterServer([(DeliveryKind.UNKNOWN, False)]))
         (letter,) = list_open(desk.workspace, 10)
     else:
         (letter,) = list_due(desk.workspace, 10)
@@ -285,7 +287,7 @@ def test_a_person_who_says_that_a_reminder_was_sent_starts_the_time(desk: Evalua
     assert action(desk) == "reset"
 
 
-def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: Evaluated) -> None:
+def test_a_reminder_that_comes_after_the_time_changes_nothing(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.evaluate()
     (letter,) = list_due(desk.workspace, 10)
@@ -310,7 +312,7 @@ def test_the_reminder_of_one_rule_does_not_count_for_another(make: Make) -> None
     assert action(desk) == "reset"
 
 
-def test_a_new_attempt_needs_a_new_reminder(desk: Evaluated) -> None:
+def test_a_new_attempt_needs_a_new_reminder(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     assert len(take_turn(desk).to) == 1
     desk.wait(days=9)
@@ -321,7 +323,7 @@ def test_a_new_attempt_needs_a_new_reminder(desk: Evaluated) -> None:
     assert "counted from the reminder" in why(desk)[1]
 
 
-def test_a_limit_delays_a_reminder_and_after_the_time_a_person_decides(desk: Evaluated) -> None:
+def test_a_limit_delays_a_reminder_and_after_the_time_a_person_decides(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
     desk.read(MED, 1, day=TODAY)
@@ -352,11 +354,11 @@ def test_a_plan_of_before_reminders_were_on_is_refused(make: Make) -> None:
     assert desk.propose(desk.bundle).plan.changes == []
 
 
-def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: Evaluated) -> None:
+def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     desk.evaluate()
     (desk.folder / "policies" / "main.yaml").write_text("rules: [")
-    result = send_letters(desk.workspace, post := Post())
+    result = send_letters(desk.workspace, post := LetterServer())
     assert (post.to, result.problems.get("")) == (
         [],
         "a policy could not be read, so the date of the reminder is not known",
@@ -366,7 +368,7 @@ def test_a_broken_policy_delays_a_reminder_and_loses_none(desk: Evaluated) -> No
     assert take_turn(desk).to == ["user1@example.org"]
 
 
-def test_the_ledger_says_what_a_verdict_read_of_reminders(desk: Evaluated) -> None:
+def test_the_ledger_says_what_a_verdict_read_of_reminders(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
     desk.wait(days=20)
@@ -392,7 +394,7 @@ def test_a_store_that_is_opened_again_knows_the_reminder(make: Make) -> None:
     assert desk.row(1).state.reminders == known != ()
 
 
-def test_erasure_of_old_requests_leaves_no_letter_of_a_reminder(desk: Evaluated) -> None:
+def test_erasure_of_old_requests_leaves_no_letter_of_a_reminder(desk: EvaluatedWorkspace) -> None:
     desk.read(EEG, 1, day=TODAY)
     take_turn(desk)
     desk.read(EEG, 1, day=TODAY, status="rejected")

@@ -18,7 +18,7 @@ from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
 from hf_gate.store.selections import Selections
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, place, read_selected, record, store, take
+from tests.kits.stores import EEG, place, read_selected, record, store, take
 
 __all__ = ["place", "store"]
 _numbers = itertools.count(1)

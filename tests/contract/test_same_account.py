@@ -12,22 +12,22 @@ from hf_gate.application.person_export import export_person
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import PersonRow
 from hf_gate.errors import StoreUnavailable, UsageError
-from tests.contract.store_kit import EEG, MED, hub_id, record, take
-from tests.contract.traces import traces_in_files
-from tests.torture.near import Near
-from tests.torture.scene import Scene
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.stores import EEG, MED, hub_id, record, take
+from tests.kits.word_search import find_words_in_files
+from tests.kits.workspaces import HubWorkspace
 
 NAME, ANSWER = "quokka-zzyx", "study of kxqjz"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=1))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=1))
     yield made
     made.close()
 
 
-def show(scene: Scene, repo: Repo, status: str = "pending", *, is_hidden: bool = False, number: int = 1) -> None:
+def show(scene: HubWorkspace, repo: Repo, status: str = "pending", *, is_hidden: bool = False, number: int = 1) -> None:
     """A sync reads the person's request at one repo."""
     seen = record(
         number, status, name=NAME, answers={"Why": ANSWER}, request=10 if repo == EEG else 20, is_hidden=is_hidden
@@ -35,7 +35,7 @@ def show(scene: Scene, repo: Repo, status: str = "pending", *, is_hidden: bool =
     take(scene.store, repo, [seen, record(7, name="bob")])
 
 
-def store_twice(scene: Scene) -> list[PersonRow]:
+def store_twice(scene: HubWorkspace) -> list[PersonRow]:
     """One repo shows the person; the other one hides them first, and shows them later."""
     show(scene, EEG)
     show(scene, MED, is_hidden=True)
@@ -45,12 +45,12 @@ def store_twice(scene: Scene) -> list[PersonRow]:
     return list(people.values())
 
 
-def url(scene: Scene) -> str:
+def url(scene: HubWorkspace) -> str:
     return f"sqlite:///{scene.folder / 'desk.db'}"
 
 
 @pytest.mark.parametrize("by", ["name", "account", "address", "pseudonym", "other pseudonym"])
-def test_an_erasure_covers_both(scene: Scene, by: str) -> None:
+def test_an_erasure_covers_both(scene: HubWorkspace, by: str) -> None:
     people = store_twice(scene)
     words = {"name": NAME, "account": hub_id(1), "address": f"{NAME}@example.org"}
     words |= {"pseudonym": people[0].pseudonym, "other pseudonym": people[1].pseudonym}
@@ -59,12 +59,12 @@ def test_an_erasure_covers_both(scene: Scene, by: str) -> None:
     assert preview_erasure(scene.workspace, person, url(scene)).parts.requests == 2
     assert erase(scene.workspace, person, url(scene), "lena").requests == 2
     for _ in range(2):
-        assert traces_in_files(scene.folder, [NAME, ANSWER, hub_id(1), f"{NAME}@example.org"]) == []
+        assert find_words_in_files(scene.folder, [NAME, ANSWER, hub_id(1), f"{NAME}@example.org"]) == []
         show(scene, EEG)
         show(scene, MED)
 
 
-def test_access_of_the_other_one_prevents_the_erasure(scene: Scene) -> None:
+def test_access_of_the_other_one_prevents_the_erasure(scene: HubWorkspace) -> None:
     store_twice(scene)
     show(scene, MED, "accepted")
     person = find_person(scene.workspace, hub_id(1))
@@ -72,7 +72,7 @@ def test_access_of_the_other_one_prevents_the_erasure(scene: Scene) -> None:
         check_erasable(preview_erasure(scene.workspace, person, url(scene)))
 
 
-def test_another_account_with_the_same_name_is_not_erased(scene: Scene) -> None:
+def test_another_account_with_the_same_name_is_not_erased(scene: HubWorkspace) -> None:
     """The name passed to another account, whose repo hid them at first."""
     show(scene, EEG)
     take(scene.store, MED, [record(2, name="wzkqj", request=30)])

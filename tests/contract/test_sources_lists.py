@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from hf_gate.policy.countries import country_code
 from hf_gate.sources.domain_lists import DomainLists
+from tests.kits.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 LISTS = DomainLists()
 
 

@@ -14,7 +14,7 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, take
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 

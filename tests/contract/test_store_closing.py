@@ -11,7 +11,7 @@ from hf_gate.errors import HfGateError, StoreUnavailable
 from hf_gate.store.opening import open_store
 from hf_gate.store.sessions import Sessions
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
 
 __all__ = ["place", "store"]
 

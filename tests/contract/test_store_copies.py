@@ -20,8 +20,8 @@ from hf_gate.store.compression import DEFAULT_DICTIONARY, Packer
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
 from hf_gate.store.write_lock import FileLock, Holder
-from tests.contract.store_kit import EEG, ENDPOINT, record, take
-from tests.house.tree import ROOT
+from tests.kits.paths import ROOT
+from tests.kits.stores import EEG, ENDPOINT, record, take
 
 ME = Holder(4711)
 
@@ -34,7 +34,7 @@ from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.write_lock import Holder
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import files_of, remove_files
-from tests.contract.store_kit import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, take
 
 store, backup = Path({folder!r}) / "desk.db", Path({folder!r}) / "copy.db"
 ME = Holder(os.getpid())

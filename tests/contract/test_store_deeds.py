@@ -51,7 +51,7 @@ from hf_gate.store.grant_terms import (
 from hf_gate.store.removal import count_unsettled_changes
 from hf_gate.store.runs import read_runs_since
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, MED, place, read, record, store, take
+from tests.kits.stores import EEG, MED, place, read, record, store, take
 
 __all__ = ["place", "store"]
 

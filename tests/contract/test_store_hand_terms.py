@@ -12,7 +12,7 @@ from hf_gate.domain.rows import SelectionScope
 from hf_gate.store.selections import Selections
 from hf_gate.store.state_columns import decode_hand_terms, encode_hand_terms
 from hf_gate.store.store import Store
-from tests.contract.store_kit import EEG, place, record, store, take
+from tests.kits.stores import EEG, place, record, store, take
 
 __all__ = ["place", "store"]
 YEAR = HandTerms(TermsKind.END, "1y", "reject", "eeg/signed", digest="d" * 64)

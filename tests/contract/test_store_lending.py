@@ -13,7 +13,7 @@ from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import StoreBusy, StoreTooNew
 from hf_gate.store.opening import open_store
 from hf_gate.store.sessions import IDLE_MS, Sessions
-from tests.contract.store_kit import EEG, ENDPOINT, place, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
 
 __all__ = ["place", "store"]
 

@@ -24,7 +24,8 @@ from hf_gate.store.sql import Row, Sqlite
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import EEG, ENDPOINT, place, read, record, seen_of, store, take
+from tests.kits.paths import ROOT
+from tests.kits.stores import EEG, ENDPOINT, place, read, record, seen_of, store, take
 
 __all__ = ["place", "store"]
 
@@ -88,7 +89,7 @@ _LOAD = """
     sys.path.insert(0, {root!r})
     from hf_gate.store.initial_load import defer_indexes
     from hf_gate.store.opening import open_store
-    from tests.contract.store_kit import EEG, ENDPOINT, record, take
+    from tests.kits.stores import EEG, ENDPOINT, record, take
     store = open_store({place!r}, endpoint=ENDPOINT)
     with defer_indexes(store):
         take(store, EEG, [record(n) for n in range(5)])
@@ -98,7 +99,7 @@ _LOAD = """
 
 
 def _killed_while_loading(place: str) -> None:
-    code = textwrap.dedent(_LOAD).format(root=str(Path(__file__).resolve().parents[2]), place=place)
+    code = textwrap.dedent(_LOAD).format(root=str(ROOT), place=place)
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == b"loading\n"

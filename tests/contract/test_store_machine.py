@@ -29,7 +29,7 @@ from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
-from tests.contract.store_kit import EEG, ENDPOINT, MED, new_store, record, take
+from tests.kits.stores import EEG, ENDPOINT, MED, new_store, record, take
 
 _repos = st.sampled_from([EEG, MED])
 _statuses = st.sampled_from([status.value for status in STATUSES])

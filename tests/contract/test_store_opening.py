@@ -21,8 +21,9 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
-from tests.contract.store_kit import EEG, ENDPOINT, mode_of, record, store, take
-from tests.contract.store_kit import empty_place as place
+from tests.kits.paths import ROOT
+from tests.kits.stores import EEG, ENDPOINT, mode_of, record, store, take
+from tests.kits.stores import empty_place as place
 
 __all__ = ["place", "store"]
 
@@ -268,7 +269,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from hf_gate.errors import StoreUnavailable
 from hf_gate.store.opening import open_store
-from tests.contract.store_kit import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, take
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path({path!r})
 with open_store(path, endpoint=ENDPOINT) as store:
@@ -290,7 +291,7 @@ with open_store(path, endpoint=ENDPOINT) as store:
 
 
 def test_a_full_disk_is_told_and_nothing_is_half_written(path: Path) -> None:
-    root = str(Path(__file__).resolve().parents[2])
+    root = str(ROOT)
     ran = subprocess.run(
         [sys.executable, "-c", _FILL.format(root=root, path=str(path))], capture_output=True, text=True, check=False
     )

@@ -28,7 +28,7 @@ from hf_gate.store.query_sql import build_conditions
 from hf_gate.store.queue_queries import QueueQueries
 from hf_gate.store.search import PageRequest, cursor_of, find_keys
 from hf_gate.store.store import Store
-from tests.contract.store_kit import (
+from tests.kits.stores import (
     EEG,
     ENDPOINT,
     MED,

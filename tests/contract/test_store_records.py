@@ -12,18 +12,7 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.contract.store_kit import (
-    EEG,
-    ENDPOINT,
-    MED,
-    hub_id,
-    place,
-    read,
-    record,
-    seen_of,
-    store,
-    take,
-)
+from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, place, read, record, seen_of, store, take
 
 __all__ = ["place", "store"]
 

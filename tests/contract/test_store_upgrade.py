@@ -19,17 +19,8 @@ from hf_gate.store.schema import list_revisions
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.tray import Tray
 from hf_gate.store.write_lock import Holder
-from tests.contract.store_kit import (
-    EEG,
-    ENDPOINT,
-    add_migration,
-    label_revision,
-    make_old_store,
-    mode_of,
-    record,
-    take,
-)
-from tests.contract.store_kit import empty_place as place
+from tests.kits.stores import EEG, ENDPOINT, add_migration, label_revision, make_old_store, mode_of, record, take
+from tests.kits.stores import empty_place as place
 
 __all__ = ["place"]
 

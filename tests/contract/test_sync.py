@@ -23,20 +23,19 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.hub.clock import HubClock
 from hf_gate.protocol.codec import read_page
 from hf_gate.protocol.flows.lookup import Found
-
-from .desk_kit import Desk, a_desk
+from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 MIB = 1 << 20
 PEOPLE = ("ada", "bob", "cem", "dora", "eve")
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    with a_desk(tmp_path) as made:
+def desk(tmp_path: Path) -> Iterator[SyncedStore]:
+    with open_synced_store(tmp_path) as made:
         yield made
 
 
-def test_a_full_reading_enters_everybody_once_and_says_that_it_is_whole(desk: Desk) -> None:
+def test_a_full_reading_enters_everybody_once_and_says_that_it_is_whole(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE, Purpose="to listen")
     desk.hub.accept(desk.repo, "ada")
     synced = desk.full()
@@ -50,7 +49,7 @@ def test_a_full_reading_enters_everybody_once_and_says_that_it_is_whole(desk: De
     assert row.form_card is not None
 
 
-def test_what_was_read_before_brings_nothing_and_enters_nothing(desk: Desk) -> None:
+def test_what_was_read_before_brings_nothing_and_enters_nothing(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     before = desk.kinds()
@@ -58,7 +57,7 @@ def test_what_was_read_before_brings_nothing_and_enters_nothing(desk: Desk) -> N
     assert desk.kinds() == before
 
 
-def test_a_decision_on_the_page_of_the_hub_is_entered_as_made_outside_with_who_granted(desk: Desk) -> None:
+def test_a_decision_on_the_page_of_the_hub_is_entered_as_made_outside_with_who_granted(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     desk.hub.accept(desk.repo, "ada")
@@ -72,7 +71,7 @@ def test_a_decision_on_the_page_of_the_hub_is_entered_as_made_outside_with_who_g
     assert desk.hub.whoami().name.encode() not in entry.link.body
 
 
-def test_who_asks_again_after_a_reset_is_a_second_attempt_linked_to_the_first(desk: Desk) -> None:
+def test_who_asks_again_after_a_reset_is_a_second_attempt_linked_to_the_first(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     first = desk.row("ada").id
@@ -86,7 +85,7 @@ def test_who_asks_again_after_a_reset_is_a_second_attempt_linked_to_the_first(de
     assert sorted(row.state.status for row in attempts) == ["pending", "reset"]
 
 
-def test_a_name_that_was_changed_is_the_same_person(desk: Desk) -> None:
+def test_a_name_that_was_changed_is_the_same_person(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     person = desk.row("ada").person.id
@@ -98,7 +97,7 @@ def test_a_name_that_was_changed_is_the_same_person(desk: Desk) -> None:
 # ---- who is gone --------------------------------------------------------------------------------------------------------
 
 
-def test_a_withdrawn_request_is_told_by_a_full_reading_and_never_by_a_quick_one(desk: Desk) -> None:
+def test_a_withdrawn_request_is_told_by_a_full_reading_and_never_by_a_quick_one(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     desk.withdraw("bob")
@@ -110,7 +109,7 @@ def test_a_withdrawn_request_is_told_by_a_full_reading_and_never_by_a_quick_one(
     assert desk.kinds().count("RequestWithdrawn") == 1
 
 
-def test_who_withdrew_and_asks_again_is_there_again(desk: Desk) -> None:
+def test_who_withdrew_and_asks_again_is_there_again(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     desk.withdraw("ada")
@@ -120,7 +119,7 @@ def test_who_withdrew_and_asks_again_is_there_again(desk: Desk) -> None:
     assert desk.status("ada") == "pending"
 
 
-def test_nobody_is_gone_from_lists_that_are_not_proved_whole(desk: Desk) -> None:
+def test_nobody_is_gone_from_lists_that_are_not_proved_whole(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     desk.withdraw("bob")
@@ -136,7 +135,7 @@ def test_nobody_is_gone_from_lists_that_are_not_proved_whole(desk: Desk) -> None
     assert row.problem
 
 
-def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: Desk) -> None:
+def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: SyncedStore) -> None:
     names = [f"person{n}" for n in range(MAX_MISSING_UNCHECKED + 1)]
     desk.ask(*names)
     desk.full()
@@ -146,7 +145,7 @@ def test_many_who_are_missing_at_once_are_not_believed_against_the_report(desk: 
     assert {row.person.identity.username for row in desk.rows("pending")} == set(names)
 
 
-def test_many_who_are_gone_indeed_are_told(desk: Desk) -> None:
+def test_many_who_are_gone_indeed_are_told(desk: SyncedStore) -> None:
     names = [f"person{n}" for n in range(MAX_MISSING_UNCHECKED + 1)]
     desk.ask(*names, "eve")
     desk.full()
@@ -159,7 +158,7 @@ def test_many_who_are_gone_indeed_are_told(desk: Desk) -> None:
 class Emptied:
     """The Hub on a bad day: its lists are empty, and look whole."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: SyncedStore) -> None:
         self.desk = desk
 
     def __getattr__(self, name: str) -> Any:
@@ -177,7 +176,7 @@ class Emptied:
 class Meddled:
     """The Hub, on which one of the lists is shown otherwise: something happens after it, it shows more, or is in doubt."""
 
-    def __init__(self, desk: Desk, status: str, act: Any = None, more: Any = (), doubt: str = "") -> None:
+    def __init__(self, desk: SyncedStore, status: str, act: Any = None, more: Any = (), doubt: str = "") -> None:
         self.desk, self.status, self.act, self.more, self.doubt = desk, status, act, more, doubt
         self.rows: Any = None
 
@@ -202,14 +201,16 @@ class Meddled:
             self.act()
 
 
-def test_who_moves_while_the_lists_are_read_is_met_twice_and_stands_where_the_later_one_has_them(desk: Desk) -> None:
+def test_who_moves_while_the_lists_are_read_is_met_twice_and_stands_where_the_later_one_has_them(
+    desk: SyncedStore,
+) -> None:
     desk.ask(*PEOPLE)
     synced = desk.full(hub=Meddled(desk, "pending", lambda: desk.hub.accept(desk.repo, "cem")))
     assert (synced.new, synced.moved, synced.withdrawn) == (5, 1, 0)
     assert desk.status("cem") == "accepted"
 
 
-def test_who_moves_into_a_list_that_was_read_already_is_found_by_the_second_look(desk: Desk) -> None:
+def test_who_moves_into_a_list_that_was_read_already_is_found_by_the_second_look(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.hub.accept(desk.repo, "cem")
     desk.full()
@@ -218,7 +219,7 @@ def test_who_moves_into_a_list_that_was_read_already_is_found_by_the_second_look
     assert desk.status("cem") == "pending"
 
 
-def test_who_is_met_twice_with_two_reviews_stands_where_the_newer_one_has_them(desk: Desk) -> None:
+def test_who_is_met_twice_with_two_reviews_stands_where_the_newer_one_has_them(desk: SyncedStore) -> None:
     desk.ask("ada", "bob")
     desk.hub.reject(desk.repo, "ada", reason="no")
     (old,) = desk.hub.list_rejected(desk.repo)
@@ -228,7 +229,7 @@ def test_who_is_met_twice_with_two_reviews_stands_where_the_newer_one_has_them(d
     assert desk.full().change_count == 0
 
 
-def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: Desk) -> None:
+def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: SyncedStore) -> None:
     desk.ask("ada", "bob")
     desk.hub.reset(desk.repo, "ada")
     (old,) = desk.hub.list_reset(desk.repo)
@@ -242,7 +243,7 @@ def test_an_earlier_attempt_that_is_shown_late_changes_nothing(desk: Desk) -> No
     assert desk.full(hub=Meddled(desk, "reset", more=[old])).withdrawn == 1
 
 
-def test_nobody_is_looked_for_a_second_time_when_one_of_the_lists_is_in_doubt(desk: Desk) -> None:
+def test_nobody_is_looked_for_a_second_time_when_one_of_the_lists_is_in_doubt(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     desk.withdraw("bob")
@@ -252,7 +253,7 @@ def test_nobody_is_looked_for_a_second_time_when_one_of_the_lists_is_in_doubt(de
     assert desk.status("bob") == "pending"
 
 
-def test_the_second_look_says_so_when_it_cannot_be_completed(desk: Desk) -> None:
+def test_the_second_look_says_so_when_it_cannot_be_completed(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     desk.withdraw("bob")
@@ -267,7 +268,7 @@ def test_the_second_look_says_so_when_it_cannot_be_completed(desk: Desk) -> None
 class OneAccount:
     """The Hub on a bad day: every request that it lists has the same account id."""
 
-    def __init__(self, desk: Desk, account: str) -> None:
+    def __init__(self, desk: SyncedStore, account: str) -> None:
         self.desk, self.account = desk, account
         self.rows: list[AccessRequest] = []
 
@@ -293,12 +294,12 @@ class OneAccount:
         return Found({index: self._rename(one) for index, one in found.requests.items()}, found.complete)
 
 
-def _pending_people(desk: Desk) -> set[str | None]:
+def _pending_people(desk: SyncedStore) -> set[str | None]:
     return {row.person.identity.username for row in desk.rows("pending")}
 
 
 @pytest.mark.parametrize("name", ["a stranger", *PEOPLE])
-def test_a_request_of_another_person_ends_the_row_that_a_wrong_account_id_left(desk: Desk, name: str) -> None:
+def test_a_request_of_another_person_ends_the_row_that_a_wrong_account_id_left(desk: SyncedStore, name: str) -> None:
     for person in PEOPLE:
         desk.ask(person)
         desk.local.clock.advance("1m")
@@ -315,7 +316,7 @@ def test_a_request_of_another_person_ends_the_row_that_a_wrong_account_id_left(d
     assert result.ok, result.broken
 
 
-def test_lists_that_give_one_account_to_different_requests_end_nobodys_access(desk: Desk) -> None:
+def test_lists_that_give_one_account_to_different_requests_end_nobodys_access(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     for person in PEOPLE:
         desk.hub.accept(desk.repo, person)
@@ -330,7 +331,7 @@ def test_lists_that_give_one_account_to_different_requests_end_nobodys_access(de
 # ---- quick --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_quick_reading_is_four_calls_and_proves_nothing(desk: Desk) -> None:
+def test_a_quick_reading_is_four_calls_and_proves_nothing(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     before = desk.calls()
@@ -341,7 +342,7 @@ def test_a_quick_reading_is_four_calls_and_proves_nothing(desk: Desk) -> None:
 
 
 def test_a_head_full_of_new_ones_is_read_on_to_the_first_who_is_known(tmp_path: Path) -> None:
-    with a_desk(tmp_path, page_size=10) as desk:
+    with open_synced_store(tmp_path, page_size=10) as desk:
         desk.ask(*PEOPLE, *(f"early{n}" for n in range(60)))
         desk.full()
         names = [f"late{n}" for n in range(25)]
@@ -357,7 +358,7 @@ def test_a_head_full_of_new_ones_is_read_on_to_the_first_who_is_known(tmp_path: 
 
 
 def test_a_head_on_which_somebody_is_known_is_not_read_on(tmp_path: Path) -> None:
-    with a_desk(tmp_path, page_size=10) as desk:
+    with open_synced_store(tmp_path, page_size=10) as desk:
         desk.ask(*(f"early{n}" for n in range(15)))
         desk.full()
         desk.ask("late")
@@ -370,7 +371,7 @@ def test_a_head_on_which_somebody_is_known_is_not_read_on(tmp_path: Path) -> Non
 # ---- ours, and what breaks ----------------------------------------------------------------------------------------------
 
 
-def enter(desk: Desk, name: str, event: e.AnyEvent, ago_s: int = 0) -> None:
+def enter(desk: SyncedStore, name: str, event: e.AnyEvent, ago_s: int = 0) -> None:
     """An entry of ours about somebody's request."""
     row, at = desk.row(name), to_ms(HubClock(desk.hub.endpoint, lambda: desk.hub).now()) - ago_s * 1000
     with desk.store.writing() as write:
@@ -381,7 +382,7 @@ STARTED = e.ChangeStarted(run="r_1", before="pending", after="accepted")
 DONE = e.ChangeSettled(run="r_1", kind="done", after="accepted")
 
 
-def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: Desk) -> None:
+def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: SyncedStore) -> None:
     desk.ask("ada", "bob", "cem")
     desk.full()
     enter(desk, "ada", STARTED)
@@ -399,7 +400,7 @@ def test_a_change_of_ours_under_way_is_left_to_its_settling(desk: Desk) -> None:
     assert desk.status("ada") == "accepted"
 
 
-def test_a_list_that_shows_the_status_before_our_change_is_no_news_at_first_and_is_later(desk: Desk) -> None:
+def test_a_list_that_shows_the_status_before_our_change_is_no_news_at_first_and_is_later(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     enter(desk, "ada", STARTED)
@@ -410,7 +411,7 @@ def test_a_list_that_shows_the_status_before_our_change_is_no_news_at_first_and_
     assert desk.status("ada") == "accepted"
 
 
-def test_a_record_that_reads_as_before_our_change_is_news_once_the_list_cannot_lag_any_more(desk: Desk) -> None:
+def test_a_record_that_reads_as_before_our_change_is_news_once_the_list_cannot_lag_any_more(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     enter(desk, "ada", STARTED, ago_s=60)
@@ -421,7 +422,7 @@ def test_a_record_that_reads_as_before_our_change_is_news_once_the_list_cannot_l
 
 
 def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the_rest(tmp_path: Path) -> None:
-    with a_desk(tmp_path, requests=2500) as desk:
+    with open_synced_store(tmp_path, requests=2500) as desk:
 
         def break_off(_count: int) -> None:
             if len(desk.rows("pending")) >= 1000:
@@ -438,7 +439,7 @@ def test_a_reading_that_is_ended_early_keeps_its_pages_and_the_next_one_does_the
         assert verify_ledger(desk.store, with_tables=True).ok
 
 
-def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
+def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     refuse = "BEFORE INSERT ON ledger WHEN NEW.kind = 'SyncEnded' BEGIN SELECT RAISE(ABORT, 'the disk is gone'); END"
     with closing(sqlite3.connect(desk.file)) as db:
@@ -454,7 +455,7 @@ def test_the_end_of_a_reading_is_all_there_or_not_at_all(desk: Desk) -> None:
     assert desk.kinds() == ["RequestSeen"] * 5 + ["SyncEnded"]
 
 
-def test_what_ends_a_reading_is_noted_beside_the_repo(desk: Desk) -> None:
+def test_what_ends_a_reading_is_noted_beside_the_repo(desk: SyncedStore) -> None:
     desk.ask("ada")
     desk.full()
     desk.local.set_faults(["revoke_token:token=owner"])
@@ -468,14 +469,14 @@ def test_what_ends_a_reading_is_noted_beside_the_repo(desk: Desk) -> None:
 
 @pytest.mark.parametrize("made", [{"protocol": "2026-08"}, {"page_size": 10}, {"preset": "medical"}])
 def test_every_kind_of_hub_is_read_whole_and_agrees_with_its_report(tmp_path: Path, made: dict[str, Any]) -> None:
-    with a_desk(tmp_path, requests=120, **made) as desk:
+    with open_synced_store(tmp_path, requests=120, **made) as desk:
         synced = desk.full()
         assert synced.complete, synced.doubts
         assert count_by_report(desk.hub, desk.repo) == dict(synced.counts)
         assert desk.full().change_count == 0
 
 
-def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: Desk) -> None:
+def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: SyncedStore) -> None:
     line = {"repo": desk.repo.id, "repo_type": desk.repo.type.value}
     desk.local.control("POST", "settings", {**line, "hide_usernames": True, "hide_emails": True})
     desk.ask(*PEOPLE)
@@ -486,7 +487,7 @@ def test_hidden_names_keep_their_requests_apart_and_withdrawals_are_seen(desk: D
     assert len(desk.rows("pending")) == 4
 
 
-def test_names_that_are_hidden_after_they_were_read_double_nobody(desk: Desk) -> None:
+def test_names_that_are_hidden_after_they_were_read_double_nobody(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     line = {"repo": desk.repo.id, "repo_type": desk.repo.type.value}
@@ -498,7 +499,7 @@ def test_names_that_are_hidden_after_they_were_read_double_nobody(desk: Desk) ->
     assert desk.status("bob") == "accepted"
 
 
-def test_a_run_of_decisions_from_another_tool_is_seen_and_the_ledger_holds(desk: Desk) -> None:
+def test_a_run_of_decisions_from_another_tool_is_seen_and_the_ledger_holds(desk: SyncedStore) -> None:
     desk.ask(*PEOPLE)
     desk.full()
     list(desk.hub.decide_many(desk.repo, [Decision.reject(name, reason="no") for name in PEOPLE[:3]]))
@@ -522,7 +523,7 @@ def test_a_set_of_numbers_is_a_set() -> None:
 # ---- records that cannot be read or stored -----------------------------------------------------------------------------
 
 
-def test_a_record_of_more_than_a_mebibyte_is_set_aside_and_the_others_are_stored(desk: Desk) -> None:
+def test_a_record_of_more_than_a_mebibyte_is_set_aside_and_the_others_are_stored(desk: SyncedStore) -> None:
     desk.ask("ada", Purpose="to listen")
     desk.ask("mallory", Purpose="x" * MIB)
     synced = desk.full()
@@ -534,7 +535,7 @@ def test_a_record_of_more_than_a_mebibyte_is_set_aside_and_the_others_are_stored
     assert "larger than 1 MiB" in listing.quarantined[0].reason
 
 
-def test_a_request_has_its_first_two_hundred_answers(desk: Desk) -> None:
+def test_a_request_has_its_first_two_hundred_answers(desk: SyncedStore) -> None:
     desk.ask("ada", **{f"Question {n}": "yes" for n in range(1_000)})
     desk.full()
     request = desk.row("ada").request
@@ -542,7 +543,7 @@ def test_a_request_has_its_first_two_hundred_answers(desk: Desk) -> None:
     assert list(request.answers) == [f"Question {n}" for n in range(200)]
 
 
-def test_the_answers_of_a_long_record_are_found(desk: Desk) -> None:
+def test_the_answers_of_a_long_record_are_found(desk: SyncedStore) -> None:
     desk.ask("ada", Purpose="Schlaf " + "a\u0301\u0323" * LONG_RECORD, Name="Ada")
     desk.full()
     for text in ("schlaf", "ada", 'form."Purpose":schlaf*'):
@@ -551,7 +552,7 @@ def test_the_answers_of_a_long_record_are_found(desk: Desk) -> None:
 
 
 def test_a_record_that_cannot_be_stored_is_set_aside_and_the_others_are_stored(tmp_path: Path) -> None:
-    with a_desk(tmp_path, country_of=_fail_for_mallory) as desk:
+    with open_synced_store(tmp_path, country_of=_fail_for_mallory) as desk:
         desk.ask("ada", "bob", "mallory", "cem", "dora", Purpose="to listen")
         for synced in (desk.full(), desk.full()):
             assert {row.person.identity.username for row in desk.rows("pending")} == {"ada", "bob", "cem", "dora"}
@@ -562,7 +563,7 @@ def test_a_record_that_cannot_be_stored_is_set_aside_and_the_others_are_stored(t
 
 
 def test_a_sync_that_can_store_no_record_fails_soon(tmp_path: Path) -> None:
-    with a_desk(tmp_path, country_of=_fail_for_mallory) as desk:
+    with open_synced_store(tmp_path, country_of=_fail_for_mallory) as desk:
         desk.ask(*(f"mallory-{n}" for n in range(MAX_SET_ASIDE + 1)))
         with pytest.raises(ValueError, match="no country"):
             desk.full()

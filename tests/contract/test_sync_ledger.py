@@ -33,17 +33,16 @@ from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.ledger import iterate_entries
 from hf_gate.store.promotions import write_promotion
-
-from .desk_kit import Desk, a_desk
-from .store_kit import MED, read_links
+from tests.kits.stores import MED, read_links
+from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[SyncedStore]:
     """Thirty people, of whom one was let in by somebody else."""
-    with a_desk(tmp_path, requests=30) as made:
+    with open_synced_store(tmp_path, requests=30) as made:
         made.full()
         name = made.rows("pending")[0].person.identity.username
         made.hub.accept(made.repo, name)
@@ -51,11 +50,11 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         yield made
 
 
-def chain(desk: Desk) -> str:
+def chain(desk: SyncedStore) -> str:
     return f"{desk.repo.type.value}s/{desk.repo.id}"
 
 
-def tamper(desk: Desk, sql: str, *values: Any) -> None:
+def tamper(desk: SyncedStore, sql: str, *values: Any) -> None:
     """What somebody with the file and a database tool can do."""
     with sqlite3.connect(desk.file) as db:
         triggers = db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
@@ -71,7 +70,7 @@ def places(result: LedgerReport) -> list[int]:
     return [found.seq for found in result.broken]
 
 
-def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: Desk) -> None:
+def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: SyncedStore) -> None:
     result = verify_ledger(desk.store, with_tables=True)
     assert result.ok, result.broken
     assert result.entries == result.chains[chain(desk)]
@@ -90,12 +89,14 @@ def test_a_ledger_that_nobody_touched_is_whole_to_the_last_seal(desk: Desk) -> N
         ("DELETE FROM ledger WHERE seq > 20 AND repo_id > 0", 21),
     ],
 )
-def test_an_entry_that_was_touched_is_named(desk: Desk, sql: str, seq: int) -> None:
+def test_an_entry_that_was_touched_is_named(desk: SyncedStore, sql: str, seq: int) -> None:
     tamper(desk, sql)
     assert seq in places(verify_ledger(desk.store))
 
 
-def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_was_erased_is_not(desk: Desk) -> None:
+def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_was_erased_is_not(
+    desk: SyncedStore,
+) -> None:
     tamper(desk, "UPDATE private SET data = (SELECT data FROM private WHERE id = 3) WHERE id = 5")
     (found,) = verify_ledger(desk.store).broken
     assert found.what == "its private part does not match its seal"
@@ -116,25 +117,25 @@ def test_a_private_part_that_was_exchanged_or_taken_away_is_named_and_one_that_w
     assert (found.seq, found.what) == (6, "its private part exists, but an entry records the deletion")
 
 
-def test_an_entry_cannot_name_gaps_to_come(desk: Desk) -> None:
+def test_an_entry_cannot_name_gaps_to_come(desk: SyncedStore) -> None:
     _name_gaps(desk, (5, 10_000))
     assert "it names entries that are not before it" in {found.what for found in verify_ledger(desk.store).broken}
 
 
-def _name_gaps(desk: Desk, *entries: tuple[int, int]) -> None:
+def _name_gaps(desk: SyncedStore, *entries: tuple[int, int]) -> None:
     event = e.PrivatePartsDeleted(cause="erasure", entries=entries)
     with desk.store.writing() as write:
         write.append(desk.repo, [e.LedgerEntry(event=event, at=1, actor="lena")])
 
 
-def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: Desk) -> None:
+def test_a_row_of_a_request_that_was_changed_behind_the_ledger_is_found_by_the_fold(desk: SyncedStore) -> None:
     tamper(desk, "UPDATE requests SET status = 'accepted' WHERE id = 7")
     assert verify_ledger(desk.store).ok
     (found,) = verify_ledger(desk.store, with_tables=True).broken
     assert "request 7 says accepted" in found.what
 
 
-def decided(desk: Desk, reason: str | None) -> int:
+def decided(desk: SyncedStore, reason: str | None) -> int:
     """A request that was sent back."""
     row = desk.rows("pending")[0]
     started = ChangeStarted(run="r_1", before="pending", after="reset", has_reason=reason is not None)
@@ -157,7 +158,7 @@ def decided(desk: Desk, reason: str | None) -> int:
     ],
 )
 def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
-    desk: Desk, reason: str | None, sql: str, what: str
+    desk: SyncedStore, reason: str | None, sql: str, what: str
 ) -> None:
     ident = decided(desk, reason)
     assert verify_ledger(desk.store, with_tables=True).ok
@@ -174,7 +175,7 @@ def test_what_follows_from_a_request_and_was_changed_is_found_by_the_fold(
         "CREATE TRIGGER more AFTER INSERT ON ledger BEGIN SELECT 1; END",
     ],
 )
-def test_a_trigger_that_was_dropped_or_added_is_found_by_the_fold(desk: Desk, sql: str) -> None:
+def test_a_trigger_that_was_dropped_or_added_is_found_by_the_fold(desk: SyncedStore, sql: str) -> None:
     with closing(sqlite3.connect(desk.file)) as db:
         db.execute(sql)
     assert verify_ledger(desk.store).ok
@@ -182,7 +183,7 @@ def test_a_trigger_that_was_dropped_or_added_is_found_by_the_fold(desk: Desk, sq
     assert "trigger" in found.what
 
 
-def test_the_fold_names_what_it_does_not_prove(desk: Desk) -> None:
+def test_the_fold_names_what_it_does_not_prove(desk: SyncedStore) -> None:
     tamper(desk, "UPDATE requests SET country = 'CH' WHERE id = 7")
     result = verify_ledger(desk.store, with_tables=True)
     assert result.ok
@@ -193,7 +194,7 @@ def test_the_fold_names_what_it_does_not_prove(desk: Desk) -> None:
 
 @pytest.mark.parametrize("run", [None, "r_other"])
 def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_fold(
-    desk: Desk, run: str | None
+    desk: SyncedStore, run: str | None
 ) -> None:
     row = desk.rows("pending")[0]
     started = ChangeStarted(run="r_1", before="pending", after="accepted")
@@ -209,7 +210,7 @@ def test_an_entry_that_is_filed_under_another_run_than_it_names_is_found_by_the_
     assert "but its body does not" in found.what
 
 
-def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: Desk) -> None:
+def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(desk: SyncedStore) -> None:
     with desk.store.writing() as write:
         write.append(None, [LedgerEntry(event=PolicyPromoted(policy="mine", digest="aa" * 32), at=1, actor="lena")])
         write_promotion(write, "mine", "aa" * 32)
@@ -220,7 +221,7 @@ def test_a_policy_that_may_act_though_nobody_promoted_it_is_found_by_the_fold(de
     assert found.what == "policy mine may act as bbbbbbbb, but no entry records its promotion"
 
 
-def test_an_author_of_a_policy_who_was_taken_away_is_found_by_the_fold(desk: Desk) -> None:
+def test_an_author_of_a_policy_who_was_taken_away_is_found_by_the_fold(desk: SyncedStore) -> None:
     author = PolicyAuthor("aa" * 32, "lena", "m_1", "f" * 24)
     promoted = PolicyPromoted(policy="mine", digest=author.digest, member=author.member, account=author.account)
     with desk.store.writing() as write:
@@ -233,7 +234,7 @@ def test_an_author_of_a_policy_who_was_taken_away_is_found_by_the_fold(desk: Des
     assert found.what == "lena promoted or saved version aaaaaaaa of a policy, but is not stored as its author"
 
 
-def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fold(desk: Desk) -> None:
+def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fold(desk: SyncedStore) -> None:
     row = desk.rows("pending")[0]
     tamper(desk, "UPDATE people SET user_id = ? WHERE id = ?", "f" * 24, row.person.id)
     assert verify_ledger(desk.store).ok
@@ -244,7 +245,7 @@ def test_a_person_with_another_account_than_the_sealed_record_is_found_by_the_fo
 @pytest.mark.parametrize(
     "harm", ['UPDATE grant_terms SET document = \'{"until":["2099-01-01"]}\'', "UPDATE grant_terms SET document = '{'"]
 )
-def test_terms_of_grants_that_were_changed_are_found_by_the_fold(desk: Desk, harm: str) -> None:
+def test_terms_of_grants_that_were_changed_are_found_by_the_fold(desk: SyncedStore, harm: str) -> None:
     condition = GrantCondition(policy="mine", rule="staff", expr="tables.staff")
     terms = GrantTerms(until=("2027-01-01", "tables.staff.expires"), keep_while=(condition,))
     with desk.store.writing() as write:
@@ -254,7 +255,7 @@ def test_terms_of_grants_that_were_changed_are_found_by_the_fold(desk: Desk, har
     assert "the terms of grants" in verify_ledger(desk.store, with_tables=True).broken[0].what
 
 
-def test_terms_of_a_grant_that_were_deleted_are_found_by_the_fold(desk: Desk) -> None:
+def test_terms_of_a_grant_that_were_deleted_are_found_by_the_fold(desk: SyncedStore) -> None:
     row, terms = desk.rows("accepted")[0], GrantTerms(until=("tables.staff.expires",))
     dated = e.GrantDated(until=9_000, terms=terms.digest)
     with desk.store.writing() as write:
@@ -266,18 +267,18 @@ def test_terms_of_a_grant_that_were_deleted_are_found_by_the_fold(desk: Desk) ->
     assert found.what == f"the terms of grants {terms.digest[:8]} are missing or were changed"
 
 
-def test_the_fold_lists_what_no_entry_proves(desk: Desk) -> None:
+def test_the_fold_lists_what_no_entry_proves(desk: SyncedStore) -> None:
     words = " ".join(verify_ledger(desk.store, with_tables=True).not_proved)
     for what in ("link of a member", "admitted", "letters", "records name none"):
         assert what in words
 
 
-def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: Desk) -> None:
+def test_a_body_that_is_none_any_more_is_named_and_the_rest_is_folded(desk: SyncedStore) -> None:
     tamper(desk, "UPDATE ledger SET body = '{' WHERE seq = 9 AND repo_id > 0")
     assert 9 in places(verify_ledger(desk.store, with_tables=True))
 
 
-def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: Desk) -> None:
+def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: SyncedStore) -> None:
     with closing(sqlite3.connect(desk.file)) as db:
         names = [name for _, name, *_ in db.execute("PRAGMA table_info(requests)")]
     other = {"id": "id + 900", "status": "'accepted'", "asked_at": "asked_at + 1"}
@@ -288,7 +289,7 @@ def test_a_row_of_a_request_that_no_entry_tells_of_is_found_by_the_fold(desk: De
     assert found.what == "request 907 exists, but no entry records it"
 
 
-def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
+def test_a_chain_whose_head_was_taken_away_is_missed(desk: SyncedStore) -> None:
     tamper(desk, "DELETE FROM chains WHERE repo_id > 0")
     (found,) = verify_ledger(desk.store).broken
     assert (found.chain, found.what) == (
@@ -297,14 +298,14 @@ def test_a_chain_whose_head_was_taken_away_is_missed(desk: Desk) -> None:
     )
 
 
-def test_a_chain_whose_repo_was_taken_away_is_proved_to_be_nobodys(desk: Desk) -> None:
+def test_a_chain_whose_repo_was_taken_away_is_proved_to_be_nobodys(desk: SyncedStore) -> None:
     tamper(desk, "UPDATE ledger SET repo_id = 77 WHERE repo_id > 0")
     found = verify_ledger(desk.store).broken
     assert {each.chain for each in found} == {chain(desk), "lost/77"}
 
 
 @pytest.mark.parametrize("seq", [0, -7, 34])
-def test_an_entry_put_in_before_the_first_or_behind_the_last_is_found(desk: Desk, seq: int) -> None:
+def test_an_entry_put_in_before_the_first_or_behind_the_last_is_found(desk: SyncedStore, seq: int) -> None:
     tamper(
         desk,
         """INSERT INTO ledger SELECT 9000, repo_id, ?, at, kind, 'mallory', request_id, run, body, commitment, hash
@@ -314,7 +315,7 @@ def test_an_entry_put_in_before_the_first_or_behind_the_last_is_found(desk: Desk
     assert not verify_ledger(desk.store).ok
 
 
-def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) -> None:
+def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: SyncedStore) -> None:
     class Busy:
         """The store, at which somebody writes whenever a chain has just been asked for."""
 
@@ -333,7 +334,7 @@ def test_entries_that_are_written_while_the_proof_runs_are_no_break(desk: Desk) 
     assert verify_ledger(store, with_tables=True).ok
 
 
-def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: Desk) -> None:
+def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: SyncedStore) -> None:
     checkpoint = Checkpoint(1, {name: (length, last.hex()) for name, (length, last) in desk.store.chains().items()})
     head = next(link for link in desk.store.links(chain(desk), 20))
     tamper(desk, "DELETE FROM ledger WHERE seq > 20 AND repo_id > 0")
@@ -343,7 +344,7 @@ def test_a_cut_that_also_mends_the_head_is_shown_by_the_checkpoint_alone(desk: D
     assert [found.what for found in result.broken] == ["cut off: 33 entries at the checkpoint, 20 now"]
 
 
-def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: Desk) -> None:
+def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: SyncedStore) -> None:
     store_checkpoint(desk.store, NOW)
     desk.ask("late")
     desk.full()
@@ -356,7 +357,7 @@ def test_checkpoints_that_the_store_keeps_are_held_against_it_each_time(desk: De
 # ---- files --------------------------------------------------------------------------------------------------------------
 
 
-def exported(desk: Desk, **more: Any) -> list[bytes]:
+def exported(desk: SyncedStore, **more: Any) -> list[bytes]:
     return list(export_ledger(desk.store, NOW, **more))
 
 
@@ -364,13 +365,13 @@ def proof(lines: Sequence[bytes], *checkpoints: Checkpoint) -> LedgerReport:
     return verify_exported_ledger(lines, "ledger.jsonl", checkpoints)
 
 
-def test_an_exported_ledger_is_proved_where_the_store_is_not(desk: Desk) -> None:
+def test_an_exported_ledger_is_proved_where_the_store_is_not(desk: SyncedStore) -> None:
     result = proof(exported(desk), store_checkpoint(desk.store, NOW))
     assert result.ok, result.broken
     assert result.entries == verify_ledger(desk.store).entries
 
 
-def test_an_export_holds_no_personal_data_unless_it_was_asked_for(desk: Desk) -> None:
+def test_an_export_holds_no_personal_data_unless_it_was_asked_for(desk: SyncedStore) -> None:
     plain, personal = b"".join(exported(desk)), b"".join(exported(desk, personal=True))
     for row in desk.rows("pending"):
         who = row.person.identity
@@ -383,7 +384,7 @@ def test_an_export_holds_no_personal_data_unless_it_was_asked_for(desk: Desk) ->
     assert proof(exported(desk, personal=True)).private == 31
 
 
-def test_a_private_part_changed_in_an_export_is_named(desk: Desk) -> None:
+def test_a_private_part_changed_in_an_export_is_named(desk: SyncedStore) -> None:
     lines = exported(desk, personal=True)
     line = json.loads(lines[5])
     line["private"] = line["private"].replace("pending", "accepted")
@@ -391,7 +392,7 @@ def test_a_private_part_changed_in_an_export_is_named(desk: Desk) -> None:
     assert [found.what for found in proof(lines).broken] == ["its private part does not match its seal"]
 
 
-def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: Desk) -> None:
+def test_two_hundred_ways_of_touching_a_file_are_all_found(desk: SyncedStore) -> None:
     rng, lines = random.Random(7), exported(desk)
     checkpoint = store_checkpoint(desk.store, NOW)
     for n in range(200):
@@ -418,7 +419,7 @@ def test_a_file_that_is_no_ledger_is_refused_in_a_line() -> None:
             proof(lines)
 
 
-def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed(desk: Desk) -> None:
+def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed(desk: SyncedStore) -> None:
     checkpoint = store_checkpoint(desk.store, NOW)
     text = json.dumps(checkpoint_to_dict(checkpoint, desk.store.endpoint), indent=2)
     assert read_checkpoint(text.encode(), "heads.json") == checkpoint
@@ -432,14 +433,14 @@ def test_a_checkpoint_is_read_back_as_it_was_written_and_not_when_it_was_changed
 # ---- looking things up --------------------------------------------------------------------------------------------------
 
 
-def test_entries_come_newest_first_and_only_those_that_are_wanted(desk: Desk) -> None:
+def test_entries_come_newest_first_and_only_those_that_are_wanted(desk: SyncedStore) -> None:
     assert [link.seq for link in read_links(desk.store)] == list(range(33, 0, -1))
     moved = list(iterate_entries(desk.store, TimelineFilter([desk.repo], kind="StatusMoved")))
     assert len(moved) == 1
     assert read_links(desk.store, with_desk=False, repos=[MED]) == []
 
 
-def test_an_entry_is_found_by_its_name_with_what_it_keeps(desk: Desk) -> None:
+def test_an_entry_is_found_by_its_name_with_what_it_keeps(desk: SyncedStore) -> None:
     entry = read_entry(desk.store, chain(desk), 3)
     assert entry is not None
     assert entry.private is not None

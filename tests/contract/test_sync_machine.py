@@ -13,8 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from hf_gate import HfGateError
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.lifecycle import STATUSES
-
-from .desk_kit import Desk, a_desk
+from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 PEOPLE = tuple(f"person{n}" for n in range(6))
 people = st.sampled_from(PEOPLE)
@@ -27,7 +26,7 @@ class Readings(RuleBasedStateMachine):
         super().__init__()
         self._stack = ExitStack()
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
-        self.desk: Desk = self._stack.enter_context(a_desk(folder, page_size=10))
+        self.desk: SyncedStore = self._stack.enter_context(open_synced_store(folder, page_size=10))
         self.desk.local.add_people([{"username": name} for name in PEOPLE])
         self.names = dict.fromkeys(PEOPLE, 0)
         self.is_fresh = False

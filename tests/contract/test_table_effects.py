@@ -19,34 +19,33 @@ from hf_gate.application.table_effects import TableEffect, iterate_effects, read
 from hf_gate.application.table_imports import prepare_import
 from hf_gate.application.table_records import describe_effect, describe_held_ends, table_effect_record
 from hf_gate.domain.timestamps import from_ms, to_ms
-
-from .ends_kit import GONE, KEPT, OTHERS, SIGNED, EndsScene, make_scene, policy
+from tests.kits.grant_workspaces import GONE, KEPT, OTHERS, SIGNED, GrantWorkspace, make_grant_workspace, policy
 
 GRACE = "\ngrace: 14d"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[EndsScene]:
-    made = make_scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = make_grant_workspace(tmp_path)
     yield made
     made.close()
 
 
-def day(scene: EndsScene, days: int) -> str:
+def day(scene: GrantWorkspace, days: int) -> str:
     return f"{scene.now + timedelta(days=days):%Y-%m-%d}"
 
 
-def draft(scene: EndsScene, name: str, *, replaces: bool = True, **cells: str) -> TableDraft:
+def draft(scene: GrantWorkspace, name: str, *, replaces: bool = True, **cells: str) -> TableDraft:
     own = find_own_table(scene.workspace, "dua")
     return draft_row(own, {"user_id": scene.id_of(name), **cells}, replaces=replaces)
 
 
-def effects(scene: EndsScene, made: TableDraft) -> dict[str | None, TableEffect]:
+def effects(scene: GrantWorkspace, made: TableDraft) -> dict[str | None, TableEffect]:
     found = iterate_effects(scene.workspace, made, read_bundle(scene.workspace))
     return {effect.row.person.identity.username: effect for effect in found}
 
 
-def write_table(scene: EndsScene, *rows: str, header: str = "user_id,from,expires") -> None:
+def write_table(scene: GrantWorkspace, *rows: str, header: str = "user_id,from,expires") -> None:
     others = [f"{n:024x},,2099-12-31" for n in range(OTHERS)]
     table = scene.folder / "tables" / "dua.csv"
     table.parent.mkdir(exist_ok=True)
@@ -54,7 +53,7 @@ def write_table(scene: EndsScene, *rows: str, header: str = "user_id,from,expire
     scene.load()
 
 
-def save_and_turn(scene: EndsScene, made: TableDraft) -> None:
+def save_and_turn(scene: GrantWorkspace, made: TableDraft) -> None:
     save_draft(scene.workspace, made, "lena")
     scene.load()
     scene.turn()
@@ -65,7 +64,7 @@ def save_and_turn(scene: EndsScene, made: TableDraft) -> None:
 
 @pytest.mark.parametrize("days", [3, 30, 200])
 @pytest.mark.parametrize("name", ["ada", "bo"])
-def test_a_new_date_shows_the_end_that_the_next_turn_gives(scene: EndsScene, days: int, name: str) -> None:
+def test_a_new_date_shows_the_end_that_the_next_turn_gives(scene: GrantWorkspace, days: int, name: str) -> None:
     scene.let_in({"ada": 100, "bo": 100}, SIGNED)
     made = draft(scene, name, expires=day(scene, days))
     found = effects(scene, made)
@@ -81,7 +80,7 @@ def test_a_new_date_shows_the_end_that_the_next_turn_gives(scene: EndsScene, day
     assert (from_ms(shown) - scene.now).days in {3: (6, 7), 30: (30,), 200: (200,)}[days]
 
 
-def test_a_condition_that_turns_false_shows_the_end_after_its_grace(scene: EndsScene) -> None:
+def test_a_condition_that_turns_false_shows_the_end_after_its_grace(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": None}, KEPT + GRACE)
     made = draft_removal(find_own_table(scene.workspace, "dua"), [scene.id_of("ada")])
     effect = effects(scene, made)["ada"]
@@ -90,7 +89,7 @@ def test_a_condition_that_turns_false_shows_the_end_after_its_grace(scene: EndsS
     assert abs((scene.row("ada").state.ends_at or 0) - (effect.after.ends_at or 0)) <= 60_000
 
 
-def test_a_row_that_expires_earlier_shows_from_when_its_condition_is_false(scene: EndsScene) -> None:
+def test_a_row_that_expires_earlier_shows_from_when_its_condition_is_false(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, KEPT + GRACE)
     effect = effects(scene, draft(scene, "ada", expires=day(scene, 30)))["ada"]
     assert effect.starts_at is not None
@@ -102,7 +101,7 @@ def test_a_row_that_expires_earlier_shows_from_when_its_condition_is_false(scene
     assert words.endswith(f", from {day(scene, 31)} on")
 
 
-def test_a_date_that_moves_nothing_affects_nobody(scene: EndsScene) -> None:
+def test_a_date_that_moves_nothing_affects_nobody(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, "until: 30d")
     assert effects(scene, draft(scene, "ada", expires=day(scene, 90))) == {}
 
@@ -110,7 +109,7 @@ def test_a_date_that_moves_nothing_affects_nobody(scene: EndsScene) -> None:
 # ---- people waiting --------------------------------------------------------------------------------------------------
 
 
-def test_somebody_waiting_is_shown_with_the_verdict_and_the_end_that_the_next_turn_gives(scene: EndsScene) -> None:
+def test_somebody_waiting_is_shown_with_the_verdict_and_the_end_that_the_next_turn_gives(scene: GrantWorkspace) -> None:
     scene.set_rows({"ada": GONE})
     scene.set_policy(policy(SIGNED))
     scene.ask(["ada"])
@@ -125,7 +124,7 @@ def test_somebody_waiting_is_shown_with_the_verdict_and_the_end_that_the_next_tu
     assert scene.row("ada").state.ends_at == effect.after.ends_at
 
 
-def test_an_earlier_date_of_somebody_waiting_is_shown(scene: EndsScene) -> None:
+def test_an_earlier_date_of_somebody_waiting_is_shown(scene: GrantWorkspace) -> None:
     """Two people must accept, so the request waits; its end is that of an acceptance now."""
     scene.set_rows({"ada": 100})
     scene.set_policy(policy(SIGNED, "reviewers: 2"))
@@ -137,7 +136,7 @@ def test_an_earlier_date_of_somebody_waiting_is_shown(scene: EndsScene) -> None:
     assert [each.days for each in ends] == [100, 30]
 
 
-def test_a_row_that_begins_tomorrow_shows_what_the_turn_of_tomorrow_does(scene: EndsScene) -> None:
+def test_a_row_that_begins_tomorrow_shows_what_the_turn_of_tomorrow_does(scene: GrantWorkspace) -> None:
     write_table(scene)
     scene.set_policy(policy(SIGNED))
     scene.ask(["ada"])
@@ -156,7 +155,7 @@ def test_a_row_that_begins_tomorrow_shows_what_the_turn_of_tomorrow_does(scene: 
     assert scene.row("ada").state.ends_at == effect.after.ends_at
 
 
-def test_a_new_username_counts_as_after_its_look_up(scene: EndsScene) -> None:
+def test_a_new_username_counts_as_after_its_look_up(scene: GrantWorkspace) -> None:
     scene.ask(["ada"])
     (scene.folder / "tables").mkdir(exist_ok=True)
     (scene.folder / "tables" / "dua.csv").write_text(
@@ -169,7 +168,7 @@ def test_a_new_username_counts_as_after_its_look_up(scene: EndsScene) -> None:
     assert (effect.after.state, effect.after.verdict) == ("valid", "accept by wishes/signed")
 
 
-def test_somebody_removed_from_an_add_only_roster_is_shown_as_unknown(scene: EndsScene) -> None:
+def test_somebody_removed_from_an_add_only_roster_is_shown_as_unknown(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": None}, KEPT + GRACE)
     text = policy(KEPT + GRACE).replace("key: user_id}", "key: user_id, roster: add-only}")
     scene.set_policy(text)
@@ -181,14 +180,14 @@ def test_somebody_removed_from_an_add_only_roster_is_shown_as_unknown(scene: End
     assert scene.row("ada").state.ends_at is None
 
 
-def test_without_readable_policies_the_entries_in_the_table_are_compared(scene: EndsScene) -> None:
+def test_without_readable_policies_the_entries_in_the_table_are_compared(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED)
     made = draft_removal(find_own_table(scene.workspace, "dua"), [scene.id_of("ada")])
     (found,) = iterate_effects(scene.workspace, made, None)
     assert (found.before.state, found.after.state, found.after.verdict) == ("valid", "missing", None)
 
 
-def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: EndsScene) -> None:
+def test_more_than_twenty_earlier_ends_are_said_to_wait_for_a_person(scene: GrantWorkspace) -> None:
     names = [f"p{n:02}" for n in range(21)]
     scene.let_in(dict.fromkeys(names, 100), SIGNED)
     own = find_own_table(scene.workspace, "dua")

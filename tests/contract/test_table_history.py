@@ -19,8 +19,7 @@ from hf_gate.policy.table_versions import (
     make_version,
 )
 from hf_gate.policy.tables import Table
-
-from .test_sources_tables import _DAY, _FULL_KEY, _MAIL, _PEOPLE, _WHO, NOW, read
+from tests.contract.test_sources_tables import _DAY, _FULL_KEY, _MAIL, _PEOPLE, _WHO, NOW, read
 
 HEADER = "key,email,expires\n"
 SALT = b"s" * 16

@@ -16,9 +16,8 @@ from hf_gate.config import Settings, resolve_paths
 from hf_gate.errors import UsageError
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
-from tests.clock import ManualClock
-
-from .store_kit import EEG, place, record, store, take
+from tests.kits.manual_clock import ManualClock
+from tests.kits.stores import EEG, place, record, store, take
 
 __all__ = ["place", "store"]
 

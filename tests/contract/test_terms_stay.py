@@ -29,7 +29,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import UsageError
 from hf_gate.store.grant_terms import read_terms_of
 from hf_gate.store.members import Members
-from tests.contract.ends_kit import KEPT, EndsScene, make_scene, policy
+from tests.kits.grant_workspaces import KEPT, GrantWorkspace, make_grant_workspace, policy
 
 RULE = "wishes/signed"
 TWO = "reviewers: 2"
@@ -37,8 +37,8 @@ LATE = "2099-01-01"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[EndsScene]:
-    made = make_scene(tmp_path)
+def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
+    made = make_grant_workspace(tmp_path)
     with made.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
     made.set_rows({"ada": 900, "bo": 900})
@@ -46,7 +46,7 @@ def scene(tmp_path: Path) -> Iterator[EndsScene]:
     made.close()
 
 
-def member(scene: EndsScene, name: str) -> Member:
+def member(scene: GrantWorkspace, name: str) -> Member:
     members = Members(scene.store)
     made = members.invite(Member(name=name, role=MemberRole.REVIEWER), f"{name} first", "owner", 1)
     members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
@@ -55,14 +55,14 @@ def member(scene: EndsScene, name: str) -> Member:
     return found
 
 
-def ask(scene: EndsScene, *terms: str) -> None:
+def ask(scene: GrantWorkspace, *terms: str) -> None:
     """Two people ask, under a rule with these terms."""
     scene.set_policy(policy(*terms))
     scene.ask(["ada", "bo"])
     scene.sync()
 
 
-def accept(scene: EndsScene, account: str, until: str | None = None) -> Outcome:
+def accept(scene: GrantWorkspace, account: str, until: str | None = None) -> Outcome:
     """A person accepts ada by a command; without an end, as the rules say."""
     scene.count += 1
     author, reader = RunAuthor(account=f"id-{account}"), load_terms_reader(scene.workspace)
@@ -82,7 +82,7 @@ def accept(scene: EndsScene, account: str, until: str | None = None) -> Outcome:
     return done.outcomes[0]
 
 
-def days_and_terms(scene: EndsScene) -> tuple[int | None, str | None, int]:
+def days_and_terms(scene: GrantWorkspace) -> tuple[int | None, str | None, int]:
     """How long the access lasts, the rule that gave it, and how many conditions it has."""
     state, days = scene.row("ada").state, scene.days_left("ada")
     terms = read_terms_of(scene.store, state.terms)
@@ -92,7 +92,7 @@ def days_and_terms(scene: EndsScene) -> tuple[int | None, str | None, int]:
 # ---- acceptances -----------------------------------------------------------------------------------------------------
 
 
-def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the_past(scene: EndsScene) -> None:
+def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the_past(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y")
     member(scene, "mia")
     day = f"{scene.now + timedelta(days=3):%Y-%m-%d}"
@@ -105,7 +105,7 @@ def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the
 
 
 @pytest.mark.parametrize("until", [LATE, "none"])
-def test_a_second_approver_cannot_lengthen_the_end_of_the_rule(scene: EndsScene, until: str) -> None:
+def test_a_second_approver_cannot_lengthen_the_end_of_the_rule(scene: GrantWorkspace, until: str) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     assert accept(scene, "mia").why == "approval 1 of 2"
@@ -117,7 +117,7 @@ def test_a_second_approver_cannot_lengthen_the_end_of_the_rule(scene: EndsScene,
     assert days_and_terms(scene) == (365, RULE, 1)
 
 
-def test_a_second_approver_can_shorten_and_the_terms_of_the_rule_stay(scene: EndsScene) -> None:
+def test_a_second_approver_can_shorten_and_the_terms_of_the_rule_stay(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     accept(scene, "mia")
@@ -127,7 +127,7 @@ def test_a_second_approver_can_shorten_and_the_terms_of_the_rule_stay(scene: End
     assert [(event.written, event.cause) for event in dated] == [("90d", "chosen")]
 
 
-def test_two_people_who_choose_the_same_longer_end_can_give_it(scene: EndsScene) -> None:
+def test_two_people_who_choose_the_same_longer_end_can_give_it(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     assert accept(scene, "mia", "2y").why == "approval 1 of 2"
@@ -140,7 +140,7 @@ def test_two_people_who_choose_the_same_longer_end_can_give_it(scene: EndsScene)
     assert verify_ledger(scene.store, with_tables=True).ok
 
 
-def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(scene: EndsScene) -> None:
+def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     accept(scene, "mia", "30d")
@@ -153,7 +153,7 @@ def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(sce
 
 @pytest.mark.parametrize("days", [900, 1200])
 def test_the_earlier_end_of_one_approver_is_not_lengthened_by_the_table_of_the_rule(
-    scene: EndsScene, days: int
+    scene: GrantWorkspace, days: int
 ) -> None:
     ask(scene, TWO, "until: tables.dua.expires")
     member(scene, "mia")
@@ -168,7 +168,7 @@ def test_the_earlier_end_of_one_approver_is_not_lengthened_by_the_table_of_the_r
 
 
 def test_a_later_end_that_the_second_approver_chose_is_refused_and_the_end_of_the_rule_gives_way(
-    scene: EndsScene,
+    scene: GrantWorkspace,
 ) -> None:
     ask(scene, TWO, "until: 2y")
     member(scene, "mia")
@@ -178,7 +178,7 @@ def test_a_later_end_that_the_second_approver_chose_is_refused_and_the_end_of_th
     assert days_and_terms(scene)[0] == 365
 
 
-def test_an_approver_can_approve_another_end_instead(scene: EndsScene) -> None:
+def test_an_approver_can_approve_another_end_instead(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y")
     member(scene, "mia")
     accept(scene, "mia")
@@ -186,7 +186,7 @@ def test_an_approver_can_approve_another_end_instead(scene: EndsScene) -> None:
     assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
 
 
-def test_a_chosen_end_within_a_date_of_a_table_still_follows_the_table(scene: EndsScene) -> None:
+def test_a_chosen_end_within_a_date_of_a_table_still_follows_the_table(scene: GrantWorkspace) -> None:
     ask(scene, "until: tables.dua.expires")
     assert accept(scene, "owner", "200d").kind is OutcomeKind.DONE
     assert days_and_terms(scene)[:2] == (200, RULE)
@@ -198,14 +198,14 @@ def test_a_chosen_end_within_a_date_of_a_table_still_follows_the_table(scene: En
     assert days_and_terms(scene)[0] in (100, 101)
 
 
-def test_one_person_can_lengthen_where_one_accepts_and_the_condition_stays(scene: EndsScene) -> None:
+def test_one_person_can_lengthen_where_one_accepts_and_the_condition_stays(scene: GrantWorkspace) -> None:
     ask(scene, "until: 1y", KEPT)
     assert accept(scene, "owner", "2y").kind is OutcomeKind.DONE
     assert days_and_terms(scene)[1:] == (RULE, 1)
     assert scene.days_left("ada") == pytest.approx(730, abs=1.01)
 
 
-def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: EndsScene) -> None:
+def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
     accept(scene, "mia", "2y")
@@ -215,7 +215,7 @@ def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: EndsS
     assert "mia approved access for 2y, under a condition, and this is access for 30d" in refused.why
 
 
-def tray_of(scene: EndsScene, held_by: Member) -> TrayService:
+def tray_of(scene: GrantWorkspace, held_by: Member) -> TrayService:
     membership = Membership(scene.workspace, "owner", "id-owner")
     service = TrayService(scene.workspace, membership, load_terms_reader(scene.workspace))
     row = scene.row("ada")
@@ -224,7 +224,7 @@ def tray_of(scene: EndsScene, held_by: Member) -> TrayService:
     return service
 
 
-def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: EndsScene) -> None:
+def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     mia = member(scene, "mia")
     accept(scene, "owner")
@@ -234,7 +234,7 @@ def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: EndsScen
     assert scene.where("ada") == "pending"
 
 
-def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(scene: EndsScene) -> None:
+def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT)
     mia = member(scene, "mia")
     accept(scene, "owner")
@@ -253,7 +253,7 @@ def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(s
 
 
 @pytest.fixture
-def granted(scene: EndsScene) -> EndsScene:
+def granted(scene: GrantWorkspace) -> GrantWorkspace:
     """Two people accepted ada for a year, under a condition."""
     ask(scene, TWO, "until: 1y", KEPT)
     member(scene, "mia")
@@ -268,7 +268,9 @@ NOBODY = Approver("local:eve", None, None)
 
 
 @pytest.mark.parametrize("until", [LATE, None])
-def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(granted: EndsScene, until: str | None) -> None:
+def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(
+    granted: GrantWorkspace, until: str | None
+) -> None:
     (held,) = granted.change_end("ada", until, NOBODY)
     assert held.kind is OutcomeKind.REFUSED
     assert "your Hub account is not proven" in held.why
@@ -278,7 +280,7 @@ def test_one_person_cannot_lengthen_or_drop_an_end_that_two_people_gave(granted:
     assert days_and_terms(granted) == (365, RULE, 1)
 
 
-def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(granted: EndsScene) -> None:
+def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "2y", OWNER)
     (held,) = granted.change_end("ada", "3y", MIA)
     two, three = (f"access until {granted.now.year + years}-" for years in (2, 3))
@@ -292,7 +294,7 @@ def test_two_people_together_lengthen_an_end_and_the_terms_of_the_rule_stay(gran
     assert verify_ledger(granted.store, with_tables=True).ok
 
 
-def test_one_person_shortens_an_end_alone_and_does_not_begin_a_grace_again(granted: EndsScene) -> None:
+def test_one_person_shortens_an_end_alone_and_does_not_begin_a_grace_again(granted: GrantWorkspace) -> None:
     assert granted.change_end("ada", "90d", NOBODY) == []
     assert days_and_terms(granted) == (90, RULE, 1)
     (held,) = granted.change_end("ada", "200d", OWNER)
@@ -300,7 +302,9 @@ def test_one_person_shortens_an_end_alone_and_does_not_begin_a_grace_again(grant
 
 
 @pytest.mark.parametrize("shortens", [MIA, OWNER, NOBODY])
-def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_end(granted: EndsScene, shortens: Approver) -> None:
+def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_end(
+    granted: GrantWorkspace, shortens: Approver
+) -> None:
     granted.change_end("ada", "2y", MIA)
     assert granted.change_end("ada", "30d", shortens) == []
     (held,) = granted.change_end("ada", "2y", OWNER)
@@ -308,7 +312,7 @@ def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_end(granted: En
     assert days_and_terms(granted) == (30, RULE, 1)
 
 
-def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_date_of_the_table(scene: EndsScene) -> None:
+def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_date_of_the_table(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: tables.dua.expires")
     member(scene, "mia")
     accept(scene, "mia")
@@ -322,7 +326,7 @@ def test_an_approval_of_a_longer_end_does_not_outlive_an_earlier_date_of_the_tab
     assert days_and_terms(scene)[0] in (60, 61)
 
 
-def test_a_second_approver_cannot_begin_an_approved_length_later(granted: EndsScene) -> None:
+def test_a_second_approver_cannot_begin_an_approved_length_later(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "400d", MIA)
     granted.wait(200)
     (held,) = granted.change_end("ada", "400d", OWNER)
@@ -332,7 +336,7 @@ def test_a_second_approver_cannot_begin_an_approved_length_later(granted: EndsSc
     assert days_and_terms(granted) == (199, RULE, 1)
 
 
-def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: EndsScene) -> None:
+def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: GrantWorkspace) -> None:
     granted.set_policy(policy(TWO, "until: 200d", KEPT, "at_end: human"))
     row, now = granted.row("ada"), granted.clock.now()
     terms = load_terms_reader(granted.workspace).read_terms([row], now)[row.id]
@@ -344,7 +348,7 @@ def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: Ends
     assert granted.row("ada").state.at_end == "human"
 
 
-def test_a_revoked_member_does_not_lengthen_an_end(granted: EndsScene) -> None:
+def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "2y", MIA)
     mia = Members(granted.store).find_by_name("mia")
     assert mia is not None
@@ -355,13 +359,13 @@ def test_a_revoked_member_does_not_lengthen_an_end(granted: EndsScene) -> None:
     assert held.kind is OutcomeKind.REFUSED
 
 
-def test_an_acceptance_of_somebody_who_has_access_lengthens_no_end_alone(granted: EndsScene) -> None:
+def test_an_acceptance_of_somebody_who_has_access_lengthens_no_end_alone(granted: GrantWorkspace) -> None:
     again = accept(granted, "owner", LATE)
     assert (again.kind, again.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert days_and_terms(granted) == (365, RULE, 1)
 
 
-def test_a_grace_that_has_begun_does_not_begin_again_by_another_end(scene: EndsScene) -> None:
+def test_a_grace_that_has_begun_does_not_begin_again_by_another_end(scene: GrantWorkspace) -> None:
     ask(scene, TWO, "until: 1y", KEPT, "grace: 10d")
     member(scene, "mia")
     accept(scene, "mia")
@@ -381,7 +385,7 @@ def test_a_grace_that_has_begun_does_not_begin_again_by_another_end(scene: EndsS
 CEILING = "until: {at_most: 1y}"
 
 
-def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: EndsScene) -> None:
+def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: GrantWorkspace) -> None:
     ask(scene, CEILING, KEPT)
     for until in (LATE, "none", "367d"):
         with pytest.raises(UsageError, match="at the latest"):
@@ -398,12 +402,12 @@ def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: EndsScen
     assert days_and_terms(scene) == (360, RULE, 1)
 
 
-def test_a_rule_that_accepts_by_itself_uses_the_ceiling_as_the_end(scene: EndsScene) -> None:
+def test_a_rule_that_accepts_by_itself_uses_the_ceiling_as_the_end(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 900}, CEILING)
     assert days_and_terms(scene) == (365, RULE, 0)
 
 
-def test_a_ceiling_counts_also_where_the_rule_is_not_known(scene: EndsScene) -> None:
+def test_a_ceiling_counts_also_where_the_rule_is_not_known(scene: GrantWorkspace) -> None:
     ask(scene, CEILING)
     scene.lose_table()
     with pytest.raises(UsageError, match="at the latest"):

@@ -21,41 +21,48 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind
 from hf_gate.errors import Guarded, HfGateError, NotGated, StoreDamaged
 from hf_gate.plan.render import render_plan
-from tests.contract.turn_kit import ending, in_for_thirty_days, left_half_way, stand
-from tests.torture.near import Near
-from tests.torture.scene import POLICY, Scene, desk_folder
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import (
+    POLICY,
+    HubWorkspace,
+    accept_for_thirty_days,
+    interrupt_turn,
+    list_statuses,
+    policy_ending_on,
+    write_workspace,
+)
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(repos=1))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(repos=1))
     yield made
     made.close()
 
 
-def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scene: Scene) -> None:
-    run = left_half_way(scene)
-    desk_folder(scene.folder, POLICY.replace("mode: enforce", "mode: shadow"))
+def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scene: HubWorkspace) -> None:
+    run = interrupt_turn(scene)
+    write_workspace(scene.folder, POLICY.replace("mode: enforce", "mode: shadow"))
     scene.join()
     done = scene.turn()
-    assert stand(scene) == {"pending"}
+    assert list_statuses(scene) == {"pending"}
     assert done.run is None
     assert set(scene.states(run).values()) == {"planned"}
     assert scene.again(run).state == "abandoned"
     scene.check_over()
 
 
-def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_it(scene: Scene) -> None:
-    run = left_half_way(scene)
+def test_what_an_earlier_turn_left_is_planned_anew_while_the_policy_still_wants_it(scene: HubWorkspace) -> None:
+    run = interrupt_turn(scene)
     done = scene.turn()
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
     assert done.run is not None
     assert done.run.id != run.id
     scene.check_over()
 
 
-def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene: Scene) -> None:
-    run = left_half_way(scene)
+def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene: HubWorkspace) -> None:
+    run = interrupt_turn(scene)
     resumed: Any = turn_to_dict(scene.turn())["resumed"]
     assert [(one.run, one.state, one.counts) for one in resumed] == [(run.id, "abandoned", {"planned": 3})]
     assert turn_to_dict(scene.turn())["resumed"] == [], "it is over"
@@ -66,18 +73,18 @@ def test_a_run_that_nobody_stopped_is_abandoned_and_the_next_turn_says_so(scene:
 # ---- what is told at the end of a grant --------------------------------------------------------------------------------
 
 
-def told_at_the_end(scene: Scene, policy: str) -> list[str | None]:
+def told_at_the_end(scene: HubWorkspace, policy: str) -> list[str | None]:
     """What the one who is let in for 30 days is told when they are over."""
-    desk_folder(scene.folder, policy)
+    write_workspace(scene.folder, policy)
     scene.join()
     scene.ask({"ada": "while"})
     scene.turn()
-    assert stand(scene) == {"accepted", None}
+    assert list_statuses(scene) == {"accepted", None}
     scene.near.time.advance(31 * 86_400)
     return [change.reason for change in scene.plan().changes]
 
 
-def test_a_turn_evaluates_only_what_changed_unless_all_is_wanted(scene: Scene) -> None:
+def test_a_turn_evaluates_only_what_changed_unless_all_is_wanted(scene: HubWorkspace) -> None:
     scene.ask({"ada": "nothing", "bo": "nothing", "cy": "nothing"})
     assert turn_to_dict(scene.turn())["evaluated"] == 3
     assert scene.turn().planned.evaluated == 0
@@ -87,12 +94,12 @@ def test_a_turn_evaluates_only_what_changed_unless_all_is_wanted(scene: Scene) -
     assert scene.turn().planned.evaluated == 0
 
 
-def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: Scene) -> None:
+def test_the_places_in_the_reason_of_an_end_are_filled_in(scene: HubWorkspace) -> None:
     policy = POLICY.replace("until: 30d", 'until: 30d\n    end_reason: "Over at {repo}, {user} ({rule})."')
     assert told_at_the_end(scene, policy) == [f"Over at {scene.repos[0].id}, ada (for-a-while)."]
 
 
-def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scene: Scene) -> None:
+def test_whoever_is_rejected_at_the_end_is_not_told_that_they_may_ask_again(scene: HubWorkspace) -> None:
     (reason,) = told_at_the_end(scene, POLICY.replace("until: 30d", "until: 30d\n    at_end: reject"))
     assert reason == "Your access has ended."
 
@@ -112,8 +119,8 @@ rules:
 
 
 @pytest.mark.parametrize("email", ["a@b@partner.org", "boss@evil.com a@partner.org", "x@evil.com,a@partner.org"])
-def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene: Scene, email: str) -> None:
-    desk_folder(scene.folder, LISTED)
+def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene: HubWorkspace, email: str) -> None:
+    write_workspace(scene.folder, LISTED)
     scene.join()
     scene.near.door("POST", "people", [{"username": "ada", "email": email}])
     scene.near.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
@@ -134,7 +141,7 @@ def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene
         "DELETE FROM plans",
     ],
 )
-def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Scene, sql: str) -> None:
+def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: HubWorkspace, sql: str) -> None:
     scene.ask({"ada": "reset", "bo": "reset"})
     scene.sync()
     run = scene.approve(scene.plan())
@@ -146,36 +153,36 @@ def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Sce
     assert {scene.where(name) for name in ("ada", "bo")} == {"pending"}
 
 
-def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: Scene) -> None:
+def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
-    desk_folder(scene.folder, ending("2020-01-01"))
+    write_workspace(scene.folder, policy_ending_on("2020-01-01"))
     scene.join()
     done = scene.turn()
-    assert stand(scene) == {"pending"}
+    assert list_statuses(scene) == {"pending"}
     assert done.planned.plan.summary["human"] >= 3
     assert done.planned.plan.summary["accept_human"] == 3
     (line,) = [line for line in render_plan(done.planned.plan) if "two reviewers" in line]
     assert line.split()[:2] == ["review", "3"]
 
 
-def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: Scene) -> None:
+def test_an_acceptance_that_asks_for_two_reviewers_waits_for_people(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
-    desk_folder(scene.folder, ending("1y\n    reviewers: 2"))
+    write_workspace(scene.folder, policy_ending_on("1y\n    reviewers: 2"))
     scene.join()
     done = scene.turn()
-    assert stand(scene) == {"pending"}
+    assert list_statuses(scene) == {"pending"}
     assert done.planned.plan.summary["accept_human"] == 3
 
 
-def test_without_a_past_end_the_same_people_are_let_in(scene: Scene) -> None:
+def test_without_a_past_end_the_same_people_are_let_in(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
-    desk_folder(scene.folder, ending("2099-01-01"))
+    write_workspace(scene.folder, policy_ending_on("2099-01-01"))
     scene.join()
     scene.turn()
-    assert stand(scene) == {"accepted"}
+    assert list_statuses(scene) == {"accepted"}
 
 
-def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: Scene) -> None:
+def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     scene.near.faults(["ungate:call=1:on=batch|handle"])
@@ -191,7 +198,7 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: Scen
     scene.check()
 
 
-def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: Scene) -> None:
+def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     scene.near.faults(["revoke_token:token=owner:on=list"])
@@ -200,7 +207,7 @@ def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: Scene) -> None:
     assert list(scene.store.runs()) == []
 
 
-def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(scene: Scene) -> None:
+def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     run = scene.approve(scene.plan())
@@ -216,7 +223,7 @@ def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(sc
 # ---- a second try -------------------------------------------------------------------------------------------------------
 
 
-def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: Scene) -> None:
+def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo"])
     scene.sync()
     run = scene.approve(scene.plan())
@@ -224,7 +231,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
         write.set_change_states(run.id, [(1, "refused", "the Hub said no"), (2, "refused", "the Hub said no")])
     in_force = policy_versions(scene.bundle.policies)
     assert len(plan_retry(scene.store, run, now=scene.clock.now(), versions=in_force).changes) == 2
-    desk_folder(scene.folder, ending("1y"))
+    write_workspace(scene.folder, policy_ending_on("1y"))
     scene.join()
     of_today = policy_versions(scene.bundle.policies)
     again = plan_retry(scene.store, run, now=scene.clock.now(), versions=of_today)
@@ -238,7 +245,7 @@ def test_what_a_policy_decided_that_was_changed_since_is_not_tried_again(scene: 
 # ---- the way back -------------------------------------------------------------------------------------------------------
 
 
-def put_back(scene: Scene, run: RunRow) -> list[str]:
+def put_back(scene: HubWorkspace, run: RunRow) -> list[str]:
     """A run is taken back as far as it can be; what cannot be is told."""
     plan, notes = plan_undo(scene.store, run, now=scene.clock.now())
     if plan.changes:
@@ -247,8 +254,8 @@ def put_back(scene: Scene, run: RunRow) -> list[str]:
     return notes
 
 
-def test_no_undo_gives_access_back_whose_end_has_come(scene: Scene) -> None:
-    in_for_thirty_days(scene)
+def test_no_undo_gives_access_back_whose_end_has_come(scene: HubWorkspace) -> None:
+    accept_for_thirty_days(scene)
     scene.near.time.advance(31 * 86_400)
     run = scene.turn().run
     assert run is not None
@@ -257,8 +264,8 @@ def test_no_undo_gives_access_back_whose_end_has_come(scene: Scene) -> None:
     assert scene.where("ada") == "reset"
 
 
-def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(scene: Scene) -> None:
-    in_for_thirty_days(scene)
+def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(scene: HubWorkspace) -> None:
+    accept_for_thirty_days(scene)
     end = scene.row("ada").state.until
     scene.near.time.advance(86_400)
     decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals).decide(
@@ -271,7 +278,7 @@ def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(s
     assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", end)
 
 
-def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> None:
+def test_who_had_access_without_an_end_is_put_back_without_one(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
@@ -290,8 +297,8 @@ def test_who_had_access_without_an_end_is_put_back_without_one(scene: Scene) -> 
 
 
 @pytest.mark.parametrize("skew", [31 * 86_400, 400])
-def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: Scene, skew: float) -> None:
-    desk_folder(scene.folder, ending("30d"))
+def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: HubWorkspace, skew: float) -> None:
+    write_workspace(scene.folder, policy_ending_on("30d"))
     scene.join()
     scene.ask(["ada", "bo"])
     scene.turn()
@@ -307,8 +314,8 @@ def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: Scene, skew: flo
     assert [scene.where(name) for name in ("ada", "bo")] == ["reset"] * 2
 
 
-def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) -> None:
-    desk_folder(scene.folder, ending("30d"))
+def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: HubWorkspace) -> None:
+    write_workspace(scene.folder, policy_ending_on("30d"))
     scene.join()
     scene.ask(["ada"])
     scene.turn()
@@ -326,8 +333,10 @@ def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: Scene) 
 
 
 @pytest.mark.parametrize("skew", [400, -400])
-def test_a_plan_that_is_applied_by_a_wrong_clock_ends_no_grant_and_does_the_rest(scene: Scene, skew: float) -> None:
-    in_for_thirty_days(scene)
+def test_a_plan_that_is_applied_by_a_wrong_clock_ends_no_grant_and_does_the_rest(
+    scene: HubWorkspace, skew: float
+) -> None:
+    accept_for_thirty_days(scene)
     scene.near.time.advance(31 * 86_400)
     scene.ask(["bo"])
     scene.sync()

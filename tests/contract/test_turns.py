@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.sync_schedule import SyncKind
-from tests.torture.near import Near
-from tests.torture.scene import POLICY, Scene, desk_folder
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
 INSIDE = POLICY.replace("mode: enforce", "mode: enforce\njudges: [pending, accepted]")
 OUT = INSIDE.replace('form[k] == "reset"', 'form[k] == "while"')
@@ -17,19 +17,19 @@ OUT = INSIDE.replace('form[k] == "reset"', 'form[k] == "while"')
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made = Scene(tmp_path, Near(page_size=10))
+def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
+    made = HubWorkspace(tmp_path, InProcessHub(page_size=10))
     yield made
     made.close()
 
 
-def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scene: Scene) -> None:
-    desk_folder(scene.folder, INSIDE)
+def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scene: HubWorkspace) -> None:
+    write_workspace(scene.folder, INSIDE)
     scene.join()
     scene.ask({"ada": "while"})
     scene.turn()
     assert scene.where("ada") == "accepted"
-    desk_folder(scene.folder, OUT)
+    write_workspace(scene.folder, OUT)
     scene.join()
     scene.near.time.advance(40 * 86_400)
     done = scene.turn()
@@ -39,7 +39,7 @@ def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scen
     scene.check_over()
 
 
-def test_what_a_run_left_under_way_is_read_also_when_many_runs_came_since(scene: Scene) -> None:
+def test_what_a_run_left_under_way_is_read_also_when_many_runs_came_since(scene: HubWorkspace) -> None:
     scene.ask({"ada": "accept"})
     scene.sync()
     run = scene.approve(scene.plan())

@@ -14,9 +14,8 @@ import pytest
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
-
-from .raw_hub import RawHub, Say, answer, raw_hub
+from tests.kits.command_line import Console
+from tests.kits.raw_hub import RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
 

@@ -11,21 +11,20 @@ from huggingface_hub import HfApi
 import hf_gate
 from hf_gate.hub.why.failures import parse_url
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
-
-from .asker_kit import AskerHub
+from tests.kits.command_line import Console
+from tests.kits.download_failures import DownloadHub
 
 TOKEN = "hf_" + "AbCdEfGh" * 4
 
 
 @pytest.fixture(scope="module")
-def asker_hub() -> Iterator[AskerHub]:
+def asker_hub() -> Iterator[DownloadHub]:
     with LocalHub(requests=0, repos=3) as local:
-        yield AskerHub(local)
+        yield DownloadHub(local)
 
 
 @pytest.fixture
-def account(asker_hub: AskerHub, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+def account(asker_hub: DownloadHub, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """The environment of a person who has access."""
     monkeypatch.setenv("HF_ENDPOINT", asker_hub.hub.url)
     monkeypatch.setenv("HF_TOKEN", asker_hub.tokens["accepted"])
@@ -39,14 +38,14 @@ def test_no_part_of_a_token_is_shown_where_a_text_is_cut(length: int) -> None:
 
 
 @pytest.mark.parametrize("token", ["token", "t", "repo"])
-def test_a_token_that_is_a_word_hides_no_words(asker_hub: AskerHub, account: pytest.MonkeyPatch, token: str) -> None:
+def test_a_token_that_is_a_word_hides_no_words(asker_hub: DownloadHub, account: pytest.MonkeyPatch, token: str) -> None:
     account.setenv("HF_TOKEN", token)
     found = hf_gate.why(asker_hub.gated)
     assert (found.code, "HF_TOKEN" in found.sentence) == ("token_invalid", True)
 
 
 def test_a_repo_that_only_says_from_which_one_it_was_made_is_open(
-    asker_hub: AskerHub, account: pytest.MonkeyPatch
+    asker_hub: DownloadHub, account: pytest.MonkeyPatch
 ) -> None:
     owner = HfApi(endpoint=asker_hub.hub.url, token=asker_hub.hub.tokens["owner"])
     merged = f"{owner.whoami()['name']}/my-merged-model"
@@ -59,7 +58,7 @@ def test_a_repo_that_only_says_from_which_one_it_was_made_is_open(
 
 
 @pytest.mark.usefixtures("account")
-def test_a_revision_that_is_not_there_is_named(asker_hub: AskerHub) -> None:
+def test_a_revision_that_is_not_there_is_named(asker_hub: DownloadHub) -> None:
     for file in (None, "config.json"):
         found = hf_gate.why(asker_hub.gated, file, revision="nope")
         assert (found.code, found.headline) == ("not_found_or_private", "no such revision")
@@ -74,7 +73,7 @@ def test_certificates_that_are_not_there_are_a_matter_of_the_network(monkeypatch
 
 @pytest.mark.parametrize("variable", ["HF_HOME", "HF_TOKEN_PATH", "HF_HUB_CACHE"])
 def test_the_home_of_nobody_is_no_error(
-    asker_hub: AskerHub, account: pytest.MonkeyPatch, tmp_path: Path, variable: str
+    asker_hub: DownloadHub, account: pytest.MonkeyPatch, tmp_path: Path, variable: str
 ) -> None:
     account.chdir(tmp_path)
     account.setenv(variable, "~nobody-of-this-name/x")
@@ -83,7 +82,7 @@ def test_the_home_of_nobody_is_no_error(
     assert hf_gate.why(asker_hub.gated).code == "offline"
 
 
-def test_a_token_that_a_ci_exchanges_is_not_judged(asker_hub: AskerHub, account: pytest.MonkeyPatch) -> None:
+def test_a_token_that_a_ci_exchanges_is_not_judged(asker_hub: DownloadHub, account: pytest.MonkeyPatch) -> None:
     account.setenv("HF_OIDC_RESOURCE", "me/repo")
     found = hf_gate.why(asker_hub.gated)
     assert (found.code, found.certain, found.account) == ("no_token", False, None)
@@ -91,7 +90,7 @@ def test_a_token_that_a_ci_exchanges_is_not_judged(asker_hub: AskerHub, account:
 
 
 def test_a_token_that_may_not_read_gated_repos_works_and_is_told_so(
-    asker_hub: AskerHub, account: pytest.MonkeyPatch
+    asker_hub: DownloadHub, account: pytest.MonkeyPatch
 ) -> None:
     account.setenv("HF_TOKEN", asker_hub.tokens["fine-grained"])
     found = hf_gate.why()
@@ -99,7 +98,7 @@ def test_a_token_that_may_not_read_gated_repos_works_and_is_told_so(
 
 
 def test_a_saved_token_that_opens_the_repo_is_named_for_a_token_that_may_not(
-    asker_hub: AskerHub, account: pytest.MonkeyPatch, private_home: Path
+    asker_hub: DownloadHub, account: pytest.MonkeyPatch, private_home: Path
 ) -> None:
     folder = private_home / ".cache" / "huggingface"
     folder.mkdir(parents=True)
@@ -116,7 +115,7 @@ def test_an_address_of_many_parts_is_read_at_once() -> None:
     assert parse_url("http://hub.example/" + "models/" * 200_000) is None
 
 
-def test_a_report_shows_no_names_of_files_and_the_versions(asker_hub: AskerHub, private_home: Path) -> None:
+def test_a_report_shows_no_names_of_files_and_the_versions(asker_hub: DownloadHub, private_home: Path) -> None:
     console = Console(asker_hub.hub, "nobody")
     environment = {"HF_TOKEN": "", "HOME": str(private_home)}
     ended = console.run("why", asker_hub.gated, "secret/plan-e.bin", "--report", env=environment)
@@ -129,12 +128,12 @@ def test_a_report_shows_no_names_of_files_and_the_versions(asker_hub: AskerHub, 
 @pytest.mark.parametrize(
     "more", [("config.json",), ("--wait",), ("--revision", "v1"), ("--type", "dataset")], ids=" ".join
 )
-def test_a_log_takes_nothing_beside_it(asker_hub: AskerHub, more: tuple[str, ...]) -> None:
+def test_a_log_takes_nothing_beside_it(asker_hub: DownloadHub, more: tuple[str, ...]) -> None:
     ended = Console(asker_hub.hub, "nobody").run("why", "-", *more, stdin="gibberish")
     assert ended.code == 2, ended.out
     assert "hf-gate why -" in ended.hint
 
 
-def test_a_wait_of_ages_can_be_asked_for(asker_hub: AskerHub) -> None:
+def test_a_wait_of_ages_can_be_asked_for(asker_hub: DownloadHub) -> None:
     ended = Console(asker_hub.hub, "rejected").run("why", asker_hub.gated, "--wait", "99999999999d")
     assert (ended.code, "rejected" in ended.out) == (1, True)

@@ -18,8 +18,7 @@ from hypothesis import strategies as st
 import hf_gate
 from hf_gate import Diagnosis
 from hf_gate.domain.display_text import make_visible
-
-from .raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN: Final = "hf_local_canary_token"
 NASTY: Final = (

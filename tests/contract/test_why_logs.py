@@ -8,8 +8,7 @@ import pytest
 
 import hf_gate
 from hf_gate.hub.why.failures import MAX_LOG, parse_url, read_log
-
-from .why_situations import GEMMA, HUB, LLAMA, LOGS, LOGS_OF_OTHERS, PastedLog, gated
+from tests.kits.pasted_logs import GEMMA, HUB, LLAMA, LOGS, LOGS_OF_OTHERS, PastedLog, gated
 
 ALL_LOGS = [*LOGS, *LOGS_OF_OTHERS]
 REJECTED = gated(LLAMA, 403, f"Your request to access model {LLAMA} has been rejected by the repo's authors.")

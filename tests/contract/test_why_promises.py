@@ -14,19 +14,18 @@ import pytest
 
 import hf_gate
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
-
-from .asker_kit import BAD_TOKEN, MIRROR, AskerHub
-from .raw_hub import RawHub, answer, raw_hub
-from .test_why_hostile import OK_ANSWERS, serve
+from tests.contract.test_why_hostile import OK_ANSWERS, serve
+from tests.kits.command_line import Console
+from tests.kits.download_failures import BAD_TOKEN, MIRROR, DownloadHub
+from tests.kits.raw_hub import RawHub, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
 
 
 @pytest.fixture(scope="module")
-def asker_hub() -> Iterator[AskerHub]:
+def asker_hub() -> Iterator[DownloadHub]:
     with LocalHub(requests=0, repos=3) as local:
-        yield AskerHub(local)
+        yield DownloadHub(local)
 
 
 # ---- files -----------------------------------------------------------------------------------------------------------------------
@@ -58,7 +57,7 @@ def fill(home: Path, secret: str) -> None:
 @pytest.mark.parametrize("is_filled", [False, True])
 @pytest.mark.parametrize("word", ["accepted", "pending", "expired", "nobody"])
 def test_no_file_is_written(
-    asker_hub: AskerHub,
+    asker_hub: DownloadHub,
     private_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -89,7 +88,7 @@ def test_no_file_is_written(
     assert asker_hub.hub.journal() == journal
 
 
-def test_a_login_past_its_date_is_named_and_not_renewed(asker_hub: AskerHub, private_home: Path) -> None:
+def test_a_login_past_its_date_is_named_and_not_renewed(asker_hub: DownloadHub, private_home: Path) -> None:
     fill(private_home, BAD_TOKEN)
     found = hf_gate.why(asker_hub.gated, endpoint=asker_hub.hub.url)
     assert (found.code, found.certain) == ("token_expired", False)

@@ -13,8 +13,9 @@ import pytest
 
 from hf_gate import AccessRequest, Hub
 from hf_gate.testing import LocalHub
+from tests.kits.paths import KITS
 
-SCRIPT: Final = Path(__file__).with_name("witness_script.py")
+SCRIPT: Final = KITS / "witness_script.py"
 PEOPLE: Final = ("ann", "bob", "cleo", "dora", "eve")
 QUIET: Final = ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET", "HF_HUB_DISABLE_PROGRESS_BARS", "HF_HUB_DISABLE_UPDATE_CHECK")  # fmt: skip
 

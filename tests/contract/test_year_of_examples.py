@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hf_gate.domain.outcomes import OutcomeKind
-from tests.contract.year_kit import WEEK, a_year, approve, two_people
+from tests.kits.example_years import WEEK, approve, open_example_year, two_people
 
 
 def _on(year: int, month: int, day: int) -> datetime:
@@ -20,7 +20,7 @@ def _on(year: int, month: int, day: int) -> datetime:
 def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
     students = [f"student-{n:02}" for n in range(20)]
     late, gone, stranger = "student-late", students[3], "somebody"
-    with a_year(tmp_path, "class") as year:
+    with open_example_year(tmp_path, "class") as year:
         year.people(*students, late)
         year.people(stranger, host="mail.example")
         year.rows = {name: f"{name}@uio.no" for name in students}
@@ -48,7 +48,7 @@ def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
 
 
 def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) -> None:
-    with a_year(tmp_path, "class") as year:
+    with open_example_year(tmp_path, "class") as year:
         year.people("early", "other")
         year.rows = {"early": "early@uio.no"}
         year.list()
@@ -61,7 +61,7 @@ def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) 
 
 
 def test_a_roster_that_cannot_be_read_for_a_month_takes_nothing_away(tmp_path: Path) -> None:
-    with a_year(tmp_path, "class") as year:
+    with open_example_year(tmp_path, "class") as year:
         year.people("ada", "bob")
         year.rows = {name: f"{name}@uio.no" for name in ("ada", "bob")}
         year.list()
@@ -76,7 +76,7 @@ def test_a_roster_that_cannot_be_read_for_a_month_takes_nothing_away(tmp_path: P
 
 
 def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) -> None:
-    with a_year(tmp_path, "medical") as year:
+    with open_example_year(tmp_path, "medical") as year:
         owner, mia = two_people(year)
         names = ("ada", "bob", "cyd", "dan")
         year.people(*names)
@@ -116,7 +116,7 @@ def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) ->
 
 
 def test_an_open_model_answers_everybody_each_week(tmp_path: Path) -> None:
-    with a_year(tmp_path, "consumer") as year:
+    with open_example_year(tmp_path, "consumer") as year:
         for week in range(26):
             good, poor = f"good-{week:02}", f"poor-{week:02}"
             year.people(good, poor, host="mail.example")

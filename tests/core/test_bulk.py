@@ -16,8 +16,7 @@ from hf_gate.protocol.codec import format_time, read_page
 from hf_gate.protocol.flows.bulk import MAX_AGE_S, decide_many
 from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.messages import Answer, HubCall, Reply
-
-from .playing import Played, play, reply, row
+from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 BEGAN = 1_000.0
@@ -80,12 +79,12 @@ def iso_of(n: int) -> str:
     return f"2026-10-{28 - n // 86400:02d}T{23 - n // 3600 % 24:02d}:{59 - n // 60 % 60:02d}:{59 - n % 60:02d}.000Z"
 
 
-def decided(hub: Lists, requests: list[AccessRequest]) -> Played:
+def decided(hub: Lists, requests: list[AccessRequest]) -> FlowResult:
     setting = FlowContext("https://hub.test", started_at=BEGAN)
-    return play(decide_many(REPO, setting), hub, map(Decision.accept, requests), hub.clock)
+    return run_flow(decide_many(REPO, setting), hub, map(Decision.accept, requests), hub.clock)
 
 
-def kinds(played: Played) -> dict[OutcomeKind, int]:
+def kinds(played: FlowResult) -> dict[OutcomeKind, int]:
     found = [outcome.kind for outcome in played.emitted]
     return {kind: found.count(kind) for kind in dict.fromkeys(found)}
 
@@ -146,7 +145,7 @@ def test_partial_groups_that_waited_for_the_end_are_read_again() -> None:
         next(iter(hub.rows.values()))["status"] = "rejected"
 
     setting = FlowContext("https://hub.test", started_at=BEGAN)
-    assert kinds(play(decide_many(REPO, setting), hub, items(), hub.clock)) == {
+    assert kinds(run_flow(decide_many(REPO, setting), hub, items(), hub.clock)) == {
         OutcomeKind.STALE: 1,
         OutcomeKind.DONE: 39,
     }

@@ -15,6 +15,7 @@ from hf_gate.policy.card_changes import CardChanges, ChangedText, apply_changes
 from hf_gate.policy.card_text import CardError, TextEdit, add_rule, move_rule, remove_rule
 from hf_gate.policy.cards import NEW_CONDITIONS, PolicyCards, change_value, new_rule, read_cards
 from hf_gate.policy.policy_parser import parse_policy
+from tests.kits.paths import ROOT
 
 _WORDS = st.text(st.sampled_from("aZ0 äß漢😀'\"\\:#-{}[]&*!%@,"), min_size=1, max_size=12).filter(
     lambda text: bool(text.strip())
@@ -248,9 +249,7 @@ def test_the_only_rule_cannot_be_removed() -> None:
         remove_rule(read_cards("rules:\n- id: a\n  then: human\n", "p").layout, 0)
 
 
-@pytest.mark.parametrize(
-    "file", sorted((Path(__file__).parents[2] / "src/hf_gate/examples").glob("*.yaml")), ids=lambda file: file.stem
-)
+@pytest.mark.parametrize("file", sorted((ROOT / "src/hf_gate/examples").glob("*.yaml")), ids=lambda file: file.stem)
 def test_the_rules_of_every_shipped_example_move_there_and_back(file: Path) -> None:
     text = file.read_bytes().decode()
     read = read_cards(text, file.name)

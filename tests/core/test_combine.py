@@ -13,7 +13,7 @@ from hf_gate.domain.grants import Duration
 from hf_gate.domain.lifecycle import Status
 from hf_gate.policy.model import STRICTNESS, Action, Opinion, PolicyMode
 from hf_gate.policy.opinions import EVALUATED_STATUSES, STATUS_AFTER, combine_opinions, grant_end
-from tests.conftest import ROOT
+from tests.kits.paths import ROOT
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 PLAIN = Opinion("a", "d" * 64, PolicyMode.ENFORCE, Action.ACCEPT, "r", 0)

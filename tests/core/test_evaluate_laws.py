@@ -9,7 +9,18 @@ from hf_gate.policy.evaluator import Evaluator
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, evaluate_condition
 from hf_gate.policy.model import Action, Fact, FactValue, PolicyMode, UnknownReason, Verdict
 from hf_gate.policy.opinions import NO_RULE
-from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, completed, facts, outcome, policies, trees, untold
+from tests.kits.evaluation_model import (
+    DECLARED,
+    NOW,
+    DrawnPolicy,
+    Tree,
+    completed,
+    facts,
+    outcome,
+    policies,
+    strip_explanation,
+    trees,
+)
 
 
 def known_values(some: dict[str, Fact]) -> dict[str, FactValue]:
@@ -20,7 +31,7 @@ def compiled(tree: Tree) -> Expression:
     return compile_expression(tree.source, DECLARED)
 
 
-def verdict(drawn: list[Drawn], known: dict[str, Fact], status: str = "pending") -> Verdict:
+def verdict(drawn: list[DrawnPolicy], known: dict[str, Fact], status: str = "pending") -> Verdict:
     found = Evaluator([each.compiled for each in drawn]).evaluate_with_traces(known, now=NOW, status=status)
     assert found is not None
     return found
@@ -76,7 +87,7 @@ def test_many_conditions_that_share_their_facts_have_the_three_values_of_the_boo
 
 
 @given(policies(), facts())
-def test_the_opinion_of_a_policy_matches_the_model(drawn: Drawn, known: dict[str, Fact]) -> None:
+def test_the_opinion_of_a_policy_matches_the_model(drawn: DrawnPolicy, known: dict[str, Fact]) -> None:
     found = verdict([drawn], known)
     wanted, is_open = outcome(drawn, known)
     if wanted is None:
@@ -92,7 +103,7 @@ def test_the_opinion_of_a_policy_matches_the_model(drawn: Drawn, known: dict[str
 
 @given(policies(), facts(), st.data())
 def test_only_facts_that_can_be_fetched_are_needed_and_with_them_it_waits_no_more(
-    drawn: Drawn, known: dict[str, Fact], data: st.DataObject
+    drawn: DrawnPolicy, known: dict[str, Fact], data: st.DataObject
 ) -> None:
     found = verdict([drawn], known)
     assert all(known[name].why is UnknownReason.NOT_YET for name in found.needs)
@@ -103,7 +114,9 @@ def test_only_facts_that_can_be_fetched_are_needed_and_with_them_it_waits_no_mor
 
 
 @given(policies(), facts(), st.data())
-def test_an_accept_stays_one_whatever_becomes_known(drawn: Drawn, known: dict[str, Fact], data: st.DataObject) -> None:
+def test_an_accept_stays_one_whatever_becomes_known(
+    drawn: DrawnPolicy, known: dict[str, Fact], data: st.DataObject
+) -> None:
     if verdict([drawn], known).action is Action.ACCEPT:
         after = verdict([drawn], data.draw(completed(known)))
         assert after.action is Action.ACCEPT or after.missing  # a label that the form lacks is an error even then
@@ -114,7 +127,7 @@ def test_an_accept_stays_one_whatever_becomes_known(drawn: Drawn, known: dict[st
 
 @given(policies("b", mode=None), policies("c", mode=None), policies("a"), facts())
 def test_a_policy_more_never_yields_an_accept_where_another_has_an_opinion_an_outage_or_an_unknown(
-    one: Drawn, two: Drawn, added: Drawn, known: dict[str, Fact]
+    one: DrawnPolicy, two: DrawnPolicy, added: DrawnPolicy, known: dict[str, Fact]
 ) -> None:
     before = verdict([one, two], known)
     after = verdict([one, two, added], known)
@@ -123,14 +136,18 @@ def test_a_policy_more_never_yields_an_accept_where_another_has_an_opinion_an_ou
 
 
 @given(policies("a"), policies("b"), facts(), st.sampled_from(("pending", "accepted")))
-def test_the_order_of_policies_does_not_matter(one: Drawn, two: Drawn, known: dict[str, Fact], status: str) -> None:
+def test_the_order_of_policies_does_not_matter(
+    one: DrawnPolicy, two: DrawnPolicy, known: dict[str, Fact], status: str
+) -> None:
     there = Evaluator([one.compiled, two.compiled]).evaluate_with_traces(known, now=NOW, status=status)
     back = Evaluator([two.compiled, one.compiled]).evaluate_with_traces(known, now=NOW, status=status)
     assert there == back
 
 
 @given(policies("a"), policies("s", mode=PolicyMode.SHADOW), facts())
-def test_a_shadow_policy_is_reported_and_changes_nothing(one: Drawn, shadow: Drawn, known: dict[str, Fact]) -> None:
+def test_a_shadow_policy_is_reported_and_changes_nothing(
+    one: DrawnPolicy, shadow: DrawnPolicy, known: dict[str, Fact]
+) -> None:
     alone, both = verdict([one], known), verdict([one, shadow], known)
     assert (both.action, both.rule, both.opinions, both.needs) == (
         alone.action,
@@ -149,8 +166,10 @@ def test_a_shadow_policy_is_reported_and_changes_nothing(one: Drawn, shadow: Dra
     facts(),
     st.sampled_from(("pending", "accepted", "reset")),
 )
-def test_verdicts_with_and_without_traces_are_equal(some: list[Drawn], known: dict[str, Fact], status: str) -> None:
+def test_verdicts_with_and_without_traces_are_equal(
+    some: list[DrawnPolicy], known: dict[str, Fact], status: str
+) -> None:
     judge = Evaluator([each.compiled for each in some])
     slow = judge.evaluate_with_traces(known, now=NOW, status=status)
     for _ in range(2):  # the second time from memory
-        assert judge.evaluate(known, now=NOW, status=status) == untold(slow)
+        assert judge.evaluate(known, now=NOW, status=status) == strip_explanation(slow)

@@ -38,7 +38,7 @@ from hf_gate.policy.model import (
     Until,
     Verdict,
 )
-from tests.core.evaluate_model import DECLARED, Drawn, Tree, facts, policies
+from tests.kits.evaluation_model import DECLARED, DrawnPolicy, Tree, facts, policies
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -226,13 +226,13 @@ def rules_tried(verdict: Verdict) -> list[RuleTrace]:
 
 @given(policies(), facts())
 @example(
-    Drawn(
+    DrawnPolicy(
         replace(EEG, let={}, rules=(Rule("twice", Action.HUMAN, "email.free", "email.free"),)),
         ((Tree("email.free"), Tree("email.free")),),
     ),
     {"email.free": Fact(True, Trust.ACCOUNT, "hub")},
 )
-def test_what_would_have_to_differ_would_make_the_rule_match(drawn: Drawn, known: dict[str, Fact]) -> None:
+def test_what_would_have_to_differ_would_make_the_rule_match(drawn: DrawnPolicy, known: dict[str, Fact]) -> None:
     verdict = Evaluator([drawn.compiled]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
     for tried, (when, unless) in zip(rules_tried(verdict), drawn.trees, strict=False):
@@ -243,7 +243,7 @@ def test_what_would_have_to_differ_would_make_the_rule_match(drawn: Drawn, known
 
 
 @given(policies(), facts())
-def test_a_rule_matches_if_all_its_conditions_are_true(drawn: Drawn, known: dict[str, Fact]) -> None:
+def test_a_rule_matches_if_all_its_conditions_are_true(drawn: DrawnPolicy, known: dict[str, Fact]) -> None:
     verdict = Evaluator([drawn.compiled]).evaluate_with_traces(known, now=NOW)
     assert verdict is not None
     for tried in rules_tried(verdict):

@@ -10,10 +10,9 @@ from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import Expression, bind_facts, compile_expression, compile_lets
 from hf_gate.policy.model import FactValue, TruthValue
 from tests.conftest import PROFILE
-
-from .cel_engine import evaluate_with_engine
-from .evaluate_model import Choices, made_of
-from .expression_model import DECLARED, LETS, Term, Unknown, interpret, make_condition, make_facts
+from tests.kits.cel_engine import evaluate_with_engine
+from tests.kits.evaluation_model import Choices, made_of
+from tests.kits.expression_model import DECLARED, LETS, Term, Unknown, interpret, make_condition, make_facts
 
 TYPES = {name: str(kind) for name, kind in DECLARED.items()}
 LET_TYPES = {"trusted": "bool", "where": "string", "tried": "int", "answers_here": "map"}

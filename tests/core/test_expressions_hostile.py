@@ -10,7 +10,7 @@ from hf_gate.domain.display_text import make_visible
 from hf_gate.policy.expression_problems import ExpressionProblem
 from hf_gate.policy.expressions import bind_facts, compile_expression
 from hf_gate.policy.fact_table import fact_types
-from tests.core.hostile_expressions import BIG, HOSTILE
+from tests.kits.hostile_expressions import BIG, HOSTILE
 
 DECLARED = fact_types(tables=("dua",))
 CPU_SECONDS = (

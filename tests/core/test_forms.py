@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hf_gate.domain.forms import Field, GateForm, Option, collapse_whitespace, form_to_json, parse_gate_form
 from hf_gate.domain.roles import Role
-from tests.shared import shared_file
+from tests.kits.shared_files import shared_file
 
 
 def card(front: str, body: str = "# A model\n") -> str:

@@ -13,7 +13,7 @@ from hf_gate.domain.hand_terms import NO_HAND_TERMS, HandTerms, TermsKind, end_o
 from hf_gate.domain.timestamps import to_iso
 from hf_gate.policy.evaluator import Evaluator, compile_policy
 from hf_gate.policy.model import Action, Fact, FactEnd, FactValue, Policy, PolicyMode, Rule, UnknownReason
-from tests.core.evaluate_model import DECLARED, NOW, Drawn, Tree, fact, facts, policies
+from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, Tree, fact, facts, policies
 
 JUNK = Rule("junk", Action.RESET, when="email.free", reason="Say more.")
 STAFF = Rule("staff", Action.ACCEPT, when="tables.staff", until=Duration(0, 12), at_end=Action.REJECT)
@@ -90,7 +90,9 @@ def _condition(pair: tuple[Tree | None, Tree | None], known: dict[str, Fact]) ->
 
 
 @given(policies("a", mode=None), policies("b", mode=None), facts())
-def test_random_policies_give_the_terms_of_the_model(one: Drawn, two: Drawn, known: dict[str, Fact]) -> None:
+def test_random_policies_give_the_terms_of_the_model(
+    one: DrawnPolicy, two: DrawnPolicy, known: dict[str, Fact]
+) -> None:
     evaluator = Evaluator([one.compiled, two.compiled])
     rules, is_unknown = list[Rule](), False
     for drawn in (one, two):

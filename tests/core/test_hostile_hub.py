@@ -16,8 +16,7 @@ from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy, send_call
 from hf_gate.protocol.flows.listing import list_requests
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
 from hf_gate.protocol.replies import build_error
-
-from .playing import Played, play, reply, row
+from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 SETTING = FlowContext("https://hub.test", RetryPolicy(max_tries=2), started_at=0.5)
@@ -42,8 +41,8 @@ class Lists:
         return reply([r for r in named if r["status"] == status])
 
 
-def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, OutcomeKind], Played]:
-    played = play(bulk.decide_many(REPO, SETTING), Lists(write, **people), [Decision.accept(n) for n in names])
+def decided(write: Any, *names: str, **people: str) -> tuple[dict[str | None, OutcomeKind], FlowResult]:
+    played = run_flow(bulk.decide_many(REPO, SETTING), Lists(write, **people), [Decision.accept(n) for n in names])
     return {o.user: o.kind for o in played.emitted}, played
 
 
@@ -70,7 +69,7 @@ def test_a_refusal_after_a_lost_answer_does_not_prove_that_nothing_happened() ->
 def test_a_refusal_of_a_single_decision_after_a_lost_answer_proves_nothing() -> None:
     answers = iter([reply(status=500), *[reply({"error": "no"}, status=403)] * 9])
     flow = single_decision.decide_one(REPO, Decision.accept("ada"), SETTING)
-    played = play(flow, Lists(lambda _: next(answers), ada="pending"))
+    played = run_flow(flow, Lists(lambda _: next(answers), ada="pending"))
     assert isinstance(played.result.error, OutcomeUnknown)
 
 
@@ -82,16 +81,16 @@ def test_lost_settings_are_unknown_unless_the_gate_shows_them(lost: Answer) -> N
     def hub(mode: Any) -> Any:
         return lambda send: lost if send.is_change else reply({"gated": mode})
 
-    assert play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("auto")).result.mode == "auto"
-    assert isinstance(play(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("manual")).error, OutcomeUnknown)
-    assert isinstance(play(repos.ask_access(REPO, {}, SETTING), lambda s: lost if s.is_change else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
+    assert run_flow(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("auto")).result.mode == "auto"
+    assert isinstance(run_flow(repos.set_gate(REPO, {"gated": "auto"}, SETTING), hub("manual")).error, OutcomeUnknown)
+    assert isinstance(run_flow(repos.ask_access(REPO, {}, SETTING), lambda s: lost if s.is_change else reply({"error": "you are not in the authorized list"}, status=403)).error, OutcomeUnknown)  # fmt: skip
 
 
 def test_after_any_stop_each_decision_has_an_outcome() -> None:
     def hub(send: HubCall) -> Answer:
         return Reply(307, {"location": "https://evil.test/"}, b"", 1.0) if send.is_change else reply([])
 
-    played = play(bulk.decide_many(REPO, SETTING), hub, [Decision.accept(n) for n in ("ada", "bob")])
+    played = run_flow(bulk.decide_many(REPO, SETTING), hub, [Decision.accept(n) for n in ("ada", "bob")])
     assert [(o.user, o.kind) for o in played.emitted] == [("ada", OutcomeKind.OPEN), ("bob", OutcomeKind.OPEN)]
     assert played.error is not None
 
@@ -100,7 +99,7 @@ def test_endless_refusals_end_with_max_wait() -> None:
     def busy(_: HubCall) -> Answer:
         return Reply(429, {"retry-after": "0"}, b"", elapsed=1.0)
 
-    played = play(
+    played = run_flow(
         send_call(build_list_call(REPO, "pending"), FlowContext("https://hub.test", RetryPolicy(max_wait=3.0))), busy
     )
     assert isinstance(played.result, NoReply)
@@ -114,26 +113,26 @@ def test_empty_pages_with_endless_links_end() -> None:
     def hub(_: HubCall) -> Answer:
         return reply([], link=f'</api/models/acme/m/user-access-request/pending?cursor={next(numbers)}>; rel="next"')
 
-    played = play(list_requests(REPO, "pending", SETTING), hub)
+    played = run_flow(list_requests(REPO, "pending", SETTING), hub)
     assert not played.result.proved
     assert len(played.sent) < 30
 
 
 @pytest.mark.parametrize("time", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999-14:00", "yesterday", 7, None])
 def test_a_time_outside_the_calendar_quarantines_its_record_and_no_other(time: Any) -> None:
-    played = play(list_requests(REPO, "pending", SETTING), lambda _: reply([row(1) | {"timestamp": time}, row(2)]))
+    played = run_flow(list_requests(REPO, "pending", SETTING), lambda _: reply([row(1) | {"timestamp": time}, row(2)]))
     assert [r.request_id for page in played.emitted for r in page.rows] == [f"{2:024x}"]
     assert "1 record of a page" in played.result.why
 
 
 def test_times_at_the_end_of_the_calendar_do_not_crash() -> None:
     rows = [row(n) | {"timestamp": "9999-12-31T23:59:59.999Z"} for n in range(10)]
-    assert not play(list_requests(REPO, "pending", SETTING), lambda _: reply(rows)).result.proved
+    assert not run_flow(list_requests(REPO, "pending", SETTING), lambda _: reply(rows)).result.proved
 
 
 def test_a_number_with_thousands_of_digits_does_not_break_the_page() -> None:
     body = b'[{"requestId":"000000000000000000000001","timestamp":"2026-10-01T00:00:00.000Z","status":"pending","fields":{"n":' + b"9" * 5000 + b"}}]"  # fmt: skip
-    played = play(list_requests(REPO, "pending", SETTING), lambda _: Reply(200, {}, body, 1.0))
+    played = run_flow(list_requests(REPO, "pending", SETTING), lambda _: Reply(200, {}, body, 1.0))
     assert len(played.emitted[0].rows) == 1
 
 

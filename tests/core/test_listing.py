@@ -15,15 +15,14 @@ from hf_gate.errors import BadRequest, ForeignOrigin, HubUnavailable, NotAllowed
 from hf_gate.protocol.flows.calls import FlowContext, RetryPolicy
 from hf_gate.protocol.flows.listing import Head, list_requests, read_head
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, NoReply, Reply
-
-from .playing import Played, play, reply, row
+from tests.kits.flow_player import FlowResult, reply, row, run_flow
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 SETTING = FlowContext("https://hub.test", RetryPolicy(max_tries=3))
 LIST = "/api/models/acme/m/user-access-request/pending"
 
 
-def keys(played: Played) -> list[str]:
+def keys(played: FlowResult) -> list[str]:
     return [r.request_id for page in played.emitted for r in page.rows]
 
 
@@ -55,8 +54,8 @@ def by_time(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def listed(hub: Any, **more: Any) -> Played:
-    return play(list_requests(REPO, "pending", SETTING, **more), hub)
+def listed(hub: Any, **more: Any) -> FlowResult:
+    return run_flow(list_requests(REPO, "pending", SETTING, **more), hub)
 
 
 @given(count=st.integers(0, 60), size=st.integers(1, 13))
@@ -213,7 +212,9 @@ OLD_HUB = reply({"error": "✖ Invalid option"}, status=400)
 
 
 def test_a_hub_without_reset_gives_an_empty_list_and_the_reason() -> None:
-    played = play(list_requests(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
+    played = run_flow(
+        list_requests(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([])
+    )
     assert keys(played) == []
     assert played.result == NO_RESET_LIST
     assert played.result.proved
@@ -230,7 +231,7 @@ def test_a_hub_without_reset_gives_an_empty_list_and_the_reason() -> None:
     ],
 )
 def test_other_refusals_are_not_taken_as_an_empty_list(status: str, hub: Any) -> None:
-    assert isinstance(play(list_requests(REPO, status, SETTING), hub).error, BadRequest | NotGated)
+    assert isinstance(run_flow(list_requests(REPO, status, SETTING), hub).error, BadRequest | NotGated)
 
 
 def test_a_refusal_in_the_middle_of_a_list_is_an_error() -> None:
@@ -239,7 +240,7 @@ def test_a_refusal_in_the_middle_of_a_list_is_an_error() -> None:
     def hub(send: HubCall) -> Answer:
         return OLD_HUB if "cursor" in send.path else reply([row(1)], link=next_page)
 
-    assert isinstance(play(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)
+    assert isinstance(run_flow(list_requests(REPO, "reset", SETTING), hub).error, BadRequest)
 
 
 # ---- the head of a list -------------------------------------------------------------------------------------------------
@@ -247,24 +248,24 @@ def test_a_refusal_in_the_middle_of_a_list_is_an_error() -> None:
 
 @given(count=st.integers(0, 30), size=st.integers(1, 9))
 def test_the_head_of_a_list_takes_one_call_and_tells_whether_there_is_more(count: int, size: int) -> None:
-    played = play(read_head(REPO, "pending", SETTING), Pages(by_time(count), size))
+    played = run_flow(read_head(REPO, "pending", SETTING), Pages(by_time(count), size))
     assert len(played.sent) == 1
     assert [r.request_id for r in played.result.requests] == [r["requestId"] for r in by_time(count)[:size]]
     assert played.result.has_more == (count > size)
 
 
 def test_a_full_head_without_a_link_may_have_more() -> None:
-    played = play(read_head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
+    played = run_flow(read_head(REPO, "pending", SETTING, limit=5), Pages(by_time(5), 5, links=False))
     assert played.result.has_more
 
 
 def test_an_unreadable_record_of_a_head_is_reported() -> None:
-    played = play(read_head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
+    played = run_flow(read_head(REPO, "pending", SETTING), lambda _: reply([row(1), {"status": "pending"}]))
     assert len(played.result.requests) == len(played.result.quarantined) == 1
 
 
 def test_a_hub_without_reset_has_an_empty_head() -> None:
-    played = play(read_head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
+    played = run_flow(read_head(REPO, "reset", SETTING), lambda send: OLD_HUB if "/reset" in send.path else reply([]))
     assert played.result == Head()
 
 

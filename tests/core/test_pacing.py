@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hf_gate.protocol.messages import Lane, Reply
 from hf_gate.protocol.pacing import Pacer, WaitReason
-from tests.core.pacing_model import (
+from tests.kits.pacing_model import (
     START,
     FirstHitWindows,
     FixedWindows,

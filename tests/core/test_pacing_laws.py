@@ -12,15 +12,7 @@ from hypothesis import strategies as st
 from hf_gate.protocol.messages import Answer, FailureReason, HubCall, Lane, NoReply, Reply
 from hf_gate.protocol.pacing import LimitWindow, Pacer, WaitReason
 from hf_gate.protocol.ratelimit_headers import MAX_WAIT_S, AnnouncedLimit
-from tests.core.pacing_model import (
-    START,
-    FixedWindows,
-    call,
-    go,
-    known,
-    play,
-    told,
-)
+from tests.kits.pacing_model import START, FixedWindows, call, go, known, play, told
 
 # ---- learning from single answers -----------------------------------------------------------------------------------
 

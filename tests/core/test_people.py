@@ -6,7 +6,6 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -23,12 +22,12 @@ from hf_gate.localhub.generator import (
 )
 from hf_gate.localhub.records import HubAccount
 from hf_gate.localhub.sample import demo_gates, load_hostile_texts, load_sample
+from tests.kits.paths import ROOT
 from tools.people import make_people, make_sample
 
 NOW = 1_792_800_000_000  # 2026-10-23
 DAY = 86_400_000
 LONGEST = 10_000  # characters of a hostile text
-ROOT = Path(__file__).resolve().parents[2]
 PLACES = frozenset(domain for place in load_sample().places for domain in (*place.staff, *place.students))
 MAIL_SERVICES = frozenset(part.split(":")[0] for table in make_people.FREE.values() for part in table.split()) | {
     *make_people.DISPOSABLE,

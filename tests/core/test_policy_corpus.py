@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,9 @@ from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.strict_yaml import apply_fix
+from tests.kits.paths import DATA
 
-_TEXT = (Path(__file__).parent / "data" / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
+_TEXT = (DATA / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
 CORPUS = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)+)", _TEXT, re.MULTILINE))
 DESK = parse_config(
     """version: 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from importlib.resources import files
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +13,8 @@ from hf_gate.policy.model import Action
 from hf_gate.policy.policy_checker import check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
-
-from .test_policy_checking import checked, policy
+from tests.core.test_policy_checking import checked, policy
+from tests.kits.paths import ROOT
 
 EXAMPLES = ("consumer", "academic", "medical", "class", "deny")
 
@@ -83,7 +82,7 @@ def test_descriptions_mention_shadow_mode_and_how_policies_combine() -> None:
 
 
 def test_the_policy_and_the_desk_on_the_page_about_policies_are_without_fault() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text("utf-8")
+    page = (ROOT / "docs" / "policies.md").read_text("utf-8")
     desk_text, policy_text = re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     desk = parse_config(desk_text)
     assert desk.problems == ()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,10 +15,10 @@ from hf_gate.domain.answer_ratings import Quality
 from hf_gate.domain.answer_text import fold_answer, split_words, strip_invisible
 from hf_gate.domain.answer_word_lists import PLACE_PARTS
 from hf_gate.domain.roles import Role
+from tests.kits.paths import DATA, ROOT
 from tools.quality_table import SETS, build_table, rate_answers
 
-DATA = Path(__file__).parent / "data"
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "quality.md"
+DOCS = ROOT / "docs" / "quality.md"
 GOOD, JUNK, THIN, EMPTY, MISSING = Quality.GOOD, Quality.JUNK, Quality.THIN, Quality.EMPTY, Quality.MISSING
 
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from hf_gate.domain.query import KEYS
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.errors import InvalidQuery
+from tests.kits.paths import ROOT
 
-_PAGE = (Path(__file__).resolve().parents[2] / "docs" / "query.md").read_text("utf-8")
+_PAGE = (ROOT / "docs" / "query.md").read_text("utf-8")
 
 
 def test_the_page_has_the_keys_of_the_law() -> None:

@@ -9,8 +9,7 @@ from hf_gate.errors import UnexpectedAnswer, to_command_hint
 from hf_gate.protocol.flows.calls import FlowContext
 from hf_gate.protocol.flows.repos import fetch_report
 from hf_gate.protocol.messages import FailureReason, NoReply
-
-from .playing import play, reply
+from tests.kits.flow_player import reply, run_flow
 
 EEG = Repo(RepoType.DATASET, "acme", "eeg")
 ROW = {
@@ -25,7 +24,7 @@ ROW = {
 
 
 def test_a_report_of_a_million_long_rows_fits_and_a_gigabyte_does_not() -> None:
-    played = play(fetch_report(EEG, FlowContext("https://hub.test")), lambda _: reply([ROW]))
+    played = run_flow(fetch_report(EEG, FlowContext("https://hub.test")), lambda _: reply([ROW]))
     assert played.result == [ROW]
     (sent,) = played.sent
     assert len(json.dumps(ROW, separators=(",", ":"))) * 1_000_000 < sent.max_bytes < 1 << 29
@@ -33,7 +32,7 @@ def test_a_report_of_a_million_long_rows_fits_and_a_gigabyte_does_not() -> None:
 
 def test_a_report_that_is_too_large_says_how_to_read_the_same() -> None:
     answer = NoReply(FailureReason.TOO_LARGE, False, "the answer is larger than 384 MiB")
-    error = play(fetch_report(EEG, FlowContext("https://hub.test")), lambda _: answer).error
+    error = run_flow(fetch_report(EEG, FlowContext("https://hub.test")), lambda _: answer).error
     assert isinstance(error, UnexpectedAnswer)
     assert "larger than 384 MiB" in str(error)
     assert "hub.list(repo, status)" in error.hint

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from hf_gate.domain.software_instructions import addresses_software
-from tests.shared import shared_file
-
-_DATA = Path(__file__).parent / "data"
+from tests.kits.paths import DATA
+from tests.kits.shared_files import shared_file
 
 
 @pytest.mark.parametrize(
@@ -48,7 +46,7 @@ def test_what_people_write_about_software_is_not(text: str) -> None:
 
 @pytest.mark.parametrize("name", ["answers_labelled.jsonl", "answers_heldout.jsonl"])
 def test_no_good_answer_of_the_labelled_sets_is_flagged(name: str) -> None:
-    rows = [json.loads(line) for line in (_DATA / name).read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in (DATA / name).read_text("utf-8").splitlines()]
     good = [str(row["answer"]) for row in rows if "good" in row.values()]
     assert len(good) > 50
     assert [text for text in good if addresses_software(text)] == []

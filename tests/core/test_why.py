@@ -42,7 +42,7 @@ from hf_gate.policy.model import (
 )
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.rule_phrases import describe_rule
-from tests.core.evaluate_model import DECLARED, NOW, Drawn, fact, facts, policies
+from tests.kits.evaluation_model import DECLARED, NOW, DrawnPolicy, fact, facts, policies
 
 EXAMPLES = Path(hf_gate.__file__).parent / "examples"
 
@@ -248,7 +248,7 @@ def is_true(words: str, some: Mapping[str, Fact]) -> bool:
     return ORACLE[words](some)
 
 
-def with_lets(drawn: Drawn) -> CompiledPolicy:
+def with_lets(drawn: DrawnPolicy) -> CompiledPolicy:
     """The same policy with each `when` behind a name."""
     lets = {f"c_{rule.id}": rule.when for rule in drawn.policy.rules if rule.when}
     rules = tuple(replace(rule, when=f"c_{rule.id}" if rule.when else None) for rule in drawn.policy.rules)
@@ -256,7 +256,7 @@ def with_lets(drawn: Drawn) -> CompiledPolicy:
 
 
 @given(policies(), facts(), st.booleans())
-def test_each_piece_of_a_sentence_is_true(drawn: Drawn, some: dict[str, Fact], has_lets: bool) -> None:
+def test_each_piece_of_a_sentence_is_true(drawn: DrawnPolicy, some: dict[str, Fact], has_lets: bool) -> None:
     evaluator = Evaluator([with_lets(drawn) if has_lets else drawn.compiled])
     verdict = evaluator.evaluate_with_traces(some, now=NOW)
     assert verdict is not None
@@ -394,7 +394,7 @@ def test_no_explanation_says_a_thing_and_its_opposite(other: list[str], is_negat
 
 
 @given(policies(), facts())
-def test_a_checklist_holds_exactly_if_its_rule_matched(drawn: Drawn, some: dict[str, Fact]) -> None:
+def test_a_checklist_holds_exactly_if_its_rule_matched(drawn: DrawnPolicy, some: dict[str, Fact]) -> None:
     verdict = Evaluator([drawn.compiled]).evaluate_with_traces(some, now=NOW)
     assert verdict is not None
     found = explain_verdict(verdict, NOW, UTC).checklist

@@ -10,7 +10,7 @@ import ast
 from collections import Counter
 from pathlib import Path
 
-from tests.house.tree import PACKAGE
+from tests.kits.paths import PACKAGE
 
 HERE = Path(__file__).parent
 SLACK = 25

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT, tracked_files
+from tests.kits.paths import ROOT
+from tests.kits.source_files import list_tracked_files
 
 # Written in pieces, so that this file does not hold what it looks for.
 _INDEX_HOSTS = ("pypi" + r"\.org", "python" + r"hosted\.org", "registry" + r"\.npmjs", "deb" + r"\.debian")
@@ -34,7 +35,7 @@ PATCHING = r"monkeypatch\.(?:setattr|setitem|delattr|delitem|syspath_prepend)|un
 
 
 def _texts() -> Iterator[tuple[Path, str]]:
-    for path in tracked_files():
+    for path in list_tracked_files():
         try:
             yield path, path.read_text("utf-8")
         except UnicodeDecodeError:
@@ -74,4 +75,4 @@ def test_no_test_patches_code() -> None:
 
 
 def test_no_file_is_larger_than_a_megabyte() -> None:
-    assert [str(path.relative_to(ROOT)) for path in tracked_files() if path.stat().st_size > 2**20] == []
+    assert [str(path.relative_to(ROOT)) for path in list_tracked_files() if path.stat().st_size > 2**20] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGE, ROOT
+from tests.kits.paths import PACKAGE, ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,8 @@ from functools import cache
 from typing import Final
 
 import hf_gate
-from tests.house.tree import PACKAGE, modules, statements
+from tests.kits.paths import PACKAGE
+from tests.kits.source_files import iterate_statements, list_modules
 from tools.deferred_imports import DEFERRED, DEFERRED_ON_START_PATH, START_PATH
 
 
@@ -30,11 +31,13 @@ def _absolute_names(place: str, node: ast.Import | ast.ImportFrom) -> Iterator[s
 def _imports_in_functions() -> tuple[tuple[str, str, int], ...]:
     """Module, place and line of every import inside a function."""
     found = set()
-    for path in modules():
+    for path in list_modules():
         place = path.relative_to(PACKAGE).as_posix()
-        for function in statements(ast.parse(path.read_text("utf-8"))):
+        for function in iterate_statements(ast.parse(path.read_text("utf-8"))):
             if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
-                imports = (node for node in statements(function) if isinstance(node, ast.Import | ast.ImportFrom))
+                imports = (
+                    node for node in iterate_statements(function) if isinstance(node, ast.Import | ast.ImportFrom)
+                )
                 found |= {(name, place, node.lineno) for node in imports for name in _absolute_names(place, node)}
     return tuple(sorted(found))
 
@@ -57,9 +60,9 @@ _STRUCT_HAS_NO: Final = frozenset({"compare", "hash", "init", "kw_only", "repr"}
 
 
 def _slotted_dataclasses() -> Iterator[tuple[str, ast.ClassDef]]:
-    for path in modules():
+    for path in list_modules():
         place = path.relative_to(PACKAGE).as_posix()
-        for node in statements(ast.parse(path.read_text("utf-8"))):
+        for node in iterate_statements(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ClassDef) and any(
                 "slots=True" in ast.unparse(each) for each in node.decorator_list
             ):

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.kits.paths import ROOT
 
 CTRL_C = "tests/contract/test_hub_interrupts.py::test_ctrl_c_stops_a_waiting_change"
 HANGS = """\

@@ -9,7 +9,7 @@ import tomllib
 from types import ModuleType
 
 import hf_gate
-from tests.house.tree import PACKAGE, ROOT
+from tests.kits.paths import PACKAGE, ROOT
 
 
 def _names_for_type_checkers() -> set[str]:

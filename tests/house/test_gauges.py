@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.house.tree import PACKAGE, statements
+from tests.kits.paths import PACKAGE
+from tests.kits.source_files import iterate_statements
 
 
 class _Function(NamedTuple):
@@ -17,7 +18,7 @@ class _Function(NamedTuple):
 
 def _functions() -> Iterator[_Function]:
     for path in sorted(PACKAGE.rglob("*.py")):
-        for node in statements(ast.parse(path.read_text("utf-8"))):
+        for node in iterate_statements(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 place = f"{path.relative_to(PACKAGE).as_posix()}:{node.lineno} {node.name}"
                 yield _Function((node.end_lineno or node.lineno) - node.lineno + 1, place)

@@ -17,16 +17,17 @@ from typing import Final
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.house.packages import list_installed
-from tests.house.tree import PACKAGE, ROOT, tracked_files
-from tests.journeys.console import DATASET, Console
+from tests.kits.command_line import DATASET, Console
+from tests.kits.installed_packages import list_installed
+from tests.kits.paths import PACKAGE, ROOT
+from tests.kits.source_files import list_tracked_files
 
 
 @pytest.mark.slow
 def test_an_install_from_a_git_address_brings_the_command(tmp_path: Path) -> None:
     """The dependencies are those of this environment, so no package index is asked."""
     source, target = tmp_path / "source", tmp_path / "target"
-    for file in tracked_files():
+    for file in list_tracked_files():
         copy = source / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
@@ -47,13 +48,13 @@ def test_an_install_from_a_git_address_brings_the_command(tmp_path: Path) -> Non
 def test_no_page_tells_to_install_a_package_that_is_not_published() -> None:
     """Take this test out with the first release on a package index, and put the short commands back."""
     needs_an_index = re.compile(r"uvx hf-gate|(pip|pipx|tool) install ['\"]?hf-gate(?!\S* @)")
-    pages = [path for path in tracked_files() if path.suffix == ".md" and "decisions" not in path.parts]
+    pages = [path for path in list_tracked_files() if path.suffix == ".md" and "decisions" not in path.parts]
     assert [path.name for path in pages if needs_an_index.search(path.read_text("utf-8"))] == []
 
 
 def test_no_test_makes_the_source_of_the_checkout_importable() -> None:
     """`make test-pythons` would test the checkout then, and not the wheel."""
-    files = [path for path in tracked_files() if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")]
+    files = [path for path in list_tracked_files() if path.suffix == ".py" and path.is_relative_to(ROOT / "tests")]
     names = {path.name for path in files if re.search(r"PYTHONPATH.*['\"]src", path.read_text("utf-8"))}
     assert names == set()
 
@@ -66,7 +67,7 @@ def test_a_plain_install_stays_within_its_number_of_packages_and_its_size() -> N
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     packages = {"hf-gate"} | list_installed(project["dependencies"])
     size = sum(file.stat().st_size for name in packages for file in _files_of(name))
-    own = [path for path in tracked_files() if path.is_relative_to(PACKAGE)]  # an editable install lists no files
+    own = [path for path in list_tracked_files() if path.is_relative_to(PACKAGE)]  # an editable install lists no files
     size += sum(path.stat().st_size for path in own)
     assert len(packages) <= _MAX_PACKAGES, sorted(packages)
     assert size / 1e6 <= _MAX_MEGABYTES

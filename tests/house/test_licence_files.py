@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from packaging.utils import canonicalize_name
 
-from tests.house.packages import list_installed
-from tests.house.tree import ROOT
+from tests.kits.installed_packages import list_installed
+from tests.kits.paths import ROOT
 
 
 def _project() -> dict[str, Any]:

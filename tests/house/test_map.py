@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from tests.house.tree import PACKAGE, ROOT, first_sentence, modules, tracked_files
+from tests.kits.paths import PACKAGE, ROOT
+from tests.kits.source_files import list_modules, list_tracked_files, read_first_sentence
 
 _MODULE = re.compile(r"(?<![\w/.-])(?:src/hf_gate/)?((?:\w+/)*\w+\.py)\b")
 
@@ -35,9 +36,9 @@ def _modules_on_the_map() -> Counter[str]:
 
 def test_every_module_has_a_line_on_the_map() -> None:
     on_the_map = _modules_on_the_map()
-    missing = [path for path in modules() if path.relative_to(PACKAGE).as_posix() not in on_the_map]
+    missing = [path for path in list_modules() if path.relative_to(PACKAGE).as_posix() not in on_the_map]
     assert not missing, "add to the code map (make docs):\n" + "\n".join(
-        f"- `{path.relative_to(PACKAGE).as_posix()}`: {first_sentence(path)}" for path in missing
+        f"- `{path.relative_to(PACKAGE).as_posix()}`: {read_first_sentence(path)}" for path in missing
     )
 
 
@@ -73,11 +74,11 @@ def test_each_concept_of_the_architecture_is_defined_where_it_says() -> None:
 
 def test_pages_for_maintainers_name_only_files_that_exist() -> None:
     pages = [ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs" / "decisions").glob("*.md")]
-    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in tracked_files()]
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in list_tracked_files()]
     named = {(page.name, name) for page in pages for name in _FILE.findall(page.read_text("utf-8"))}
     gone = [(page, name) for page, name in named if not any(file.endswith(f"/{name}") for file in files)]
     assert gone == [("CONTRIBUTING.md", "src/hf_gate/store/migrations/NNNN_what_changes.sql")]  # a pattern
 
 
 def test_every_module_opens_with_a_sentence() -> None:
-    assert [str(path.relative_to(ROOT)) for path in modules() if not first_sentence(path)] == []
+    assert [str(path.relative_to(ROOT)) for path in list_modules() if not read_first_sentence(path)] == []

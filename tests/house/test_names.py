@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Final
 
-from tests.house.tree import ROOT, child_statements
+from tests.kits.paths import ROOT
+from tests.kits.source_files import iterate_child_statements
 
 PACKAGE: Final = ROOT / "src" / "hf_gate"
 IRREGULAR: Final = frozenset(
@@ -81,7 +82,7 @@ def _definitions() -> Iterator[tuple[str, str, ast.AST]]:
     """Each class and function of the package: file, qualified name, node."""
 
     def walk(node: ast.AST, prefix: str) -> Iterator[tuple[str, ast.AST]]:
-        for child in child_statements(node):
+        for child in iterate_child_statements(node):
             if isinstance(child, ast.ClassDef):
                 yield child.name, child
                 yield from walk(child, f"{child.name}.")

@@ -11,7 +11,8 @@ import pytest
 from hf_gate.domain.lifecycle import WITHDRAWN, Status
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.runs import ChangeState, RunKind, RunState
-from tests.house.tree import PACKAGE, modules
+from tests.kits.paths import PACKAGE
+from tests.kits.source_files import list_modules
 
 _SETTING = re.compile(r"\.setting\(\s*f?[\"']")
 _STORE_IMPORT = re.compile(
@@ -35,22 +36,24 @@ def test_cli_and_web_do_not_import_the_store_not_even_for_a_type() -> None:
 
 
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:
-    built = [file.relative_to(PACKAGE).as_posix() for file in modules() if _CHANGE.search(file.read_text("utf-8"))]
+    built = [file.relative_to(PACKAGE).as_posix() for file in list_modules() if _CHANGE.search(file.read_text("utf-8"))]
     assert built == ["plan/changes.py"]
 
 
 def test_typed_values_are_decoded_in_the_module_that_is_safe_in_threads() -> None:
     files = [
-        file.relative_to(PACKAGE).as_posix() for file in modules() if _TYPED_DECODING.search(file.read_text("utf-8"))
+        file.relative_to(PACKAGE).as_posix()
+        for file in list_modules()
+        if _TYPED_DECODING.search(file.read_text("utf-8"))
     ]
     assert files == ["decoding.py"]
-    assert not any("from msgspec.json import" in file.read_text("utf-8") for file in modules())
+    assert not any("from msgspec.json import" in file.read_text("utf-8") for file in list_modules())
 
 
 def test_text_is_normalised_in_one_module_that_limits_its_marks_first() -> None:
     files = [
         file
-        for file in modules()
+        for file in list_modules()
         if re.search(r"unicodedata(\.| import .*)normalize|\bnormalize.*unicodedata", file.read_text("utf-8"))
     ]
     assert [file.relative_to(PACKAGE).as_posix() for file in files] == ["domain/normalization.py"]
@@ -83,7 +86,7 @@ def _state_literals(source: str) -> Iterator[str]:
 def test_states_are_members_of_enums_and_no_literals() -> None:
     found = {
         f"{path.relative_to(PACKAGE).as_posix()}: {state}"
-        for path in modules()
+        for path in list_modules()
         if path.relative_to(PACKAGE).parts[0] not in {"localhub", "hub", "protocol"}  # they speak the Hub's words
         for state in _state_literals(path.read_text("utf-8"))
     }
@@ -109,7 +112,7 @@ def test_no_generic_class_is_a_frozen_dataclass_with_slots() -> None:
     """`Name[Type](...)` of such a class is a TypeError before Python 3.13; a Struct can be both."""
     wrong = [
         f"{path.name}: {node.name}"
-        for path in modules()
+        for path in list_modules()
         for node in _generic_slotted_dataclasses(path.read_text("utf-8"))
     ]
     assert wrong == []

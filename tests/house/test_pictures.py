@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import ROOT
+from tests.kits.paths import ROOT
 
 PICTURES = sorted((ROOT / "docs" / "images").glob("*.png"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -6,7 +6,7 @@ import re
 from urllib.parse import urlsplit
 
 from hf_gate.domain.network_hosts import PUBLIC_HUB
-from tests.house.tree import PACKAGE, ROOT
+from tests.kits.paths import PACKAGE, ROOT
 
 # Names that nobody can own (RFC 2606, RFC 6761), and two that only name things and are never called.
 _NOBODYS = re.compile(r"(^|\.)(example|invalid|test|localhost|example\.(org|com|net))$")

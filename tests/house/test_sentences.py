@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from tests.house.tree import PACKAGE, modules
+from tests.kits.paths import PACKAGE
+from tests.kits.source_files import list_modules
 
 MOST_WORDS: Final = 25
 _PACKAGES: Final = {"application", "cli", "domain", "hub", "plan", "policy", "sources", "web"}
@@ -43,7 +44,7 @@ def _texts(source: str) -> Iterator[tuple[int, str]]:
 def test_no_sentence_of_a_message_or_a_help_is_longer_than_25_words() -> None:
     found = [
         (place, line, sentence)
-        for path in modules()
+        for path in list_modules()
         if (place := path.relative_to(PACKAGE).as_posix()).partition("/")[0] in _PACKAGES and place not in _WORD_LISTS
         for line, text in _texts(path.read_text("utf-8"))
         if not _SQL.search(text)

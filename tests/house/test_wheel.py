@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.tree import PACKAGE, ROOT, tracked_files
+from tests.kits.paths import PACKAGE, ROOT
+from tests.kits.source_files import list_tracked_files
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.slow
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     """Built as `hf extensions install` does: from a copy of the files, without git, by pip."""
     source, target = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for file in tracked_files():
+    for file in list_tracked_files():
         copy = source / file.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(file.read_bytes())
@@ -41,7 +42,9 @@ def _metadata(wheel: zipfile.ZipFile) -> Message:
 
 
 def test_it_holds_every_file_of_the_package_and_nothing_beside(wheel: zipfile.ZipFile) -> None:
-    here = {file.relative_to(PACKAGE.parent).as_posix() for file in tracked_files() if file.is_relative_to(PACKAGE)}
+    here = {
+        file.relative_to(PACKAGE.parent).as_posix() for file in list_tracked_files() if file.is_relative_to(PACKAGE)
+    }
     there = {name for name in wheel.namelist() if ".dist-info/" not in name and not name.endswith("/")}
     assert there == here
     assert {"hf_gate/py.typed", "hf_gate/localhub/people.json"} <= there

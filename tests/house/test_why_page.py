@@ -6,8 +6,7 @@ import re
 
 from hf_gate.hub.why.diagnosis import Diagnosis, DiagnosisCode
 from hf_gate.protocol.access_refusals import REFUSALS
-
-from .tree import ROOT
+from tests.kits.paths import ROOT
 
 PAGE = (ROOT / "docs" / "why.md").read_text("utf-8")
 

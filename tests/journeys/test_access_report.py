@@ -9,9 +9,8 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-
-from .console import MODEL, Console, fill
-from .desks import TWO_REVIEWERS
+from tests.kits.command_line import MODEL, Console, request_access
+from tests.kits.workspace_folders import TWO_REVIEWERS
 
 KEYS = ("by", "approvers", "policy", "rule", "is_outside", "agreement", "until_rule", "until_row", "found_later")
 
@@ -69,13 +68,13 @@ def days(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Da
         f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
         "tables: {dua: {file: tables/dua.csv, key: username}}\n"
     )
-    fill(fresh, ["ada-l", "bob99"])
+    request_access(fresh, ["ada-l", "bob99"])
     return Days(fresh, tmp_path)
 
 
 def test_two_approvers_an_undo_and_an_erasure_leave_each_day_as_it_was(days: Days) -> None:
     (days.folder / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
-    fill(days.hub, ["eve"])
+    request_access(days.hub, ["eve"])
     with Hub(days.hub.tokens["owner"], days.hub.url) as hub:
         hub.accept(MODEL, "eve")
     days.run("run", "--once")

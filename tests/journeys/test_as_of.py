@@ -14,8 +14,7 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, HOSTILE, MODEL, Console, fill
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
 @pytest.fixture
@@ -23,8 +22,8 @@ def days(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tu
     """A desk of three days: ada is accepted on the first, bob on the second, ada is sent back on the third."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
-    fill(fresh, ["ada-l", "bob"], answers={"Purpose": "to study sleep"})
-    fill(fresh, ["cem"], DATASET, answers={"Purpose": "to cook"})
+    request_access(fresh, ["ada-l", "bob"], answers={"Purpose": "to study sleep"})
+    request_access(fresh, ["cem"], DATASET, answers={"Purpose": "to cook"})
     console, moments = Console(fresh), list[str]()
     assert console.run("init", MODEL, DATASET).code == 0
     for args in (
@@ -107,7 +106,7 @@ def test_names_of_that_time_cannot_act_on_a_terminal_or_a_sheet(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     fresh.add_people([{"username": "mallory", "fullname": HOSTILE, "email": "=1+1@example.org"}])
-    fill(fresh, ["mallory"], answers={HOSTILE: HOSTILE})
+    request_access(fresh, ["mallory"], answers={HOSTILE: HOSTILE})
     console = Console(fresh)
     assert console.run("init", MODEL).code == 0
     assert console.run("accept", f"mallory@{MODEL}").code == 0

@@ -15,14 +15,14 @@ from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.config import Flags
 from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, PROGRAM, Console, status_of
-from tests.journeys.desks import TWO_REVIEWERS, ask_at_lantern
-from tests.journeys.terminal import Terminal
+from tests.kits.command_line import MODEL, PROGRAM, Console, status_of
+from tests.kits.terminal import Terminal
+from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 
 
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(ask_at_lantern(tmp_path, fresh, [MODEL]))
+    monkeypatch.chdir(write_unread_folder(tmp_path, fresh, [MODEL]))
     (tmp_path / "policies" / "lantern.yaml").write_text(TWO_REVIEWERS)
     return tmp_path
 

@@ -9,9 +9,8 @@ import pytest
 from hf_gate import Hub
 from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
-
-from .console import HOSTILE, MODEL, PROGRAM, Console, fill
-from .terminal import Terminal
+from tests.kits.command_line import HOSTILE, MODEL, PROGRAM, Console, request_access
+from tests.kits.terminal import Terminal
 
 BOX = "I agree to the licence"
 CARD = f"""---
@@ -39,7 +38,7 @@ def asks_of(hub: LocalHub) -> int:
 
 
 def decide(hub: LocalHub, state: str) -> None:
-    fill(hub, ["mia"])
+    request_access(hub, ["mia"])
     with Hub(hub.tokens["owner"], hub.url) as owner:
         if state == "granted":
             owner.accept(MODEL, "mia")

@@ -12,7 +12,7 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
+from tests.kits.command_line import Console
 
 MODEL = "acme/lantern"
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"

@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, MODEL, Console, fill
+from tests.kits.command_line import DATASET, MODEL, Console, request_access
 
 LONG = "x" * 201
 BAD = [
@@ -83,7 +83,7 @@ BAD = [
 
 @pytest.fixture(scope="module")
 def waiting(crowded: LocalHub) -> LocalHub:
-    fill(crowded, ["waiting"])
+    request_access(crowded, ["waiting"])
     return crowded
 
 
@@ -118,7 +118,7 @@ def test_no_token_at_all_is_exit_4(waiting: LocalHub) -> None:
 
 
 def test_a_repo_that_is_not_gated_says_so(fresh: LocalHub) -> None:
-    fill(fresh, ["waiting"])
+    request_access(fresh, ["waiting"])
     console = Console(fresh)
     with Hub(fresh.tokens["owner"], fresh.url) as hub:
         hub.set_gate(MODEL, False)
@@ -135,7 +135,7 @@ def test_a_repo_that_is_not_gated_says_so(fresh: LocalHub) -> None:
 
 
 def test_a_hub_that_is_away_is_exit_75_and_repeatable(fresh: LocalHub) -> None:
-    fill(fresh, ["waiting"])
+    request_access(fresh, ["waiting"])
     fresh.set_faults(["down:s=3600"])
     before = fresh.journal()
     ended = Console(fresh).run("accept", f"waiting@{MODEL}", "--max-wait", "200ms")

@@ -19,7 +19,7 @@ from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.errors import HubUnavailable, InvalidTarget, NotAllowed, OutcomeUnknown, Stale
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, MODEL, Console, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 NAMES = ["ada-l", "bob99", "cem-k"]
 
@@ -39,7 +39,7 @@ NAMES = ["ada-l", "bob99", "cem-k"]
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_one_change_goes_at_once_and_says_what_it_means(fresh: LocalHub, args: list[str], status: str) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     ended = Console(fresh).run(*args)
     assert ended.code == 0, ended.err
     assert status_of(fresh, "ada-l") == status
@@ -49,13 +49,13 @@ def test_one_change_goes_at_once_and_says_what_it_means(fresh: LocalHub, args: l
 
 
 def test_a_request_id_with_repo_is_a_target(fresh: LocalHub) -> None:
-    ids = fill(fresh, ["ada-l"], DATASET)
+    ids = request_access(fresh, ["ada-l"], DATASET)
     assert Console(fresh).run("accept", "--repo", DATASET, ids["ada-l"]).code == 0
     assert status_of(fresh, "ada-l") == "accepted"
 
 
 def test_a_person_who_is_in_can_be_put_back_and_revoked(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     console = Console(fresh)
     console.run("accept", MODEL, *NAMES, "--yes")
     assert console.run("cancel", MODEL, "ada-l").code == 0
@@ -65,7 +65,7 @@ def test_a_person_who_is_in_can_be_put_back_and_revoked(fresh: LocalHub) -> None
 
 
 def test_what_is_so_already_is_no_error_and_changes_nothing(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console = Console(fresh)
     console.run("accept", f"ada-l@{MODEL}")
     before = fresh.journal()
@@ -75,8 +75,8 @@ def test_what_is_so_already_is_no_error_and_changes_nothing(fresh: LocalHub) -> 
 
 
 def test_lines_of_ls_are_targets(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
-    fill(fresh, ["dee-d"], DATASET)
+    request_access(fresh, NAMES)
+    request_access(fresh, ["dee-d"], DATASET)
     console = Console(fresh)
     listed = console.run("ls", MODEL, DATASET, "--format", "jsonl")
     ended = console.run("accept", "-", "--yes", "--json", stdin=listed.out)
@@ -88,7 +88,7 @@ def test_lines_of_ls_are_targets(fresh: LocalHub) -> None:
 
 
 def test_a_file_names_people_one_a_line_and_a_bad_line_by_its_number(fresh: LocalHub, tmp_path: Path) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     file = tmp_path / "names.txt"
     file.write_text(f"# those of Monday\nada-l@{MODEL}\n\n{MODEL} bob99\n")
     console = Console(fresh)
@@ -101,7 +101,7 @@ def test_a_file_names_people_one_a_line_and_a_bad_line_by_its_number(fresh: Loca
 
 
 def test_a_repo_and_then_a_file_or_stdin_of_names_alone(fresh: LocalHub, tmp_path: Path) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     file = tmp_path / "names.txt"
     file.write_text("ada-l\nbob99\n")
     console = Console(fresh)
@@ -111,7 +111,7 @@ def test_a_repo_and_then_a_file_or_stdin_of_names_alone(fresh: LocalHub, tmp_pat
 
 
 def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     console = Console(fresh)
     lines = console.run("ls", MODEL, "--format", "jsonl").out
     console.run("reject", f"ada-l@{MODEL}", "--no-reason")
@@ -124,7 +124,7 @@ def test_a_request_that_moved_since_it_was_listed_is_left_alone(fresh: LocalHub)
 
 
 def test_a_request_that_is_gone_since_it_was_listed_is_no_error(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     lines = Console(fresh).run("ls", MODEL, "--format", "jsonl").out
     assert Console(fresh, "ada-l").run("withdraw", MODEL).code == 0
     ended = Console(fresh).run("accept", "-", "--json", stdin=lines)
@@ -132,7 +132,7 @@ def test_a_request_that_is_gone_since_it_was_listed_is_no_error(fresh: LocalHub)
 
 
 def test_one_unknown_name_makes_it_a_part(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     ended = Console(fresh).run("accept", MODEL, *NAMES, "nobody-of-that-name", "--yes", "--json")
     assert (ended.code, ended.json["done"], ended.json["refused"]) == (5, 3, 1)
     alone = Console(fresh).run("accept", MODEL, "nobody-of-that-name", "nobody-either", "--yes", "--json")
@@ -140,14 +140,14 @@ def test_one_unknown_name_makes_it_a_part(fresh: LocalHub) -> None:
 
 
 def test_misspelt_names_among_others_are_told_who_was_meant(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     ended = Console(fresh).run("accept", MODEL, "ada-l", "bob9", "zzzzzz", "--yes")
     assert (ended.code, ended.hint) == (5, "Hint: bob9: Did you mean bob99?")
     assert "Hint" not in Console(fresh).run("accept", MODEL, "bob9", "zzzzzz", "--yes", "--json").err
 
 
 def test_advice_names_nobody_whose_name_would_act_in_a_shell(fresh: LocalHub) -> None:
-    fill(fresh, ["waiting2"])
+    request_access(fresh, ["waiting2"])
     with Hub(fresh.tokens["owner"], fresh.url) as hub:
         advice = did_you_mean(cast("Hub", _WithOneMore(hub, "waiting;ls")), parse_repo(MODEL), "waiting")
     assert advice == "Did you mean waiting2? "
@@ -166,7 +166,7 @@ class _WithOneMore:
 
 
 def test_whether_a_reason_went_along_is_said_and_quoted_safely(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     console = Console(fresh)
     sent = console.run("reset", f"bob99@{MODEL}", "--reason", 'Say "more".\n\x1b[31m')
     assert sent.out.endswith('reset; no access, can ask again; reason sent: "Say \\"more\\".\\n\\u001b[31m"\n')
@@ -180,14 +180,14 @@ def test_whether_a_reason_went_along_is_said_and_quoted_safely(fresh: LocalHub) 
 
 
 def test_a_repo_that_refuses_stops_its_own_part_only(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     ended = Console(fresh).run("accept", "x@lumen-labs/nothing-here", f"ada-l@{MODEL}", "--yes", "--json")
     assert (ended.code, ended.json["done"], ended.json["open"]) == (5, 1, 1)
     assert "no such repo" in ended.error
 
 
 def test_several_changes_need_a_yes_where_nobody_can_be_asked(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     before = fresh.journal()
     ended = Console(fresh).run("accept", MODEL, *NAMES)
     assert (ended.code, "--yes" in ended.hint) == (6, True)
@@ -197,7 +197,7 @@ def test_several_changes_need_a_yes_where_nobody_can_be_asked(fresh: LocalHub) -
 
 def test_many_rejections_need_their_number(fresh: LocalHub) -> None:
     names = [f"person-{number}" for number in range(21)]
-    fill(fresh, names)
+    request_access(fresh, names)
     console, before = Console(fresh), fresh.journal()
     ended = console.run("reject", MODEL, *names, "--reason", "Closed.", "--yes")
     assert (ended.code, "--yes --max-changes 21" in ended.hint) == (6, True)
@@ -208,7 +208,7 @@ def test_many_rejections_need_their_number(fresh: LocalHub) -> None:
 
 
 def test_a_limit_that_was_said_holds_also_where_a_yes_is_enough(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     console, before = Console(fresh), fresh.journal()
     ended = console.run("accept", MODEL, *NAMES, "--yes", "--max-changes", "2")
     assert (ended.code, "exceed --max-changes 2" in ended.err) == (6, True)
@@ -218,7 +218,7 @@ def test_a_limit_that_was_said_holds_also_where_a_yes_is_enough(fresh: LocalHub)
 
 def test_more_than_max_is_refused(fresh: LocalHub) -> None:
     names = [f"person-{number}" for number in range(101)]
-    fill(fresh, names)
+    request_access(fresh, names)
     before = fresh.journal()
     ended = Console(fresh).run("accept", MODEL, *names, "--yes")
     assert (ended.code, "--max 101" in ended.hint) == (6, True)
@@ -227,7 +227,7 @@ def test_more_than_max_is_refused(fresh: LocalHub) -> None:
 
 
 def test_a_dry_run_sends_nothing(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     before, calls = fresh.journal(), fresh.stats()["calls"]
     ended = Console(fresh).run("reset", MODEL, *NAMES, "--reason", "Say more.", "--dry-run")
     assert (ended.code, ended.out.count("would reset")) == (0, 3)
@@ -245,7 +245,7 @@ def test_nobody_at_all_is_no_error(fresh: LocalHub) -> None:
 @pytest.mark.parametrize(("which", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interruption_settles_what_was_sent_and_tells_the_rest_open(fresh: LocalHub, which: int, code: int) -> None:
     names = [f"person-{number}" for number in range(101)]
-    fill(fresh, names)
+    request_access(fresh, names)
     fresh.set_faults(["delay_after:s=1:on=batch:times=1"])
     child = Console(fresh).start("accept", MODEL, *names, "--yes", "--max-changes", "101", "--json")
     while "POST batch" not in fresh.stats()["calls"]:
@@ -281,7 +281,7 @@ def test_asking_is_checked_against_the_form_and_can_be_taken_back(fresh: LocalHu
 
 
 def test_what_was_sent_and_cannot_be_read_is_a_part_and_never_called_unchanged(fresh: LocalHub) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     fresh.set_faults(["fail_after:status=500:on=batch", "fail_before:status=503:on=list:call=2-99"])
     ended = Console(fresh).run("accept", MODEL, *NAMES, "--yes", "--json", "--max-wait", "200ms")
     assert (ended.code, ended.json["open"]) == (5, 3), ended.err
@@ -318,7 +318,7 @@ def test_the_exit_code_of_a_run_that_was_stopped(result: CommandResult, code: in
 
 
 def test_who_is_known_by_request_id_alone_is_named_by_it(fresh: LocalHub) -> None:
-    ident = fill(fresh, ["ada-l"])["ada-l"]
+    ident = request_access(fresh, ["ada-l"])["ada-l"]
     console = Console(fresh)
     for _ in ("done", "already"):
         ended = console.run("accept", "--repo", MODEL, ident)
@@ -337,7 +337,7 @@ def test_json_that_is_nested_too_deep_is_bad_input(fresh: LocalHub, tmp_path: Pa
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(fresh: LocalHub, tmp_path: Path) -> None:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     console, file = Console(fresh), tmp_path / "names.txt"
     file.write_text("ada-l\n", "utf-8-sig")
     assert console.run("accept", "--repo", MODEL, "--from", str(file)).code == 0

@@ -11,7 +11,7 @@ import pytest
 
 from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, MODEL, Console, Ended, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
 
 OTHER = "kestrel-code/kestrel-coder-3b"
 HOUSE = f"""\
@@ -56,7 +56,7 @@ def mails(hub: LocalHub) -> str:
 @pytest.mark.usefixtures("desk")
 def test_for_people_the_ledger_lists_what_one_run_did_to_many_as_one_row(fresh: LocalHub) -> None:
     names = [f"person-{n}" for n in range(8)]
-    fill(fresh, names)
+    request_access(fresh, names)
     console = Console(fresh)
     assert console.run("accept", MODEL, *names, "--yes").code == 0
     asked = ("audit", "ls", "--kind", "ChangeSettled")
@@ -74,7 +74,9 @@ def test_a_run_that_did_several_things_is_one_row_that_counts_each(
     """Neighbours differ: one is accepted, the next is sent back."""
     monkeypatch.chdir(tmp_path)
     for n in range(8):
-        fill(fresh, [f"person-{n}"], answers={"What will you use Lantern for?": "robots" if n % 2 else "test"})
+        request_access(
+            fresh, [f"person-{n}"], answers={"What will you use Lantern for?": "robots" if n % 2 else "test"}
+        )
     (tmp_path / "hf-gate.yaml").write_text(f"version: 1\nrepos: [{MODEL}]\npolicies: [p.yaml]\n")
     (tmp_path / "p.yaml").write_text(
         f"version: 1\npolicy: p\napplies_to: [{MODEL}]\nmode: enforce\nrules:\n"
@@ -93,7 +95,7 @@ def test_a_run_that_did_several_things_is_one_row_that_counts_each(
 
 
 def test_a_decision_is_a_run_of_the_desk_that_can_be_shown_and_turned_back(fresh: LocalHub, desk: Path) -> None:
-    fill(fresh, ["ada-l", "bob99"])
+    request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
     decided = console.run("accept", MODEL, "ada-l", "bob99", "--yes", "--json")
     assert (decided.code, decided.json["done"]) == (0, 2), decided.err
@@ -109,23 +111,23 @@ def test_a_decision_is_a_run_of_the_desk_that_can_be_shown_and_turned_back(fresh
 
 
 def test_without_a_desk_each_hub_has_a_store_of_this_user(fresh: LocalHub, nowhere: Path) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     decided = Console(fresh).run("accept", f"ada-l@{MODEL}", "--json")
     assert decided.code == 0, decided.err
     assert Console(fresh).run("runs", "show", decided.json["run"], "--json").json["done"] == 1
     with LocalHub(requests=0) as another:
-        fill(another, ["ada-l"])
+        request_access(another, ["ada-l"])
         assert Console(another).run("accept", f"ada-l@{MODEL}").code == 0
         assert [row["planned"] for row in Console(another).run("runs", "ls", "--json").json] == [1]
     assert len(stores(nowhere)) == 2
 
 
 def test_two_at_once_decide_once_and_both_are_told(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     fresh.set_faults(["delay_after:s=1:on=handle"])
     children = [Console(fresh).start("accept", f"ada-l@{MODEL}", "--json") for _ in range(2)]
     ended = [
-        Ended(child.returncode, out.decode(), err.decode())
+        CommandResult(child.returncode, out.decode(), err.decode())
         for child in children
         for out, err in [child.communicate(timeout=60)]
     ]
@@ -137,7 +139,7 @@ def test_two_at_once_decide_once_and_both_are_told(fresh: LocalHub, desk: Path) 
 def test_a_store_that_somebody_writes_to_or_that_is_damaged_stops_it_and_nothing_is_sent(
     fresh: LocalHub, desk: Path
 ) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console, moves = Console(fresh), len(fresh.journal())
     assert console.run("sync", MODEL).code == 0
     lock = FileLock(desk / "desk.db", Holder(4711), wait=0)
@@ -164,7 +166,7 @@ def test_a_grant_is_found_afterwards_and_stands_in_the_store(fresh: LocalHub, de
 
 
 def test_a_note_is_kept_and_told_to_nobody(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - where it runs
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console = Console(fresh)
     ended = console.run("reset", f"ada-l@{MODEL}", "--reason", "Say more.", "--note", "Met her at NeurIPS.")
     assert ended.code == 0, ended.err
@@ -176,7 +178,7 @@ def test_a_note_is_kept_and_told_to_nobody(fresh: LocalHub, desk: Path) -> None:
 
 
 def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
-    fill(fresh, ["ada-l", "bob99", "cem-k"])
+    request_access(fresh, ["ada-l", "bob99", "cem-k"])
     console = Console(fresh)
     one = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "say-more")
     assert f'reason sent: "Hello ada-l, say what you will do with {MODEL}, then ask again."' in one.out, one.err
@@ -204,7 +206,7 @@ def test_a_template_is_filled_for_each_and_refused_before_anything_is_sent(fresh
 
 
 def test_a_text_that_comes_with_hf_gate_needs_no_template(fresh: LocalHub, desk: Path) -> None:
-    fill(fresh, ["ada-l", "bob99"])
+    request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
     ended = console.run("reset", f"ada-l@{MODEL}", "--reason-template", "full-name", "--lang", "de")
     assert "Bitte geben Sie Ihren vollen Namen an" in ended.out, ended.err
@@ -221,7 +223,7 @@ def test_a_text_that_comes_with_hf_gate_needs_no_template(fresh: LocalHub, desk:
 
 
 def test_a_template_that_gets_too_long_is_no_reason(fresh: LocalHub, desk: Path) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     text = HOUSE.replace("Hello {user}", "x" * 120 + " {user}")
     (desk / "hf-gate.yaml").write_text(text)
     ended = Console(fresh).run("reset", f"ada-l@{MODEL}", "--reason-template", "say-more")
@@ -234,7 +236,7 @@ def test_without_a_terminal_nobody_is_turned_away_without_a_reason_unless_that_i
     desk: Path,  # noqa: ARG001 - as above
     verb: str,
 ) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console, words = Console(fresh), [*verb.split(), f"ada-l@{MODEL}"]
     for flags in ([], ["--yes"], ["--json"], ["--dry-run"]):
         ended = console.run(*words, *flags)
@@ -249,7 +251,7 @@ def test_without_a_terminal_nobody_is_turned_away_without_a_reason_unless_that_i
 def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
     fresh: LocalHub, desk: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fill(fresh, ["ada-l", "bob99"])
+    request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
     ended = console.run("accept", f"ada-l@{MODEL}", "--until", "2030-06-30")
     assert "access ends 2030-06-30" in ended.out, ended.err
@@ -273,7 +275,7 @@ def test_an_acceptance_can_end_and_only_a_desk_can_end_it(
 
 def test_one_decision_for_all_repos_in_which_somebody_waits(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
     for repo in (MODEL, OTHER, DATASET):
-        fill(fresh, ["ada-l", "bob99"], repo)
+        request_access(fresh, ["ada-l", "bob99"], repo)
     console = Console(fresh)
     unknown = console.run("accept", "ada-l@*/*")
     assert (unknown.code, "hf-gate sync" in unknown.hint) == (2, True), unknown.err
@@ -300,7 +302,7 @@ def test_one_decision_for_all_repos_in_which_somebody_waits(fresh: LocalHub, des
 
 def test_acceptances_need_their_number_above_fifty_or_a_tenth_of_who_waits(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
     names = [f"person-{number:03}" for number in range(60)]
-    fill(fresh, [*names, *(f"other-{number:03}" for number in range(640))])
+    request_access(fresh, [*names, *(f"other-{number:03}" for number in range(640))])
     console = Console(fresh)
     refused = console.run("accept", MODEL, *names, "--yes")
     assert (refused.code, "--max-changes 60" in refused.hint) == (6, True), refused.err

@@ -20,23 +20,23 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, PROGRAM, Console, Ended, fill
-from tests.journeys.store_desk import own_files
-from tests.program_server import program_words
+from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access
+from tests.kits.program_server import program_words
+from tests.kits.store_workspace import own_files
 
 
-def _run(*args: str, **env: str) -> Ended:
+def _run(*args: str, **env: str) -> CommandResult:
     return _run_words([*PROGRAM, *args], env)
 
 
-def _run_fork(*args: str) -> Ended:
+def _run_fork(*args: str) -> CommandResult:
     """A command beside a demo, whose own start is not what is tested."""
     return _run_words([*program_words(), *args], {})
 
 
-def _run_words(words: list[str], env: Mapping[str, str]) -> Ended:
+def _run_words(words: list[str], env: Mapping[str, str]) -> CommandResult:
     done = subprocess.run(words, capture_output=True, text=True, env={**os.environ, **env}, check=False, timeout=90)
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
 def test_the_demo_by_itself_needs_no_token_checks_its_story_and_leaves_nothing(private_home: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_profile_of_a_demo_that_was_killed_never_falls_back_to_the_real_hub(pr
 
 
 def test_a_profile_of_the_configuration_file_brings_endpoint_and_token(fresh: LocalHub, private_home: Path) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     folder = private_home / ".config" / "hf-gate"
     folder.mkdir(parents=True)
     (folder / "work.token").write_text(fresh.tokens["admin"] + "\n")
@@ -267,13 +267,13 @@ def test_it_works_as_hf_gate_with_arguments_and_exit_codes_passed_through(fresh:
     if not hf.exists():
         pytest.skip("no `hf` beside this Python: the extension is not tried here")
     _as_extension(private_home)
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
 
-    def run(*args: str) -> Ended:
+    def run(*args: str) -> CommandResult:
         done = subprocess.run(
             [hf, "gate", *args], capture_output=True, text=True, env=Console(fresh).environment(), check=False
         )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     assert run("version", "--json").json["schema_version"] == 1
     assert [row["user"] for row in run("ls", MODEL, "--json").json] == ["ada-l"]

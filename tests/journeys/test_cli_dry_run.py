@@ -12,9 +12,9 @@ import pytest
 from hf_gate import Hub
 from hf_gate.domain.ids import parse_repo
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, MODEL, Console, Ended, fill
-from .desks import TWO_REVIEWERS, ask_at_lantern
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
+from tests.kits.paths import ROOT
+from tests.kits.workspace_folders import TWO_REVIEWERS, write_unread_folder
 
 ENDS = f"""\
 version: 1
@@ -33,7 +33,7 @@ ADA, BOB = f"ada-l@{MODEL}", f"bob99@{MODEL}"
 @pytest.fixture
 def folder(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace without rules, in which ada-l and bob99 ask, and the staff's own account too."""
-    ask_at_lantern(tmp_path, fresh, [MODEL, DATASET])
+    write_unread_folder(tmp_path, fresh, [MODEL, DATASET])
     monkeypatch.chdir(tmp_path)
     assert Console(fresh).run("sync", "--full").code == 0
     return tmp_path
@@ -45,18 +45,18 @@ def _content(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in names if not path.name.endswith(("-shm", "-wal", ".lock"))}
 
 
-def _kinds(ended: Ended) -> list[tuple[str, str]]:
+def _kinds(ended: CommandResult) -> list[tuple[str, str]]:
     """The outcomes with their words. What would be sent has no outcome in a dry run."""
     rows = json.loads(ended.out)["outcomes"] if ended.out else []
     kinds = [row["outcome"] or "done" for row in rows]
     return [(kind, "" if kind == "done" else row["why"]) for kind, row in zip(kinds, rows, strict=True)]
 
 
-def _sentences(ended: Ended) -> list[str]:
+def _sentences(ended: CommandResult) -> list[str]:
     return [line for line in ended.err.splitlines() if line.startswith(("Error: ", "Hint: "))]
 
 
-def _compare(console: Console, folder: Path, *words: str) -> Ended:
+def _compare(console: Console, folder: Path, *words: str) -> CommandResult:
     """Run a command dry and for real; return how the real one ended."""
     moves, before = console.hub.journal(), _content(folder)
     shown = console.run(*words, "--dry-run")
@@ -117,12 +117,12 @@ def _accepted(hub: LocalHub, _folder: Path) -> None:
 
 
 def _new_request(hub: LocalHub, _folder: Path) -> None:
-    fill(hub, ["cem-k"])
+    request_access(hub, ["cem-k"])
 
 
 def _new_request_for_two(hub: LocalHub, folder: Path) -> None:
     _two_people(hub, folder)
-    fill(hub, ["cem-k"])
+    request_access(hub, ["cem-k"])
 
 
 def _people(hub: LocalHub, _folder: Path) -> None:
@@ -140,7 +140,7 @@ def _accepted_and_synced(hub: LocalHub, folder: Path) -> None:
 
 
 def _crowd(hub: LocalHub, _folder: Path) -> None:
-    fill(hub, [f"person-{number}" for number in range(21)])
+    request_access(hub, [f"person-{number}" for number in range(21)])
 
 
 def _restored(hub: LocalHub, _folder: Path) -> None:
@@ -230,7 +230,7 @@ def test_a_dry_run_of_a_first_approval_says_that_it_is_the_first(fresh: LocalHub
 
 def test_without_a_store_a_dry_run_makes_none(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     before = _content(Path.home())
     shown = Console(fresh).run("accept", ADA, f"nobody-at-all@{MODEL}", "--dry-run")
     assert (shown.code, "would accept ada-l" in shown.out) == (5, True), shown.err
@@ -324,7 +324,7 @@ def test_every_command_with_a_dry_run_is_compared_with_its_run() -> None:
 
 def _commands_with_dry_run() -> list[str]:
     """The commands that take --dry-run, as the reference of commands names them."""
-    text = (Path(__file__).parents[2] / "docs" / "cli.md").read_text("utf-8")
+    text = (ROOT / "docs" / "cli.md").read_text("utf-8")
     parts = re.split(r"(?m)^#+ `?hf-gate ", text)[1:]
     heads = [re.split(r"[`\n]", part)[0] for part in parts if "`--dry-run`" in part]
     return [match[0].strip() for head in heads if (match := re.match(r"([a-z]+( |\Z))+", head))]

@@ -12,7 +12,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.cli.schemas import schema_of
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, HOSTILE, MODEL, Console
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console
 
 _BROKEN = """\
 ---

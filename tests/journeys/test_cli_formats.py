@@ -16,7 +16,7 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, HOSTILE, MODEL, PROGRAM, Console, fill
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, PROGRAM, Console, request_access
 
 DOCUMENTS = [
     ("ls", ["ls", MODEL, DATASET, "--status", "all"]),
@@ -39,7 +39,7 @@ def hostile() -> Iterator[LocalHub]:
     """One person whose name, e-mail and answer would act on a terminal, a spreadsheet and a reader."""
     with LocalHub(requests=0) as hub:
         hub.add_people([{"username": "mallory", "fullname": HOSTILE, "email": "=1+1@example.org"}])
-        fill(hub, ["mallory"], answers={HOSTILE: HOSTILE, "Purpose": "a\nb\tc"})
+        request_access(hub, ["mallory"], answers={HOSTILE: HOSTILE, "Purpose": "a\nb\tc"})
         yield hub
 
 
@@ -53,7 +53,7 @@ def test_every_json_document_parses_and_fits_its_schema(crowded: LocalHub, name:
 
 
 def test_show_and_the_verbs_fit_their_schemas_too(fresh: LocalHub) -> None:
-    ids = fill(fresh, ["ada-l"])
+    ids = request_access(fresh, ["ada-l"])
     console = Console(fresh)
     shown = console.run("show", f"ada-l@{MODEL}", "--json").json
     jsonschema.validate(shown, SCHEMAS["show"])
@@ -114,7 +114,7 @@ def test_an_order_that_is_not_newest_first_is_not_called_so() -> None:
 
 
 def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console = Console(fresh)
     for args, has_repo, has_status in (
         ([MODEL], False, False),
@@ -131,7 +131,7 @@ def test_the_repo_stands_in_the_table_unless_one_alone_was_named(fresh: LocalHub
 
 def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh: LocalHub) -> None:
     answers = {"Full name": "Ada", "E-mail": "a@example.org", "I agree to the terms": "true", "Country": "UK"}
-    fill(fresh, ["ada-l"], answers={**answers, "Company": "Lovelace Ltd", "Purpose": "to count"})
+    request_access(fresh, ["ada-l"], answers={**answers, "Company": "Lovelace Ltd", "Purpose": "to count"})
     assert Console(fresh).run("ls", MODEL).out.splitlines()[0].split() == [
         "AGE",
         "WHO",
@@ -145,9 +145,13 @@ def test_the_answers_that_tell_most_are_shown_and_neither_names_nor_boxes(fresh:
 def test_several_repos_have_a_column_for_what_it_is_for_and_one_more_however_their_labels_differ(
     fresh: LocalHub,
 ) -> None:
-    fill(fresh, ["ada-l"], answers={"Purpose": "to count", "Company": "Lovelace Ltd", "Country": "UK", "Colour": "red"})
-    fill(fresh, ["bob99"], DATASET, {"Intended use": "to listen", "Affiliation": "Uni Basel", "I agree": "true"})
-    fill(fresh, ["chen-w"], DATASET, {"I agree": "true"})
+    request_access(
+        fresh, ["ada-l"], answers={"Purpose": "to count", "Company": "Lovelace Ltd", "Country": "UK", "Colour": "red"}
+    )
+    request_access(
+        fresh, ["bob99"], DATASET, {"Intended use": "to listen", "Affiliation": "Uni Basel", "I agree": "true"}
+    )
+    request_access(fresh, ["chen-w"], DATASET, {"I agree": "true"})
     head, *rows = Console(fresh).run("ls", MODEL, DATASET).out.splitlines()
     assert head.split() == ["AGE", "WHO", "REPO", "PURPOSE", "AFFILIATION", "ID"]
     told = {row.split()[1]: re.split(r" {2,}", row.strip())[3:5] for row in rows}
@@ -155,7 +159,7 @@ def test_several_repos_have_a_column_for_what_it_is_for_and_one_more_however_the
 
 
 def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:
-    ids = fill(fresh, ["ada-l", "bob99"])
+    ids = request_access(fresh, ["ada-l", "bob99"])
     console = Console(fresh)
     listed = console.run("ls", MODEL, "-q")
     assert sorted(listed.out.split()) == sorted(ids.values())
@@ -164,7 +168,7 @@ def test_quiet_prints_ids_that_are_targets_again(fresh: LocalHub) -> None:
 
 def test_a_hub_before_request_ids_gives_targets_by_name() -> None:
     with LocalHub(requests=0, protocol="2026-08") as hub:
-        fill(hub, ["ada-l"], DATASET)
+        request_access(hub, ["ada-l"], DATASET)
         console = Console(hub)
         listed = console.run("ls", DATASET, "-q")
         assert listed.out.strip() == f"ada-l@{DATASET}"
@@ -229,7 +233,7 @@ def test_an_error_that_quotes_outside_text_is_one_visible_line(hostile: LocalHub
 
 
 def test_a_listing_that_is_not_proved_whole_warns_and_is_exit_5(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l", "bob99"])
+    request_access(fresh, ["ada-l", "bob99"])
     fresh.set_faults(["bad_record:on=list"])
     ended = Console(fresh).run("ls", MODEL, "--json")
     assert (ended.code, "not proved complete" in ended.err) == (5, True)
@@ -280,7 +284,7 @@ def test_the_account_is_asked_once_and_then_remembered(fresh: LocalHub, private_
 
 def test_ages_follow_a_local_hubs_clock_when_told_to() -> None:
     with LocalHub(requests=0) as hub:
-        fill(hub, ["ada-l"])
+        request_access(hub, ["ada-l"])
         hub.clock.advance("72h")
         console = Console(hub)
         assert console.run("ls", MODEL, env={"HF_GATE_CLOCK": "hub"}).out.splitlines()[1].split()[0] == "3d"
@@ -288,7 +292,7 @@ def test_ages_follow_a_local_hubs_clock_when_told_to() -> None:
 
 
 def test_the_picture_of_the_overview_is_xml(fresh: LocalHub, tmp_path: Path) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console, desk = Console(fresh), ("--workspace", str(tmp_path))
     assert console.run(*desk, "init", MODEL).code == 0
     drawn = console.run(*desk, "report", "overview", "--format", "svg")

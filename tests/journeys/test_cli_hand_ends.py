@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, PROGRAM, Console, fill, status_of
-from tests.journeys.terminal import Terminal
+from tests.kits.command_line import MODEL, PROGRAM, Console, request_access, status_of
+from tests.kits.terminal import Terminal
 
 PURPOSE = "What will you use Lantern for?"
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
@@ -41,7 +41,7 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (tmp_path / "policies" / "lantern.yaml").write_text(POLICY)
     monkeypatch.chdir(tmp_path)
     for name, text in (("ada-l", "to build robots"), ("bob99", "to listen"), ("cem-k", "to look")):
-        fill(fresh, [name], answers={PURPOSE: text})
+        request_access(fresh, [name], answers={PURPOSE: text})
     return tmp_path
 
 

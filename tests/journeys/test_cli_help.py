@@ -17,7 +17,7 @@ from hf_gate.cli.framework import OLD_WORDS, GateCommand, GateGroup
 from hf_gate.cli.main import root
 from hf_gate.cli.program_info import TOPICS
 from hf_gate.cli.schemas import ALIASES, SCHEMAS
-from tests.journeys.console import PROGRAM
+from tests.kits.command_line import PROGRAM
 
 
 def _commands(group: GateGroup, path: str = "hf-gate") -> Iterator[tuple[str, str, click.Command]]:

@@ -16,7 +16,7 @@ from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console, fill, status_of
+from tests.kits.command_line import MODEL, Console, request_access, status_of
 
 HOUSE = f"version: 1\nrepos: [{MODEL}]\npolicies: [policies/*.yaml]\n"
 
@@ -26,7 +26,7 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (tmp_path / "policies").mkdir()
     (tmp_path / "hf-gate.yaml").write_text(HOUSE)
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l", "bob99", "cy"])
+    request_access(fresh, ["ada-l", "bob99", "cy"])
     assert Console(fresh).run("sync", "--full").code == 0
     return tmp_path
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console, fill
+from tests.kits.command_line import MODEL, Console, request_access
 
 
 @pytest.fixture
 def old() -> Iterator[LocalHub]:
     with LocalHub(requests=0, repos=1, protocol="2026-08") as hub:
-        fill(hub, ["ada-l", "bob99"])
+        request_access(hub, ["ada-l", "bob99"])
         yield hub
 
 

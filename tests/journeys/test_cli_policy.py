@@ -10,8 +10,8 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.journeys.console import HOSTILE, Console, Ended
-from tests.journeys.desks import DESK, EEG, desk
+from tests.kits.command_line import HOSTILE, CommandResult, Console
+from tests.kits.workspace_folders import DESK, EEG, write_desk_folder
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "desk"
 
 
-def run(hub: LocalHub, folder: Path, *args: str) -> Ended:
+def run(hub: LocalHub, folder: Path, *args: str) -> CommandResult:
     """One policy command for the desk in this folder."""
     return Console(hub).run("--workspace", str(folder), "policy", *args)
 
@@ -49,7 +49,7 @@ def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
     fresh: LocalHub, folder: Path, right: str, wrong: str, said: str, marked: str, advice: str
 ) -> None:
     text = EEG.replace(right, wrong, 1)
-    ended = run(fresh, desk(folder, {"eeg.yaml": text}), "check")
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), "check")
     assert ended.code == 2
     head, line, *rest = ended.out.splitlines()
     place = re.match(r"(.*/policies/eeg\.yaml):(\d+):(\d+): error: (.+)", head)
@@ -65,7 +65,7 @@ def test_a_mistake_is_told_with_its_place_its_line_and_what_to_write(
 
 
 def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, desk(folder), "check")
+    ended = run(fresh, write_desk_folder(folder), "check")
     assert ended.code == 0
     assert "signed accepts; at minimum: account data from the Hub" in ended.out
     assert ended.out.endswith("1 policy: no problems.\n")
@@ -74,7 +74,7 @@ def test_a_desk_in_order_says_what_it_takes_to_be_accepted(fresh: LocalHub, fold
 
 def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, folder: Path) -> None:
     text = EEG.replace("institutional && person.account_days > 30", 'answers.affiliation.text == "ETH"')
-    ended = run(fresh, desk(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text.partition("tests:")[0]}), "check")
     assert ended.code == 0
     assert (
         'warning: rule signed accepts on the requester\'s own claims: anyone who writes "ETH" is accepted' in ended.out
@@ -86,14 +86,14 @@ def test_an_accept_on_the_applicants_own_word_is_warned_of(fresh: LocalHub, fold
 
 def test_a_check_says_which_tests_fail(fresh: LocalHub, folder: Path) -> None:
     text = EEG.partition("tests:")[0] + "tests:\n  - {name: a guest, facts: {email.free: true}, want: {then: accept}}\n"
-    ended = run(fresh, desk(folder, {"eeg.yaml": text}), "check")
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), "check")
     assert ended.code == 0
     assert "1 test fails: a guest. Why: hf-gate policy test" in ended.out
     assert run(fresh, folder, "check", "--json").json["policies"][0]["failing_tests"] == ["a guest"]
 
 
 def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: Path) -> None:
-    desk(folder, text=DESK + "guards: {accept: 200 per hour}\n")
+    write_desk_folder(folder, text=DESK + "guards: {accept: 200 per hour}\n")
     ended = run(fresh, folder, "check")
     assert ended.code == 2
     assert re.search(r"hf-gate\.yaml:5:18: error: .*200/h", ended.out)
@@ -114,7 +114,7 @@ def test_the_desk_file_and_the_tables_are_checked_too(fresh: LocalHub, folder: P
 
 @pytest.mark.parametrize("name", ["hf-gate.yaml", "policies/eeg.yaml", "tables/partners.csv"])
 def test_a_link_in_a_desk_shows_nothing_of_a_file_of_another_kind(fresh: LocalHub, folder: Path, name: str) -> None:
-    desk(folder)
+    write_desk_folder(folder)
     secret = folder.parent / "environ"
     secret.write_text("HF_TOKEN=canary\0PATH=/bin", "utf-8")
     (folder / name).unlink()
@@ -126,13 +126,13 @@ def test_a_link_in_a_desk_shows_nothing_of_a_file_of_another_kind(fresh: LocalHu
 
 
 def test_two_policies_of_one_name_are_one_too_many(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, desk(folder, {"a.yaml": EEG, "b.yaml": EEG}), "check")
+    ended = run(fresh, write_desk_folder(folder, {"a.yaml": EEG, "b.yaml": EEG}), "check")
     assert ended.code == 2
     assert "also has the policy name `eeg`" in ended.out
 
 
 def test_a_file_is_checked_with_the_tables_of_the_desk_above_it_or_with_none(fresh: LocalHub, tmp_path: Path) -> None:
-    inside = desk(tmp_path / "desk") / "policies" / "eeg.yaml"
+    inside = write_desk_folder(tmp_path / "desk") / "policies" / "eeg.yaml"
     assert Console(fresh).run("policy", "check", str(inside)).code == 0
     alone = tmp_path / "alone.yaml"
     alone.write_text(EEG, "utf-8")
@@ -154,7 +154,7 @@ def test_without_desk_or_file_the_next_step_is_named(fresh: LocalHub) -> None:
 def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: LocalHub, folder: Path) -> None:
     text = EEG.replace("say-more", f'"{HOSTILE}"'.replace("\r", "")).replace("then: reset", "then: \x1b[2Jreset")
     for command in ("check", "lint"):
-        ended = run(fresh, desk(folder / command, {"eeg.yaml": text}), command)
+        ended = run(fresh, write_desk_folder(folder / command, {"eeg.yaml": text}), command)
         assert ended.code == 2
         assert not re.search("[\x00-\x08\x0b-\x1f\u202e\u200b]", ended.out + ended.err)
 
@@ -162,7 +162,7 @@ def test_text_that_would_act_on_the_terminal_is_shown_and_does_not_act(fresh: Lo
 def test_a_long_line_is_shown_around_the_place(fresh: LocalHub, folder: Path) -> None:
     long = " && ".join(["person.account_days > 30"] * 40 + ["person.acount_days > 1"])
     text = EEG.replace("institutional && person.account_days > 30", long).partition("tests:")[0]
-    head, line, marks, *_ = run(fresh, desk(folder, {"eeg.yaml": text}), "check").out.splitlines()
+    head, line, marks, *_ = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), "check").out.splitlines()
     assert len(line) < 140
     assert line[marks.index("^") :].startswith("person.acount_days")
     assert int(head.split(":")[2]) > 900
@@ -172,7 +172,7 @@ def test_a_long_line_is_shown_around_the_place(fresh: LocalHub, folder: Path) ->
 
 
 def test_lint_asks_whether_a_reject_on_claims_was_meant_as_a_reset(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, desk(folder, {"eeg.yaml": EEG.replace("then: reset", "then: reject")}), "lint")
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": EEG.replace("then: reset", "then: reject")}), "lint")
     assert ended.code == 0
     assert "Did you mean reset?" in ended.out
     assert run(fresh, folder, "lint", "--json").json["problems"][0]["fix"] == "reset"
@@ -185,7 +185,7 @@ def test_lint_asks_whether_a_reject_on_claims_was_meant_as_a_reset(fresh: LocalH
 def test_tests_beside_the_rules_are_run_and_one_that_fails_says_what_came_out_and_why(
     fresh: LocalHub, folder: Path
 ) -> None:
-    ended = run(fresh, desk(folder), "test")
+    ended = run(fresh, write_desk_folder(folder), "test")
     assert (ended.code, ended.out) == (0, "\u2713 eeg: from a university\n1 test: 1 passed, 0 failed.\n")
     text = EEG.replace("account_days: 400", "account_days: 3")
     (folder / "policies" / "eeg.yaml").write_text(text, "utf-8")
@@ -198,7 +198,7 @@ def test_tests_beside_the_rules_are_run_and_one_that_fails_says_what_came_out_an
 
 
 def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub, folder: Path) -> None:
-    ended = run(fresh, desk(folder), "show", "datasets/acme/eeg-2")
+    ended = run(fresh, write_desk_folder(folder), "show", "datasets/acme/eeg-2")
     assert ended.code == 0
     assert [line.partition(".")[0] for line in ended.out.splitlines()] == [str(n) for n in range(1, 7)]
     assert "is accepted for 1 year; then access ends, and the person may request it again (signed)." in ended.out
@@ -211,12 +211,12 @@ def test_the_rules_of_a_repo_are_one_numbered_list_of_sentences(fresh: LocalHub,
 @pytest.mark.parametrize("args", [["check"], ["lint"], ["test"], ["show", "datasets/acme/eeg-1"]], ids=" ".join)
 def test_each_document_fits_its_schema(fresh: LocalHub, folder: Path, args: list[str]) -> None:
     text = EEG.replace("then: reset", "then: reject").replace("account_days: 400", "account_days: 3")
-    ended = run(fresh, desk(folder, {"eeg.yaml": text}), *args, "--json")
+    ended = run(fresh, write_desk_folder(folder, {"eeg.yaml": text}), *args, "--json")
     jsonschema.validate(ended.json, SCHEMAS[f"policy-{args[0]}"])
 
 
 def test_the_policy_commands_need_neither_token_nor_hub(folder: Path, fresh: LocalHub) -> None:
-    desk(folder)
+    write_desk_folder(folder)
     away = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_TOKEN": ""}
     for args in (["check"], ["lint"], ["test"], ["show", "acme/med-7b"]):
         assert Console(fresh).run("--workspace", str(folder), "policy", *args, env=away).code == 0

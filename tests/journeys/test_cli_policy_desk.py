@@ -19,7 +19,7 @@ from hf_gate.config import Flags, read_settings
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, HOSTILE, MODEL, Console, Ended, fill
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, CommandResult, Console, request_access
 
 RULES = """\
 version: 1
@@ -51,7 +51,7 @@ class Desk:
         (folder / "policies" / "starter.yaml").unlink()
         self.write(policy)
 
-    def run(self, *args: str, stdin: str = "") -> Ended:
+    def run(self, *args: str, stdin: str = "") -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args, stdin=stdin)
 
     def write(self, policy: str, name: str = "voices") -> None:
@@ -69,8 +69,8 @@ def hub() -> Iterator[LocalHub]:
                 {"username": "chen-w", "email": "chen@example.org", "created_at": "2020-01-01T00:00:00Z"},
             ]
         )
-        fill(hub, ["ada-l", "bob99"], DATASET, GOOD)
-        fill(hub, ["chen-w"], DATASET, {"Purpose": ""})
+        request_access(hub, ["ada-l", "bob99"], DATASET, GOOD)
+        request_access(hub, ["chen-w"], DATASET, {"Purpose": ""})
         yield hub
 
 
@@ -108,7 +108,7 @@ ENOUGH = """\
 
 def test_explain_and_plan_do_not_say_a_thing_and_its_opposite(at: Desk, hub: LocalHub) -> None:
     hub.add_people([{"username": "sora", "email": "sora@sora.example"}])
-    fill(hub, ["sora"], DATASET, {"Purpose": "academic"})
+    request_access(hub, ["sora"], DATASET, {"Purpose": "academic"})
     at.write(f"{RULES.format(repo=DATASET).partition('rules:')[0]}rules:\n{ENOUGH}")
     assert at.run("sync").code == 0
     explained = at.run("explain", f"sora@{DATASET}").out
@@ -168,7 +168,7 @@ def test_a_verdict_that_moved_since_the_ledgers_last_is_said(at: Desk) -> None:
 
 
 def test_a_request_that_the_store_does_not_have_is_read_from_the_hub_and_that_is_said(at: Desk, hub: LocalHub) -> None:
-    fill(hub, ["newcomer"], DATASET, GOOD)
+    request_access(hub, ["newcomer"], DATASET, GOOD)
     ended = at.run("explain", f"newcomer@{DATASET}")
     assert ended.code == 0
     assert "evaluated from the Hub's current data, without history. `hf-gate sync` reads it." in ended.err
@@ -224,7 +224,7 @@ def test_who_is_in_is_told_by_which_run_and_rule_since_when_and_until_when(at: D
     shown = at.run("explain", f"bob99@{DATASET}").out
     assert re.search(r" by lena-brandt, directly, in run r_\w+\nAccess has no end\.\n", shown)
 
-    fill(hub, ["dora-k"], DATASET, GOOD)
+    request_access(hub, ["dora-k"], DATASET, GOOD)
     at.run("sync")
     with Hub(hub.tokens["owner"], hub.url) as other:
         other.reset(DATASET, "dora-k")
@@ -255,7 +255,7 @@ def test_explain_finds_a_request_by_its_id_and_says_whom_it_does_not_find(at: De
 
 
 def test_the_answers_of_a_hostile_requester_do_not_act_in_an_explanation(at: Desk, hub: LocalHub) -> None:
-    fill(hub, ["mallory"], DATASET, {"Purpose": HOSTILE})
+    request_access(hub, ["mallory"], DATASET, {"Purpose": HOSTILE})
     at.write(RULES.format(repo=DATASET).replace('quality in ["empty", "junk"]', 'text.contains("Evil")'))
     ended = at.run("explain", f"mallory@{DATASET}")
     assert "Evil" in ended.out

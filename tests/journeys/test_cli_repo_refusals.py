@@ -8,7 +8,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, MODEL, Console, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 NAMES = ["ada-l", "bob99", "cem-k"]
 
@@ -50,7 +50,7 @@ def test_grants_with_a_token_that_may_not_are_not_sent(fresh: LocalHub) -> None:
 @pytest.mark.parametrize("verb", ["grant", "accept"])
 def test_one_repo_that_refuses_does_not_stop_the_others(fresh: LocalHub, verb: str) -> None:
     for repo in (MODEL, DATASET):
-        fill(fresh, NAMES, repo)
+        request_access(fresh, NAMES, repo)
     open_up(fresh, MODEL)
     targets = [f"{name}@{repo}" for repo in (MODEL, DATASET) for name in NAMES]
     ended = Console(fresh).run(verb, *targets, "--yes", "--json")

@@ -7,9 +7,9 @@ import signal
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import HOSTILE, MODEL, Console, fill, status_of
-from tests.journeys.terminal import Terminal
-from tests.program_server import program_words
+from tests.kits.command_line import HOSTILE, MODEL, Console, request_access, status_of
+from tests.kits.program_server import program_words
+from tests.kits.terminal import Terminal
 
 NAMES = ["first-one", "second-one", "third-one"]
 
@@ -222,7 +222,7 @@ def test_a_token_that_may_not_decide_ends_it_with_exit_4(three: LocalHub) -> Non
 
 def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
     fresh.add_people([{"username": "mallory", "fullname": HOSTILE}])
-    fill(fresh, ["mallory"], answers={HOSTILE: HOSTILE + "\x1b[2J\x1b]0;owned\x07\x1b[10A overwritten"})
+    request_access(fresh, ["mallory"], answers={HOSTILE: HOSTILE + "\x1b[2J\x1b]0;owned\x07\x1b[10A overwritten"})
     with _open(fresh, "review", MODEL) as terminal:
         shown = terminal.until("q quit")
         assert "␛[31mEvil⟨U+202E⟩gnp.exe⟨U+200B⟩␇␍" in shown
@@ -253,7 +253,7 @@ def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(cr
 
 def test_a_long_answer_is_parted_between_words(three: LocalHub) -> None:
     words = "I study how well small models follow instructions in Luganda and in Swahili, and would like to publish it."
-    fill(three, ["wren-k"], answers={"Purpose": words})
+    request_access(three, ["wren-k"], answers={"Purpose": words})
     for args in (("review", MODEL, "--newest-first"), ("show", f"wren-k@{MODEL}")):
         with Terminal([*program_words(), *args], Console(three).environment(), columns=50) as terminal:
             if args[0] == "review":
@@ -277,7 +277,7 @@ def test_a_few_changes_ask_for_a_yes_and_many_for_their_number(three: LocalHub) 
         assert terminal.end() == 0
         assert "3 accepted." in terminal.display
     names = [f"person-{number}" for number in range(21)]
-    fill(three, names)
+    request_access(three, names)
     for typed, code in (("y", 6), ("21", 0)):
         with _open(three, "reject", MODEL, *names, "--reason", "Closed.") as terminal:
             assert "and 1 more" in terminal.until("Type 21 to continue")

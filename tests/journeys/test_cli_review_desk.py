@@ -9,9 +9,9 @@ import pytest
 
 from hf_gate.store.write_lock import FileLock, Holder
 from hf_gate.testing import LocalHub
-from tests.journeys.console import HOSTILE, MODEL, Console, fill, status_of
-from tests.journeys.terminal import Terminal
-from tests.program_server import program_words
+from tests.kits.command_line import HOSTILE, MODEL, Console, request_access, status_of
+from tests.kits.program_server import program_words
+from tests.kits.terminal import Terminal
 
 PURPOSE = "What will you use Lantern for?"
 HOUSE = f"""\
@@ -45,8 +45,8 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     (tmp_path / "hf-gate.yaml").write_text(HOUSE)
     (tmp_path / "policies" / "lantern.yaml").write_text(POLICY)
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"], answers={PURPOSE: "to build robots"})
-    fill(fresh, ["bob99"], answers={PURPOSE: "to listen"})
+    request_access(fresh, ["ada-l"], answers={PURPOSE: "to build robots"})
+    request_access(fresh, ["bob99"], answers={PURPOSE: "to listen"})
     assert Console(fresh).run("sync").code == 0
     return tmp_path
 
@@ -82,7 +82,7 @@ def test_what_a_shadow_policy_would_do_is_said_as_that(fresh: LocalHub, desk: Pa
 
 
 def test_who_asked_a_moment_ago_is_in_the_list_and_a_decision_is_a_run(fresh: LocalHub, desk: Path) -> None:  # noqa: ARG001 - as above
-    fill(fresh, ["cem-k"])
+    request_access(fresh, ["cem-k"])
     lists = fresh.stats()["calls"]["GET list"]
     with _review(fresh, "--newest-first") as terminal:
         assert "cem-k" in terminal.until("Request 1 of 3")

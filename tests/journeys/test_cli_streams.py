@@ -15,7 +15,7 @@ from hf_gate.cli.request_table import request_lines
 from hf_gate.domain.ids import Person, parse_repo
 from hf_gate.domain.requests import AccessRequest
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, PROGRAM, Console, Ended, fill, status_of
+from tests.kits.command_line import MODEL, PROGRAM, CommandResult, Console, request_access, status_of
 
 NAMES = ["ada-l", "bob99"]
 ACCEPT = ("accept", MODEL, *NAMES, "--yes")
@@ -30,11 +30,11 @@ def _buffering(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.fixture
 def asked(fresh: LocalHub) -> LocalHub:
-    fill(fresh, NAMES)
+    request_access(fresh, NAMES)
     return fresh
 
 
-def _shell(hub: LocalHub, redirection: str, *args: str) -> Ended:
+def _shell(hub: LocalHub, redirection: str, *args: str) -> CommandResult:
     line = f"{shlex.join([*PROGRAM, *args])} {redirection}"
     done = subprocess.run(
         ["/bin/sh", "-c", line],
@@ -47,10 +47,10 @@ def _shell(hub: LocalHub, redirection: str, *args: str) -> Ended:
     )
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return CommandResult(done.returncode, done.stdout, done.stderr)
 
 
-def _left_by_its_reader(hub: LocalHub, *args: str) -> Ended:
+def _left_by_its_reader(hub: LocalHub, *args: str) -> CommandResult:
     """The reader of stdout is gone before the first line."""
     reading, writing = os.pipe()
     os.close(reading)
@@ -69,7 +69,7 @@ def _left_by_its_reader(hub: LocalHub, *args: str) -> Ended:
         os.close(writing)
     assert "Traceback" not in done.stderr
     assert "Exception ignored" not in done.stderr
-    return Ended(done.returncode, "", done.stderr)
+    return CommandResult(done.returncode, "", done.stderr)
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", ">&- 2>&- <&-", pytest.param("2>/dev/full", marks=has_full)])
@@ -113,7 +113,7 @@ def test_a_reader_who_left_changes_nothing_about_the_exit_code(asked: LocalHub, 
 
 @has_full
 def test_a_question_that_was_sent_is_a_part_when_its_answer_cannot_be_written(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     line = f"{shlex.join([*PROGRAM, 'withdraw', MODEL])} >/dev/full"
     env = Console(fresh, "ada-l").environment()
     done = subprocess.run(["/bin/sh", "-c", line], capture_output=True, text=True, env=env, timeout=60, check=False)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console
+from tests.kits.command_line import MODEL, Console
 
 
 @pytest.fixture

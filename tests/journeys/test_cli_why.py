@@ -11,15 +11,14 @@ from huggingface_hub import HfApi
 
 from hf_gate import Hub
 from hf_gate.testing import LocalHub
-
-from .console import MODEL, Console, fill
+from tests.kits.command_line import MODEL, Console, request_access
 
 OTHER = "kestrel-code/kestrel-coder-3b"
 
 
 def start_waiting(hub: LocalHub) -> None:
     hub.add_people([{"username": "mia"}])
-    fill(hub, ["mia"])
+    request_access(hub, ["mia"])
 
 
 def test_ctrl_c_ends_a_wait_with_130_and_the_state_was_said(fresh: LocalHub) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from hf_gate.cli.schemas import schema_of
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, HOSTILE, Console, Ended, fill, status_of
+from tests.kits.command_line import DATASET, HOSTILE, CommandResult, Console, request_access, status_of
 
 HEADER = "key,email,from,expires,note,file_hash,version\n"
 HASH = "9f" * 32
@@ -54,7 +54,7 @@ class Desk:
         self.file.write_text(HEADER + "# signed before\nsomebody-else,,,,,,\n", "utf-8")
         self.turn()
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args)
 
     def turn(self) -> None:
@@ -73,7 +73,7 @@ class Desk:
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
     fresh.add_people(PEOPLE)
-    fill(fresh, [each["username"] for each in PEOPLE], DATASET, answers={"Purpose": "to study sleep"})
+    request_access(fresh, [each["username"] for each in PEOPLE], DATASET, answers={"Purpose": "to study sleep"})
     return Desk(fresh, tmp_path / "desk")
 
 

@@ -17,8 +17,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, HOSTILE, MODEL, Console, fill
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
 @pytest.fixture
@@ -92,7 +91,7 @@ def _next_commands(out: str) -> list[list[str]]:
 
 
 def test_init_on_a_small_repo_ends_with_ui_review_and_help_policies(fresh: LocalHub, place: Path) -> None:  # noqa: ARG001 - the folder is the working directory
-    fill(fresh, ["ada-l", "bob99", "cyd"])
+    request_access(fresh, ["ada-l", "bob99", "cyd"])
     console = Console(fresh)
     ended = console.run("init", MODEL)
     assert ended.code == 0, ended.err
@@ -103,8 +102,8 @@ def test_init_on_a_small_repo_ends_with_ui_review_and_help_policies(fresh: Local
 def test_init_on_a_busy_repo_ends_with_plan_explain_and_ui_about_somebody_who_waits(
     fresh: LocalHub, place: Path
 ) -> None:
-    fill(fresh, [f"user-{number}" for number in range(12)])
-    fill(fresh, [f"user-{number}" for number in range(8)], DATASET)
+    request_access(fresh, [f"user-{number}" for number in range(12)])
+    request_access(fresh, [f"user-{number}" for number in range(8)], DATASET)
     console = Console(fresh)
     ended = console.run("init", "--workspace", "workspaces/mine")
     assert ended.code == 0, ended.err
@@ -235,10 +234,10 @@ def test_a_sync_that_names_a_misspelt_repo_leaves_it_out_of_status_and_plan(busy
 
 def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: Path) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l", "bob"])
+    request_access(fresh, ["ada-l", "bob"])
     first = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
     assert (first["kind"], first["complete"], first["new"]) == ("full", True, 2)
-    fill(fresh, ["cem"])
+    request_access(fresh, ["cem"])
     second = fits("sync", console.run("sync", MODEL, "--json").json)["repos"][0]
     assert (second["kind"], second["complete"], second["new"]) == ("quick", None, 1)
     with Hub(fresh.tokens["bob"], fresh.url) as hub:
@@ -252,7 +251,7 @@ def test_sync_says_which_kind_of_reading_it_was_and_why(fresh: LocalHub, place: 
 
 def test_a_list_that_is_not_proved_is_told_with_exit_code_5(fresh: LocalHub) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l", "bob"])
+    request_access(fresh, ["ada-l", "bob"])
     fresh.set_faults(["bad_record:on=list:p=1"])
     ended = console.run("sync", MODEL)
     assert ended.code == 5
@@ -273,7 +272,7 @@ def test_one_repo_that_may_not_be_read_does_not_keep_the_others_from_it(fresh: L
 
 @pytest.mark.usefixtures("place")
 def test_a_decision_that_the_token_may_not_send_leaves_no_run_to_look_after(fresh: LocalHub) -> None:
-    fill(fresh, ["waiting"])
+    request_access(fresh, ["waiting"])
     assert Console(fresh).run("init", MODEL).code == 0
     assert Console(fresh, "fine_look").run("accept", f"waiting@{MODEL}").code == 4
     shown = Console(fresh).run("status")
@@ -322,7 +321,7 @@ rules: [{id: all, then: accept, until: 1y}]
 
 def test_grants_that_end_are_told_in_days_at_repos_as_commands_take_them(fresh: LocalHub, place: Path) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l"], repo=DATASET)
+    request_access(fresh, ["ada-l"], repo=DATASET)
     console.run("init", DATASET)
     assert console.run("ends", "ls").out.startswith("No grant has an end date. Access without an end: ")
     assert console.run("ends", "ls", "--within", "30d").out == "No grant ends within 30d.\n"
@@ -367,8 +366,8 @@ def test_the_ledger_is_shown_proved_written_out_and_proved_again(busy: LocalHub,
 
 def test_the_entries_about_one_person_are_found_by_their_name_and_repo(fresh: LocalHub, place: Path) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l", "bob"])
-    fill(fresh, ["ada-l"], repo=DATASET)
+    request_access(fresh, ["ada-l", "bob"])
+    request_access(fresh, ["ada-l"], repo=DATASET)
     console.run("sync", MODEL, DATASET)
     console.run("accept", f"ada-l@{MODEL}")
     kinds = [row["kind"] for row in console.run("audit", "ls", f"ada-l@{MODEL}", "--json").json]
@@ -385,8 +384,8 @@ def test_the_entries_about_one_person_are_found_by_their_name_and_repo(fresh: Lo
 
 def test_entries_can_be_pasted_from_a_narrow_table_and_say_whose_they_are(fresh: LocalHub) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l"], repo=DATASET)
-    fill(fresh, ["bob"])
+    request_access(fresh, ["ada-l"], repo=DATASET)
+    request_access(fresh, ["bob"])
     console.run("sync", MODEL, DATASET)
     shown = console.run("audit", "ls", env={"COLUMNS": "80"}).out
     assert f" {DATASET}#1 " in shown
@@ -417,7 +416,7 @@ def test_audit_answers_wrong_questions_in_a_line(busy: LocalHub, place: Path, ar
 
 def test_no_text_of_a_stranger_acts_when_the_ledger_is_shown(fresh: LocalHub) -> None:
     console = Console(fresh)
-    fill(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
+    request_access(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
     console.run("sync", MODEL)
     for args in (["ls"], ["show", f"{MODEL}#1"], ["show", f"{MODEL}#1", "--json"]):
         shown = console.run("audit", *args).out

@@ -13,10 +13,9 @@ import pytest
 from hf_gate import Hub
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import new_schema
-from tests.contract.traces import traces_in_files, traces_on_server
-
-from .console import DATASET, MODEL, Console, Ended, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
+from tests.kits.stores import new_schema
+from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 QUOKKA, NAME = "quokka-zzyx", 'Quœkka "Zz" Yxwvut'
 PURPOSE = 'I record "kxqjz" signals'
@@ -29,9 +28,9 @@ class Scene:
     def __init__(self, hub: LocalHub, folder: Path, server: str | None) -> None:
         self.hub, self.folder, self.server, self.console = hub, folder, server, Console(hub)
         hub.add_people([{"username": QUOKKA, "fullname": NAME}])
-        fill(hub, ["ada-l", "bob"])
-        fill(hub, [QUOKKA], answers={"Purpose": PURPOSE})
-        fill(hub, [QUOKKA], DATASET, answers={"Purpose": PURPOSE})
+        request_access(hub, ["ada-l", "bob"])
+        request_access(hub, [QUOKKA], answers={"Purpose": PURPOSE})
+        request_access(hub, [QUOKKA], DATASET, answers={"Purpose": PURPOSE})
         assert self.run("init", MODEL, DATASET).code == 0
         if server is not None:
             config = folder / "hf-gate.yaml"
@@ -43,13 +42,13 @@ class Scene:
         self.email = known["email"]
         self.pseudonym = known["person"]
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run(*args)
 
     def traces(self) -> list[str]:
         """Where the person can still be found."""
-        found = traces_in_files(self.folder, self.words)
-        return found + ([] if self.server is None else traces_on_server(self.server, self.words))
+        found = find_words_in_files(self.folder, self.words)
+        return found + ([] if self.server is None else find_words_on_server(self.server, self.words))
 
     def decide(self) -> None:
         """The person is accepted at one repo with a note, sent back there, and rejected at the other."""
@@ -103,7 +102,7 @@ def test_a_later_request_of_an_erased_person_is_new_data(scene: Scene) -> None:
     run = scene.console.run
     assert run("person", "erase", QUOKKA, "--yes").code == 0
     scene.hub.clock.advance("2h")
-    fill(scene.hub, [QUOKKA], answers={"Purpose": PURPOSE})
+    request_access(scene.hub, [QUOKKA], answers={"Purpose": PURPOSE})
     assert run("sync", "--full").code == 0
     (row,) = run("person", "show", QUOKKA, "--json").json
     assert (row["status"], row["answers"]) == ("pending", {"Purpose": PURPOSE})
@@ -156,13 +155,13 @@ def test_backups_are_named_with_their_age_and_restored_backups_do_not_hold_an_er
     assert run("store", "restore", "kept.db", "--yes").code == 0, "the replaced store is one more copy"
     away = tmp_path.parent / f"{tmp_path.name}-away.db"
     (folder / "moved.db").rename(away)
-    assert traces_in_files(folder, scene.words)
+    assert find_words_in_files(folder, scene.words)
     done = run("person", "erase", QUOKKA, "--yes", "--json").json
     problems = {Path(copy["file"]).name: copy["problem"] for copy in done["copies"]}
     assert problems == {"desk.db.before-restore": None}
     backups = {Path(backup["file"]).name: backup["days"] for backup in done["backups"]}
     assert backups == {"kept.db": 0, "moved.db": None}
-    assert traces_in_files(folder, scene.words, but=[folder / "kept.db"]) == []
+    assert find_words_in_files(folder, scene.words, but=[folder / "kept.db"]) == []
     (folder / "kept.db").unlink()
     assert run("store", "restore", str(away), "--yes").code == 0
     assert scene.traces() == []
@@ -189,7 +188,7 @@ def test_files_of_the_owner_are_listed_and_not_edited(scene: Scene) -> None:
     assert any(name.startswith("exported/") for name, _ in places)
     assert scene.email in table.read_text()
     listed = [folder / name for name, _ in places]
-    assert traces_in_files(folder, scene.words, but=listed) == []
+    assert find_words_in_files(folder, scene.words, but=listed) == []
 
 
 def test_all_that_is_held_is_exported_before_the_erasure_and_nothing_after(scene: Scene) -> None:

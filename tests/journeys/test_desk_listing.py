@@ -13,8 +13,7 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, MODEL, Console, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 
 @pytest.fixture
@@ -28,8 +27,8 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def asked(fresh: LocalHub, place: Path) -> LocalHub:
     """Three people at the model, one of them also at the dataset, read into a desk."""
     assert place.exists()
-    fill(fresh, ["ada-l", "bob", "cem"], answers={"Purpose": "to study sleep"})
-    fill(fresh, ["bob"], DATASET, answers={"Purpose": "to cook"})
+    request_access(fresh, ["ada-l", "bob", "cem"], answers={"Purpose": "to study sleep"})
+    request_access(fresh, ["bob"], DATASET, answers={"Purpose": "to cook"})
     assert Console(fresh).run("init", MODEL, DATASET).code == 0
     return fresh
 

@@ -11,8 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, HOSTILE, MODEL, Console, fill
+from tests.kits.command_line import DATASET, HOSTILE, MODEL, Console, request_access
 
 
 @pytest.fixture
@@ -20,13 +19,13 @@ def asked(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> L
     """Ada, who was sent back and asked again, and who asked at the dataset too; all of it read into a desk."""
     monkeypatch.chdir(tmp_path)
     console = Console(fresh)
-    fill(fresh, ["ada-l", "bob"])
-    fill(fresh, ["ada-l"], DATASET)
+    request_access(fresh, ["ada-l", "bob"])
+    request_access(fresh, ["ada-l"], DATASET)
     assert console.run("init", MODEL, DATASET).code == 0
     with Hub(fresh.tokens["owner"], fresh.url) as hub:
         hub.reset(MODEL, "ada-l", reason="say more")
     assert console.run("sync").code == 0
-    fill(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
+    request_access(fresh, ["ada-l"], answers={"Purpose": HOSTILE})
     assert console.run("sync").code == 0
     return fresh
 
@@ -123,7 +122,7 @@ def test_show_knows_who_is_in_no_list_any_more(asked: LocalHub) -> None:
 
 
 def test_show_without_a_store_has_no_history(fresh: LocalHub) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     assert Console(fresh).run("show", f"ada-l@{MODEL}", "--json").json["history"] is None
 
 

@@ -10,10 +10,9 @@ import pytest
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.policy.config_parser import parse_config
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import new_schema
-from tests.contract.traces import traces_in_files, traces_on_server
-
-from .console import DATASET, MODEL, Console, Ended, fill
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access
+from tests.kits.stores import new_schema
+from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 OLD, PURPOSE = "quokka-zzyx", "I record kxqjz signals"
 
@@ -23,8 +22,8 @@ class Scene:
 
     def __init__(self, hub: LocalHub, folder: Path, server: str | None) -> None:
         self.hub, self.folder, self.server, self.console = hub, folder, server, Console(hub)
-        fill(hub, [OLD], answers={"Purpose": PURPOSE})
-        fill(hub, ["ada-l", "bob"])
+        request_access(hub, [OLD], answers={"Purpose": PURPOSE})
+        request_access(hub, ["ada-l", "bob"])
         assert self.run("init", MODEL, DATASET).code == 0
         config = folder / "hf-gate.yaml"
         text = config.read_text() + "\nretention: {rejected: 180d}\n"
@@ -38,12 +37,12 @@ class Scene:
         self.words = [OLD, PURPOSE, "no vjqxh", known["email"]]
         self.user_id = known["user_id"]
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run(*args, env={"HF_GATE_CLOCK": "hub"})
 
     def traces(self) -> list[str]:
-        found = traces_in_files(self.folder, self.words)
-        return found + ([] if self.server is None else traces_on_server(self.server, self.words))
+        found = find_words_in_files(self.folder, self.words)
+        return found + ([] if self.server is None else find_words_on_server(self.server, self.words))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -88,7 +87,7 @@ def test_run_deletes_what_is_old_once_a_day(scene: Scene) -> None:
 
 def test_a_person_who_asks_again_elsewhere_keeps_the_names_of_the_newer_request(scene: Scene) -> None:
     scene.hub.clock.advance("4400h")
-    fill(scene.hub, [OLD], DATASET, answers={"Purpose": "something else"})
+    request_access(scene.hub, [OLD], DATASET, answers={"Purpose": "something else"})
     assert scene.run("sync", "--full").code == 0
     assert scene.run("store", "retention", "--yes").code == 0
     rows = scene.run("person", "show", OLD, "--json").json

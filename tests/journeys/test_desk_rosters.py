@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, MODEL, Console, Ended, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, CommandResult, Console, request_access, status_of
 
 STUDENTS = [f"student-{n}" for n in range(12)]
 CONFIG = f"""\
@@ -63,13 +63,13 @@ class Desk:
         (folder / "tables" / "unwelcome.csv").write_text("username,reason,expires\nnobody-yet,example,\n", "utf-8")
         self.turn()
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args)
 
     def list(self, people: list[str]) -> None:
         (self.folder / "tables" / "students.csv").write_text("\n".join(["username", *people, ""]), "utf-8")
 
-    def turn(self) -> Ended:
+    def turn(self) -> CommandResult:
         ended = self.run("run", "--once")
         assert ended.code == 0, ended.err
         return ended
@@ -80,7 +80,7 @@ class Desk:
 
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
-    fill(fresh, STUDENTS, DATASET)
+    request_access(fresh, STUDENTS, DATASET)
     return Desk(fresh, tmp_path / "desk")
 
 
@@ -119,7 +119,7 @@ def test_an_add_only_roster_takes_access_from_nobody_and_gives_it_to_nobody_who_
     for _ in range(2):
         desk.turn()
         assert desk.with_access() == {*STUDENTS}
-    fill(desk.hub, ["student-0"], MODEL)  # asks elsewhere after leaving: a person decides
+    request_access(desk.hub, ["student-0"], MODEL)  # asks elsewhere after leaving: a person decides
     desk.turn()
     pending = desk.run("ls", "--status", "pending", "--json").json
     assert [(row["user"], row["verdict"]["action"]) for row in pending] == [("student-0", "human")]
@@ -128,7 +128,7 @@ def test_an_add_only_roster_takes_access_from_nobody_and_gives_it_to_nobody_who_
 def test_a_name_without_an_account_waits_and_matches_no_later_account(desk: Desk) -> None:
     desk.list([*STUDENTS, "late-comer"])
     desk.turn()
-    fill(desk.hub, ["late-comer"], DATASET)
+    request_access(desk.hub, ["late-comer"], DATASET)
     desk.turn()
     (row,) = desk.run("ls", "--status", "pending", "--json").json
     assert (row["user"], row["verdict"]["action"]) == ("late-comer", "human")
@@ -138,13 +138,13 @@ def test_a_name_without_an_account_waits_and_matches_no_later_account(desk: Desk
 
 
 def test_a_deny_entry_reaches_open_requests_and_live_grants_of_all_repos(desk: Desk) -> None:
-    fill(desk.hub, ["student-3"], MODEL)
+    request_access(desk.hub, ["student-3"], MODEL)
     desk.turn()
     added = desk.run(
         "table", "add", "unwelcome", "username=student-3", "reason=resold data", "expires=2099-01-01", "--json"
     )
     assert [(one["status"], one["after"]) for one in added.json["people"]] == [("accepted", "valid")] * 2
-    fill(desk.hub, ["newcomer"], DATASET)
+    request_access(desk.hub, ["newcomer"], DATASET)
     assert desk.run("table", "add", "unwelcome", "username=newcomer").code == 0
     desk.turn()
     moves = [(one["repo_type"], one["user"]) for one in desk.hub.journal() if one["to"] == "rejected"]

@@ -26,8 +26,7 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.plan.model import decode_plan
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, MODEL, PROGRAM, Console, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, PROGRAM, Console, request_access, status_of
 
 POLICY = f"""\
 version: 1
@@ -47,8 +46,8 @@ rules:
 def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     """A desk with a policy that acts; two have asked, and one of them wrote nothing that counts."""
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"], DATASET)
-    fill(fresh, ["bob"], DATASET, {"Purpose": "test"})
+    request_access(fresh, ["ada-l"], DATASET)
+    request_access(fresh, ["bob"], DATASET, {"Purpose": "test"})
     console = Console(fresh)
     assert console.run("init", DATASET, MODEL).code == 0
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
@@ -105,7 +104,7 @@ def test_for_agents_the_values_of_facts_are_marked_as_text_of_requesters(console
 
 
 def test_what_a_guard_leaves_for_later_may_be_done_by_hand(console: Console, fresh: LocalHub, tmp_path: Path) -> None:
-    fill(fresh, ["cyd"], DATASET, {"Purpose": "test"})
+    request_access(fresh, ["cyd"], DATASET, {"Purpose": "test"})
     place = tmp_path / "hf-gate.yaml"
     place.write_text(place.read_text("utf-8").replace("reset: 200/h", "reset: 1/h"), "utf-8")
     said = console.run("run", "--once").out
@@ -121,7 +120,7 @@ def test_a_run_is_shown_with_what_became_of_each(console: Console) -> None:
     assert f"ada-l at {DATASET}: accepted (all)\n" in shown
     assert f"bob at {DATASET}: reset (say-more)\n" in shown
     console.run("plan", "--out", "plan.json")
-    fill(console.hub, ["cem"], DATASET)
+    request_access(console.hub, ["cem"], DATASET)
     console.run("sync")
     console.run("plan", "--out", "plan.json")
     console.run("reject", f"cem@{DATASET}", "--no-reason")
@@ -143,7 +142,7 @@ def test_undo_without_a_run_means_the_latest_that_did_something_and_names_it(con
 
 
 def test_only_of_a_policys_changes_it_is_said_that_they_come_again(console: Console) -> None:
-    fill(console.hub, ["dora-k"], MODEL)
+    request_access(console.hub, ["dora-k"], MODEL)
     console.run("sync")
     assert console.run("accept", f"dora-k@{MODEL}").code == 0
     assert "would plan the same changes again" not in console.run("undo", "--out", "back.json").out
@@ -161,9 +160,9 @@ def test_the_numbers_of_a_plan_stand_below_each_other_also_beside_those_who_are_
 
 
 def test_runs_and_ends_are_listed_as_many_as_are_asked_for(console: Console) -> None:
-    fill(console.hub, ["cem"], DATASET)
+    request_access(console.hub, ["cem"], DATASET)
     console.run("run", "--once")
-    fill(console.hub, ["dora-k"], DATASET)
+    request_access(console.hub, ["dora-k"], DATASET)
     console.run("run", "--once")
     for args, shown in (
         (["runs", "ls"], "Showing the newest 1. All: --all"),
@@ -185,7 +184,7 @@ def test_the_starter_sends_nobody_back_for_ever(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     console = Console(fresh)
-    fill(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
+    request_access(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
     assert console.run("init", DATASET).code == 0
     starter = tmp_path / "policies" / "starter.yaml"
     watched = console.run("run", "--once").out
@@ -193,9 +192,9 @@ def test_the_starter_sends_nobody_back_for_ever(
     starter.write_text(starter.read_text("utf-8").replace("mode: shadow", "mode: enforce"), "utf-8")
     assert console.run("policy", "test", "--json").json["passed"] == 3
     assert "1 reset (say-more)" in console.run("run", "--once").out
-    fill(fresh, ["ada-l"], DATASET, {"I agree": "true"})  # by the API, without the answer
+    request_access(fresh, ["ada-l"], DATASET, {"I agree": "true"})  # by the API, without the answer
     assert "1 reset (say-more)" in console.run("run", "--once").out
-    fill(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
+    request_access(fresh, ["ada-l"], DATASET, {"Usecase": "test"})
     assert "reset" not in console.run("run", "--once").out
     assert status_of(fresh, "ada-l") == "pending"
     assert console.run("explain", f"ada-l@{DATASET}", "-q").out == "human\n"
@@ -263,7 +262,7 @@ def test_what_was_decided_without_a_desk_is_taken_back_without_one(
     fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"], DATASET)
+    request_access(fresh, ["ada-l"], DATASET)
     console = Console(fresh)
     assert console.run("accept", f"ada-l@{DATASET}").code == 0
     assert console.run("undo", "--out", "back.json").code == 0

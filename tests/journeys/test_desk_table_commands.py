@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.cli.schemas import schema_of
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, Console, Ended, fill
+from tests.kits.command_line import DATASET, CommandResult, Console, request_access
 
 PEOPLE = ["ada-l", "bob", "cem", "dua"]
 FILE = '# who may use it\nusername;note;expires\nada-l;"a; b";\n\n# second group\nbob;;2099-01-01\n'
@@ -44,7 +44,7 @@ class Desk:
         self.file.write_bytes(FILE.encode())
         assert self.run("sync").code == 0
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args)
 
     def document(self, *args: str) -> Any:
@@ -56,7 +56,7 @@ class Desk:
 
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
-    fill(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
+    request_access(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
     return Desk(fresh, tmp_path / "desk")
 
 

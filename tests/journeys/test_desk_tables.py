@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, Console, Ended, fill
+from tests.kits.command_line import DATASET, CommandResult, Console, request_access
 
 RULES = f"""\
 version: 1
@@ -39,7 +39,7 @@ class Desk:
         (folder / "tables").mkdir(exist_ok=True)
         self.list(PEOPLE[:3])
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args)
 
     def list(self, people: list[str]) -> None:
@@ -54,7 +54,7 @@ class Desk:
 
 @pytest.fixture
 def desk(fresh: LocalHub, tmp_path: Path) -> Desk:
-    fill(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
+    request_access(fresh, PEOPLE, DATASET, answers={"Purpose": "to study sleep"})
     return Desk(fresh, tmp_path / "desk")
 
 

@@ -26,9 +26,9 @@ import pytest
 from hf_gate.cli.main import root
 from hf_gate.errors import HfGateError
 from hf_gate.testing import LocalHub
-from tests.house.tree import ROOT
-from tests.journeys.pages import LANGUAGES, PAGES, Block, Step, alike, blocks, mismatch, steps
-from tests.program_server import program_words
+from tests.kits.doc_pages import LANGUAGES, PAGES, Block, Step, find_mismatch, normalize_line, read_blocks, read_steps
+from tests.kits.paths import ROOT
+from tests.kits.program_server import program_words
 
 _PATIENCE = 240.0  # seconds: nothing here takes long, so whatever does hangs
 _START = 180.0  # seconds until a program that goes on running must have said what the page shows
@@ -120,8 +120,8 @@ def _first_steps() -> dict[str, tuple[str, int, str]]:
     """Where each command comes first on the pages: page, line of the block, and what is typed."""
     found: dict[str, tuple[str, int, str]] = {}
     for page in PAGES:
-        for block in blocks(page):
-            for step in steps(block.text) if block.language == "console" and not block.mark else ():
+        for block in read_blocks(page):
+            for step in read_steps(block.text) if block.language == "console" and not block.mark else ():
                 for command in _commands(step.command):
                     found.setdefault(command, (page, block.line, step.command))
     return found
@@ -163,13 +163,13 @@ class Reader:
         elif block.mark.startswith("file "):
             self._keep(block, block.mark.removeprefix("file "))
         elif block.mark == "output":
-            assert not (why := mismatch(tuple(block.text.splitlines()), self.printed)), f"{block.place}\n{why}"
+            assert not (why := find_mismatch(tuple(block.text.splitlines()), self.printed)), f"{block.place}\n{why}"
         elif block.language in {"console", "sh"} and (
             lacking := [name for name in _READERS_TOOLS if _is_lacking(name, block)]
         ):
             pytest.skip(f"{block.place} and what follows need {', '.join(lacking)}, which this machine has not")
         elif block.language == "console":
-            todo = steps(block.text)
+            todo = read_steps(block.text)
             if _SERVES.match(todo[0].command):
                 self._leave_running(block, todo[0])
             else:
@@ -244,7 +244,7 @@ class Reader:
         text = "\n".join(printed)
         may_fail = after and after[0].command == "echo $?"
         assert code == "0" or may_fail, f"{block.place}: `{step.command}` ended with {code}\n{text}"
-        why = mismatch(step.shown, printed) if step.shown else None
+        why = find_mismatch(step.shown, printed) if step.shown else None
         assert not why, f"{block.place}: `{step.command}`\n{why}\n\nall of it:\n{text}"
         self.printed = printed
 
@@ -260,7 +260,7 @@ class Reader:
         assert program.stdout is not None
         assert step.shown, f"{block.place}: show what it says first, so that its start can be seen"
         printed: list[str] = []
-        while (why := mismatch(step.shown, printed)) and (line := program.stdout.readline()):
+        while (why := find_mismatch(step.shown, printed)) and (line := program.stdout.readline()):
             printed.append(line.rstrip("\n"))
         watchdog.cancel()  # it has started: it may run as long as the page takes
         assert not why, f"{block.place}: `{step.command}`\n{why}\n\nall of it:\n" + "\n".join(printed)
@@ -294,7 +294,7 @@ def _check_tree(block: Block) -> None:
     if block.language == "python":
         compile(block.text, block.place, "exec")
         return
-    for step in steps(block.text):
+    for step in read_steps(block.text):
         for part in re.split(r"\s+\|\s+", step.command.partition("  #")[0].strip()):
             _check_command(part, block.place)
 
@@ -341,19 +341,19 @@ def _read_hub_version() -> tuple[int, ...]:
 # ---- the tests ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", [page for page in (*PAGES, "src/hf_gate/__init__.py") if blocks(page)])
+@pytest.mark.parametrize("page", [page for page in (*PAGES, "src/hf_gate/__init__.py") if read_blocks(page)])
 def test_every_block_of(page: str) -> None:
     text = (ROOT / page).read_text("utf-8")
     if "HfApi(endpoint=" in text and _read_hub_version() < _FIRST_WITH_ENDPOINT:
         pytest.skip("this huggingface_hub ignores the endpoint of HfApi for access requests; the page says so")
     with tempfile.TemporaryDirectory() as folder, example_world() as hub, ExitStack() as stack:
         reader = Reader(page, hub, Path(folder), stack, program_words())
-        for block in blocks(page):
+        for block in read_blocks(page):
             reader.follow(block)
 
 
 def test_every_block_says_its_language() -> None:
-    unknown = [block.place for page in PAGES for block in blocks(page) if block.language not in LANGUAGES]
+    unknown = [block.place for page in PAGES for block in read_blocks(page) if block.language not in LANGUAGES]
     assert not unknown, f"blocks are one of {sorted(LANGUAGES)}: {unknown}"
 
 
@@ -393,8 +393,8 @@ def test_the_picture_shows_what_the_commands_print(name: str) -> None:
     shown = html.unescape(" ".join(re.findall(r"<text[^>]*hf-gate-line[^>]*>([^<]*)</text>", drawing))).replace(
         "\xa0", " "
     )
-    words = set(alike(shown).split())
-    told = [alike(line).split() for line in made.stdout.splitlines()]
+    words = set(normalize_line(shown).split())
+    told = [normalize_line(line).split() for line in made.stdout.splitlines()]
     told = [line for line in told if not any("…" in word for word in line)]  # how much of those fits, their ages decide
     missing = {word for line in told for word in line} - words
     assert not missing, f"draw it anew with `python tools/terminal_picture.py`: it lacks {sorted(missing)}"
@@ -405,17 +405,17 @@ def test_the_picture_shows_what_the_commands_print(name: str) -> None:
 
 
 def test_a_page_that_shows_another_output_is_found_out() -> None:
-    assert mismatch(("1 request",), ["2 requests"])
-    assert mismatch(("a",), ["a", "b"])
-    assert mismatch(("a", "b"), ["a"])
-    assert mismatch(("...", "b"), ["a"])
+    assert find_mismatch(("1 request",), ["2 requests"])
+    assert find_mismatch(("a",), ["a", "b"])
+    assert find_mismatch(("a", "b"), ["a"])
+    assert find_mismatch(("...", "b"), ["a"])
 
 
 def test_times_ids_and_ports_may_differ_and_dots_stand_for_anything() -> None:
-    assert mismatch(("9d  ada-l  6925b8e04c1f2a3b4c5d6e7f",), ["12h ada-l   0123456789abcdef01234567"]) is None
-    assert mismatch(("a", "...", "z"), ["a", "b", "c", "z"]) is None
-    assert mismatch(("a ... z",), ["a b z"]) is None
-    assert mismatch(("on http://127.0.0.1:8000",), ["on http://127.0.0.1:41129"]) is None
+    assert find_mismatch(("9d  ada-l  6925b8e04c1f2a3b4c5d6e7f",), ["12h ada-l   0123456789abcdef01234567"]) is None
+    assert find_mismatch(("a", "...", "z"), ["a", "b", "c", "z"]) is None
+    assert find_mismatch(("a ... z",), ["a b z"]) is None
+    assert find_mismatch(("on http://127.0.0.1:8000",), ["on http://127.0.0.1:41129"]) is None
 
 
 def test_a_command_that_does_not_exist_is_found_out() -> None:

@@ -11,8 +11,7 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, Console, fill
+from tests.kits.command_line import DATASET, Console, request_access
 
 POLICY = f"""\
 version: 1
@@ -44,7 +43,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def console(fresh: LocalHub, place: Path) -> Console:
     """A workspace whose 21 people have access until 2090."""
-    fill(fresh, NAMES, repo=DATASET)
+    request_access(fresh, NAMES, repo=DATASET)
     console = Console(fresh)
     console.run("init", DATASET)
     write_rows(place, "2090-01-01", NAMES)

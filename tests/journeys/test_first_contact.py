@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import PROGRAM, Console, Ended, fill, status_of
-from tests.journeys.terminal import Terminal
+from tests.kits.command_line import PROGRAM, CommandResult, Console, request_access, status_of
+from tests.kits.terminal import Terminal
 
 REPO = "lumen-labs/lantern-7b-chat"
 GOOD = "I compare how well small models follow instructions in Luganda and Swahili, for a paper."
@@ -54,7 +54,7 @@ class Stranger:
         """Every host that a command of theirs looked up or talked to."""
         return set(self._log.read_text().split())
 
-    def types(self, *words: str, code: int = 0) -> Ended:
+    def types(self, *words: str, code: int = 0) -> CommandResult:
         """Types a command in their folder, without a terminal; `code` is how it should end."""
         ended = self._console.spawn(*words, env=self._watched)
         assert ended.code == code, ended.err
@@ -65,7 +65,7 @@ class Stranger:
 def stranger(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stranger:
     """The owner of a repo that three people asked for."""
     for name, purpose in (("ada-l", GOOD), ("bob99", "test"), ("chen-w", "Benchmarking for a course.")):
-        fill(fresh, [name], REPO, {"What will you use Lantern for?": purpose})
+        request_access(fresh, [name], REPO, {"What will you use Lantern for?": purpose})
     made = Stranger(fresh, tmp_path)
     monkeypatch.chdir(made.folder)
     return made

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, Console, fill
+from tests.kits.command_line import DATASET, Console, request_access
 
 SECRET = "/ping/9a1b-secret"
 
@@ -62,7 +61,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture
 def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"], DATASET)
+    request_access(fresh, ["ada-l"], DATASET)
     console = Console(fresh)
     assert console.run("init", DATASET).code == 0
     with (tmp_path / "hf-gate.yaml").open("a", encoding="utf-8") as file:

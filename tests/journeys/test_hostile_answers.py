@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console, fill
+from tests.kits.command_line import MODEL, Console, request_access
 
 MARKS = "a" + "\u0301\u0323" * 200_000  # 800 KB; some Pythons sort such marks in quadratic time
 PEOPLE = range(12)
@@ -21,8 +21,8 @@ def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_sync_of_answers_that_consist_of_combining_marks_ends(console: Console) -> None:
-    fill(console.hub, ["ada"])
-    fill(console.hub, [f"mallory-{n}" for n in PEOPLE], answers={"Purpose": MARKS})
+    request_access(console.hub, ["ada"])
+    request_access(console.hub, [f"mallory-{n}" for n in PEOPLE], answers={"Purpose": MARKS})
     assert console.spawn("init", MODEL).code == 0
     synced = console.spawn("sync", "--full")
     assert synced.code == 0, synced.err
@@ -38,8 +38,8 @@ def test_a_sync_of_answers_that_consist_of_combining_marks_ends(console: Console
     ids=["labels that grow", "many labels"],
 )
 def test_commands_end_on_a_request_with_many_or_long_labels(console: Console, answers: dict[str, str]) -> None:
-    fill(console.hub, ["ada"])
-    fill(console.hub, ["mallory"], answers=answers)
+    request_access(console.hub, ["ada"])
+    request_access(console.hub, ["mallory"], answers=answers)
     assert console.run("init", MODEL).code == 0
     for words in ("sync --full", "ls", f"show mallory@{MODEL}", f"explain mallory@{MODEL}"):
         assert console.spawn(*words.split()).code == 0, words

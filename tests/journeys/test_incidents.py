@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.notice_kit import Hook
-from tests.contract.store_kit import new_schema
-
-from .console import DATASET, PROGRAM, Console, fill
-from .notices_kit import NOTIFY, POLICY, configure, console, hook, run_once
+from tests.kits.command_line import DATASET, PROGRAM, Console, request_access
+from tests.kits.message_servers import Hook
+from tests.kits.notice_workspace import NOTIFY, POLICY, configure, console, hook, run_once
+from tests.kits.stores import new_schema
 
 __all__ = ["console", "hook"]
 
@@ -60,7 +59,7 @@ def test_what_holds_when_a_destination_is_first_known_is_told_to_it(
     console: Console, hook: Hook, tmp_path: Path
 ) -> None:
     (tmp_path / "policies" / "starter.yaml").write_text(ACCEPT, "utf-8")
-    fill(console.hub, [f"p{number}" for number in range(60)], DATASET)
+    request_access(console.hub, [f"p{number}" for number in range(60)], DATASET)
     run_once(console)
     run_once(console)
     (text,) = hook.texts
@@ -190,7 +189,7 @@ def test_old_requests_that_wait_for_the_applicant_are_not_counted(console: Conso
     waits = "  - {id: agreement, when: 'person.username != \"ada-l\"', then: wait, at_most: 90d, after: human}\n"
     text = POLICY.replace("rules:\n", f"rules:\n{waits}")
     (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
-    fill(console.hub, ["bob", "cy"], DATASET)
+    request_access(console.hub, ["bob", "cy"], DATASET)
     run_once(console)
     console.hub.clock.advance("6d")
     run_once(console)

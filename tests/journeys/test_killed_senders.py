@@ -7,11 +7,10 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.contract.notice_kit import HOOK_KEY, Hook, Mailbox
-
-from .console import Console
-from .letter_desk import ask, certificate, console, mailbox, run_once
-from .notices_kit import NOTIFY, hook
+from tests.kits.command_line import Console
+from tests.kits.letter_workspace import ask, certificate, console, mailbox, run_once
+from tests.kits.message_servers import HOOK_KEY, Hook, Mailbox
+from tests.kits.notice_workspace import NOTIFY, hook
 
 __all__ = ["certificate", "console", "hook", "mailbox"]
 

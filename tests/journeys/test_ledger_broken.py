@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from hf_gate.domain.notices import NoticeEvent
-from tests.contract.notice_kit import Hook
-
-from .console import DATASET, Console, fill, status_of
-from .notices_kit import CLOCK, POLICY, console, hook
+from tests.kits.command_line import DATASET, Console, request_access, status_of
+from tests.kits.message_servers import Hook
+from tests.kits.notice_workspace import CLOCK, POLICY, console, hook
 
 __all__ = ["console", "hook"]
 
@@ -45,7 +44,7 @@ def test_a_turn_that_finds_a_new_entry_changed_sends_nothing_and_tells_it_once(
     running: Console, hook: Hook, tmp_path: Path
 ) -> None:
     tamper(tmp_path, NEWEST)
-    fill(running.hub, ["bob"], DATASET)
+    request_access(running.hub, ["bob"], DATASET)
     hook.calls.clear()
     for _ in range(2):
         ended = running.run("run", "--once", env=CLOCK)
@@ -67,7 +66,7 @@ def test_a_turn_that_finds_a_new_entry_changed_sends_nothing_and_tells_it_once(
 
 def test_an_admin_who_accepts_the_audit_log_lets_turns_continue(running: Console, hook: Hook, tmp_path: Path) -> None:
     tamper(tmp_path, NEWEST)
-    fill(running.hub, ["bob"], DATASET)
+    request_access(running.hub, ["bob"], DATASET)
     assert running.run("run", "--once", env=CLOCK).code == 1
     hook.calls.clear()
     started = running.run("start", env=CLOCK)

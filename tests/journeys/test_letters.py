@@ -11,11 +11,8 @@ from pathlib import Path
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 
-from tests.contract.notice_kit import Mailbox
-from tests.house.tree import ROOT
-
-from .console import DATASET, HOSTILE, Console
-from .letter_desk import (
+from tests.kits.command_line import DATASET, HOSTILE, Console
+from tests.kits.letter_workspace import (
     LETTERS,
     PASSWORD,
     POLICY,
@@ -28,6 +25,8 @@ from .letter_desk import (
     run_once,
     subjects,
 )
+from tests.kits.message_servers import Mailbox
+from tests.kits.paths import ROOT
 
 __all__ = ["certificate", "console", "mailbox"]
 

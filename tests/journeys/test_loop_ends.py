@@ -13,10 +13,9 @@ import pytest
 
 import hf_gate
 from hf_gate.domain.notices import NoticeEvent
-from tests.contract.notice_kit import Hook
-
-from .console import DATASET, Console, fill
-from .notices_kit import POLICY, console, hook, run_once
+from tests.kits.command_line import DATASET, Console, request_access
+from tests.kits.message_servers import Hook
+from tests.kits.notice_workspace import POLICY, console, hook, run_once
 
 __all__ = ["console", "hook"]
 
@@ -131,7 +130,7 @@ def test_a_loop_whose_package_was_removed_tells_that_it_ended(
         assert loop.stdout is not None
         assert loop.stdout.readline().startswith(b"Synced")
         shutil.rmtree(package)
-        fill(console.hub, ["bob"], DATASET)
+        request_access(console.hub, ["bob"], DATASET)
         _, err = loop.communicate(timeout=120)
     assert loop.returncode == 1, err
     (text,) = loop_texts(hook)

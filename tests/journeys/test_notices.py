@@ -14,11 +14,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.domain.messages import retry_wait
-from tests.contract.notice_kit import HOOK_KEY, Hook
-from tests.house.tree import ROOT
-
-from .console import DATASET, Console, fill
-from .notices_kit import NOTIFY, POLICY, configure, console, hook, run_once
+from tests.kits.command_line import DATASET, Console, request_access
+from tests.kits.message_servers import HOOK_KEY, Hook
+from tests.kits.notice_workspace import NOTIFY, POLICY, configure, console, hook, run_once
+from tests.kits.paths import ROOT
 
 __all__ = ["console", "hook"]
 
@@ -37,7 +36,7 @@ def test_a_test_message_is_signed_and_as_the_schema_says(console: Console, hook:
 def test_requests_from_before_are_silent_and_new_ones_come_in_the_digest(console: Console, hook: Hook) -> None:
     run_once(console)
     console.hub.clock.advance("1h")
-    fill(console.hub, ["bob", "cy"], DATASET)
+    request_access(console.hub, ["bob", "cy"], DATASET)
     run_once(console)
     assert hook.calls == []
     console.hub.clock.advance("24h")
@@ -51,7 +50,7 @@ def test_a_destination_may_have_names_if_its_owner_says_so(console: Console, hoo
     configure(tmp_path, f"{NOTIFY}    personal: true\n    events: {{new_requests: immediate}}\n")
     run_once(console)
     console.hub.clock.advance("1h")
-    fill(console.hub, ["bob"], DATASET)
+    request_access(console.hub, ["bob"], DATASET)
     run_once(console)
     assert [one["user"] for one in hook.calls[0].document["items"][0]["requests"]] == ["bob"]
 
@@ -323,7 +322,7 @@ def test_what_is_stuck_names_the_rule_and_is_told(console: Console, hook: Hook, 
     (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
     run_once(console)
     console.hub.clock.advance("1m")
-    fill(console.hub, ["bob"], DATASET)
+    request_access(console.hub, ["bob"], DATASET)
     run_once(console)
     console.hub.clock.advance("3d")
     run_once(console)
@@ -350,7 +349,7 @@ def test_a_notice_of_what_is_stuck_has_the_sentence_of_its_rule_unless_it_may_na
     (tmp_path / "policies" / "starter.yaml").write_text(text, "utf-8")
     desk = tmp_path / "hf-gate.yaml"
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
-    fill(console.hub, ["bob"], DATASET)
+    request_access(console.hub, ["bob"], DATASET)
     run_once(console)
     assert console.run("stop").code == 0
     console.hub.clock.advance("25h")

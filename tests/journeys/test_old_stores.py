@@ -23,10 +23,10 @@ from hf_gate.domain.hand_terms import GrantEnd
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import ENDPOINT, OLD_STORES, new_schema
-from tests.journeys.console import DATASET, MODEL, Console
-from tests.pins.golden_files import check_golden
-from tests.web.kit import open_room
+from tests.kits.command_line import DATASET, MODEL, Console
+from tests.kits.desk import open_existing_desk
+from tests.kits.golden_files import check_golden
+from tests.kits.stores import ENDPOINT, OLD_STORES, new_schema
 
 CLOCK: Final = 2_051_222_400
 """A time after all that these stores hold (1 January 2035), so that ages do not depend on the day of the test."""
@@ -213,7 +213,7 @@ def test_commands_show_of_an_upgraded_store_what_they_showed(upgraded: OldStore)
 
 
 def test_the_desk_shows_the_decisions_that_wait_in_an_upgraded_store(upgraded: OldStore) -> None:
-    with open_room(upgraded.folder, upgraded.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
+    with open_existing_desk(upgraded.folder, upgraded.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
         waiting = room.visitor().get("/api/v1/tray")
         assert waiting.status == 200, waiting.body
         check_golden("old-stores-waiting.txt", _lines(waiting.json["held"]))
@@ -254,7 +254,7 @@ def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: Old
         marks = ", ".join("?" * 16)
         row = (*values, 100 + n, free[n], owner, "lena-brandt", f"r_batch{n}", 5)
         old.execute(f"INSERT INTO tray ({names}) VALUES ({marks})", row)  # noqa: S608
-    with open_room(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
+    with open_existing_desk(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
         tray = room.app_state.workspace.tray
         moved = {one.change.version: one for one in tray.list_waiting() if one.change.version in {"v1", "v2", "v3"}}
         assert moved.keys() == {"v1", "v2", "v3"}

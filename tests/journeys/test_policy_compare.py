@@ -11,7 +11,7 @@ import pytest
 from hf_gate import Hub
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-from tests.journeys.console import DATASET, HOSTILE, Console, Ended, fill
+from tests.kits.command_line import DATASET, HOSTILE, CommandResult, Console, request_access
 
 GOOD = {"Purpose": "I study how the voices of harbours changed over a hundred years."}
 POLICY = """\
@@ -49,7 +49,7 @@ class Desk:
         self.table("email,expires\nx@example.org,\n")
         self.policy(BY_MAIL)
 
-    def run(self, *args: str) -> Ended:
+    def run(self, *args: str) -> CommandResult:
         return self.console.run("--workspace", str(self.folder), *args)
 
     def policy(self, condition: str) -> None:
@@ -74,8 +74,8 @@ class Desk:
 def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     monkeypatch.setenv("HF_GATE_CLOCK", "hub")
     fresh.add_people([{"username": "bob", "email": "bob@mail.example"}])
-    fill(fresh, ["ada", "bob", "cem"], DATASET, GOOD)
-    fill(fresh, ["dora"], DATASET, {"Purpose": ""})
+    request_access(fresh, ["ada", "bob", "cem"], DATASET, GOOD)
+    request_access(fresh, ["dora"], DATASET, {"Purpose": ""})
     return Desk(fresh, tmp_path / "desk")
 
 

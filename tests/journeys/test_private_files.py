@@ -11,9 +11,8 @@ import pytest
 
 from hf_gate.private_files import open_private_file
 from hf_gate.testing import LocalHub
-
-from .console import MODEL, Console, fill
-from .store_desk import mode, own_files
+from tests.kits.command_line import MODEL, Console, request_access
+from tests.kits.store_workspace import mode, own_files
 
 COMMANDS = (
     ("plan",),
@@ -42,7 +41,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Console, Pa
     with LocalHub(requests=0, repos=1) as hub, pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         console = Console(hub)
-        fill(hub, ["ada"])
+        request_access(hub, ["ada"])
         assert console.run("init").code == 0
         with (place / "hf-gate.yaml").open("a") as config:
             config.write("tables: {partners: {file: partners.csv, key: username}}\n")
@@ -142,7 +141,7 @@ def test_a_policy_that_is_a_pipe_keeps_no_decision_waiting(desk: tuple[Console, 
     pipe = place / "policies" / "pipe.yaml"
     os.mkfifo(pipe)
     try:
-        fill(console.hub, ["bob"])
+        request_access(console.hub, ["bob"])
         ended = console.run("accept", f"bob@{MODEL}", "--until", "none")
         assert ended.code == 0, ended.err
     finally:
@@ -161,7 +160,7 @@ def test_without_a_umask_folders_and_files_are_for_this_user_alone(
     fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     before = os.umask(0)
     try:
         console = Console(fresh)

@@ -12,11 +12,10 @@ import jsonschema  # type: ignore[import-untyped]
 import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
-from tests.contract.notice_kit import Mailbox
-from tests.contract.traces import traces_in_files
-
-from .console import DATASET, Console
-from .letter_desk import POLICY, ask, body, certificate, configure, console, mailbox, run_once, subjects
+from tests.kits.command_line import DATASET, Console
+from tests.kits.letter_workspace import POLICY, ask, body, certificate, configure, console, mailbox, run_once, subjects
+from tests.kits.message_servers import Mailbox
+from tests.kits.word_search import find_words_in_files
 
 __all__ = ["certificate", "console", "mailbox"]
 
@@ -208,7 +207,7 @@ def test_a_person_gets_a_list_of_their_letters_until_they_are_erased(
     for name in ("all.json", "all.html"):
         Path(name).unlink()
     assert desk_with_reminders.run("person", "erase", "quokka-zzyx", "--yes").code == 0
-    assert traces_in_files(tmp_path, ["quokka-zzyx"]) == []
+    assert find_words_in_files(tmp_path, ["quokka-zzyx"]) == []
     assert letter["id"] in desk_with_reminders.run("audit", "ls", "--json", "--limit", "50").out, (
         "the ledger keeps the id alone"
     )

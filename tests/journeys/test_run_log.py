@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, Console, fill
+from tests.kits.command_line import DATASET, Console, request_access
 
 POLICY = f"""\
 version: 1
@@ -25,7 +24,7 @@ rules:
 @pytest.fixture
 def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l", "bob"], DATASET)
+    request_access(fresh, ["ada-l", "bob"], DATASET)
     console = Console(fresh)
     assert console.run("init", DATASET).code == 0
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")

@@ -18,8 +18,7 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import begin_turn, write_turn_end
 from hf_gate.testing import LocalHub
-
-from .console import DATASET, MODEL, Console, fill, status_of
+from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
 
 POLICY = f"""\
 version: 1
@@ -36,7 +35,7 @@ CLOCK = {"HF_GATE_CLOCK": "hub"}
 def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
     """A workspace whose policy accepts everybody; one person has asked."""
     monkeypatch.chdir(tmp_path)
-    fill(fresh, ["ada-l"], DATASET)
+    request_access(fresh, ["ada-l"], DATASET)
     console = Console(fresh)
     assert console.run("init", DATASET, MODEL).code == 0
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
@@ -227,7 +226,7 @@ def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_
 def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(console: Console, tmp_path: Path) -> None:
     desk = tmp_path / "hf-gate.yaml"
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
-    fill(console.hub, ["bob"], DATASET)
+    request_access(console.hub, ["bob"], DATASET)
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert check(console) == (0, "fine")
     console.hub.clock.advance("25h")
@@ -249,7 +248,7 @@ def _write_policy(folder: Path, text: str) -> None:
 def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console: Console, tmp_path: Path) -> None:
     desk = tmp_path / "hf-gate.yaml"
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
-    fill(console.hub, ["bob"], DATASET)
+    request_access(console.hub, ["bob"], DATASET)
     _write_policy(tmp_path, POLICY.replace("mode: enforce", "mode: shadow"))
     assert console.run("run", "--once", env=CLOCK).code == 0
     console.hub.clock.advance("9d")
@@ -278,7 +277,7 @@ def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_e
 
 
 def test_a_held_policy_is_not_late_at_the_moment_of_its_promotion(console: Console) -> None:
-    fill(console.hub, [f"p{n:02}" for n in range(60)], DATASET)
+    request_access(console.hub, [f"p{n:02}" for n in range(60)], DATASET)
     assert console.run("run", "--once", env=CLOCK).code == 0
     console.hub.clock.advance("3d")
     assert console.run("run", "--once", env=CLOCK).code == 0
@@ -310,7 +309,7 @@ def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(co
 
 
 def _hold_a_first_turn(console: Console, folder: Path) -> None:  # noqa: ARG001 - the signature of the others
-    fill(console.hub, [f"user-{number}" for number in range(51)], DATASET)
+    request_access(console.hub, [f"user-{number}" for number in range(51)], DATASET)
 
 
 def _save_from_the_desk(console: Console, folder: Path) -> None:

@@ -15,9 +15,8 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import ALL_RUNS, read_turns
-
-from .console import DATASET, Console, status_of
-from .test_status_check import CLOCK, POLICY, check, console
+from tests.journeys.test_status_check import CLOCK, POLICY, check, console
+from tests.kits.command_line import DATASET, Console, status_of
 
 __all__ = ["console"]
 

@@ -19,10 +19,9 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.outbox import read_messages
 from hf_gate.store.sessions import Sessions
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import new_schema
-
-from .console import MODEL, Console, fill, status_of
-from .store_desk import console, database, execute, mode, place
+from tests.kits.command_line import MODEL, Console, request_access, status_of
+from tests.kits.store_workspace import console, database, execute, mode, place
+from tests.kits.stores import new_schema
 
 __all__ = ["console", "place"]
 
@@ -176,7 +175,7 @@ def test_what_is_no_file_is_no_backup(console: Console, place: Path) -> None:
 def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     fresh: LocalHub, place: Path, postgres_uri: str
 ) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     server = new_schema(postgres_uri)
     desk = f"version: 1\nstore: {server}\nrepos: [{MODEL}]\n"
     (place / "hf-gate.yaml").write_text(desk)

@@ -19,9 +19,8 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
-
-from .console import MODEL, Console, fill, status_of
-from .store_desk import console, database, execute, mode, place
+from tests.kits.command_line import MODEL, Console, request_access, status_of
+from tests.kits.store_workspace import console, database, execute, mode, place
 
 __all__ = ["console", "place"]
 
@@ -30,7 +29,7 @@ __all__ = ["console", "place"]
 
 
 def test_the_first_write_without_a_workspace_says_once_where_names_are_kept(fresh: LocalHub, place: Path) -> None:
-    fill(fresh, ["ada-l", "bob"])
+    request_access(fresh, ["ada-l", "bob"])
     console = Console(fresh)
     first = console.run("accept", f"ada-l@{MODEL}")
     line = next(line for line in first.err.splitlines() if "store remove" in line)

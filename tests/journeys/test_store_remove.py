@@ -10,16 +10,15 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.testing import LocalHub
-
-from .console import MODEL, PROGRAM, Console, fill, status_of
-from .store_desk import console, database, own_files, place
-from .terminal import Terminal
+from tests.kits.command_line import MODEL, PROGRAM, Console, request_access, status_of
+from tests.kits.store_workspace import console, database, own_files, place
+from tests.kits.terminal import Terminal
 
 __all__ = ["console", "place"]
 
 
 def test_without_a_workspace_removing_leaves_nothing_of_ours(fresh: LocalHub, place: Path) -> None:
-    fill(fresh, ["ada-l"])
+    request_access(fresh, ["ada-l"])
     console = Console(fresh)
     console.run("accept", f"ada-l@{MODEL}")
     assert own_files(Path.home())
@@ -156,7 +155,7 @@ def test_a_workspace_called_all_is_one_store_like_any_other(
 def test_every_store_of_a_user_goes_at_once_also_of_hubs_that_are_gone(place: Path) -> None:
     with LocalHub(requests=0) as one, LocalHub(requests=0) as two:
         for hub in (one, two):
-            fill(hub, ["ada-l"])
+            request_access(hub, ["ada-l"])
             assert Console(hub).run("accept", f"ada-l@{MODEL}").code == 0
     ended = Console(one).run("store", "remove", "--all-hubs", "--yes", "--name", "all", "--json")
     assert ended.code == 0, ended.err

@@ -11,8 +11,8 @@ import pytest
 from hf_gate.cli.framework import GateGroup
 from hf_gate.cli.main import root
 from hf_gate.testing import LocalHub
-from tests.journeys.console import Console
-from tests.pins.golden_files import check_golden, describe_schema
+from tests.kits.command_line import Console
+from tests.kits.golden_files import check_golden, describe_schema
 
 
 @pytest.fixture(scope="module")

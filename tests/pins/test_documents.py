@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.journeys.console import MODEL, Console, fill
-
-from .golden_files import check_golden, describe_shape
+from tests.kits.command_line import MODEL, Console, request_access
+from tests.kits.golden_files import check_golden, describe_shape
 
 SETTINGS = f"""\
 version: 1
@@ -96,8 +95,10 @@ def console(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
 
 def test_the_keys_and_types_of_each_document(console: Console) -> None:
     with console.hub:
-        fill(console.hub, ["ada-l", "bob99", "dee", "fay", "gus", "hal"], answers={"Purpose": "to study sleep"})
-        fill(console.hub, ["ida"], answers={"Purpose": "asdf"})
+        request_access(
+            console.hub, ["ada-l", "bob99", "dee", "fay", "gus", "hal"], answers={"Purpose": "to study sleep"}
+        )
+        request_access(console.hub, ["ida"], answers={"Purpose": "asdf"})
         lines = list[str]()
         for command in SCRIPT.splitlines():
             ended = console.run(*command.split(), "--json")

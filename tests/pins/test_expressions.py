@@ -24,13 +24,12 @@ from hf_gate.policy.model import Fact, FactValue, PolicyMode, Trust, TruthValue,
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.rule_phrases import describe_when
-from tests.core.hostile_expressions import BIG, HOSTILE
 from tests.core.test_expressions import MISTAKES
 from tests.core.test_policy_corpus import CORPUS, DESK, FORMS
+from tests.kits.golden_files import check_golden
+from tests.kits.hostile_expressions import BIG, HOSTILE
+from tests.kits.paths import ROOT
 
-from .golden_files import check_golden
-
-ROOT: Final = Path(__file__).parents[2]
 DECLARED: Final = fact_types(tables=("dua", "partners", "staff"))
 NOW: Final = datetime(2026, 11, 25, 12, tzinfo=UTC)
 EXAMPLES: Final = ("consumer", "academic", "medical", "class", "deny")

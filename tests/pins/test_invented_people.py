@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from .golden_files import check_golden
+from tests.kits.golden_files import check_golden
 
 DAY = 86_400_000
 REQUESTS = 8_000

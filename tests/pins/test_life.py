@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import new_schema
-from tests.journeys.console import DATASET, MODEL, Console, fill
-from tests.pins.golden_files import check_golden
+from tests.kits.command_line import DATASET, MODEL, Console, request_access
+from tests.kits.golden_files import check_golden
+from tests.kits.stores import new_schema
 
 SETTINGS = """\
 version: 1
@@ -191,11 +191,11 @@ def hub() -> LocalHub:
 
 def ask(hub: LocalHub) -> None:
     """Eight people ask for the model, two of them for the dataset too."""
-    fill(hub, ["ada-l", "bob99"], answers={"Purpose": "to study the voices of old harbours in the north"})
-    fill(hub, ["cy"], answers={"Purpose": "to resell"})
-    fill(hub, ["dee", "eve"], answers={"Purpose": "asdf"})
-    fill(hub, ["fay", "gus", "hal"], answers={"Purpose": "to compare three methods that remove noise"})
-    fill(hub, ["fay", "gus"], DATASET, {"Purpose": "to train a model of dialects for a thesis"})
+    request_access(hub, ["ada-l", "bob99"], answers={"Purpose": "to study the voices of old harbours in the north"})
+    request_access(hub, ["cy"], answers={"Purpose": "to resell"})
+    request_access(hub, ["dee", "eve"], answers={"Purpose": "asdf"})
+    request_access(hub, ["fay", "gus", "hal"], answers={"Purpose": "to compare three methods that remove noise"})
+    request_access(hub, ["fay", "gus"], DATASET, {"Purpose": "to train a model of dialects for a thesis"})
 
 
 def test_the_life_of_requests_from_outside(story: Story) -> None:

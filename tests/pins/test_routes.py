@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.web.routes import ROUTES
-from tests.pins.golden_files import check_golden, describe_shape
-from tests.web.kit import Answer, Room, Visitor, a_room
+from tests.kits.desk import Answer, Desk, Visitor, open_desk
+from tests.kits.golden_files import check_golden, describe_shape
 
 _FORM = re.compile(r"<form\b[^>]*>.*?</form>", re.DOTALL)
 _ATTRIBUTE = r'\b{}="([^"]*)"'
@@ -21,13 +21,13 @@ _KINDS = ("json", "csv")
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    with a_room(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
         yield room
 
 
 @pytest.fixture(scope="module")
-def visitor(room: Room) -> Visitor:
+def visitor(room: Desk) -> Visitor:
     return room.visitor()
 
 

@@ -15,12 +15,11 @@ from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.store.opening import open_store
 from hf_gate.store.schema import MIGRATIONS
 from hf_gate.testing import LocalHub
-from tests.contract.store_kit import EEG, ENDPOINT, record, take
-
-from .books import moves_of
-from .killing import RATE, WEATHER, Life, live
-from .nursery import Nursery
-from .parts import later_migrations
+from tests.kits.invariants import list_moves
+from tests.kits.killed_runs import FAULT_SETS, RATE, KilledRun, execute_with_kills
+from tests.kits.process_steps import later_migrations
+from tests.kits.processes import ForkServer
+from tests.kits.stores import EEG, ENDPOINT, record, take
 
 KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 POINTS: Final = (
@@ -40,21 +39,21 @@ def local() -> Iterator[LocalHub]:
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with closing(Nursery(tmp_path_factory.mktemp("children"))) as made:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with closing(ForkServer(tmp_path_factory.mktemp("children"))) as made:
         yield made
 
 
 @pytest.fixture
-def life(local: LocalHub, nursery: Nursery, tmp_path: Path) -> Life:
+def life(local: LocalHub, nursery: ForkServer, tmp_path: Path) -> KilledRun:
     """A desk whose plan is approved and of which nothing is sent: its first process died before it wrote an intent."""
     local.set_faults([])
-    made = Life(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
+    made = KilledRun(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
     made.begin()
     return made
 
 
-def approved(life: Life) -> None:
+def approved(life: KilledRun) -> None:
     """By the real command, which is killed when the run is in the store and the Hub has not answered its first look."""
     life.local.set_faults(["delay_before:s=0.3:on=list"])
     child = life.apply()
@@ -65,7 +64,7 @@ def approved(life: Life) -> None:
     assert child.code == -9, child.said
 
 
-def _has_run(life: Life) -> bool:
+def _has_run(life: KilledRun) -> bool:
     try:
         return bool(life.latest())
     except IndexError:
@@ -73,34 +72,34 @@ def _has_run(life: Life) -> bool:
 
 
 def test_killed_at_random_moments_nothing_is_lost_twice_or_untrue(
-    local: LocalHub, nursery: Nursery, tmp_path: Path
+    local: LocalHub, nursery: ForkServer, tmp_path: Path
 ) -> None:
     kills, seed = 0, 0
     while kills < KILLS:
         seed += 1
-        kills += live(local, nursery, tmp_path, seed).kills
+        kills += execute_with_kills(local, nursery, tmp_path, seed).kills
     assert seed < KILLS * 3, "most processes ended before they could be killed"
 
 
 @pytest.mark.parametrize("point", POINTS)
-@pytest.mark.parametrize("weather", [WEATHER[-1], WEATHER[1]], ids=["fair", "foul"])
-def test_killed_at_a_named_point(life: Life, point: str, weather: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("weather", [FAULT_SETS[-1], FAULT_SETS[1]], ids=["fair", "foul"])
+def test_killed_at_a_named_point(life: KilledRun, point: str, weather: tuple[str, ...]) -> None:
     approved(life)
     life.local.set_faults(weather)
     died = life.run(part=point)
     life.local.set_faults([])
     assert died.code == -9, died.said
     assert life.check() == []
-    moved = len(moves_of(life.local.journal()))
+    moved = len(list_moves(life.local.journal()))
     assert (moved == 0) == point.endswith("_intent") or point == "after_outcome"
     assert life.end() == []
     assert life.counts() == {"done": len(life.names)}
 
 
-def test_killed_when_the_hub_has_it_and_the_answer_is_under_way(life: Life) -> None:
+def test_killed_when_the_hub_has_it_and_the_answer_is_under_way(life: KilledRun) -> None:
     life.local.set_faults(["delay_after:s=0.3:on=batch"])
     child = life.apply()
-    while not life.nursery.wait(child, 0.005) and not moves_of(life.local.journal()):
+    while not life.nursery.wait(child, 0.005) and not list_moves(life.local.journal()):
         pass
     life.nursery.kill(child)
     assert child.code == -9, child.said
@@ -109,7 +108,7 @@ def test_killed_when_the_hub_has_it_and_the_answer_is_under_way(life: Life) -> N
     assert life.counts() == {"done": len(life.names)}
 
 
-def test_killed_when_the_call_has_left_and_the_hub_has_not_begun(life: Life) -> None:
+def test_killed_when_the_call_has_left_and_the_hub_has_not_begun(life: KilledRun) -> None:
     """It arrives when its process is dead, and another one reads what became of it."""
     life.local.set_faults(["delay_before:s=0.25:on=batch"])
     before = life.local.stats()["calls"].get("POST batch", 0)
@@ -122,7 +121,7 @@ def test_killed_when_the_call_has_left_and_the_hub_has_not_begun(life: Life) -> 
     assert life.counts() == {"done": len(life.names)}
 
 
-def test_killed_in_a_checkpoint_of_the_ledger(life: Life) -> None:
+def test_killed_in_a_checkpoint_of_the_ledger(life: KilledRun) -> None:
     died = life.run(part="in_ledger_checkpoint")
     assert died.code == -9, died.said
     assert life.check() == []
@@ -130,7 +129,7 @@ def test_killed_in_a_checkpoint_of_the_ledger(life: Life) -> None:
     assert life.end() == []
 
 
-def test_killed_while_the_log_is_copied_into_the_file(life: Life) -> None:
+def test_killed_while_the_log_is_copied_into_the_file(life: KilledRun) -> None:
     approved(life)
     for _ in range(4):
         life.killed_at_random(life.start(part="in_wal_checkpoint"), 0.4)
@@ -140,14 +139,14 @@ def test_killed_while_the_log_is_copied_into_the_file(life: Life) -> None:
 
 @pytest.mark.parametrize("part", ["making", "upgrading"])
 def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
-    nursery: Nursery, tmp_path: Path, part: str
+    nursery: ForkServer, tmp_path: Path, part: str
 ) -> None:
     """Nothing of it is there then, and the next one does it whole."""
     for at in range(1, 500):
         path = tmp_path / f"{at}.db"
         if part == "upgrading":
             open_store(path, endpoint=ENDPOINT).close()
-        child = nursery.bear(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
+        child = nursery.start(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
         assert nursery.wait(child, 20.0)
         migrations = later_migrations(path) if part == "upgrading" else MIGRATIONS
         with open_store(path, endpoint=ENDPOINT, migrations=migrations) as store:
@@ -160,11 +159,11 @@ def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
 
 
 @pytest.mark.parametrize("name", ["believing", "blind"])
-def test_a_carrier_without_reconciliation_is_caught(life: Life, name: str) -> None:
+def test_a_carrier_without_reconciliation_is_caught(life: KilledRun, name: str) -> None:
     """The control: the same kill, the same others, the same checks, and nobody reads what became of what was started."""
     approved(life)
     assert life.run(part="after_reply").code == -9
-    for move in moves_of(life.local.journal()):
+    for move in list_moves(life.local.journal()):
         life.decide(move["user"], "rejected" if move["to"] == "accepted" else "accepted")
     assert life.run(part="wrong", name=name).code == 0, life.said
     found = life.check(is_over=True)

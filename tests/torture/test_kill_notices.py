@@ -17,10 +17,9 @@ from hf_gate.domain.messages import DEAD, OPEN
 from hf_gate.domain.notices import DEFAULT_MODES
 from hf_gate.store import notices, outbox
 from hf_gate.store.opening import open_store
-from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
-from tests.contract.store_kit import ENDPOINT
-
-from .nursery import Child, Nursery
+from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
+from tests.kits.processes import ForkedProcess, ForkServer
+from tests.kits.stores import ENDPOINT
 
 KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 T0: Final = 1_790_000_000_000
@@ -28,8 +27,8 @@ QUEUED: Final = 6  # by each life
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
-    with closing(Nursery(tmp_path_factory.mktemp("children"))) as made:
+def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    with closing(ForkServer(tmp_path_factory.mktemp("children"))) as made:
         yield made
 
 
@@ -48,9 +47,9 @@ def place(tmp_path: Path) -> Path:
     return path
 
 
-def bear(nursery: Nursery, place: Path, hook: Hook, at: int, count: int) -> Child:
+def bear(nursery: ForkServer, place: Path, hook: Hook, at: int, count: int) -> ForkedProcess:
     values = {"path": str(place), "url": hook.url, "key": HOOK_KEY, "at": at, "count": count}
-    return nursery.bear(dict(os.environ), place.parent, part="drain_notices", **values)
+    return nursery.start(dict(os.environ), place.parent, part="drain_notices", **values)
 
 
 def check(place: Path, hook: Hook) -> None:
@@ -63,7 +62,7 @@ def check(place: Path, hook: Hook) -> None:
         assert last[0] == sum(length for length, _ in store.chains().values())
 
 
-def test_killed_at_random_moments_every_notice_arrives_in_order(nursery: Nursery, place: Path, hook: Hook) -> None:
+def test_killed_at_random_moments_every_notice_arrives_in_order(nursery: ForkServer, place: Path, hook: Hook) -> None:
     dice, kills, lives, at = random.Random(13), 0, 0, T0
     child = bear(nursery, place, hook, at, QUEUED)  # on a busy machine, those that are killed may queue nothing
     assert nursery.wait(child, 300), child.said

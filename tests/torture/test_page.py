@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.conftest import ROOT
+from tests.kits.paths import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
 

@@ -15,17 +15,16 @@ import pytest
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.ends_kit import GONE, KEPT, SIGNED, EndsScene, policy
 from tests.contract.test_ends_in_time import Agreement, Year
-
-from .near import Near
+from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, policy
+from tests.kits.in_process_hub import InProcessHub
 
 SIZES = {"dev": (4, 40, 12), "ci": (4, 40, 12), "torture": (50, 730, 200)}
 REPOS, DAYS, PEOPLE = SIZES[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 HOURS, RATE = (8, 18), 2
 
 
-class ManyRepos(EndsScene):
+class ManyRepos(GrantWorkspace):
     """A workspace with many repos. Each person asks at one of them."""
 
     def repo_of(self, name: str) -> Repo:
@@ -121,7 +120,7 @@ class Life(Year):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.torture)])
 def test_two_years_of_many_repos_end_every_grant_in_time(tmp_path: Path, seed: int) -> None:
-    scene = ManyRepos(tmp_path, Near(repos=REPOS))
+    scene = ManyRepos(tmp_path, InProcessHub(repos=REPOS))
     try:
         life = Life(scene)
         life.live(random.Random(seed))

@@ -16,10 +16,10 @@ from hf_gate.application.records import keys_of
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.cli.schemas import SCHEMAS
 from hf_gate.domain.timestamps import to_iso
-from tests.web.kit import GOOD, Room, Visitor
+from tests.kits.desk import GOOD, Desk, Visitor
 
 
-def _accept(room: Room, lena: Visitor, *names: str) -> None:
+def _accept(room: Desk, lena: Visitor, *names: str) -> None:
     """These people ask and are let in on the Hub."""
     room.ask(
         [{"username": name, "fullname": f"{name} Lovelace", "email": f"{name}@ethz.ch"} for name in names],
@@ -32,7 +32,7 @@ def _accept(room: Room, lena: Visitor, *names: str) -> None:
     assert lena.get("/access").status == 200
 
 
-def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: Room) -> None:
+def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: Desk) -> None:
     lena = room.visitor()
     _accept(room, lena, "ada")
     body = lena.get("/access").body
@@ -47,14 +47,14 @@ def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: R
 
 
 @pytest.mark.parametrize("text", ["2999-01-01", "yesterday", "<script>alert(1)</script>"])
-def test_a_date_that_cannot_be_shown_gets_one_sentence(room: Room, text: str) -> None:
+def test_a_date_that_cannot_be_shown_gets_one_sentence(room: Desk, text: str) -> None:
     answer = room.visitor().get(f"/access?as_of={text}")
     assert answer.status == 200
     assert "Not shown" in answer.body
     assert "<script>alert" not in answer.body
 
 
-def test_a_long_list_is_shown_page_by_page(room: Room) -> None:
+def test_a_long_list_is_shown_page_by_page(room: Desk) -> None:
     lena = room.visitor()
     _accept(room, lena, *(f"person{n:03}" for n in range(130)))
     first = lena.get("/access").body
@@ -67,7 +67,7 @@ def test_a_long_list_is_shown_page_by_page(room: Room) -> None:
     assert len(lena.get("/access.json").json) == 130
 
 
-def test_a_viewer_sees_pseudonyms_and_gets_no_file(room: Room) -> None:
+def test_a_viewer_sees_pseudonyms_and_gets_no_file(room: Desk) -> None:
     lena, vic = room.visitor(), room.viewer()
     _accept(room, lena, "ada")
     body = vic.get("/access").body
@@ -76,7 +76,7 @@ def test_a_viewer_sees_pseudonyms_and_gets_no_file(room: Room) -> None:
     assert vic.get("/access.csv").status == 404
 
 
-def test_a_member_of_one_repo_is_not_shown_another(crowded: Room) -> None:
+def test_a_member_of_one_repo_is_not_shown_another(crowded: Desk) -> None:
     mia = crowded.reviewer("mia", str(crowded.repo))
     others = [row.repo for row in crowded.app_state.workspace.store.repos() if row.repo != crowded.repo]
     body = mia.get("/access").body
@@ -85,7 +85,7 @@ def test_a_member_of_one_repo_is_not_shown_another(crowded: Room) -> None:
     assert {row["repo"] for row in mia.get("/access.json").json} <= {crowded.repo.id}
 
 
-def test_the_files_have_the_keys_of_the_records_in_every_format(room: Room) -> None:
+def test_the_files_have_the_keys_of_the_records_in_every_format(room: Desk) -> None:
     lena = room.visitor()
     _accept(room, lena, "ada")
     (row,) = lena.get("/access.json").json

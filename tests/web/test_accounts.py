@@ -22,8 +22,8 @@ from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
 from hf_gate.web import account_proofs
-from tests.contract.store_kit import read_links
-from tests.web.kit import GOOD, HOST, Interrupted, Room, Visitor
+from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor
+from tests.kits.stores import read_links
 from tests.web.test_plans import words
 
 
@@ -49,7 +49,7 @@ def test_a_proof_sent_to_something_that_is_no_desk_ends_in_a_plain_error(body: b
         thread.join()
 
 
-def invited(room: Room, by: Visitor, **values: str) -> Visitor:
+def invited(room: Desk, by: Visitor, **values: str) -> Visitor:
     """Somebody who opened the link that the settings page made."""
     page = by.post("/settings/invite", {"role": "reviewer", "repos": "", **values})
     assert page.status == 200, page.body
@@ -68,7 +68,7 @@ def code_of(visitor: Visitor) -> str:
 # ---- one's own request ---------------------------------------------------------------------------------------------------
 
 
-def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room: Room) -> None:
+def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room: Desk) -> None:
     room.local.add_people([{"username": "mia"}])
     lena = room.visitor()
     mia = invited(room, lena, name="mia", role="admin")
@@ -94,7 +94,7 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     assert room.writes() == before + 1
 
 
-def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a_proof(room: Room) -> None:
+def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a_proof(room: Desk) -> None:
     room.local.add_people([{"username": "eve"}, {"username": "kim"}, {"username": "zoe"}])
     lena = room.visitor()
     mia, kim = room.proven(Member(name="mia", role=MemberRole.ADMIN)), invited(room, lena, name="kim", role="admin")
@@ -116,7 +116,7 @@ def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a
     assert accept(mia, "mia") == 303
 
 
-def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
+def test_an_invitation_may_name_the_hub_account(room: Desk) -> None:
     room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
     lena = room.visitor()
     mia = invited(room, lena, name="mia", account="mia-schmidt")
@@ -130,7 +130,7 @@ def test_an_invitation_may_name_the_hub_account(room: Room) -> None:
 
 
 @pytest.mark.parametrize("account", ["", "mia-schmidt"])
-def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Room, account: str) -> None:
+def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Desk, account: str) -> None:
     room.local.add_people([{"username": "mia"}, {"username": "mia-schmidt"}])
     lena = room.visitor()
     room.local.set_faults(["down:s=3600"])
@@ -141,7 +141,7 @@ def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: Ro
     assert room.app_state.workspace.members.find_by_name("mia") is None
 
 
-def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Room) -> None:
+def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Desk) -> None:
     room.local.add_people([{"username": "mia-schmidt"}, {"username": "eve"}])
     mia = room.visitor(Member(name="mia", role=MemberRole.ADMIN, account="mia-schmidt"))
     refused = room.prove(code_of(mia), room.local.tokens["eve"])
@@ -149,7 +149,7 @@ def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(ro
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
 
 
-def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: Room) -> None:
+def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: Desk) -> None:
     room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
     mia, before = room.reviewer("mia"), room.writes()
     row = room.row("mia-schmidt")
@@ -163,7 +163,7 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: R
 # ---- a name given anew ---------------------------------------------------------------------------------------------------
 
 
-def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) -> None:
+def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Desk) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     lena, before = room.visitor(), room.reviewer("mia")
     before.post("/views", {"name": "her view", "q": "status:pending"})
@@ -192,7 +192,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Room) 
 # ---- proofs --------------------------------------------------------------------------------------------------------------
 
 
-def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(room: Room, tmp_path: Path) -> None:
+def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(room: Desk, tmp_path: Path) -> None:
     room.local.add_people([{"username": "noor-h"}])
     noor = room.visitor(Member(name="noor", role=MemberRole.ADMIN))
     inviter = room.by_link("link-of-noor", Visitor(room.app, {"hf-gate-device": noor.cookies["hf-gate-device"]}))
@@ -213,7 +213,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     assert known.proven_account is None
 
 
-def test_what_proves_nothing_is_refused(room: Room) -> None:
+def test_what_proves_nothing_is_refused(room: Desk) -> None:
     room.local.add_people([{"username": "mia-schmidt"}, {"username": "eve"}])
     lena = room.visitor()
     mia, token = invited(room, lena, name="mia", account="mia-schmidt"), room.local.tokens["mia-schmidt"]
@@ -250,7 +250,7 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 # ---- the ledger ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Room) -> None:
+def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Desk) -> None:
     room.proven(Member(name="noor", role=MemberRole.ADMIN))
     noor = room.app_state.workspace.members.find_by_name("noor")
     assert noor is not None
@@ -266,7 +266,7 @@ def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Roo
     assert "member revoked" in room.visitor().get("/audit?q=chain:desk").body
 
 
-def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
+def test_a_member_whom_no_entry_tells_of_is_found(room: Desk) -> None:
     room.reviewer("mia")
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE members SET role = 'admin', user_id = 'x', proven_at = 1 WHERE name = 'mia'")
@@ -276,15 +276,15 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Room) -> None:
     assert "member mia" in what
 
 
-def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Room) -> None:
+def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Desk) -> None:
     mia, store = Member(name="mia", role=MemberRole.REVIEWER), room.app_state.workspace.store
-    other = Interrupted(store, lambda: room.app_state.membership.invite(mia, "the link of one admin", "noor"))
+    other = InterruptedStore(store, lambda: room.app_state.membership.invite(mia, "the link of one admin", "noor"))
     Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
     assert verify_ledger(store, with_tables=True).broken == []
 
 
 @pytest.mark.parametrize("ident", ["old_eve", "m_eve"])
-def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, ident: str) -> None:
+def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Desk, ident: str) -> None:
     with room.app_state.workspace.store.writing() as write:
         write.db.run("INSERT INTO members (name, role, made_at, id, link) VALUES ('eve', 'admin', 1, ?, 'd')", (ident,))
     room.app_state.membership.admit_owner()
@@ -295,7 +295,7 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Room, i
 @pytest.mark.parametrize(
     "change", ["link = 'a link of the attacker'", "user_id = 'x'", "account = 'x'", "name = name || '2'"]
 )
-def test_a_changed_link_or_account_of_a_member_is_found(room: Room, change: str) -> None:
+def test_a_changed_link_or_account_of_a_member_is_found(room: Desk, change: str) -> None:
     room.reviewer("mia")
     room.proven(Member(name="noor", role=MemberRole.REVIEWER))
     assert verify_ledger(room.app_state.workspace.store, with_tables=True).ok

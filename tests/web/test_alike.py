@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 
 SAME = "I would like to try the model for my personal projects at home."
 TEXT = "Please say more."
 
 
 @pytest.fixture
-def alike(room: Room) -> Room:
+def alike(room: Desk) -> Desk:
     """Six people who wrote the same, in other cases and spaces, and three who did not."""
     for n in range(6):
         room.ask([{"username": f"same-{n}"}], {"Purpose": SAME.upper() if n % 2 else f"  {SAME} "})
@@ -21,7 +21,7 @@ def alike(room: Room) -> Room:
     return room
 
 
-def _decide(room: Room, visitor: Visitor, name: str, verb: str = "reset", reason: str = TEXT, **more: str) -> Answer:
+def _decide(room: Desk, visitor: Visitor, name: str, verb: str = "reset", reason: str = TEXT, **more: str) -> Answer:
     row = room.row(name)
     values = {"verb": verb, "key": row.state.hub_request or "", "version": row.version.token, "reason": reason, **more}
     return visitor.post("/tray", values, hx_request="true", hx_current_url="http://127.0.0.1:7860/queue")
@@ -30,20 +30,20 @@ def _decide(room: Room, visitor: Visitor, name: str, verb: str = "reset", reason
 def _offer(answer: Answer) -> str:
     part = re.search(r'<div id="alike".*?</div>', answer.body, re.DOTALL)
     assert part is not None
-    return " ".join(" ".join(parsed(part[0]).text).split())
+    return " ".join(" ".join(parse_page(part[0]).text).split())
 
 
-def _place(room: Room) -> str:
+def _place(room: Desk) -> str:
     return f"/requests/{room.row('same-2').state.hub_request}/alike"
 
 
-def _three(room: Room, visitor: Visitor, *names: str) -> str:
+def _three(room: Desk, visitor: Visitor, *names: str) -> str:
     for name in names[:-1]:
         assert _offer(_decide(room, visitor, name)) == ""
     return _offer(_decide(room, visitor, names[-1]))
 
 
-def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list(alike: Room) -> None:
+def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list(alike: Desk) -> None:
     lena = alike.visitor()
     offer = _three(alike, lena, "same-0", "same-1", "same-2")
     assert offer.startswith("3 more wrote this. Send back together…")
@@ -56,7 +56,7 @@ def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list
     assert len(alike.app_state.workspace.tray.list_waiting()) == 3, "nothing is sent by the list"
 
 
-def test_those_who_are_in_a_tray_already_are_not_offered(alike: Room) -> None:
+def test_those_who_are_in_a_tray_already_are_not_offered(alike: Desk) -> None:
     lena, mia = alike.visitor(), alike.reviewer("mia")
     for name in ("same-4", "same-5"):
         _decide(alike, mia, name, "accept")
@@ -64,7 +64,7 @@ def test_those_who_are_in_a_tray_already_are_not_offered(alike: Room) -> None:
     assert _offer(_decide(alike, lena, "same-3")) == "", "nobody is left"
 
 
-def test_sent_decisions_count_and_undone_ones_do_not(alike: Room) -> None:
+def test_sent_decisions_count_and_undone_ones_do_not(alike: Desk) -> None:
     lena = alike.visitor()
     _decide(alike, lena, "same-0")
     _decide(alike, lena, "same-1")
@@ -82,14 +82,14 @@ def test_sent_decisions_count_and_undone_ones_do_not(alike: Room) -> None:
         {"name": "other-0"},
     ],
 )
-def test_what_is_not_alike_is_not_offered(alike: Room, third: dict[str, str]) -> None:
+def test_what_is_not_alike_is_not_offered(alike: Desk, third: dict[str, str]) -> None:
     lena = alike.visitor()
     _decide(alike, lena, "same-0")
     _decide(alike, lena, "same-1")
     assert _offer(_decide(alike, lena, **third)) == ""
 
 
-def test_each_member_has_decisions_and_repos_of_their_own(alike: Room) -> None:
+def test_each_member_has_decisions_and_repos_of_their_own(alike: Desk) -> None:
     lena, mia = alike.visitor(), alike.reviewer("mia")
     _decide(alike, lena, "same-0")
     _decide(alike, lena, "same-1")
@@ -100,12 +100,12 @@ def test_each_member_has_decisions_and_repos_of_their_own(alike: Room) -> None:
     assert lena.post(_place(alike), {"verb": "destroy"}).status == 422
 
 
-def test_a_short_answer_is_often_the_same_by_chance(room: Room) -> None:
+def test_a_short_answer_is_often_the_same_by_chance(room: Desk) -> None:
     room.ask([{"username": f"p{n}"} for n in range(5)], {"Purpose": "research"})
     assert _three(room, room.visitor(), "p0", "p1", "p2") == ""
 
 
-def test_the_offer_is_gone_when_the_last_decision_is_undone(alike: Room) -> None:
+def test_the_offer_is_gone_when_the_last_decision_is_undone(alike: Desk) -> None:
     lena = alike.visitor()
     assert _three(alike, lena, "same-0", "same-1", "same-2")
     assert _offer(lena.post("/tray/undo", {"which": "last"}, hx_request="true")) == ""

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hf_gate.domain.timestamps import from_ms
-from tests.web.kit import GOOD, Answer, Room, Visitor
+from tests.kits.desk import GOOD, Answer, Desk, Visitor
 
 
 def _post(visitor: Visitor, path: str, document: object, **headers: str) -> Answer:
@@ -16,18 +16,18 @@ def _post(visitor: Visitor, path: str, document: object, **headers: str) -> Answ
     return visitor.ask("POST", f"/api/v1{path}", json.dumps(document).encode(), sent)
 
 
-def _decision(room: Room, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
+def _decision(room: Desk, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
     row = room.row(name)
     return {"verb": verb, "requests": [{"id": row.state.hub_request, "version": row.version.token}], **more}
 
 
 @pytest.fixture
-def asked(room: Room) -> Room:
+def asked(room: Desk) -> Desk:
     room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
     return room
 
 
-def test_rows_come_page_by_page(crowded: Room) -> None:
+def test_rows_come_page_by_page(crowded: Desk) -> None:
     lena, found, cursor = crowded.visitor(), [], ""
     while True:
         page = lena.get(f"/api/v1/requests?limit=100{cursor}").json
@@ -38,7 +38,7 @@ def test_rows_come_page_by_page(crowded: Room) -> None:
     assert found == [row["request_id"] for row in lena.get("/queue.json").json]
 
 
-def test_a_decision_goes_through_the_tray(asked: Room) -> None:
+def test_a_decision_goes_through_the_tray(asked: Desk) -> None:
     lena = asked.visitor()
     told = _post(lena, "/decisions", _decision(asked, "ada", hold=None)).json
     assert (told["taken"], told["lost"]) == (1, [])
@@ -55,7 +55,7 @@ def test_a_decision_goes_through_the_tray(asked: Room) -> None:
     assert lena.get("/api/v1/tray").json["held"] == []
 
 
-def test_an_acceptance_takes_an_end(asked: Room) -> None:
+def test_an_acceptance_takes_an_end(asked: Desk) -> None:
     lena = asked.visitor()
     assert _post(lena, "/decisions", _decision(asked, "ada", until="90d")).json["taken"] == 1
     (held,) = lena.get("/api/v1/tray").json["held"]
@@ -80,13 +80,13 @@ def test_an_acceptance_takes_an_end(asked: Room) -> None:
         ("reject", "90d", "Only an acceptance has an end."),
     ],
 )
-def test_an_end_that_cannot_be_is_refused(asked: Room, verb: str, until: str, why: str) -> None:
+def test_an_end_that_cannot_be_is_refused(asked: Desk, verb: str, until: str, why: str) -> None:
     answer = _post(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
     assert (answer.status, answer.json["error"]) == (422, why)
     assert asked.app_state.workspace.tray.list_waiting() == []
 
 
-def test_the_loser_of_a_race_is_told(asked: Room) -> None:
+def test_the_loser_of_a_race_is_told(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     _post(lena, "/decisions", _decision(asked, "ada"))
     told = _post(mia, "/decisions", _decision(asked, "ada", "reject", reason="no")).json
@@ -94,7 +94,7 @@ def test_the_loser_of_a_race_is_told(asked: Room) -> None:
     assert told["lost"] == [asked.row("ada").state.hub_request]
 
 
-def test_what_is_not_asked_for_is_refused(asked: Room) -> None:
+def test_what_is_not_asked_for_is_refused(asked: Desk) -> None:
     lena = asked.visitor()
     changes: tuple[dict[str, Any], ...] = (
         {"verb": "destroy"},
@@ -113,13 +113,13 @@ def test_what_is_not_asked_for_is_refused(asked: Room) -> None:
     assert asked.app_state.workspace.tray.list_waiting() == []
 
 
-def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Room) -> None:
+def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Desk) -> None:
     one = _decision(asked, "ada")["requests"][0]
     many = {"verb": "accept", "requests": [one] * 21}
     assert _post(asked.visitor(), "/decisions", many).status == 422
 
 
-def test_nobody_outside_learns_anything(asked: Room) -> None:
+def test_nobody_outside_learns_anything(asked: Desk) -> None:
     stranger, vic = Visitor(asked.app), asked.viewer()
     for path in ("/api/v1/requests", "/api/v1/tray", "/api/openapi.json", "/api/v1/requests?limit=0"):
         assert stranger.get(path).status == 401
@@ -131,7 +131,7 @@ def test_nobody_outside_learns_anything(asked: Room) -> None:
     assert form.status == 422
 
 
-def test_it_tells_what_it_is(crowded: Room) -> None:
+def test_it_tells_what_it_is(crowded: Desk) -> None:
     document = crowded.visitor().get("/api/openapi.json").json
     assert document["openapi"].startswith("3.")
     assert set(document["paths"]) == {
@@ -141,6 +141,6 @@ def test_it_tells_what_it_is(crowded: Room) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"verb": "acc\xff"}', b'{"\xff": 1}', b'{"verb": "\\ud800"}'])
-def test_a_body_that_is_not_utf8_is_refused(room: Room, body: bytes) -> None:
+def test_a_body_that_is_not_utf8_is_refused(room: Desk, body: bytes) -> None:
     told = room.visitor().ask("POST", "/api/v1/decisions", body, {"content-type": "application/json"})
     assert (told.status, told.json["error"]) == (400, "The body cannot be read as JSON.")

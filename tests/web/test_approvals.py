@@ -13,16 +13,16 @@ from hf_gate.application.approval_alarms import raise_approval_alarms
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 from tests.web.test_plans import words
 
 DOUBLE = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n")
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def room(tmp_path: Path) -> Iterator[Desk]:
     assert DOUBLE != POLICY
-    with a_room(tmp_path, DOUBLE) as made:
+    with open_desk(tmp_path, DOUBLE) as made:
         made.ask(
             [{"username": "ada", "email": "ada@eth.ch"}, {"username": "bo", "email": "bo@eth.ch"}], {"Purpose": GOOD}
         )
@@ -33,16 +33,16 @@ def reviewer(name: str) -> Member:
     return Member(name=name, role=MemberRole.REVIEWER)
 
 
-def accept(room: Room, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
+def accept(room: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
     row = room.row(who)
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", **more})
 
 
-def status(room: Room, who: str = "ada") -> str:
+def status(room: Desk, who: str = "ada") -> str:
     return room.row(who).state.status
 
 
-def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Room) -> None:
+def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     address = f"/requests/{room.row('ada').state.hub_request}"
     assert "Approve (1 of 2)" in words(mia.get(address))
@@ -64,7 +64,7 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     assert status(room) == "accepted"
 
 
-def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Room) -> None:
+def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     accept(room, mia)
     room.leave()
@@ -78,7 +78,7 @@ def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Room) 
     assert "no longer counts, because the request or the rule changed" in page
 
 
-def test_the_first_approver_sees_why_another_press_does_not_count(room: Room) -> None:
+def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) -> None:
     mia = room.proven(reviewer("mia"))
     accept(room, mia)
     room.leave()
@@ -88,7 +88,7 @@ def test_the_first_approver_sees_why_another_press_does_not_count(room: Room) ->
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
-def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Room) -> None:
+def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     row = room.row("ada")
     fresh = f'name="accept" value="{row.state.hub_request}:'
@@ -106,7 +106,7 @@ def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_per
     assert 'data-do="accept"' in lena.get("/queue?by=person&q=user:ada").body
 
 
-def test_presses_of_two_people_at_the_same_moment_both_count(room: Room) -> None:
+def test_presses_of_two_people_at_the_same_moment_both_count(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     assert accept(room, mia).status == accept(room, lena).status == 303
     assert len(room.app_state.workspace.tray.list_waiting()) == 2
@@ -118,13 +118,13 @@ def test_presses_of_two_people_at_the_same_moment_both_count(room: Room) -> None
     assert status(room) == "accepted"
 
 
-def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(room: Room) -> None:
+def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(room: Desk) -> None:
     refused = accept(room, room.reviewer("kim"))
     assert refused.status == 403
     assert "prove" in words(refused)
 
 
-def test_an_own_approval_can_be_taken_back(room: Room) -> None:
+def test_an_own_approval_can_be_taken_back(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     accept(room, mia)
     room.leave()
@@ -139,7 +139,7 @@ def test_an_own_approval_can_be_taken_back(room: Room) -> None:
     assert "1 of 2: you," in words(lena.get("/queue"))
 
 
-def _select(room: Room, visitor: Visitor, *names: str) -> str:
+def _select(room: Desk, visitor: Visitor, *names: str) -> str:
     """The address of the page that confirms the acceptance of these requests."""
     visitor.post("/selection", {"do": "clear"})
     keys = [str(room.row(name).state.hub_request) for name in names]
@@ -152,7 +152,7 @@ def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
     return visitor.post(address.partition("?")[0], {"verb": "accept", "count": str(count), "do": "send"})
 
 
-def test_a_selection_says_that_first_approvals_send_nothing(room: Room) -> None:
+def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
     mia, lena = room.proven(reviewer("mia")), room.visitor()
     address = _select(room, mia, "ada", "bo")
     page = words(mia.get(address))
@@ -173,7 +173,7 @@ def test_a_selection_says_that_first_approvals_send_nothing(room: Room) -> None:
     assert (status(room, "ada"), status(room, "bo")) == ("accepted", "accepted")
 
 
-def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> None:
+def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> None:
     mia, lena = room.proven(reviewer("mia")), room.visitor()
     accept(room, mia)
     room.leave()
@@ -192,7 +192,7 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Room) -> Non
     assert "Recorded after 60 s in the tray" in page
 
 
-def test_a_selection_with_an_own_approval_carries_the_others(room: Room) -> None:
+def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None:
     mia = room.proven(reviewer("mia"))
     accept(room, mia)
     room.leave()
@@ -206,7 +206,7 @@ def test_a_selection_with_an_own_approval_carries_the_others(room: Room) -> None
     assert (alone.status, "You approved this." in words(alone)) == (403, True)
 
 
-def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:
+def test_a_view_lists_what_needs_a_second_approval(room: Desk) -> None:
     mia = room.proven(reviewer("mia"))
     assert "Needs a second approval" not in words(mia.get("/queue"))
     accept(room, mia)
@@ -216,7 +216,7 @@ def test_a_view_lists_what_needs_a_second_approval(room: Room) -> None:
     assert mia.get("/queue?q=status:pending+-approval:second").rows == [room.row("bo").state.hub_request]
 
 
-def test_the_api_records_a_first_approval(room: Room) -> None:
+def test_the_api_records_a_first_approval(room: Desk) -> None:
     mia = room.proven(reviewer("mia"))
     row = room.row("ada")
     body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
@@ -236,7 +236,7 @@ def test_the_api_records_a_first_approval(room: Room) -> None:
     assert to_ms(room.app_state.now()) >= entry.link.at
 
 
-def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Room) -> None:
+def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(reviewer("mia"))
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     with Hub(room.local.tokens["admin"], room.local.url) as other:
@@ -253,7 +253,7 @@ def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(roo
     assert lena.post(f"{address}/approval/acknowledge").status == 422
 
 
-def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admin_can(room: Room) -> None:
+def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admin_can(room: Desk) -> None:
     lena = room.visitor()
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     with Hub(room.local.tokens["owner"], room.local.url) as other:

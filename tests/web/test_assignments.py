@@ -13,27 +13,27 @@ import pytest
 
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, text_of
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 
 QUEUES = "queues: {data-office: [mia], legal: [kim]}\n"
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, desk=QUEUES) as room:
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, desk=QUEUES) as room:
         room.ask([{"username": name} for name in ("eve", "bob", "cyd")], {"Purpose": GOOD})
         yield room
 
 
-def _key(room: Room, who: str) -> str:
+def _key(room: Desk, who: str) -> str:
     return room.row(who).state.hub_request or ""
 
 
-def _assign(room: Room, by: Visitor, who: str, to: str) -> Answer:
+def _assign(room: Desk, by: Visitor, who: str, to: str) -> Answer:
     return by.post(f"/requests/{_key(room, who)}/assign", {"to": to})
 
 
-def _assignee_name(room: Room, who: str) -> str | None:
+def _assignee_name(room: Desk, who: str) -> str | None:
     """The name of the member."""
     member = room.app_state.membership.find_by_id(room.row(who).state.assigned)
     return None if member is None else member.name
@@ -43,7 +43,7 @@ def _found(by: Visitor, query: str) -> int:
     return len(by.get(f"/queue?{urlencode({'q': query})}").rows)
 
 
-def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
+def test_a_request_is_assigned_shown_and_freed(desk: Desk) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303
     assert _assignee_name(desk, "eve") == "kim"
@@ -70,7 +70,7 @@ def test_a_request_is_assigned_shown_and_freed(desk: Room) -> None:
     assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
 
 
-def test_an_assignment_wins_over_the_queue_of_the_rule(desk: Room) -> None:
+def test_an_assignment_wins_over_the_queue_of_the_rule(desk: Desk) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE requests SET queue = 'legal'")
@@ -84,7 +84,7 @@ def test_an_assignment_wins_over_the_queue_of_the_rule(desk: Room) -> None:
     assert (_found(kim, "queue:legal"), _found(kim, "-queue:legal")) == (2, 1)
 
 
-def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
+def test_the_ticked_requests_are_assigned_together(desk: Desk) -> None:
     mia = desk.reviewer("mia")
     desk.reviewer("kim")
     keys = [_key(desk, who) for who in ("eve", "bob")]
@@ -100,7 +100,7 @@ def test_the_ticked_requests_are_assigned_together(desk: Room) -> None:
     assert (done.status, done.headers["location"], _assignee_name(desk, "eve")) == (303, "/queue?q=eve", "mia")
 
 
-def test_the_last_assignment_wins_and_the_ledger_has_both(desk: Room) -> None:
+def test_the_last_assignment_wins_and_the_ledger_has_both(desk: Desk) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     assert mia.post("/selection", {"do": "add", "key": _key(desk, "eve")}).status == 303
     assert _assign(desk, kim, "eve", "kim").status == 303
@@ -122,7 +122,7 @@ def test_the_last_assignment_wins_and_the_ledger_has_both(desk: Room) -> None:
         ("<b>", "there is no member '<b>'"),
     ],
 )
-def test_who_cannot_decide_there_is_refused_in_one_line(desk: Room, to: str, words: str) -> None:
+def test_who_cannot_decide_there_is_refused_in_one_line(desk: Desk, to: str, words: str) -> None:
     mia = desk.reviewer("mia")
     desk.viewer("vic")
     desk.reviewer("gone")
@@ -134,7 +134,7 @@ def test_who_cannot_decide_there_is_refused_in_one_line(desk: Room, to: str, wor
     assert desk.row("eve").state.assigned is None
 
 
-def test_a_request_is_assigned_on_its_page_without_a_script(desk: Room) -> None:
+def test_a_request_is_assigned_on_its_page_without_a_script(desk: Desk) -> None:
     mia, _ = desk.reviewer("mia"), desk.reviewer("kim")
     path = f"/requests/{_key(desk, 'eve')}"
     assert "Assigned to nobody" in text_of(mia.get(path).body)
@@ -146,7 +146,7 @@ def test_a_request_is_assigned_on_its_page_without_a_script(desk: Room) -> None:
     assert again == [("mia", ""), ("kim", " required checked"), ("lena-brandt", ""), ("nobody", "")]
 
 
-def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> None:
+def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Desk) -> None:
     mia = desk.reviewer("mia")
     path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
     assert mia.ask("GET", "/assign", headers=part).status == 422, "nothing is selected"
@@ -161,7 +161,7 @@ def test_the_sheet_of_a_request_that_cannot_be_assigned_says_why(desk: Room) -> 
     assert desk.viewer().ask("GET", path, headers=part).status in {403, 404}
 
 
-def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Room) -> None:
+def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Desk) -> None:
     mia, kim = desk.reviewer("mia"), desk.reviewer("kim")
     path, part = f"/requests/{_key(desk, 'eve')}/assign", {"hx_request": "true"}
     done = mia.post(path, {"to": "kim"}, **part)
@@ -176,7 +176,7 @@ def test_an_assignment_in_place_answers_with_the_row_as_it_is_now(desk: Room) ->
     assert 'id="tray"' in refused.body, "the tray is replaced by itself"
 
 
-def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room) -> None:
+def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Desk) -> None:
     eve, far = desk.reviewer("eve"), desk.reviewer("far", "other/*")
     desk.reviewer("mia")
     assert _assign(desk, eve, "eve", "mia").status == 422
@@ -186,7 +186,7 @@ def test_nobody_assigns_their_own_request_or_one_that_they_cannot_see(desk: Room
 
 
 @pytest.mark.parametrize("how", ["removed", "viewer", "narrowed"])
-def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Room, how: str) -> None:
+def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Desk, how: str) -> None:
     mia = desk.reviewer("mia")
     desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303
@@ -201,7 +201,7 @@ def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Room, h
     assert verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
 
 
-def test_a_new_attempt_is_assigned_to_nobody(desk: Room) -> None:
+def test_a_new_attempt_is_assigned_to_nobody(desk: Desk) -> None:
     mia = desk.reviewer("mia")
     desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303
@@ -222,7 +222,7 @@ def test_a_new_attempt_is_assigned_to_nobody(desk: Room) -> None:
     assert mia.post("/assign", {"to": "kim", "key": _key(desk, "eve")}).status == 303
 
 
-def test_settings_name_a_removed_member_as_such(desk: Room) -> None:
+def test_settings_name_a_removed_member_as_such(desk: Desk) -> None:
     desk.reviewer("kim")
     desk.out("kim")
     body = text_of(desk.visitor().get("/settings").body)
@@ -230,13 +230,13 @@ def test_settings_name_a_removed_member_as_such(desk: Room) -> None:
     assert Member(name="kim~m_12ab", role=MemberRole.VIEWER).shown_name == "kim (removed)"
 
 
-def test_settings_say_how_to_turn_letters_on(desk: Room) -> None:
+def test_settings_say_how_to_turn_letters_on(desk: Desk) -> None:
     body = desk.visitor().get("/settings").body
     assert "letters: {kinds: [received, ended]}" in text_of(body)
     assert 'href="/letters"' not in body
 
 
-def test_an_assignment_holds_when_its_requester_is_erased(desk: Room) -> None:
+def test_an_assignment_holds_when_its_requester_is_erased(desk: Desk) -> None:
     mia = desk.reviewer("mia")
     desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303

@@ -15,11 +15,11 @@ from hf_gate.domain.event_descriptions import KIND_LABELS
 from hf_gate.domain.events import KINDS
 from hf_gate.domain.rows import LedgerRow, TimelineFilter
 from hf_gate.store.ledger import search_entries
-from tests.web.kit import GOOD, Room
+from tests.kits.desk import GOOD, Desk
 
 
 @pytest.fixture
-def told(room: Room) -> Room:
+def told(room: Desk) -> Desk:
     """Ada is accepted here, Bob rejected outside, and there is a note about Ada."""
     room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
     lena = room.visitor()
@@ -33,11 +33,11 @@ def told(room: Room) -> Room:
     return room
 
 
-def _chain(room: Room) -> str:
+def _chain(room: Desk) -> str:
     return f"{room.repo.type.value}s/{room.repo.id}"
 
 
-def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Room) -> None:
+def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Desk) -> None:
     lena = told.visitor()
     rows = lena.get("/audit.json").json
     assert all(a["at"] >= b["at"] for a, b in pairwise(rows))
@@ -63,11 +63,11 @@ def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Room) -
         ("actor=nobody", set()),
     ],
 )
-def test_a_filter_finds_what_it_says(told: Room, asked: str, kinds: set[str]) -> None:
+def test_a_filter_finds_what_it_says(told: Desk, asked: str, kinds: set[str]) -> None:
     assert {row["kind"] for row in told.visitor().get(f"/audit.json?{asked}").json} == kinds
 
 
-def test_an_actor_is_found_without_its_version(room: Room) -> None:
+def test_an_actor_is_found_without_its_version(room: Desk) -> None:
     from hf_gate.domain.events import LedgerEntry, PolicyPromoted
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
@@ -79,14 +79,14 @@ def test_an_actor_is_found_without_its_version(room: Room) -> None:
     assert [row["actor"] for row in found] == ["policy:house@1a"]
 
 
-def test_what_was_done_outside_is_told_apart(told: Room) -> None:
+def test_what_was_done_outside_is_told_apart(told: Desk) -> None:
     body = told.visitor().get("/audit?kind=StatusMoved").body
     assert "outside the desk" in body
     assert "pending to rejected, on the Hub" in body
 
 
 @pytest.mark.parametrize("by", ["kind", "repo"])
-def test_pages_go_on_where_the_last_one_ended(crowded: Room, by: str) -> None:
+def test_pages_go_on_where_the_last_one_ended(crowded: Desk, by: str) -> None:
     lena = crowded.visitor()
     names: list[str] = []
     asked = "kind=RequestSeen" if by == "kind" else f"repo={crowded.repo}"
@@ -101,7 +101,7 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Room, by: str) -> None:
 
 
 @pytest.fixture
-def decided(room: Room) -> Room:
+def decided(room: Desk) -> Desk:
     """Seventy people are sent back by one run, each told the same; one is accepted before."""
     names = [f"person-{n:02d}" for n in range(70)]
     room.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
@@ -117,7 +117,7 @@ def decided(room: Room) -> Room:
     return room
 
 
-def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Room) -> None:
+def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Desk) -> None:
     lena = decided.visitor()
     body = lena.get("/audit?kind=ChangeSettled").body
     assert body.count("</tr>") == 3, "the head, the run of seventy and the acceptance"
@@ -135,7 +135,7 @@ def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Room) -> Non
     assert len(lena.get("/audit.jsonl?kind=ChangeSettled").body.splitlines()) == 71
 
 
-def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Room) -> None:
+def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Desk) -> None:
     lena, counts = decided.visitor(), 0
     path = f"/audit?repo={decided.repo}"
     while path:
@@ -147,7 +147,7 @@ def test_grouped_pages_miss_nothing_and_tell_nothing_twice(decided: Room) -> Non
 
 
 @pytest.mark.parametrize("max_searched", [1, 2, 7, 1000])
-def test_looking_back_in_short_stretches_misses_nothing(told: Room, max_searched: int) -> None:
+def test_looking_back_in_short_stretches_misses_nothing(told: Desk, max_searched: int) -> None:
     store, mine = told.app_state.workspace.store, told.row("ada").id
     whole = store.entries(limit=1000)
     for wanted, found in (
@@ -172,7 +172,7 @@ def test_looking_back_in_short_stretches_misses_nothing(told: Room, max_searched
         assert got == list(found), wanted
 
 
-def test_what_means_nothing_finds_nothing_and_is_said(told: Room) -> None:
+def test_what_means_nothing_finds_nothing_and_is_said(told: Desk) -> None:
     lena = told.visitor()
     for asked in ("kind=Nothing", "repo=no/where", "person=nobody"):
         body = lena.get(f"/audit?{asked}").body
@@ -182,7 +182,7 @@ def test_what_means_nothing_finds_nothing_and_is_said(told: Room) -> None:
     assert "There is no repo &lt;x&gt;." in lena.get("/audit?repo=<x>").body
 
 
-def test_an_entry_shows_what_is_kept_of_the_person(told: Room) -> None:
+def test_an_entry_shows_what_is_kept_of_the_person(told: Desk) -> None:
     note = told.visitor().get("/audit.json?kind=NoteWritten").json[0]
     seq = note["id"].rpartition("#")[2]
     body = told.visitor().get(f"/audit/{_chain(told)}/{seq}").body
@@ -191,7 +191,7 @@ def test_an_entry_shows_what_is_kept_of_the_person(told: Room) -> None:
     assert "friend" not in told.viewer().get(f"/audit/{_chain(told)}/{seq}").body
 
 
-def test_a_viewer_sees_entries_without_names_and_words(told: Room) -> None:
+def test_a_viewer_sees_entries_without_names_and_words(told: Desk) -> None:
     vic, length = told.viewer(), told.app_state.workspace.store.chains()[_chain(told)][0]
     pages = ["/audit", *(f"/audit/{_chain(told)}/{seq}" for seq in range(1, length + 1))]
     for path in pages:
@@ -203,7 +203,7 @@ def test_a_viewer_sees_entries_without_names_and_words(told: Room) -> None:
     assert 'class="stack ledger"' in vic.get(f"/audit?person={pseudonym}").body
 
 
-def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: Room) -> None:
+def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: Desk) -> None:
     chains = [chain for chain in crowded.app_state.workspace.store.chains() if chain != "desk"]
     mine, foreign = chains[0], chains[1]
     mia = crowded.reviewer("mia", mine.removeprefix("models/"))
@@ -219,7 +219,7 @@ def test_a_reviewer_sees_the_chains_of_their_repos_and_proves_nothing(crowded: R
     assert mia.get("/audit/export").status == 403
 
 
-def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
+def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Desk) -> None:
     lena = told.visitor()
     assert "Not verified yet" in lena.get("/audit").body
     assert lena.post("/audit/verify").status == 303
@@ -229,7 +229,7 @@ def test_a_proof_says_that_all_is_whole_and_what_came_since(told: Room) -> None:
     assert "1 added since" in lena.get("/audit").body
 
 
-def test_a_proof_finds_what_was_touched(told: Room) -> None:
+def test_a_proof_finds_what_was_touched(told: Desk) -> None:
     with told.app_state.workspace.store.writing() as write:
         write.db.run("DROP TRIGGER ledger_no_update")
         write.db.run("UPDATE ledger SET actor = 'mallory' WHERE kind = 'NoteWritten'")
@@ -240,7 +240,7 @@ def test_a_proof_finds_what_was_touched(told: Room) -> None:
     assert "content does not match its hash" in body
 
 
-def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
+def test_the_files_prove_the_ledger_where_the_store_is_not(told: Desk) -> None:
     lena = told.visitor()
     answer = lena.post("/audit/checkpoint")
     assert "attachment" in answer.headers["content-disposition"]
@@ -254,7 +254,7 @@ def test_the_files_prove_the_ledger_where_the_store_is_not(told: Room) -> None:
     assert not verify_exported_ledger([lines[0], *lines[2:]], "the file", [checkpoint]).ok
 
 
-def test_a_proof_must_come_from_a_page_of_the_desk(told: Room) -> None:
+def test_a_proof_must_come_from_a_page_of_the_desk(told: Desk) -> None:
     assert told.visitor().post("/audit/verify", origin="https://evil.example").status == 403
     assert told.visitor().get("/audit/verify").status == 404
 

@@ -14,10 +14,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
-from tests.contract.notice_kit import leave_dead_letters
-from tests.web.axe_kit import violations
-from tests.web.hostile_scene import a_hostile_room
-from tests.web.kit import POLICY, Room, a_room, served
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import POLICY, Desk, open_desk, serve_desk
+from tests.kits.hostile_desk import open_hostile_desk
+from tests.kits.outboxes import leave_dead_letters
 from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
@@ -36,29 +36,29 @@ ALSO: Final[Mapping[int, tuple[int, Literal["active"] | None]]] = {360: (768, No
 
 
 @dataclass(frozen=True)
-class Desk:
+class BusyDesk:
     """A desk in the middle of a day. `pages`: what each way shows, by its addresses."""
 
     url: str
-    room: Room
+    room: Desk
     link: str
     pages: Mapping[str, tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BusyDesk]:
     folder = tmp_path_factory.mktemp("desk")
     (folder / "tables").mkdir()
     (folder / "tables" / "people.csv").write_text(
         "email,note,version\n" + "".join(f"p{n}@x.example.org,by post,2\n" for n in range(120))
     )
-    with a_room(folder, desk=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as room:
+    with open_desk(folder, desk=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as room:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
-        with served(room) as url:
-            yield Desk(url, room, room.door.make_link(), _pages(room, folder))
+        with serve_desk(room) as url:
+            yield BusyDesk(url, room, room.door.make_link(), _pages(room, folder))
 
 
-def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
+def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     """Plans that are applied and not, a run, a selection, a note, a decision that waits, a policy that is wrong."""
     lena = room.visitor()
     rows = lena.get("/queue.json").json
@@ -118,7 +118,7 @@ def _pages(room: Room, folder: Path) -> dict[str, tuple[str, ...]]:
     }  # fmt: skip
 
 
-def _leave_more(room: Room, folder: Path, keys: Sequence[str]) -> None:
+def _leave_more(room: Desk, folder: Path, keys: Sequence[str]) -> None:
     """Assignments, a person to grant to, a policy that is wrong, and notices that were not delivered."""
     room.reviewer("mia")
     for key in keys:
@@ -134,7 +134,7 @@ def _button(body: str) -> str:
     return body.partition('name="accept" value="')[2].partition('"')[0]
 
 
-def test_every_way_is_looked_at_or_gives_a_file(desk: Desk) -> None:
+def test_every_way_is_looked_at_or_gives_a_file(desk: BusyDesk) -> None:
     ways = {way.path for way in ROUTES if way.method == "GET" and not way.path.endswith(FILES)}
     assert ways - set(desk.pages) - PARTS == set()
 
@@ -144,7 +144,7 @@ STILL: Final[Mapping[str, Any]] = {"reduced_motion": "reduce"}
 
 
 @contextmanager
-def _signed_in(browser: Browser, desk: Desk, width: int, **more: Any) -> Iterator[Page]:
+def _signed_in(browser: Browser, desk: BusyDesk, width: int, **more: Any) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": width, "height": 900}, **{**STILL, **more})
     page = context.new_page()
     page.goto(f"{desk.url}/sign-in?t={desk.room.door.make_link()}")
@@ -152,7 +152,7 @@ def _signed_in(browser: Browser, desk: Desk, width: int, **more: Any) -> Iterato
     context.close()
 
 
-def _looked_at(browser: Browser, desk: Desk, width: int, **more: Any) -> list[tuple[str, str, str]]:
+def _looked_at(browser: Browser, desk: BusyDesk, width: int, **more: Any) -> list[tuple[str, str, str]]:
     """Each page in light and dark."""
     found = []
     with _signed_in(browser, desk, width, **more) as page:
@@ -167,7 +167,9 @@ def _look(page: Page, path: str, width: int, scheme: Literal["light", "dark"]) -
     """What is wrong with the page as it stands, at this width and in these colours."""
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
-    found = [(f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in violations(page)]
+    found = [
+        (f"{path} {scheme}", one["id"], one["nodes"][0]["html"][:200]) for one in find_accessibility_problems(page)
+    ]
     if _overflows(page, width):
         found.append((path, "scrolls sideways", str(page.evaluate("document.documentElement.scrollWidth"))))
     return found
@@ -181,7 +183,7 @@ def _look_again(
         page.set_viewport_size({"width": other, "height": 900})
     if forced:
         page.emulate_media(forced_colors=forced)
-    told = violations(page, is_recoloured=other == width)
+    told = find_accessibility_problems(page, is_recoloured=other == width)
     found = [(f"{path} {other} {forced}", one["id"], one["nodes"][0]["html"][:200]) for one in told]
     if other != width:
         if _overflows(page, other):
@@ -197,7 +199,7 @@ def _overflows(page: Page, width: int) -> bool:
 
 
 def _looked_at_twice(
-    browser: Browser, desk: Desk, paths: Sequence[str], widths: Sequence[int]
+    browser: Browser, desk: BusyDesk, paths: Sequence[str], widths: Sequence[int]
 ) -> list[tuple[str, str, str]]:
     """Each page at each width, and once more as `ALSO` says.
 
@@ -218,7 +220,7 @@ def _looked_at_twice(
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_axe_finds_nothing(browser: Browser, desk: Desk, half: int) -> None:
+def test_axe_finds_nothing(browser: Browser, desk: BusyDesk, half: int) -> None:
     """The first half of the addresses; the others, and what is reached by keys and buttons."""
     paths = [path for paths in desk.pages.values() for path in paths if path.startswith("/")]
     if half == 0:
@@ -231,18 +233,18 @@ def test_axe_finds_nothing(browser: Browser, desk: Desk, half: int) -> None:
 
 @pytest.mark.torture
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_axe_finds_nothing_with_forced_colours_either(browser: Browser, desk: Desk, width: int) -> None:
+def test_axe_finds_nothing_with_forced_colours_either(browser: Browser, desk: BusyDesk, width: int) -> None:
     assert _looked_at(browser, desk, width, forced_colors="active") == []
 
 
 @pytest.mark.torture
-def test_axe_finds_nothing_on_a_tablet(browser: Browser, desk: Desk) -> None:
+def test_axe_finds_nothing_on_a_tablet(browser: Browser, desk: BusyDesk) -> None:
     assert _looked_at(browser, desk, 768) == []
 
 
 def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_path: Path) -> None:
     """Not with texts as long and as odd as people can write them, either."""
-    with a_hostile_room(tmp_path) as scene, served(scene.room) as url:
+    with open_hostile_desk(tmp_path) as scene, serve_desk(scene.room) as url:
         context = browser.new_context(viewport={"width": 320, "height": 700})
         page, found = context.new_page(), []
         page.goto(f"{url}/sign-in?t={scene.room.door.make_link()}")
@@ -258,7 +260,7 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     assert found == []
 
 
-def _go_to_rows(page: Page, desk: Desk, path: str) -> None:
+def _go_to_rows(page: Page, desk: BusyDesk, path: str) -> None:
     """Open a page of selected requests, or of a pasted list."""
     if path == "a selection":
         page.goto(f"{desk.url}/queue?q=status:pending")
@@ -277,12 +279,12 @@ def _go_to_rows(page: Page, desk: Desk, path: str) -> None:
             expect(page.locator(".effect")).to_contain_text("access")
 
 
-def _invite_mia(desk: Desk) -> None:
+def _invite_mia(desk: BusyDesk) -> None:
     """Invite mia anew: her link works in one browser only."""
     desk.room.app_state.membership.invite(Member(name="mia", role=MemberRole.REVIEWER), MIAS_LINK)
 
 
-def _go_to_link(page: Page, desk: Desk, path: str) -> None:
+def _go_to_link(page: Page, desk: BusyDesk, path: str) -> None:
     """Open a page of links and proofs."""
     url = desk.url
     if path == "a link":
@@ -316,7 +318,7 @@ def _go_to_link(page: Page, desk: Desk, path: str) -> None:
         expect(page.locator(".msg-ok code").first).to_be_visible()
 
 
-def _go(page: Page, desk: Desk, path: str) -> None:
+def _go(page: Page, desk: BusyDesk, path: str) -> None:
     url = desk.url
     if path == "the sheet":
         page.goto(f"{url}/queue")

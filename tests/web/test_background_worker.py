@@ -11,14 +11,14 @@ import pytest
 
 from hf_gate.application.setting_keys import checked_entries_key
 from hf_gate.web.background_worker import BackgroundWorker
-from tests.web.kit import GOOD, POLICY, Room, a_room
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 
 TWO_PEOPLE = POLICY.replace("then: human", "then: accept\n    reviewers: 2")
 assert TWO_PEOPLE != POLICY
 
 
 @contextmanager
-def refuse_rows(room: Room, table: str, condition: str = "1 = 1") -> Iterator[None]:
+def refuse_rows(room: Desk, table: str, condition: str = "1 = 1") -> Iterator[None]:
     """Let the store refuse new rows of a table."""
     store = room.app_state.workspace.store
     with store.writing() as write:
@@ -31,20 +31,20 @@ def refuse_rows(room: Room, table: str, condition: str = "1 = 1") -> Iterator[No
         write.db.run("DROP TRIGGER refuse_rows")
 
 
-def ask(room: Room, name: str) -> None:
+def ask(room: Desk, name: str) -> None:
     """Somebody asks; nothing is synced."""
     room.local.add_people([{"username": name}])
     line = {"repo": room.repo.id, "repo_type": room.repo.type.value, "user": name, "answers": {"Purpose": GOOD}}
     room.local.add_requests([line])
 
 
-def verdicts(room: Room) -> dict[str | None, bool]:
+def verdicts(room: Desk) -> dict[str | None, bool]:
     """Whether the waiting requests have a verdict, by username."""
     rows = room.app_state.workspace.store.iterate_requests(room.repo, "pending")
     return {row.person.identity.username: row.state.verdict is not None for row in rows}
 
 
-def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(room: Room) -> None:
+def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(room: Desk) -> None:
     worker = BackgroundWorker(room.app_state, lambda: [room.repo])
     worker.sync_repos()
     ask(room, "ada-l")
@@ -55,7 +55,7 @@ def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(room: 
     assert verdicts(room) == {"ada-l": True}
 
 
-def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(room: Room) -> None:
+def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(room: Desk) -> None:
     ask(room, "ada-l")
     room.read()
     worker = BackgroundWorker(room.app_state, lambda: [room.repo])
@@ -66,7 +66,7 @@ def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(room
 
 
 def test_requests_are_evaluated_although_the_check_of_acceptances_fails(tmp_path: Path) -> None:
-    with a_room(tmp_path, TWO_PEOPLE) as room:
+    with open_desk(tmp_path, TWO_PEOPLE) as room:
         worker = BackgroundWorker(room.app_state, lambda: [room.repo])
         ask(room, "ada-l")
         with (

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.hostile import PAYLOADS
-from tests.web.kit import GOOD, a_program, origin_of, write_desk
+from tests.kits.desk import GOOD, origin_of, run_desk_program, write_desk
+from tests.kits.hostile_texts import HOSTILE_ANSWERS
 
 MODEL = "lumen-labs/lantern-7b-chat"
 WATCH = """
@@ -87,7 +87,7 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
     for name in names:
         _ask(local, [name], Purpose="test" if name in poor else GOOD)
     write_desk(tmp_path, local)
-    with a_program(tmp_path, local, "1s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "1s") as program, _page(browser, program.login_url) as page:
         _wait_for(page, "verdict:reset", len(poor))
         _rows(page, 20)
         pressed = 0
@@ -111,7 +111,7 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
 def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, ["ada", "bob"], Purpose=GOOD)
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 2)
         page.keyboard.press("a")
         expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
@@ -131,7 +131,7 @@ def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, loc
 def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, ["ada"], Purpose=GOOD)
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as lena:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as lena:
         _rows(lena, 1)
         lena.goto(f"{origin_of(lena)}/settings")
         lena.get_by_label("Name", exact=True).fill("mia")
@@ -154,13 +154,15 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
 
 def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    names = [f"eve-{n:03d}" for n in range(len(PAYLOADS))]
-    local.add_people([{"username": name, "fullname": text[:100]} for name, text in zip(names, PAYLOADS, strict=True)])
+    names = [f"eve-{n:03d}" for n in range(len(HOSTILE_ANSWERS))]
+    local.add_people(
+        [{"username": name, "fullname": text[:100]} for name, text in zip(names, HOSTILE_ANSWERS, strict=True)]
+    )
     local.add_requests(
         [{"repo": MODEL, "user": name, "answers": {"Affiliation": text, "Purpose": text, text[:60]: text}}
-         for name, text in zip(names, PAYLOADS, strict=True)]
+         for name, text in zip(names, HOSTILE_ANSWERS, strict=True)]
     )  # fmt: skip
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, len(names))
         foreign = "#rows :is(script, img, svg, iframe, object, embed, form, style, link, base, meta, video, math)"
         keys = page.eval_on_selector_all("#rows > .row", "rows => rows.map(row => row.dataset.requestId)")
@@ -182,14 +184,14 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
 def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 3)
         page.keyboard.press("a")
         page.keyboard.press("a")
         expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         program.kill()
     assert _status(local) == {}
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
@@ -202,7 +204,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
 ) -> None:
     write_desk(tmp_path, local)
     _ask(local, [f"person-{n:02d}" for n in range(70)], Purpose=GOOD)
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 70)
         page.keyboard.press("x")
         page.keyboard.press("j")
@@ -234,7 +236,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
 def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, ["ada"], Purpose=GOOD)
-    with a_program(tmp_path, local) as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local) as program, _page(browser, program.login_url) as page:
         _rows(page, 1)
         _ask(local, ["bob"], Purpose=GOOD)
         _rows(page, 2)
@@ -244,7 +246,7 @@ def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp
 def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
     _ask(local, [f"person-{n:02d}" for n in range(25)], Purpose=GOOD)
-    with a_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
+    with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 25)
         for _ in range(20):
             page.keyboard.press("a")

@@ -10,14 +10,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.axe_kit import violations
-from tests.web.kit import GOOD, Room, Visitor, a_room, served
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import GOOD, Desk, Visitor, open_desk, serve_desk
 from tests.web.test_approvals import DOUBLE, status
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, DOUBLE) as made:
+def room(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, DOUBLE) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
@@ -29,14 +29,14 @@ def page_of(browser: Browser, visitor: Visitor, url: str) -> Page:
 
 
 def assert_no_axe_violations(page: Page) -> None:
-    found = violations(page)
+    found = find_accessibility_problems(page)
     assert [one["id"] for one in found] == []
 
 
-def test_two_people_approve_and_each_sees_what_is_missing(room: Room, browser: Browser) -> None:
+def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: Browser) -> None:
     lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
     address = f"/requests/{room.row('ada').state.hub_request}"
-    with served(room) as url:
+    with serve_desk(room) as url:
         first = page_of(browser, mia, url)
         first.goto(address)
         expect(first.get_by_text("0 of 2 approvals")).to_be_visible()

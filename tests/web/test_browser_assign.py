@@ -8,16 +8,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import Room, a_room, served
+from tests.kits.desk import Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
 NAMES = ("ada", "bob", "cyd")
 
 
 @pytest.fixture
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Three people wait, ada the longest; lena, mia and kim can decide."""
-    with a_room(tmp_path_factory.mktemp("desk")) as made:
+    with open_desk(tmp_path_factory.mktemp("desk")) as made:
         made.app_state.hold = 600.0
         made.ask_in_turn(MODEL, NAMES)
         made.read()
@@ -27,8 +27,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 
 @pytest.fixture
-def page(browser: Browser, room: Room) -> Iterator[Page]:
-    with served(room) as url:
+def page(browser: Browser, room: Desk) -> Iterator[Page]:
+    with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
         page.goto(f"/sign-in?t={room.door.make_link()}")
@@ -42,13 +42,13 @@ def _press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-def _assignees(room: Room) -> list[str | None]:
+def _assignees(room: Desk) -> list[str | None]:
     members = {one.id: one.name for one in room.app_state.workspace.members.list_all()}
     members[room.app_state.membership.owner_member.id] = "lena"
     return [members.get(room.row(name).state.assigned or "") for name in NAMES]
 
 
-def test_i_and_enter_assign_the_row_to_me_and_a_digit_to_another(page: Page, room: Room) -> None:
+def test_i_and_enter_assign_the_row_to_me_and_a_digit_to_another(page: Page, room: Desk) -> None:
     _press(page, "i")
     expect(page.locator("#sheet h2")).to_have_text("Assign ada")
     _press(page, "Enter")
@@ -63,7 +63,7 @@ def test_i_and_enter_assign_the_row_to_me_and_a_digit_to_another(page: Page, roo
     assert _assignees(room) == ["lena", None, None]
 
 
-def test_i_on_a_ticked_row_assigns_the_selection_and_else_that_row_alone(page: Page, room: Room) -> None:
+def test_i_on_a_ticked_row_assigns_the_selection_and_else_that_row_alone(page: Page, room: Desk) -> None:
     _press(page, "x", "j", "x", "j", "i")
     expect(page.locator("#sheet h2")).to_have_text("Assign cyd")
     expect(page.locator("#sheet")).to_contain_text("2 others stay selected")
@@ -75,7 +75,7 @@ def test_i_on_a_ticked_row_assigns_the_selection_and_else_that_row_alone(page: P
     expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
 
 
-def test_the_button_of_the_bar_asks_to_whom_the_selection_should_be_assigned(page: Page, room: Room) -> None:
+def test_the_button_of_the_bar_asks_to_whom_the_selection_should_be_assigned(page: Page, room: Desk) -> None:
     for row in (0, 2):
         page.locator("#rows [data-pick]").nth(row).check()
     page.get_by_role("button", name="Assign…").click()
@@ -86,14 +86,14 @@ def test_the_button_of_the_bar_asks_to_whom_the_selection_should_be_assigned(pag
     assert _assignees(room) == ["mia", None, "mia"]
 
 
-def test_a_row_that_alone_is_ticked_is_assigned_and_loses_its_tick(page: Page, room: Room) -> None:
+def test_a_row_that_alone_is_ticked_is_assigned_and_loses_its_tick(page: Page, room: Desk) -> None:
     _press(page, "x", "i", "Enter")
     expect(page.locator(".row").first).to_contain_text("assigned to you")
     expect(page.locator("#bulk")).to_have_attribute("data-count", "0")
     assert _assignees(room) == ["lena", None, None]
 
 
-def test_the_last_of_two_assignments_wins(page: Page, room: Room) -> None:
+def test_the_last_of_two_assignments_wins(page: Page, room: Desk) -> None:
     _press(page, "i")
     expect(page.locator("#sheet h2")).to_have_text("Assign ada")
     key = room.row("ada").state.hub_request
@@ -104,7 +104,7 @@ def test_the_last_of_two_assignments_wins(page: Page, room: Room) -> None:
     assert _assignees(room) == ["lena", None, None]
 
 
-def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
+def test_i_assigns_on_the_page_of_a_request(page: Page, room: Desk) -> None:
     _press(page, "o")
     expect(page.get_by_role("heading", level=1)).to_contain_text("ada")
     page.wait_for_load_state()
@@ -119,7 +119,7 @@ def test_i_assigns_on_the_page_of_a_request(page: Page, room: Room) -> None:
     assert _assignees(room) == ["kim", None, None]
 
 
-def test_what_cannot_be_assigned_says_so(page: Page, room: Room) -> None:
+def test_what_cannot_be_assigned_says_so(page: Page, room: Desk) -> None:
     _press(page, "a")
     expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
     _press(page, "k", "i")
@@ -131,7 +131,7 @@ def test_what_cannot_be_assigned_says_so(page: Page, room: Room) -> None:
     assert _assignees(room) == [None, None, None]
 
 
-def test_a_desk_of_one_person_assigns_nothing(page: Page, room: Room) -> None:
+def test_a_desk_of_one_person_assigns_nothing(page: Page, room: Desk) -> None:
     for name in ("mia", "kim"):
         room.out(name)
     page.reload()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.web.kit import GOOD, Room, a_room, served
+from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 from tests.web.test_browser import WATCH, _status
 
 pytestmark = pytest.mark.slow
@@ -25,8 +25,8 @@ rules:
 
 
 @contextmanager
-def _page(browser: Browser, room: Room, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
-    with served(room) as url:
+def _page(browser: Browser, room: Desk, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
+    with serve_desk(room) as url:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, java_script_enabled=has_script, base_url=url
         )
@@ -39,9 +39,9 @@ def _page(browser: Browser, room: Room, *, width: int = 1280, has_script: bool =
 
 
 @pytest.fixture
-def junk(tmp_path: Path) -> Iterator[Room]:
+def junk(tmp_path: Path) -> Iterator[Desk]:
     """Of 70 who wait, 30 wrote nothing of use; no rule sends them back."""
-    with a_room(tmp_path, POLICY) as room:
+    with open_desk(tmp_path, POLICY) as room:
         room.ask([{"username": f"good-{n:02d}"} for n in range(40)], {"Purpose": GOOD})
         for number, text in enumerate(("asdf", "...", "")):
             room.ask([{"username": f"junk-{number}{n}"} for n in range(10)], {"Purpose": text})
@@ -63,7 +63,7 @@ class _Steps:
         where.fill(text)
 
 
-def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Browser, junk: Room) -> None:
+def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Browser, junk: Desk) -> None:
     with _page(browser, junk) as page:
         steps = _Steps()
         choice = page.locator("#facets").get_by_role("link", name="nothing useful")
@@ -86,7 +86,7 @@ def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Br
 
 
 @pytest.mark.parametrize("has_script", [True, False])
-def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk: Room, has_script: bool) -> None:
+def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk: Desk, has_script: bool) -> None:
     with _page(browser, junk, has_script=has_script) as page:
         rows, box, chips = page.locator("#rows > .row"), page.locator("#q"), page.locator("#q-terms .term")
         expect(rows).to_have_count(50)
@@ -118,7 +118,7 @@ def test_words_and_typed_terms_become_a_search_with_chips(browser: Browser, junk
         expect(chips).to_have_text(["Remove Purpose answered ×"])
 
 
-def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Room) -> None:
+def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Desk) -> None:
     with _page(browser, junk) as page:
         page.goto("/queue?q=status:rejected")
         expect(page.locator(".calm")).to_contain_text("No requests match.")
@@ -128,7 +128,7 @@ def test_the_last_term_of_an_empty_list_is_cleared(browser: Browser, junk: Room)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_the_longest_query_in_words_fits_every_width(browser: Browser, junk: Room, width: int) -> None:
+def test_the_longest_query_in_words_fits_every_width(browser: Browser, junk: Desk, width: int) -> None:
     with _page(browser, junk, width=width) as page:
         repos = ",".join(["verylongname" * 4] * 9)
         page.goto(f"/queue?q=status:pending user:{'x' * 300} repo:{repos} {'y' * 200}")

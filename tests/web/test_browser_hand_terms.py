@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.web.axe_kit import violations
-from tests.web.kit import GOOD, a_room, served
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import GOOD, open_desk, serve_desk
 from tests.web.test_browser_journeys import _page
 from tests.web.test_hand_terms import PEOPLE, POLICY
 
@@ -17,9 +17,9 @@ pytestmark = pytest.mark.slow
 
 
 def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Browser, tmp_path: Path) -> None:
-    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
         room.ask(PEOPLE, {"Purpose": GOOD})
-        with served(room) as url, _page(browser, room, url) as page:
+        with serve_desk(room) as url, _page(browser, room, url) as page:
             rows, keys = page.locator("#rows > .row"), page.locator("#accept-end")
             expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
             rows.filter(has_text="ada").locator(".who").focus()
@@ -33,7 +33,7 @@ def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Brows
             page.keyboard.press("a")
             sheet = page.locator("#leaves")
             expect(sheet).to_contain_text("By the policies it is not known: number of public models.")
-            assert violations(page) == []
+            assert find_accessibility_problems(page) == []
             page.keyboard.press("Enter")
             expect(sheet, "without a choice it stays").to_be_visible()
             page.keyboard.press("5")
@@ -46,16 +46,16 @@ def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Brows
 
 
 def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: Path) -> None:
-    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
         room.ask(PEOPLE, {"Purpose": GOOD})
-        with served(room) as url, _page(browser, room, url) as page:
+        with serve_desk(room) as url, _page(browser, room, url) as page:
             expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
             page.keyboard.press("*")
             page.keyboard.press("a")
             expect(page.locator("#bulk")).to_contain_text("3 selected")
             page.keyboard.press("a")
             expect(page.get_by_text("Choose an end for 1", exact=True)).to_be_visible()
-            assert violations(page) == []
+            assert find_accessibility_problems(page) == []
             page.wait_for_load_state()
             page.keyboard.press("y")
             expect(page.get_by_role("alert")).to_contain_text("Choose an end for 1 request")

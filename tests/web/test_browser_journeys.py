@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import GOOD, POLICY, Room, a_program, a_room, origin_of, served, write_desk
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk, origin_of, run_desk_program, serve_desk, write_desk
 from tests.web.test_browser import MODEL, WATCH, _ask, _status
 
 pytestmark = pytest.mark.slow
@@ -19,7 +19,7 @@ STEPS = 120  # of the Tab key until something is said to be out of reach
 
 
 @contextmanager
-def _page(browser: Browser, room: Room, url: str) -> Iterator[Page]:
+def _page(browser: Browser, room: Desk, url: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
     page.add_init_script(WATCH)
@@ -53,7 +53,7 @@ def _go(page: Page, key: str, title: str) -> None:
 
 
 def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser, tmp_path: Path) -> None:
-    with a_room(tmp_path) as room, served(room) as url:
+    with open_desk(tmp_path) as room, serve_desk(room) as url:
         good, poor = [f"ada-{n:02}" for n in range(24)], ["bob"]
         room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
         room.ask([{"username": name} for name in poor], {"Purpose": "test"})
@@ -76,7 +76,7 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
 
 def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(browser: Browser, tmp_path: Path) -> None:
     wrong = POLICY.replace("email.academic", "email.acadmic")
-    with a_room(tmp_path) as room, served(room) as url:
+    with open_desk(tmp_path) as room, serve_desk(room) as url:
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         with _page(browser, room, url) as page:
             _go(page, "o", "Policies")
@@ -106,7 +106,7 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
 def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_decided(
     browser: Browser, tmp_path: Path
 ) -> None:
-    with a_room(tmp_path) as room, served(room) as url:
+    with open_desk(tmp_path) as room, serve_desk(room) as url:
         room.ask([{"username": f"p{n:03}"} for n in range(140)], {"Purpose": GOOD})
         with _page(browser, room, url) as page:
             picked = []
@@ -149,7 +149,7 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
         _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
-        with a_program(tmp_path, local, "600s") as program:
+        with run_desk_program(tmp_path, local, "600s") as program:
             context = browser.new_context(java_script_enabled=False)
             page = context.new_page()
             page.goto(program.login_url)
@@ -177,7 +177,7 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
 
 def test_a_link_followed_from_a_page_that_waits_is_not_lost(browser: Browser, tmp_path: Path) -> None:
     """The page reloads itself every 2 s until the first sync; the next page takes longer."""
-    with a_room(tmp_path) as room, served(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path) as room, serve_desk(room) as url, _page(browser, room, url) as page:
         expect(page.locator("[data-wait]")).to_be_visible()
 
         def answer_late(route: Route) -> None:

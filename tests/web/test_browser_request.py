@@ -13,15 +13,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.program_server import program_words
-from tests.web.axe_kit import violations
-from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import GOOD, DeskProgram, origin_of, run_desk_program, write_desk
+from tests.kits.program_server import program_words
 
 MODEL = "lumen-labs/lantern-7b-chat"
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeskProgram]:
     folder = tmp_path_factory.mktemp("desk")
     names = ("ada", "bob", "cyd")
     with LocalHub(requests=0, repos=1) as local:
@@ -35,7 +35,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         )
         write_desk(folder, local)
         _sync(folder, local)
-        with a_program(folder, local, "600s") as program:
+        with run_desk_program(folder, local, "600s") as program:
             yield program
 
 
@@ -54,7 +54,7 @@ def _page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(scope="module")
-def page(browser: Browser, desk: Program) -> Iterator[Page]:
+def page(browser: Browser, desk: DeskProgram) -> Iterator[Page]:
     with _page(browser) as made:
         made.goto(desk.login_url)
         expect(made.locator("#rows > .row")).to_have_count(3)
@@ -198,6 +198,6 @@ def test_the_answers_stand_before_why_and_the_buttons_stay_in_reach(page: Page, 
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            assert violations(page) == []
+            assert find_accessibility_problems(page) == []
     finally:
         page.set_viewport_size({"width": 1280, "height": 900})

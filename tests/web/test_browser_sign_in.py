@@ -11,15 +11,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.axe_kit import violations
-from tests.web.kit import Program, a_program, write_desk
-from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import DeskProgram, run_desk_program, write_desk
+from tests.kits.sign_in import CLIENT, ORG, ROLES, SIGN_IN
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program]:
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeskProgram]:
     for name, value in CLIENT.items():
         monkeypatch.setenv(name, value)
     with LocalHub(requests=30, repos=3, people=[{"username": "kim"}]) as local:
@@ -27,15 +27,17 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Program
         write_desk(tmp_path, local, more=SIGN_IN + ROLES)
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        with a_program(tmp_path, local, "10s", "--port", str(port)) as made:
+        with run_desk_program(tmp_path, local, "10s", "--port", str(port)) as made:
             yield made
 
 
 def _is_accessible(page: Page) -> list[str]:
-    return [found["id"] for found in violations(page)]
+    return [found["id"] for found in find_accessibility_problems(page)]
 
 
-def test_a_member_of_an_organisation_signs_in_and_lets_another_device_in(browser: Browser, program: Program) -> None:
+def test_a_member_of_an_organisation_signs_in_and_lets_another_device_in(
+    browser: Browser, program: DeskProgram
+) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{program.url}/queue")
@@ -73,7 +75,7 @@ def test_a_member_of_an_organisation_signs_in_and_lets_another_device_in(browser
     phone.close()
 
 
-def test_who_cancels_is_told_so_and_nobody_is_signed_in(browser: Browser, program: Program) -> None:
+def test_who_cancels_is_told_so_and_nobody_is_signed_in(browser: Browser, program: DeskProgram) -> None:
     context = browser.new_context()
     page = context.new_page()
     page.goto(f"{program.url}/sign-in")
@@ -84,7 +86,7 @@ def test_who_cancels_is_told_so_and_nobody_is_signed_in(browser: Browser, progra
     context.close()
 
 
-def test_a_member_confirms_their_hub_account_with_a_button(browser: Browser, program: Program) -> None:
+def test_a_member_confirms_their_hub_account_with_a_button(browser: Browser, program: DeskProgram) -> None:
     """Without the private address: there, the session is not sent to the address that is registered with the provider."""
     context = browser.new_context()
     page = context.new_page()

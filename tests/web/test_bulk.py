@@ -8,11 +8,11 @@ import pytest
 
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.store_kit import read_selected
-from tests.web.kit import GOOD, Answer, Room, Visitor
+from tests.kits.desk import GOOD, Answer, Desk, Visitor
+from tests.kits.stores import read_selected
 
 
-def _ids(room: Room, query: str) -> set[int]:
+def _ids(room: Desk, query: str) -> set[int]:
     app_state = room.app_state
     return {
         row.id
@@ -20,7 +20,7 @@ def _ids(room: Room, query: str) -> set[int]:
     }
 
 
-def _picked(room: Room, name: str = "lena-brandt") -> set[int]:
+def _picked(room: Desk, name: str = "lena-brandt") -> set[int]:
     member = room.app_state.membership.find(name)
     assert member is not None
     return set(read_selected(room.app_state.workspace.store, f"s_{member.id}"))
@@ -41,7 +41,7 @@ def _confirm(visitor: Visitor, path: str, **more: str) -> Answer:
 @pytest.mark.parametrize(
     "query", ["status:pending", "status:pending age:>100d", "a", 'status:pending -verdict:accept "research"', "user:a*"]
 )
-def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Room, query: str) -> None:
+def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Desk, query: str) -> None:
     lena = crowded.visitor()
     lena.post("/selection", {"do": "clear"})
     lena.post("/selection", {"do": "all", "q": query})
@@ -49,7 +49,7 @@ def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Room, 
     lena.post("/selection", {"do": "clear"})
 
 
-def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(room: Room) -> None:
+def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(60)], {"Purpose": GOOD})
     lena = room.visitor()
     first = lena.get("/queue").rows
@@ -67,7 +67,7 @@ def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(roo
     assert len(_picked(room)) == 59
 
 
-def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Room) -> None:
+def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -86,7 +86,7 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Room) -> None
     assert len(_ids(room, "status:accepted")) == 12
 
 
-def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
+def test_more_than_twenty_resets_need_their_number(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -99,7 +99,7 @@ def test_more_than_twenty_resets_need_their_number(room: Room) -> None:
     assert len(room.app_state.workspace.tray.list_waiting()) == 21
 
 
-def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Room) -> None:
+def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -108,7 +108,7 @@ def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Room) ->
     assert 'value="120"' in body
 
 
-def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> None:
+def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Desk) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -125,7 +125,7 @@ def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Room) -> 
     assert len(_ids(room, "status:accepted")) == 3
 
 
-def test_a_selection_of_somebody_else_is_not_there(room: Room) -> None:
+def test_a_selection_of_somebody_else_is_not_there(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     lena, mia = room.visitor(), room.reviewer("mia")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -136,7 +136,7 @@ def test_a_selection_of_somebody_else_is_not_there(room: Room) -> None:
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
-def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Room) -> None:
+def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Desk) -> None:
     repos = sorted({(row["repo_type"], row["repo"]) for row in crowded.visitor().get("/queue.json").json})
     glob = repos[0][1] if repos[0][0] == "model" else f"datasets/{repos[0][1]}"
     mia = crowded.reviewer("mia", glob)

@@ -23,7 +23,8 @@ from hf_gate.errors import Guarded
 from hf_gate.store.selections import Selections
 from hf_gate.web.request_context import RequestContext
 from hf_gate.web.selection import summarize_selection
-from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Desk, Visitor, open_desk
+from tests.kits.paths import ROOT
 from tests.web.test_plans import ended, words
 
 MANY = 1100
@@ -31,8 +32,8 @@ T = TypeVar("T")
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def full(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": f"p{n:04}"} for n in range(MANY)], {"Purpose": GOOD})
         room.read(SyncKind.FULL)
         yield room
@@ -50,7 +51,7 @@ def _yes(visitor: Visitor, place: str, typed: str | None = None) -> str:
     return visitor.post(place.partition("?")[0], values).headers.get("location", "")
 
 
-def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(full: Room) -> None:
+def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(full: Desk) -> None:
     lena = full.visitor()
     place = _sheet(lena)
     assert "in a run that you can pause" in words(lena.get(place))
@@ -76,7 +77,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert f"Plan: {MANY - 1:,} changes" in words(lena.get(back))
 
 
-def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
+def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
     mia = full.proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
     assert "that a second person must agree to" in words(mia.get(place))
@@ -89,7 +90,7 @@ def test_where_two_must_agree_very_many_become_a_plan(full: Room) -> None:
     assert f"done {MANY:,}" in words(noor.get(run))
 
 
-def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Room) -> None:
+def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Desk) -> None:
     lena, before = full.visitor(), full.writes()
     _sheet(lena)
     store = full.app_state.workspace.store
@@ -118,7 +119,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
     assert full.writes() == before
 
 
-def test_everybody_who_is_left_out_is_told_with_why(full: Room) -> None:
+def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:
     lena = full.visitor()
     place = _sheet(lena)
     full.app_state.workspace.hub.accept(full.repo, "p0000")
@@ -160,7 +161,7 @@ def measure(folder: str, many: str, preset: str) -> None:
         took[name] = round(time.monotonic() - began, 2)
         return found
 
-    with a_room(Path(folder), requests=int(many), repos=1, preset=preset) as room:
+    with open_desk(Path(folder), requests=int(many), repos=1, preset=preset) as room:
         lena, store = room.visitor(), room.app_state.workspace.store
         lena.post("/selection", {"do": "clear"})
         before = _peak_mb()
@@ -189,7 +190,7 @@ def test_a_quarter_of_a_million_by_query(tmp_path: Path) -> None:
     program = "import sys; from tests.web.test_bulk_many import measure; measure(*sys.argv[1:])"
     words_ = [sys.executable, "-c", program, str(tmp_path), "370000", "consumer"]
     env = os.environ | {"PYTHONPATH": "."}
-    done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
+    done = subprocess.run(words_, env=env, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["total"] >= 250_000, told

@@ -15,7 +15,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from hf_gate.web.server import BoundedConnection
-from tests.web.kit import STARTED, Program, Room, a_program, served, write_desk
+from tests.kits.desk import STARTED, Desk, DeskProgram, run_desk_program, serve_desk, write_desk
 
 HALF = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\n"
 
@@ -59,15 +59,15 @@ def _is_closed(one: socket.socket) -> bool:
 
 
 @pytest.fixture
-def program(tmp_path: Path) -> Iterator[Program]:
+def program(tmp_path: Path) -> Iterator[DeskProgram]:
     """A desk of its own process."""
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
-        with a_program(tmp_path, local) as running:
+        with run_desk_program(tmp_path, local) as running:
             yield running
 
 
-def test_hundreds_of_half_open_connections_keep_nobody_from_the_desk(program: Program, tmp_path: Path) -> None:
+def test_hundreds_of_half_open_connections_keep_nobody_from_the_desk(program: DeskProgram, tmp_path: Path) -> None:
     with _half_open(program.url, 400) as opened:
         assert _status(program.url) == 200
         assert _status(program.url, "/queue") == 401
@@ -76,7 +76,7 @@ def test_hundreds_of_half_open_connections_keep_nobody_from_the_desk(program: Pr
     assert (tmp_path / "ui.err").stat().st_size < 2_000
 
 
-def test_bodies_in_chunks_of_one_byte_keep_nobody_from_the_desk(program: Program) -> None:
+def test_bodies_in_chunks_of_one_byte_keep_nobody_from_the_desk(program: DeskProgram) -> None:
     to = urlsplit(program.url)
     head = f"POST /sign-in HTTP/1.1\r\nhost: {to.netloc}\r\norigin: {program.url}\r\ntransfer-encoding: chunked\r\n\r\n"
     for before in ("", f"GET /healthz HTTP/1.1\r\nhost: {to.netloc}\r\n\r\n"):
@@ -96,7 +96,7 @@ def test_a_desk_without_free_file_descriptors_says_so_once_and_answers_again(tmp
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
         limited = ("prlimit", "--nofile=64", *STARTED)
-        with a_program(tmp_path, local, start=limited) as program, _half_open(program.url, 100):
+        with run_desk_program(tmp_path, local, start=limited) as program, _half_open(program.url, 100):
             assert _status(program.url) == 200
     log = (tmp_path / "ui.err").read_text()
     assert log.count("could not be accepted: Too many open files") == 1
@@ -112,8 +112,11 @@ def test_a_desk_without_free_file_descriptors_says_so_once_and_answers_again(tmp
     [b"", HALF, b"POST /tray HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" + HALF],
     ids=["nothing", "half of a head", "half of a body", "a whole request and half of another"],
 )  # fmt: skip
-def test_a_request_that_does_not_arrive_is_not_waited_for(room: Room, sent: bytes) -> None:
-    with served(room, Quick) as url, socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 5) as one:
+def test_a_request_that_does_not_arrive_is_not_waited_for(room: Desk, sent: bytes) -> None:
+    with (
+        serve_desk(room, Quick) as url,
+        socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 5) as one,
+    ):
         one.sendall(sent)
         assert _ends(one)
 
@@ -133,9 +136,9 @@ def _ends(one: socket.socket) -> bool:
 @pytest.mark.parametrize(
     "head", [b"", b"POST /tray HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n"], ids=["head", "body"]
 )
-def test_bytes_that_drip_in_do_not_extend_a_deadline(room: Room, head: bytes) -> None:
+def test_bytes_that_drip_in_do_not_extend_a_deadline(room: Desk, head: bytes) -> None:
     with (
-        served(room, Quick) as url,
+        serve_desk(room, Quick) as url,
         socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 0.05) as one,
     ):
         one.sendall(head)
@@ -149,7 +152,7 @@ def test_bytes_that_drip_in_do_not_extend_a_deadline(room: Room, head: bytes) ->
     pytest.fail("it was still open")
 
 
-def test_a_client_that_reads_nothing_of_its_answer_is_not_waited_for(crowded: Room) -> None:
+def test_a_client_that_reads_nothing_of_its_answer_is_not_waited_for(crowded: Desk) -> None:
     cookies = "; ".join(f"{name}={value}" for name, value in crowded.visitor().cookies.items())
     ask = f"GET /queue.json?q= HTTP/1.1\r\nhost: x\r\ncookie: {cookies}\r\n\r\n".encode()
     ended = threading.Event()
@@ -159,15 +162,15 @@ def test_a_client_that_reads_nothing_of_its_answer_is_not_waited_for(crowded: Ro
             super().abort()
             ended.set()
 
-    with served(crowded, Seen) as url, socket.socket() as one:
+    with serve_desk(crowded, Seen) as url, socket.socket() as one:
         one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         one.connect((urlsplit(url).hostname, urlsplit(url).port))
         one.sendall(ask * 200)
         assert ended.wait(60)
 
 
-def test_a_connection_that_is_kept_for_another_request_is_answered(room: Room) -> None:
-    with served(room, Quick) as url:
+def test_a_connection_that_is_kept_for_another_request_is_answered(room: Desk) -> None:
+    with serve_desk(room, Quick) as url:
         connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
         for _ in range(3):
             connection.request("GET", "/healthz")

@@ -11,8 +11,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.application.reason_texts import list_ready_texts
-from tests.web.axe_kit import violations
-from tests.web.kit import GOOD, Room, a_room, served
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
 SAME = "I would like to try the model for my personal projects at home."
@@ -33,8 +33,8 @@ class Keyboard:
 
 
 @contextmanager
-def _queue(browser: Browser, room: Room) -> Iterator[Page]:
-    with served(room) as url:
+def _queue(browser: Browser, room: Desk) -> Iterator[Page]:
+    with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
         page.goto(f"/sign-in?t={room.door.make_link()}")
@@ -44,13 +44,13 @@ def _queue(browser: Browser, room: Room) -> Iterator[Page]:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as made:
+def room(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path) as made:
         made.app_state.hold = 600.0
         yield made
 
 
-def _ask(room: Room, texts: list[str]) -> None:
+def _ask(room: Desk, texts: list[str]) -> None:
     for n, text in enumerate(texts):
         name = f"p{n:02d}"
         room.local.add_people([{"username": name}])
@@ -59,7 +59,7 @@ def _ask(room: Room, texts: list[str]) -> None:
     room.read()
 
 
-def _sent(room: Room) -> dict[str, tuple[str, str | None]]:
+def _sent(room: Desk) -> dict[str, tuple[str, str | None]]:
     found = {}
     for one in room.app_state.workspace.tray.list_waiting():
         row = room.app_state.workspace.store.request(one.request)
@@ -72,7 +72,7 @@ def _chip(page: Page) -> None:
     expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
 
 
-def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(browser: Browser, room: Room) -> None:
+def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(browser: Browser, room: Desk) -> None:
     thin = range(1, 15, 3)
     _ask(room, [f"I want number {n} of them, please." if n in thin else f"{GOOD} {n}" for n in range(15)])
     with _queue(browser, room) as page:
@@ -91,7 +91,7 @@ def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(brows
     assert _sent(room) == expected
 
 
-def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, room: Room) -> None:
+def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, room: Desk) -> None:
     _ask(room, [f"{GOOD} {n}" for n in range(3)])
     with _queue(browser, room) as page:
         keys = Keyboard(page)
@@ -101,7 +101,7 @@ def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, room: R
     assert _sent(room) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}
 
 
-def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, room: Room) -> None:
+def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, room: Desk) -> None:
     _ask(room, [f"{GOOD} {n}" for n in range(3)])
     with _queue(browser, room) as page:
         keys = Keyboard(page)
@@ -110,7 +110,7 @@ def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Brows
     assert _sent(room) == {"p00": ("reset", "a car 2?"), "p01": ("accept", None)}
 
 
-def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, room: Room) -> None:
+def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, room: Desk) -> None:
     _ask(room, [f"{GOOD} {n}" for n in range(2)])
     with _queue(browser, room) as page:
         row = room.row("p00")
@@ -130,7 +130,7 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
     assert _sent(room) == {}
 
 
-def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, room: Room) -> None:
+def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, room: Desk) -> None:
     _ask(room, [SAME] * 9)
     with _queue(browser, room) as page:
         keys = Keyboard(page)
@@ -146,7 +146,7 @@ def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, 
         with page.expect_response(lambda answer: "/tray?rows=" in answer.url):
             pass  # the poll replaces the tray
         expect(page.locator("#alike")).to_contain_text("6 more wrote this.")
-        assert violations(page) == []
+        assert find_accessibility_problems(page) == []
         keys.press("m")
         expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")
         assert len(_sent(room)) == 3

@@ -14,16 +14,16 @@ from hf_gate.application.current_verdicts import CurrentVerdicts
 from hf_gate.application.request_record_builders import NO_DETAILS, stored_request
 from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo
-from tests.web.hostile import PAYLOADS
-from tests.web.kit import GOOD, HOST, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor, open_desk
+from tests.kits.hostile_texts import HOSTILE_ANSWERS
 
 BY = "/queue?q=status:pending&by=person"
 
 
 @pytest.fixture
-def three(tmp_path: Path) -> Iterator[Room]:
+def three(tmp_path: Path) -> Iterator[Desk]:
     """Bob asks first, at one repo; Ada then at all three; whoever wrote a comment last at the first one again."""
-    with a_room(tmp_path, requests=0, repos=3) as room:
+    with open_desk(tmp_path, requests=0, repos=3) as room:
         first, *others = _repos(room)
         room.ask([{"username": "bob"}], {"Purpose": GOOD}, first)
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD}, first)
@@ -33,7 +33,7 @@ def three(tmp_path: Path) -> Iterator[Room]:
         yield room
 
 
-def _repos(room: Room) -> list[Repo]:
+def _repos(room: Desk) -> list[Repo]:
     found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
     assert len(found) >= 2
     return found
@@ -52,16 +52,16 @@ def _whole(visitor: Visitor, path: str) -> list[Answer]:
     return pages
 
 
-def _key(room: Room, name: str) -> str:
+def _key(room: Desk, name: str) -> str:
     return room.row(name).person.pseudonym
 
 
-def _row(room: Room, visitor: Visitor, name: str) -> str:
+def _row(room: Desk, visitor: Visitor, name: str) -> str:
     body = visitor.get(BY).body
     return body[body.index(f'id="r-{_key(room, name)}"') :].partition("</tr>")[0]
 
 
-def _ticked(room: Room, visitor: Visitor, name: str) -> list[str]:
+def _ticked(room: Desk, visitor: Visitor, name: str) -> list[str]:
     """What a decision of this row would reach: what is ticked, or the only request."""
     row = _row(room, visitor, name)
     only = re.findall(r'<input type="hidden" form="[^"]+" name="pick" value="([^"]+)"', row)
@@ -73,7 +73,7 @@ def _send(visitor: Visitor, path: str, verb: str, picks: list[str], back: str = 
     return visitor.ask("POST", path, body, {"content-type": "application/x-www-form-urlencoded"})
 
 
-def test_everybody_stands_there_once_where_their_first_request_stood(three: Room) -> None:
+def test_everybody_stands_there_once_where_their_first_request_stood(three: Desk) -> None:
     lena = three.visitor()
     assert _people(lena.get(BY).body) == [_key(three, name) for name in ("bob", "ada", "cyd")]
     assert _people(lena.get(f"{BY}&order=newest").body) == [_key(three, name) for name in ("ada", "cyd", "bob")]
@@ -85,7 +85,7 @@ def test_everybody_stands_there_once_where_their_first_request_stood(three: Room
     assert len(_ticked(three, lena, "ada")) == len(_repos(three))
 
 
-def test_who_asked_once_has_no_box_and_the_decision_is_about_that_request(three: Room) -> None:
+def test_who_asked_once_has_no_box_and_the_decision_is_about_that_request(three: Desk) -> None:
     lena = three.visitor()
     row = _row(three, lena, "bob")
     assert "checkbox" not in row
@@ -95,7 +95,7 @@ def test_who_asked_once_has_no_box_and_the_decision_is_about_that_request(three:
     assert 'id="bulk"' not in lena.get(BY).body
 
 
-def test_the_way_to_it_and_back_is_a_link(three: Room) -> None:
+def test_the_way_to_it_and_back_is_a_link(three: Desk) -> None:
     lena = three.visitor()
     assert 'href="/queue?q=status:pending&amp;by=person" data-key="G"' in lena.get("/queue").body
     assert 'href="/queue?q=status:pending" data-key="G"' in lena.get(BY).body
@@ -104,7 +104,7 @@ def test_the_way_to_it_and_back_is_a_link(three: Room) -> None:
     assert "by=person" in re.findall(r'href="(/queue[^"]*repo:[^"]*)"', lena.get(BY).body)[0]
 
 
-def test_one_decision_leads_back_to_the_row_on_the_page_that_sent_it(three: Room) -> None:
+def test_one_decision_leads_back_to_the_row_on_the_page_that_sent_it(three: Desk) -> None:
     lena = three.visitor()
     row = _row(three, lena, "bob")
     key = three.row("bob").person.pseudonym
@@ -114,7 +114,7 @@ def test_one_decision_leads_back_to_the_row_on_the_page_that_sent_it(three: Room
     assert (answer.status, answer.headers["location"]) == (303, f"{BY}#r-{key}")
 
 
-def test_over_its_pages_nobody_is_lost_or_twice(crowded: Room) -> None:
+def test_over_its_pages_nobody_is_lost_or_twice(crowded: Desk) -> None:
     lena = crowded.visitor()
     pages = _whole(lena, BY)
     people = [key for page in pages for key in _people(page.body)]
@@ -124,7 +124,7 @@ def test_over_its_pages_nobody_is_lost_or_twice(crowded: Room) -> None:
     assert sorted(key for page in pages for key in page.rows) == sorted(row["request_id"] for row in rows)
 
 
-def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: Room) -> None:
+def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: Desk) -> None:
     lena = three.visitor()
     picks = _ticked(three, lena, "ada")[:2]
     follows = _send(lena, f"/people/{_key(three, 'ada')}", "accept", picks).headers["location"]
@@ -146,7 +146,7 @@ def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: Ro
     assert _key(three, "bob") in _people(lena.get(BY).body)
 
 
-def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
+def test_one_acceptance_needs_no_page_and_leads_back(three: Desk) -> None:
     lena = three.visitor()
     answer = _send(lena, f"/people/{_key(three, 'bob')}", "accept", _ticked(three, lena, "bob"))
     assert (answer.status, answer.headers["location"]) == (303, BY)
@@ -157,7 +157,7 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Room) -> None:
     assert "data-do" not in row
 
 
-def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room) -> None:
+def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Desk) -> None:
     lena, mia = three.visitor(), three.reviewer("mia")
     path, picks = f"/people/{_key(three, 'bob')}", _ticked(three, lena, "bob")
     assert _send(mia, path, "accept", picks).status == 303
@@ -167,7 +167,7 @@ def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Room
     assert [item.run.actor for item in three.app_state.workspace.tray.list_waiting()] == ["mia"]
 
 
-def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Room) -> None:
+def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Desk) -> None:
     lena, repos = three.visitor(), _repos(three)
     three.app_state.workspace.hub.accept(repos[0], "ada")
     three.read()
@@ -179,7 +179,7 @@ def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(thr
     assert re.findall(r'data-do="(\w+)"', _row(three, lena, "ada")) == ["accept", "reset", "reject"]
 
 
-def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Room) -> None:
+def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Desk) -> None:
     mine = _repos(three)[1]
     mia = three.reviewer("mia", str(mine))
     body = mia.get(BY).body
@@ -187,7 +187,7 @@ def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Room) -> Non
     assert len(re.findall('name="pick"', body)) == 1
 
 
-def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:
+def test_who_hides_stands_alone_and_it_is_said_why(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     room.ask([{"username": "eve"}], {"Purpose": GOOD})
     with room.app_state.workspace.store.writing() as write:
@@ -200,7 +200,7 @@ def test_who_hides_stands_alone_and_it_is_said_why(room: Room) -> None:
     assert "hides who they are" not in lena.get("/queue").body
 
 
-def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Room) -> None:
+def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Desk) -> None:
     room.ask([{"username": "eve"}], {"Purpose": GOOD})
     account = room.row("eve").person.identity.user_id
     assert account is not None
@@ -213,22 +213,22 @@ def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Room)
     assert (row.person_name, display_name(record)) == (number, number)
 
 
-def test_the_same_order_in_a_file(three: Room) -> None:
+def test_the_same_order_in_a_file(three: Desk) -> None:
     lena = three.visitor()
     lines = lena.get("/queue.jsonl?q=status:pending&by=person").body.splitlines()
     names = [json.loads(line)["user"] for line in lines]
     assert names == ["bob", *["ada"] * len(_repos(three)), "cyd"]
 
 
-def test_a_viewer_sees_pseudonyms_and_decides_nothing(three: Room) -> None:
+def test_a_viewer_sees_pseudonyms_and_decides_nothing(three: Desk) -> None:
     body = three.viewer().get(BY).body
     assert _people(body) == [_key(three, name) for name in ("bob", "ada", "cyd")]
     for text in (">ada<", "ada@ethz.ch", GOOD, 'name="pick"', "data-do"):
         assert text not in body
 
 
-def test_nothing_that_people_wrote_becomes_markup(room: Room) -> None:
-    for number, text in enumerate(PAYLOADS[:30]):
+def test_nothing_that_people_wrote_becomes_markup(room: Desk) -> None:
+    for number, text in enumerate(HOSTILE_ANSWERS[:30]):
         room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
     body = room.visitor().get(BY).body
     assert not re.search(r"<[^>]*\son\w+=", body)

@@ -10,8 +10,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.axe_kit import violations
-from tests.web.kit import GOOD, Program, a_program, origin_of, write_desk
+from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.desk import GOOD, DeskProgram, origin_of, run_desk_program, write_desk
 
 pytestmark = pytest.mark.slow
 NAMES = ("ada", "bob", "cyd", "dov")
@@ -32,13 +32,13 @@ def local() -> Iterator[LocalHub]:
 
 
 @pytest.fixture
-def desk(local: LocalHub, tmp_path: Path) -> Iterator[Program]:
+def desk(local: LocalHub, tmp_path: Path) -> Iterator[DeskProgram]:
     write_desk(tmp_path, local)
-    with a_program(tmp_path, local, "1s") as program:
+    with run_desk_program(tmp_path, local, "1s") as program:
         yield program
 
 
-def _queue(page: Page, program: Program) -> None:
+def _queue(page: Page, program: DeskProgram) -> None:
     page.goto(program.login_url)
     expect(page.locator("#rows > .row").first).to_be_visible(timeout=60_000)
     page.wait_for_function(
@@ -56,7 +56,9 @@ def _expect_focus(page: Page, name: str) -> None:
     expect(page.locator(".row.is-focus .who")).to_contain_text(name)
 
 
-def test_one_person_after_the_other_is_decided_by_keys_alone(browser: Browser, desk: Program, local: LocalHub) -> None:
+def test_one_person_after_the_other_is_decided_by_keys_alone(
+    browser: Browser, desk: DeskProgram, local: LocalHub
+) -> None:
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()
     _queue(page, desk)
@@ -95,7 +97,7 @@ def test_one_person_after_the_other_is_decided_by_keys_alone(browser: Browser, d
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1280])
-def test_axe_finds_nothing(browser: Browser, desk: Program, width: int, scheme: Literal["light", "dark"]) -> None:
+def test_axe_finds_nothing(browser: Browser, desk: DeskProgram, width: int, scheme: Literal["light", "dark"]) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     _queue(page, desk)
@@ -110,7 +112,7 @@ def test_axe_finds_nothing(browser: Browser, desk: Program, width: int, scheme: 
         person,
     ):
         page.goto(f"{desk.url}{path}")
-        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in violations(page)]
+        found += [(path, one["id"], one["nodes"][0]["html"][:200]) for one in find_accessibility_problems(page)]
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
     context.close()
     assert found == []

@@ -17,12 +17,12 @@ import pytest
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.draft_report import DraftLimit
-from tests.web.kit import GOOD, HOME, POLICY, Room, Visitor, a_room, called, parsed
+from tests.kits.desk import GOOD, HOME, POLICY, Desk, Visitor, call_app, open_desk, parse_page
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path) as room:
+def asked(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         yield room
 
@@ -30,7 +30,7 @@ def asked(tmp_path: Path) -> Iterator[Room]:
 # ---- work ----------------------------------------------------------------------------------------------------------------
 
 
-def test_a_saved_policy_shows_the_results_of_its_tests(asked: Room) -> None:
+def test_a_saved_policy_shows_the_results_of_its_tests(asked: Desk) -> None:
     folder = asked.app_state.workspace.location.folder
     assert folder is not None
     file = folder / "policies" / "house.yaml"
@@ -48,7 +48,7 @@ def test_a_saved_policy_shows_the_results_of_its_tests(asked: Room) -> None:
     ],
 )
 def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
-    asked: Room, lets: dict[str, str], condition: str, code: str
+    asked: Desk, lets: dict[str, str], condition: str, code: str
 ) -> None:
     rows = "".join(f"  {name}: '{source}'\n" for name, source in lets.items())
     draft = POLICY.replace("rules:", f"let:\n  a0: answers.purpose.text\n{rows}rules:", 1)
@@ -57,7 +57,7 @@ def test_a_draft_whose_values_double_is_refused_before_it_is_tried(
     assert "Nothing was tried" in body
 
 
-def test_tests_of_a_draft_that_take_too_long_fail_without_being_run(asked: Room) -> None:
+def test_tests_of_a_draft_that_take_too_long_fail_without_being_run(asked: Desk) -> None:
     numbers = ",".join(["1"] * 1000)
     compared = " || ".join(["request.attempt == x", "person.models == x"] * 50)
     rules = "".join(f"  - id: r{n}\n    when: many.exists(x, {compared})\n    then: human\n" for n in range(6))
@@ -69,7 +69,7 @@ def test_tests_of_a_draft_that_take_too_long_fail_without_being_run(asked: Room)
     assert "it was not run, because the tests of this draft take too long" in _words(body)
 
 
-def test_a_costly_draft_is_tried_on_fewer_requests(asked: Room) -> None:
+def test_a_costly_draft_is_tried_on_fewer_requests(asked: Desk) -> None:
     asked.ask([{"username": f"p{n}"} for n in range(20)], {"Purpose": GOOD})
     loop = "person.orgs.exists(o, o in person.verified_orgs)"
     rules = "".join(f"  - id: r{n}\n    when: '{loop}'\n    then: human\n" for n in range(6))
@@ -106,10 +106,10 @@ def _posted(visitor: Visitor) -> int:
         "content-type": "application/x-www-form-urlencoded",
         "cookie": "; ".join(f"{name}={value}" for name, value in visitor.cookies.items()),
     }
-    return asyncio.run(called(visitor.app, "POST", "/policies", body, sent)).status
+    return asyncio.run(call_app(visitor.app, "POST", "/policies", body, sent)).status
 
 
-def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_one(asked: Room) -> None:
+def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_one(asked: Desk) -> None:
     held = asked.app_state.drafts = _Held()
     visitors = [asked.reviewer(f"mia{n}") for n in range(6)]
     threads = ThreadPoolExecutor(7)
@@ -132,10 +132,10 @@ def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_on
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[Room]:
+def two(tmp_path: Path) -> Iterator[Desk]:
     """Two repos with a policy and a table each, and a table of the workspace."""
     desk = "tables: {shared: {file: tables/shared.csv, key: email}}\n"
-    with a_room(tmp_path, policy=None, desk=desk, repos=2) as room:
+    with open_desk(tmp_path, policy=None, desk=desk, repos=2) as room:
         (tmp_path / "tables").mkdir()
         for name, line in zip(("near", "far"), room.local.repos, strict=True):
             repo = parse_repo(line["repo"], line["repo_type"])
@@ -149,14 +149,14 @@ def two(tmp_path: Path) -> Iterator[Room]:
         yield room
 
 
-def _near(room: Room) -> Visitor:
+def _near(room: Desk) -> Visitor:
     """A reviewer of the first repo alone."""
     line = room.local.repos[0]
     repo = str(parse_repo(line["repo"], line["repo_type"]))
     return room.visitor(Member(name="nia", role=MemberRole.REVIEWER, repos=(repo,)))
 
 
-def _with_table(room: Room, name: str, file: str) -> dict[str, str]:
+def _with_table(room: Desk, name: str, file: str) -> dict[str, str]:
     where = room.local.repos[0]["repo"]
     table = f"mode: enforce\ntables: {{{name}: {{file: {file}, key: email}}}}\n"
     src = POLICY.replace("mode: enforce\n", table).replace('["*/*", "datasets/*/*"]', f"[{where}, datasets/{where}]")
@@ -164,30 +164,30 @@ def _with_table(room: Room, name: str, file: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["far", "mine"])
-def test_a_draft_names_no_file_of_a_policy_that_its_author_does_not_see(two: Room, name: str) -> None:
+def test_a_draft_names_no_file_of_a_policy_that_its_author_does_not_see(two: Desk, name: str) -> None:
     body = _near(two).post("/policies", _with_table(two, name, "tables/far.csv")).body
     assert "so the draft was not tried" in body
     assert "secret of far" not in body
 
 
-def test_a_draft_that_calls_its_table_like_one_elsewhere_reads_its_own(two: Room) -> None:
+def test_a_draft_that_calls_its_table_like_one_elsewhere_reads_its_own(two: Desk) -> None:
     body = _near(two).post("/policies", _with_table(two, "far", "tables/near.csv")).body
     assert "secret of near" in body
     assert "secret of far" not in body
 
 
-def test_a_draft_asks_the_tables_of_the_workspace_and_of_policies_that_its_author_sees(two: Room) -> None:
+def test_a_draft_asks_the_tables_of_the_workspace_and_of_policies_that_its_author_sees(two: Desk) -> None:
     nia = _near(two)
     assert "secret of near" in nia.post("/policies", _with_table(two, "near", "tables/near.csv")).body
     where = two.local.repos[0]["repo"]
     src = POLICY.replace('["*/*", "datasets/*/*"]', f"[{where}, datasets/{where}]").replace(
         "email.academic", "tables.shared"
     )
-    told = " ".join(parsed(nia.post("/policies", {"src": src, "who": "ada"}).body).text)
+    told = " ".join(parse_page(nia.post("/policies", {"src": src, "who": "ada"}).body).text)
     assert "tables.shared = true" in " ".join(told.split())
 
 
-def test_the_list_of_tables_shows_those_that_a_member_may_know_of(two: Room) -> None:
+def test_the_list_of_tables_shows_those_that_a_member_may_know_of(two: Desk) -> None:
     mine, all_of_them = _near(two).get("/policies").body, two.visitor().get("/policies").body
     assert "<code>near</code>" in mine
     assert "<code>shared</code>" in mine
@@ -207,10 +207,10 @@ tests:
 
 
 def _words(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
+    return " ".join(" ".join(parse_page(body).text).split())
 
 
-def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(asked: Room) -> None:
+def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(asked: Desk) -> None:
     words = _words(asked.visitor().post("/policies/house", {"src": OPEN + TESTS}).body)
     assert "2 tests fail" in words
     assert words.index("a stranger waits : expected human, got") < words.index("Check and try")
@@ -222,7 +222,7 @@ def test_failing_tests_and_rules_that_take_anybody_at_their_word_lead_the_page(a
 
 
 @pytest.mark.parametrize("src", [OPEN, POLICY + TESTS], ids=["claimed", "failing"])
-def test_a_draft_that_nobody_should_use_comes_down_after_a_yes(asked: Room, src: str) -> None:
+def test_a_draft_that_nobody_should_use_comes_down_after_a_yes(asked: Desk, src: str) -> None:
     lena = asked.visitor()
     first = lena.post("/policies/house", {"src": src, "do": "download"})
     assert "content-disposition" not in first.headers
@@ -235,6 +235,6 @@ def test_a_draft_that_nobody_should_use_comes_down_after_a_yes(asked: Room, src:
     assert second.body == src
 
 
-def test_a_draft_without_doubts_comes_down_at_once(asked: Room) -> None:
+def test_a_draft_without_doubts_comes_down_at_once(asked: Desk) -> None:
     answer = asked.visitor().post("/policies/house", {"src": POLICY, "do": "download"})
     assert answer.headers["content-disposition"] == 'attachment; filename="house.yaml"'

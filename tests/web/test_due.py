@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.kit import GOOD, POLICY, Room, a_room
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 from tests.web.test_plans import made, words
 
 DUE = POLICY.replace(
@@ -17,15 +17,15 @@ DUE = POLICY.replace(
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def room(tmp_path: Path) -> Iterator[Desk]:
     assert DUE != POLICY
-    with a_room(tmp_path, DUE, desk="queues: {office: [mia]}\n") as opened:
+    with open_desk(tmp_path, DUE, desk="queues: {office: [mia]}\n") as opened:
         opened.ask([{"username": "ada"}], {"Purpose": GOOD})
         made(opened, opened.visitor())
         yield opened
 
 
-def test_an_overdue_request_is_marked_and_has_a_view(room: Room) -> None:
+def test_an_overdue_request_is_marked_and_has_a_view(room: Desk) -> None:
     lena = room.visitor()
     assert room.row("ada").state.due == room.row("ada").state.asked_at + 5 * 86_400_000
     assert lena.get("/queue?q=status:pending+due:over").rows == []
@@ -39,7 +39,7 @@ def test_an_overdue_request_is_marked_and_has_a_view(room: Room) -> None:
     assert lena.get("/queue.json").json[0]["verdict"]["queue"] == "office"
 
 
-def test_a_view_leaves_out_the_queues_of_others(room: Room) -> None:
+def test_a_view_leaves_out_the_queues_of_others(room: Desk) -> None:
     lena, mia = room.visitor(), room.reviewer("mia")
     assert "For you" in words(lena.get("/queue"))
     assert lena.get("/queue?q=status:pending+-queue:office").rows == []

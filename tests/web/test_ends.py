@@ -9,11 +9,11 @@ import pytest
 from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from tests.web.kit import GOOD, Answer, Room, Visitor, text_of
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, text_of
 
 
 @pytest.fixture
-def granted(room: Room) -> Room:
+def granted(room: Desk) -> Desk:
     """Ada is in, without an end; bob waits."""
     room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
     room.app_state.workspace.hub.accept(room.repo, "ada")
@@ -21,12 +21,12 @@ def granted(room: Room) -> Room:
     return room
 
 
-def _change(room: Room, visitor: Visitor, name: str = "ada", **values: str) -> Answer:
+def _change(room: Desk, visitor: Visitor, name: str = "ada", **values: str) -> Answer:
     row = room.row(name)
     return visitor.post(f"/requests/{row.state.hub_request}/end", {"version": row.version.token, **values})
 
 
-def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None:
+def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None:
     lena, writes = granted.visitor(), granted.writes()
     page = f"/requests/{granted.row('ada').state.hub_request}"
     assert "Change end…" in lena.get(page).body
@@ -50,14 +50,14 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Room) -> None
     assert len(dated) == 3
 
 
-def test_an_end_that_is_over_or_was_not_chosen_changes_nothing(granted: Room) -> None:
+def test_an_end_that_is_over_or_was_not_chosen_changes_nothing(granted: Desk) -> None:
     lena = granted.visitor()
     for values in ({}, {"until": "day"}, {"until": "day", "day": "2020-01-01"}, {"until": "soon"}):
         assert _change(granted, lena, **values).status == 422
     assert granted.row("ada").state.until is None
 
 
-def test_who_moved_meanwhile_or_is_not_in_gets_no_end(granted: Room) -> None:
+def test_who_moved_meanwhile_or_is_not_in_gets_no_end(granted: Desk) -> None:
     lena = granted.visitor()
     assert _change(granted, lena, "bob", until="30d").status == 409
     assert "Change end" not in lena.get(f"/requests/{granted.row('bob').state.hub_request}").body
@@ -65,19 +65,19 @@ def test_who_moved_meanwhile_or_is_not_in_gets_no_end(granted: Room) -> None:
     assert granted.row("ada").state.until is None
 
 
-def test_nobody_changes_the_end_of_their_own_access(granted: Room) -> None:
+def test_nobody_changes_the_end_of_their_own_access(granted: Desk) -> None:
     ada = granted.visitor(Member(name="ada", role=MemberRole.REVIEWER))
     assert _change(granted, ada, until="none").status == 403
 
 
-def test_a_decision_in_the_tray_goes_before_another_end(granted: Room) -> None:
+def test_a_decision_in_the_tray_goes_before_another_end(granted: Desk) -> None:
     lena, row = granted.visitor(), granted.row("ada")
     decision = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "silent": "yes"}
     assert lena.post("/tray", decision).status == 303
     assert _change(granted, lena, until="30d").status == 409
 
 
-def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Room) -> None:
+def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Desk) -> None:
     lena, row = granted.visitor(), granted.row("ada")
     page = lena.get(f"/people/{row.person.pseudonym}").body
     assert f'data-sheet-url="/requests/{row.state.hub_request}/end"' in page
@@ -90,12 +90,12 @@ def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Room) -> 
     )
 
 
-def _renewal(room: Room, visitor: Visitor, answer: str) -> Answer:
+def _renewal(room: Desk, visitor: Visitor, answer: str) -> Answer:
     row = room.row("ada")
     return visitor.post(f"/requests/{row.state.hub_request}/renewal", {"version": row.version.token, "renewal": answer})
 
 
-def test_a_grant_is_marked_as_not_to_be_renewed_and_the_mark_is_removed(granted: Room) -> None:
+def test_a_grant_is_marked_as_not_to_be_renewed_and_the_mark_is_removed(granted: Desk) -> None:
     lena = granted.visitor()
     page = f"/requests/{granted.row('ada').state.hub_request}"
     assert "Do not renew" not in lena.get(page).body, "it has no end"
@@ -114,14 +114,14 @@ def test_a_grant_is_marked_as_not_to_be_renewed_and_the_mark_is_removed(granted:
     assert not granted.row("ada").state.is_final
 
 
-def test_only_reviewers_mark_a_grant_and_not_their_own(granted: Room) -> None:
+def test_only_reviewers_mark_a_grant_and_not_their_own(granted: Desk) -> None:
     _change(granted, granted.visitor(), until="90d")
     assert _renewal(granted, granted.viewer(), "no").status == 403
     assert _renewal(granted, granted.visitor(Member(name="ada", role=MemberRole.REVIEWER)), "no").status == 403
     assert not granted.row("ada").state.is_final
 
 
-def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Room) -> None:
+def test_an_end_by_a_condition_that_is_unknown_now_is_shown_as_such(granted: Desk) -> None:
     lena = granted.visitor()
     _change(granted, lena, until="day", day="2099-06-30")
     with granted.app_state.workspace.store.writing() as write:

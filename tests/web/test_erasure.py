@@ -11,24 +11,24 @@ import pytest
 from hf_gate import Hub
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.members import Member, MemberRole
-from tests.contract.traces import traces_in_files
-from tests.web.kit import GOOD, Room, a_room
+from tests.kits.desk import GOOD, Desk, open_desk
+from tests.kits.word_search import find_words_in_files
 
 NAME, MAIL, FULL = "quokka-zzyx", "vjqxh@kxqjz.example", "Quokka <b>Yxwvut"
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, policy=None) as made:
+def room(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, policy=None) as made:
         made.ask([{"username": NAME, "email": MAIL, "fullname": FULL}, {"username": "bob"}], {"Purpose": GOOD})
         yield made
 
 
-def _href(room: Room) -> str:
+def _href(room: Desk) -> str:
     return f"/people/{room.row(NAME).person.pseudonym}"
 
 
-def test_an_admin_erases_a_person_by_typing_the_name(room: Room, tmp_path: Path) -> None:
+def test_an_admin_erases_a_person_by_typing_the_name(room: Desk, tmp_path: Path) -> None:
     lena, path = room.visitor(), _href(room)
     assert f"{path}/erase" in lena.get(path).body
     page = lena.get(f"{path}/erase").body
@@ -37,22 +37,22 @@ def test_an_admin_erases_a_person_by_typing_the_name(room: Room, tmp_path: Path)
     assert "<b>Yxwvut" not in page
     words = [NAME, MAIL, FULL, room.row(NAME).person.identity.user_id or ""]
     lena.post("/queue/views", {"name": "mine", "q": f"user:{NAME}"})
-    assert traces_in_files(tmp_path, words)
+    assert find_words_in_files(tmp_path, words)
     assert lena.post(f"{path}/erase", {"name": "bob"}).status == 422
     assert lena.post(f"{path}/erase", {}).status == 422
     assert room.row(NAME).request is not None, "nothing was erased"
     done = lena.post(f"{path}/erase", {"name": NAME})
     assert (done.status, "Erased:" in done.body) == (200, True), done.body
     assert NAME not in done.body
-    assert traces_in_files(tmp_path, words) == []
+    assert find_words_in_files(tmp_path, words) == []
     assert verify_ledger(room.app_state.workspace.store, with_tables=True).ok
     room.read()
-    assert traces_in_files(tmp_path, words) == []
+    assert find_words_in_files(tmp_path, words) == []
     assert lena.get(path).status == 200, "the page of the pseudonym stays"
     assert lena.get("/queue").status == lena.get("/people").status == 200
 
 
-def test_only_admins_of_every_repo_may(room: Room) -> None:
+def test_only_admins_of_every_repo_may(room: Desk) -> None:
     path = _href(room)
     mia, vic = room.reviewer("mia"), room.viewer("vic")
     limited = room.visitor(Member(name="ann", role=MemberRole.ADMIN, repos=(str(room.repo),)))
@@ -64,7 +64,7 @@ def test_only_admins_of_every_repo_may(room: Room) -> None:
     assert room.row(NAME).request is not None
 
 
-def test_access_that_still_runs_is_ended_first(room: Room) -> None:
+def test_access_that_still_runs_is_ended_first(room: Desk) -> None:
     lena, path = room.visitor(), _href(room)
     with Hub(room.local.tokens["admin"], room.local.url) as hub:
         hub.accept(room.repo, NAME)
@@ -77,7 +77,7 @@ def test_access_that_still_runs_is_ended_first(room: Room) -> None:
     assert room.row(NAME).request is not None
 
 
-def test_all_that_is_held_can_be_downloaded(room: Room) -> None:
+def test_all_that_is_held_can_be_downloaded(room: Desk) -> None:
     lena, path = room.visitor(), _href(room)
     data = lena.get(f"{path}/export?as=json")
     assert MAIL in data.body

@@ -12,8 +12,8 @@ import pytest
 
 from hf_gate.config import PACKAGE
 from hf_gate.web.static_files import static_files, static_url
-from tests.house.tree import ROOT
-from tests.web.kit import Room, Visitor
+from tests.kits.desk import Desk, Visitor
+from tests.kits.paths import ROOT
 
 TEMPLATES = sorted(PACKAGE.glob("*/templates/**/*.html"))
 OURS = sorted(path for path in (PACKAGE / "web" / "static").glob("*.js") if path.name != "htmx.min.js")
@@ -52,14 +52,14 @@ def test_no_module_marks_text_as_safe() -> None:
         assert re.findall(r"\bMarkup\b|autoescape=False", module.read_text("utf-8")) == [], module.name
 
 
-def test_a_file_is_asked_for_by_what_is_in_it(crowded: Room) -> None:
+def test_a_file_is_asked_for_by_what_is_in_it(crowded: Desk) -> None:
     body = crowded.visitor().get("/queue").body
     for name in ("desk.css", "desk.js", "htmx.min.js"):
         assert static_url(name) in body
         assert "immutable" in Visitor(crowded.app).get(static_url(name)).headers["cache-control"]
 
 
-def test_a_file_of_another_version_is_not_kept(crowded: Room) -> None:
+def test_a_file_of_another_version_is_not_kept(crowded: Desk) -> None:
     answer = Visitor(crowded.app).get("/static/000000000000/desk.js")
     assert (answer.status, answer.headers["cache-control"]) == (200, "no-store")
 
@@ -70,13 +70,13 @@ def test_scripts_import_only_files_that_are_served() -> None:
             assert imported.removeprefix("./") in static_files(), f"{script.name} imports {imported}"
 
 
-def test_a_page_of_the_queue_is_light(crowded: Room) -> None:
+def test_a_page_of_the_queue_is_light(crowded: Desk) -> None:
     answer = crowded.visitor().get("/queue")
     assert len(answer.rows) == 50
     assert len(answer.body.encode()) < 110_000
 
 
-def test_a_long_query_stands_once_on_a_page(crowded: Room) -> None:
+def test_a_long_query_stands_once_on_a_page(crowded: Desk) -> None:
     visitor, tail = crowded.visitor(), "-rule:x*y " * 60
     short, long = (visitor.get("/queue?" + urlencode({"q": f"status:pending {more}"})) for more in ("", tail))
     assert short.rows == long.rows

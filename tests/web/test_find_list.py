@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, parsed, served
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, serve_desk
 from tests.web.test_browser_journeys import _page
 from tests.web.test_plans import ended
 from tests.web.test_selection_rows import _waiting
@@ -56,11 +56,11 @@ def _confirm(visitor: Visitor, answer: Answer, **more: str) -> Answer:
     return visitor.post(path, {"do": "send", "verb": "accept", "count": count[1], "next": "/queue", **ticked, **more})
 
 
-def _granted(room: Room) -> list[str]:
+def _granted(room: Desk) -> list[str]:
     return [line["user"] for line in room.local.journal() if line["to"] == "accepted"]
 
 
-def test_everybody_of_a_list_is_named_with_what_is_known(room: Room) -> None:
+def test_everybody_of_a_list_is_named_with_what_is_known(room: Desk) -> None:
     people = [{"username": name, "email": f"{name}@uni.example"} for name in ("ada", "bob", "cyd", "dan", "eva")]
     room.ask(people, {"Purpose": GOOD})
     room.local.add_people([{"username": "finn", "fullname": "Finn Never"}])
@@ -82,7 +82,7 @@ def test_everybody_of_a_list_is_named_with_what_is_known(room: Room) -> None:
     assert "Finn Never" in answer.body
 
 
-def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_looked_up(room: Room) -> None:
+def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_looked_up(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
 
@@ -99,14 +99,14 @@ def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_lo
     assert looked_up() == before + 1, "the answer is remembered"
 
 
-def test_an_address_that_two_people_have_is_unclear(room: Room) -> None:
+def test_an_address_that_two_people_have_is_unclear(room: Desk) -> None:
     room.ask([{"username": name, "email": "team@uni.example"} for name in ("ada", "bob")], {"Purpose": GOOD})
     answer = _find(room.visitor(), "team@uni.example ada")
     assert _lines(answer) == {"team@uni.example": "unclear", "ada": "waiting"}
     assert "Several people have this name or address." in answer.body
 
 
-def test_twelve_people_of_a_list_get_access_once(room: Room) -> None:
+def test_twelve_people_of_a_list_get_access_once(room: Desk) -> None:
     names = [f"p{n:02}" for n in range(11)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})
     room.local.add_people([{"username": "finn"}])
@@ -127,7 +127,7 @@ def test_twelve_people_of_a_list_get_access_once(room: Room) -> None:
     assert sorted(_granted(room)) == sorted([*names, "finn"])
 
 
-def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(room: Room) -> None:
+def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     lena = room.visitor()
     answer = _find(lena, "finn")
@@ -137,7 +137,7 @@ def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(room: Room
     assert _granted(room) == []
 
 
-def test_two_members_grant_the_same_person_once(room: Room) -> None:
+def test_two_members_grant_the_same_person_once(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     lena, mia = room.visitor(), room.reviewer()
     first, second = _find(lena, "finn"), _find(mia, "finn")
@@ -149,7 +149,7 @@ def test_two_members_grant_the_same_person_once(room: Room) -> None:
     assert _granted(room) == ["finn"]
 
 
-def test_who_asks_and_is_rejected_before_the_run_is_left_alone(room: Room) -> None:
+def test_who_asks_and_is_rejected_before_the_run_is_left_alone(room: Desk) -> None:
     """The desk has not read it yet when the member confirms."""
     room.local.add_people([{"username": "finn"}])
     lena = room.visitor()
@@ -162,7 +162,7 @@ def test_who_asks_and_is_rejected_before_the_run_is_left_alone(room: Room) -> No
     assert _granted(room) == []
 
 
-def test_a_grant_can_be_undone_by_its_run(room: Room) -> None:
+def test_a_grant_can_be_undone_by_its_run(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     lena = room.visitor()
     run = _confirm(lena, _find(lena, "finn")).headers["location"]
@@ -172,7 +172,7 @@ def test_a_grant_can_be_undone_by_its_run(room: Room) -> None:
     assert back.headers["location"].startswith("/plans/")
 
 
-def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Room) -> None:
+def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
@@ -181,14 +181,14 @@ def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Room) -> 
     offered = _offered(answer)[0]
     page = lena.post(_pick(answer), {"do": "open", "verb": "accept", "offered": offered})
     assert _offered(page) == [offered]
-    assert "Accept 1" in parsed(page.body).text
+    assert "Accept 1" in parse_page(page.body).text
     assert lena.post(_pick(answer), {"do": "send", "verb": "accept", "count": "1", "offered": offered}).status == 303
     assert _waiting(room) == {"ada"}
     assert room.app_state.workspace.store.runs(5) == []
 
 
 def test_a_reviewer_finds_and_grants_only_at_their_repos(tmp_path: object) -> None:
-    with a_room(tmp_path, repos=3) as room:  # type: ignore[arg-type]
+    with open_desk(tmp_path, repos=3) as room:  # type: ignore[arg-type]
         repos = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos]
         room.ask([{"username": "ada", "email": "ada@uni.example"}], {"Purpose": GOOD}, repos[1])
         room.local.add_people([{"username": "finn"}])
@@ -214,7 +214,7 @@ def test_a_reviewer_finds_and_grants_only_at_their_repos(tmp_path: object) -> No
         assert _granted(room) == []
 
 
-def test_nobody_grants_themselves_access(room: Room) -> None:
+def test_nobody_grants_themselves_access(room: Desk) -> None:
     room.local.add_people([{"username": "mia"}])
     mia = room.reviewer("mia")
     answer = _find(mia, "mia")
@@ -225,7 +225,7 @@ def test_nobody_grants_themselves_access(room: Room) -> None:
     assert _granted(room) == []
 
 
-def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(room: Room) -> None:
+def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(room: Desk) -> None:
     room.local.add_people([{"username": "ada"}, {"username": "bob"}])
     lena = room.visitor()
     answer = _find(lena, "ada bob")
@@ -235,7 +235,7 @@ def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(
     assert _granted(room) == []
 
 
-def test_a_list_is_bounded(room: Room) -> None:
+def test_a_list_is_bounded(room: Desk) -> None:
     lena = room.visitor()
     for text, words in (
         ("", "The list is empty."),
@@ -257,14 +257,14 @@ def test_a_list_is_bounded(room: Room) -> None:
     assert "At most 500 people" in answer.body
 
 
-def test_a_viewer_finds_no_list(room: Room) -> None:
+def test_a_viewer_finds_no_list(room: Desk) -> None:
     vic = room.viewer()
     assert vic.get("/find-list").status == 404
     assert _find(vic, "ada").status == 403
     assert "Find a list" not in vic.get("/queue").body
 
 
-def test_a_name_that_could_not_be_looked_up_is_named(room: Room) -> None:
+def test_a_name_that_could_not_be_looked_up_is_named(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
     room.local.set_faults(["fail_before:status=403:on=overview"])
@@ -275,14 +275,14 @@ def test_a_name_that_could_not_be_looked_up_is_named(room: Room) -> None:
     assert _lines(_find(lena, "ada finn gus")) == {"ada": "waiting", "finn": "never asked", "gus": "not found"}
 
 
-def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Browser, room: Room) -> None:
+def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Browser, room: Desk) -> None:
     names = [f"p{n:02}" for n in range(11)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})
     room.local.add_people([{"username": "finn"}])
     room.app_state.workspace.hub.accept(room.repo, "p00")
     room.read()
     steps = 0
-    with served(room) as url, _page(browser, room, url) as page:
+    with serve_desk(room) as url, _page(browser, room, url) as page:
         page.get_by_role("link", name="Find a list…").click()
         steps += 1
         expect(page.locator("#list")).to_be_focused()

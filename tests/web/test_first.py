@@ -17,7 +17,7 @@ from hf_gate.web.app_state import AppState
 from hf_gate.web.routes import ROUTES
 from hf_gate.web.settings_page import PERMISSIONS
 from hf_gate.web.sign_in import Authenticator
-from tests.web.kit import GOOD, HOST, Room, Visitor, write_desk
+from tests.kits.desk import GOOD, HOST, Desk, Visitor, write_desk
 
 
 def _titles(body: str) -> str:
@@ -46,7 +46,7 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
             assert "the Hub is away" in _titles(visitor.get("/queue").body)
 
 
-def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Room) -> None:
+def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
     body = lena.get("/first-steps").body
@@ -57,14 +57,14 @@ def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Room) -> None:
     assert 'class="steps"' not in lena.get("/queue").body
 
 
-def test_who_was_invited_is_told_nothing_of_setting_up(room: Room) -> None:
+def test_who_was_invited_is_told_nothing_of_setting_up(room: Desk) -> None:
     mia = room.reviewer("mia", "nobody/nothing")
     body = mia.get("/queue").body
     assert 'class="steps"' not in body
     assert "An admin can invite you again" in body
 
 
-def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(room: Room) -> None:
+def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(room: Desk) -> None:
     lena, app_state = room.visitor(), room.app_state
     assert "READ-ONLY" not in lena.get("/keys").body
     app_state.token_role = "read"
@@ -83,7 +83,7 @@ def test_what_each_role_may_do_is_what_the_ways_say() -> None:
     assert {role for _, role, _ in PERMISSIONS} == set(MemberRole)
 
 
-def test_a_viewer_gets_no_rows_as_a_file_and_no_page_offers_one(crowded: Room) -> None:
+def test_a_viewer_gets_no_rows_as_a_file_and_no_page_offers_one(crowded: Desk) -> None:
     vic, rob = crowded.viewer(), crowded.reviewer()
     kinds = [way.path for way in ROUTES if way.path.endswith(".{kind}") and way.method == "GET"]
     assert {way.path for way in ROUTES if way.path in kinds and way.role is MemberRole.VIEWER} == {"/overview.{kind}"}
@@ -101,7 +101,7 @@ def test_a_viewer_gets_no_rows_as_a_file_and_no_page_offers_one(crowded: Room) -
     assert vic.get("/audit/export").status == 404
 
 
-def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
+def test_everybody_sees_what_they_can_do_and_where(crowded: Desk) -> None:
     repo = str(crowded.repo)
     for visitor, role in (
         (crowded.visitor(), "admin"),
@@ -116,6 +116,6 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Room) -> None:
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
 
 
-def test_a_desk_without_a_token_names_the_page_about_tokens(room: Room) -> None:
+def test_a_desk_without_a_token_names_the_page_about_tokens(room: Desk) -> None:
     room.app_state.workspace.settings = replace(room.app_state.workspace.settings, token=None)
     assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body

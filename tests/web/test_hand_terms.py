@@ -22,8 +22,8 @@ from hf_gate.domain.rows import RepoRow
 from hf_gate.domain.timestamps import DAY_MS, to_ms
 from hf_gate.plan.model import Change
 from hf_gate.web.selection import MAX_IN_TRAY
-from tests.clock import ManualClock
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.manual_clock import ManualClock
 
 POLICY = """\
 version: 1
@@ -54,46 +54,46 @@ PEOPLE = [
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
+def room(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
         room.ask(PEOPLE, {"Purpose": GOOD})
         yield room
 
 
-def _write_end(room: Room, until: str) -> None:
+def _write_end(room: Desk, until: str) -> None:
     _write_policy(room, POLICY.replace("UNTIL", until))
 
 
-def _write_policy(room: Room, text: str) -> None:
+def _write_policy(room: Desk, text: str) -> None:
     folder = room.app_state.workspace.location.folder
     assert folder is not None
     (folder / "policies" / "house.yaml").write_text(text, "utf-8")
     room.app_state.policies.expire()
 
 
-def _key(room: Room, name: str) -> str:
+def _key(room: Desk, name: str) -> str:
     return room.row(name).state.hub_request or ""
 
 
-def _button(room: Room, visitor: Visitor, name: str) -> str:
+def _button(room: Desk, visitor: Visitor, name: str) -> str:
     """The value of the button of a row."""
     found = re.search(rf'name="accept" value="({_key(room, name)}:[^"]+)"', visitor.get("/queue").body)
     assert found is not None
     return found[1]
 
 
-def _press(room: Room, visitor: Visitor, name: str) -> Answer:
+def _press(room: Desk, visitor: Visitor, name: str) -> Answer:
     return visitor.post("/tray", {"accept": _button(room, visitor, name), "next": "/queue"})
 
 
-def _dated(room: Room, name: str) -> list[tuple[str, str | None, str | None]]:
+def _dated(room: Desk, name: str) -> list[tuple[str, str | None, str | None]]:
     """The ends in the audit log: by whom, by which rule, as written."""
     entries = room.app_state.workspace.store.entries(request=room.row(name).id, limit=20)
     events = [(one.link.actor, decode_event(one.link.body)) for one in entries]
     return [(actor, event.rule, event.written) for actor, event in events if isinstance(event, GrantDated)]
 
 
-def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Room) -> None:
+def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Desk) -> None:
     lena = room.visitor()
     queue, page = lena.get("/queue").body, lena.get(f"/requests/{_key(room, 'ada')}").body
     day = re.search(r'aria-label="Accept ada until ([^"]+)"', queue)
@@ -111,7 +111,7 @@ def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Room) ->
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
 
 
-def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Room) -> None:
+def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Desk) -> None:
     lena = room.visitor()
     assert 'aria-label="Accept bob"' in lena.get("/queue").body
     assert _press(room, lena, "bob").status == 303
@@ -119,7 +119,7 @@ def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Room) -> 
     assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
 
 
-def test_an_unknown_end_is_asked_and_never_guessed(room: Room) -> None:
+def test_an_unknown_end_is_asked_and_never_guessed(room: Desk) -> None:
     lena, row = room.visitor(), room.row("cyd")
     key, queue = _key(room, "cyd"), lena.get("/queue").body
     assert f'href="/requests/{key}/until#decide"' in queue
@@ -141,7 +141,7 @@ def test_an_unknown_end_is_asked_and_never_guessed(room: Room) -> None:
     assert _dated(room, "cyd") == [("lena-brandt", "direct", "30d")]
 
 
-def test_another_end_can_be_chosen(room: Room) -> None:
+def test_another_end_can_be_chosen(room: Desk) -> None:
     lena, key = room.visitor(), _key(room, "ada")
     assert "Another end…" in lena.get(f"/requests/{key}").body
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
@@ -154,19 +154,19 @@ def test_another_end_can_be_chosen(room: Room) -> None:
     assert _dated(room, "ada") == []
 
 
-def _advance(room: Room, hours: float) -> None:
+def _advance(room: Desk, hours: float) -> None:
     clock = room.app_state.workspace.clock
     assert isinstance(clock, ManualClock)
     clock.advance(hours * 3600)
 
 
-def _failure(room: Room) -> tuple[str | None, str | None, str]:
+def _failure(room: Desk) -> tuple[str | None, str | None, str]:
     """The outcome of the failed decision with its reason, and the status of its request."""
     (failed,) = room.app_state.workspace.tray.list_failed(room.app_state.membership.owner_member.id)
     return failed.outcome, failed.row.why, room.row("ada").state.status
 
 
-def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_its_version(room: Room) -> None:
+def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_its_version(room: Desk) -> None:
     lena, first = room.visitor(), room.app_state.policies.current
     assert first is not None
     pressed = _button(room, lena, "ada")
@@ -181,14 +181,14 @@ def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_it
     assert f"by version {version} of rule house/academic, which changed after it was shown" in page
 
 
-def test_a_rule_that_stays_is_named_without_a_version(room: Room) -> None:
+def test_a_rule_that_stays_is_named_without_a_version(room: Desk) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
     room.leave()
     assert "which changed after it was shown" not in lena.get(f"/requests/{_key(room, 'ada')}").body
 
 
-def test_no_end_that_was_shown_stays_no_end(room: Room) -> None:
+def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
     lena = room.visitor()
     pressed = _button(room, lena, "bob")
     _write_policy(room, POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
@@ -205,7 +205,7 @@ def test_no_end_that_was_shown_stays_no_end(room: Room) -> None:
         POLICY.replace("policy: house", "policy: other"),
     ],
 )
-def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Room, text: str) -> None:
+def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Desk, text: str) -> None:
     lena = room.visitor()
     pressed = _button(room, lena, "ada")
     _press(room, lena, "ada")
@@ -218,7 +218,7 @@ def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Room, text: 
     assert (answer.status, "would end at a different time" in answer.body) == (409, True)
 
 
-def test_an_end_that_passed_before_it_was_sent_is_refused(room: Room) -> None:
+def test_an_end_that_passed_before_it_was_sent_is_refused(room: Desk) -> None:
     lena, day = room.visitor(), room.app_state.now().date()
     _write_end(room, day.isoformat())
     _press(room, lena, "ada")
@@ -227,7 +227,7 @@ def test_an_end_that_passed_before_it_was_sent_is_refused(room: Room) -> None:
     assert _failure(room) == ("stale", f"the end {day} had passed when the decision was due", "pending")
 
 
-def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_shown(room: Room) -> None:
+def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_shown(room: Desk) -> None:
     lena = room.visitor()
     for name in ("ada", "bob"):
         _press(room, lena, name)
@@ -239,7 +239,7 @@ def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_show
 
 
 @pytest.mark.parametrize("hours", [1, 25])
-def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room: Room, hours: float) -> None:
+def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk, hours: float) -> None:
     lena = room.visitor()
     for name in ("ada", "bob"):
         _press(room, lena, name)
@@ -257,7 +257,7 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
     assert room.app_state.tray_service.problem is None
 
 
-def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Room) -> None:
+def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Desk) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
     tray = room.app_state.workspace.tray
@@ -273,7 +273,7 @@ def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Roo
     assert (room.row("ada").state.status, tray.list_waiting()) == ("pending", [])
 
 
-def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(room: Room) -> None:
+def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(room: Desk) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
     lena.post("/tray/hold")
@@ -283,7 +283,7 @@ def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(ro
     assert _failure(room) == ("stale", "its access would end at a different time than shown", "pending")
 
 
-def test_a_page_that_was_opened_more_than_24_hours_ago_decides_nothing_with_another_end(room: Room) -> None:
+def test_a_page_that_was_opened_more_than_24_hours_ago_decides_nothing_with_another_end(room: Desk) -> None:
     lena = room.visitor()
     pressed = _button(room, lena, "ada")
     _advance(room, 25)
@@ -292,7 +292,7 @@ def test_a_page_that_was_opened_more_than_24_hours_ago_decides_nothing_with_anot
     assert (answer.status, "would end at a different time" in answer.body) == (409, True)
 
 
-def test_terms_of_another_request_are_not_taken(room: Room) -> None:
+def test_terms_of_another_request_are_not_taken(room: Desk) -> None:
     """The version of a form names what was shown about one request only."""
     lena = room.visitor()
     shown = _button(room, lena, "bob").rpartition(".")[2]
@@ -303,7 +303,7 @@ def test_terms_of_another_request_are_not_taken(room: Room) -> None:
 
 @pytest.mark.parametrize(("until", "is_sent"), [("1y", True), ("30d", False)])
 def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_the_same(
-    room: Room, until: str, *, is_sent: bool
+    room: Desk, until: str, *, is_sent: bool
 ) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
@@ -318,7 +318,7 @@ def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_t
     assert _dated(room, "bob") == [("lena-brandt", "direct", "30d")]
 
 
-def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(room: Room) -> None:
+def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(room: Desk) -> None:
     lena = room.visitor()
     _write_policy(room, POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
     version = _version(lena, room, "ada")
@@ -329,25 +329,25 @@ def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 
-def _forget_when_shown(room: Room, name: str) -> None:
+def _forget_when_shown(room: Desk, name: str) -> None:
     """Store the waiting decision as the upgrade of an old store does."""
     (item,) = (one for one in room.app_state.workspace.tray.list_waiting() if one.request == room.row(name).id)
     with room.app_state.workspace.store.writing() as write:
         write.replace_changes(item.run.id, [(1, msgspec.json.encode(replace(item.change, shown_at=0)))])
 
 
-def _version(visitor: Visitor, room: Room, name: str) -> str:
+def _version(visitor: Visitor, room: Desk, name: str) -> str:
     return _button(room, visitor, name).partition(":")[2]
 
 
-def test_policies_that_cannot_be_read_leave_the_end_to_the_person(room: Room) -> None:
+def test_policies_that_cannot_be_read_leave_the_end_to_the_person(room: Desk) -> None:
     lena = room.visitor()
     _write_end(room, "soon")
     assert 'aria-label="Accept ada: choose the end"' in lena.get("/queue").body
     assert "the policies, which cannot be read" in lena.get(f"/requests/{_key(room, 'ada')}/until?verb=until").body
 
 
-def _api(room: Room, visitor: Visitor, name: str, **more: object) -> Answer:
+def _api(room: Desk, visitor: Visitor, name: str, **more: object) -> Answer:
     key = _key(room, name)
     version = visitor.get(f"/api/v1/requests/{key}").json["version"]
     values = {"verb": "accept", "requests": [{"id": key, "version": version}], **more}
@@ -355,7 +355,7 @@ def _api(room: Room, visitor: Visitor, name: str, **more: object) -> Answer:
     return visitor.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers)
 
 
-def test_the_api_shows_the_terms_and_takes_an_end(room: Room) -> None:
+def test_the_api_shows_the_terms_and_takes_an_end(room: Desk) -> None:
     lena = room.visitor()
     terms = lena.get(f"/api/v1/requests/{_key(room, 'ada')}").json["terms"]
     assert (terms["kind"], terms["until"], terms["rule"], terms["missing"]) == ("end", "1y", "house/academic", [])
@@ -372,7 +372,7 @@ def test_the_api_shows_the_terms_and_takes_an_end(room: Room) -> None:
     assert [room.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
 
 
-def test_the_api_gives_the_end_that_it_showed(room: Room) -> None:
+def test_the_api_gives_the_end_that_it_showed(room: Desk) -> None:
     lena, key = room.visitor(), _key(room, "ada")
     version = lena.get(f"/api/v1/requests/{key}").json["version"]
     _write_end(room, "30d")
@@ -403,7 +403,7 @@ def _values(page: Answer, **more: str) -> dict[str, str]:
     return {"do": "send", "verb": "accept", "count": _field(page, "count"), "terms": _field(page, "terms"), **more}
 
 
-def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(room: Room) -> None:
+def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(room: Desk) -> None:
     lena = room.visitor()
     path, page = _open(lena)
     words = re.sub(r"<[^>]+>|\s+", " ", page.body)
@@ -422,7 +422,7 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
 
 
 def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
-    with a_room(tmp_path, POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
+    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
         lena = room.visitor()
         lena.post("/selection", {"do": "all", "q": "status:pending"})
         path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
@@ -434,12 +434,12 @@ def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluati
 
 def _few(folder: Path) -> str:
     folder.mkdir()
-    with a_room(folder, POLICY.replace("UNTIL", "1y")) as room:
+    with open_desk(folder, POLICY.replace("UNTIL", "1y")) as room:
         room.ask(PEOPLE, {"Purpose": GOOD})
         return _open(room.visitor())[1].body
 
 
-def test_one_end_can_be_chosen_for_all_of_many(room: Room) -> None:
+def test_one_end_can_be_chosen_for_all_of_many(room: Desk) -> None:
     lena = room.visitor()
     path, page = _open(lena)
     assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
@@ -451,7 +451,7 @@ def test_one_end_can_be_chosen_for_all_of_many(room: Room) -> None:
     assert max(state.until or 0 for state in states.values()) < to_ms(room.app_state.now()) + 31 * DAY_MS
 
 
-def test_many_get_the_ends_that_the_page_showed(room: Room) -> None:
+def test_many_get_the_ends_that_the_page_showed(room: Desk) -> None:
     lena = room.visitor()
     path, page = _open(lena)
     _write_end(room, "30d")
@@ -464,7 +464,7 @@ def test_many_get_the_ends_that_the_page_showed(room: Room) -> None:
     }  # fmt: skip
 
 
-def test_a_page_of_many_that_is_too_old_is_shown_again(room: Room) -> None:
+def test_a_page_of_many_that_is_too_old_is_shown_again(room: Desk) -> None:
     lena = room.visitor()
     path, page = _open(lena)
     _advance(room, 25)
@@ -478,7 +478,7 @@ def test_a_page_of_many_that_is_too_old_is_shown_again(room: Room) -> None:
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 
-def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_evaluation(room: Room) -> None:
+def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_evaluation(room: Desk) -> None:
     store, state = room.app_state.workspace.store, room.app_state
     bundle = state.policies.current
     assert bundle is not None
@@ -509,7 +509,7 @@ def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_e
     ],
 )
 def test_a_run_for_very_many_gives_those_that_nothing_evaluated_no_later_end_than_was_chosen(
-    room: Room, chosen: str | None, ends: dict[str, str | None]
+    room: Desk, chosen: str | None, ends: dict[str, str | None]
 ) -> None:
     store, state = room.app_state.workspace.store, room.app_state
     rows, now = [room.row(name) for name in ("ada", "bob", "cyd")], state.now()
@@ -521,7 +521,7 @@ def test_a_run_for_very_many_gives_those_that_nothing_evaluated_no_later_end_tha
     assert {each.user: each.until for each in made} == ends
 
 
-def test_the_terms_are_stored_with_the_verdict(room: Room) -> None:
+def test_the_terms_are_stored_with_the_verdict(room: Desk) -> None:
     state = room.app_state
     bundle = state.policies.current
     assert bundle is not None
@@ -535,7 +535,7 @@ def test_the_terms_are_stored_with_the_verdict(room: Room) -> None:
     assert room.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)
 
 
-def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Room) -> None:
+def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Desk) -> None:
     lena = room.visitor()
     for name, is_known in (("ada", True), ("cyd", False)):
         page = f"/people/{room.row(name).person.pseudonym}"
@@ -548,7 +548,7 @@ def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Ro
     assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
 
 
-def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(room: Room) -> None:
+def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     lena = room.visitor()
     found = lena.post("/find-list", {"list": "finn", "repo": str(room.repo)})

@@ -15,8 +15,8 @@ from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.store_kit import read_links
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.stores import read_links
 from tests.web.test_plans import ended, made, words
 
 POLICY = """\
@@ -31,7 +31,7 @@ rules:
 """
 
 
-def _write_rows(room: Room, count: int, day: str) -> None:
+def _write_rows(room: Desk, count: int, day: str) -> None:
     """The table: these people until this day, and as many others, because a table that lost half its rows is refused."""
     folder = room.app_state.workspace.location.folder
     assert folder is not None
@@ -43,10 +43,10 @@ def _write_rows(room: Room, count: int, day: str) -> None:
 
 
 @contextmanager
-def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Room]:
+def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Desk]:
     (folder / "tables").mkdir()
     (folder / "tables" / "dua.csv").write_text("email,expires\n")
-    with a_room(folder, POLICY, repos=2) as room:
+    with open_desk(folder, POLICY, repos=2) as room:
         lena = room.visitor()
         _write_rows(room, count, "2090-01-01")
         room.ask([{"username": f"p{n:03}", "email": f"p{n:03}@acme.example"} for n in range(count)], {"Purpose": GOOD})
@@ -62,7 +62,7 @@ def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Room]:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[Room]:
+def held(tmp_path: Path) -> Iterator[Desk]:
     with _a_room_with_held_ends(tmp_path, 21) as room:
         yield room
 
@@ -77,11 +77,11 @@ def _confirm(visitor: Visitor, count: str, seen: str | None = None, do: str = "c
     return visitor.post("/ends", {"seen": _seen(visitor) if seen is None else seen, "count": count, "do": do})
 
 
-def _years(room: Room, count: int = 21) -> set[int]:
+def _years(room: Desk, count: int = 21) -> set[int]:
     return {from_ms(room.row(f"p{n:03}").state.until or 0).year for n in range(count)}
 
 
-def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: Room) -> None:
+def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: Desk) -> None:
     mia = held.reviewer()
     page = words(mia.get("/ends"))
     assert "p000" in page
@@ -100,7 +100,7 @@ def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: R
     assert entries[0].link.actor == "mia"
 
 
-def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Room) -> None:
+def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Desk) -> None:
     mia = held.reviewer()
     found = re.search(r'name="seen" value="([0-9a-f]+)"', mia.get("/ends").body)
     assert found
@@ -113,7 +113,7 @@ def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Roo
     assert _years(held) == {2090, 2091}
 
 
-def test_ends_whose_dates_changed_since_the_page_was_opened_are_not_confirmed(held: Room) -> None:
+def test_ends_whose_dates_changed_since_the_page_was_opened_are_not_confirmed(held: Desk) -> None:
     noor = held.reviewer("noor")
     found = re.search(r'name="seen" value="([0-9a-f]+)"', noor.get("/ends").body)
     assert found is not None
@@ -124,7 +124,7 @@ def test_ends_whose_dates_changed_since_the_page_was_opened_are_not_confirmed(he
     assert _years(held) == {2028}
 
 
-def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held: Room) -> None:
+def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held: Desk) -> None:
     other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
     vic, rob, eve = held.viewer(), held.reviewer("rob", str(held.repo)), held.reviewer("eve", str(other))
     assert vic.get("/ends").status == 404
@@ -139,7 +139,7 @@ def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held
     assert _years(held) == {2090}
 
 
-def test_ends_are_not_confirmed_by_a_wrong_clock(held: Room) -> None:
+def test_ends_are_not_confirmed_by_a_wrong_clock(held: Desk) -> None:
     lena = held.visitor()
     held.local.clock.advance("24h")
     held.read()
@@ -199,7 +199,7 @@ def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path
         assert _years(room) == {2088}
 
 
-def test_grants_whose_table_is_gone_are_named(held: Room) -> None:
+def test_grants_whose_table_is_gone_are_named(held: Desk) -> None:
     folder = held.app_state.workspace.location.folder
     assert folder is not None
     assert "no longer exists" not in words(held.visitor().get("/ends"))

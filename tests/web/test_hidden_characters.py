@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.web.formatting import split_text
-from tests.web.kit import GOOD, Room, Visitor
+from tests.kits.desk import GOOD, Desk, Visitor
 
 ACTING = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b\u202a-\u202e\u2066-\u2069]")
 BAD = "\x1b[31m \x9b31m \u202egnp.exe\u202c \u200b end"
@@ -18,7 +18,7 @@ LABEL = "Pur\u202epose \x9b1m"
 
 
 @pytest.fixture
-def marked(room: Room) -> Room:
+def marked(room: Desk) -> Desk:
     """Somebody whose name, question and answers are full of them, accepted with such a reason in the ledger."""
     room.ask([{"username": "eve", "fullname": f"Eve {BAD}", "email": "eve@x.example"}], {LABEL: BAD, "Purpose": GOOD})
     lena, row = room.visitor(), room.row("eve")
@@ -33,7 +33,7 @@ def marked(room: Room) -> Room:
     return room
 
 
-def _addresses(room: Room, visitor: Visitor) -> list[str]:
+def _addresses(room: Desk, visitor: Visitor) -> list[str]:
     key = room.row("eve").state.hub_request
     person = room.row("eve").person.pseudonym
     assert visitor.post("/selection", {"do": "add", "key": key or ""}).status == 303
@@ -57,7 +57,7 @@ def _addresses(room: Room, visitor: Visitor) -> list[str]:
     ]
 
 
-def test_no_page_and_no_file_gives_a_character_that_acts(marked: Room) -> None:
+def test_no_page_and_no_file_gives_a_character_that_acts(marked: Desk) -> None:
     lena, found = marked.visitor(), {}
     addresses = _addresses(marked, lena)
     for path in addresses:
@@ -70,7 +70,7 @@ def test_no_page_and_no_file_gives_a_character_that_acts(marked: Room) -> None:
     assert sum(lena.get(path).status == 200 for path in addresses) > 40
 
 
-def test_a_policy_file_shows_its_hidden_characters(room: Room, tmp_path: Path) -> None:
+def test_a_policy_file_shows_its_hidden_characters(room: Desk, tmp_path: Path) -> None:
     text = "# \u202e\u200b\nversion: 1\npolicy: odd\napplies_to: ['*/*']\nmode: shadow\nrules: [{id: r, then: human}]\n"
     (tmp_path / "policies" / "odd.yaml").write_text(text, "utf-8")
     lena = room.visitor()
@@ -79,7 +79,7 @@ def test_a_policy_file_shows_its_hidden_characters(room: Room, tmp_path: Path) -
     assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd?tab=text").body
 
 
-def test_json_says_what_was_written_by_escapes(marked: Room) -> None:
+def test_json_says_what_was_written_by_escapes(marked: Desk) -> None:
     lena = marked.visitor()
     for path in ("/queue.json", "/queue.jsonl"):
         answer = lena.get(path)
@@ -90,7 +90,7 @@ def test_json_says_what_was_written_by_escapes(marked: Room) -> None:
     assert one["answers"][LABEL] == BAD
 
 
-def test_csv_shows_what_the_command_line_shows(marked: Room) -> None:
+def test_csv_shows_what_the_command_line_shows(marked: Desk) -> None:
     body = marked.visitor().get("/people.csv").body
     assert "Eve ␛[31m" in body
     assert "⟨U+202E⟩" in body

@@ -15,48 +15,48 @@ from hf_gate.application.sign_in import forget_organizations
 from hf_gate.domain.members import Member, MemberOrigin, MemberRole
 from hf_gate.domain.sign_in import HubIdentity, find_role
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
-from tests.web.kit import Room, Visitor, a_room, text_of
-from tests.web.sign_in_kit import CLIENT, ORG, ROLES, SIGN_IN, a_desk_with_sign_in, begin, connect, sign_in
+from tests.kits.desk import Desk, Visitor, open_desk, text_of
+from tests.kits.sign_in import CLIENT, ORG, ROLES, SIGN_IN, begin, connect, open_desk_with_sign_in, sign_in
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER, account="mia-hub")
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
-    with a_desk_with_sign_in(tmp_path, monkeypatch) as room:
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with open_desk_with_sign_in(tmp_path, monkeypatch) as room:
         yield room
 
 
 @pytest.fixture
-def orgs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Room]:
+def orgs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk that lets the members of an organisation in."""
-    with a_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as room:
+    with open_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as room:
         room.local.add_people([{"username": "kim"}])
         yield room
 
 
-def _invited(room: Room, name: str = "mia", account: str | None = "mia-hub") -> Member:
+def _invited(room: Desk, name: str = "mia", account: str | None = "mia-hub") -> Member:
     """A member whom an admin invited with a Hub account, or with a name that a Hub account has too."""
     ident = room.local.add_people([{"username": account or name}])[0]["id"]
     member = Member(name=name, role=MemberRole.REVIEWER, account=account, user_id=ident)
     return room.app_state.membership.invite(member, f"link-of-{name}")
 
 
-def _is_sound(room: Room) -> bool:
+def _is_sound(room: Desk) -> bool:
     return verify_ledger(room.app_state.workspace.store, with_tables=True).ok
 
 
 # ---- who comes in ------------------------------------------------------------------------------------------------------
 
 
-def test_the_owner_signs_in_with_their_account(desk: Room) -> None:
+def test_the_owner_signs_in_with_their_account(desk: Desk) -> None:
     browser, answer = sign_in(desk, "lena-brandt")
     assert (answer.status, answer.headers["location"]) == (303, "/queue")
     assert "lena-brandt" in browser.get("/settings").body
     assert not any(name.endswith("-oauth") for name in browser.cookies), "the cookie of the sign-in is gone"
 
 
-def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_over(desk: Room) -> None:
+def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_over(desk: Desk) -> None:
     _invited(desk)
     with_link = desk.by_link("link-of-mia")
     browser, answer = sign_in(desk, "mia-hub")
@@ -69,7 +69,7 @@ def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_ov
     assert _is_sound(desk)
 
 
-def test_a_stranger_does_not_come_in(desk: Room) -> None:
+def test_a_stranger_does_not_come_in(desk: Desk) -> None:
     desk.local.add_people([{"username": "eve"}])
     browser, answer = sign_in(desk, "eve")
     assert answer.status == 403
@@ -78,7 +78,7 @@ def test_a_stranger_does_not_come_in(desk: Room) -> None:
     assert desk.app_state.workspace.members.list_all() == []
 
 
-def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Room) -> None:
+def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Desk) -> None:
     """Whoever takes the name on the Hub would come in. The browser that has the member's link confirms the account."""
     _invited(desk, account=None)
     _, answer = sign_in(desk, "mia")
@@ -91,7 +91,7 @@ def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Ro
     assert _is_sound(desk)
 
 
-def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Room) -> None:
+def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Desk) -> None:
     """The browser may be signed in to the Hub with an account that several people use."""
     mia, stranger = desk.reviewer("mia"), desk.reviewer("noor")
     desk.local.add_people([{"username": "shared"}])
@@ -105,7 +105,7 @@ def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Roo
     assert found.proven_account is None
 
 
-def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk: Room) -> None:
+def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk: Desk) -> None:
     _invited(desk)
     noor = desk.reviewer("noor")
     _, answer = sign_in(desk, "mia-hub", noor)
@@ -116,7 +116,7 @@ def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk:
     assert found.proven_account is None
 
 
-def test_two_invitations_of_one_account_let_nobody_in(desk: Room) -> None:
+def test_two_invitations_of_one_account_let_nobody_in(desk: Desk) -> None:
     mia = _invited(desk)
     desk.app_state.membership.invite(struct_replace(mia, name="mia2", id=""), "another link")
     answer = sign_in(desk, "mia-hub")[1]
@@ -124,7 +124,7 @@ def test_two_invitations_of_one_account_let_nobody_in(desk: Room) -> None:
     assert "Several members are invited as mia-hub. Ask an admin to revoke all but one." in text_of(answer.body)
 
 
-def test_a_revoked_member_is_out(desk: Room) -> None:
+def test_a_revoked_member_is_out(desk: Desk) -> None:
     _invited(desk)
     browser, _ = sign_in(desk, "mia-hub")
     desk.out("mia")
@@ -135,7 +135,7 @@ def test_a_revoked_member_is_out(desk: Room) -> None:
 # ---- organisations -----------------------------------------------------------------------------------------------------
 
 
-def test_membership_is_read_again_at_each_sign_in(orgs: Room) -> None:
+def test_membership_is_read_again_at_each_sign_in(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "write")
     first, answer = sign_in(orgs, "kim")
     assert answer.status == 303
@@ -156,7 +156,7 @@ def test_membership_is_read_again_at_each_sign_in(orgs: Room) -> None:
     assert _is_sound(orgs)
 
 
-def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Room) -> None:
+def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "write")
     sign_in(orgs, "kim")
     orgs.out("kim")
@@ -166,7 +166,7 @@ def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Room
     assert _is_sound(orgs)
 
 
-def test_whom_an_admin_removed_stays_out_after_the_name_was_given_to_another_account(orgs: Room) -> None:
+def test_whom_an_admin_removed_stays_out_after_the_name_was_given_to_another_account(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "admin")
     sign_in(orgs, "kim")
     orgs.out("kim")
@@ -176,7 +176,7 @@ def test_whom_an_admin_removed_stays_out_after_the_name_was_given_to_another_acc
     assert _is_sound(orgs)
 
 
-def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Room) -> None:
+def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "contributor")
     assert sign_in(orgs, "kim")[1].status == 403
 
@@ -184,7 +184,7 @@ def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Room) -> None:
 def test_a_member_without_access_to_the_organisation_gets_no_role(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with a_desk_with_sign_in(tmp_path, monkeypatch, f"{SIGN_IN}  roles:\n    {ORG}: viewer\n", repos=3) as room:
+    with open_desk_with_sign_in(tmp_path, monkeypatch, f"{SIGN_IN}  roles:\n    {ORG}: viewer\n", repos=3) as room:
         room.local.add_people([{"username": "kim"}])
         room.local.set_role(ORG, "kim", "no_access")
         assert sign_in(room, "kim")[1].status == 403
@@ -192,7 +192,7 @@ def test_a_member_without_access_to_the_organisation_gets_no_role(
         assert sign_in(room, "kim")[1].status == 303
 
 
-def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Room) -> None:
+def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "admin")
     browser = Visitor(orgs.app)
     led = begin(orgs, browser, "kim")
@@ -205,7 +205,7 @@ def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Roo
     assert sign_in(orgs, "kim", browser)[1].status == 303
 
 
-def test_an_organisation_that_took_the_name_of_another_one_lets_nobody_in(orgs: Room) -> None:
+def test_an_organisation_that_took_the_name_of_another_one_lets_nobody_in(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "read")
     first, _ = sign_in(orgs, "kim")
     orgs.local.add_people([{"username": "eve"}])
@@ -224,7 +224,7 @@ def test_an_organisation_that_took_the_name_of_another_one_lets_nobody_in(orgs: 
     assert _is_sound(orgs)
 
 
-def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_organisation_out(orgs: Room) -> None:
+def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_organisation_out(orgs: Desk) -> None:
     _invited(orgs, account=None)
     orgs.local.set_role(ORG, "mia", "read")
     browser, answer = sign_in(orgs, "mia")
@@ -237,7 +237,7 @@ def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_or
 
 
 @pytest.mark.parametrize("name", ["lena-brandt", "desk", "mia"])
-def test_a_member_of_the_organisation_takes_nobodys_name(orgs: Room, name: str) -> None:
+def test_a_member_of_the_organisation_takes_nobodys_name(orgs: Desk, name: str) -> None:
     _invited(orgs, "mia", "mia-hub")
     orgs.local.add_people([{"username": "temp"}])
     if name == "lena-brandt":
@@ -253,7 +253,7 @@ def test_a_member_of_the_organisation_takes_nobodys_name(orgs: Room, name: str) 
     assert _is_sound(orgs)
 
 
-def test_an_invited_member_keeps_the_role_of_the_invitation(orgs: Room) -> None:
+def test_an_invited_member_keeps_the_role_of_the_invitation(orgs: Desk) -> None:
     _invited(orgs)
     orgs.local.set_role(ORG, "mia-hub", "admin")
     browser, answer = sign_in(orgs, "mia-hub")
@@ -296,7 +296,7 @@ def test_the_settings_say_why_sign_in_is_off(
 ) -> None:  # fmt: skip
     for name, value in CLIENT.items():
         monkeypatch.setenv(name, value)
-    with a_room(tmp_path, desk=desk) as room:
+    with open_desk(tmp_path, desk=desk) as room:
         made = build_hub_sign_in(room.app_state.workspace, environ, *place)
         room.app_state.hub_sign_in = made
         assert made.client is None
@@ -307,7 +307,7 @@ def test_the_settings_say_why_sign_in_is_off(
         assert [stranger.get(path).status for path in ("/sign-in/hub", "/sign-in/hub/callback?code=a")] == [404, 404]
 
 
-def test_a_space_brings_its_own_client(room: Room) -> None:
+def test_a_space_brings_its_own_client(room: Desk) -> None:
     made = build_hub_sign_in(room.app_state.workspace, SPACE, "https://acme-desk.hf.space", "0.0.0.0", 7860)  # noqa: S104
     assert made.client is not None
     assert made.redirect == "https://acme-desk.hf.space/sign-in/hub/callback"
@@ -318,7 +318,7 @@ def test_a_space_with_its_own_domain_has_one_address() -> None:
     assert find_space_origin(hosts) == "https://acme-desk.hf.space"
 
 
-def test_another_address_of_the_desk_leads_to_the_registered_one(desk: Room) -> None:
+def test_another_address_of_the_desk_leads_to_the_registered_one(desk: Desk) -> None:
     sign_in_state = desk.app_state.hub_sign_in
     desk.app_state.hub_sign_in = replace(sign_in_state, origin="http://127.0.0.1:9")
     led = Visitor(desk.app).get("/sign-in/hub")
@@ -326,7 +326,7 @@ def test_another_address_of_the_desk_leads_to_the_registered_one(desk: Room) -> 
     assert os.environ["DESK_CLIENT_ID"] == CLIENT["DESK_CLIENT_ID"]
 
 
-def test_two_first_sign_ins_of_one_person_make_one_member(orgs: Room) -> None:
+def test_two_first_sign_ins_of_one_person_make_one_member(orgs: Desk) -> None:
     """The second one began before the first one had ended."""
     ident = orgs.local.add_people([{"username": "zoe"}])[0]["id"]
     new = Member(name="zoe", role=MemberRole.VIEWER, user_id=ident, account="zoe", origin=MemberOrigin.ORGANIZATION)

@@ -15,8 +15,8 @@ from hf_gate.hub.credentials import Secret
 from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
 from hf_gate.web.hub_sign_in_pages import SignInAttempts
-from tests.web.kit import HOME, Answer, Room, Visitor, called, text_of
-from tests.web.sign_in_kit import CLIENT, begin, choose, sign_in
+from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
+from tests.kits.sign_in import CLIENT, begin, choose, sign_in
 from tests.web.test_hub_sign_in import desk, orgs
 
 __all__ = ["desk", "orgs"]
@@ -45,7 +45,7 @@ WRONG = (
 
 
 @pytest.mark.parametrize(("how", "words"), WRONG)
-def test_a_wrong_answer_signs_nobody_in(desk: Room, how: str, words: str) -> None:
+def test_a_wrong_answer_signs_nobody_in(desk: Desk, how: str, words: str) -> None:
     browser = Visitor(desk.app)
     led = begin(desk, browser, "lena-brandt")
     desk.local.set_faults([f"bad_sign_in:how={how}"])
@@ -71,7 +71,7 @@ def test_a_wrong_answer_signs_nobody_in(desk: Room, how: str, words: str) -> Non
         ("reset_at:byte=10", 503, "did not answer"),
     ],
 )
-def test_a_broken_answer_signs_nobody_in(desk: Room, on: str, fault: str, status: int, words: str) -> None:
+def test_a_broken_answer_signs_nobody_in(desk: Desk, on: str, fault: str, status: int, words: str) -> None:
     browser = Visitor(desk.app)
     spec = [f"{fault}:on={on}"]
     if on == "openid-configuration":
@@ -93,7 +93,7 @@ def test_a_broken_answer_signs_nobody_in(desk: Room, on: str, fault: str, status
         ("no_pkce", "The provider does not support PKCE with S256."),
     ],
 )
-def test_a_provider_that_is_another_is_not_asked(desk: Room, how: str, words: str) -> None:
+def test_a_provider_that_is_another_is_not_asked(desk: Desk, how: str, words: str) -> None:
     desk.local.set_faults([f"bad_sign_in:how={how}"])
     answer = Visitor(desk.app).get("/sign-in/hub")
     assert answer.status == 502
@@ -102,7 +102,7 @@ def test_a_provider_that_is_another_is_not_asked(desk: Room, how: str, words: st
     assert sign_in(desk, "lena-brandt")[1].status == 303
 
 
-def test_a_new_key_is_read_once(desk: Room) -> None:
+def test_a_new_key_is_read_once(desk: Desk) -> None:
     sign_in(desk, "lena-brandt")
     before = desk.local.stats()["calls"]["GET openid-keys"]
     desk.local.set_faults(["bad_sign_in:how=rotated:on=openid-token"])
@@ -125,7 +125,7 @@ def test_a_provider_that_does_not_answer_is_given_up() -> None:
 # ---- an answer that is not for this browser ----------------------------------------------------------------------------
 
 
-def test_the_state_of_another_browser_signs_nobody_in(desk: Room) -> None:
+def test_the_state_of_another_browser_signs_nobody_in(desk: Desk) -> None:
     """An attacker leads somebody to the redirect of a sign-in of their own."""
     mallory, victim = Visitor(desk.app), Visitor(desk.app)
     led = begin(desk, mallory, "lena-brandt")
@@ -139,7 +139,7 @@ def test_the_state_of_another_browser_signs_nobody_in(desk: Room) -> None:
     assert mallory.get(led).status == 303
 
 
-def test_an_answer_works_once(desk: Room) -> None:
+def test_an_answer_works_once(desk: Desk) -> None:
     browser = Visitor(desk.app)
     led = begin(desk, browser, "lena-brandt")
     cookies = dict(browser.cookies)
@@ -151,7 +151,7 @@ def test_an_answer_works_once(desk: Room) -> None:
     assert again.get("/queue").status == 401
 
 
-def test_a_used_code_signs_nobody_in(desk: Room) -> None:
+def test_a_used_code_signs_nobody_in(desk: Desk) -> None:
     """The provider refuses it, also with the state of a sign-in that is open."""
     browser, other = Visitor(desk.app), Visitor(desk.app)
     led = begin(desk, browser, "lena-brandt")
@@ -162,7 +162,7 @@ def test_a_used_code_signs_nobody_in(desk: Room) -> None:
     assert (answer.status, "has expired or was used before" in text_of(answer.body)) == (403, True)
 
 
-def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Room) -> None:
+def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Desk) -> None:
     """A stolen code is worth nothing without the cookie of the browser that began."""
     browser, thief = Visitor(desk.app), Visitor(desk.app)
     code = begin(desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
@@ -173,14 +173,14 @@ def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Room) -> None
 @pytest.mark.parametrize(
     "path", ["/sign-in/hub", "/sign-in/hub/callback", "/sign-in/hub/callback?error=access_denied&state=1.a.b"]
 )
-def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(desk: Room, path: str) -> None:
+def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(desk: Desk, path: str) -> None:
     browser = Visitor(desk.app)
     led = begin(desk, browser, "lena-brandt")
     browser.get(path, sec_fetch_site="cross-site")
     assert browser.get(led).status == 303
 
 
-def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Room) -> None:
+def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Desk) -> None:
     browser = Visitor(desk.app)
     first, second = begin(desk, browser, "lena-brandt"), begin(desk, browser, "lena-brandt")
     cookies = dict(browser.cookies)
@@ -188,7 +188,7 @@ def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Room) -> None:
     assert Visitor(desk.app, cookies).get(second).status == 303
 
 
-def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Room) -> None:
+def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Desk) -> None:
     """A stranger sends invented codes while the provider is slow."""
     client = desk.app_state.hub_sign_in.client
     assert client is not None
@@ -215,14 +215,14 @@ def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Room) -
         assert apart.submit(asyncio.run, flood()).result()
 
 
-def _begun(room: Room) -> tuple[Visitor, str]:
+def _begun(room: Desk) -> tuple[Visitor, str]:
     browser = Visitor(room.app)
     return browser, begin(room, browser, "lena-brandt")
 
 
-async def _ask(room: Room, path: str, cookies: dict[str, str], address: str) -> Answer:
+async def _ask(room: Desk, path: str, cookies: dict[str, str], address: str) -> Answer:
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    return await called(
+    return await call_app(
         room.app, "GET", path, b"", {**HOME, "cookie": cookie, "x-forwarded-for": f"1.2.3.4, {address}"}
     )
 
@@ -238,7 +238,7 @@ async def _ask(room: Room, path: str, cookies: dict[str, str], address: str) -> 
         ("code=%F0%9F%98%80%00", "has expired or was used before"),
     ],
 )
-def test_an_answer_without_a_code_is_refused_in_one_line(desk: Room, query: str, words: str) -> None:
+def test_an_answer_without_a_code_is_refused_in_one_line(desk: Desk, query: str, words: str) -> None:
     browser = Visitor(desk.app)
     state = begin(desk, browser, "lena-brandt").partition("state=")[2]
     answer = browser.get(f"/sign-in/hub/callback?{query}&state={state}")
@@ -248,7 +248,7 @@ def test_an_answer_without_a_code_is_refused_in_one_line(desk: Room, query: str,
     assert browser.get("/queue").status == 401
 
 
-def test_who_cancels_at_the_provider_is_told_so(desk: Room) -> None:
+def test_who_cancels_at_the_provider_is_told_so(desk: Desk) -> None:
     browser = Visitor(desk.app)
     led = choose(desk, browser.get("/sign-in/hub").headers["location"], deny="1")
     assert "You did not allow the sign-in. Sign in again." in text_of(browser.get(led).body)

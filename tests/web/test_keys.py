@@ -8,16 +8,16 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.application.reason_texts import list_ready_texts
-from tests.web.kit import GOOD, Room, a_room, served
+from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
 NAMES = ("ada", "bob", "cyd", "dov", "eli", "fay")
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Six people wait, ada the longest, and gus is in; a decision leaves after ten minutes."""
-    with a_room(tmp_path_factory.mktemp("desk")) as made:
+    with open_desk(tmp_path_factory.mktemp("desk")) as made:
         made.app_state.hold = 600.0
         made.ask_in_turn(MODEL, NAMES)
         made.ask([{"username": "gus", "email": "gus@ethz.ch"}], {"Purpose": GOOD})
@@ -27,8 +27,8 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
-    with served(room) as url:
+def signed_in(browser: Browser, room: Desk) -> Iterator[Page]:
+    with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
         page.goto(f"/sign-in?t={room.door.make_link()}")
@@ -37,7 +37,7 @@ def signed_in(browser: Browser, room: Room) -> Iterator[Page]:
 
 
 @pytest.fixture
-def page(signed_in: Page, room: Room) -> Page:
+def page(signed_in: Page, room: Desk) -> Page:
     """The queue with nothing ticked and nothing decided."""
     room.app_state.workspace.selections.clear(f"s_{room.app_state.membership.owner_member.id}")
     room.app_state.workspace.tray.undo([one.run.id for one in room.app_state.workspace.tray.list_waiting()])
@@ -60,14 +60,14 @@ def _focus(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize(("key", "word"), [("a", "Accept"), ("s", "Send back"), ("r", "Reject")])
 def test_a_key_on_a_ticked_row_leads_to_what_would_follow_for_all_that_are_ticked(
-    page: Page, room: Room, key: str, word: str
+    page: Page, room: Desk, key: str, word: str
 ) -> None:
     _press(page, "x", "j", "j", "x", key)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{word} 2 requests?")
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
-def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Room) -> None:
+def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Desk) -> None:
     _press(page, "x", "j", "x", "a")
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 requests?")
     page.wait_for_load_state()  # the heading is there before the keys are
@@ -125,11 +125,11 @@ def _sheet(page: Page, key: str = "s") -> None:
     expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
 
 
-def _reasons(room: Room) -> list[str | None]:
+def _reasons(room: Desk) -> list[str | None]:
     return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
 
 
-def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Room) -> None:
+def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Desk) -> None:
     texts = [one.text for one in list_ready_texts("reset")]
     _sheet(page)
     expect(page.locator("#reason")).to_have_value(texts[0])
@@ -146,7 +146,7 @@ def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, ro
     assert _reasons(room) == [texts[0], texts[2]]
 
 
-def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, room: Room) -> None:
+def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, room: Desk) -> None:
     _sheet(page)
     page.keyboard.type("Which 2 labs?")
     expect(page.locator("#reason")).to_have_value("Which 2 labs?")
@@ -158,7 +158,7 @@ def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be
     assert _reasons(room) == ["Which 2 labs?"]
 
 
-def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, room: Room) -> None:
+def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, room: Desk) -> None:
     _sheet(page, "r")
     page.locator("#reason").fill("")
     _press(page, "Enter")
@@ -169,7 +169,7 @@ def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, 
     assert _reasons(room) == [None]
 
 
-def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, room: Room) -> None:
+def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, room: Desk) -> None:
     _sheet(page)
     page.keyboard.type("Please say more.")
     _press(page, "Shift+Enter")
@@ -181,7 +181,7 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
     ]
 
 
-def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Room) -> None:
+def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Desk) -> None:
     _sheet(page)
     page.locator("#reason").fill("用途を")
     for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
@@ -241,7 +241,7 @@ def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(pa
     _focus(page, "cyd")
 
 
-def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Room) -> None:
+def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Desk) -> None:
     bob = [room.row("bob").id]
     before = room.app_state.workspace.tray.find_latest(bob)
     _press(page, "a")

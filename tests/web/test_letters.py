@@ -11,8 +11,8 @@ from hf_gate.application.letters import store_subscription
 from hf_gate.application.message_records import list_due, mark_messages_sent
 from hf_gate.domain.events import LedgerEntry, VerdictReached
 from hf_gate.domain.members import Member, MemberRole
-from tests.contract.notice_kit import Mailbox, open_mailbox
-from tests.web.kit import Room, a_room, parsed
+from tests.kits.desk import Desk, open_desk, parse_page
+from tests.kits.message_servers import Mailbox, open_mailbox
 
 HOSTILE = '<img src=x onerror="window.__x=1">\u202e'
 
@@ -24,19 +24,19 @@ def mailbox() -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def desk(mailbox: Mailbox, tmp_path: Path) -> Iterator[Room]:
+def desk(mailbox: Mailbox, tmp_path: Path) -> Iterator[Desk]:
     """A desk with letters, and one person with a hostile name who asked since they were turned on."""
     letters = f"letters: {{kinds: [received, ended], smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org}}\n"
-    with a_room(tmp_path, repos=2, desk=letters) as room:
+    with open_desk(tmp_path, repos=2, desk=letters) as room:
         store_subscription(room.app_state.workspace)
         room.local.clock.advance("1h")
         room.ask([{"username": "bob", "fullname": HOSTILE, "email": "bob@example.org"}], {"Purpose": "to listen"})
         yield room
 
 
-def test_an_admin_sees_each_text_and_who_would_get_it(desk: Room, mailbox: Mailbox) -> None:
+def test_an_admin_sees_each_text_and_who_would_get_it(desk: Desk, mailbox: Mailbox) -> None:
     body = desk.visitor().get("/letters").body
-    words = " ".join(" ".join(parsed(body).text).split())
+    words = " ".join(" ".join(parse_page(body).text).split())
     assert "received, to bob (bob@example.org)" in words
     assert "Hello Ada Lovelace," in words
     assert '<img src=x onerror="window.__x=1">' in words
@@ -45,7 +45,7 @@ def test_an_admin_sees_each_text_and_who_would_get_it(desk: Room, mailbox: Mailb
     assert mailbox.mails == []
 
 
-def test_nobody_else_sees_letters(desk: Room) -> None:
+def test_nobody_else_sees_letters(desk: Desk) -> None:
     bound = desk.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(desk.repo),)))
     for visitor in (desk.reviewer(), desk.viewer(), bound):
         answer = visitor.get("/letters")
@@ -54,11 +54,11 @@ def test_nobody_else_sees_letters(desk: Room) -> None:
         assert "/letters" not in visitor.get("/settings").body
 
 
-def test_the_settings_lead_to_the_letters_that_are_on(desk: Room) -> None:
+def test_the_settings_lead_to_the_letters_that_are_on(desk: Desk) -> None:
     assert 'href="/letters"' in desk.visitor().get("/settings").body
 
 
-def test_the_settings_say_how_to_turn_letters_on(room: Room) -> None:
+def test_the_settings_say_how_to_turn_letters_on(room: Desk) -> None:
     body = room.visitor().get("/settings").body
     assert 'href="/letters"' not in body
     assert "To turn them on, name kinds in" in body
@@ -78,7 +78,7 @@ rules:
 def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tmp_path: Path) -> None:
     mail = f"smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org"
     letters = f"letters: {{kinds: [reminder], needs: {{agreement: '{HOSTILE}'}}, {mail}}}\n"
-    with a_room(tmp_path, WAITING, repos=1, desk=letters) as room:
+    with open_desk(tmp_path, WAITING, repos=1, desk=letters) as room:
         workspace, store = room.app_state.workspace, room.app_state.workspace.store
         store_subscription(workspace)
         room.local.clock.advance("1h")
@@ -101,4 +101,4 @@ def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tm
 
 
 def words_of(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
+    return " ".join(" ".join(parse_page(body).text).split())

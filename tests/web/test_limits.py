@@ -19,13 +19,13 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.web.member_limits import MAX_OPEN, MAX_RUNNING
 from hf_gate.web.plan import read_plan
 from hf_gate.web.security import MAX_BODY
-from tests.web.kit import GOOD, HOME, Answer, Room, Visitor, a_room, called
+from tests.kits.desk import GOOD, HOME, Answer, Desk, Visitor, call_app, open_desk
 
 PART = 1 << 16
 MANY = 20 * MAX_BODY // PART
 
 
-def _parts_taken(room: Room, path: str) -> int:
+def _parts_taken(room: Desk, path: str) -> int:
     """How many parts of a body are read that has no length, from somebody who is not in."""
     taken = 0
 
@@ -48,24 +48,24 @@ def _parts_taken(room: Room, path: str) -> int:
 
 
 @pytest.mark.parametrize("path", ["/tray", "/sign-in", "/terminal", "/account/prove", "/api/v1/decisions"])
-def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(room: Room, path: str) -> None:
+def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(room: Desk, path: str) -> None:
     assert _parts_taken(room, path) <= MAX_BODY // PART + 1
 
 
-def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Room) -> None:
+def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Desk) -> None:
     lena, many = room.visitor(), "&" * 20_001
     assert lena.get(f"/queue?{many}").status == 200
     assert lena.ask("POST", "/views", many.encode()).status == 422
     assert Visitor(room.app).ask("POST", "/sign-in", many.encode()).status == 401
 
 
-def test_a_right_link_opens_also_while_somebody_guesses(room: Room) -> None:
+def test_a_right_link_opens_also_while_somebody_guesses(room: Desk) -> None:
     stranger = Visitor(room.app)
     assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
     assert Visitor(room.app).get(f"/sign-in?t={room.door.make_link()}").status == 303
 
 
-def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
+def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Desk) -> None:
     room.ask([{"username": "p_smith", "email": "p_smith@uni.example"}], {"Purpose": GOOD})
     vic, person = room.viewer(), room.row("p_smith").person
     assert person.identity.email == "p_smith@uni.example"
@@ -86,7 +86,7 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Room) -> None:
     ],
     ids=["put out", "made a viewer", "let into other repos"],
 )
-def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: Room, then: Member) -> None:
+def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: Desk, then: Member) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     mia, lena, before = room.reviewer(), room.visitor(), room.writes()
     for who, name in ((mia, "ada"), (lena, "bob")):
@@ -106,7 +106,7 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     assert "mia may no longer decide at this repo" in lena.get("/queue").body
 
 
-def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> None:
+def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Desk) -> None:
     room.ask([{"username": "bea"}, {"username": "ada"}], {"Purpose": GOOD})
     bea, lena = room.visitor(Member(name="bea", role=MemberRole.ADMIN)), room.visitor()
     for name in ("bea", "ada"):
@@ -127,7 +127,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Room) -> N
     room.app_state.run_worker.stop()
 
 
-def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
+def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Desk) -> None:
     some = room.visitor(Member(name="sam", role=MemberRole.ADMIN, repos=("acme/*",)))
     for path, values in (
         ("/settings/invite", {"name": "eve", "role": "admin", "repos": ""}),
@@ -140,7 +140,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Room) -> None:
     assert (answer.status, "Only this machine can open this address" in answer.body) == (200, True)
 
 
-def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Room) -> None:
+def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     app_state, row, before = room.app_state, room.row("ada"), room.writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
@@ -156,7 +156,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2027-02-30"])
-def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> None:
+def test_a_day_that_has_no_end_is_none_for_an_access(room: Desk, day: str) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     row, lena = room.row("ada"), room.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "day"}
@@ -164,13 +164,13 @@ def test_a_day_that_has_no_end_is_none_for_an_access(room: Room, day: str) -> No
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
-def test_a_digit_that_is_no_number_names_nothing(room: Room) -> None:
+def test_a_digit_that_is_no_number_names_nothing(room: Desk) -> None:
     lena = room.visitor()
     assert lena.get("/requests/n²").status == 404
     assert lena.post("/selection", {"do": "add", "key": "n²"}).status == 404
 
 
-def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) -> None:
+def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     mia, lena = room.reviewer(), room.visitor()
     ada, bob = room.row("ada"), room.row("bob")
@@ -185,7 +185,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Room) 
     assert room.row("ada").state.status == "pending"
 
 
-def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> None:
+def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Desk) -> None:
     vic, mia = room.viewer(), room.reviewer()
     for number in range(50):
         assert vic.post("/views", {"name": f"view {number}", "q": "status:pending"}).status == 303
@@ -203,7 +203,7 @@ def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Room) -> No
 def test_a_query_of_hundreds_of_patterns_over_thousands_of_requests_is_refused_before_it_takes_a_page_thread(
     tmp_path: Path,
 ) -> None:
-    with a_room(tmp_path, requests=3_600) as room:
+    with open_desk(tmp_path, requests=3_600) as room:
         lena, vic = room.visitor(), room.viewer()
         q = urlencode({"q": " ".join(f"-answer:{'*a' * 150}*{n}*z" for n in range(6))})
         by_person, files = f"/queue?by=person&{q}", (f"/queue.csv?{q}", f"/queue.json?{q}", f"/api/v1/requests?{q}")
@@ -220,19 +220,19 @@ async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[],
     """The answers to pages that one member opens together; `then` happens while they are under way."""
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.cookies.items())
     headers = HOME | {"cookie": cookies, "sec-fetch-mode": "navigate"}
-    calls = [asyncio.ensure_future(called(visitor.app, "GET", path, b"", headers)) for path in paths]
+    calls = [asyncio.ensure_future(call_app(visitor.app, "GET", path, b"", headers)) for path in paths]
     await then()
     return await asyncio.gather(*calls)
 
 
-def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> None:
+def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Desk) -> None:
     mia, vic = room.reviewer(), room.viewer()
     slow = room.app_state.policies._lock  # whoever has it keeps every page waiting that needs the policies
 
     async def then() -> None:
         cookie = "; ".join(f"{name}={value}" for name, value in vic.cookies.items())
         try:
-            answer = await asyncio.wait_for(called(vic.app, "GET", "/nothing", b"", HOME | {"cookie": cookie}), 30)
+            answer = await asyncio.wait_for(call_app(vic.app, "GET", "/nothing", b"", HOME | {"cookie": cookie}), 30)
         finally:
             slow.release()
         assert answer.status == 404, "another member's page is answered meanwhile"
@@ -248,13 +248,13 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Room) -> 
     assert refused.headers["content-type"].startswith("text/html")
 
 
-def test_requests_that_wait_while_the_session_ends_do_not_run(room: Room) -> None:
+def test_requests_that_wait_while_the_session_ends_do_not_run(room: Desk) -> None:
     mia, slow = room.reviewer(), room.app_state.policies._lock
     ident = room.app_state.workspace.sessions.list_open(to_ms(utc_now()), "mia")[0].id
 
     async def then() -> None:
         try:
-            answer = await asyncio.wait_for(called(mia.app, "GET", "/healthz", b"", HOME), 30)
+            answer = await asyncio.wait_for(call_app(mia.app, "GET", "/healthz", b"", HOME), 30)
             assert answer.status == 200
             assert room.app_state.workspace.sessions.end(ident)
         finally:
@@ -268,7 +268,7 @@ def test_requests_that_wait_while_the_session_ends_do_not_run(room: Room) -> Non
     assert set(statuses) <= {200, 401}
 
 
-def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
+def test_a_member_has_twenty_sessions_at_most(room: Desk) -> None:
     first = room.reviewer()
     device = {"hf-gate-device": first.cookies["hf-gate-device"]}  # one browser that forgets its session each time
     others = [Visitor(room.app, dict(device)) for _ in range(20)]
@@ -282,7 +282,7 @@ def test_a_member_has_twenty_sessions_at_most(room: Room) -> None:
     assert lena.get("/queue").status == 200
 
 
-def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
+def test_a_member_hears_news_on_eight_pages_at_most(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena, row = room.visitor(), room.row("ada")
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
@@ -306,7 +306,7 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Room) -> None:
         {"repos": "acme/" + "r" * 200},
     ],
 )
-def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(room: Room, more: dict[str, str]) -> None:
+def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(room: Desk, more: dict[str, str]) -> None:
     lena, before = room.visitor(), room.local.stats()["calls"]
     answer = lena.post("/settings/invite", {"name": "zoe", "role": "viewer", **more})
     assert answer.status == 422

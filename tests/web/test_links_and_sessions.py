@@ -23,8 +23,8 @@ from hf_gate.store.sessions import MAX_DEVICES, MAX_SESSIONS, Sessions
 from hf_gate.store.store import Store
 from hf_gate.web.sign_in import name_browser
 from hf_gate.web.terminal import Terminal
-from tests.contract.store_kit import ENDPOINT, place, store
-from tests.web.kit import Room, Visitor, text_of
+from tests.kits.desk import Desk, Visitor, text_of
+from tests.kits.stores import ENDPOINT, place, store
 
 __all__ = ["place", "store"]
 
@@ -32,7 +32,7 @@ MIA = Member(name="mia", role=MemberRole.REVIEWER)
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"
 
 
-def _link(room: Room, member: Member = MIA) -> str:
+def _link(room: Desk, member: Member = MIA) -> str:
     link = f"link-of-{member.name}"
     room.app_state.membership.invite(member, link)
     return link
@@ -45,7 +45,7 @@ def _press(visitor: Visitor, link: str, **headers: str) -> int:
 # ---- personal links ----------------------------------------------------------------------------------------------------
 
 
-def test_a_personal_link_always_shows_a_button(room: Room) -> None:
+def test_a_personal_link_always_shows_a_button(room: Desk) -> None:
     link, mia = _link(room), Visitor(room.app)
     for site in ("none", "same-origin", "cross-site"):
         shown = mia.get(f"/sign-in?t={link}", sec_fetch_site=site)
@@ -55,7 +55,7 @@ def test_a_personal_link_always_shows_a_button(room: Room) -> None:
     assert _press(mia, link) == 303
 
 
-def test_a_used_link_works_only_in_the_browser_that_used_it(room: Room) -> None:
+def test_a_used_link_works_only_in_the_browser_that_used_it(room: Desk) -> None:
     link = _link(room)
     mia = room.by_link(link)
     assert mia.post("/sign-out").status == 200
@@ -70,7 +70,7 @@ def test_a_used_link_works_only_in_the_browser_that_used_it(room: Room) -> None:
     assert "hf-gate" not in thief.cookies | planted.cookies
 
 
-def test_two_presses_of_the_button_are_of_one_browser(room: Room) -> None:
+def test_two_presses_of_the_button_are_of_one_browser(room: Desk) -> None:
     """The answer of the first press may be lost."""
     link, mia = _link(room), Visitor(room.app)
     mia.get(f"/sign-in?t={link}")
@@ -78,7 +78,7 @@ def test_two_presses_of_the_button_are_of_one_browser(room: Room) -> None:
     assert [_press(Visitor(room.app, dict(before)), link) for _ in range(2)] == [303, 303]
 
 
-def test_the_device_cookie_alone_signs_nobody_in(room: Room) -> None:
+def test_the_device_cookie_alone_signs_nobody_in(room: Desk) -> None:
     mia = room.by_link(_link(room))
     bare = Visitor(room.app, {"hf-gate-device": mia.cookies["hf-gate-device"]})
     assert bare.get("/queue").status == 401
@@ -87,7 +87,7 @@ def test_the_device_cookie_alone_signs_nobody_in(room: Room) -> None:
     assert _press(bare, "link-of-noor") == 403, "and is no key to the link of somebody else"
 
 
-def test_two_members_may_share_a_browser(room: Room) -> None:
+def test_two_members_may_share_a_browser(room: Desk) -> None:
     noor = Member(name="noor", role=MemberRole.ADMIN)
     shared = room.by_link(_link(room))
     room.by_link(_link(room, noor), shared)
@@ -95,14 +95,14 @@ def test_two_members_may_share_a_browser(room: Room) -> None:
     room.by_link("link-of-mia", shared)
 
 
-def test_only_digests_are_stored(room: Room) -> None:
+def test_only_digests_are_stored(room: Desk) -> None:
     mia = room.by_link(_link(room))
     rows = room.app_state.workspace.store.reads.rows("SELECT id FROM devices")
     assert len(rows) == 1
     assert (len(rows[0][0]), rows[0][0] != mia.cookies["hf-gate-device"]) == (64, True)
 
 
-def test_the_settings_say_what_a_link_can_do(room: Room) -> None:
+def test_the_settings_say_what_a_link_can_do(room: Desk) -> None:
     lena, link = room.visitor(), _link(room)
     assert "not used yet, until" in text_of(lena.get("/settings").body)
     room.by_link(link)
@@ -246,7 +246,7 @@ def _device_link(visitor: Visitor) -> str:
     return found[1]
 
 
-def test_a_signed_in_browser_lets_another_device_in(room: Room) -> None:
+def test_a_signed_in_browser_lets_another_device_in(room: Desk) -> None:
     link = _link(room)
     mia, phone = room.by_link(link), Visitor(room.app)
     once = _device_link(mia)
@@ -259,7 +259,7 @@ def test_a_signed_in_browser_lets_another_device_in(room: Room) -> None:
     assert "works in 2 browsers" in text_of(room.visitor().get("/settings").body)
 
 
-def test_a_device_link_is_over_with_the_session_that_made_it(room: Room) -> None:
+def test_a_device_link_is_over_with_the_session_that_made_it(room: Desk) -> None:
     mia = room.by_link(_link(room))
     once = _device_link(mia)
     mia.post("/sign-out")
@@ -270,7 +270,7 @@ def test_a_device_link_is_over_with_the_session_that_made_it(room: Room) -> None
     assert _press(Visitor(room.app), once) == 401
 
 
-def test_a_device_link_does_not_make_a_session_longer(room: Room) -> None:
+def test_a_device_link_does_not_make_a_session_longer(room: Desk) -> None:
     """Else a member who left an organisation would go on for ever, from device to device."""
     mia, phone = room.by_link(_link(room)), Visitor(room.app)
     sessions, at = room.app_state.workspace.sessions, to_ms(bootstrap.utc_now())
@@ -281,13 +281,13 @@ def test_a_device_link_does_not_make_a_session_longer(room: Room) -> None:
     assert began[SignInMethod.DEVICE] == began[SignInMethod.LINK] == at - SESSION_LIFETIME + 60_000
 
 
-def test_the_owner_lets_another_device_in_too(room: Room) -> None:
+def test_the_owner_lets_another_device_in_too(room: Desk) -> None:
     phone = Visitor(room.app)
     assert _press(phone, _device_link(room.visitor())) == 303
     assert "lena-brandt" in phone.get("/settings").body
 
 
-def test_a_member_who_makes_many_links_leaves_those_of_others(room: Room) -> None:
+def test_a_member_who_makes_many_links_leaves_those_of_others(room: Desk) -> None:
     owners, vic = room.door.make_link(), room.viewer()
     first = _device_link(vic)
     member, session = _member_and_session(room, vic)
@@ -298,7 +298,7 @@ def test_a_member_who_makes_many_links_leaves_those_of_others(room: Room) -> Non
     assert _press(Visitor(room.app), last) == 303
 
 
-def _member_and_session(room: Room, visitor: Visitor) -> tuple[Member, str]:
+def _member_and_session(room: Desk, visitor: Visitor) -> tuple[Member, str]:
     member = room.app_state.membership.find("vic")
     assert member is not None
     return member, _session(visitor.get("/settings").body, "another program")
@@ -307,7 +307,7 @@ def _member_and_session(room: Room, visitor: Visitor) -> tuple[Member, str]:
 # ---- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_member_sees_and_ends_their_own_sessions(room: Room) -> None:
+def test_a_member_sees_and_ends_their_own_sessions(room: Desk) -> None:
     link = _link(room)
     mia, noor = room.by_link(link), room.reviewer("noor")
     phone = Visitor(room.app)
@@ -326,7 +326,7 @@ def test_a_member_sees_and_ends_their_own_sessions(room: Room) -> None:
     assert mia.post("/settings/sessions/end", {"session": phones}).status == 409
 
 
-def test_an_admin_ends_any_session_and_an_admin_of_some_repos_only_their_own(room: Room) -> None:
+def test_an_admin_ends_any_session_and_an_admin_of_some_repos_only_their_own(room: Desk) -> None:
     mia, lena = room.by_link(_link(room)), room.visitor()
     some = room.visitor(Member(name="arno", role=MemberRole.ADMIN, repos=("acme/*",)))
     theirs = _session(mia.get("/settings").body, "another program")
@@ -375,7 +375,7 @@ def _full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Room) -> None:
+def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Desk) -> None:
     lena, link = room.visitor(), _link(room)
     owners = room.door.make_link()
     with room.app_state.workspace.store.writing() as write:
@@ -396,6 +396,6 @@ def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Room) -> No
     assert Visitor(room.app).get(f"/sign-in?t={owners}").status == 303, "the link was not used up"
 
 
-def test_a_stranger_who_signs_out_takes_no_write_lock(room: Room) -> None:
+def test_a_stranger_who_signs_out_takes_no_write_lock(room: Desk) -> None:
     with _full_disk():
         assert Visitor(room.app, {"hf-gate": "a" * 43}).post("/sign-out").status == 200

@@ -11,21 +11,21 @@ import pytest
 from hf_gate.domain.grants import last_day
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 from tests.web.test_plans import words
 
 YEAR = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n    until: 1y\n", 1)
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def room(tmp_path: Path) -> Iterator[Desk]:
     assert YEAR != POLICY
-    with a_room(tmp_path, YEAR) as made:
+    with open_desk(tmp_path, YEAR) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
 
-def post(room: Room, visitor: Visitor, path: str, **values: str) -> Answer:
+def post(room: Desk, visitor: Visitor, path: str, **values: str) -> Answer:
     row = room.row("ada")
     page = visitor.get(f"/requests/{row.state.hub_request}").body
     version = page.partition('name="version" value="')[2].partition('"')[0] or row.version.token
@@ -34,12 +34,12 @@ def post(room: Room, visitor: Visitor, path: str, **values: str) -> Answer:
     return answer
 
 
-def days_left(room: Room) -> float:
+def days_left(room: Desk) -> float:
     until = room.row("ada").state.until
     return -1 if until is None else (from_ms(until) - room.app_state.now()) / timedelta(days=1)
 
 
-def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(room: Room) -> None:
+def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
     kim = room.reviewer("kim")
     post(room, mia, "/tray", verb="accept", until="30d")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.web.markdown import MAX_CHARACTERS, Node, parse_markdown
 from hf_gate.web.request_context import ENVIRONMENT
-from tests.web.kit import Room, parsed
+from tests.kits.desk import Desk, parse_page
 
 KINDS = {
     "text", "br", "hr", "code", "pre", "address", "heading", "link", "p", "blockquote", "ul", "ol", "li", "em", "strong", "s",
@@ -29,7 +29,7 @@ def test_headings_lists_emphasis_and_code_are_shown_as_such() -> None:
 
 def test_raw_html_is_text() -> None:
     html = _html('<img src=x onerror=alert(1)> <script>alert(1)</script>\n\n<div onclick="x()">\n\nhello <b>you</b>')
-    assert {tag for tag, _ in parsed(html).tags} <= {"p", "bdi", "span"}
+    assert {tag for tag, _ in parse_page(html).tags} <= {"p", "bdi", "span"}
     assert "&lt;script&gt;" in html
 
 
@@ -64,7 +64,7 @@ def test_a_prompt_without_end_and_nesting_without_bottom_are_bounded() -> None:
     assert "10 more characters" in _html("x" * (MAX_CHARACTERS + 10))
 
 
-def test_the_view_of_a_requester_renders_the_prompt(room: Room) -> None:
+def test_the_view_of_a_requester_renders_the_prompt(room: Desk) -> None:
     prompt = "Read the **terms** at https://acme.example/terms, then <b>ask</b>."
     room.local.set_card(room.repo.id, f"---\nextra_gated_prompt: {prompt}\n---\n")
     room.read(SyncKind.FULL)

@@ -10,7 +10,7 @@ from urllib.parse import quote_plus
 import pytest
 
 from hf_gate.domain.query import KEYS, VIEWER_KEYS
-from tests.web.kit import GOOD, Room, a_room
+from tests.kits.desk import GOOD, Desk, open_desk
 
 POLICY = """\
 version: 1
@@ -33,9 +33,9 @@ CLOSED = (
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder: Path = tmp_path_factory.mktemp("desk")
-    with a_room(folder, POLICY) as made:
+    with open_desk(folder, POLICY) as made:
         made.ask([{"username": "ada", "fullname": "Ada Lovelace", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         made.ask([{"username": "bob"}], {"Purpose": "test"})
         yield made
@@ -48,7 +48,7 @@ def test_every_key_is_open_or_closed_on_purpose() -> None:
 
 
 @pytest.mark.parametrize("query", CLOSED)
-def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Room, query: str) -> None:
+def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Desk, query: str) -> None:
     vic = room.viewer()
     everybody = vic.get("/queue?q=status:pending").rows
     assert len(everybody) == 2
@@ -62,13 +62,13 @@ def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Room, query: 
 
 
 @pytest.mark.parametrize("query", CLOSED)
-def test_a_reviewer_asks_for_it(room: Room, query: str) -> None:
+def test_a_reviewer_asks_for_it(room: Desk, query: str) -> None:
     assert "viewers cannot see" not in room.reviewer("mia").get(f"/queue?q={quote_plus(query)}").body
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
 @pytest.mark.parametrize("query", ["status:pending", *CLOSED[:4]])
-def test_no_file_and_no_document_is_made_for_them(room: Room, query: str, kind: str) -> None:
+def test_no_file_and_no_document_is_made_for_them(room: Desk, query: str, kind: str) -> None:
     vic = room.viewer()
     for path in (f"/queue.{kind}?q=", f"/queue.{kind}?by=person&q=", f"/people.{kind}?q=", "/api/v1/requests?q="):
         answer = vic.get(path + quote_plus(query))
@@ -78,7 +78,7 @@ def test_no_file_and_no_document_is_made_for_them(room: Room, query: str, kind: 
     assert vic.get("/api/v1/requests").json["error"] == "A viewer may not do this."
 
 
-def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Room) -> None:
+def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Desk) -> None:
     vic, ada = room.viewer(), room.row("ada")
     for query in (f"user:{ada.person.pseudonym}", f"status:pending user:{ada.person.pseudonym}"):
         assert vic.get(f"/queue?q={query}").rows == [ada.state.hub_request]
@@ -87,7 +87,7 @@ def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Room) -> None:
 
 
 @pytest.mark.parametrize("typed", ["ada", "mail:free", 'form."Purpose":*thesis*'])
-def test_the_search_form_tells_them_no_more_than_the_query(room: Room, typed: str) -> None:
+def test_the_search_form_tells_them_no_more_than_the_query(room: Desk, typed: str) -> None:
     vic = room.viewer()
     answer = vic.get(vic.get(f"/queue?terms=status:pending&q={quote_plus(typed)}").headers["location"])
     assert len(answer.rows) == 2
@@ -96,7 +96,7 @@ def test_the_search_form_tells_them_no_more_than_the_query(room: Room, typed: st
         assert text not in answer.body
 
 
-def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Room) -> None:
+def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Desk) -> None:
     vic = room.viewer()
     assert vic.post("/views", {"name": "Ada", "q": "user:ada"}).status == 422
     assert vic.post("/views", {"name": "Mine", "q": "age:>2d"}).status == 303
@@ -105,7 +105,7 @@ def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Room) -> None:
     assert ">Ada" not in body
 
 
-def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Room) -> None:
+def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Desk) -> None:
     key = room.row("ada").state.hub_request
     assert "ethz.ch" in room.visitor().get("/queue").body
     for path in ("/queue", "/queue?by=person", f"/requests/{key}", f"/requests/{key}/why", "/people"):
@@ -114,7 +114,7 @@ def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Room) -> None:
         assert "ethz.ch" not in body, path
 
 
-def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(room: Room) -> None:
+def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(room: Desk) -> None:
     path = f"/repos/{room.repo.type.value}s/{room.repo.id}"
     assert "ethz.ch" in room.visitor().get(path).body
     body = room.viewer().get(path).body
@@ -122,7 +122,7 @@ def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(room: Roo
     assert 'class="laws"' in body
 
 
-def test_no_page_that_a_link_leads_them_to_names_anybody(room: Room) -> None:
+def test_no_page_that_a_link_leads_them_to_names_anybody(room: Desk) -> None:
     """With a plan, a run, notes and reasons: all that the desk can show."""
     lena, row = room.visitor(), room.row("bob")
     version = {one["id"]: one["version"] for one in lena.get("/api/v1/requests").json["requests"]}

@@ -14,7 +14,7 @@ import pytest
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 from tests.web.test_plans import ended, made
 
 VIEWER, REVIEWER, ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
@@ -60,7 +60,7 @@ OTHERS: Final = ("fay-other", "bob-other", "Fay Otherby", "a note on fay", "beyo
 class Halves:
     """A desk of two repos: one of them is theirs. `ids`: what of each kind of address is at which."""
 
-    room: Room
+    room: Desk
     ids: Mapping[str, Mapping[str, Mapping[str, str]]]  # a route's path, then own, other or nowhere
     people: Mapping[str, Visitor]
 
@@ -74,7 +74,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Halves]:
         text = text.replace("rules:\n", f"tables: {{{name}: [nobody@{name}.example]}}\nrules:\n")
         (folder / "policies" / f"{name}.yaml").write_text(text, "utf-8")
     desk = "desk: {may_write_policies: true, may_write_tables: true}\n"
-    with a_room(folder, policy=None, repos=4, desk=desk) as room:
+    with open_desk(folder, policy=None, repos=4, desk=desk) as room:
         glob = str(OWN)
         people = {
             "stranger": Visitor(room.app, {"hf-gate": "guessed"}),
@@ -93,7 +93,7 @@ ROLE: Final = {"viewer": VIEWER, "viewer of one": VIEWER, "reviewer": REVIEWER, 
 OF_ONE: Final = ("viewer of one", "reviewer of one", "admin of one")
 
 
-def _asked(room: Room, repo: Repo, side: str) -> None:
+def _asked(room: Desk, repo: Repo, side: str) -> None:
     """Two whom a policy lets in, one who waits for a person."""
     first, last = ("ada", "Eve Ownsworth") if side == "own" else ("bob", "Fay Otherby")
     waits = last[:3].lower()
@@ -106,7 +106,7 @@ def _asked(room: Room, repo: Repo, side: str) -> None:
     room.visitor().post(f"/requests/{row.state.hub_request}/note", {"note": f"a note on {waits}"})
 
 
-def _ids(room: Room, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
+def _ids(room: Desk, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
     """What stands for what, in every address that names something."""
     lena, said = room.visitor(), dict[str, dict[str, dict[str, str]]]()
     nowhere = {"id": "0" * 24, "digest": "0" * 64, "run": "r_000000000000", "pick": "b_000000000000", "person": "p_" + "0" * 16,
@@ -128,7 +128,7 @@ def _ids(room: Room, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
     return said
 
 
-def _side(room: Room, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
+def _side(room: Desk, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
     """People of one repo, and the plan and the run that let some of them in."""
     _asked(room, repo, side)
     plan = made(room, lena)

@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.missing_pages import describe_missing
-from tests.web.kit import GOOD, Room
+from tests.kits.desk import GOOD, Desk
 
 ID = "0123456789abcdef01234567"
 
@@ -27,7 +27,7 @@ ID = "0123456789abcdef01234567"
     ],
 )
 def test_a_missing_page_names_what_was_sought_with_a_search_and_a_way_back(
-    room: Room, path: str, message: str, back: str
+    room: Desk, path: str, message: str, back: str
 ) -> None:
     answer = room.visitor().get(path)
     assert answer.status == 404
@@ -37,7 +37,7 @@ def test_a_missing_page_names_what_was_sought_with_a_search_and_a_way_back(
     assert 'action="/queue"' in main
 
 
-def test_the_search_begins_with_the_name_that_was_sought(room: Room) -> None:
+def test_the_search_begins_with_the_name_that_was_sought(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena = room.visitor()
     page = lena.get("/requests/ada").body.partition("<main")[2]
@@ -46,7 +46,7 @@ def test_the_search_begins_with_the_name_that_was_sought(room: Room) -> None:
     assert "ada" in lena.get(f"/queue?q={sought[1]}").body.partition('id="rows"')[2]
 
 
-def test_a_request_of_a_foreign_repo_and_one_that_never_was_look_the_same(room: Room) -> None:
+def test_a_request_of_a_foreign_repo_and_one_that_never_was_look_the_same(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     key = room.row("ada").state.hub_request or ""
     mia = room.visitor(Member(name="mia", role=MemberRole.REVIEWER, repos=("nobody/else",)))
@@ -56,7 +56,7 @@ def test_a_request_of_a_foreign_repo_and_one_that_never_was_look_the_same(room: 
     assert main[0].replace(key, "?") == main[1].replace(ID, "?")
 
 
-def test_a_hostile_address_is_text_and_short(room: Room) -> None:
+def test_a_hostile_address_is_text_and_short(room: Desk) -> None:
     path = "/requests/%3Cscript%3Ealert(1)%3C/script%3E" + "x" * 3000
     body = room.visitor().get(path).body
     assert "<script>alert" not in body
@@ -65,13 +65,13 @@ def test_a_hostile_address_is_text_and_short(room: Room) -> None:
     assert describe_missing("/people/\u202eada\x1b[2J").message.isprintable()
 
 
-def test_a_part_of_a_page_says_the_same_in_a_message(room: Room) -> None:
+def test_a_part_of_a_page_says_the_same_in_a_message(room: Desk) -> None:
     body = room.visitor().get(f"/requests/{ID}", hx_request="true").body
     assert f"There is no request {ID}." in re.sub(r"<[^>]+>", "", body)
     assert "<main" not in body
 
 
-def test_a_form_that_names_what_is_not_there_does_not_call_its_page_missing(room: Room) -> None:
+def test_a_form_that_names_what_is_not_there_does_not_call_its_page_missing(room: Desk) -> None:
     answer = room.visitor().post("/tray", {"accept": f"{ID}:seen"})
     assert answer.status == 404
     assert "What you asked for is not there." in answer.body

@@ -18,8 +18,8 @@ from hf_gate.store import outbox
 from hf_gate.store.store import Store
 from hf_gate.web.background_worker import BackgroundWorker
 from hf_gate.web.formatting import format_time
-from tests.contract.notice_kit import HOOK_KEY, Hook, open_hook
-from tests.web.kit import Room, a_room, parsed
+from tests.kits.desk import Desk, open_desk, parse_page
+from tests.kits.message_servers import HOOK_KEY, Hook, open_hook
 
 DESK = "notify: [{name: team, webhook: env:HOOK, key: env:HOOK_KEY}]\n"
 
@@ -33,10 +33,10 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 
 
 @pytest.fixture
-def told(hook: Hook, tmp_path: Path) -> Iterator[Room]:
+def told(hook: Hook, tmp_path: Path) -> Iterator[Desk]:
     """A desk with a destination that refused one message; another one waits behind it."""
     assert hook.calls == []
-    with a_room(tmp_path, repos=2, desk=DESK) as room:
+    with open_desk(tmp_path, repos=2, desk=DESK) as room:
         store, now = room.app_state.workspace.store, to_ms(room.app_state.now())
         store_destinations(room.app_state.workspace)
         for event in (e.UnattendedStopped(), e.UnattendedStarted()):
@@ -52,10 +52,10 @@ def states(store: Store) -> list[MessageState]:
     return [row.state for row in outbox.read_messages(store, list(MessageState), 10)][::-1]
 
 
-def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
+def test_an_admin_sends_a_dead_letter_again(told: Desk) -> None:
     lena, store = told.visitor(), told.app_state.workspace.store
     body = lena.get("/settings").body
-    words = " ".join(" ".join(parsed(body).text).split())
+    words = " ".join(" ".join(parse_page(body).text).split())
     assert "All unattended work is stopped." in words
     assert "<b>no</b>" in words
     assert "<b>no" not in body
@@ -65,7 +65,7 @@ def test_an_admin_sends_a_dead_letter_again(told: Room) -> None:
     assert lena.post("/notices/retry", {"id": dead.id}).status == 422
 
 
-def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Room) -> None:
+def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Desk) -> None:
     store, now = told.app_state.workspace.store, to_ms(told.app_state.now())
     with store.writing() as write:
         write.append(None, [e.LedgerEntry(event=e.UnattendedStopped(), at=now, actor="lena")])
@@ -78,14 +78,14 @@ def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Room) 
     assert _attempts(told) == ["", "after the message before it", words]
 
 
-def _attempts(room: Room) -> list[str]:
+def _attempts(room: Desk) -> list[str]:
     """The next attempt of each undelivered message on the page of settings."""
     table = room.visitor().get("/settings").body.partition('<caption class="vh">Undelivered messages')[2]
     rows = table.partition("</table>")[0].split("<tr ")[2:]
     return [re.findall(r"<td [^>]*>([^<]*)</td>", row)[2] for row in rows]
 
 
-def test_nobody_else_sees_or_sends_notices(told: Room) -> None:
+def test_nobody_else_sees_or_sends_notices(told: Desk) -> None:
     bound = told.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(told.repo),)))
     for visitor in (told.reviewer(), told.viewer(), bound):
         assert "Notices to the team" not in visitor.get("/settings").body
@@ -94,7 +94,7 @@ def test_nobody_else_sees_or_sends_notices(told: Room) -> None:
     assert states(told.app_state.workspace.store)[0] is MessageState.BOUNCED
 
 
-def test_an_open_desk_follows_the_file(told: Room, hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_open_desk_follows_the_file(told: Desk, hook: Hook, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     arrived = threading.Event()
     with open_hook() as other:
         other.on_call = arrived.set
@@ -110,11 +110,11 @@ def test_an_open_desk_follows_the_file(told: Room, hook: Hook, monkeypatch: pyte
     assert (len(other.calls), len(hook.calls)) == (1, 0)
 
 
-def test_the_settings_say_how_to_name_a_destination(room: Room) -> None:
+def test_the_settings_say_how_to_name_a_destination(room: Desk) -> None:
     assert "There is no destination." in room.visitor().get("/settings").body
 
 
-def test_metrics_count_what_waits_and_what_died(told: Room) -> None:
+def test_metrics_count_what_waits_and_what_died(told: Desk) -> None:
     text = told.visitor().get("/metrics").body
     assert 'hf_gate_outbox_messages{destination="team",state="waiting"} 1\n' in text
     assert 'hf_gate_outbox_messages{destination="team",state="dead"} 1\n' in text
@@ -122,7 +122,7 @@ def test_metrics_count_what_waits_and_what_died(told: Room) -> None:
     assert 'hf_gate_guard{guard="accept",what="limit"} 20000\n' in text
 
 
-def test_an_open_desk_sends_what_waits(told: Room, hook: Hook) -> None:
+def test_an_open_desk_sends_what_waits(told: Desk, hook: Hook) -> None:
     arrived = threading.Event()
     hook.on_call = arrived.set
     worker = BackgroundWorker(told.app_state, list)

@@ -14,7 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.transport import Response
 
-from tests.web.kit import HOST, Answer, Room, Visitor, a_room
+from tests.kits.desk import HOST, Answer, Desk, Visitor, open_desk
 
 load_all_checks()
 WANTED: Final = [
@@ -33,13 +33,13 @@ WAYS: Final = (
 
 
 @pytest.fixture(scope="module")
-def open_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
-    with a_room(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
+def open_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
         yield room
 
 
 @pytest.fixture(scope="module")
-def lena(open_room: Room) -> Visitor:
+def lena(open_room: Desk) -> Visitor:
     return open_room.visitor()
 
 
@@ -85,7 +85,7 @@ def test_no_call_meets_a_fault(schema: Any, lena: Visitor, method: str, path: st
     tried()
 
 
-def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor, open_room: Room) -> None:
+def test_a_document_tells_of_real_requests_as_it_says(schema: Any, lena: Visitor, open_room: Desk) -> None:
     """With ids that are there and versions that are true, as no generator finds them."""
     rows = [
         row

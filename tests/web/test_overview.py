@@ -14,16 +14,16 @@ from hf_gate.application.records import keys_of
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.events import GrantDated, LedgerEntry
 from hf_gate.domain.timestamps import DAY_MS, to_ms
-from tests.web.kit import GOOD, Room
+from tests.kits.desk import GOOD, Desk
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def _ask(room: Room, count: int) -> None:
+def _ask(room: Desk, count: int) -> None:
     room.ask([{"username": f"ada{n}"} for n in range(count)], {"Purpose": GOOD})
 
 
-def test_the_page_shows_who_waits_and_links_to_them(room: Room) -> None:
+def test_the_page_shows_who_waits_and_links_to_them(room: Desk) -> None:
     _ask(room, 7)
     body = room.visitor().get("/overview").body
     assert '<dd><a href="/queue?q=status%3Apending">7</a></dd>' in body
@@ -32,7 +32,7 @@ def test_the_page_shows_who_waits_and_links_to_them(room: Room) -> None:
     assert "style=" not in body
 
 
-def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: Room) -> None:
+def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: Desk) -> None:
     _ask(room, 9)
     with Hub(room.local.tokens["owner"], room.local.url) as hub:
         for n in range(7):
@@ -57,14 +57,14 @@ def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: Ro
     assert room.viewer().get("/overview").body.count('href="/queue?q=') == 1, "how many wait"
 
 
-def test_a_desk_without_requests_says_so_in_words(room: Room) -> None:
+def test_a_desk_without_requests_says_so_in_words(room: Desk) -> None:
     body = room.visitor().get("/overview").body
     assert "No rule decided a request in these weeks." in body
     assert "No grant ends in these days." in body
     assert "<dd>unknown</dd>" in body
 
 
-def test_the_files_hold_the_numbers_of_the_page(room: Room) -> None:
+def test_the_files_hold_the_numbers_of_the_page(room: Desk) -> None:
     _ask(room, 7)
     lena = room.visitor()
     document = lena.get("/overview.json").json
@@ -76,7 +76,7 @@ def test_the_files_hold_the_numbers_of_the_page(room: Room) -> None:
     assert lena.get("/overview.xlsx").status == 404
 
 
-def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: Room) -> None:
+def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: Desk) -> None:
     _ask(room, 7)
     answer = room.visitor().get("/overview.svg")
     assert answer.headers["content-type"].startswith("image/svg+xml")
@@ -86,7 +86,7 @@ def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: Ro
     assert list(picture.iter(f"{_SVG}script")) == []
 
 
-def test_a_viewer_sees_no_small_count(room: Room) -> None:
+def test_a_viewer_sees_no_small_count(room: Desk) -> None:
     _ask(room, 3)
     viewer = room.viewer()
     document = viewer.get("/overview.json").json
@@ -94,7 +94,7 @@ def test_a_viewer_sees_no_small_count(room: Room) -> None:
     assert "under 5" in viewer.get("/overview").body
 
 
-def test_a_member_of_one_repo_gets_no_number_of_another(crowded: Room) -> None:
+def test_a_member_of_one_repo_gets_no_number_of_another(crowded: Desk) -> None:
     everything = crowded.visitor().get("/overview.json").json
     mia = crowded.reviewer("mia", str(crowded.repo))
     own = mia.get("/overview.json").json

@@ -10,29 +10,29 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
-from tests.contract.store_kit import read_selected
-from tests.web.hostile import PAYLOADS
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.hostile_texts import HOSTILE_ANSWERS
+from tests.kits.stores import read_selected
 
 
 @pytest.fixture
-def three(tmp_path: Path) -> Iterator[Room]:
+def three(tmp_path: Path) -> Iterator[Desk]:
     """Ada asks at all three repos, Bob at one."""
-    with a_room(tmp_path, requests=0, repos=3) as room:
+    with open_desk(tmp_path, requests=0, repos=3) as room:
         for number, repo in enumerate(_repos(room)):
             people = [{"username": "ada", "email": "ada@ethz.ch"}, *([{"username": "bob"}] if number == 0 else [])]
             room.ask(people, {"Purpose": GOOD, "Affiliation": f"Institute {number}"}, repo)
         yield room
 
 
-def _repos(room: Room) -> list[Repo]:
+def _repos(room: Desk) -> list[Repo]:
     """Those that let in by hand."""
     found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
     assert len(found) >= 2
     return found
 
 
-def _href(room: Room, name: str) -> str:
+def _href(room: Desk, name: str) -> str:
     return f"/people/{room.row(name).person.pseudonym}"
 
 
@@ -40,7 +40,7 @@ def _picks(body: str) -> list[str]:
     return re.findall(r'name="pick"\s+value="([^"]+)"', body)
 
 
-def _status(room: Room, name: str) -> dict[str, str]:
+def _status(room: Desk, name: str) -> dict[str, str]:
     """As the Hub has it, by repo."""
     found = {str(repo): room.app_state.workspace.hub.find(repo, name) for repo in _repos(room)}
     return {repo: str(request.status) for repo, request in found.items() if request is not None}
@@ -58,7 +58,7 @@ def _decide(visitor: Visitor, path: str, verb: str, picks: list[str], **more: st
     return visitor.post(answer.headers["location"].partition("?")[0], {"verb": verb, "count": count[1], **more})
 
 
-def test_one_person_stands_there_once_with_every_repo(three: Room) -> None:
+def test_one_person_stands_there_once_with_every_repo(three: Desk) -> None:
     body = three.visitor().get(_href(three, "ada")).body
     for repo in _repos(three):
         assert f"<code>{repo}</code>" in body
@@ -66,7 +66,7 @@ def test_one_person_stands_there_once_with_every_repo(three: Room) -> None:
     assert f"{len(_repos(three))} different" in body  # institutes
 
 
-def test_a_name_an_id_and_a_mail_lead_to_the_same_person(three: Room) -> None:
+def test_a_name_an_id_and_a_mail_lead_to_the_same_person(three: Desk) -> None:
     lena, person = three.visitor(), three.row("ada").person
     pages = {lena.get(f"/people/{key}").body.count("Institute") for key in ("ada", person.pseudonym, "ada@ethz.ch")}
     assert len(pages) == 1
@@ -74,7 +74,7 @@ def test_a_name_an_id_and_a_mail_lead_to_the_same_person(three: Room) -> None:
     assert lena.get("/people/nobody").status == 404
 
 
-def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Room) -> None:
+def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     picks = _picks(lena.get(path).body)
     answer = _decide(lena, path, "reset", picks[:2], reason="Say more")
@@ -85,7 +85,7 @@ def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Room) -> No
     assert set(_status(three, "bob").values()) == {"pending"}
 
 
-def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> None:
+def test_what_changed_since_the_page_was_read_is_not_decided(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     picks = _picks(lena.get(path).body)
     with Hub(three.local.tokens["admin"], three.local.url) as other:
@@ -98,7 +98,7 @@ def test_what_changed_since_the_page_was_read_is_not_decided(three: Room) -> Non
     assert "outside the desk" in lena.get(path).body
 
 
-def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -> None:
+def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     picks = _picks(lena.get(path).body)
@@ -108,7 +108,7 @@ def test_a_decision_about_one_person_leaves_what_else_is_selected(three: Room) -
     assert len(left) == len(_repos(three)) + 1 - 2
 
 
-def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Room) -> None:
+def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     answer = _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
     assert answer.headers["location"] == path
@@ -116,7 +116,7 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: Ro
     assert (held.run.starts_at or 0) - held.run.made_at == 10_000
 
 
-def test_who_decides_after_somebody_else_reads_what_happened(three: Room) -> None:
+def test_who_decides_after_somebody_else_reads_what_happened(three: Desk) -> None:
     lena = three.visitor()
     mia = three.reviewer("mia")
     path = _href(three, "ada")
@@ -128,7 +128,7 @@ def test_who_decides_after_somebody_else_reads_what_happened(three: Room) -> Non
     assert len(three.app_state.workspace.tray.list_waiting()) == 1
 
 
-def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> None:
+def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     assert lena.post(path, {"verb": "accept"}).status == 422
     assert lena.post(path, {"verb": "destroy", "pick": _picks(lena.get(path).body)[0]}).status == 422
@@ -138,13 +138,13 @@ def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Room) -> 
     assert three.app_state.workspace.tray.list_waiting() == []
 
 
-def test_what_is_in_the_tray_cannot_be_ticked_again(three: Room) -> None:
+def test_what_is_in_the_tray_cannot_be_ticked_again(three: Desk) -> None:
     lena, path = three.visitor(), _href(three, "ada")
     _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
     assert len(re.findall(r'name="pick"\s+value="[^"]+" disabled', lena.get(path).body)) == 1
 
 
-def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> None:
+def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Desk) -> None:
     mine, foreign = _repos(three)[:2]
     mia, path = three.reviewer("mia", str(mine)), _href(three, "ada")
     body = mia.get(path).body
@@ -159,7 +159,7 @@ def test_a_reviewer_sees_the_attempts_at_their_own_repos_alone(three: Room) -> N
     assert only_elsewhere.get(_href(three, "bob")).status == 404
 
 
-def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Room) -> None:
+def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Desk) -> None:
     vic, person = three.viewer(), three.row("ada").person
     for path in ("/people", f"/people?q={person.pseudonym}", f"/people/{person.pseudonym}"):
         body = vic.get(path).body
@@ -173,7 +173,7 @@ def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Room) -> None:
 
 
 def test_an_address_is_described_although_a_policy_cannot_be_read(tmp_path: Path) -> None:
-    with a_room(tmp_path, "version: 1\npolicy: [\n") as room:
+    with open_desk(tmp_path, "version: 1\npolicy: [\n") as room:
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         body = room.visitor().get("/people").body
     assert "ethz.ch" in body
@@ -181,20 +181,20 @@ def test_an_address_is_described_although_a_policy_cannot_be_read(tmp_path: Path
     assert "no mail shared" not in body
 
 
-def test_people_are_found_by_parts_of_what_they_are_called(three: Room) -> None:
+def test_people_are_found_by_parts_of_what_they_are_called(three: Desk) -> None:
     lena = three.visitor()
     assert [row["user"] for row in lena.get("/people.json?q=ada").json] == ["ada"]
     assert {row["user"] for row in lena.get("/people.json").json} == {"ada", "bob"}
     assert lena.get("/people.json?q=zzz").json == []
 
 
-def test_a_file_of_one_person_has_every_attempt(three: Room) -> None:
+def test_a_file_of_one_person_has_every_attempt(three: Desk) -> None:
     rows = three.visitor().get(f"{_href(three, 'ada')}.json").json
     assert {(row["user"], row["attempt"]) for row in rows} == {("ada", 1)}
     assert len(rows) == len(_repos(three))
 
 
-def test_a_note_stands_apart_from_the_history(three: Room) -> None:
+def test_a_note_stands_apart_from_the_history(three: Desk) -> None:
     lena = three.visitor()
     key = three.row("ada").state.hub_request
     lena.post(f"/requests/{key}/note", {"note": "knows <i>Bob</i>"})
@@ -203,12 +203,12 @@ def test_a_note_stands_apart_from_the_history(three: Room) -> None:
     assert "knows" not in body.partition('id="h-h"')[2].partition('id="h-n"')[0]
 
 
-def test_nothing_that_people_wrote_becomes_markup(room: Room) -> None:
-    for number, text in enumerate(PAYLOADS):
+def test_nothing_that_people_wrote_becomes_markup(room: Desk) -> None:
+    for number, text in enumerate(HOSTILE_ANSWERS):
         room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
     lena = room.visitor()
     allowed = set(re.findall(r"<(\w+)", lena.get(_href(room, "p41")).body)) | {"time", "p"}
-    for number in range(len(PAYLOADS)):
+    for number in range(len(HOSTILE_ANSWERS)):
         body = lena.get(_href(room, f"p{number}")).body
-        assert set(re.findall(r"<(\w+)", body)) - allowed <= {"span", "bdi"}, PAYLOADS[number]
-        assert not re.search(r"<[^>]*\son\w+=", body), PAYLOADS[number]
+        assert set(re.findall(r"<(\w+)", body)) - allowed <= {"span", "bdi"}, HOSTILE_ANSWERS[number]
+        assert not re.search(r"<[^>]*\son\w+=", body), HOSTILE_ANSWERS[number]

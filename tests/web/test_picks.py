@@ -10,7 +10,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.plans import Plans
 from hf_gate.store.runs import read_repos
 from hf_gate.store.selections import Selections
-from tests.contract.store_kit import EEG, ENDPOINT, place, read_selected, record, take
+from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, take
 
 __all__ = ["place"]
 AT = 1_900_000_000_000

@@ -19,7 +19,7 @@ from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store.plans import Plans
 from hf_gate.web import plan
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 
 PEOPLE = [
     {"username": "ada", "email": "ada@ethz.ch"},
@@ -31,10 +31,10 @@ PEOPLE = [
 
 def words(answer: Answer) -> str:
     """The text of a page, white space folded."""
-    return " ".join(" ".join(parsed(answer.body).text).split())
+    return " ".join(" ".join(parse_page(answer.body).text).split())
 
 
-def made(room: Room, visitor: Visitor) -> str:
+def made(room: Desk, visitor: Visitor) -> str:
     """The address of a plan that was made just now."""
     answer = visitor.post("/plans")
     maker = room.app_state.plan_maker
@@ -43,7 +43,7 @@ def made(room: Room, visitor: Visitor) -> str:
     return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
 
 
-def ended(room: Room, location: str) -> None:
+def ended(room: Desk, location: str) -> None:
     """Waits until nobody carries a run any more."""
     job = room.app_state.run_worker.find_job(location.rpartition("/")[2])
     assert job is not None
@@ -51,14 +51,14 @@ def ended(room: Room, location: str) -> None:
 
 
 @pytest.fixture
-def asked(room: Room) -> Room:
+def asked(room: Desk) -> Desk:
     """Two that an academic address lets in, and two who wrote nothing of use."""
     room.ask([PEOPLE[0], PEOPLE[3]], {"Purpose": GOOD})
     room.ask(PEOPLE[1:3], {"Purpose": "test"})
     return room
 
 
-def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) -> None:
+def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     answer = lena.get(made(asked, lena))
     said = words(answer)
@@ -74,7 +74,7 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Room) 
     assert asked.writes() == before
 
 
-def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Room) -> None:
+def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     said = words(lena.get("/plans"))
@@ -83,7 +83,7 @@ def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Ro
     assert "not applied" in said
 
 
-def test_a_plan_that_is_let_go_is_carried_once(asked: Room) -> None:
+def test_a_plan_that_is_let_go_is_carried_once(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     place = made(asked, lena)
     first = lena.post(place, {"do": "apply"})
@@ -98,7 +98,7 @@ def test_a_plan_that_is_let_go_is_carried_once(asked: Room) -> None:
     assert "the run has ended" in words(lena.get(place))
 
 
-def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Room) -> None:
+def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     page = lena.get(f"{place}?group=all").body
@@ -114,12 +114,12 @@ def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Room) ->
     assert (asked.row("bob").state.status, asked.row("cyd").state.status) == ("pending", "reset")
 
 
-def test_nobody_ticked_makes_no_other_plan(asked: Room) -> None:
+def test_nobody_ticked_makes_no_other_plan(asked: Desk) -> None:
     lena = asked.visitor()
     assert lena.post(made(asked, lena), {"do": "exclude"}).status == 422
 
 
-def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
+def test_a_plan_whose_policies_changed_is_not_let_go(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     place = made(asked, lena)
     folder = asked.app_state.workspace.location.folder
@@ -133,7 +133,7 @@ def test_a_plan_whose_policies_changed_is_not_let_go(asked: Room) -> None:
     assert asked.writes() == before
 
 
-def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Room) -> None:
+def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     assert lena.post(place, {"do": "discard"}).headers["location"] == "/plans"
@@ -141,7 +141,7 @@ def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Room) ->
     assert asked.app_state.workspace.store.plan(place.rpartition("/")[2]) is None
 
 
-def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
+def test_a_plan_that_was_begun_is_not_thrown_away(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
@@ -152,7 +152,7 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Room) -> None:
 
 def test_a_rule_with_its_own_sentence_is_shown_by_it_until_the_policy_changes(tmp_path: Path) -> None:
     policy = POLICY.replace("when: email.academic", "when: email.academic\n    says: Universities are let in.")
-    with a_room(tmp_path, policy=policy) as room:
+    with open_desk(tmp_path, policy=policy) as room:
         room.ask(PEOPLE[:1], {"Purpose": GOOD})
         lena = room.visitor()
         place = made(room, lena)
@@ -166,14 +166,14 @@ def test_a_rule_with_its_own_sentence_is_shown_by_it_until_the_policy_changes(tm
         assert "Universities are let in" not in said, "the rule of today is not the one of the plan"
 
 
-def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Room) -> None:
+def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Desk) -> None:
     lena = asked.visitor()
     said = words(lena.get(made(asked, lena)))
     limits = said.partition("Limits above a limit you type the number")[2].partition("As a file")[0]
     assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "sent", "back", "limit", "20"]
 
 
-def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Room) -> None:
+def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Desk) -> None:
     lena = room.visitor()
     empty = lena.get(made(room, lena))
     assert "Policies have nothing to do." in words(empty)
@@ -186,7 +186,7 @@ def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room
     assert "1 stays with you" in words(lena.get("/plans"))
 
 
-def test_an_undo_without_changes_does_not_speak_of_policies(asked: Room) -> None:
+def test_an_undo_without_changes_does_not_speak_of_policies(asked: Desk) -> None:
     lena = asked.visitor()
     run = lena.post(made(asked, lena), {"do": "apply"}).headers["location"]
     ended(asked, run)
@@ -204,7 +204,7 @@ def test_an_undo_without_changes_does_not_speak_of_policies(asked: Room) -> None
 
 
 def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> None:
-    with a_room(tmp_path, repos=2) as room:
+    with open_desk(tmp_path, repos=2) as room:
         other = next(line for line in room.local.repos if line["repo"] != room.repo.id)
         there = parse_repo(other["repo"], other["repo_type"])
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
@@ -220,20 +220,20 @@ def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> Non
 
 
 @pytest.fixture(scope="module")
-def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """700 who all wrote too little."""
-    with a_room(tmp_path_factory.mktemp("full")) as room:
+    with open_desk(tmp_path_factory.mktemp("full")) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(700)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
         yield room
 
 
 @pytest.fixture(scope="module")
-def planned(full: Room) -> str:
+def planned(full: Desk) -> str:
     return made(full, full.visitor())
 
 
-def test_many_need_their_number_typed(full: Room, planned: str) -> None:
+def test_many_need_their_number_typed(full: Desk, planned: str) -> None:
     lena, before = full.visitor(), full.writes()
     assert "To confirm, type " in words(lena.get(planned))
     for typed in ("", "7", "0700x"):
@@ -244,7 +244,7 @@ def test_many_need_their_number_typed(full: Room, planned: str) -> None:
     assert full.app_state.workspace.store.run_of_plan(planned.rpartition("/")[2]) is None
 
 
-def test_all_changes_come_page_by_page_and_each_once(full: Room, planned: str) -> None:
+def test_all_changes_come_page_by_page_and_each_once(full: Desk, planned: str) -> None:
     lena, path, found = full.visitor(), f"{planned}?group=all", []
     while path:
         body = lena.get(path).body
@@ -255,7 +255,7 @@ def test_all_changes_come_page_by_page_and_each_once(full: Room, planned: str) -
     assert len(set(found)) == 700
 
 
-def test_a_plan_is_a_file_that_the_command_line_applies(full: Room, planned: str) -> None:
+def test_a_plan_is_a_file_that_the_command_line_applies(full: Desk, planned: str) -> None:
     lena = full.visitor()
     document = lena.get(f"{planned}.json").json
     assert document["plan"]["digest"] == planned.rpartition("/")[2]
@@ -266,11 +266,11 @@ def test_a_plan_is_a_file_that_the_command_line_applies(full: Room, planned: str
     assert lena.get(f"{planned}.exe").status == 404
 
 
-def test_who_is_alone_lets_a_large_plan_go_alone(full: Room, planned: str) -> None:
+def test_who_is_alone_lets_a_large_plan_go_alone(full: Desk, planned: str) -> None:
     assert "second person" not in words(full.visitor().get(planned)).lower()
 
 
-def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planned: str) -> None:
+def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Desk, planned: str) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     try:
@@ -293,7 +293,7 @@ def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Room, planne
 # ---- who sees it ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked: Room) -> None:
+def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked: Desk) -> None:
     place = made(asked, asked.visitor())
     vic, mia = asked.viewer(), asked.reviewer("mia")
     said = words(vic.get(place))
@@ -311,7 +311,7 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
 
 
 def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
-    with a_room(tmp_path, requests=60, repos=2) as room:
+    with open_desk(tmp_path, requests=60, repos=2) as room:
         lena = room.visitor()
         place = made(room, lena)
         document = lena.get(f"{place}.json").json
@@ -327,7 +327,7 @@ def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
         assert room.reviewer("ola", "no/such").get(place).status == 404
 
 
-def test_hostile_text_is_text(room: Room) -> None:
+def test_hostile_text_is_text(room: Desk) -> None:
     room.ask(
         [{"username": "eve", "fullname": "<img src=x onerror=alert(1)>"}], {"Purpose": "<script>alert(1)</script>"}
     )
@@ -340,7 +340,7 @@ def test_hostile_text_is_text(room: Room) -> None:
 
 
 def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         assert room.app_state.workspace.location.folder is not None
         (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
         room.app_state.policies.expire()
@@ -349,7 +349,7 @@ def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
         assert "house.yaml" in answer.body
 
 
-def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
+def test_a_plan_of_another_process_has_a_page_too(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     digest = place.rpartition("/")[2]
@@ -361,7 +361,7 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Room) -> None:
     assert to_ms(asked.app_state.now())
 
 
-def _over(room: Room, name: str, days: int) -> int:
+def _over(room: Desk, name: str, days: int) -> int:
     """Somebody's access ended so many days ago; the moment."""
     room.app_state.workspace.hub.accept(room.repo, name)
     room.read()
@@ -374,7 +374,7 @@ def _over(room: Room, name: str, days: int) -> int:
     return until
 
 
-def test_an_end_that_has_come_is_told_in_words(asked: Room) -> None:
+def test_an_end_that_has_come_is_told_in_words(asked: Desk) -> None:
     lena = asked.visitor()
     day = f"{from_ms(_over(asked, 'ada', 99)):%Y-%m-%d}"
     page = words(lena.get(made(asked, lena)))
@@ -383,7 +383,7 @@ def test_an_end_that_has_come_is_told_in_words(asked: Room) -> None:
 
 
 @pytest.mark.parametrize("is_ours", [True, False], ids=["made here", "made by a command"])
-def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room, *, is_ours: bool) -> None:
+def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Desk, *, is_ours: bool) -> None:
     lena = asked.visitor()
     _over(asked, "ada", 1)
     asked.local.clock.advance("70m")
@@ -397,7 +397,7 @@ def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Room, 
     assert "access ended on" not in page
 
 
-def test_a_plan_of_an_unattended_run_says_so(asked: Room) -> None:
+def test_a_plan_of_an_unattended_run_says_so(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     digest = place.rpartition("/")[2]

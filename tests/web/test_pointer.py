@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import a_program, write_desk
+from tests.kits.desk import run_desk_program, write_desk
 
 pytestmark = pytest.mark.slow
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -25,7 +25,7 @@ def test_a_row_that_folds_up_above_takes_no_click_away(browser: Browser, tmp_pat
                 for n, name in enumerate(("ada", "bob", "cyd"), 1)
             ]
         )
-        with a_program(tmp_path, local) as program:
+        with run_desk_program(tmp_path, local) as program:
             context = browser.new_context(viewport={"width": 1280, "height": 900})
             page = context.new_page()
             page.goto(program.login_url)
@@ -55,7 +55,7 @@ def test_a_row_that_folds_up_above_takes_no_click_away(browser: Browser, tmp_pat
 def test_an_empty_queue_shows_by_itself_who_asks(browser: Browser, tmp_path: Path) -> None:
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
-        with a_program(tmp_path, local) as program:
+        with run_desk_program(tmp_path, local) as program:
             context = browser.new_context()
             page = context.new_page()
             page.goto(program.login_url)

@@ -11,13 +11,13 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.draft_report import MAX_REQUESTS
-from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
+from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
 
 OWN = "lumen-labs/lantern-7b-chat"
 OTHER = "datasets/tidewater-audio/harbour-voices"
 
 
-def _decide(room: Room, visitor: Visitor, verb: str, name: str, repo: str = "") -> None:
+def _decide(room: Desk, visitor: Visitor, verb: str, name: str, repo: str = "") -> None:
     """A person of the desk decides, and the decision is sent."""
     where = (
         parse_repo(repo.removeprefix("datasets/"), "dataset" if repo.startswith("datasets/") else "model")
@@ -35,7 +35,7 @@ def _decide(room: Room, visitor: Visitor, verb: str, name: str, repo: str = "") 
     assert room.row(name).state.status != "pending"
 
 
-def test_the_matrix_counts_and_the_table_leads_to_the_requests_that_differ(room: Room) -> None:
+def test_the_matrix_counts_and_the_table_leads_to_the_requests_that_differ(room: Desk) -> None:
     lena = room.visitor()
     _decide(room, lena, "accept", "ada")
     _decide(room, lena, "reset", "bob")
@@ -50,11 +50,11 @@ def test_the_matrix_counts_and_the_table_leads_to_the_requests_that_differ(room:
     assert "style=" not in body
 
 
-def test_nothing_to_compare_is_said_in_words(room: Room) -> None:
+def test_nothing_to_compare_is_said_in_words(room: Desk) -> None:
     assert "No person has decided a request" in room.visitor().get("/policies/house/compare").body
 
 
-def test_a_policy_with_errors_is_not_compared(room: Room) -> None:
+def test_a_policy_with_errors_is_not_compared(room: Desk) -> None:
     folder = room.app_state.workspace.location.folder
     assert folder is not None
     (folder / "policies" / "wrong.yaml").write_text(
@@ -63,13 +63,13 @@ def test_a_policy_with_errors_is_not_compared(room: Room) -> None:
     assert "Not compared" in room.visitor().get("/policies/wrong/compare").body
 
 
-def test_viewers_and_strangers_to_the_policy_find_no_page(room: Room) -> None:
+def test_viewers_and_strangers_to_the_policy_find_no_page(room: Desk) -> None:
     assert room.viewer().get("/policies/house/compare").status == 404
     assert room.visitor().get("/policies/nothing/compare").status == 404
 
 
 def test_a_member_of_one_repo_sees_the_decisions_there_alone(tmp_path: Path) -> None:
-    with a_room(tmp_path, POLICY, repos=4) as room:
+    with open_desk(tmp_path, POLICY, repos=4) as room:
         lena = room.visitor()
         _decide(room, lena, "reset", "ada", OWN)
         _decide(room, lena, "accept", "bob", OTHER)
@@ -81,7 +81,7 @@ def test_a_member_of_one_repo_sees_the_decisions_there_alone(tmp_path: Path) -> 
         assert not [word for word in ("bob", OTHER, "harbour-voices") if word in own], json.dumps(own)[:200]
 
 
-def test_no_more_decisions_are_compared_than_a_draft_may_be_tried_on(room: Room) -> None:
+def test_no_more_decisions_are_compared_than_a_draft_may_be_tried_on(room: Desk) -> None:
     lena = room.visitor()
     names = [f"person{n:03}" for n in range(MAX_REQUESTS + 5)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})

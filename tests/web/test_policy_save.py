@@ -14,7 +14,7 @@ import pytest
 
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain.members import Member, MemberRole
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 
 ALLOWED = "desk: {may_write_policies: true}\n"
 CHANGED = POLICY.replace("when: email.academic", "when: email.free")
@@ -22,18 +22,18 @@ TESTS = "tests:\n  - {name: junk waits, facts: {answers.purpose.quality: junk}, 
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, desk=ALLOWED) as room:
+def asked(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, desk=ALLOWED) as room:
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         yield room
 
 
-def _file(room: Room) -> Path:
+def _file(room: Desk) -> Path:
     assert room.app_state.workspace.location.folder is not None
     return room.app_state.workspace.location.folder / "policies" / "house.yaml"
 
 
-def _admin(room: Room, name: str = "mia", *repos: str) -> Visitor:
+def _admin(room: Desk, name: str = "mia", *repos: str) -> Visitor:
     return room.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
 
 
@@ -48,7 +48,7 @@ def _save(visitor: Visitor, text: str, base: str | None = None, **more: str) -> 
     return visitor.post("/policies/house/save", {**values, **more})
 
 
-def test_an_admin_saves_a_card_and_the_page_says_what_it_waits_for(asked: Room) -> None:
+def test_an_admin_saves_a_card_and_the_page_says_what_it_waits_for(asked: Desk) -> None:
     mia = _admin(asked)
     page = mia.get("/policies/house").body
     assert 'formaction="/policies/house/save">Save</button>' in page
@@ -70,7 +70,7 @@ def test_an_admin_saves_a_card_and_the_page_says_what_it_waits_for(asked: Room) 
 
 
 @pytest.mark.parametrize("who", ["viewer", "reviewer", "admin of one"])
-def test_only_an_admin_of_all_repos_saves(asked: Room, who: str) -> None:
+def test_only_an_admin_of_all_repos_saves(asked: Desk, who: str) -> None:
     base = _base(_admin(asked))
     visitor = {
         "viewer": asked.viewer,
@@ -83,7 +83,7 @@ def test_only_an_admin_of_all_repos_saves(asked: Room, who: str) -> None:
 
 
 def test_without_the_owners_word_nobody_saves(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         lena = room.visitor()
         assert "/save" not in lena.get("/policies/house").body
         refused = _save(lena, CHANGED, "0" * 64)
@@ -91,7 +91,7 @@ def test_without_the_owners_word_nobody_saves(tmp_path: Path) -> None:
         assert _file(room).read_text("utf-8") == POLICY
 
 
-def test_of_two_admins_who_save_at_once_one_is_told_and_loses_nothing(asked: Room) -> None:
+def test_of_two_admins_who_save_at_once_one_is_told_and_loses_nothing(asked: Desk) -> None:
     """Both saw the same file. Whoever is second keeps the draft on the page."""
     mia, noor = _admin(asked), _admin(asked, "noor")
     base = _base(mia)
@@ -125,7 +125,7 @@ def test_of_two_admins_who_save_at_once_one_is_told_and_loses_nothing(asked: Roo
         (POLICY + "# more\n" * 4_000, ""),
     ],
 )  # fmt: skip
-def test_what_may_not_be_saved_is_said_and_the_file_stays(asked: Room, text: str, said: str) -> None:
+def test_what_may_not_be_saved_is_said_and_the_file_stays(asked: Desk, text: str, said: str) -> None:
     answer = _save(_admin(asked), text)
     if said:
         assert (answer.status, said in answer.body) == (200, True)
@@ -135,7 +135,7 @@ def test_what_may_not_be_saved_is_said_and_the_file_stays(asked: Room, text: str
         assert _file(asked).read_text("utf-8") == text
 
 
-def test_a_failing_test_is_saved_after_a_tick_for_exactly_this_failure(asked: Room) -> None:
+def test_a_failing_test_is_saved_after_a_tick_for_exactly_this_failure(asked: Desk) -> None:
     mia = _admin(asked)
     first = _save(mia, POLICY + TESTS).body
     found = re.search(r'type="checkbox" name="yes" value="(\w+)"', first)
@@ -146,7 +146,7 @@ def test_a_failing_test_is_saved_after_a_tick_for_exactly_this_failure(asked: Ro
     assert _file(asked).read_text("utf-8") == POLICY + TESTS
 
 
-def test_a_link_is_not_written_through(asked: Room, tmp_path: Path) -> None:
+def test_a_link_is_not_written_through(asked: Desk, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere.yaml"
     elsewhere.write_text(POLICY, "utf-8")
     _file(asked).unlink()
@@ -157,7 +157,7 @@ def test_a_link_is_not_written_through(asked: Room, tmp_path: Path) -> None:
     assert _file(asked).is_symlink()
 
 
-def test_a_file_that_is_not_utf_8_is_not_saved(asked: Room) -> None:
+def test_a_file_that_is_not_utf_8_is_not_saved(asked: Desk) -> None:
     _file(asked).write_bytes(POLICY.encode() + b"# \xff\n")
     mia = _admin(asked)
     assert _base(mia) == ""
@@ -165,7 +165,7 @@ def test_a_file_that_is_not_utf_8_is_not_saved(asked: Room) -> None:
     assert _file(asked).read_bytes() == POLICY.encode() + b"# \xff\n"
 
 
-def test_only_policies_of_the_workspace_have_a_way_to_be_saved(asked: Room) -> None:
+def test_only_policies_of_the_workspace_have_a_way_to_be_saved(asked: Desk) -> None:
     mia, base = _admin(asked), "0" * 64
     for name in ("nothing", "..%2fhf-gate", "hf-gate.yaml", "house.yaml"):
         assert mia.post(f"/policies/{name}/save", {"base": base, "exact": json.dumps(CHANGED)}).status == 404
@@ -173,7 +173,7 @@ def test_only_policies_of_the_workspace_have_a_way_to_be_saved(asked: Room) -> N
     assert sorted(each.name for each in _file(asked).parent.iterdir()) == ["house.yaml"]
 
 
-def test_a_save_of_another_site_is_refused(asked: Room) -> None:
+def test_a_save_of_another_site_is_refused(asked: Desk) -> None:
     mia = _admin(asked)
     body = urlencode({"base": _base(mia), "exact": json.dumps(CHANGED), "do": "save"}).encode()
     headers = {
@@ -185,7 +185,7 @@ def test_a_save_of_another_site_is_refused(asked: Room) -> None:
     assert _file(asked).read_text("utf-8") == POLICY
 
 
-def test_a_folder_that_cannot_be_written_is_said(asked: Room) -> None:
+def test_a_folder_that_cannot_be_written_is_said(asked: Desk) -> None:
     if os.geteuid() == 0:
         pytest.skip("root writes everywhere")
     _file(asked).parent.chmod(0o500)

@@ -15,7 +15,7 @@ from typing import Final
 import pytest
 
 from hf_gate.testing import LocalHub
-from tests.web.kit import GOOD, POLICY, Program, a_program, write_desk
+from tests.kits.desk import GOOD, POLICY, DeskProgram, run_desk_program, write_desk
 from tests.web.test_runs import Caller
 
 MANY: Final = 230
@@ -124,7 +124,7 @@ def _books(local: LocalHub, lena: Caller, run: str) -> None:
     }
 
 
-def _within(program: Program, dice: random.Random, most: float) -> None:
+def _within(program: DeskProgram, dice: random.Random, most: float) -> None:
     """Somewhere in its life."""
     with suppress(subprocess.TimeoutExpired):
         program.process.wait(dice.uniform(0.02, most))
@@ -133,7 +133,7 @@ def _within(program: Program, dice: random.Random, most: float) -> None:
 @pytest.mark.parametrize("what", BEGIN)
 def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -> None:
     write_desk(tmp_path, local, ALIKE)
-    with a_program(tmp_path, local, "600s") as program:
+    with run_desk_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _waits_for_all(lena)
         _hold(lena)
@@ -143,7 +143,7 @@ def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -
         program.kill()
     assert 0 < len(_moved(local)) < MANY
     local.set_faults([])
-    with a_program(tmp_path, local, "600s") as program:
+    with run_desk_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _go_on(lena, run)
         _until(lambda: len(_moved(local)) >= MANY, lambda: lena.ask("GET", run or "/tray")[2])
@@ -158,7 +158,7 @@ def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -
 def test_killed_again_and_again_in_any_weather(tmp_path: Path, local: LocalHub, what: str, seed: int) -> None:
     dice = random.Random(seed)
     write_desk(tmp_path, local, ALIKE)
-    with a_program(tmp_path, local, "600s") as program:
+    with run_desk_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _waits_for_all(lena)
         _hold(lena)
@@ -168,13 +168,13 @@ def test_killed_again_and_again_in_any_weather(tmp_path: Path, local: LocalHub, 
         program.kill()
     for _ in range(5):
         local.set_faults(dice.choice(WEATHER))
-        with a_program(tmp_path, local, "600s") as program:
+        with run_desk_program(tmp_path, local, "600s") as program:
             _go_on(Caller(program), run)
             _within(program, dice, 2.0)
             program.kill()
         assert all(n == 1 for n in _moved(local).values()), _moved(local)
     local.set_faults([])
-    with a_program(tmp_path, local, "600s") as program:
+    with run_desk_program(tmp_path, local, "600s") as program:
         lena = Caller(program)
         _go_on(lena, run)
         _until(lambda: len(_moved(local)) >= MANY, lambda: lena.ask("GET", run or "/tray")[2])

@@ -21,7 +21,7 @@ from hf_gate.web.app import build_app
 from hf_gate.web.private_host import ensure_private_host, listen_on_other_loopback
 from hf_gate.web.server import Server, allowed_hosts
 from hf_gate.web.sign_in import Authenticator
-from tests.web.kit import HOST, Room, Visitor, a_program, origin_of, write_desk
+from tests.kits.desk import HOST, Desk, Visitor, origin_of, run_desk_program, write_desk
 
 NAME = "desk-0123456789.localhost"
 ORIGIN = f"http://{NAME}:7860"
@@ -34,13 +34,13 @@ SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/60
 
 
 @pytest.fixture
-def local_desk(room: Room) -> Room:
+def local_desk(room: Desk) -> Desk:
     """The same desk as `hf-gate ui` serves it on this machine."""
     door = Authenticator(room.app_state, private_origin=ORIGIN)
     return replace(room, door=door, app=build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME)))
 
 
-def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Room) -> None:
+def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Desk) -> None:
     visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
     for _ in range(2):
         led = visitor.get(f"/sign-in?t={link}", **CHROME)
@@ -52,13 +52,13 @@ def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_des
     assert Visitor(local_desk.app).get(f"/sign-in?t={link}", **CHROME).status == 401
 
 
-def test_a_link_of_a_member_is_led_on_too(local_desk: Room) -> None:
+def test_a_link_of_a_member_is_led_on_too(local_desk: Desk) -> None:
     local_desk.reviewer("mia")
     led = Visitor(local_desk.app).get("/sign-in?t=link-of-mia", **CHROME)
     assert led.headers["location"] == f"{ORIGIN}/sign-in?t=link-of-mia"
 
 
-def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Room) -> None:
+def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Desk) -> None:
     stranger = Visitor(local_desk.app)
     for path in ("/", "/queue", "/sign-in", "/sign-in?t=guess", "/nothing"):
         answer = stranger.get(path, **CHROME)
@@ -66,14 +66,14 @@ def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: Ro
         assert NAME not in answer.body + str(answer.headers)
 
 
-def test_scripts_and_api_clients_stay_at_127_0_0_1(local_desk: Room) -> None:
+def test_scripts_and_api_clients_stay_at_127_0_0_1(local_desk: Desk) -> None:
     client = Visitor(local_desk.app)
     answer = client.get(f"/sign-in?t={local_desk.door.make_link()}", sec_fetch_site="-", origin="-")
     assert (answer.status, answer.headers["location"]) == (303, "/queue")
     assert client.get("/queue.json").status == 200
 
 
-def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Room) -> None:
+def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Desk) -> None:
     visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
     asked = visitor.get(f"/sign-in?t={link}", **SAFARI)
     assert asked.status == 200
@@ -85,7 +85,7 @@ def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Ro
     assert visitor.get("/queue", **SAFARI).status == 200, "and is not led on afterwards"
 
 
-def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Room) -> None:
+def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Desk) -> None:
     link = local_desk.door.make_link()
     pasted = Visitor(local_desk.app).post(
         "/sign-in", {"link": f"http://{HOST}/sign-in?t={link}"}, sec_fetch_mode="navigate"
@@ -94,7 +94,7 @@ def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Roo
     assert f'href="{ORIGIN}/sign-in?t={link}"' in pasted.body
 
 
-def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Room) -> None:
+def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Desk) -> None:
     visitor = Visitor(local_desk.app)
     there = f"{NAME}:7860"
     visitor.get(f"/sign-in?t={local_desk.door.make_link()}", host=there)
@@ -106,14 +106,14 @@ def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Ro
 # ---- the name and its addresses ------------------------------------------------------------------------------------------
 
 
-def test_a_workspace_keeps_its_name(room: Room) -> None:
+def test_a_workspace_keeps_its_name(room: Desk) -> None:
     assert ensure_private_host(room.app_state.workspace) == ensure_private_host(room.app_state.workspace)
     with closing(Server(room.app_state, list, port=0)) as server:
         assert server.private_host == ensure_private_host(room.app_state.workspace)
         assert server.url == f"http://127.0.0.1:{server.port}"
 
 
-def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -> None:
+def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Desk) -> None:
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
         with room.app_state.workspace.store.writing() as write:
             write.write_setting("desk host", host)
@@ -122,7 +122,7 @@ def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Room) -
         assert ensure_private_host(room.app_state.workspace) == name
 
 
-def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Room) -> None:
+def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Desk) -> None:
     """A browser looks for NAME.localhost at both: it would take its link there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -183,7 +183,7 @@ def _page(browser: Browser) -> Iterator[Page]:
 def test_another_port_of_this_machine_gets_no_session(browser: Browser, tmp_path: Path) -> None:
     with LocalHub(requests=0, repos=1) as local, _neighbour() as neighbour:
         write_desk(tmp_path, local)
-        with a_program(tmp_path, local) as program, _page(browser) as page:
+        with run_desk_program(tmp_path, local) as program, _page(browser) as page:
             assert urlsplit(program.login_url).hostname == urlsplit(program.url).hostname == "127.0.0.1"
             page.goto(program.login_url)
             at = urlsplit(page.url)
@@ -202,7 +202,7 @@ def test_another_port_of_this_machine_gets_no_session(browser: Browser, tmp_path
 def test_a_page_of_another_site_needs_a_click_to_sign_in(browser: Browser, tmp_path: Path) -> None:
     with LocalHub(requests=0, repos=1) as local, _neighbour() as neighbour:
         write_desk(tmp_path, local)
-        with a_program(tmp_path, local) as program, _page(browser) as page:
+        with run_desk_program(tmp_path, local) as program, _page(browser) as page:
             page.goto(f"http://127.0.0.1:{neighbour.port}/")
             elsewhere = program.login_url.replace("127.0.0.1", "localhost")
             page.evaluate("url => { location.href = url }", elsewhere)

@@ -11,14 +11,14 @@ from hf_gate.errors import UsageError
 from hf_gate.web.app import build_app
 from hf_gate.web.server import allowed_hosts, parse_public_url
 from hf_gate.web.sign_in import Authenticator
-from tests.web.kit import GOOD, HOST, Answer, Room, Visitor
+from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor
 
 PUBLIC = "https://desk.example.org"
 NAME = "desk.example.org"
 
 
 @pytest.fixture
-def public(room: Room) -> Room:
+def public(room: Desk) -> Desk:
     """The same desk as `hf-gate ui --public-url` serves it."""
     room.app_state.url = PUBLIC
     door = Authenticator(room.app_state, "__Host-hf-gate", is_https=True)
@@ -31,7 +31,7 @@ def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
     return visitor.ask(method, path, b"", told)
 
 
-def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: Room) -> None:
+def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: Desk) -> None:
     visitor = Visitor(public.app)
     answer = _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}")
     told = answer.headers["set-cookie"]
@@ -48,7 +48,7 @@ def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: 
     assert "secure" in theme.headers["set-cookie"].lower()
 
 
-def _signed_in(public: Room) -> Visitor:
+def _signed_in(public: Desk) -> Visitor:
     visitor = Visitor(public.app)
     assert _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}").status == 303
     return visitor
@@ -67,12 +67,12 @@ def _signed_in(public: Room) -> Visitor:
     ],
 )
 def test_a_change_comes_from_the_public_address_or_from_this_machine(
-    public: Room, origin: str, host: str, status: int
+    public: Desk, origin: str, host: str, status: int
 ) -> None:
     assert _by_tls(_signed_in(public), "POST", "/tray/undo", origin=origin, host=host).status == status
 
 
-def test_links_bear_the_public_address(public: Room) -> None:
+def test_links_bear_the_public_address(public: Desk) -> None:
     answer = public.visitor().post("/settings/invite", {"name": "mia", "role": "reviewer"})
     assert f"{PUBLIC}/sign-in?t=" in answer.body
 
@@ -103,7 +103,7 @@ def test_whatever_is_none_is_refused(text: str) -> None:
 # ---- figures -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Room) -> None:
+def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Desk) -> None:
     room.ask([{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
     answer = Visitor(room.app).get("/metrics")
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
@@ -119,7 +119,7 @@ def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Room) ->
 
 
 @pytest.mark.parametrize("header", ["x_forwarded_for", "x_forwarded_server", "forwarded", "via", "x_real_ip"])
-def test_once_a_request_came_through_a_proxy_figures_need_a_session(room: Room, header: str) -> None:
+def test_once_a_request_came_through_a_proxy_figures_need_a_session(room: Desk, header: str) -> None:
     monitor = Visitor(room.app)
     assert monitor.get("/metrics").status == 200
     assert Visitor(room.app).get("/sign-in", **{header: "203.0.113.7"}).status == 200
@@ -127,13 +127,13 @@ def test_once_a_request_came_through_a_proxy_figures_need_a_session(room: Room, 
     assert room.visitor().get("/metrics").status == 200
 
 
-def test_behind_tls_figures_need_a_session(public: Room) -> None:
+def test_behind_tls_figures_need_a_session(public: Desk) -> None:
     assert _by_tls(Visitor(public.app), "GET", "/metrics").status == 401
     assert _by_tls(Visitor(public.app), "GET", "/metrics", host=HOST).status == 401
     assert _by_tls(_signed_in(public), "GET", "/metrics").status == 200
 
 
-def test_a_member_reads_the_figures_of_their_repos(crowded: Room) -> None:
+def test_a_member_reads_the_figures_of_their_repos(crowded: Desk) -> None:
     every = crowded.visitor().get("/metrics").body
     names = set(re.findall(r'hf_gate_requests\{repo="([^"]+)"', every))
     assert len(names) == 3

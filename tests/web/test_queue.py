@@ -16,10 +16,10 @@ from hf_gate.application.planning import propose_plan
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.web.queue_query import describe_term, merge_search
-from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room, all_keys, links_of, parsed, text_of
+from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page, text_of
 
 
-def _judge(room: Room) -> None:
+def _judge(room: Desk) -> None:
     bundle = room.app_state.policies.current
     assert bundle is not None
     sources = room.app_state.workspace.sources
@@ -36,14 +36,14 @@ def _judge(room: Room) -> None:
     )
 
 
-def test_the_desk_begins_with_who_is_pending_oldest_first(crowded: Room) -> None:
+def test_the_desk_begins_with_who_is_pending_oldest_first(crowded: Desk) -> None:
     visitor = crowded.visitor()
     assert visitor.get("/").headers["location"] == "/queue"
     assert visitor.get("/queue").rows == all_keys(crowded, "status:pending")[:50]
     assert visitor.get("/queue?order=newest").rows == all_keys(crowded, "status:pending")[::-1][:50]
 
 
-def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> None:
+def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Desk) -> None:
     visitor, path, found = crowded.visitor(), "/queue", []
     while True:
         answer = visitor.get(path)
@@ -56,7 +56,7 @@ def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Room) -> 
     assert len(found) > 150
 
 
-def test_every_row_of_a_request_names_its_id_for_scripts(room: Room) -> None:
+def test_every_row_of_a_request_names_its_id_for_scripts(room: Desk) -> None:
     room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
     lena, keys = room.visitor(), all_keys(room, "status:pending")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -67,7 +67,7 @@ def test_every_row_of_a_request_names_its_id_for_scripts(room: Room) -> None:
     assert key in keys
 
 
-def test_every_row_says_who_what_and_why(room: Room) -> None:
+def test_every_row_says_who_what_and_why(room: Desk) -> None:
     people = [{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}, {"username": "bob"}]
     room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
     room.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
@@ -98,7 +98,7 @@ def test_every_row_says_who_what_and_why(room: Room) -> None:
         "verdict:human quality:thin",
     ],
 )
-def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
+def test_the_total_is_what_there_is(crowded: Desk, query: str) -> None:
     _judge(crowded)
     body = crowded.visitor().get(f"/queue?q={query}").body
     total = re.search(r"\d of (more than )?([\d,]+) requests", body)
@@ -114,7 +114,7 @@ def test_the_total_is_what_there_is(crowded: Room, query: str) -> None:
         "status:accepted -mail:free -repo:lantern-7b-chat", "verdict:human",
     ],
 )  # fmt: skip
-def test_a_facet_counts_what_it_leads_to(crowded: Room, query: str) -> None:
+def test_a_facet_counts_what_it_leads_to(crowded: Desk, query: str) -> None:
     _judge(crowded)
     visitor = crowded.visitor()
     body = visitor.get("/queue?" + urlencode({"q": query})).body
@@ -128,7 +128,7 @@ def test_a_facet_counts_what_it_leads_to(crowded: Room, query: str) -> None:
         assert total[1] == number, path
 
 
-def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(crowded: Room) -> None:
+def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(crowded: Desk) -> None:
     visitor, viewer = crowded.visitor(), crowded.viewer("wim")
 
     def choices(visitor: Visitor, query: str) -> dict[str, str | None]:
@@ -148,7 +148,7 @@ def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(
     assert choices(viewer, "status:pending") == {}
 
 
-def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room: Room) -> None:
+def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     visitor, path = room.visitor(), "/queue?q=-quality:thin"
     assert "2 of 2 requests" in visitor.get(path).body
@@ -158,12 +158,12 @@ def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room
     assert "1 of 1 requests" in visitor.get("/queue?q=quality:good").body
 
 
-def test_a_queue_that_is_clear_says_so(room: Room) -> None:
+def test_a_queue_that_is_clear_says_so(room: Desk) -> None:
     room.app_state.sync_status.synced_at = room.app_state.now()
     assert "Queue clear." in room.visitor().get("/queue").body
 
 
-def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None:
+def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     assert room.app_state.workspace.location.folder is not None
     (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
@@ -175,7 +175,7 @@ def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Room) -> None
     assert "house.yaml" in answer.body
 
 
-def test_the_same_rows_as_files(crowded: Room) -> None:
+def test_the_same_rows_as_files(crowded: Desk) -> None:
     visitor = crowded.visitor()
     wanted = all_keys(crowded, "status:accepted")
     assert [row["request_id"] for row in visitor.get("/queue.json?q=status:accepted").json] == wanted
@@ -187,13 +187,13 @@ def test_the_same_rows_as_files(crowded: Room) -> None:
     assert visitor.get("/queue.exe").status == 404
 
 
-def test_no_cell_of_a_file_is_a_formula(room: Room) -> None:
+def test_no_cell_of_a_file_is_a_formula(room: Desk) -> None:
     room.ask([{"username": "eve", "fullname": "=HYPERLINK(1)"}], {"Purpose": "@SUM(1)"})
     sheet = list(csv.DictReader(io.StringIO(room.visitor().get("/queue.csv").body)))
     assert sheet[0]["fullname"] == "'=HYPERLINK(1)"
 
 
-def test_a_view_is_kept_for_whoever_saved_it(room: Room) -> None:
+def test_a_view_is_kept_for_whoever_saved_it(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena, mia = room.visitor(), room.reviewer("mia")
     assert lena.post("/views", {"name": "Mine <b>", "q": "status:pending user:ada"}).status == 303
@@ -204,7 +204,7 @@ def test_a_view_is_kept_for_whoever_saved_it(room: Room) -> None:
     assert "Mine &lt;b&gt;" not in lena.get("/queue").body
 
 
-def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> None:
+def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Desk) -> None:
     lena = room.visitor()
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
     here, elsewhere = lena.get("/queue?q=status:pending+domain:*.ch").body, lena.get("/queue").body
@@ -215,7 +215,7 @@ def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Room) -> No
     assert "Swiss" not in lena.get("/queue").body
 
 
-def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
+def test_the_views_that_everybody_has_hold_what_they_say(crowded: Desk) -> None:
     _judge(crowded)
     lena = crowded.visitor()
     found = {re.sub(r" [\d,]+$", "", name): path for name, path in links_of(lena.get("/queue").body, "views").items()}
@@ -227,7 +227,7 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Room) -> None:
     assert "On hold" not in found, "nobody is"
 
 
-def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> None:
+def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Desk) -> None:
     lena = room.visitor()
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
 
@@ -251,7 +251,7 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Room) -> N
     assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
 
 
-def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(room: Room) -> None:
+def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     room.ask([{"username": "bob"}], {"Purpose": "asdf"})
     for name in ("ada", "bob"):
@@ -263,7 +263,7 @@ def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_s
     assert "Second chance" not in room.viewer().get("/queue").body
 
 
-def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
+def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Desk) -> None:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     for name in ("ada", "bob", "cyd"):
         room.app_state.workspace.hub.accept(room.repo, name)
@@ -273,7 +273,7 @@ def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Room) -> None:
     assert "3 decided this week, half of them within" in body
 
 
-def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Room) -> None:
+def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     with room.app_state.workspace.store.writing() as write:
         write.update_repo(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
@@ -285,7 +285,7 @@ def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: R
 
 
 def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         body = room.visitor().get("/queue").body
         assert "Five steps" in body
         assert "data-wait" in body
@@ -298,7 +298,7 @@ def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> N
 
 
 def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:
-    with a_room(tmp_path, SHADOW) as room:
+    with open_desk(tmp_path, SHADOW) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         room.ask([{"username": "bob"}], {"Purpose": "test"})
         _judge(room)
@@ -323,7 +323,7 @@ rules:
 
 def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp_path: Path) -> None:
     desk = "tables: {partners: {file: tables/partners.csv, key: email}}\n"
-    with a_room(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
+    with open_desk(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
         (tmp_path / "tables").mkdir()
         (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
         with room.app_state.workspace.store.writing() as write:
@@ -338,7 +338,7 @@ def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp
 
 
 def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         _judge(room)
         lena, key = room.visitor(), room.row("ada").state.hub_request
@@ -354,7 +354,7 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
 
 
 def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -> None:
-    with a_room(tmp_path, SHADOW) as room:
+    with open_desk(tmp_path, SHADOW) as room:
         room.ask([{"username": "bob"}], {"Purpose": "test"})
         _judge(room)
         body = room.viewer().get("/queue").body
@@ -364,7 +364,7 @@ def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -
             body = room.visitor().get(path).body
             assert 'title="No rule of an enforced policy matches">Needs you: <bdi>' in body
             assert 'title="A policy in shadow mode would do this; it changes nothing">shadow<' in body
-            text = " ".join(" ".join(parsed(body).text).split())
+            text = " ".join(" ".join(parse_page(body).text).split())
             assert "Needs you: policies in shadow mode decide nothing." in text
             assert "shadow : Would send back : nothing useful written about use." in text
 

@@ -6,10 +6,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 
-from tests.web.kit import GOOD, Room, all_keys, links_of, parsed, text_of
+from tests.kits.desk import GOOD, Desk, all_keys, links_of, parse_page, text_of
 
 
-def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
+def test_what_is_no_term_stays_and_is_told(crowded: Desk) -> None:
     answer = crowded.visitor().get("/queue?q=status:pending+colour:red")
     assert answer.status == 200
     assert "unknown key" in answer.body
@@ -19,7 +19,7 @@ def test_what_is_no_term_stays_and_is_told(crowded: Room) -> None:
 
 
 @pytest.mark.parametrize("text", ["age:>1d+" * 6_000, "-rule:x*y+" * 1_000, "a" * 2_001, "-rule:x*y+" * 65])
-def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Room, text: str) -> None:
+def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Desk, text: str) -> None:
     viewer, owner = crowded.viewer(), crowded.visitor()
     plain = text.replace("+", " ").strip()
     answers = [
@@ -35,7 +35,7 @@ def test_a_query_too_large_to_be_read_is_refused_on_every_page(crowded: Room, te
     assert viewer.get("/queue").status == 200  # no view of that size was saved that would break the page
 
 
-def test_the_largest_query_is_answered(crowded: Room) -> None:
+def test_the_largest_query_is_answered(crowded: Desk) -> None:
     assert crowded.viewer("wim").get("/queue?q=" + "-rule:x*y+" * 64).rows == crowded.visitor().get("/queue?q=").rows
     assert crowded.visitor().get("/queue?q=domain:" + ",".join(["*q"] * 256)).status == 200
 
@@ -52,7 +52,7 @@ def test_the_largest_query_is_answered(crowded: Room) -> None:
         ("", "status:pending", "status:pending"),
     ],
 )
-def test_the_search_form_leads_to_the_query_that_it_means(crowded: Room, terms: str, typed: str, query: str) -> None:
+def test_the_search_form_leads_to_the_query_that_it_means(crowded: Desk, terms: str, typed: str, query: str) -> None:
     path = "/queue?" + urlencode({"terms": terms, "q": typed, "order": "newest", "by": "person"})
     answer = crowded.visitor().get(path)
     assert answer.status == 303
@@ -61,15 +61,15 @@ def test_the_search_form_leads_to_the_query_that_it_means(crowded: Room, terms: 
     }  # fmt: skip
 
 
-def test_a_search_that_is_too_large_is_refused(crowded: Room) -> None:
+def test_a_search_that_is_too_large_is_refused(crowded: Desk) -> None:
     for values in ({"terms": "a" * 2_001, "q": ""}, {"terms": "", "q": "a" * 2_001}):
         assert crowded.visitor().get("/queue?" + urlencode(values)).status == 422
 
 
-def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> None:
+def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Desk) -> None:
     query = 'status:pending repo:lantern-7b-chat quality:thin -country:US age:>2d "two words" ada'
     body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
-    inputs = [attrs for tag, attrs in parsed(body).tags if tag == "input"]
+    inputs = [attrs for tag, attrs in parse_page(body).tags if tag == "input"]
     boxes = {attrs["id"]: attrs.get("value") for attrs in inputs if attrs.get("id")}
     kept = [attrs["value"] for attrs in inputs if attrs.get("name") == "terms"]
     assert boxes["q"] == '"two words" ada'
@@ -111,7 +111,7 @@ def test_the_search_box_holds_words_and_the_rest_are_chips(crowded: Room) -> Non
         ("user:\u202egnp", "Person U+202E gnp"),
     ],
 )
-def test_a_term_is_said_in_words(crowded: Room, query: str, words: str) -> None:
+def test_a_term_is_said_in_words(crowded: Desk, query: str, words: str) -> None:
     body = crowded.visitor().get(f"/queue?{urlencode({'q': query})}").body
     assert f"Remove {words} ×" in links_of(body, "q-terms")
 
@@ -119,15 +119,15 @@ def test_a_term_is_said_in_words(crowded: Room, query: str, words: str) -> None:
 @pytest.mark.parametrize(
     "query", ["status:pending age:2d", 'status:pending form."a b" x', 'status:pending answer:"a b']
 )
-def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Room, query: str) -> None:
+def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Desk, query: str) -> None:
     answer = crowded.visitor().get(f"/queue?{urlencode({'q': query})}")
     assert answer.rows == all_keys(crowded, "status:pending")[:50]
     assert "Remove Pending ×" in links_of(answer.body, "q-terms")
-    box = next(attrs for tag, attrs in parsed(answer.body).tags if attrs.get("id") == "q")
+    box = next(attrs for tag, attrs in parse_page(answer.body).tags if attrs.get("id") == "q")
     assert box["value"] == query.removeprefix("status:pending ")
 
 
-def test_a_selection_stays_over_searches(room: Room) -> None:
+def test_a_selection_stays_over_searches(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "add", "key": room.row("ada").state.hub_request or ""})
@@ -136,7 +136,7 @@ def test_a_selection_stays_over_searches(room: Room) -> None:
     assert "1 selected" in text_of(lena.get("/queue").body)
 
 
-def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
+def test_nothing_found_says_what_could_be_dropped(crowded: Desk) -> None:
     body = crowded.visitor().get("/queue?q=status:pending+nobody-is-called-so").body
     assert "No requests match" in body
     assert "Remove Text “nobody-is-called-so” ×" in text_of(body)
@@ -150,7 +150,7 @@ def test_nothing_found_says_what_could_be_dropped(crowded: Room) -> None:
     assert "Remove" not in alone, "to remove the last term is to clear the query"
 
 
-def test_a_filter_without_rows_is_no_clear_queue(room: Room) -> None:
+def test_a_filter_without_rows_is_no_clear_queue(room: Desk) -> None:
     room.app_state.sync_status.synced_at = room.app_state.now()
     body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "No requests match." in body

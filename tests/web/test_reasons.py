@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate.application.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
 from hf_gate.domain.requests import check_reason
-from tests.web.kit import GOOD, POLICY, Answer, Room, Visitor, a_room, parsed
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 
 RESET = [(one.text, one.name) for one in list_ready_texts("reset")]
 REJECT = [(one.text, one.name) for one in list_ready_texts("reject")]
@@ -18,32 +18,32 @@ OWN = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: 'Say m
 
 
 @pytest.fixture
-def asked(room: Room) -> Room:
+def asked(room: Desk) -> Desk:
     room.ask([{"username": name, "email": f"{name}@web.example"} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     return room
 
 
-def _key(room: Room, name: str) -> str:
+def _key(room: Desk, name: str) -> str:
     return room.row(name).state.hub_request or ""
 
 
-def _sheet(room: Room, visitor: Visitor, name: str, verb: str = "reset") -> str:
+def _sheet(room: Desk, visitor: Visitor, name: str, verb: str = "reset") -> str:
     return visitor.get(f"/requests/{_key(room, name)}/{verb}", hx_request="true").body
 
 
-def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+def _decide(room: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
     values = {"verb": verb, "key": _key(room, name), "version": room.row(name).version.token, **more}
     return visitor.post("/tray", values)
 
 
-def _preview(room: Room, visitor: Visitor, name: str, **values: str) -> str:
+def _preview(room: Desk, visitor: Visitor, name: str, **values: str) -> str:
     answer = visitor.post(f"/requests/{_key(room, name)}/preview", values, hx_request="true")
     assert answer.status == 200
     return _words(answer.body)
 
 
 def _words(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
+    return " ".join(" ".join(parse_page(body).text).split())
 
 
 def _offered(sheet: str) -> list[tuple[str, str]]:
@@ -54,17 +54,19 @@ def _offered(sheet: str) -> list[tuple[str, str]]:
 
 
 def _chosen(sheet: str) -> list[str | None]:
-    return [at["value"] for tag, at in parsed(sheet).tags if tag == "input" and "data-text" in at and "checked" in at]
+    return [
+        at["value"] for tag, at in parse_page(sheet).tags if tag == "input" and "data-text" in at and "checked" in at
+    ]
 
 
-def _sent(room: Room) -> list[str | None]:
+def _sent(room: Desk) -> list[str | None]:
     return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
 
 
 # ---- what is offered -----------------------------------------------------------------------------------------------------
 
 
-def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Room) -> None:
+def test_seven_texts_come_with_every_workspace_each_where_it_is_true(asked: Desk) -> None:
     lena = asked.visitor()
     assert _offered(_sheet(asked, lena, "ada")) == RESET
     assert _offered(_sheet(asked, lena, "ada", "reject")) == REJECT
@@ -85,7 +87,7 @@ def test_every_ready_text_fits_in_every_language() -> None:
             assert all(check_reason(text) == text and "{" not in text for text in one.texts.values())
 
 
-def test_a_language_is_chosen_by_hand(asked: Room) -> None:
+def test_a_language_is_chosen_by_hand(asked: Desk) -> None:
     lena = asked.visitor()
     page = lena.get(f"/requests/{_key(asked, 'ada')}?verb=reset&lang=ja").body
     japanese = [(one.text, one.name) for one in list_ready_texts("reset", "ja")]
@@ -96,7 +98,7 @@ def test_a_language_is_chosen_by_hand(asked: Room) -> None:
 
 
 def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:
-    with a_room(tmp_path, desk=OWN) as room:
+    with open_desk(tmp_path, desk=OWN) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         own = [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"),
                (f"Say more about {room.repo.id}, ada.", "more")]  # fmt: skip
@@ -111,7 +113,7 @@ def test_the_reason_of_a_rule_comes_before_all_in_each_of_its_languages(tmp_path
     assert written in POLICY
     policy = POLICY.replace(written, "reason: {en: 'Say more, {user}.', de: 'Bitte mehr, {user}.'}")
     policy = policy.replace("mode: enforce", f"mode: {mode}")
-    with a_room(tmp_path, policy=policy, desk="templates: {closed: We are closed.}\n") as room:
+    with open_desk(tmp_path, policy=policy, desk="templates: {closed: We are closed.}\n") as room:
         room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
         lena = room.visitor()
         _decide(room, lena, "reset", "ada", reason="We are closed.")
@@ -122,7 +124,7 @@ def test_the_reason_of_a_rule_comes_before_all_in_each_of_its_languages(tmp_path
 
 
 def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
-    with a_room(tmp_path, desk=OWN) as room:
+    with open_desk(tmp_path, desk=OWN) as room:
         room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
         lena = room.visitor()
         _decide(room, lena, "reset", "ada", reason=f"Say more about {room.repo.id}, ada.")
@@ -135,7 +137,7 @@ def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
         assert _chosen(_sheet(room, lena, "bob")) == ["We are closed."]
 
 
-def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: Room) -> None:
+def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "reset", "ada", reason="Please name your supervisor.")
     sheet = _sheet(asked, lena, "bob")
@@ -150,7 +152,7 @@ def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: R
 # ---- what is sent --------------------------------------------------------------------------------------------------------
 
 
-def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(asked: Room) -> None:
+def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "reset", "ada", text=RESET[1][0], reason=" ")
     assert _sent(asked) == [RESET[1][0]]
@@ -163,14 +165,14 @@ def test_the_chosen_text_is_sent_unless_another_is_written_or_none_is_meant(aske
 # ---- what the person reads -----------------------------------------------------------------------------------------------
 
 
-def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: Room) -> None:
+def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: Desk) -> None:
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reset").body)
     assert f"The Hub e-mails ada this text: {RESET[0][0]} They can ask again." in page
     page = _words(asked.visitor().get(f"/requests/{_key(asked, 'ada')}?verb=reject").body)
     assert f"The Hub shows ada this text: {REJECT[0][0]} They cannot ask again. To allow it later, send" in page
 
 
-def test_the_preview_follows_the_form_and_changes_nothing(asked: Room) -> None:
+def test_the_preview_follows_the_form_and_changes_nothing(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     assert "this text: Hello. They can ask again." in _preview(asked, lena, "ada", verb="reset", reason="Hello.")
     assert "this text: Hello. They cannot" in _preview(asked, lena, "ada", verb="reject", reason="", text="Hello.")
@@ -181,7 +183,7 @@ def test_the_preview_follows_the_form_and_changes_nothing(asked: Room) -> None:
     assert (asked.app_state.workspace.tray.list_waiting(), asked.writes()) == ([], before)
 
 
-def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Room) -> None:
+def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Desk) -> None:
     lena, path = asked.visitor(), f"/requests/{_key(asked, 'ada')}/preview"
     assert len(lena.post(path, {"verb": "reset", "reason": "x" * 500_000}).body) < 4000
     for verb in ("accept", "cancel", "destroy", ""):

@@ -6,14 +6,14 @@ import csv
 import io
 import json
 
-from tests.web.kit import GOOD, Room
+from tests.kits.desk import GOOD, Desk
 
 
-def _href(room: Room) -> str:
+def _href(room: Desk) -> str:
     return f"/repos/{room.repo.type.value}s/{room.repo.id}"
 
 
-def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longest_first(crowded: Room) -> None:
+def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longest_first(crowded: Desk) -> None:
     lena = crowded.visitor()
     rows = lena.get("/repos.json").json
     body = lena.get("/repos").body
@@ -31,7 +31,7 @@ def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longes
     assert places == sorted(places)
 
 
-def test_the_three_kinds_of_file_hold_the_same_rows(crowded: Room) -> None:
+def test_the_three_kinds_of_file_hold_the_same_rows(crowded: Desk) -> None:
     lena = crowded.visitor()
     rows = lena.get("/repos.json").json
     assert [json.loads(line) for line in lena.get("/repos.jsonl").body.splitlines()] == rows
@@ -41,7 +41,7 @@ def test_the_three_kinds_of_file_hold_the_same_rows(crowded: Room) -> None:
     assert lena.get("/repos.xlsx").status == 404
 
 
-def test_the_form_stands_there_as_it_is_asked_and_cannot_be_filled_in(crowded: Room) -> None:
+def test_the_form_stands_there_as_it_is_asked_and_cannot_be_filled_in(crowded: Desk) -> None:
     lena = crowded.visitor()
     row = next(row for row in lena.get("/repos.json").json if row["fields"])
     body = lena.get(f"/repos/{row['repo_type']}s/{row['repo']}").body
@@ -50,20 +50,20 @@ def test_the_form_stands_there_as_it_is_asked_and_cannot_be_filled_in(crowded: R
         assert label.split("'")[0][:40] in body
 
 
-def test_what_the_hub_tells_nobody_is_not_guessed(crowded: Room) -> None:
+def test_what_the_hub_tells_nobody_is_not_guessed(crowded: Desk) -> None:
     body = crowded.visitor().get(_href(crowded)).body
     assert body.count("cannot be read</dd>") == 3
     assert "<code>manual</code>" in body
 
 
-def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Room) -> None:
+def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     body = room.visitor().get(_href(room)).body
     assert "Answered: every complete request made before" in body
     assert "complete as of the last full sync" in body
 
 
-def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> None:
+def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Desk) -> None:
     with room.app_state.workspace.store.writing() as write:
         write.update_repo(room.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
     lena = room.visitor()
@@ -73,7 +73,7 @@ def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Room) -> No
         assert "not complete" in body
 
 
-def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> None:
+def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Desk) -> None:
     lena, vic, asked = room.visitor(), room.viewer(), list[bool]()
     room.app_state.request_sync = lambda: asked.append(True)
     calls = room.local.stats()["calls"]
@@ -88,7 +88,7 @@ def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Room) -> N
     assert room.local.stats()["calls"] == calls
 
 
-def test_a_repo_of_others_is_not_there(crowded: Room) -> None:
+def test_a_repo_of_others_is_not_there(crowded: Desk) -> None:
     lena = crowded.visitor()
     rows = lena.get("/repos.json").json
     mine, foreign = rows[0], rows[1]

@@ -32,23 +32,23 @@ from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
 from hf_gate.web.plan import read_plan
 from hf_gate.web.run_worker import RunEventStream, RunJob
-from tests.web.kit import GOOD, POLICY, Program, Room, Visitor, a_program, a_room, write_desk
+from tests.kits.desk import GOOD, POLICY, Desk, DeskProgram, Visitor, open_desk, run_desk_program, write_desk
 from tests.web.test_plans import ended, made, words
 
 
 @pytest.fixture
-def asked(room: Room) -> Room:
+def asked(room: Desk) -> Desk:
     room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "dee")], {"Purpose": GOOD})
     room.ask([{"username": name} for name in ("bob", "cyd")], {"Purpose": "test"})
     return room
 
 
-def applied(room: Room, visitor: Visitor, **more: str) -> str:
+def applied(room: Desk, visitor: Visitor, **more: str) -> str:
     """The address of the run of a plan that was made and let go now."""
     return visitor.post(made(room, visitor), {"do": "apply", **more}).headers["location"]
 
 
-def begun(room: Room, visitor: Visitor) -> str:
+def begun(room: Desk, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
     digest = made(room, visitor).rpartition("/")[2]
     app_state = room.app_state
@@ -61,7 +61,7 @@ def begun(room: Room, visitor: Visitor) -> str:
 # ---- how it ended --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_says_how_many_came_out_how_and_names_each(asked: Room) -> None:
+def test_the_page_says_how_many_came_out_how_and_names_each(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
@@ -82,7 +82,7 @@ def test_the_page_says_how_many_came_out_how_and_names_each(asked: Room) -> None
     assert outcomes == {"ada": "done", "bob": "stale", "cyd": "done", "dee": "done"}
 
 
-def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: Room) -> None:
+def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: Desk) -> None:
     space = asked.app_state.workspace
     sender = DecisionSender(space.store, space.hub, space.clock, space.zone, "lena-brandt", ApprovalGate(space))
     missing = DecisionTarget(parse_repo("acme/nowhere"), Target(username="cyd"), "Say more.")
@@ -98,7 +98,7 @@ def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: 
     assert "failed again" not in shown  # a decision without a stored request cannot be planned again
 
 
-def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room) -> None:
+def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     run = begun(asked, lena)
     assert "nothing was sent" in words(lena.get(run))
@@ -111,7 +111,7 @@ def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Room
     assert asked.writes() == before
 
 
-def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked: Room) -> None:
+def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     asked.local.set_faults(["down:s=3600"])
@@ -130,7 +130,7 @@ def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked:
         assert "done 4" in words(lena.get(run))
 
 
-def test_a_run_whose_token_is_refused_says_that_the_desk_needs_another(asked: Room) -> None:
+def test_a_run_whose_token_is_refused_says_that_the_desk_needs_another(asked: Desk) -> None:
     lena = asked.visitor()
     place = made(asked, lena)
     with Hub("hf_local_nobody", asked.local.url) as stranger:
@@ -145,7 +145,7 @@ def test_a_run_whose_token_is_refused_says_that_the_desk_needs_another(asked: Ro
 # ---- again, and back -----------------------------------------------------------------------------------------------------
 
 
-def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
+def test_those_that_failed_are_tried_again_and_no_others(asked: Desk) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
     ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
@@ -167,7 +167,7 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Room) -> None:
     assert statuses["pending"] == 2
 
 
-def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked: Room) -> None:
+def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked: Desk) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
     ident, store = run.rpartition("/")[2], asked.app_state.workspace.store
@@ -186,7 +186,7 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     assert "4 were decided by policies that changed since" in words(answer)
 
 
-def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> None:
+def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Desk) -> None:
     lena = asked.visitor()
     run = applied(asked, lena)
     ended(asked, run)
@@ -201,7 +201,7 @@ def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Room) -> 
     assert all(asked.row(name).state.status == "pending" for name in ("ada", "bob", "cyd", "dee"))
 
 
-def test_of_a_run_that_moved_nobody_there_is_no_way_back(asked: Room) -> None:
+def test_of_a_run_that_moved_nobody_there_is_no_way_back(asked: Desk) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
     answer = lena.post(run, {"do": "undo"})
@@ -236,9 +236,9 @@ class Held:
 
 
 @pytest.fixture
-def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
+def held(tmp_path: Path) -> Iterator[tuple[Desk, Held]]:
     """600 who wrote too little: more than are written down as started at once."""
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
         hub = Held(room.app_state.workspace.hub)
@@ -248,7 +248,7 @@ def held(tmp_path: Path) -> Iterator[tuple[Room, Held]]:
         room.app_state.run_worker.stop()
 
 
-def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
+def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
     room, hub = held
     lena = room.visitor()
     run = applied(room, lena, count="600")
@@ -273,7 +273,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Room, Held]) -> None:
     assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
 
 
-def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room, Held]) -> None:
+def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk, Held]) -> None:
     room, hub = held
     lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.ADMIN))
     plan = made(room, lena)
@@ -295,7 +295,7 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Room
     assert len(sent) == 500
 
 
-def _one_of(room: Room, plan: str) -> Plan:
+def _one_of(room: Desk, plan: str) -> Plan:
     """The plan with its last change alone."""
     whole = read_plan(room.app_state, plan.rpartition("/")[2])
     return make_partial_plan(whole, whole.changes[-1:])
@@ -335,7 +335,7 @@ def test_who_hung_up_is_told_nothing_more() -> None:
     assert b"".join(heard).count(b"change") <= 1
 
 
-def test_what_nobody_carries_has_no_news(asked: Room) -> None:
+def test_what_nobody_carries_has_no_news(asked: Desk) -> None:
     lena = asked.visitor()
     run = applied(asked, lena)
     ended(asked, run)
@@ -347,7 +347,7 @@ def test_what_nobody_carries_has_no_news(asked: Room) -> None:
 # ---- who may -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Room) -> None:
+def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Desk) -> None:
     lena = asked.visitor()
     run = begun(asked, lena)
     vic, mia = asked.viewer(), asked.reviewer("mia")
@@ -367,7 +367,7 @@ def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: Ro
 class Caller:
     """Somebody who is signed in at a desk that runs as a program."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: DeskProgram) -> None:
         self._where = urlsplit(program.url).netloc
         self._cookie = ""
         link = urlsplit(program.login_url)
@@ -407,7 +407,7 @@ def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
         repo = local.repos[0]["repo"]
         local.add_people([{"username": f"p{n:03}"} for n in range(150)])
         local.add_requests([{"repo": repo, "user": f"p{n:03}", "answers": {"Purpose": "test"}} for n in range(150)])
-        with a_program(tmp_path, local) as program:
+        with run_desk_program(tmp_path, local) as program:
             lena = Caller(program)
             lena.until("/queue", "150")
             place = lena.ask("POST", "/plans")[1]
@@ -419,7 +419,7 @@ def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
                 pass
             program.kill()
         local.set_faults([])
-        with a_program(tmp_path, local) as program:
+        with run_desk_program(tmp_path, local) as program:
             lena = Caller(program)
             body = lena.until(run, "Interrupted: 150 changes")
             assert "Nothing is sent twice" in body

@@ -34,18 +34,18 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.model import build_plan
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
-from tests.contract.store_kit import read_links
-from tests.program_server import program_words
-from tests.web.kit import GOOD, Answer, Interrupted, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk
+from tests.kits.program_server import program_words
+from tests.kits.stores import read_links
 from tests.web.test_plans import ended, made, words
 
 MANY = 700
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[Room]:
+def full(tmp_path: Path) -> Iterator[Desk]:
     """700 whom the policy sends back."""
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": "test"})
         room.read(SyncKind.FULL)
         yield room
@@ -62,7 +62,7 @@ def without(visitor: Visitor, plan: str, count: int) -> str:
     return visitor.ask("POST", plan, urlencode(pairs).encode(), headers).headers["location"]
 
 
-def select(room: Room, visitor: Visitor, first: int, end: int, verb: str = "accept") -> tuple[str, Answer]:
+def select(room: Desk, visitor: Visitor, first: int, end: int, verb: str = "accept") -> tuple[str, Answer]:
     """The page that says what follows for some of them, and the answer to its yes."""
     visitor.post("/selection", {"do": "clear"})
     rows = [room.row(f"p{n:03}") for n in range(first, end)]
@@ -75,7 +75,7 @@ def select(room: Room, visitor: Visitor, first: int, end: int, verb: str = "acce
     return words(page), visitor.post(place.partition("?")[0], values)
 
 
-def _of(room: Room, visitor: Visitor) -> Member:
+def _of(room: Desk, visitor: Visitor) -> Member:
     name = re.search(r"you are ([\w-]+)", visitor.get("/settings").body)
     assert name is not None
     member = room.app_state.membership.find(name[1])
@@ -83,7 +83,7 @@ def _of(room: Room, visitor: Visitor) -> Member:
     return member
 
 
-def one(room: Room, visitor: Visitor, number: int) -> Answer:
+def one(room: Desk, visitor: Visitor, number: int) -> Answer:
     """A single acceptance."""
     row = room.row(f"p{number:03}")
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
@@ -92,7 +92,7 @@ def one(room: Room, visitor: Visitor, number: int) -> Answer:
 # ---- parts ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Room) -> None:
+def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Desk) -> None:
     lena, noor, before = full.visitor(), full.proven(admin("noor")), full.writes()
     part = without(lena, made(full, lena), 250)
     less = without(lena, part, 400)
@@ -107,7 +107,7 @@ def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Room) -> No
     assert full.app_state.workspace.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
 
 
-def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
+def test_what_one_person_sent_within_a_day_counts_together(full: Desk) -> None:
     lena = full.visitor()
     full.proven(admin("noor"))
     assert select(full, lena, 0, 400)[1].headers["location"] == "/queue"
@@ -125,7 +125,7 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Room) -> None:
     assert (api.status, "to make a plan" in api.json["hint"]) == (409, True)
 
 
-def test_decisions_that_wait_count(full: Room) -> None:
+def test_decisions_that_wait_count(full: Desk) -> None:
     lena = full.visitor()
     full.proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
@@ -135,7 +135,7 @@ def test_decisions_that_wait_count(full: Room) -> None:
     assert "Together with the last 24 hours" not in words(one(full, lena, 600))
 
 
-def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
+def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
     """The command has the store when somebody decides on the desk, and writes its run only then."""
     full.visitor()
     full.proven(admin("noor"))
@@ -169,7 +169,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Room) -> None:
 
 
 def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
-    with a_room(tmp_path, requests=2_700) as room:
+    with open_desk(tmp_path, requests=2_700) as room:
         lena, noor, store = room.visitor(), room.proven(admin("noor")), room.app_state.workspace.store
         rows = list(store.iterate_requests(room.repo, "accepted"))[:502]
 
@@ -188,7 +188,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
         assert change(noor, rows[501], "1d").status == 303, "another person"
 
 
-def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
+def run_of(room: Desk, ident: str, first: int, end: int, days: int) -> None:
     """A run that lena began some days ago, and that was paused at once."""
     app_state = room.app_state
     changes = [runs.make_direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
@@ -203,7 +203,7 @@ def run_of(room: Room, ident: str, first: int, end: int, days: int) -> None:
     halt_run(app_state.workspace.store, run, "pause", to_ms(at))
 
 
-def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Room) -> None:
+def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(admin("noor"))
     for days in (3, 2, 1):
@@ -226,7 +226,7 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
     assert verify_ledger(full.app_state.workspace.store, with_tables=True).ok
 
 
-def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Room) -> None:
+def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Desk) -> None:
     lena = full.visitor()
     plan = made(full, lena)
     assert "Apply 700 changes" in words(lena.get(plan))
@@ -237,7 +237,7 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
     assert "another admin was removed less than 24 hours ago" in words(refused)
 
 
-def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_path: Path) -> None:
+def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_path: Path) -> None:
     lena = full.visitor()
     noor = full.proven(admin("noor"))
     full.ask([{"username": "noor"}], {"Purpose": GOOD})
@@ -281,7 +281,7 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Room, tmp_pa
 # ---- two people ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
+def test_a_second_name_of_one_person_is_no_second_person(full: Desk) -> None:
     lena, before = full.visitor(), full.writes()
     sock = full.visitor(admin("sock"))
     plan = made(full, lena)
@@ -295,7 +295,7 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Room) -> None:
     assert not [link for link in read_links(full.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
 
 
-def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Room) -> None:
+def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Desk) -> None:
     lena, noor, sock = full.visitor(), full.proven(admin("noor")), full.visitor(admin("sock"))
     assert select(full, noor, 0, 500)[1].headers["location"] == "/queue"
     assert one(full, lena, 500).status == 303, "lena and noor are two people"
@@ -303,17 +303,17 @@ def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_on
     assert one(full, sock, 501).status == 409, "sock may be noor"
 
 
-def test_of_two_people_who_agree_at_once_none_is_lost(full: Room) -> None:
+def test_of_two_people_who_agree_at_once_none_is_lost(full: Desk) -> None:
     lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
     plan, store = made(full, lena), full.app_state.workspace.store
     agree = {"do": "approve", "count": str(MANY)}
-    full.app_state.workspace.store = cast("Store", Interrupted(store, lambda: mara.post(plan, agree)))
+    full.app_state.workspace.store = cast("Store", InterruptedStore(store, lambda: mara.post(plan, agree)))
     assert noor.post(plan, agree).status == 303
     full.app_state.workspace.store = store
     assert "mara, noor" in words(lena.get(plan))
 
 
-def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Room) -> None:
+def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(admin("noor"))
     plan = made(full, lena)

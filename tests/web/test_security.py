@@ -10,7 +10,7 @@ import pytest
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES, Route
 from hf_gate.web.static_files import static_url
-from tests.web.kit import GOOD, Room, Visitor
+from tests.kits.desk import GOOD, Desk, Visitor
 
 OPEN = ("/sign-in", static_url("desk.css"), "/static/0/nothing.css", "/healthz", "/readyz", "/metrics")
 
@@ -27,7 +27,7 @@ def _ask(visitor: Visitor, way: Route, key: str) -> int:
 
 
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: f"{way.method} {way.path}")
-def test_without_a_session_every_way_leads_to_the_sign_in(crowded: Room, way: Route) -> None:
+def test_without_a_session_every_way_leads_to_the_sign_in(crowded: Desk, way: Route) -> None:
     key = crowded.visitor().get("/queue").rows[0]
     stranger = Visitor(crowded.app, {"hf-gate": "guessed"})
     path = _path(way, key)
@@ -37,12 +37,12 @@ def test_without_a_session_every_way_leads_to_the_sign_in(crowded: Room, way: Ro
     assert key not in answer.body
 
 
-def test_what_is_not_there_looks_the_same_as_everything_else_to_a_stranger(crowded: Room) -> None:
+def test_what_is_not_there_looks_the_same_as_everything_else_to_a_stranger(crowded: Desk) -> None:
     stranger = Visitor(crowded.app)
     assert stranger.get("/nothing").body == stranger.get("/queue").body
 
 
-def _answers(room: Room) -> Iterator[tuple[str, dict[str, str]]]:
+def _answers(room: Desk) -> Iterator[tuple[str, dict[str, str]]]:
     signed_in, stranger = room.visitor(), Visitor(room.app)
     for path in (*OPEN, "/queue", "/nothing", "/queue.json", "/queue?q=colour:red", "/requests/n999999"):
         yield path, stranger.get(path).headers
@@ -51,7 +51,7 @@ def _answers(room: Room) -> Iterator[tuple[str, dict[str, str]]]:
     yield "a wrong host", stranger.get("/queue", host="evil.example").headers
 
 
-def test_every_answer_bears_the_headers(crowded: Room) -> None:
+def test_every_answer_bears_the_headers(crowded: Desk) -> None:
     for path, headers in _answers(crowded):
         policy = headers["content-security-policy"]
         nonce = re.search(r"'nonce-([\w-]{20,})'", policy)
@@ -66,7 +66,7 @@ def test_every_answer_bears_the_headers(crowded: Room) -> None:
         assert headers["cache-control"] == "no-store" or path == static_url("desk.css"), path
 
 
-def test_no_page_has_a_script_or_a_style_of_its_own(crowded: Room) -> None:
+def test_no_page_has_a_script_or_a_style_of_its_own(crowded: Desk) -> None:
     visitor = crowded.visitor()
     for path in ("/queue", f"/requests/{visitor.get('/queue').rows[0]}", "/keys", "/settings"):
         body = visitor.get(path).body
@@ -76,7 +76,7 @@ def test_no_page_has_a_script_or_a_style_of_its_own(crowded: Room) -> None:
         assert nonce
 
 
-def test_a_nonce_is_used_once(crowded: Room) -> None:
+def test_a_nonce_is_used_once(crowded: Desk) -> None:
     visitor = crowded.visitor()
     first, second = (visitor.get("/queue").headers["content-security-policy"] for _ in range(2))
     assert first != second
@@ -97,7 +97,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("what", ELSEWHERE)
-def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
+def test_a_write_from_elsewhere_changes_nothing(room: Desk, what: str) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     visitor = room.visitor()
     row = room.row("ada")
@@ -110,7 +110,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Room, what: str) -> None:
     assert visitor.post("/tray", values).status == 303
 
 
-def test_a_get_decides_nothing(room: Room) -> None:
+def test_a_get_decides_nothing(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     visitor = room.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
@@ -118,24 +118,24 @@ def test_a_get_decides_nothing(room: Room) -> None:
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
-def test_another_name_for_this_machine_is_not_answered(crowded: Room) -> None:
+def test_another_name_for_this_machine_is_not_answered(crowded: Desk) -> None:
     assert crowded.visitor().get("/queue", host="rebound.example:7860").status == 421
 
 
-def test_a_form_that_is_too_large_is_not_read(crowded: Room) -> None:
+def test_a_form_that_is_too_large_is_not_read(crowded: Desk) -> None:
     assert crowded.visitor().ask("POST", "/tray", b"a=" + b"b" * (3 << 20)).status == 413
 
 
 # ---- sessions ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_link_opens_once(crowded: Room) -> None:
+def test_a_link_opens_once(crowded: Desk) -> None:
     link = crowded.door.make_link()
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 303
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 401
 
 
-def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Room) -> None:
+def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Desk) -> None:
     visitor = Visitor(crowded.app, {"hf-gate": "planted"})
     visitor.get(f"/sign-in?t={crowded.door.make_link()}")
     first = visitor.cookies["hf-gate"]
@@ -145,14 +145,14 @@ def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Room
     assert Visitor(crowded.app, {"hf-gate": first}).get("/queue").status == 401
 
 
-def test_a_session_is_kept_as_a_digest_only(crowded: Room) -> None:
+def test_a_session_is_kept_as_a_digest_only(crowded: Desk) -> None:
     visitor = crowded.visitor()
     kept = crowded.app_state.workspace.store.reads.rows("SELECT id FROM sessions")
     assert kept
     assert all(visitor.cookies["hf-gate"] not in str(row) and len(row[0]) == 64 for row in kept)
 
 
-def test_the_cookie_is_for_this_desk_alone(crowded: Room) -> None:
+def test_the_cookie_is_for_this_desk_alone(crowded: Desk) -> None:
     answer = Visitor(crowded.app).get(f"/sign-in?t={crowded.door.make_link()}")
     flags = answer.headers["set-cookie"].lower()
     assert "httponly" in flags
@@ -160,14 +160,14 @@ def test_the_cookie_is_for_this_desk_alone(crowded: Room) -> None:
     assert "path=/" in flags
 
 
-def test_signing_out_ends_the_session_for_good(crowded: Room) -> None:
+def test_signing_out_ends_the_session_for_good(crowded: Desk) -> None:
     visitor = crowded.visitor()
     old = dict(visitor.cookies)
     assert visitor.post("/sign-out").status == 200
     assert Visitor(crowded.app, old).get("/queue").status == 401
 
 
-def test_who_is_uninvited_is_out_with_the_next_click(room: Room) -> None:
+def test_who_is_uninvited_is_out_with_the_next_click(room: Desk) -> None:
     mia = room.reviewer("mia")
     assert mia.get("/queue").status == 200
     assert room.visitor().post("/settings/revoke", {"name": "mia"}).status == 303
@@ -175,7 +175,7 @@ def test_who_is_uninvited_is_out_with_the_next_click(room: Room) -> None:
     assert Visitor(room.app).get("/sign-in?t=link-of-mia").status == 401
 
 
-def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) -> None:
+def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Desk) -> None:
     visitor = room.visitor()
     store = room.app_state.workspace.store
     with store.writing() as write:
@@ -187,7 +187,7 @@ def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Room) 
     assert visitor.get("/queue").status == 401
 
 
-def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
+def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     visitor, store = room.visitor(), room.app_state.workspace.store
     key = room.row("ada").state.hub_request
@@ -210,14 +210,14 @@ def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Room) -> None:
     assert visitor.get("/queue").status == 200, "a click keeps it"
 
 
-def test_guessing_links_is_slowed_down(room: Room) -> None:
+def test_guessing_links_is_slowed_down(room: Desk) -> None:
     stranger = Visitor(room.app)
     answers = [stranger.get(f"/sign-in?t=guess{n}") for n in range(12)]
     assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
-def test_a_link_that_was_used_before_leads_to_another(room: Room) -> None:
+def test_a_link_that_was_used_before_leads_to_another(room: Desk) -> None:
     answer = Visitor(room.app).get("/sign-in?t=used")
     assert "was used before" in answer.body
     assert "<code>hf-gate ui link</code>" in answer.body
@@ -232,7 +232,7 @@ def _member(role: MemberRole) -> Member:
 
 @pytest.mark.parametrize("role", list(MemberRole), ids=str)
 @pytest.mark.parametrize("way", ROUTES, ids=lambda way: f"{way.method} {way.path}")
-def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Route, role: MemberRole) -> None:
+def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Desk, way: Route, role: MemberRole) -> None:
     key = crowded.visitor().get("/queue").rows[0]
     status = _ask(crowded.visitor(_member(role)), way, key)
     if role.covers(way.role):
@@ -241,7 +241,7 @@ def test_a_role_goes_the_ways_of_its_role_and_no_others(crowded: Room, way: Rout
         assert status == (404 if way.method == "GET" else 403)
 
 
-def test_a_reviewer_sees_their_own_repos_and_the_others_are_not_there(crowded: Room) -> None:
+def test_a_reviewer_sees_their_own_repos_and_the_others_are_not_there(crowded: Desk) -> None:
     owner = crowded.visitor()
     rows = owner.get("/queue.json?q=").json
     repos = sorted({(row["repo_type"], row["repo"]) for row in rows})
@@ -264,7 +264,7 @@ def _less(body: str, key: str) -> str:
     return re.sub(r'nonce="[^"]*"', "", body.replace(key, "ID"))
 
 
-def test_a_viewer_sees_nobodys_name_mail_or_words(crowded: Room) -> None:
+def test_a_viewer_sees_nobodys_name_mail_or_words(crowded: Desk) -> None:
     rows = crowded.visitor().get("/queue.json").json[:50]
     vic = crowded.viewer()
     body = vic.get("/queue").body

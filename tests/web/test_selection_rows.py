@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hf_gate.application.sync_schedule import SyncKind
-from tests.web.kit import GOOD, Answer, Room, Visitor, served
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, serve_desk
 from tests.web.test_browser_journeys import _page
 from tests.web.test_bulk import _begin, _confirm, _picked
 
@@ -17,7 +17,7 @@ REASON = "Please say more."
 FIELDS = ("verb", "count", "next", "after", "following")
 
 
-def _ask(room: Room, count: int, purpose: str = GOOD, prefix: str = "p") -> None:
+def _ask(room: Desk, count: int, purpose: str = GOOD, prefix: str = "p") -> None:
     room.ask([{"username": f"{prefix}{n:03}"} for n in range(count)], {"Purpose": purpose})
 
 
@@ -36,7 +36,7 @@ def _shown(answer: Answer) -> list[str]:
     return re.findall(r'name="shown" value="(\d+)"', answer.body)
 
 
-def _names(room: Room, numbers: Iterable[str]) -> list[str]:
+def _names(room: Desk, numbers: Iterable[str]) -> list[str]:
     rows = room.app_state.workspace.store.requests([int(each) for each in numbers])
     return [rows[int(each)].person.identity.username or "" for each in numbers]
 
@@ -54,13 +54,13 @@ def _send(visitor: Visitor, path: str, page: Answer, unticked: Iterable[str] = (
     return visitor.ask("POST", path.partition("?")[0], body.encode(), {"content-type": content_type})
 
 
-def _waiting(room: Room) -> set[str]:
+def _waiting(room: Desk) -> set[str]:
     store = room.app_state.workspace.store
     rows = store.requests([item.request for item in room.app_state.workspace.tray.list_waiting()])
     return {row.person.identity.username or "" for row in rows.values()}
 
 
-def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too(room: Room) -> None:
+def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too(room: Desk) -> None:
     _ask(room, 5)
     lena = room.visitor()
     path = _all(lena, "reset")
@@ -73,7 +73,7 @@ def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too
     assert _picked(room) == set()
 
 
-def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room: Room) -> None:
+def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room: Desk) -> None:
     _ask(room, 130)
     lena = room.visitor()
     path = _all(lena, "reset")
@@ -92,7 +92,7 @@ def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room:
     assert _waiting(room) == {f"p{n:03}" for n in range(130)} - set(out)
 
 
-def test_the_typed_number_is_that_of_the_ticked_rows(room: Room) -> None:
+def test_the_typed_number_is_that_of_the_ticked_rows(room: Desk) -> None:
     _ask(room, 25)
     lena = room.visitor()
     path = _all(lena, "reset")
@@ -106,7 +106,7 @@ def test_the_typed_number_is_that_of_the_ticked_rows(room: Room) -> None:
     assert len(_waiting(room)) == 23
 
 
-def test_enter_in_a_field_without_script_sends_nothing(room: Room) -> None:
+def test_enter_in_a_field_without_script_sends_nothing(room: Desk) -> None:
     """The first button of a form is pressed by Enter: here it only leaves out what is unticked."""
     _ask(room, 3)
     lena = room.visitor()
@@ -118,7 +118,7 @@ def test_enter_in_a_field_without_script_sends_nothing(room: Room) -> None:
     assert _waiting(room) == set()
 
 
-def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Room) -> None:
+def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Desk) -> None:
     _ask(room, 4, "asdf", "junk")
     _ask(room, 2, GOOD, "good")
     lena = room.visitor()
@@ -137,7 +137,7 @@ def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Room
     assert _waiting(room) == {f"junk{n:03}" for n in range(4)}
 
 
-def test_of_those_to_accept_the_ones_without_a_purpose_are_left_out(room: Room) -> None:
+def test_of_those_to_accept_the_ones_without_a_purpose_are_left_out(room: Desk) -> None:
     _ask(room, 1, "asdf", "junk")
     _ask(room, 2, GOOD, "good")
     lena = room.visitor()
@@ -146,7 +146,7 @@ def test_of_those_to_accept_the_ones_without_a_purpose_are_left_out(room: Room) 
     assert sorted(_names(room, _shown(left))) == ["good000", "good001"]
 
 
-def test_the_same_form_twice_sends_once(room: Room) -> None:
+def test_the_same_form_twice_sends_once(room: Desk) -> None:
     _ask(room, 4)
     lena = room.visitor()
     path = _all(lena, "accept")
@@ -160,7 +160,7 @@ def test_the_same_form_twice_sends_once(room: Room) -> None:
     )
 
 
-def test_a_page_that_shows_a_row_again_that_is_out_is_not_confirmed(room: Room) -> None:
+def test_a_page_that_shows_a_row_again_that_is_out_is_not_confirmed(room: Desk) -> None:
     """As after the browser's Back: the old page has all rows ticked."""
     _ask(room, 4)
     lena = room.visitor()
@@ -172,7 +172,7 @@ def test_a_page_that_shows_a_row_again_that_is_out_is_not_confirmed(room: Room) 
 
 
 @pytest.mark.parametrize("number", ["0", "999999", "9" * 40, "-1", "x", "٣", ""])
-def test_a_number_that_was_not_shown_leaves_nobody_out(room: Room, number: str) -> None:
+def test_a_number_that_was_not_shown_leaves_nobody_out(room: Desk, number: str) -> None:
     _ask(room, 2)
     lena = room.visitor()
     path = _all(lena, "accept")
@@ -181,7 +181,7 @@ def test_a_number_that_was_not_shown_leaves_nobody_out(room: Room, number: str) 
     assert len(_shown(answer)) == 2
 
 
-def test_the_selected_are_shown_and_some_are_removed(room: Room) -> None:
+def test_the_selected_are_shown_and_some_are_removed(room: Desk) -> None:
     _ask(room, 130)
     lena = room.visitor()
     assert "Select requests in the queue" in lena.get("/selection").body
@@ -208,7 +208,7 @@ def test_the_selected_are_shown_and_some_are_removed(room: Room) -> None:
     assert _picked(room) == set()
 
 
-def test_what_each_person_will_read_is_shown_before_it_is_sent(room: Room) -> None:
+def test_what_each_person_will_read_is_shown_before_it_is_sent(room: Desk) -> None:
     _ask(room, 2)
     lena = room.visitor()
     path = _all(lena, "reject")
@@ -225,7 +225,7 @@ def test_what_each_person_will_read_is_shown_before_it_is_sent(room: Room) -> No
 @pytest.mark.parametrize(("sent", "reason"), [({"text": "Chosen."}, "Chosen."), ({"text": "Chosen.", "reason": "Own."}, "Own."),
                                               ({"text": "Chosen.", "reason": "Own.", "silent": "yes"}, None)])  # fmt: skip
 def test_the_written_text_wins_over_the_chosen_one_and_no_reason_over_both(
-    room: Room, sent: dict[str, str], reason: str | None
+    room: Desk, sent: dict[str, str], reason: str | None
 ) -> None:
     _ask(room, 2)
     lena = room.visitor()
@@ -234,7 +234,7 @@ def test_the_written_text_wins_over_the_chosen_one_and_no_reason_over_both(
     assert {item.change.reason for item in room.app_state.workspace.tray.list_waiting()} == {reason}
 
 
-def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Room) -> None:
+def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Desk) -> None:
     _ask(room, 1050)
     room.read(SyncKind.FULL)
     lena = room.visitor()
@@ -252,9 +252,9 @@ def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Room) -> N
     assert _confirm(lena, path, reason=REASON, typed="1050").status == 303
 
 
-def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: Browser, room: Room) -> None:
+def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: Browser, room: Desk) -> None:
     _ask(room, 22)
-    with served(room) as url, _page(browser, room, url) as page:
+    with serve_desk(room) as url, _page(browser, room, url) as page:
         page.goto(f"{url}/queue")
         page.locator("#rows [data-pick]").first.check()
         page.locator("[data-select=all]").click()

@@ -8,34 +8,34 @@ from pathlib import Path
 from hf_gate.web.background_worker import BackgroundWorker
 from hf_gate.web.verdict_cache import VerdictSummary
 from hf_gate.web.verdicts import read_verdicts
-from tests.web.kit import GOOD, POLICY, Room, a_room
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 
 
-def verdict(room: Room, name: str, later: timedelta = timedelta()) -> VerdictSummary:
+def verdict(room: Desk, name: str, later: timedelta = timedelta()) -> VerdictSummary:
     """The verdict on the request of a person, as a page shows it."""
     row, state = room.row(name), room.app_state
     return read_verdicts(state, [row], state.now() + later)[row.id]
 
 
-def evaluate(room: Room) -> None:
+def evaluate(room: Desk) -> None:
     BackgroundWorker(room.app_state, lambda: [room.repo]).sync_repos()
 
 
 def test_a_verdict_is_computed_once_while_nothing_changes(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         evaluate(room)
         assert verdict(room, "ada") is verdict(room, "ada")
 
 
 def test_a_verdict_without_a_stored_evaluation_is_computed_each_time(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         assert verdict(room, "ada") is not verdict(room, "ada"), "nothing would say that it changed"
 
 
 def test_a_verdict_is_computed_again_after_the_person_changed(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         evaluate(room)
         before = verdict(room, "ada")
@@ -45,7 +45,7 @@ def test_a_verdict_is_computed_again_after_the_person_changed(tmp_path: Path) ->
 
 
 def test_a_verdict_is_computed_again_with_time_because_its_sentence_counts_days(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "ada"}], {"Purpose": GOOD})
         evaluate(room)
         before = verdict(room, "ada")
@@ -54,7 +54,7 @@ def test_a_verdict_is_computed_again_with_time_because_its_sentence_counts_days(
 
 
 def test_a_changed_policy_is_shown_at_once(tmp_path: Path) -> None:
-    with a_room(tmp_path) as room:
+    with open_desk(tmp_path) as room:
         room.ask([{"username": "bob"}], {"Purpose": GOOD})
         evaluate(room)
         assert verdict(room, "bob").rule == "rest"

@@ -12,13 +12,13 @@ from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.web.app import build_app
 from hf_gate.web.sign_in import Authenticator
-from tests.web.kit import HOST, Room, Visitor
+from tests.kits.desk import HOST, Desk, Visitor
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER)
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Room, site: str) -> None:
+def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Desk, site: str) -> None:
     """Else they would decide as somebody else unawares."""
     room.app_state.membership.invite(MIA, "link-of-mia")
     for link in ("link-of-mia", room.door.make_link()):
@@ -34,14 +34,14 @@ def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Room, site
     assert mia.get("/queue").status == 200
 
 
-def test_a_browser_that_fetches_a_link_before_anybody_opens_it_spends_nothing(room: Room) -> None:
+def test_a_browser_that_fetches_a_link_before_anybody_opens_it_spends_nothing(room: Desk) -> None:
     link, browser = room.door.make_link(), Visitor(room.app)
     guessed = browser.get(f"/sign-in?t={link}", sec_fetch_site="none", sec_purpose="prefetch;prerender")
     assert (guessed.status, browser.cookies) == (200, {})
     assert browser.get(f"/sign-in?t={link}", sec_fetch_site="none").status == 303
 
 
-def test_who_is_in_is_told_that_another_sites_link_is_somebody_elses(room: Room) -> None:
+def test_who_is_in_is_told_that_another_sites_link_is_somebody_elses(room: Desk) -> None:
     lena = room.visitor()
     room.app_state.membership.invite(MIA, "link-of-mia")
     led = lena.get("/sign-in?t=link-of-mia", sec_fetch_site="cross-site")
@@ -49,13 +49,13 @@ def test_who_is_in_is_told_that_another_sites_link_is_somebody_elses(room: Room)
     assert "lena-brandt" in lena.get("/settings").body, "and stays in"
 
 
-def test_a_link_of_another_site_that_is_not_valid_is_counted_as_a_guess(room: Room) -> None:
+def test_a_link_of_another_site_that_is_not_valid_is_counted_as_a_guess(room: Desk) -> None:
     stranger = Visitor(room.app)
     answers = [stranger.get(f"/sign-in?t=guess{n}", sec_fetch_site="cross-site").status for n in range(11)]
     assert answers == [401] * 10 + [429]
 
 
-def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(room: Room) -> None:
+def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(room: Desk) -> None:
     """The desk is started again, with the token of an account that is called as a member was."""
     mia = room.reviewer("mia")
     app_state = replace(room.app_state, owner="mia")
@@ -65,7 +65,7 @@ def test_who_was_invited_by_the_name_of_the_tokens_account_is_not_its_owner(room
     assert again.get("/sign-in?t=link-of-mia").status == 401
 
 
-def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
+def test_nobody_is_called_as_the_ledger_calls_others(room: Desk) -> None:
     lena = room.visitor()
     for name in ("outside", "desk", "lena-brandt"):
         answer = lena.post("/settings/invite", {"name": name, "role": "viewer"})
@@ -73,7 +73,7 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Room) -> None:
         assert "is not a valid member name" in answer.body
 
 
-def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> None:
+def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Desk) -> None:
     sessions, mia = room.app_state.workspace.sessions, Member(name="mia", role=MemberRole.REVIEWER)
     at = to_ms(bootstrap.utc_now())
     new = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=at)
@@ -85,7 +85,7 @@ def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Room) -> 
     room.by_link("second")
 
 
-def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Room) -> None:
+def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Desk) -> None:
     """Another program could have listened at the port meanwhile, and taken the cookies of open pages."""
     lena = room.visitor()
     assert lena.get("/queue").status == 200
@@ -94,7 +94,7 @@ def test_without_tls_a_session_ends_with_the_process_that_gave_it(room: Room) ->
     assert lena.get("/queue").status == 200
 
 
-def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
+def test_behind_tls_a_session_outlives_the_process(room: Desk) -> None:
     doors = [Authenticator(room.app_state, "__Host-hf-gate", is_https=True) for _ in range(2)]
     first, second = (Visitor(build_app(room.app_state, door, frozenset({HOST}))) for door in doors)
     assert first.get(f"/sign-in?t={doors[0].make_link()}").status == 303
@@ -102,7 +102,7 @@ def test_behind_tls_a_session_outlives_the_process(room: Room) -> None:
     assert second.get("/queue").status == 200
 
 
-def test_the_sign_in_page_leads_with_the_link_of_the_admin(room: Room) -> None:
+def test_the_sign_in_page_leads_with_the_link_of_the_admin(room: Desk) -> None:
     body = Visitor(room.app).get("/queue").body
     lead, field = body.find("Use the link that an admin sent you."), body.find('id="link"')
     assert 0 < lead < field < body.find("hf-gate ui")

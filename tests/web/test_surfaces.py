@@ -38,8 +38,8 @@ from hf_gate.application.records import (
     keys_of,
 )
 from hf_gate.application.table_records import TableRecord, TableRowRecord
-from tests.journeys.console import Console
-from tests.web.kit import GOOD, POLICY, Room, Visitor, a_room
+from tests.kits.command_line import Console
+from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
 from tests.web.test_api import _post
 from tests.web.test_plans import ended, made
 
@@ -98,7 +98,7 @@ FILES: Mapping[str, tuple[str, type[Record], str]] = {
 class Scene:
     """A desk with a plan that was carried, an access that ends, a selection, and what the addresses of them are."""
 
-    def __init__(self, room: Room, folder: Path) -> None:
+    def __init__(self, room: Desk, folder: Path) -> None:
         self.room, self.console, self.folder = room, Console(room.local), folder
         self.lena: Visitor = room.visitor()
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD, "=Country": "Chad"})
@@ -144,7 +144,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("desk")
     tables = 'tables: {partners: ["@partner.example"]}\n'
-    with a_room(folder, POLICY + "  - id: late\n    then: human\n", desk=tables) as room:
+    with open_desk(folder, POLICY + "  - id: late\n    then: human\n", desk=tables) as room:
         yield Scene(room, folder)
 
 

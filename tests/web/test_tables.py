@@ -14,7 +14,7 @@ import pytest
 from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.tables import MAX_UPLOAD, PAGE_SIZE
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room, text_of
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
 from tests.web.test_forms import TYPE, encode
 from tests.web.test_plans import ended, made, words
 
@@ -40,26 +40,26 @@ rules:
 EVIL = "<img src=x onerror=alert(1)>\u202e"
 
 
-def _room(folder: Path, desk: str) -> Iterator[Room]:
+def _room(folder: Path, desk: str) -> Iterator[Desk]:
     (folder / "tables").mkdir()
     (folder / "tables" / "dua.csv").write_text(ROWS, "utf-8")
-    with a_room(folder, POLICY, desk=TABLES + desk) as room:
+    with open_desk(folder, POLICY, desk=TABLES + desk) as room:
         people = [{"username": n, "email": f"{n}@ethz.ch", "fullname": f"{n.title()} Muster"} for n in ("ada", "bob")]
         room.ask(people, {"Purpose": GOOD})
         yield room
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
+def room(tmp_path: Path) -> Iterator[Desk]:
     yield from _room(tmp_path, ALLOWED)
 
 
-def _file(room: Room) -> Path:
+def _file(room: Desk) -> Path:
     assert room.app_state.workspace.location.folder is not None
     return room.app_state.workspace.location.folder / "tables" / "dua.csv"
 
 
-def _admin(room: Room, name: str = "mia", *repos: str) -> Visitor:
+def _admin(room: Desk, name: str = "mia", *repos: str) -> Visitor:
     return room.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
 
 
@@ -87,7 +87,7 @@ def _write(visitor: Visitor, way: str, values: dict[str, str], **more: str) -> A
     return visitor.post(f"/tables/dua/{way}", {**_hidden(shown), "do": "write", **more})
 
 
-def test_the_list_and_a_table_show_what_the_files_hold(room: Room) -> None:
+def test_the_list_and_a_table_show_what_the_files_hold(room: Desk) -> None:
     rob = room.reviewer()
     listed = rob.get("/tables").body
     assert '<a href="/tables/dua">' in listed
@@ -100,14 +100,14 @@ def test_the_list_and_a_table_show_what_the_files_hold(room: Room) -> None:
     assert rob.get("/tables/nothing").status == 404
 
 
-def test_viewers_see_no_row(room: Room) -> None:
+def test_viewers_see_no_row(room: Desk) -> None:
     page = room.viewer().get("/tables/dua?q=ada").body
     assert "Rows are hidden from viewers" in page
     assert "ethz" not in page
     assert "by post" not in page
 
 
-def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Room) -> None:
+def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Desk) -> None:
     rob = room.reviewer()
     page = rob.get("/tables/dua?q=by+post").body
     assert 'href="/tables/dua.csv?q=by+post" download' in page
@@ -121,7 +121,7 @@ def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Room
     assert rob.get("/tables/nothing.csv").status == rob.get("/tables/dua.exe").status == 404
 
 
-def test_a_file_of_rows_starts_no_formula(room: Room) -> None:
+def test_a_file_of_rows_starts_no_formula(room: Desk) -> None:
     cells = "=HYPERLINK(1)", "\t@SUM(A1)", "-1+2", f"+{EVIL}"
     lines = "".join(f'p{n}@x.example.org,"{cell}"\n' for n, cell in enumerate(cells))
     _file(room).write_text(f"email,=1+1\n{lines}", "utf-8")
@@ -131,7 +131,7 @@ def test_a_file_of_rows_starts_no_formula(room: Room) -> None:
         assert "\u202e" not in "".join(row)
 
 
-def test_a_refused_table_gives_no_file(room: Room) -> None:
+def test_a_refused_table_gives_no_file(room: Desk) -> None:
     room.app_state.policies.expire()
     lena = room.visitor()
     lena.post("/plans")
@@ -142,7 +142,7 @@ def test_a_refused_table_gives_no_file(room: Room) -> None:
     assert "the file is empty" in refused.body
 
 
-def test_rows_come_in_pages_of_a_bounded_size(room: Room) -> None:
+def test_rows_come_in_pages_of_a_bounded_size(room: Desk) -> None:
     _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(250)), "utf-8")
     room.app_state.policies.expire()
     rob, path, seen = room.reviewer(), "/tables/dua", list[str]()
@@ -157,7 +157,7 @@ def test_rows_come_in_pages_of_a_bounded_size(room: Room) -> None:
     assert rob.get("/tables/dua?after=99999999999999999999").status == 200
 
 
-def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(room: Room) -> None:
+def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(room: Desk) -> None:
     mia = _admin(room)
     shown = mia.post("/tables/dua/rows", _cells(mia, email="bob@ethz.ch", version="2"))
     assert "bob</bdi>" in shown.body
@@ -178,7 +178,7 @@ def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "dua.csv").write_text("email,expires\nada@ethz.ch,2099-01-01\nold@ethz.ch,\n")
     desk = TABLES.replace("[user_id, username, email]", "email") + ALLOWED
-    with a_room(tmp_path, DATES, desk=desk) as room:
+    with open_desk(tmp_path, DATES, desk=desk) as room:
         room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
         lena, mia = room.visitor(), _admin(room)
         ended(room, lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"])
@@ -192,7 +192,7 @@ def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of
         assert "missing to valid; wait by house/missing becomes accept by house/signed" in waiting
 
 
-def test_a_form_of_other_columns_writes_nothing(room: Room) -> None:
+def test_a_form_of_other_columns_writes_nothing(room: Desk) -> None:
     mia = _admin(room)
     cells = _cells(mia, email="bob@ethz.ch", version="2")
     _file(room).write_text(ROWS.replace("email,note", "note,email"), "utf-8")
@@ -200,14 +200,14 @@ def test_a_form_of_other_columns_writes_nothing(room: Room) -> None:
     assert (answer.status, "columns of table" in answer.body) == (409, True)
 
 
-def test_tables_are_shown_although_a_policy_has_an_error(room: Room) -> None:
+def test_tables_are_shown_although_a_policy_has_an_error(room: Desk) -> None:
     (_file(room).parent.parent / "policies" / "wrong.yaml").write_text("policy: wrong\n", "utf-8")
     room.app_state.policies.expire()
     assert "ada@ethz.ch" in room.reviewer().get("/tables/dua").body
     assert "ada@ethz.ch" in room.reviewer("rob", str(room.repo)).get("/tables/dua").body
 
 
-def test_a_row_is_changed_and_removed(room: Room) -> None:
+def test_a_row_is_changed_and_removed(room: Desk) -> None:
     mia = _admin(room)
     again = mia.post("/tables/dua/rows", _cells(mia, email="old@ethz.ch", version="3"))
     assert (again.status, "has the same key" in again.body) == (422, True)
@@ -218,7 +218,7 @@ def test_a_row_is_changed_and_removed(room: Room) -> None:
     assert "# signed in May" in _file(room).read_text("utf-8")
 
 
-def test_nothing_is_written_that_was_not_shown(room: Room) -> None:
+def test_nothing_is_written_that_was_not_shown(room: Desk) -> None:
     mia = _admin(room)
     shown = _hidden(mia.post("/tables/dua/rows", {"line": "4"}))
     changed = ROWS.replace("old@", "new@")
@@ -229,7 +229,7 @@ def test_nothing_is_written_that_was_not_shown(room: Room) -> None:
     assert _file(room).read_text("utf-8") == changed
 
 
-def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Room) -> None:
+def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Desk) -> None:
     mia = _admin(room)
     body = encode([("file", b"email,note\nbob.muster@ethz.ch,x\n")])
     shown = mia.ask("POST", "/tables/dua/import", body, {"content-type": TYPE})
@@ -247,14 +247,14 @@ def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Room
         (b"email\n" + b"x" * MAX_UPLOAD, "larger than 256 KiB"),
     ],
 )
-def test_a_bad_upload_is_refused_with_its_place(room: Room, content: bytes, words: str) -> None:
+def test_a_bad_upload_is_refused_with_its_place(room: Desk, content: bytes, words: str) -> None:
     answer = _admin(room).ask("POST", "/tables/dua/import", encode([("file", content)]), {"content-type": TYPE})
     assert answer.status == 422
     assert words in html.unescape(answer.body)
     assert _file(room).read_text("utf-8") == ROWS
 
 
-def test_many_rows_go_only_if_their_number_is_typed(room: Room) -> None:
+def test_many_rows_go_only_if_their_number_is_typed(room: Desk) -> None:
     mia = _admin(room)
     _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(20)), "utf-8")
     values = {"rows": HEADER + ",p1@x.example.org,,,\n", "replaces": "yes"}
@@ -263,7 +263,7 @@ def test_many_rows_go_only_if_their_number_is_typed(room: Room) -> None:
     assert _file(room).read_text("utf-8").count("@x.example.org") == 1
 
 
-def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) -> None:
+def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Desk) -> None:
     lena = room.visitor()
     run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
     ended(room, run)
@@ -275,7 +275,7 @@ def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Room) 
     assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
 
 
-def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room: Room) -> None:
+def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room: Desk) -> None:
     lena = room.visitor()
     run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
     ended(room, run)
@@ -324,7 +324,7 @@ def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_pat
         )
         text = text.replace("rules:\n", f"tables: {{{name}: [ada@{name}.example.org]}}\nrules:\n")
         (tmp_path / "policies" / f"{name}.yaml").write_text(text, "utf-8")
-    with a_room(tmp_path, policy=None, repos=4) as room:
+    with open_desk(tmp_path, policy=None, repos=4) as room:
         rob = room.reviewer("rob", str(own))
         assert "ada@here.example.org" in rob.get("/tables/here").body
         assert "beyond" not in rob.get("/tables").body
@@ -332,13 +332,13 @@ def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_pat
         assert "ada@beyond.example.org" in room.reviewer("rea").get("/tables/beyond").body
 
 
-def test_the_queue_says_what_people_on_hold_lack(room: Room) -> None:
+def test_the_queue_says_what_people_on_hold_lack(room: Desk) -> None:
     lena = room.visitor()
     lena.post("/plans")
     assert "1 waits for an agreement" in " ".join(re.sub(r"<[^>]*>", "", lena.get("/queue").body).split())
 
 
-def test_hostile_cells_and_columns_come_back_as_text(room: Room) -> None:
+def test_hostile_cells_and_columns_come_back_as_text(room: Desk) -> None:
     _file(room).write_text(f'email,"{EVIL}",version\nada@ethz.ch,"{EVIL}",{EVIL}\n', "utf-8")
     room.app_state.policies.expire()
     mia = _admin(room)
@@ -350,7 +350,7 @@ def test_hostile_cells_and_columns_come_back_as_text(room: Room) -> None:
         assert "\u202e" not in page.body
 
 
-def test_a_refused_file_says_what_is_in_force(room: Room) -> None:
+def test_a_refused_file_says_what_is_in_force(room: Desk) -> None:
     room.app_state.policies.expire()
     lena = room.visitor()
     lena.post("/plans")

@@ -19,8 +19,8 @@ from hf_gate.application import setting_keys
 from hf_gate.cli.schemas import schema_of
 from hf_gate.config import Flags, read_settings
 from hf_gate.testing import LocalHub
-from tests.program_server import program_words
-from tests.web.kit import STARTED, Program, a_program, write_desk
+from tests.kits.desk import STARTED, DeskProgram, run_desk_program, write_desk
+from tests.kits.program_server import program_words
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +36,8 @@ def folder(tmp_path: Path, local: LocalHub) -> Path:
 
 
 @pytest.fixture
-def program(folder: Path, local: LocalHub) -> Iterator[Program]:
-    with a_program(folder, local) as started:
+def program(folder: Path, local: LocalHub) -> Iterator[DeskProgram]:
+    with run_desk_program(folder, local) as started:
         yield started
 
 
@@ -69,7 +69,7 @@ def _json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 
 
 def test_it_serves_until_sigterm_and_lets_the_store_go(folder: Path, local: LocalHub) -> None:
-    with a_program(folder, local, start=STARTED) as program:
+    with run_desk_program(folder, local, start=STARTED) as program:
         status, cookie = _get(program.login_url)
         assert status == 303
         assert _get(f"{program.url}/queue", cookie)[0] == 200
@@ -84,7 +84,7 @@ def test_another_account_in_the_cache_is_not_the_owner_of_the_desk(folder: Path,
     cache = read_settings(Flags(), os.environ, Path.home()).paths.accounts
     known = json.loads(cache.read_bytes())
     cache.write_text(json.dumps({key: one | {"id": "f" * 24, "name": "kim"} for key, one in known.items()}))
-    with a_program(folder, local) as started:
+    with run_desk_program(folder, local) as started:
         status, cookie = _get(started.login_url)
         page = _page(f"{started.url}/queue", cookie)[2]
         assert (status, "lena-brandt, admin" in page, "kim" in page) == (303, True, False)
@@ -97,7 +97,7 @@ def test_another_account_in_the_cache_is_not_the_owner_of_the_desk(folder: Path,
         assert owner == {"name": "lena-brandt", "user_id": workspace.hub.whoami().id}
 
 
-def test_commands_decide_beside_the_desk(program: Program, folder: Path, local: LocalHub) -> None:
+def test_commands_decide_beside_the_desk(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     local.add_people([{"username": name} for name in ("ada", "bob")])
     local.add_requests([{"repo": "lumen-labs/lantern-7b-chat", "user": name} for name in ("ada", "bob")])
     cookie = _get(program.login_url)[1]
@@ -117,7 +117,7 @@ def test_while_another_process_writes_a_page_says_so_and_nothing_is_lost(folder:
     local.add_requests([{"repo": "lumen-labs/lantern-7b-chat", "user": "cyd"}])
     assert _run(folder, local, "sync").returncode == 0
     settings = read_settings(Flags(endpoint=local.url, token=local.tokens["owner"], workspace=str(folder)), {}, folder)
-    with a_program(folder, local, "600s") as program:
+    with run_desk_program(folder, local, "600s") as program:
         cookie = _get(program.login_url)[1]
         connection = bootstrap.Connection(settings)
         with bootstrap.open_workspace(connection, bootstrap.read_location(settings)) as writing:
@@ -169,7 +169,7 @@ def _press(link: str) -> str:
     return next(cookie for cookie in cookies if "-device=" not in cookie)
 
 
-def test_a_second_start_gives_another_link_to_the_first(program: Program, folder: Path, local: LocalHub) -> None:
+def test_a_second_start_gives_another_link_to_the_first(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     again = _json(_run(folder, local, "ui", "--no-open", "--json"))
     assert (again["url"], again["pid"]) == (program.url, program.pid)
     assert again["login_url"] != program.login_url
@@ -177,7 +177,9 @@ def test_a_second_start_gives_another_link_to_the_first(program: Program, folder
     assert _get(_json(_run(folder, local, "ui", "link", "--json"))["login_url"])[0] == 303
 
 
-def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
+def test_others_are_invited_and_uninvited_from_the_terminal(
+    program: DeskProgram, folder: Path, local: LocalHub
+) -> None:
     invited = _run(folder, local, "ui", "invite", "mia", "--role", "viewer", "--json")
     assert f"as lena-brandt, workspace {folder}\n" in invited.stderr
     told = _json(invited)
@@ -201,7 +203,7 @@ def test_others_are_invited_and_uninvited_from_the_terminal(program: Program, fo
     assert _run(folder, local, "ui", "revoke", "nobody").returncode == 2
 
 
-def test_each_answer_of_a_running_desk_follows_its_schema(program: Program, folder: Path, local: LocalHub) -> None:
+def test_each_answer_of_a_running_desk_follows_its_schema(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     assert _get(program.login_url)[0] == 303
     calls = [
         ("invite", "noor"),
@@ -221,7 +223,7 @@ def test_each_answer_of_a_running_desk_follows_its_schema(program: Program, fold
     jsonschema.validate(_json(_run(folder, local, "ui", "--no-open", "--json")), schema_of("ui"))
 
 
-def test_a_member_proves_their_account_from_the_terminal(program: Program, folder: Path, local: LocalHub) -> None:
+def test_a_member_proves_their_account_from_the_terminal(program: DeskProgram, folder: Path, local: LocalHub) -> None:
     if "noor" not in local.tokens:
         local.add_people([{"username": "noor"}])
     told = _json(_run(folder, local, "ui", "invite", "noor", "--role", "admin", "--json"))
@@ -242,7 +244,7 @@ def test_a_member_proves_their_account_from_the_terminal(program: Program, folde
     assert _run(folder, local, "ui", "prove", "http://desk.example.org/settings#prove=x", "--yes").returncode == 2
 
 
-def test_without_the_key_the_door_of_the_terminal_is_not_there(program: Program) -> None:
+def test_without_the_key_the_door_of_the_terminal_is_not_there(program: DeskProgram) -> None:
     parts = urlsplit(program.url)
     for key in ("", "Bearer guessed"):
         connection = HTTPConnection(parts.netloc, timeout=20)
@@ -252,7 +254,7 @@ def test_without_the_key_the_door_of_the_terminal_is_not_there(program: Program)
         connection.close()
 
 
-def test_what_the_terminal_needs_is_nobody_elses_business(program: Program) -> None:
+def test_what_the_terminal_needs_is_nobody_elses_business(program: DeskProgram) -> None:
     assert program.process.poll() is None
     state = Path(os.environ["XDG_STATE_HOME"]) / "hf-gate" / "ui"
     assert len(list(state.glob("*.json"))) == 1
@@ -264,7 +266,7 @@ def test_behind_tls_links_bear_the_public_name_and_the_terminal_still_reaches_th
     folder: Path, local: LocalHub
 ) -> None:
     public = "https://desk.example.org"
-    with a_program(folder, local, None, "--public-url", public) as program:
+    with run_desk_program(folder, local, None, "--public-url", public) as program:
         assert program.url == public
         assert program.login_url.startswith(f"{public}/sign-in?t=")
         link = _json(_run(folder, local, "ui", "link", "--json"))["login_url"]

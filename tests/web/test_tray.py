@@ -14,29 +14,29 @@ from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.store.backups import disarm
 from hf_gate.store.store import Store
 from hf_gate.web.server import default_hold
-from tests.torture.failing import Failing, Killed
-from tests.web.kit import GOOD, Answer, Room, Visitor, parsed
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
+from tests.kits.faulty_stores import FailingStore, KilledError
 
 
 @pytest.fixture
-def asked(room: Room) -> Room:
+def asked(room: Desk) -> Desk:
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     return room
 
 
-def _decide(room: Room, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+def _decide(room: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
     row = room.row(name)
     values = {"verb": verb, "key": row.state.hub_request or "", "version": row.version.token, **more}
     return visitor.post("/tray", values)
 
 
-def _status(room: Room, name: str) -> str:
+def _status(room: Desk, name: str) -> str:
     """As the Hub has it."""
     found = room.app_state.workspace.hub.find(room.repo, name)
     return str(found.status) if found else "gone"
 
 
-def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Room) -> None:
+def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     assert _decide(asked, lena, "accept", "ada").status == 303
     asked.app_state.tray_service.send_due(asked.app_state.now())
@@ -44,7 +44,7 @@ def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Room) -> None:
     assert "1 decision will be sent in" in lena.get("/queue").body
 
 
-def test_what_is_taken_back_never_happened(asked: Room) -> None:
+def test_what_is_taken_back_never_happened(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/undo")
@@ -54,7 +54,7 @@ def test_what_is_taken_back_never_happened(asked: Room) -> None:
     assert _decide(asked, lena, "reset", "ada", reason="Please say more").status == 303
 
 
-def test_the_last_batch_alone_is_taken_back(asked: Room) -> None:
+def test_the_last_batch_alone_is_taken_back(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     _decide(asked, lena, "accept", "bob")
@@ -63,7 +63,7 @@ def test_the_last_batch_alone_is_taken_back(asked: Room) -> None:
     assert (_status(asked, "ada"), _status(asked, "bob")) == ("accepted", "pending")
 
 
-def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Room) -> None:
+def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     _decide(asked, lena, "accept", "ada")
     _decide(asked, lena, "reset", "bob", reason="Please say more")
@@ -77,7 +77,7 @@ def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Room) -> N
     assert asked.app_state.workspace.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
 
 
-def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: Room) -> None:
+def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: Desk) -> None:
     names = [f"p{n:02}" for n in range(21)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})
     lena = room.visitor()
@@ -91,7 +91,7 @@ def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: 
     assert 'These are the latest 20; earlier ones are in <a href="/audit">the audit log</a>.' in lena.get("/tray").body
 
 
-def test_held_until_somebody_sends_it(asked: Room) -> None:
+def test_held_until_somebody_sends_it(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/hold")
@@ -103,7 +103,7 @@ def test_held_until_somebody_sends_it(asked: Room) -> None:
 
 
 @pytest.mark.parametrize("verb", ["reset", "reject"])
-def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Room, verb: str) -> None:
+def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Desk, verb: str) -> None:
     lena = asked.visitor()
     assert _decide(asked, lena, verb, "ada").status == 422
     assert _decide(asked, lena, verb, "ada", reason="x" * 201).status == 422
@@ -112,7 +112,7 @@ def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Room, verb: str) -
     assert _decide(asked, lena, verb, "ada", silent="yes").status == 303
 
 
-def test_a_verb_that_does_not_fit_is_refused(asked: Room) -> None:
+def test_a_verb_that_does_not_fit_is_refused(asked: Desk) -> None:
     assert _decide(asked, asked.visitor(), "cancel", "ada").status == 422
     assert _decide(asked, asked.visitor(), "destroy", "ada").status == 422
 
@@ -120,7 +120,7 @@ def test_a_verb_that_does_not_fit_is_refused(asked: Room) -> None:
 # ---- two reviewers -------------------------------------------------------------------------------------------------------
 
 
-def test_the_second_is_shown_the_first(asked: Room) -> None:
+def test_the_second_is_shown_the_first(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     assert _decide(asked, lena, "accept", "ada").status == 303
     lost = _decide(asked, mia, "reject", "ada", reason="no")
@@ -130,7 +130,7 @@ def test_the_second_is_shown_the_first(asked: Room) -> None:
     assert _status(asked, "ada") == "accepted"
 
 
-def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> None:
+def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     seen = asked.row("ada").version.token
     _decide(asked, lena, "accept", "ada")
@@ -143,7 +143,7 @@ def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Room) -> N
     assert asked.app_state.workspace.tray.list_waiting() == []
 
 
-def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Room) -> None:
+def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
@@ -156,7 +156,7 @@ def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Room) -> None:
     assert "failed" not in lena.get("/queue").body
 
 
-def test_another_persons_tray_is_not_mine(asked: Room) -> None:
+def test_another_persons_tray_is_not_mine(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     _decide(asked, lena, "accept", "ada")
     mia.post("/tray/undo")
@@ -166,7 +166,7 @@ def test_another_persons_tray_is_not_mine(asked: Room) -> None:
     assert "by lena-brandt" in mia.get("/queue").body
 
 
-def test_nobody_decides_a_request_of_their_own(asked: Room) -> None:
+def test_nobody_decides_a_request_of_their_own(asked: Desk) -> None:
     asked.ask([{"username": "mia"}], {"Purpose": GOOD})
     assert _decide(asked, asked.reviewer("mia"), "accept", "mia").status == 403
     assert _decide(asked, asked.visitor(), "accept", "mia").status == 303
@@ -175,7 +175,7 @@ def test_nobody_decides_a_request_of_their_own(asked: Room) -> None:
 # ---- when something breaks -------------------------------------------------------------------------------------------------
 
 
-def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Room) -> None:
+def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Desk) -> None:
     names = [f"p{n:02}" for n in range(12)]
     room.ask([{"username": name} for name in names], {"Purpose": GOOD})
     lena = room.visitor()
@@ -185,13 +185,13 @@ def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Room
         for name in names:
             other.reject(room.repo, name, reason="outside")
     room.leave()
-    said = " ".join(" ".join(parsed(lena.get("/tray").body).text).split())
+    said = " ".join(" ".join(parse_page(lena.get("/tray").body).text).split())
     assert "12 decisions failed" in said
     assert said.count("stale") == 8
     assert "and 4 more" in said
 
 
-def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
+def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Desk) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
@@ -208,7 +208,7 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Room) -> None:
     assert asked.app_state.tray_service.problem is None
 
 
-def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Room) -> None:
+def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Desk) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
     workspace = asked.app_state.workspace
     (item,) = workspace.tray.list_waiting()
@@ -223,7 +223,7 @@ def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Roo
 
 
 @pytest.mark.parametrize("state", ["planned", "started"])
-def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restore(asked: Room, state: str) -> None:
+def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restore(asked: Desk, state: str) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
     workspace = asked.app_state.workspace
     with workspace.store.writing() as write:
@@ -237,15 +237,15 @@ def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restor
 
 @pytest.mark.parametrize("when", ["before", "in", "after"])
 @pytest.mark.parametrize("at", range(1, 7))
-def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked: Room, at: int, when: str) -> None:
+def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked: Desk, at: int, when: str) -> None:
     lena = asked.visitor()
     before = asked.writes()
     workspace = asked.app_state.workspace
     for name in ("ada", "bob", "cyd"):
         _decide(asked, lena, "accept", name)
     kept = workspace.store
-    workspace.store = cast("Store", Failing(kept, at, when))
-    with suppress(Killed):
+    workspace.store = cast("Store", FailingStore(kept, at, when))
+    with suppress(KilledError):
         asked.leave()
     workspace.store = kept
     waiting = workspace.tray.list_waiting()
@@ -260,11 +260,11 @@ def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked:
     assert verify_ledger(workspace.store, with_tables=True).ok
 
 
-def _accepted(room: Room) -> list[str]:
+def _accepted(room: Desk) -> list[str]:
     return [name for name in ("ada", "bob", "cyd") if _status(room, name) == "accepted"]
 
 
-def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Room) -> None:
+def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Desk) -> None:
     lena = asked.visitor()
     workspace = asked.app_state.workspace
     _decide(asked, lena, "accept", "ada")
@@ -286,10 +286,10 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
 
 
 def _words(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
+    return " ".join(" ".join(parse_page(body).text).split())
 
 
-def test_one_counter_says_when_the_first_leaves(asked: Room) -> None:
+def test_one_counter_says_when_the_first_leaves(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     mine = asked.app_state.workspace.tray.list_waiting()

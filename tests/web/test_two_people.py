@@ -19,31 +19,31 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunState
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import read_approvals
-from tests.web.kit import GOOD, Answer, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.web.test_approvals import DOUBLE, reviewer, status
 from tests.web.test_plans import ended
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Room]:
-    with a_room(tmp_path, DOUBLE) as made:
+def room(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, DOUBLE) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
 
-def click(room: Room, visitor: Visitor) -> int:
+def click(room: Desk, visitor: Visitor) -> int:
     row = room.row("ada")
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status
 
 
-def select(room: Room, visitor: Visitor) -> int:
+def select(room: Desk, visitor: Visitor) -> int:
     visitor.post("/selection", {"do": "clear"})
     visitor.post("/selection", {"do": "add", "key": str(room.row("ada").state.hub_request)})
     address = visitor.post("/bulk", {"verb": "accept"}).headers.get("location", "/bulk/b_none").partition("?")[0]
     return visitor.post(address, {"verb": "accept", "count": "1", "do": "send"}).status
 
 
-def call(room: Room, visitor: Visitor) -> int:
+def call(room: Desk, visitor: Visitor) -> int:
     row = room.row("ada")
     body = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
     headers = {"content-type": "application/json"}
@@ -52,11 +52,11 @@ def call(room: Room, visitor: Visitor) -> int:
 
 WAYS = (click, select, call)
 BOTH = tuple(product(WAYS, WAYS))
-Way = Callable[[Room, Visitor], int]
+Way = Callable[[Desk, Visitor], int]
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
-def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Room, first: Way, second: Way) -> None:
+def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Desk, first: Way, second: Way) -> None:
     mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
     first(room, mia)
     room.leave()
@@ -67,7 +67,7 @@ def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Room, first:
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
-def test_one_person_counts_once_in_whatever_ways(room: Room, first: Way, second: Way) -> None:
+def test_one_person_counts_once_in_whatever_ways(room: Desk, first: Way, second: Way) -> None:
     mia, before = room.proven(reviewer("mia")), room.writes()
     first(room, mia)
     second(room, mia)
@@ -78,7 +78,7 @@ def test_one_person_counts_once_in_whatever_ways(room: Room, first: Way, second:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_person_with_two_names_counts_once(room: Room, way: Way) -> None:
+def test_a_person_with_two_names_counts_once(room: Desk, way: Way) -> None:
     """The second name of mia is proven with the token of the same account."""
     mia, second, before = room.proven(reviewer("mia")), room.visitor(reviewer("mimi")), room.writes()
     way(room, mia)
@@ -94,7 +94,7 @@ def test_a_person_with_two_names_counts_once(room: Room, way: Way) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_requester_and_an_unproven_account_are_nobody(room: Room, way: Way) -> None:
+def test_the_requester_and_an_unproven_account_are_nobody(room: Desk, way: Way) -> None:
     ada, kim, before = room.proven(reviewer("ada")), room.reviewer("kim"), room.writes()
     for visitor in (ada, kim):
         way(room, visitor)
@@ -104,29 +104,29 @@ def test_the_requester_and_an_unproven_account_are_nobody(room: Room, way: Way) 
     assert (status(room), room.writes()) == ("pending", before)
 
 
-def take_back(room: Room, mia: Visitor) -> None:
+def take_back(room: Desk, mia: Visitor) -> None:
     assert mia.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw").status == 303
 
 
-def revoke(room: Room, _: Visitor) -> None:
+def revoke(room: Desk, _: Visitor) -> None:
     room.out("mia")
 
 
-def become_viewer(room: Room, _: Visitor) -> None:
+def become_viewer(room: Desk, _: Visitor) -> None:
     _change(room, role=MemberRole.VIEWER)
 
 
-def lose_the_repo(room: Room, _: Visitor) -> None:
+def lose_the_repo(room: Desk, _: Visitor) -> None:
     _change(room, repos=("other/*",))
 
 
-def _change(room: Room, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
+def _change(room: Desk, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
     known = room.app_state.workspace.members.find_by_name("mia")
     assert known is not None
     room.app_state.membership.invite(Member(name="mia", role=role, repos=repos, user_id=known.user_id), "another link")
 
 
-def ask_again(room: Room, _: Visitor) -> None:
+def ask_again(room: Desk, _: Visitor) -> None:
     with Hub(room.local.tokens["ada"], room.local.url) as hub:
         hub.withdraw(room.repo)
     room.read(SyncKind.FULL)
@@ -134,7 +134,7 @@ def ask_again(room: Room, _: Visitor) -> None:
     room.read(SyncKind.FULL)
 
 
-def change_the_rule(room: Room, _: Visitor) -> None:
+def change_the_rule(room: Desk, _: Visitor) -> None:
     folder = room.app_state.workspace.location.folder
     assert folder is not None
     text = DOUBLE.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
@@ -144,7 +144,7 @@ def change_the_rule(room: Room, _: Visitor) -> None:
 
 @pytest.mark.parametrize("spoil", [take_back, revoke, become_viewer, lose_the_repo, ask_again, change_the_rule])
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_that_ended_is_no_second_one(room: Room, way: Way, spoil: Callable[[Room, Visitor], None]) -> None:
+def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]) -> None:
     mia, lena = room.proven(reviewer("mia")), room.visitor()
     way(room, mia)
     room.leave()
@@ -158,7 +158,7 @@ def test_an_approval_that_ended_is_no_second_one(room: Room, way: Way, spoil: Ca
 @pytest.mark.parametrize("spoil", [revoke, become_viewer, lose_the_repo])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
-    room: Room, way: Way, spoil: Callable[[Room, Visitor], None]
+    room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]
 ) -> None:
     mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
     way(room, mia)
@@ -169,7 +169,7 @@ def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Room, way: Way) -> None:
+def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Desk, way: Way) -> None:
     mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
     way(room, mia)
     mia.post("/tray/undo")
@@ -183,7 +183,7 @@ def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Roo
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Room, way: Way) -> None:
+def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Desk, way: Way) -> None:
     mia, lena = room.proven(reviewer("mia")), room.visitor()
     way(room, mia)
     mia.post("/tray/hold")
@@ -202,9 +202,9 @@ MANY = 501
 
 
 @pytest.fixture
-def full(tmp_path: Path) -> Iterator[Room]:
+def full(tmp_path: Path) -> Iterator[Desk]:
     """So many ask that a selection of them becomes a plan."""
-    with a_room(tmp_path, DOUBLE) as made:
+    with open_desk(tmp_path, DOUBLE) as made:
         made.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": GOOD})
         made.read(SyncKind.FULL)
         yield made
@@ -224,18 +224,18 @@ def press(visitor: Visitor, plan: str, do: str) -> Answer:
     return visitor.post(plan, {"do": do, "count": str(MANY)})
 
 
-def count_accepted(room: Room) -> int:
+def count_accepted(room: Desk) -> int:
     return len(list(room.app_state.workspace.store.iterate_requests(room.repo, "accepted")))
 
 
-def approvers(room: Room, name: str) -> list[str]:
+def approvers(room: Desk, name: str) -> list[str]:
     """Those whose approvals of a request the audit log has."""
     entries = room.app_state.workspace.store.entries(request=room.row(name).id)
     return sorted(one.link.actor for one in entries if one.link.kind == "ApprovalGiven")
 
 
 @pytest.mark.parametrize("is_agreed", [True, False])
-def test_a_selection_of_one_and_a_plan_of_another_meet(full: Room, *, is_agreed: bool) -> None:
+def test_a_selection_of_one_and_a_plan_of_another_meet(full: Desk, *, is_agreed: bool) -> None:
     """One person selects and another agrees or applies: each change has two approvals when the run starts, and none before."""
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
@@ -249,7 +249,7 @@ def test_a_selection_of_one_and_a_plan_of_another_meet(full: Room, *, is_agreed:
     assert verify_ledger(full.app_state.workspace.store, with_tables=True).ok
 
 
-def test_a_plan_that_was_discarded_leaves_no_approval(full: Room) -> None:
+def test_a_plan_that_was_discarded_leaves_no_approval(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, before = plan_all(lena), full.writes()
@@ -262,7 +262,7 @@ def test_a_plan_that_was_discarded_leaves_no_approval(full: Room) -> None:
     assert (full.writes(), approvers(full, "p007")) == (before, ["mia"])
 
 
-def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(full: Room) -> None:
+def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, before = plan_all(lena), full.writes()
@@ -273,7 +273,7 @@ def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(
     assert full.writes() == before
 
 
-def test_a_plan_does_not_approve_a_request_that_changed_since(full: Room) -> None:
+def test_a_plan_does_not_approve_a_request_that_changed_since(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
@@ -287,7 +287,7 @@ def test_a_plan_does_not_approve_a_request_that_changed_since(full: Room) -> Non
     assert (full.row("p007").state.status, approvers(full, "p007")) == ("pending", [])
 
 
-def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_requests(full: Room) -> None:
+def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_requests(full: Desk) -> None:
     lena, noor, before = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN)), full.writes()
     plan = plan_all(lena)
     press(noor, plan, "approve")
@@ -297,7 +297,7 @@ def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_request
     assert approvers(full, "p007") == ["lena-brandt"]
 
 
-def test_one_person_alone_cannot_apply_what_they_selected(full: Room) -> None:
+def test_one_person_alone_cannot_apply_what_they_selected(full: Desk) -> None:
     lena, before = full.visitor(), full.writes()
     full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
@@ -309,7 +309,7 @@ def test_one_person_alone_cannot_apply_what_they_selected(full: Room) -> None:
 
 @pytest.mark.parametrize("is_starter", [True, False])
 def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed(
-    full: Room, *, is_starter: bool
+    full: Desk, *, is_starter: bool
 ) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
@@ -333,7 +333,7 @@ def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed
 
 @pytest.mark.parametrize("is_before", [True, False])
 def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agreement_to_a_plan(
-    full: Room, *, is_before: bool
+    full: Desk, *, is_before: bool
 ) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
@@ -353,7 +353,7 @@ def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agre
     assert full.row("p007").state.status == ("accepted" if is_before else "pending")
 
 
-def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> None:
+def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Desk) -> None:
     full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace
     noor = workspace.members.find_by_name("noor")
@@ -364,7 +364,7 @@ def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Room) -> N
     assert read_act_endorsers(workspace.store, plan) == []
 
 
-def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
+def test_whoever_agreed_under_other_rules_can_agree_again(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
@@ -377,14 +377,14 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Room) -> None:
     assert count_accepted(full) == MANY
 
 
-def _set_state(room: Room, run: str, state: RunState) -> None:
+def _set_state(room: Desk, run: str, state: RunState) -> None:
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE runs SET state = ? WHERE id = ?", (state, run))
 
 
 @pytest.mark.parametrize("is_sending", [True, False])
 def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all(
-    room: Room, *, is_sending: bool
+    room: Desk, *, is_sending: bool
 ) -> None:
     mia, lena, workspace = room.proven(reviewer("mia")), room.visitor(), room.app_state.workspace
     click(room, mia)
@@ -410,7 +410,7 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     assert status(room) == ("accepted" if is_sending else "pending")
 
 
-def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Room) -> None:
+def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk) -> None:
     mia = room.proven(reviewer("mia"))
     workspace = room.app_state.workspace
     click(room, mia)

@@ -11,14 +11,14 @@ from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.turns import TurnEnd, TurnRow
 from hf_gate.store.turns import begin_turn, write_turn_end
-from tests.web.kit import GOOD, Room, a_room, parsed
+from tests.kits.desk import GOOD, Desk, open_desk, parse_page
 
 
 def _words(body: str) -> str:
-    return " ".join(" ".join(parsed(body).text).split())
+    return " ".join(" ".join(parse_page(body).text).split())
 
 
-def _end(room: Room, minutes: int, end: TurnEnd, problem: str | None = None) -> None:
+def _end(room: Desk, minutes: int, end: TurnEnd, problem: str | None = None) -> None:
     """A turn that began some minutes ago has ended so."""
     at = round((room.app_state.now().timestamp() - 60 * minutes) * 1000)
     store = room.app_state.workspace.store
@@ -27,7 +27,7 @@ def _end(room: Room, minutes: int, end: TurnEnd, problem: str | None = None) -> 
         write_turn_end(write, turn)
 
 
-def test_a_failed_turn_is_named_on_every_page(room: Room) -> None:
+def test_a_failed_turn_is_named_on_every_page(room: Desk) -> None:
     lena = room.visitor()
     assert "Unattended work" not in _words(lena.get("/queue").body)
     _end(room, 7, TurnEnd.OK)
@@ -39,12 +39,12 @@ def test_a_failed_turn_is_named_on_every_page(room: Room) -> None:
         assert "<b>the token" not in body
 
 
-def test_a_loop_that_died_is_named_after_half_an_hour(room: Room) -> None:
+def test_a_loop_that_died_is_named_after_half_an_hour(room: Desk) -> None:
     _end(room, 45, TurnEnd.OK)
     assert "Unattended work is late No turn for 45 min." in _words(room.visitor().get("/queue").body)
 
 
-def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Room) -> None:
+def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Desk) -> None:
     mia, lena = room.reviewer(), room.visitor()
     assert "Stop all unattended work" in mia.get("/settings").body
     assert mia.post("/unattended/stop").status == 303
@@ -62,7 +62,7 @@ def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Room) -> N
     assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
 
 
-def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(room: Room) -> None:
+def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bo"}], {"Purpose": GOOD})
     with Hub(room.local.tokens["owner"], room.local.url) as hub:
         hub.accept(room.repo, "ada")
@@ -79,14 +79,14 @@ def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(room: Room) -
     assert "due to end" not in _words(lena.get("/queue").body)
 
 
-def test_viewers_cannot_stop_it(room: Room) -> None:
+def test_viewers_cannot_stop_it(room: Desk) -> None:
     vic = room.viewer()
     assert "Stop all" not in vic.get("/settings").body
     assert vic.post("/unattended/stop").status in {403, 404}
 
 
 def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) -> None:
-    with a_room(tmp_path, repos=2) as room:
+    with open_desk(tmp_path, repos=2) as room:
         _end(room, 5, TurnEnd.FAILED, "secret/repo: gone")
         page = room.reviewer("mia", str(room.repo)).get("/queue").body
         assert "Unattended work failed Last turn 5 min ago: failed." in _words(page)
@@ -94,7 +94,7 @@ def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(("end", "ok"), [(TurnEnd.OK, 1), (TurnEnd.FAILED, 0)])
-def test_metrics_have_the_age_and_the_result_of_the_last_turn(room: Room, end: TurnEnd, ok: int) -> None:
+def test_metrics_have_the_age_and_the_result_of_the_last_turn(room: Desk, end: TurnEnd, ok: int) -> None:
     lena = room.visitor()
     _end(room, 3, end, "no")
     text = lena.get("/metrics").body

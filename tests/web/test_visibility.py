@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import Repo, parse_repo
-from tests.web.kit import GOOD, Room, Visitor, a_room
+from tests.kits.desk import GOOD, Desk, Visitor, open_desk
 from tests.web.test_plans import words
 
 POLICY = """\
@@ -31,9 +31,9 @@ DRAFT = POLICY.replace(", {other}", "").replace("enforce", "shadow")
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, Repo]]:
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Repo, Repo]]:
     """Fay waits at one repo, and is in at the other."""
-    with a_room(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
+    with open_desk(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
         mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
         assert room.app_state.workspace.location.folder is not None
         file = room.app_state.workspace.location.folder / "policies" / "house.yaml"
@@ -45,18 +45,18 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Room, Repo, 
         yield room, mine, other
 
 
-def waiting(room: Room, repo: Repo) -> str:
+def waiting(room: Desk, repo: Repo) -> str:
     (row,) = room.app_state.workspace.store.find_by_identity(repo, "fay")
     return row.state.hub_request or ""
 
 
 @pytest.fixture
-def rob(two: tuple[Room, Repo, Repo]) -> Visitor:
+def rob(two: tuple[Desk, Repo, Repo]) -> Visitor:
     room, mine, _ = two
     return room.reviewer("rob", str(mine))
 
 
-def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, _ = two
     key, lena = waiting(room, mine), room.visitor()
     whole = words(lena.get(f"/requests/{key}"))
@@ -71,7 +71,7 @@ def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Room
     assert "history.elsewhere unavailable: it counts repos that you do not see" in words(rob.get(f"/requests/{key}"))
 
 
-def test_the_facets_count_the_repos_that_one_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+def test_the_facets_count_the_repos_that_one_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     path = "/queue?q=quality:good"
     for visitor, number in ((two[0].visitor(), 2), (rob, 1)):
         answer = visitor.get(path)
@@ -82,7 +82,7 @@ def test_the_facets_count_the_repos_that_one_sees(two: tuple[Room, Repo, Repo], 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["held", "did not hold"])
 def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
-    two: tuple[Room, Repo, Repo], rob: Visitor, times: int
+    two: tuple[Desk, Repo, Repo], rob: Visitor, times: int
 ) -> None:
     room, mine, other = two
     assert room.app_state.workspace.location.folder is not None
@@ -106,7 +106,7 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         room.app_state.policies.expire()
 
 
-def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, other = two
     assert room.app_state.workspace.location.folder is not None
     file, path = (
@@ -125,7 +125,7 @@ def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[Ro
         room.app_state.policies.expire()
 
 
-def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, _ = two
     values = {"src": DRAFT.format(mine=mine), "do": "try", "who": f"fay@{mine}"}
     assert "known (accept) matches" in words(room.visitor().post("/policies", values))
@@ -134,7 +134,7 @@ def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Room, Repo, Re
     assert "history.elsewhere = 0" in said
 
 
-def test_policies_name_only_repos_that_one_sees(two: tuple[Room, Repo, Repo], rob: Visitor) -> None:
+def test_policies_name_only_repos_that_one_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, other = two
     lena = room.visitor()
     for path in ("/policies", "/policies.json", "/policies/house"):
@@ -152,7 +152,7 @@ def test_policies_name_only_repos_that_one_sees(two: tuple[Room, Repo, Repo], ro
     [("policies/secret.yaml", "version: 1\npolicy: of-others\nrules: nothing\n"), ("hf-gate.yaml", "of-others: 1\n")],
 )
 def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
-    two: tuple[Room, Repo, Repo], rob: Visitor, name: str, text: str
+    two: tuple[Desk, Repo, Repo], rob: Visitor, name: str, text: str
 ) -> None:
     room, mine, _ = two
     folder, lena = room.app_state.workspace.location.folder, room.visitor()
@@ -173,7 +173,7 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
 
 
 def test_no_problem_of_a_draft_tells_of_a_repo_that_one_does_not_see(
-    two: tuple[Room, Repo, Repo], rob: Visitor
+    two: tuple[Desk, Repo, Repo], rob: Visitor
 ) -> None:
     room, _, other = two
     draft = DRAFT.replace("[{mine}]", '["*/*", "datasets/*/*"]').replace("history.elsewhere", 'form["Nope"].size()')

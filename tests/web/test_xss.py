@@ -18,9 +18,9 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page
 
 from hf_gate.config import PACKAGE
 from hf_gate.web.routes import ROUTES
-from tests.web.hostile_scene import TURNS, Field, Scene, a_hostile_room, plain
-from tests.web.kit import Answer, Room, Visitor, served
-from tests.web.payloads import CLASSES, PAYLOADS, number_of, payload
+from tests.kits.desk import Answer, Desk, Visitor, serve_desk
+from tests.kits.hostile_desk import TURNS, Field, HostileDesk, open_hostile_desk, plain
+from tests.kits.hostile_texts import CLASSES, PAYLOADS, number_of, payload
 
 SOURCE: Final = "\n".join(path.read_text("utf-8") for path in sorted(PACKAGE.glob("*/templates/**/*.html")))
 TAGS: Final = frozenset(re.findall(r"<(\w+)", SOURCE))
@@ -37,8 +37,8 @@ SVG_TAGS: Final = frozenset({"svg", "style", "g", "text", "line", "rect", "polyl
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    with a_hostile_room(tmp_path_factory.mktemp("desk")) as made:
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostileDesk]:
+    with open_hostile_desk(tmp_path_factory.mktemp("desk")) as made:
         yield made
 
 
@@ -54,7 +54,7 @@ def test_there_are_two_hundred_payloads_and_all_are_used() -> None:
     assert all({(field + turn) % len(CLASSES) for turn in TURNS} == set(range(len(CLASSES))) for field in Field)
 
 
-def test_every_way_that_shows_something_is_looked_at(scene: Scene) -> None:
+def test_every_way_that_shows_something_is_looked_at(scene: HostileDesk) -> None:
     missing = {way.path for way in ROUTES if way.method == "GET"} - set(scene.pages(0))
     assert not missing, "say in hostile_scene.py by which addresses it is seen"
 
@@ -143,7 +143,7 @@ def faults(answer: Answer) -> list[str]:
     return found
 
 
-def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
+def test_on_no_page_a_text_is_more_than_text(scene: HostileDesk) -> None:
     seen, wrong, once = set[str](), list[tuple[str, list[str]]](), set[str]()
     for turn in TURNS:
         scene.turn_to(turn)
@@ -166,7 +166,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: Scene) -> None:
     assert missed == set()
 
 
-def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
+def test_a_draft_that_is_tried_stays_text(scene: HostileDesk) -> None:
     file = (scene.room.app_state.workspace.location.folder or Path()) / "policies" / "turn-0.yaml"
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
@@ -179,7 +179,7 @@ def test_a_draft_that_is_tried_stays_text(scene: Scene) -> None:
                 assert (answer.status in {200, 422}, faults(answer)) == (True, []), src
 
 
-def test_hostile_values_on_cards_stay_text(scene: Scene) -> None:
+def test_hostile_values_on_cards_stay_text(scene: HostileDesk) -> None:
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         quoted = "'" + "".join(each for each in text if each.isprintable()).replace("'", "''") + "'"
@@ -201,7 +201,7 @@ FORMS: Final = (
 """What any form of the desk sends."""
 
 
-def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
+def test_whatever_a_form_sends_comes_back_as_text(scene: HostileDesk) -> None:
     """Every way that changes something, with hostile text in every field, from a page with a hostile address."""
     for turn in TURNS:
         text, row, repo = payload(Field.QUERY, turn), scene.waiting[turn], scene.repos[turn]
@@ -226,7 +226,7 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: Scene) -> None:
         assert (preview.status, faults(preview), wrong) == (200, [], [])
 
 
-def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
+def test_who_is_not_in_sees_no_more_than_text(scene: HostileDesk) -> None:
     stranger = Visitor(scene.room.app)
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
@@ -235,7 +235,7 @@ def test_who_is_not_in_sees_no_more_than_text(scene: Scene) -> None:
             assert faults(scene.visitor.get(path)) == []
 
 
-def test_a_file_that_is_wrong_stays_text(room: Room) -> None:
+def test_a_file_that_is_wrong_stays_text(room: Desk) -> None:
     lena, file = room.visitor(), (room.app_state.workspace.location.folder or Path()) / "policies" / "broken.yaml"
     for turn in TURNS:
         text = plain(payload(Field.POLICY_REASON, turn))
@@ -317,9 +317,9 @@ class _Watched:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("share", [8, pytest.param(1, marks=pytest.mark.torture)])
-def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: Scene, share: int) -> None:
+def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: HostileDesk, share: int) -> None:
     """Every eighth page, others in each turn; all of them in `make torture`."""
-    with served(scene.room) as url:
+    with serve_desk(scene.room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = _Watched(context.new_page(), url)
         watched.look(f"/sign-in?t={scene.room.door.make_link()}")

@@ -1,0 +1,70 @@
+"""Signs people in with the local Hub: a desk that is its client, and a browser that goes through both."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from hf_gate.web.hub_sign_in import build_hub_sign_in
+from tests.kits.desk import HOST, Answer, Desk, Visitor, open_desk
+
+CLIENT = {"DESK_CLIENT_ID": "hf_local_desk", "DESK_CLIENT_SECRET": "hf_local_desk_secret"}
+SIGN_IN = "sign_in:\n  client_id: env:DESK_CLIENT_ID\n  client_secret: env:DESK_CLIENT_SECRET\n"
+ROLES = "  roles:\n    tidewater-audio: {admin: admin, write: reviewer, read: viewer}\n"
+ORG = "tidewater-audio"
+
+
+@contextmanager
+def open_desk_with_sign_in(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, desk: str = SIGN_IN, **made: Any
+) -> Iterator[Desk]:
+    """A desk on 127.0.0.1 whose members can sign in with the local Hub."""
+    for name, value in CLIENT.items():
+        monkeypatch.setenv(name, value)
+    with open_desk(folder, desk=desk, **made) as room:
+        room.app_state.hub_sign_in = build_hub_sign_in(room.app_state.workspace, os.environ, None, "127.0.0.1", 7860)
+        assert room.app_state.hub_sign_in.client is not None, room.app_state.hub_sign_in.problem
+        yield room
+
+
+def choose(room: Desk, location: str, **values: str) -> str:
+    """What the provider's page does when somebody is chosen: where it sends the browser, as a path of the desk."""
+    url = urlsplit(location)
+    assert f"{url.scheme}://{url.netloc}" == room.local.url
+    connection = HTTPConnection(url.netloc)
+    connection.request("GET", f"{url.path}?{url.query}&{urlencode(values)}")
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    assert answer.status == 303
+    there = answer.headers["location"]
+    assert there.startswith(f"http://{HOST}/")
+    return there.removeprefix(f"http://{HOST}")
+
+
+def begin(room: Desk, browser: Visitor, user: str) -> str:
+    """A sign-in up to the provider's redirect; where it leads."""
+    led = browser.get("/sign-in/hub")
+    assert led.status == 303, led.body
+    return choose(room, led.headers["location"], user=user)
+
+
+def connect(browser: Visitor, answer: Answer) -> Answer:
+    """Presses the button of the page that asks whether a Hub account is theirs."""
+    question = re.search(r'name="question" type="hidden" value="([\w-]+)"', answer.body)
+    assert question is not None, answer.body
+    return browser.post("/sign-in/hub/connect", {"question": question[1]})
+
+
+def sign_in(room: Desk, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:
+    """A whole sign-in."""
+    browser = browser or Visitor(room.app)
+    return browser, browser.get(begin(room, browser, user), sec_fetch_site="cross-site")

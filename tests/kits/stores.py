@@ -1,0 +1,244 @@
+"""Stores for tests on SQLite and on the PostgreSQL of this run, and records in the Hub's format."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import lzma
+import os
+import shutil
+import stat
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from hf_gate.domain.erasure import SECRET_BYTES
+from hf_gate.domain.ids import Repo, RepoType
+from hf_gate.domain.ledger import LedgerLink
+from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
+from hf_gate.domain.request_version import RequestVersion, content_digest
+from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.rows import TimelineFilter
+from hf_gate.policy.request_classifier import AnswerClassifier
+from hf_gate.protocol.codec import read_page
+from hf_gate.sources.domain_lists import DomainLists
+from hf_gate.sources.rule_versions import read_rules_version
+from hf_gate.store.erased import ERASURE_KEY
+from hf_gate.store.ledger import iterate_entries
+from hf_gate.store.opening import open_store
+from hf_gate.store.schema import MIGRATIONS, upgrade_schema
+from hf_gate.store.sql import Postgres, Sqlite
+from hf_gate.store.store import Store
+from hf_gate.store.store_path import parse_path
+from tests.kits.paths import DATA
+
+ENDPOINT = "https://huggingface.co"
+EEG = Repo(RepoType.DATASET, "acme", "eeg-1")
+MED = Repo(RepoType.MODEL, "acme", "med-7b")
+_schemas = itertools.count(1)
+_databases: deque[str] = deque()
+_KEPT = 16
+"""More than one test has at a time."""
+
+
+def read_selected(store: Store, pick: str) -> dict[int, RequestVersion]:
+    """The requests of a selection by number, with the versions that were selected."""
+    sql = "SELECT request_id, status, asked_at, last_moved_at, answers FROM picked WHERE pick = ? ORDER BY request_id"
+    rows = store.reads.rows(sql, (pick,))
+    return {row[0]: RequestVersion(row[1], row[2], row[3], bytes(row[4])) for row in rows}
+
+
+def new_schema(uri: str) -> str:
+    """The URL of an empty place on a server. If it may contain an empty store, `new_store` costs a third."""
+    name = f"store_{next(_schemas)}"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE".encode())
+        connection.execute(f"CREATE SCHEMA {name}".encode())
+    return f"{uri}{'&' if '?' in uri else '?'}options=-csearch_path%3D{name}"
+
+
+def new_store(uri: str, endpoint: str = ENDPOINT) -> str:
+    """The URL of a database with an empty store of this Hub: a copy of one that this process makes once.
+
+    Databases that nobody is connected to are dropped after a while: the more tables a server has, the slower it gets.
+    """
+    name, template = f"store_{next(_schemas)}", _make_template(uri)
+    with psycopg.connect(uri, autocommit=True) as connection:
+        while len(_databases) > _KEPT:
+            old = _databases.popleft()
+            try:
+                connection.execute(f"DROP DATABASE IF EXISTS {old}".encode())
+            except psycopg.errors.ObjectInUse:
+                _databases.append(old)
+                break
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY".encode())
+    _databases.append(name)
+    url = _in_database(uri, name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        key = os.urandom(SECRET_BYTES).hex()  # each store has its own
+        connection.execute("UPDATE settings SET value = %s WHERE key = %s", (key, ERASURE_KEY))
+        if endpoint != ENDPOINT:
+            connection.execute("UPDATE about SET value = %s WHERE key = 'endpoint'", (endpoint,))
+    return url
+
+
+@cache
+def _make_template(uri: str) -> str:
+    name = "store_template"
+    with psycopg.connect(uri, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    open_store(_in_database(uri, name), endpoint=ENDPOINT).close()
+    return name
+
+
+def _in_database(uri: str, name: str) -> str:
+    return urlsplit(uri)._replace(path=f"/{name}").geturl()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where a store can be opened that is empty or does not exist yet: each test runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
+    return new_store(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Where no store exists yet, for tests of how one is made: each test runs on both databases."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path_factory.mktemp('store') / 'desk.db'}"
+    return new_schema(request.getfixturevalue("postgres_uri"))
+
+
+@pytest.fixture
+def store(place: str) -> Iterator[Store]:
+    """An empty store, open for writing."""
+    with open_store(place, endpoint=ENDPOINT, country_of=country_of, load_classifier=load_classifier) as opened:
+        yield opened
+
+
+def add_migration(folder: Path, more: str = "") -> Path:
+    """The migrations of an hf-gate that has one more, in this folder. `more`: its other statements."""
+    shutil.copytree(MIGRATIONS, folder)
+    change = "ALTER TABLE settings ADD COLUMN note TEXT;\nUPDATE settings SET note = 'moved';\n"
+    (folder / "9999_next.sql").write_text(change + more)
+    return folder
+
+
+def label_revision(place: str, revision: str) -> None:
+    """Makes a store say that it is of another revision."""
+    is_server = place.startswith("postgres")
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
+    db.run("UPDATE about SET value = ? WHERE key = 'schema'", (revision,))
+    db.close()
+
+
+OLD_STORES = DATA / "old_stores"
+
+
+def make_old_store(place: str, revision: str, folder: Path) -> Sqlite | Postgres:
+    """A store of schema 19 with the migrations up to a later revision, and a connection to it; `folder` gets these."""
+    is_server = place.startswith("postgres")
+    content = lzma.decompress((OLD_STORES / f"0019.{'sql' if is_server else 'db'}.xz").read_bytes())
+    if is_server:
+        with psycopg.connect(place) as server:
+            server.execute(content)
+    else:
+        parse_path(place).write_bytes(content)
+    folder.mkdir()
+    for file in MIGRATIONS.glob("*.sql"):
+        if file.name[:4] <= revision:
+            shutil.copy(file, folder)
+    db = Postgres(place, writes=True, name="test") if is_server else Sqlite(parse_path(place), writes=True)
+    db.run("UPDATE about SET value = ? WHERE key = 'endpoint'", (ENDPOINT,))
+    db.run("DELETE FROM about WHERE key = 'world'")
+    upgrade_schema(db, None, "0019", folder)
+    return db
+
+
+def mode_of(path: Path) -> int:
+    """The rights of a file."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def country_of(request: AccessRequest) -> str | None:
+    """Stands for the lists of countries: the answer itself."""
+    return request.answers.get("Country") or None
+
+
+@cache
+def load_classifier() -> AnswerClassifier:
+    """The classifier that a workspace has."""
+    return AnswerClassifier(lambda: DomainLists().email, read_rules_version)
+
+
+def hub_id(number: int) -> str:
+    """An id as the Hub makes them."""
+    return f"{0x65000000 + number:08x}{number:016x}"
+
+
+def record(
+    number: int,
+    status: str = "pending",
+    *,
+    day: int = 1,
+    name: str | None = None,
+    fullname: str = "",
+    email: str | None = "",
+    answers: dict[str, Any] | None = None,
+    is_hidden: bool = False,
+    request: int | None = None,
+    **more: Any,
+) -> dict[str, Any]:
+    """One record of the person with a number; `email` "" is one made of the name."""
+    called = name or f"user{number}"
+    user = {
+        "_id": hub_id(number),
+        "user": called,
+        "fullname": fullname,
+        "email": f"{called}@example.org" if email == "" else email,
+    }
+    return {
+        "requestId": hub_id(request or 1000 + number),
+        **({} if is_hidden else {"user": user}),
+        "timestamp": f"2026-{1 + day // 28 % 12:02}-{1 + day % 28:02}T10:00:00.{number % 1000:03}Z",
+        "status": status,
+        **({} if answers is None else {"fields": answers}),
+        **more,
+    }
+
+
+def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequence[AccessRequest]:
+    """The requests of one page."""
+    page = read_page(json.dumps(records).encode(), repo, at)
+    assert not page.quarantined
+    return page.rows
+
+
+def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
+    """What these requests tell that the store does not know."""
+    return [
+        RecordUpdate(
+            request=one, known=had, events=detect_events(had, one), raw=raw_digest(one), content=content_digest(one)
+        )
+        for had, one in store.match_records(repo, requests)
+    ]
+
+
+def take(store: Store, repo: Repo, records: Sequence[dict[str, Any]], at: int = 1_000) -> list[int]:
+    """Reads records into a store, as a sync does."""
+    seen = seen_of(store, repo, read(repo, records))
+    with store.writing() as write:
+        return list(write.observe(repo, seen, at))
+
+
+def read_links(store: Store, *, with_desk: bool = True, repos: Sequence[Repo] | None = None) -> list[LedgerLink]:
+    """The entries of the audit log, newest first; by default of all chains, with `repos=()` of the workspace's."""
+    return [row.link for row in iterate_entries(store, TimelineFilter(repos, with_desk))]
