@@ -23,8 +23,7 @@ from hf_gate.domain.request_state import (
     diff_record,
     raw_digest,
 )
-from hf_gate.domain.request_version import content_digest
-from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.requests import AccessRequest, content_digest
 
 REPO = Repo(RepoType.MODEL, "acme", "m")
 STATUSES = ("pending", "accepted", "rejected", "reset")

@@ -9,22 +9,8 @@ from typing import Final
 
 import hf_gate
 from tests.kits.paths import PACKAGE
-from tests.kits.source_files import iterate_statements, list_modules
+from tests.kits.source_files import iterate_imported_modules, iterate_statements, list_modules
 from tools.deferred_imports import DEFERRED, DEFERRED_ON_START_PATH, START_PATH
-
-
-def _absolute_names(place: str, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
-    if isinstance(node, ast.Import):
-        yield from (each.name for each in node.names)
-        return
-    if not node.level:
-        yield str(node.module)
-        return
-    here = ["hf_gate", *place.removesuffix(".py").split("/")]
-    package = ".".join([*here[: -node.level], *filter(None, [node.module])])
-    folder = PACKAGE.parent.joinpath(*package.split("."))
-    for each in node.names:
-        yield f"{package}.{each.name}" if (folder / f"{each.name}.py").is_file() else package
 
 
 @cache
@@ -38,7 +24,7 @@ def _imports_in_functions() -> tuple[tuple[str, str, int], ...]:
                 imports = (
                     node for node in iterate_statements(function) if isinstance(node, ast.Import | ast.ImportFrom)
                 )
-                found |= {(name, place, node.lineno) for node in imports for name in _absolute_names(place, node)}
+                found |= {(name, place, node.lineno) for node in imports for name in iterate_imported_modules(place, node)}
     return tuple(sorted(found))
 
 

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_gate.cli.output import Column
-from hf_gate.cli.text_layout import choose_widths, wrap_line
+from hf_gate.cli.text_layout import Column, choose_widths, wrap_line
 from hf_gate.domain.display_text import display_width
 from hf_gate.domain.timestamps import format_age
 

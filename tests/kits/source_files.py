@@ -51,6 +51,21 @@ def iterate_statements(node: ast.AST) -> Iterator[ast.AST]:
         yield from iterate_statements(statement)
 
 
+def iterate_imported_modules(place: str, node: ast.Import | ast.ImportFrom) -> Iterator[str]:
+    """The full names of the modules that an import in the module at `place` names."""
+    if isinstance(node, ast.Import):
+        yield from (each.name for each in node.names)
+        return
+    if not node.level:
+        yield str(node.module)
+        return
+    here = ["hf_gate", *place.removesuffix(".py").split("/")]
+    package = ".".join([*here[: -node.level], *filter(None, [node.module])])
+    folder = PACKAGE.parent.joinpath(*package.split("."))
+    for each in node.names:
+        yield f"{package}.{each.name}" if (folder / f"{each.name}.py").is_file() else package
+
+
 def _has_code(path: Path) -> bool:
     body = ast.parse(path.read_text("utf-8")).body
     return any(not isinstance(node, ast.Expr | ast.ImportFrom) for node in body)

@@ -22,8 +22,8 @@ from hf_gate.domain.erasure import SECRET_BYTES
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.ledger import LedgerLink
 from hf_gate.domain.request_state import RecordUpdate, detect_events, raw_digest
-from hf_gate.domain.request_version import RequestVersion, content_digest
-from hf_gate.domain.requests import AccessRequest
+from hf_gate.domain.request_version import RequestVersion
+from hf_gate.domain.requests import AccessRequest, content_digest
 from hf_gate.domain.rows import TimelineFilter
 from hf_gate.policy.request_classifier import AnswerClassifier
 from hf_gate.protocol.codec import read_page

@@ -37,7 +37,8 @@ from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole, owner_of_setting
 from ..domain.outcomes import OutcomeKind
-from ..domain.request_version import RequestVersion, version_of_record
+from ..domain.request_version import RequestVersion
+from ..domain.requests import version_of_record
 from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind
 from ..domain.timestamps import from_ms, to_ms

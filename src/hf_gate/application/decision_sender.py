@@ -124,7 +124,13 @@ class DecisionSender(Struct):
         outcomes: list[Outcome] = []
         sender: SendPort = _SingleCalls(self.hub) if len(decisions) == 1 else self.hub
         executor = make_executor(
-            self, self.approvals, hub=sender, progress=self.progress, on_outcome=outcomes.append, is_store_current=True
+            self.approvals.workspace,
+            self.approvals,
+            store=self.store,
+            hub=sender,
+            progress=self.progress,
+            on_outcome=outcomes.append,
+            is_store_current=True,
         )
         try:
             executor.execute(run)
@@ -346,7 +352,7 @@ class DecisionSender(Struct):
             if run is None:
                 continue
             self.notify(f"Run {ident} was interrupted; its outcomes are read first.")
-            make_executor(self, self.approvals).settle_and_keep(run)
+            make_executor(self.approvals.workspace, self.approvals, store=self.store, hub=self.hub).settle_and_keep(run)
         return self.store.requests(list(rows)) if runs else rows
 
     # ---- storing -----------------------------------------------------------------------------------------------------

@@ -28,7 +28,6 @@ from ..errors import UsageError
 from ..policy.model import Action
 from ..store.approvals import delete_approvals
 from ..store.grant_terms import read_terms, read_terms_of, write_terms
-from ..store.ledger import append_entries
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalBook, ApprovalGate, AskedApproval, approve
@@ -226,4 +225,4 @@ class EndChanger(Struct, frozen=True):
 def write_end_changes(write: Writer, changes: Sequence[EndChange], actor: str, at: int) -> None:
     """Write new ends with their terms."""
     write_terms(write, (change.terms for change in changes if change.terms is not None))
-    append_entries(write, ((change.row.repo, change.make_entry(actor, at)) for change in changes))
+    write.append_to_chains((change.row.repo, change.make_entry(actor, at)) for change in changes)

@@ -25,7 +25,6 @@ from ..domain.timestamps import describe_clock_skew, to_ms
 from ..errors import Guarded, HfGateError
 from ..protocol.clock_skew import is_clock_off
 from ..store.approvals import delete_approvals
-from ..store.ledger import append_entries
 from ..store.store import Store
 from . import setting_keys
 from .end_moves import EndMove
@@ -137,7 +136,7 @@ def record_moves(
             for move in moves:
                 if move.can_shorten:
                     delete_approvals(write, move.row.id)
-            append_entries(write, entries)
+            write.append_to_chains(entries)
 
 
 def _policy_of(row: RequestRow) -> str:

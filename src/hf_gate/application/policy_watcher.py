@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from ..domain.members import Member
 from ..domain.rows import RepoRow
-from ..errors import HfGateError
+from ..errors import HfGateError, UsageError
 from . import setting_keys
 from .current_verdicts import CurrentVerdicts
 from .evaluation import RepoPolicies
@@ -77,6 +78,10 @@ class PolicyWatcher:
             raise self.problem
         return self.for_repo(row)
 
+    def problem_for(self, member: Member) -> HfGateError | None:
+        """Return why the policies cannot be read, without details for members of some repos."""
+        return None if self.problem is None else problem_for_member(member, self.problem)
+
     def pool(self, bundle: PolicyBundle) -> EvaluationPool:
         """Return the pool for long lists. Its processes are reused for the same bundle."""
         if self._pool is None or self._pool[0] is not bundle:
@@ -111,3 +116,10 @@ def _state_of_files(folder: Path, globs: Sequence[str]) -> tuple[object, ...]:
             continue
         found.append((str(file), info.st_mtime_ns, info.st_size))
     return tuple(found)
+
+
+def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
+    """Return a problem with a workspace file as this member may see it: the file may concern other repos."""
+    if member.repos is None:
+        return problem
+    return UsageError("A file of the workspace has an error.", hint="Ask a member who can see all repos.")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
@@ -53,10 +53,7 @@ from .settling import (
     terms_to_store,
 )
 from .turn_permissions import store_halt
-
-if TYPE_CHECKING:
-    from .decision_sender import DecisionSender
-    from .workspace import Workspace
+from .workspace import Workspace
 
 READ_BATCH: Final = 10_000  # the number of changes whose requests are reread together
 INTENT_BATCH: Final = 500  # the number of intents stored in one transaction
@@ -404,21 +401,25 @@ class RunExecutor:
 
 
 def make_executor(
-    parts: Workspace | DecisionSender,
+    workspace: Workspace,
     approvals: ApprovalGate,
     *,
+    store: Store | None = None,
     hub: SendPort | None = None,
     read_stop_request: Callable[[], str | None] = lambda: None,
     progress: Callable[[int], None] = lambda _: None,
     on_outcome: Callable[[Outcome], None] = lambda _: None,
     is_store_current: bool = False,
 ) -> RunExecutor:
-    """Return an executor. This is the only place that makes one. `hub` is used instead of the Hub of `parts`."""
+    """Return an executor. This is the only place that makes one.
+
+    `store` and `hub` are used instead of those of the workspace.
+    """
     return RunExecutor(
-        parts.store,
-        hub or parts.hub,
-        parts.clock,
-        parts.zone,
+        store or workspace.store,
+        hub or workspace.hub,
+        workspace.clock,
+        workspace.zone,
         approvals,
         read_stop_request,
         progress,

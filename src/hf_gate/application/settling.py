@@ -17,8 +17,8 @@ from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
 from ..domain.outcomes import ErrorScope, Outcome, OutcomeKind, classify_error
 from ..domain.request_state import RecordUpdate, diff_record, is_renewed_outside
-from ..domain.request_version import RequestVersion, version_of_record
-from ..domain.requests import AccessRequest, Target
+from ..domain.request_version import RequestVersion
+from ..domain.requests import AccessRequest, Target, version_of_record
 from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_iso, to_ms

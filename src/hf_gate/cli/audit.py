@@ -30,8 +30,9 @@ from ..domain.timestamps import format_seconds
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, open_regular_file, write_private_file
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import FIRST_ROWS, Column, safe_lines
+from .output import FIRST_ROWS, safe_lines
 from .targets import parse_person_or_repo
+from .text_layout import Column
 from .workspace import open_workspace, remember_file
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from ..domain.timestamps import format_distance, format_minute, from_ms, to_ms
 from ..errors import Guarded, UsageError
 from .confirmation import authorize_run, confirm_ends, require_member_for_ends
 from .framework import CommandEntry, GateGroup, command, limit_options
-from .output import Column
 from .request_table import repo_argument
 from .targets import find_stored_request, read_targets
+from .text_layout import Column
 from .workspace import actor_of, announce, open_with_policies, open_workspace
 
 if TYPE_CHECKING:

@@ -24,10 +24,11 @@ from ..domain.timestamps import format_age, from_ms, to_ms
 from ..errors import HfGateError, InvalidQuery, InvalidStatus, NotAllowed, NotGated, UsageError
 from .assign import member_at_terminal
 from .framework import Run, command, limit_options, repo_type_option
-from .output import FIRST_ROWS, Column, Format
+from .output import FIRST_ROWS, Format
 from .progress import Progress
 from .request_table import ls_columns, target_argument
 from .targets import parse_repo_argument
+from .text_layout import Column
 from .token_rights import owners_of
 from .workspace import announce, open_stored_workspace
 

@@ -12,7 +12,8 @@ from ..domain.notices import NoticeEvent, NoticeItem
 from ..domain.timestamps import to_iso
 from ..errors import UsageError
 from .framework import CommandEntry, GateGroup, command
-from .output import Column, Format
+from .output import Format
+from .text_layout import Column
 from .workspace import actor_of, announce, open_workspace
 
 if TYPE_CHECKING:

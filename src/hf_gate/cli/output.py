@@ -13,14 +13,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, TextIO, TypeVar
-
-from msgspec import Struct
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ..domain.display_text import display_width, make_visible, to_json, to_one_line
 from ..domain.timestamps import describe_clock_skew
 from ..errors import to_command_hint
-from .text_layout import choose_widths, format_row, terminal_width
+from .text_layout import Column, choose_widths, format_row, terminal_width
 
 if TYPE_CHECKING:
     from ..application.records import Record
@@ -42,22 +40,6 @@ class Format(StrEnum):
     CSV = "csv"
     QUIET = "quiet"
     SVG = "svg"
-
-
-class Column(Struct, Generic[R], frozen=True):
-    """One column of a table, and how it shrinks on a narrow terminal.
-
-    A flexible column is cut at its end, down to `min_width`; with `is_tail_shown`, at its start. If that is not enough,
-    columns with a `drop_rank` are dropped, the highest rank first. Other columns are never cut.
-    """
-
-    title: str
-    cell: Callable[[R], str]
-    is_right_aligned: bool = False
-    is_flexible: bool = False
-    min_width: int = 8
-    is_tail_shown: bool = False
-    drop_rank: int = 0
 
 
 def resolve_format(name: str | None) -> Format:

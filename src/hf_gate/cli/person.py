@@ -26,9 +26,10 @@ from ..domain.query_parser import parse_query
 from ..domain.timestamps import format_age, to_ms
 from ..errors import Guarded, NotAllowed, RequestNotFound, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import Column, Format
+from .output import Format
 from .request_table import history_lines, repo_argument, target_argument, verdict_cell
 from .store import store_path
+from .text_layout import Column
 from .workspace import actor_of, announce, open_stored_workspace, open_workspace, select_repos
 
 if TYPE_CHECKING:

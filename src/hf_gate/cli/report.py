@@ -17,9 +17,10 @@ from ..domain.display_text import pluralize
 from ..domain.timestamps import format_span
 from ..errors import HfGateError, UsageError
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
-from .output import Column, Format
+from .output import Format
 from .request_table import repo_argument, target_argument
 from .targets import parse_repo_argument
+from .text_layout import Column
 from .workspace import announce, open_workspace
 
 if TYPE_CHECKING:

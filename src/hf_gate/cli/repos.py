@@ -15,9 +15,9 @@ from ..domain.forms import GateForm
 from ..domain.ids import Repo
 from ..errors import HfGateError, NotAllowed
 from .framework import CommandEntry, GateGroup, Run, command, repo_type_option
-from .output import Column
 from .request_table import repo_argument
 from .targets import parse_repo_argument
+from .text_layout import Column
 from .token_rights import owners_of
 from .workspace import announce
 

@@ -14,8 +14,8 @@ from ..domain.ids import RepoType, name_person
 from ..domain.lifecycle import MEANING, STATUSES, Status, label_verdict
 from ..domain.roles import role_of
 from ..domain.timestamps import format_age, to_iso
-from .output import Column, safe_lines
-from .text_layout import wrap_line
+from .output import safe_lines
+from .text_layout import Column, wrap_line
 
 if TYPE_CHECKING:
     from ..application.access_report import AccessRecord

@@ -18,7 +18,8 @@ from ..private_files import write_private_file
 from .confirmation import resume_run
 from .execution import describe_done, done_changes, execute_run, print_run
 from .framework import CommandEntry, GateGroup, command, limit_options, repeat_command
-from .output import FIRST_ROWS, Column
+from .output import FIRST_ROWS
+from .text_layout import Column
 from .workspace import (
     actor_of,
     announce,

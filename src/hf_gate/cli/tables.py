@@ -52,8 +52,9 @@ from ..sources.table_files import MAX_BYTES, is_json_lines
 from .confirmation import confirm
 from .execution import decision_sender
 from .framework import CommandEntry, GateGroup, Run, command, limit_options
-from .output import Column, Row
+from .output import Row
 from .request_table import repo_argument
+from .text_layout import Column
 from .workspace import actor_of, describe_refusal, open_workspace
 
 if TYPE_CHECKING:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Generic, TextIO, TypeVar
+
+from msgspec import Struct
 
 from ..domain.display_text import clip, display_width
 
-if TYPE_CHECKING:
-    from .output import Column
-
+R = TypeVar("R")
 _GAP: Final = 2  # spaces between two columns
 _COMFORTABLE_WIDTH: Final = 20  # text is cut down to this width before ids are cut
 _MAX_CELL: Final = 48  # without a terminal, the maximum width of a cell that can be cut
@@ -28,6 +28,22 @@ def terminal_width(stream: TextIO) -> int | None:
 
 
 # ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+class Column(Struct, Generic[R], frozen=True):
+    """One column of a table, and how it shrinks on a narrow terminal.
+
+    A flexible column is cut at its end, down to `min_width`; with `is_tail_shown`, at its start. If that is not enough,
+    columns with a `drop_rank` are dropped, the highest rank first. Other columns are never cut.
+    """
+
+    title: str
+    cell: Callable[[R], str]
+    is_right_aligned: bool = False
+    is_flexible: bool = False
+    min_width: int = 8
+    is_tail_shown: bool = False
+    drop_rank: int = 0
 
 
 def choose_widths(columns: Sequence[Column[Any]], needed: Sequence[int], room: int | None) -> dict[int, int]:

@@ -14,8 +14,8 @@ from .grants import first_lapse
 from .hand_terms import HandTerms
 from .lifecycle import WITHDRAWN, Status
 from .outcomes import OutcomeKind
-from .request_version import ContentDigest, content_digest
-from .requests import AccessRequest
+from .request_version import ContentDigest
+from .requests import AccessRequest, content_digest
 from .timestamps import to_ms
 
 LIST_LAG: Final = 10_000

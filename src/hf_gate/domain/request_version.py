@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
-
-from .timestamps import to_ms
-
-if TYPE_CHECKING:
-    from .requests import AccessRequest
 
 _SORTED: Final = msgspec.json.Encoder(order="sorted")
 _SIZE: Final = 16  # bytes; long enough that nobody can find two sets of answers with the same digest
@@ -25,11 +20,8 @@ class ContentDigest(NamedTuple):
     identity: bytes
 
 
-def content_digest(request: AccessRequest) -> ContentDigest:
-    """Return the digests of a request."""
-    person = request.person
-    answers = [dict(request.answers), request.has_form]
-    identity = [person.id, person.username, person.fullname, request.email]
+def digest_content(answers: list[object], identity: list[str | None]) -> ContentDigest:
+    """Return the digests of these parts of a request."""
     return ContentDigest(_digest(answers), _digest(identity))
 
 
@@ -37,7 +29,7 @@ def _digest(value: object) -> bytes:
     return hashlib.blake2b(_SORTED.encode(value), digest_size=_SIZE).digest()
 
 
-EMPTY_CONTENT: Final = ContentDigest(_digest([{}, False]), _digest([None] * 4))
+EMPTY_CONTENT: Final = digest_content([{}, False], [None] * 4)
 """The digests of a request whose personal data was deleted."""
 
 
@@ -78,8 +70,3 @@ class RequestVersion(msgspec.Struct, frozen=True, gc=False):
     def token(self) -> str:
         """16 hex digits for pages and the tray. Names and the e-mail address do not count."""
         return _digest([self.status, self.attempt, self.last_moved_at, self.answers.hex()]).hex()[:16]
-
-
-def version_of_record(request: AccessRequest, last_moved_at: int | None = None) -> RequestVersion:
-    """Return the version of a record as read from the Hub."""
-    return RequestVersion(request.status, to_ms(request.asked_at), last_moved_at, *content_digest(request))

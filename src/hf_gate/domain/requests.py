@@ -14,7 +14,8 @@ from msgspec import Struct
 from ..errors import InvalidTarget, ReasonTooLong, UsageError
 from .ids import Person, Repo, is_id
 from .lifecycle import Status
-from .request_version import version_of_record
+from .request_version import ContentDigest, RequestVersion, digest_content
+from .timestamps import to_ms
 
 REASON_LIMIT = 200
 
@@ -84,6 +85,18 @@ class AccessRequest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def describe_changes_since(self, earlier: AccessRequest) -> str | None:
         """Return what has changed since `earlier` was read, in words; None if a decision about it is still valid."""
         return version_of_record(earlier).difference(version_of_record(self))
+
+
+def content_digest(request: AccessRequest) -> ContentDigest:
+    """Return the digests of a request."""
+    person = request.person
+    identity = [person.id, person.username, person.fullname, request.email]
+    return digest_content([dict(request.answers), request.has_form], identity)
+
+
+def version_of_record(request: AccessRequest, last_moved_at: int | None = None) -> RequestVersion:
+    """Return the version of a record as read from the Hub."""
+    return RequestVersion(request.status, to_ms(request.asked_at), last_moved_at, *content_digest(request))
 
 
 class Target(Struct, frozen=True):

@@ -14,8 +14,7 @@ from ..domain.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms
 from ..domain.ids import Repo
 from ..domain.lifecycle import STATUS_AFTER_VERB, STATUSES, Status
 from ..domain.request_state import RequestState
-from ..domain.request_version import content_digest
-from ..domain.requests import AccessRequest, Target
+from ..domain.requests import AccessRequest, Target, content_digest
 from ..domain.timestamps import DAY_MS, HOUR_MS, to_iso
 from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Verdict

@@ -12,7 +12,6 @@ from ..domain.lifecycle import Status
 from ..domain.members import Member, MemberRole
 from ..policy.literals import matches_any
 from . import member_rows
-from .ledger import append_entries
 from .sql import Database
 from .state_columns import repo_of
 from .store import Store
@@ -50,7 +49,7 @@ def write_assignments(
         where = f"r.id {among} AND r.is_current AND r.status = '{Status.PENDING.value}'"
         rows = _read_rows(write.db, where, (value,))
         new = [row._replace(member=ident) for row in rows if row.member != ident]
-        append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in new))
+        write.append_to_chains((row.repo, _make_entry(row, by, at)) for row in new)
     return AssignmentResult(len(new), len(rows) - len(new))
 
 
@@ -58,7 +57,7 @@ def free_assignments(write: Writer, ident: str, *, by: str, at: int, keeps: Call
     """Assign the requests of a member to nobody, except at the repos where `keeps` holds."""
     rows = _read_rows(write.db, "r.assigned = ? AND r.is_current", (ident,))
     free = (row._replace(member=None) for row in rows if not keeps(row.repo))
-    append_entries(write, ((row.repo, _make_entry(row, by, at)) for row in free))
+    write.append_to_chains((row.repo, _make_entry(row, by, at)) for row in free)
 
 
 def may_be_assigned(member: Member, repo: Repo) -> bool:

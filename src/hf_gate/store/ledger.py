@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct, field
 
 from ..decoding import make_json_decoder
-from ..domain.batches import group_pairs, iterate_cursor_pages
-from ..domain.events import AnyEvent, GrantDated, LedgerEntry, commitment_of, encode_event, kind_of
-from ..domain.ids import Repo
+from ..domain.batches import iterate_cursor_pages
+from ..domain.events import AnyEvent, GrantDated, commitment_of, encode_event, kind_of
 from ..domain.ledger import WORKSPACE_CHAIN, Checkpoint, LedgerLink, SealedEntry, chain_of, link_hash
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.runs import RunKind
 from .compression import Packer, decode_private_part
 from .repos import read_repos_by_number
-from .sql import Database, Row
+from .sql import Database, Reader, Row
 from .writer_cache import WriterCache, read_dictionary
-
-if TYPE_CHECKING:
-    from .store import Store
-    from .writer import Writer
 
 PAGE: Final = 500  # entries read at a time; more would not stay in the processor's cache
 _heads = make_json_decoder(dict[str, tuple[int, str]]).decode
@@ -46,12 +41,6 @@ _UPSERT_HEAD = (
 
 
 # ---- adding entries --------------------------------------------------------------------------------------------------
-
-
-def append_entries(write: Writer, entries: Iterable[tuple[Repo, LedgerEntry]]) -> None:
-    """Append entries to the chains of their repos, in their order."""
-    for repo, group in group_pairs(entries).items():
-        write.append(repo, group)
 
 
 class ChainWriter:
@@ -217,7 +206,7 @@ def count_unattended_changes(db: Database, verb: str, since: int) -> int:
 
 
 def search_entries(
-    store: Store,
+    reader: Reader,
     wanted: TimelineFilter,
     *,
     limit: int,
@@ -228,8 +217,8 @@ def search_entries(
     """Return the newest entries that match a filter, before entry number `before`; at most
     `max_searched` are searched.
     """
-    db = store.reads
-    chain_names = read_chain_names(store.reads)
+    db = reader.reads
+    chain_names = read_chain_names(reader.reads)
     where = _build_conditions(db, wanted, chain_names, before, max_searched)
     select = _ENTRY if with_private else _PUBLIC
     sql = f"{select} WHERE {' AND '.join(where.parts) or '1 = 1'} ORDER BY {where.order} DESC LIMIT ?"
@@ -240,24 +229,24 @@ def search_entries(
     return TimelinePage(rows, where.floor, is_cut=True) if where.floor is not None else TimelinePage(rows)
 
 
-def iterate_entries(store: Store, wanted: TimelineFilter, *, with_private: bool = False) -> Iterator[LedgerRow]:
+def iterate_entries(reader: Reader, wanted: TimelineFilter, *, with_private: bool = False) -> Iterator[LedgerRow]:
     """Iterate over all entries that match a filter, newest first, however old they are."""
     for page in iterate_cursor_pages(
-        lambda before: search_entries(store, wanted, limit=PAGE, before=before, with_private=with_private)
+        lambda before: search_entries(reader, wanted, limit=PAGE, before=before, with_private=with_private)
     ):
         yield from page.rows
 
 
-def count_ends_changed_outside_runs(store: Store, since: int) -> list[tuple[str, int]]:
+def count_ends_changed_outside_runs(reader: Reader, since: int) -> list[tuple[str, int]]:
     """Return the number of grants whose end each actor changed since a time (ms), not counting changes by runs."""
-    top = store.reads.count("SELECT max(id) FROM ledger")
+    top = reader.reads.count("SELECT max(id) FROM ledger")
     sql = (
         "SELECT actor, count(DISTINCT request_id) FROM ledger"
         " WHERE id > ? AND kind = ? AND run IS NULL AND at >= ? GROUP BY actor"
     )
     return [
         (str(actor), int(count))
-        for actor, count in store.reads.rows(sql, (top - MAX_LOOK_BACK, kind_of(GrantDated), since))
+        for actor, count in reader.reads.rows(sql, (top - MAX_LOOK_BACK, kind_of(GrantDated), since))
     ]
 
 

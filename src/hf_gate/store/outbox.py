@@ -33,7 +33,6 @@ from ..domain.messages import (
     retry_wait,
 )
 from ..domain.timestamps import DAY_MS
-from .ledger import append_entries
 from .notice_queue import IS_OPEN
 from .sql import Database, Row, decode_row
 from .state_columns import repo_of
@@ -247,7 +246,7 @@ def _record_letters(write: Writer, idents: Sequence[str], actor: str, now: int) 
         entry = LedgerEntry(event=event, at=now, actor=actor, request=request, person=person)
         entries.append((repo_of(*place), entry))
         reminders += is_reminder
-    append_entries(write, entries)
+    write.append_to_chains(entries)
     return reminders
 
 

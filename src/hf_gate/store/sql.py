@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
@@ -38,6 +38,13 @@ _STATEMENT_ROWS: Final = (1000, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1)  # rows o
 _INSERT: Final = re.compile(r"INSERT INTO (\w+ \([^)]+\)) VALUES \([?, ]+\)\Z")
 _CACHE_KIB: Final = 65_536
 _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions change is copied to the file only once
+
+
+class Reader(Protocol):
+    """An open store, or a transaction on it, which also reads what it wrote."""
+
+    @property
+    def reads(self) -> Database: ...
 
 
 class DatabaseConnection(ABC):

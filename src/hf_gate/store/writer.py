@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain import events as e
+from ..domain.batches import group_pairs
 from ..domain.case_folding import domain_of
 from ..domain.classification import UNCLASSIFIED, Classification
 from ..domain.erasure import ErasedRequest
@@ -272,6 +273,11 @@ class Writer:
                 self._apply_entry(entry, entry.request)
         self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
         self._flush(log)
+
+    def append_to_chains(self, entries: Iterable[tuple[Repo, LedgerEntry]]) -> None:
+        """Add entries to the chains of their repos, in their order."""
+        for repo, group in group_pairs(entries).items():
+            self.append(repo, group)
 
     def store_evaluations(
         self, repo: Repo, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]

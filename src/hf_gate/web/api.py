@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -20,6 +20,7 @@ from ..application.tray import DecisionRequest
 from ..decoding import convert_value, decode_json
 from ..domain.hand_terms import NO_END_WORD
 from ..domain.members import Member, MemberRole
+from ..domain.rows import RequestRow
 from ..domain.timestamps import ms_to_iso
 from ..errors import HfGateError
 from ..hub.credentials import name_token_source
@@ -29,12 +30,9 @@ from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
 from .request_lines import possible_verbs, request_key, version_with_terms
 
-if TYPE_CHECKING:
-    from ..domain.rows import RequestRow
-    from .app import DeskApp
-
 _T = TypeVar("_T")
 MAX_REQUESTS: Final = 500
+MemberWork: TypeAlias = Callable[[Request, Callable[[Member | None], Response]], Awaitable[Response]]
 _SEE_DOCUMENT: Final = "See /api/openapi.json for the schema."
 
 
@@ -155,9 +153,17 @@ _ERRORS: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def list_endpoints(desk: DeskApp) -> Iterator[tuple[str, str, Callable[[Request], Any]]]:
-    """Yield method, path and endpoint of each route of the API."""
-    api = _Api(desk)
+def list_endpoints(
+    for_member: MemberWork,
+    context_of: Callable[[Request, Member], RequestContext],
+    status_of: Callable[[HfGateError], int],
+) -> Iterator[tuple[str, str, Callable[[Request], Any]]]:
+    """Yield method, path and endpoint of each route of the API.
+
+    `for_member` runs work for the member of a request, `context_of` returns the context of a page, and `status_of` the
+    status of an error.
+    """
+    api = _Api(for_member, context_of, status_of)
     for method, path, work, _, _ in _ROUTES:
         yield method, f"/api/v1{path}", api.make_endpoint(work)
     yield "GET", "/api/openapi.json", api.openapi
@@ -190,11 +196,12 @@ class ApiCall(NamedTuple):
 _Work: TypeAlias = Callable[["RequestContext", ApiCall], Record]
 
 
-class _Api:
+class _Api(Struct, frozen=True):
     """The endpoints of the API, one method each."""
 
-    def __init__(self, desk: DeskApp) -> None:
-        self._desk = desk
+    for_member: MemberWork
+    context_of: Callable[[Request, Member], RequestContext]
+    status_of: Callable[[HfGateError], int]
 
     def make_endpoint(self, work: _Work) -> Callable[[Request], Any]:
         """Return an endpoint that answers with a record."""
@@ -212,14 +219,14 @@ class _Api:
     # ---- one request -------------------------------------------------------------------------------------------------
 
     async def _answer(self, request: Request, role: MemberRole, work: Callable[[RequestContext], Response]) -> Response:
-        return await self._desk.for_member(request, lambda member: self._try(request, member, role, work))
+        return await self.for_member(request, lambda member: self._try(request, member, role, work))
 
     def _try(
         self, request: Request, member: Member | None, role: MemberRole, work: Callable[[RequestContext], Response]
     ) -> Response:
         if member is None:
             return _error(401, "You are not signed in.", "Open the link that the desk printed.")
-        context = self._desk.context_of(request, member)
+        context = self.context_of(request, member)
         if not context.member.role.covers(role):
             return _error(403, f"A {context.member.role} may not do this.", "An admin of the desk can.")
         try:
@@ -231,7 +238,7 @@ class _Api:
         except Refused as problem:
             return _error(problem.status, str(problem), problem.hint)
         except HfGateError as problem:
-            return _error(self._desk.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
+            return _error(self.status_of(problem), str(problem), name_token_source(problem.hint, "the desk"))
 
 
 def _list_requests(context: RequestContext, call: ApiCall) -> Record:

@@ -66,7 +66,7 @@ def build_app(
     desk.has_open_metrics = hosts is not None and public_origin is None
     for route in ROUTES:
         _add_route(app, route.method, route.path, desk.make_endpoint(route))
-    for method, path, endpoint in (*desk.open_routes, *api.list_endpoints(desk)):
+    for method, path, endpoint in (*desk.open_routes, *api.list_endpoints(desk.for_member, desk.context_of, status_of)):
         _add_route(app, method, path, endpoint)
     app.add_exception_handler(404, desk.not_found)
     app.add_exception_handler(405, desk.not_found)
@@ -286,15 +286,6 @@ class DeskApp:
             return self.authenticator.sign_in_page(503, f"{STORE_FAILED} Try again in a moment.")
         return EscapedJSON({"error": STORE_FAILED, "hint": "Try again in a moment."}, 503)
 
-    def context_of(self, request: Request, member: Member) -> RequestContext:
-        """Return the context of a request without a form."""
-        return self._context(request, member, b"")
-
-    @staticmethod
-    def status_of(problem: HfGateError) -> int:
-        """Return the HTTP status of an error."""
-        return status_of(problem)
-
     async def not_found(self, request: Request, _: Exception) -> Response:
         """Answer an unknown path: 404 for members, the sign-in page for others."""
 
@@ -302,7 +293,7 @@ class DeskApp:
             return (
                 self.authenticator.sign_in_page(401)
                 if member is None
-                else self._refuse(self._context(request, member, b""), 404)
+                else self._refuse(self.context_of(request, member), 404)
             )
 
         return await self.for_member(request, page)
@@ -312,7 +303,7 @@ class DeskApp:
     def _answer(self, route: Route, request: Request, member: Member | None, body: bytes) -> Response:
         if member is None:
             return self._signed_out(request)
-        context = self._context(request, member, body)
+        context = self.context_of(request, member, body)
         if not member.role.covers(route.role):
             return self._refuse(context, 404 if route.method == "GET" else 403)
         try:
@@ -338,7 +329,8 @@ class DeskApp:
         name = self.authenticator.session_member(request)
         return None if name is None else self.app_state.membership.find(name)
 
-    def _context(self, request: Request, member: Member, body: bytes) -> RequestContext:
+    def context_of(self, request: Request, member: Member, body: bytes = b"") -> RequestContext:
+        """Return the context of a request; `body` is that of a form."""
         theme = request.cookies.get("theme")
         return RequestContext(
             self.app_state,
@@ -374,6 +366,7 @@ def _error_page(
 
 
 def status_of(problem: HfGateError) -> int:
+    """Return the HTTP status of an error."""
     for kind, status in (
         (NotAllowed, 403),
         (Stale, 409),

@@ -25,7 +25,6 @@ from ..domain.batches import group_pairs
 from ..domain.members import Member
 from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.timestamps import to_ms
-from ..errors import HfGateError, UsageError
 from ..hub.local_hub_headers import get_world_id
 from ..plan.queued_decisions import QueuedDecision
 from .draft_report import DraftLimit
@@ -171,7 +170,8 @@ class AppState:
         self.policies = PolicyWatcher(self.workspace)
         self.terms_reader = TermsReader(self.workspace, self.policies.require_for_repo)
         self.tray_service = TrayService(self.workspace, self.membership, self.terms_reader)
-        self.run_worker, self.plan_maker = RunWorker(self), PlanMaker(self)
+        self.run_worker = RunWorker(self.workspace, self.membership)
+        self.plan_maker = PlanMaker(self.workspace, self.policies)
         self.profile_lookup = ProfileLookup(lambda: self.workspace.hub, self.now, self._has_calls_left)
 
     def close(self) -> None:
@@ -227,15 +227,3 @@ class AppState:
         self._visited_at = time.monotonic()
         if not was:
             self.request_sync()
-
-    def policy_problem_for(self, member: Member) -> HfGateError | None:
-        """Return why the policies cannot be read, without details for members of some repos."""
-        problem = self.policies.problem
-        return None if problem is None else problem_for_member(member, problem)
-
-
-def problem_for_member(member: Member, problem: HfGateError) -> HfGateError:
-    """Return a problem with a workspace file as this member may see it: the file may concern other repos."""
-    if member.repos is None:
-        return problem
-    return UsageError("A file of the workspace has an error.", hint="Ask a member who can see all repos.")

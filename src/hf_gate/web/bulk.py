@@ -424,7 +424,7 @@ def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: s
         summary={"planned": len(changes)},
         guards=guards.guard_report(changes, waiting, 0),
     )
-    digest = store_plan(context.app_state, plan, context.member, "bulk", need=len(changes))
+    digest = store_plan(context.workspace, plan, context.member, "bulk", need=len(changes))
     if context.member.proven_account is not None:
         endorse(context.workspace, digest, len(changes), context.member, context.member.name)
     context.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)

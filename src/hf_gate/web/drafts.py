@@ -10,6 +10,7 @@ from pathlib import PurePath
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ..application.policy_watcher import problem_for_member
 from ..domain.forms import GateForm, form_from_json
 from ..domain.ids import Repo
 from ..errors import HfGateError, UsageError
@@ -23,7 +24,6 @@ from ..policy.policy_tests import PolicyTestResult
 from ..policy.strict_yaml import SourceText, apply_fix
 from ..policy.workspace_config import WorkspaceConfig
 from ..sources.workspace_folder import WorkspaceFolder, read_folder
-from .app_state import problem_for_member
 from .draft_report import DraftReport, make_report
 from .request_context import RequestContext
 

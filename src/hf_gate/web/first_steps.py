@@ -119,7 +119,7 @@ def _check_policy(context: RequestContext) -> FirstStep:
         return FirstStep(title, False, "A policy needs a workspace, and there is none yet.", "hf-gate init")
     bundle = app_state.policies.current
     policies = () if bundle is None else bundle.policies
-    problem = app_state.policy_problem_for(context.member)
+    problem = app_state.policies.problem_for(context.member)
     if problem is not None:
         text = f"A file of the workspace has an error: {problem}"
         return FirstStep(title, False, text, "hf-gate policy check", "/policies", "Policies")

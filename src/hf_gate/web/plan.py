@@ -38,7 +38,6 @@ from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, gro
 from .exports import export_response, file_response
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext, parse_number, require
-from .run_worker import run_state
 
 PAGE_SIZE: Final = 50
 MAX_WAIT: Final = 2.0  # seconds that a page waits for the work that it started
@@ -209,7 +208,9 @@ def _apply_state(context: RequestContext, view: VisiblePlan) -> ApplyState:
     seen = read_act_endorsers(store, view.plan.digest)
     approved = name_accounts(store, [account for account in seen if account != maker])
     if run is not None:
-        return ApplyState(rung, approved=approved, run=run.id, run_state=run_state(context.app_state, run))
+        return ApplyState(
+            rung, approved=approved, run=run.id, run_state=context.app_state.run_worker.describe_state(run)
+        )
     may = _can_apply(context, view)
     no, hint = ("", "") if view.plan.changes else ("The plan has no changes.", "")
     if not no and not may:
@@ -376,7 +377,7 @@ def _exclude(context: RequestContext, view: VisiblePlan) -> Response:
     if not out or len(rest) == len(view.changes):
         return _page(context, view, wrong="No change was ticked, so none was left out.", status=422)
     digest = store_plan(
-        context.app_state,
+        context.workspace,
         _reduce_plan(context.app_state, view.plan, rest),
         context.member,
         view.about("kind", "part"),

@@ -5,26 +5,25 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
 from ..application.planning import make_plan
 from ..application.policy_bundle import PolicyBundle
+from ..application.policy_watcher import PolicyWatcher
+from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..plan.words import count_staying
 
-if TYPE_CHECKING:
-    from .app_state import AppState
-
 _log = logging.getLogger("hf_gate.web")
 MAX_PROFILES: Final = 200  # profiles read for one plan
 
 
-def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: object) -> str:
+def store_plan(workspace: Workspace, plan: Plan, by: Member, kind: str, **more: object) -> str:
     """Store a plan with its summary, so that it has a page; return its digest.
 
     `by_account` is the proven account that made it.
@@ -41,16 +40,17 @@ def store_plan(app_state: AppState, plan: Plan, by: Member, kind: str, **more: o
         **more,
     }
     rows = [change.row for change in plan.changes]
-    now = to_ms(app_state.now())
-    app_state.workspace.plans.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
+    now = to_ms(workspace.now())
+    workspace.plans.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
     return plan.digest
 
 
 class PlanMaker:
     """Makes one plan at a time. A request during that time waits for the same plan."""
 
-    def __init__(self, app_state: AppState) -> None:
-        self._app_state = app_state
+    def __init__(self, workspace: Workspace, policies: PolicyWatcher) -> None:
+        self._workspace = workspace
+        self._policies = policies
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self.digest: str | None = None
@@ -62,9 +62,9 @@ class PlanMaker:
 
     def start(self, by: Member, wait: float) -> None:
         """Start making a plan, and wait up to `wait` seconds for it. Raises UsageError without usable policies."""
-        bundle = self._app_state.policies.current
+        bundle = self._policies.current
         if bundle is None:
-            raise self._app_state.policy_problem_for(by) or UsageError(
+            raise self._policies.problem_for(by) or UsageError(
                 "There is no workspace here, so there are no policies.", hint="Make one: hf-gate init"
             )
         with self._lock:
@@ -78,11 +78,9 @@ class PlanMaker:
 
     def _work(self, bundle: PolicyBundle, by: Member) -> None:
         try:
-            app_state = self._app_state
-            made = make_plan(
-                app_state.workspace, bundle, app_state.policies.pool(bundle).evaluate, profile_budget=MAX_PROFILES
-            )
-            self.digest = store_plan(app_state, made.plan, by, "policies")
+            evaluate = self._policies.pool(bundle).evaluate
+            made = make_plan(self._workspace, bundle, evaluate, profile_budget=MAX_PROFILES)
+            self.digest = store_plan(self._workspace, made.plan, by, "policies")
         except HfGateError as problem:
             self.problem = problem
         except Exception:  # noqa: BLE001 - the page shows that it failed; the log has the traceback

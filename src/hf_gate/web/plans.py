@@ -15,7 +15,6 @@ from .app_state import AppState
 from .exports import export_response
 from .plan import MAX_WAIT, read_plan
 from .request_context import ENVIRONMENT, RequestContext
-from .run_worker import run_state
 
 ENVIRONMENT.filters["from_ms"] = from_ms
 
@@ -93,7 +92,15 @@ def _list_runs(context: RequestContext) -> list[PlanOrRun]:
         found = [run for run in found if run.member == context.member.id]
     return [
         PlanOrRun(
-            run.id, run.made_at, run.actor, run.kind, run.total, "", run.id, run_state(app_state, run), dict(run.counts)
+            run.id,
+            run.made_at,
+            run.actor,
+            run.kind,
+            run.total,
+            "",
+            run.id,
+            app_state.run_worker.describe_state(run),
+            dict(run.counts),
         )
         for run in found[:20]
     ]

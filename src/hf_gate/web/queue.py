@@ -124,7 +124,7 @@ def page(context: RequestContext) -> Response:
         standing=standing,
         holds=_describe_holds(context, counters.cells),
         exports=[(kind, _export_url(asked.text, kind, by)) for kind in ("csv", "json")],
-        problem=context.app_state.policy_problem_for(context.member),
+        problem=context.app_state.policies.problem_for(context.member),
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
         alarm_text=describe_open_alarms(context),

@@ -119,7 +119,7 @@ def page(context: RequestContext) -> Response:
         lines=lines,
         waiting=sum(line.count(Status.PENDING) for line in lines),
         unread=[str(repo) for repo in _configured_repos(context) if not any(line.repo == repo for line in lines)],
-        problem=context.app_state.policy_problem_for(context.member),
+        problem=context.app_state.policies.problem_for(context.member),
     )
 
 
@@ -198,7 +198,7 @@ def repo_page(context: RequestContext) -> Response:
         full=None if row.full_at is None else from_ms(row.full_at),
         write_only=WRITE_ONLY,
         said_lines=_describe_policies(context, line.policies),
-        problem=app_state.policy_problem_for(context.member),
+        problem=app_state.policies.problem_for(context.member),
         hub_url=f"{app_state.workspace.store.endpoint}/{row.repo.web_path}",
     )
 

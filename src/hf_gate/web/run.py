@@ -30,7 +30,7 @@ from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
 from .plan_maker import store_plan
 from .request_context import NotFound, Refused, RequestContext, parse_number
-from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob, run_state
+from .run_worker import CHECK_INTERVAL, PAUSE, STOP, RunEventStream, RunJob
 
 PAGE_SIZE: Final = 50
 ATTENTION_STATES: Final = (
@@ -156,7 +156,7 @@ def _read_run(context: RequestContext) -> RunView:
 
 def _state(context: RequestContext, run: RunRow, job: RunJob | None) -> str:
     if job is None or job.is_over:
-        return run_state(context.app_state, run)
+        return context.app_state.run_worker.describe_state(run)
     if job.stop_request is not None or (request := context.workspace.store.stop_request(run.id)) is not None:
         return {PAUSE: "pausing", STOP: "stopping"}.get(job.stop_request or request or "", "running")
     return "waiting" if job.started is None else "running"
@@ -380,7 +380,7 @@ def _retry(context: RequestContext, view: RunView) -> Response:
     if not made.changes:
         wrong = " ".join(notes) if outdated else "All of these requests changed since, so there is nothing to retry."
         return _page(context, view, wrong=wrong, status=409)
-    return _redirect_to_plan(store_plan(context.app_state, made, context.member, "retry", of=view.run.id, notes=notes))
+    return _redirect_to_plan(store_plan(context.workspace, made, context.member, "retry", of=view.run.id, notes=notes))
 
 
 def _undo(context: RequestContext, view: RunView) -> Response:
@@ -394,7 +394,7 @@ def _undo(context: RequestContext, view: RunView) -> Response:
         notes.append(
             "The current policies would plan the same changes again. First change the rule, or write mode: shadow."
         )
-    return _redirect_to_plan(store_plan(context.app_state, made, context.member, "undo", of=view.run.id, notes=notes))
+    return _redirect_to_plan(store_plan(context.workspace, made, context.member, "undo", of=view.run.id, notes=notes))
 
 
 def _changes_with_outcome(context: RequestContext, view: RunView) -> list[Change]:

@@ -12,25 +12,23 @@ import threading
 import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from msgspec import Struct, field
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ..application.approvals import ApprovalGate
+from ..application.members import Membership
 from ..application.run_executor import make_executor
 from ..application.runs import is_over
+from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
 from ..domain.rows import RunRow
 from ..domain.runs import ChangeState, RunState
 from ..errors import HfGateError
 from ..hub.credentials import name_token_source
-
-if TYPE_CHECKING:
-    from .app_state import AppState
-
 
 _log = logging.getLogger("hf_gate.web")
 _MAX_JOBS: Final = 100  # ended runs whose errors are kept
@@ -63,8 +61,9 @@ class RunJob(Struct):
 class RunWorker:
     """Executes queued runs one at a time, since they share the limits of one token."""
 
-    def __init__(self, app_state: AppState) -> None:
-        self._app_state = app_state
+    def __init__(self, workspace: Workspace, membership: Membership) -> None:
+        self._workspace = workspace
+        self._membership = membership
         self._jobs: OrderedDict[str, RunJob] = OrderedDict()
         self._waiting: deque[RunJob] = deque()
         self._changed = threading.Condition()
@@ -81,6 +80,15 @@ class RunWorker:
         """Return whether a run is executed or queued in this process."""
         job = self._jobs.get(run)
         return job is not None and not job.is_over
+
+    def describe_state(self, run: RunRow) -> str:
+        """Return the state of a run, also if a dead process could not store it."""
+        if self.is_live(run.id):
+            return "running"
+        if run.state is not RunState.READY:
+            return run.state
+        counts = self._workspace.store.count_changes(run.id)
+        return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED
 
     def enqueue(self, run: str, begin: Callable[[], RunRow] | None = None) -> RunJob:
         """Queue a run; `begin` stores it first. A run that is queued or executed already is returned as it is."""
@@ -101,8 +109,8 @@ class RunWorker:
 
     def stop_runs_of(self, member: Member) -> None:
         """Stop the runs of a member: nothing more is sent, but unknown outcomes are read back."""
-        for run in self._app_state.workspace.store.runs_of(member.id):
-            self._app_state.workspace.store.request_stop(run.id, STOP)
+        for run in self._workspace.store.runs_of(member.id):
+            self._workspace.store.request_stop(run.id, STOP)
             self.enqueue(run.id)
 
     def stop(self, wait: float = 10.0) -> None:
@@ -124,9 +132,7 @@ class RunWorker:
                     return
                 job = self._waiting.popleft()
             try:
-                with (
-                    self._app_state.workspace.store.hold_write_lock()
-                ):  # other processes must not take this run for an interrupted one
+                with self._workspace.store.hold_write_lock():  # others must not take this run for an interrupted one
                     self._execute(job)
             except HfGateError as problem:
                 job.problem = str(problem)
@@ -141,8 +147,7 @@ class RunWorker:
             job.ended.set()
 
     def _execute(self, job: RunJob) -> None:
-        app_state = self._app_state
-        store = self._app_state.workspace.store
+        store = self._workspace.store
         run = job.begin() if job.begin is not None else store.run(job.run)
         job.begin = None
         job.revision += 1
@@ -153,7 +158,7 @@ class RunWorker:
 
         def read_stop_request() -> str | None:
             job.stop_request = PAUSE if self._is_ending else store.stop_request(job.run)
-            if job.stop_request != PAUSE and not app_state.membership.can_continue(run):
+            if job.stop_request != PAUSE and not self._membership.can_continue(run):
                 job.stop_request = STOP
             return job.stop_request
 
@@ -165,22 +170,12 @@ class RunWorker:
             job.revision += 1
 
         make_executor(
-            app_state.workspace,
-            ApprovalGate(app_state.workspace),
+            self._workspace,
+            ApprovalGate(self._workspace),
             read_stop_request=read_stop_request,
             progress=count_progress,
             on_outcome=note_outcome,
         ).execute(run)
-
-
-def run_state(app_state: AppState, run: RunRow) -> str:
-    """Return the state of a run, also if a dead process could not store it."""
-    if app_state.run_worker.is_live(run.id):
-        return "running"
-    if run.state is not RunState.READY:
-        return run.state
-    counts = app_state.workspace.store.count_changes(run.id)
-    return "not begun" if set(counts) <= {ChangeState.PLANNED} else RunState.INTERRUPTED
 
 
 # ---- progress --------------------------------------------------------------------------------------------------------
