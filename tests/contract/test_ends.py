@@ -18,6 +18,7 @@ from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import HubUnavailable
 from hf_gate.plan.model import CLOCK_SKEW, ENDS_HELD, ENDS_UNDECIDED
+from hf_gate.store.ledger import count_unattended_changes
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, make_grant_workspace, policy
 from tests.kits.in_process_hub import InProcessClient
 
@@ -334,8 +335,8 @@ def test_twenty_eight_ends_are_not_counted_as_removals(scene: GrantWorkspace) ->
     done = scene.turn()
     assert done.deferred == []
     assert {scene.where(name) for name in names} == {"reset"}
-    assert scene.store.count_unattended_changes("ends", 0) == 28
-    assert scene.store.count_unattended_changes("remove", 0) == 0
+    assert count_unattended_changes(scene.store, "ends", 0) == 28
+    assert count_unattended_changes(scene.store, "remove", 0) == 0
 
 
 def test_the_guard_of_ends_defers_the_rest(scene: GrantWorkspace) -> None:

@@ -207,7 +207,7 @@ class ErasureMachine(RuleBasedStateMachine):
         found = {row.person.id for row in self.store.find_by_identity(None, _NAMES[person])}
         for ident in found:
             erasures = self.folder / "erasures.jsonl"
-            append_record(erasures, make_record(self.store.reads, ident, 7))
+            append_record(erasures, make_record(self.store, ident, 7))
             assert repeat_erasures(self.store, erasures, "lena")
             if self.server is None:
                 assert not [one for one in erase_in_copies(Path(self.place), ENDPOINT, erasures) if one.problem]

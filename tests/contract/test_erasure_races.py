@@ -41,7 +41,7 @@ def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
 
 def erase(scene: HubWorkspace) -> None:
     erasures = scene.folder / "erasures.jsonl"
-    append_record(erasures, make_record(scene.store.reads, scene.row(NAME).person.id, 5))
+    append_record(erasures, make_record(scene.store, scene.row(NAME).person.id, 5))
     assert repeat_erasures(scene.store, erasures)
 
 

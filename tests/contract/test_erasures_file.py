@@ -51,7 +51,7 @@ def _append(path: Path) -> Path:
     erasures = path.with_name("erasures.jsonl")
     with open_store(path, endpoint=ENDPOINT) as store:
         (row,) = store.find_by_identity(None, WORDS[0])
-        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        append_record(erasures, make_record(store, row.person.id, 5))
     return erasures
 
 
@@ -80,7 +80,7 @@ def _change_names(store: Store) -> None:
 
 def _check_index(store: Store) -> None:
     assert store.reads.rows("PRAGMA integrity_check") == [("ok",)]
-    assert find_index_faults(store.reads) == []
+    assert find_index_faults(store) == []
     found = {row[0] for row in store.reads.rows("SELECT rowid FROM grams WHERE grams MATCH 'bra'")}
     expected = {row[0] for row in store.reads.rows("SELECT id FROM texts WHERE text LIKE '%bra%'")}
     assert found == expected
@@ -93,7 +93,7 @@ def test_a_sound_index_is_sound_to_who_looked_at_it_before_its_parts_were_merged
     ):
         for n in range(1, 40):  # each transaction adds a part; SQLite merges 16 of them
             take(store, EEG, [record(n, name=f"walrus-{n:03}", answers={"Why": "study of brains"})])
-            assert find_index_faults(reader.reads) == [], n
+            assert find_index_faults(reader) == [], n
 
 
 def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_pat
     with open_store(file, endpoint=ENDPOINT) as store:
         _change_names(store)
         (row,) = store.find_by_identity(None, "zebra-new")
-        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        append_record(erasures, make_record(store, row.person.id, 5))
         assert repeat_erasures(store, erasures)
         _check_index(store)
         take(store, EEG, _people({1: "zebra-new", 2: "bobby"}), at=3_000)
@@ -132,7 +132,7 @@ def test_names_change_between_erasures_and_the_store_stays_sound(tmp_path: Path)
             take(store, EEG, [record(number, name=name, fullname=name[::-1])], at=1_000 * turn)
             found = store.find_by_identity(None, name)
             if found and turn % 4 == 0:
-                append_record(erasures, make_record(store.reads, found[0].person.id, turn))
+                append_record(erasures, make_record(store, found[0].person.id, turn))
                 assert repeat_erasures(store, erasures)
             assert store.reads.rows("PRAGMA integrity_check") == [("ok",)], turn
 
@@ -141,7 +141,7 @@ def _erase_here(store: Store, name: str) -> None:
     """Erase a person from a store; the list of erasures is beside it."""
     assert store.erasures is not None
     (row,) = store.find_by_identity(None, name)
-    append_record(store.erasures, make_record(store.reads, row.person.id, 5))
+    append_record(store.erasures, make_record(store, row.person.id, 5))
     assert repeat_erasures(store, store.erasures)
 
 
@@ -149,10 +149,10 @@ def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path
     with open_store(path, endpoint=ENDPOINT) as store:
         take(store, EEG, _people({1: WORDS[0]}))
         erasures, (row,) = path.with_name("erasures.jsonl"), store.find_by_identity(None, "walrus-002")
-        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        append_record(erasures, make_record(store, row.person.id, 5))
         with store.maintaining() as db:
             db.run("UPDATE grams_data SET block = zeroblob(length(block)) WHERE id > 1000")
-        assert find_index_faults(store.reads)
+        assert find_index_faults(store)
         assert repeat_erasures(store, erasures)
         _check_index(store)
     assert find_words_in_files(tmp_path, ["walrus-002"]) == []
@@ -205,7 +205,7 @@ def test_a_long_answer_leaves_nothing_in_free_pages(path: Path) -> None:
         take(store, EEG, [record(3, name="wzkqj", answers={"Why": " ".join(words)})])
         (row,) = store.find_by_identity(None, "wzkqj")
         erasures = path.with_name("erasures.jsonl")
-        append_record(erasures, make_record(store.reads, row.person.id, 5))
+        append_record(erasures, make_record(store, row.person.id, 5))
         assert repeat_erasures(store, erasures)
     content = path.read_bytes()
     assert [word for word in words if word.encode() in content] == []
@@ -273,7 +273,7 @@ def _notes(store: Store) -> set[object]:
 
 def _erase(store: Store, erasures: Path, name: str) -> None:
     (row,) = store.find_by_identity(None, name)
-    append_record(erasures, make_record(store.reads, row.person.id, 5))
+    append_record(erasures, make_record(store, row.person.id, 5))
     assert repeat_erasures(store, erasures)
 
 
@@ -364,7 +364,7 @@ def test_the_erasure_of_a_hidden_person_keeps_the_names_that_are_matched_with_no
         with store.writing() as write:
             write.write_binding("partners", "nobody-yet", NO_ACCOUNT)
         person = store.requests([number])[number].person
-        assert count_parts(store.reads, person.id).bindings == 0
+        assert count_parts(store, person.id).bindings == 0
         assert read_person_data(store, person.id).bindings == []
         _erase(store, erasures, person.pseudonym)
         assert dict(store.bindings("partners")) == {"nobody-yet": NO_ACCOUNT}
@@ -454,7 +454,7 @@ def test_a_plan_goes_with_those_who_agreed_to_it(path: Path, *, is_old: bool) ->
             assert delete_expired(store, "rejected", 10**15, limit=10, at=3_000, actor="lena") == 1
         else:
             erasures = path.with_name("erasures.jsonl")
-            append_record(erasures, make_record(store.reads, people[WORDS[0]].person.id, 5))
+            append_record(erasures, make_record(store, people[WORDS[0]].person.id, 5))
             assert repeat_erasures(store, erasures)
         assert store.reads.rows("SELECT digest FROM plans") == [("plan-bob",)]
         assert store.reads.rows("SELECT act FROM endorsements") == [("plan-bob",)]

@@ -294,7 +294,7 @@ def test_an_erased_person_leaves_no_letter(desk: Workspace) -> None:
     (row,) = store.find_by_identity(None, "user1")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "erasures.jsonl"
-        append_record(file, make_record(store.reads, row.person.id, T0))
+        append_record(file, make_record(store, row.person.id, T0))
         repeat_erasures(store, file)
     assert [one.request_id == row.id for one in list_letters(store, list(MessageState), 10)] == [False]
     read_in(desk, [record(1)])

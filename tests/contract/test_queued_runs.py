@@ -16,7 +16,6 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.changes import PlanSubject, make_change
 from hf_gate.plan.queued_decisions import QueuedChange
 from hf_gate.store.opening import open_store
-from hf_gate.store.runs import release_unsent
 from hf_gate.store.store import Store
 from hf_gate.store.tray import Tray, take_waiting
 from tests.kits.stores import EEG, ENDPOINT, new_schema, record, take
@@ -95,7 +94,7 @@ def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> 
         ]
         assert [run.id for run in tray.list_begun()] == ["r_1"]
         with store.writing() as write:
-            release_unsent(write.db, run, 50)
+            write.release_unsent(run, 50)
             write.write_run(replace(run, state=RunState.ENDED))
         (again,) = tray.list_waiting()
         assert (again.request, again.run.starts_at, again.run.verbs) == (rows[1].id, 50, {"accept": 1})

@@ -14,7 +14,6 @@ from hf_gate.store.approvals import read_endorsers, write_endorsement
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
-from hf_gate.store.runs import release_unsent
 from hf_gate.store.schema import list_revisions
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.tray import Tray
@@ -63,7 +62,7 @@ def test_agreements_to_plans_and_to_earlier_ends_stay_when_they_move_to_one_tabl
         ends = '{"moves": "e1", "accounts": ["id-kim"], "names": ["kim"]}'
         db.run("INSERT INTO settings (key, value) VALUES ('agreed ends', ?)", (ends,))
     with open_store(place, endpoint=ENDPOINT) as store:
-        assert [read_endorsers(store.reads, act) for act in ("p1", "p2", "p3", "e1")] == [
+        assert [read_endorsers(store, act) for act in ("p1", "p2", "p3", "e1")] == [
             ["id-lena", "id-mia"], [], [], ["id-kim"],
         ]  # fmt: skip
         assert store.setting("agreed ends") is None
@@ -185,7 +184,7 @@ def test_decisions_that_a_run_had_begun_to_send_keep_what_was_shown(place: str, 
         (run,) = Tray(store).list_begun()
         with store.writing() as write:
             write.set_change_states(run.id, [(1, "planned", "")])
-            release_unsent(write.db, run, 9)
+            write.release_unsent(run, 9)
         (waiting,) = Tray(store).list_due(9)
         assert (waiting.change.version, waiting.batch, waiting.change.end) == ("v1", "b_1", GrantEnd(None, shown_at=0))
 

@@ -24,7 +24,9 @@ def _imports_in_functions() -> tuple[tuple[str, str, int], ...]:
                 imports = (
                     node for node in iterate_statements(function) if isinstance(node, ast.Import | ast.ImportFrom)
                 )
-                found |= {(name, place, node.lineno) for node in imports for name in iterate_imported_modules(place, node)}
+                found |= {
+                    (name, place, node.lineno) for node in imports for name in iterate_imported_modules(place, node)
+                }
     return tuple(sorted(found))
 
 

@@ -35,6 +35,25 @@ def test_cli_and_web_do_not_import_the_store_not_even_for_a_type() -> None:
     assert _STORE_IMPORT.search("if TYPE_CHECKING:\n    from ..store.reading import Store")
 
 
+def _connections(source: str) -> list[str]:
+    """The places where a module takes the connection of a store or of a transaction."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in {"reads", "db"}
+    ]
+
+
+def test_only_modules_with_sql_touch_the_connection_others_pass_the_store_or_the_transaction() -> None:
+    found = {
+        file.relative_to(PACKAGE).as_posix(): connections
+        for file in list_modules()
+        if file.parent.name != "store" and (connections := _connections(file.read_text("utf-8")))
+    }
+    assert found == {}
+    assert _connections("read_list(write.db, 1)") == ["write.db"]
+
+
 def test_the_change_of_a_plan_is_built_in_one_module() -> None:
     built = [file.relative_to(PACKAGE).as_posix() for file in list_modules() if _CHANGE.search(file.read_text("utf-8"))]
     assert built == ["plan/changes.py"]

@@ -65,7 +65,7 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
         assert len(carried.list_plans()) == 2
         assert store.count_changes("r_none") == {}
         assert store.changes("r_none", states=["done"], repos=[EEG]) == []
-        assert read_repos(store.reads, "r_none", ["planned"]) == []
+        assert read_repos(store, "r_none", ["planned"]) == []
 
 
 def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:

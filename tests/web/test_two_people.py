@@ -403,7 +403,7 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
     assert (answer.status, "is being sent" in answer.body) == ((422, True) if is_sending else (303, False))
     assert len(workspace.tray.list_waiting()) == is_sending
-    approvals = read_approvals(workspace.store.reads, [room.row("ada").id])
+    approvals = read_approvals(workspace.store, [room.row("ada").id])
     assert len(approvals[room.row("ada").id]) == 1 + is_sending
     _set_state(room, waiting.run.id, RunState.QUEUED)
     room.leave()

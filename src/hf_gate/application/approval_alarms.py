@@ -120,7 +120,7 @@ def _find_alarms(
 ) -> Iterator[tuple[ApprovalAlarm, RequestRow]]:
     store = workspace.store
     numbers = sorted(accepted)
-    book = ApprovalBook(store, store.reads)
+    book = ApprovalBook(store)
     for batch in split_into_batches(numbers, _CHUNK):
         found = store.requests(batch).values()
         rows = [row for row in found if row.state.status == Status.ACCEPTED]

@@ -82,7 +82,7 @@ def read_approval_status(
     workspace: Workspace, rows: Iterable[RequestRow], me: Approver, read_bundle: BundleReader | None = None
 ) -> dict[int, ApprovalStatus]:
     """Return the status of each request that needs two people, from the point of view of one person."""
-    book = ApprovalBook(workspace.store, workspace.store.reads)
+    book = ApprovalBook(workspace.store)
     return {
         row.id: _status_of(book, row, need, stored, me)
         for row, need, stored in _iterate_doubles(workspace, book, rows, read_needs(workspace, read_bundle))
@@ -108,7 +108,7 @@ class ApprovalsReader:
     def __init__(self, workspace: Workspace, read_bundle: BundleReader | None = None) -> None:
         self._workspace = workspace
         self._read_bundle = read_bundle
-        self._approved = frozenset(find_approved(workspace.store.reads))
+        self._approved = frozenset(find_approved(workspace.store))
 
     @cached_property
     def _needs(self) -> ReviewerNeeds:
@@ -119,7 +119,7 @@ class ApprovalsReader:
         found = [row for row in rows if row.id in self._approved and row.state.status == Status.PENDING]
         if not found:
             return {}
-        book = ApprovalBook(self._workspace.store, self._workspace.store.reads)
+        book = ApprovalBook(self._workspace.store)
         counted = {
             row.id: (need.count, book.select_counted(row, need, stored))
             for row, need, stored in _iterate_doubles(self._workspace, book, found, self._needs)
@@ -138,7 +138,7 @@ def resolve_approvals(workspace: Workspace, query: Query, read_bundle: BundleRea
     """
     if not any(term.key == "approval" for term in query.terms):
         return query
-    rows = workspace.store.requests(find_approved(workspace.store.reads)).values()
+    rows = workspace.store.requests(find_approved(workspace.store)).values()
     return dataclasses.replace(query, half_approved=frozenset(_find_half_approved(workspace, rows, read_bundle)))
 
 
@@ -146,7 +146,7 @@ def has_half_approved(
     workspace: Workspace, is_visible: Callable[[Repo], bool], read_bundle: BundleReader | None = None
 ) -> bool:
     """Tell whether `approval:second` matches a pending request of a visible repo; stops at the first."""
-    approved = find_approved(workspace.store.reads)
+    approved = find_approved(workspace.store)
     for batch in split_into_batches(approved, _FEW):
         rows = workspace.store.requests(batch).values()
         pending = [row for row in rows if row.state.status == Status.PENDING and is_visible(row.repo)]
@@ -160,7 +160,7 @@ def _find_half_approved(
 ) -> Iterator[int]:
     if not rows:
         return
-    book = ApprovalBook(workspace.store, workspace.store.reads)
+    book = ApprovalBook(workspace.store)
     needs = read_needs(workspace, read_bundle)
     for row, need, stored in _iterate_doubles(workspace, book, rows, needs):
         if 0 < len(book.select_counted(row, need, stored)) < need.count:

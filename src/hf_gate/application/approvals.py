@@ -54,7 +54,6 @@ from ..store.approvals import (
     write_approval,
     write_endorsement,
 )
-from ..store.sql import Database
 from ..store.store import Store
 from ..store.tray import undo_acceptance
 from ..store.writer import Writer
@@ -85,7 +84,7 @@ def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
 
 def read_act_endorsers(store: Store, act: str, rules: str | None = None) -> list[str]:
     """Return the proven accounts that endorsed an act, by its digest; with `rules`, those that did so under these."""
-    return read_endorsers(store.reads, act, rules)
+    return read_endorsers(store, act, rules)
 
 
 def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor: str, *, of: str = "plan") -> None:
@@ -111,11 +110,11 @@ def read_member_names(store: Store) -> dict[str, str]:
 
 
 class ApprovalBook:
-    """The approvals of a store, and who counts. Reads through one connection, such as that of a write transaction."""
+    """The approvals of a store, and who counts. `write` is the transaction in which they are read, if any."""
 
-    def __init__(self, store: Store, db: Database) -> None:
+    def __init__(self, store: Store, write: Writer | None = None) -> None:
         self._store = store
-        self._db = db
+        self._reader = write or store
         self.recorded_ends: dict[int, dict[str, AgreedEnd]] = {}  # by this transaction; `Store.entries` misses them
 
     @cached_property
@@ -140,7 +139,7 @@ class ApprovalBook:
         """Return the present deciders who endorsed the plan of a run under these rules, without those who
         started it.
         """
-        accounts = () if run.plan is None else read_endorsers(self._db, run.plan, rules)
+        accounts = () if run.plan is None else read_endorsers(self._reader, run.plan, rules)
         return [
             Approver(member.name, member.id or None, member.proven_account)
             for member in self._members
@@ -149,11 +148,11 @@ class ApprovalBook:
 
     def authors(self, need: ReviewerNeed) -> list[PolicyAuthor]:
         """Return the people who promoted or saved the policy versions that ask for two people."""
-        return read_policy_authors(self._db, need.policies)
+        return read_policy_authors(self._reader, need.policies)
 
     def list_stored(self, requests: Collection[int]) -> dict[int, list[Approval]]:
         """Return all stored approvals of these requests, whether they count or not."""
-        return read_approvals(self._db, requests)
+        return read_approvals(self._reader, requests)
 
     def read_notes(self, request: int) -> dict[str, str]:
         """Return the notes of the approvals of a request by account; the latest approval counts."""
@@ -237,13 +236,13 @@ class ApprovalGate:
 
         Return the changes to send, each with the earliest of the ends that the people were shown, and the others.
         """
-        book = ApprovalBook(self.workspace.store, write.db)
+        book = ApprovalBook(self.workspace.store, write)
         ready = list[RunItem]()
         held = list[SettledItem]()
         endorsers = book.find_endorsers(run, self._read_policies().rules) if needs else []
         approvers = [*endorsers, self._find_starter(run)]
         requests = [item.row.id for item in items if item.n in needs and item.row is not None]
-        withdrawn = read_withdrawals(write.db, requests, run) if requests else set()
+        withdrawn = read_withdrawals(write, requests, run) if requests else set()
         shortened = list[tuple[int, bytes]]()
         for item in items:
             need = needs.get(item.n)
@@ -268,7 +267,7 @@ class ApprovalGate:
     def preview(self, run: RunRow, repo: Repo, items: Sequence[RunItem]) -> list[SettledItem]:
         """Return the changes that `admit` would keep back. Nothing is recorded."""
         needs = self.read_needs(repo, items, should_remember=False)
-        book = ApprovalBook(self.workspace.store, self.workspace.store.reads)
+        book = ApprovalBook(self.workspace.store)
         at = run.made_at
         starter = self._find_starter(run)
         held = [self._hold(None, book, run, item, needs[item.n], at, starter) for item in items if item.n in needs]

@@ -76,13 +76,12 @@ def find_differing_columns(
 ) -> Iterator[ChainBreak]:
     """Yield the requests of a chain whose e-mail domain or last reason differs from the source."""
     for batch in split_into_batches(requests, _CHUNK):
-        rows = read_derived_columns(store.reads, batch)
+        rows = read_derived_columns(store, batch)
         suspects = [number for number, row in rows.items() if _describe_fault(number, row, reasons)]
         if not suspects:
             continue
-        for number, row in read_derived_columns(
-            store.reads, suspects
-        ).items():  # the requests may have changed since their entries were read
+        # the requests may have changed since their entries were read
+        for number, row in read_derived_columns(store, suspects).items():
             fault = _describe_fault(number, row, _read_reasons(store, number))
             if fault:
                 yield ChainBreak(chain, 0, f"request {number} {fault}")

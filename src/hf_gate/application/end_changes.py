@@ -196,7 +196,7 @@ class EndChanger(Struct, frozen=True):
         """Record the approval of the person where one is needed (not without `write`); return what lacks approvals."""
         workspace = self.gate.workspace
         held = list[HeldChange]()
-        book = ApprovalBook(workspace.store, workspace.store.reads if write is None else write.db)
+        book = ApprovalBook(workspace.store, write)
         for change in changes:
             need = needs.get(change.row.id)
             if need is None:

@@ -109,7 +109,7 @@ class ChangedEnds:
         self.lists = [self._begin(ends.row, is_full=is_full) for ends in self._repos]
 
     def _begin(self, row: RepoRow, *, is_full: bool) -> ReviewList:
-        known = read_list(self._store.reads, row.id, END_LIST)
+        known = read_list(self._store, row.id, END_LIST)
         is_current = not is_full and self._bases.is_current(row.repo, known)
         return ReviewList(row.id, known, self._bases.by_repo[row.repo], is_current=is_current)
 
@@ -125,8 +125,8 @@ class ChangedEnds:
         if not reviews.is_current:
             yield from iterate_grants_with_terms(self._store, ends.row.repo)
             return
-        due = find_due_reviews(self._store.reads, ends.row.id, self._now)
-        review.undecided |= find_undecided(self._store.reads, ends.row.id).difference(due)
+        due = find_due_reviews(self._store, ends.row.id, self._now)
+        review.undecided |= find_undecided(self._store, ends.row.id).difference(due)
         for batch in split_into_batches(due, CHUNK):
             yield list(self._store.requests(batch).values())
 
@@ -137,7 +137,7 @@ class ChangedEnds:
                 continue
             with self._store.writing() as write:
                 is_same = have_same_tables(write, self._bases.tables)
-                if is_same and read_list(write.db, reviews.repo_id, END_LIST) == reviews.known:
+                if is_same and read_list(write, reviews.repo_id, END_LIST) == reviews.known:
                     write_reviews(write, reviews.results)
                     now = EvaluatedList(reviews.basis, secrets.token_hex(8), self._now)
                     write_list(write, reviews.repo_id, END_LIST, now)

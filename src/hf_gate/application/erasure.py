@@ -58,7 +58,7 @@ def find_person(workspace: Workspace, text: str) -> PersonRow:
             f"there is no request of {text} in the store.", hint="To search for part of a name: hf-gate ls --query WORD"
         )
     shown = next((person for person in found.values() if person.identity.user_id), None)
-    if shown is not None and found.keys() <= {shown.id, *find_same_account(workspace.store.reads, shown.id)}:
+    if shown is not None and found.keys() <= {shown.id, *find_same_account(workspace.store, shown.id)}:
         return shown
     if len(found) > 1:
         names = join_words([person.pseudonym for person in found.values()], "and")
@@ -76,22 +76,22 @@ def preview_erasure(workspace: Workspace, person: PersonRow, url: str, owned: Se
 
     `url` is the store's address, `owned` are files of the workspace.
     """
-    db = workspace.store.reads
+    store = workspace.store
     path = file_of_store(url)
-    others = find_same_account(db, person.id)
+    others = find_same_account(store, person.id)
     everybody = [person.id, *others]
-    names = {name for ident in everybody for name in read_full_identity(db, ident).pattern.names}
+    names = {name for ident in everybody for name in read_full_identity(store, ident).pattern.names}
     copies = [] if path is None else find_copies(path)
     backups = [] if path is None else _describe_backups(path, to_ms(workspace.now()))
     written = [] if path is None else find_written_files(path)
     own = [*([] if path is None else files_of(path)), *(Path(backup.file) for backup in backups)]
-    if workspace.store.erasures is not None:
-        own.append(workspace.store.erasures)
+    if store.erasures is not None:
+        own.append(store.erasures)
     return ErasurePreview(
         person=person,
         name=name_of(person),
-        parts=StoredParts(*map(sum, zip(*(count_parts(db, ident) for ident in everybody), strict=True))),
-        obstacles=_join_obstacles([find_obstacles(db, ident) for ident in everybody]),
+        parts=StoredParts(*map(sum, zip(*(count_parts(store, ident) for ident in everybody), strict=True))),
+        obstacles=_join_obstacles([find_obstacles(store, ident) for ident in everybody]),
         others=others,
         copies=copies,
         backups=backups,
@@ -163,7 +163,7 @@ def erase(workspace: Workspace, person: PersonRow, url: str, actor: str, owned: 
         if store.erasures is None:
             raise UsageError("this store has no folder for the list of erasures.", hint="Use a workspace: hf-gate init")
         for ident in (person.id, *preview.others):
-            append_record(store.erasures, make_record(store.reads, ident, to_ms(workspace.now())))
+            append_record(store.erasures, make_record(store, ident, to_ms(workspace.now())))
         is_clean = repeat_erasures(store, store.erasures, actor)
         results = [] if path is None else erase_in_copies(path, store.endpoint, store.erasures)
     if not is_clean:

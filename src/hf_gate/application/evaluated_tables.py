@@ -23,7 +23,7 @@ class LookupHasher:
     """Returns the keyed hashes of what is looked up for a request."""
 
     def __init__(self, store: Store, tables: Mapping[str, Table]) -> None:
-        self._secret = read_secret(store.reads) if tables else b""
+        self._secret = read_secret(store) if tables else b""
         kinds = {key for table in tables.values() for key in table.key}
         self._kinds = kinds | {"user_id"} if "username" in kinds else kinds  # a username can be bound to an account
 
@@ -57,7 +57,7 @@ def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool
     A new epoch says that the lookup of anybody may give another result. Without `should_store`, nothing is stored, and
     the epoch of a changed table is new.
     """
-    known = read_table_digests(store.reads)
+    known = read_table_digests(store)
     noted = {}
     for name, table in tables.items():
         digest = _digest_of(table)
@@ -68,9 +68,9 @@ def note_tables(store: Store, tables: Mapping[str, Table], *, should_store: bool
 
 
 def _note_table(store: Store, name: str, table: Table, digest: str) -> str:
-    before = read_table(store.reads, name)
+    before = read_table(store, name)
     shape = shape_of_table(table)
-    secret = read_secret(store.reads)
+    secret = read_secret(store)
     keys = dict(_hash_rows(table, secret))
     is_same_shape = before is not None and before.shape == shape
     epoch = before.epoch if before is not None and is_same_shape else secrets.token_hex(8)

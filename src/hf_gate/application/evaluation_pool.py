@@ -108,7 +108,7 @@ def count_to_evaluate(workspace: Workspace, bundle: PolicyBundle, now: datetime,
     for row in store.repos():
         for status in statuses if bundle.is_governed(row.repo) else ():
             waiting = row.counts.get(status, 0)
-            found += waiting if is_new else count_due(store.reads, row.id, status, to_ms(now), most=waiting)
+            found += waiting if is_new else count_due(store, row.id, status, to_ms(now), most=waiting)
     return found
 
 

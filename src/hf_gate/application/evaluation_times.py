@@ -95,7 +95,7 @@ class EvaluationBases:
 
 def have_same_tables(write: Writer, tables: Mapping[str, tuple[str, str]]) -> bool:
     """Tell whether the stored versions of tables are still these."""
-    stored = read_table_digests(write.db) if tables else {}
+    stored = read_table_digests(write) if tables else {}
     return all(stored.get(name) == version for name, version in tables.items())
 
 

@@ -66,7 +66,7 @@ def compute_held_need(
     needs = read_needs(workspace, lambda: bundle)
     double = sorted({str(move.row.repo) for move in moves if needs.is_two_person_repo(move.row.repo)})
     rule = f"The policies of {join_words(double[:3], 'and')} ask for two people." if double else ""
-    agreed = read_endorsers(workspace.store.reads, digest_to_agree(moves, now))
+    agreed = read_endorsers(workspace.store, digest_to_agree(moves, now))
     return compute_ends_need(workspace.store, team, len(moves), now, rule=rule, approvers=agreed)
 
 

@@ -266,14 +266,14 @@ def _find_faults(
     """Yield what is wrong in the tables that belong to no single request."""
     yield from _find_differing_members(store, replay)
     yield from _find_differing_letters(store, replay, letters)
-    yield from find_trigger_faults(store.reads)
-    yield from find_index_faults(store.reads)
+    yield from find_trigger_faults(store)
+    yield from find_index_faults(store)
     yield from find_text_faults(store)
     for request, account, need in sorted(set(approvals) - replay.approvals):
         yield f"request {request} has an approval of account {account} ({need[:8]}) that no entry records"
     for terms in find_terms_faults(store):
         yield f"the terms of grants {terms[:8]} are missing or were changed"
-    for author in replay.authors - {*read_policy_authors(store.reads, {one.digest for one in replay.authors})}:
+    for author in replay.authors - {*read_policy_authors(store, {one.digest for one in replay.authors})}:
         act = f"promoted or saved version {author.digest[:8]} of a policy"
         yield f"{author.actor} {act}, but is not stored as its author"
     for policy, digest in sorted(promotions.items() - replay.promoted):
@@ -285,7 +285,7 @@ def _find_differing_members(store: Store, replay: _Replay) -> list[str]:
     differences: list[str] = []
     for _ in range(_COMPARISONS):  # a member may have been invited since the events were read
         rows = store.members()
-        seals = read_seals(store.reads)
+        seals = read_seals(store)
         replay.read_new_events()
         compared = ((row, _compare_member(row, seals, replay.members.get(row.id))) for row in rows)
         differences = [f"member {row.name} ({row.id}) {what}" for row, what in compared if what]
@@ -379,7 +379,7 @@ class _Replay:
 
     def read_new_events(self) -> None:
         """Read the events of the chain since the last call."""
-        for link, run in iterate_chain_with_runs(self._store.reads, self.chain, self._next):
+        for link, run in iterate_chain_with_runs(self._store, self.chain, self._next):
             self._next = link.seq + 1
             try:
                 event = e.decode_event(link.body)

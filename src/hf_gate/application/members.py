@@ -169,7 +169,7 @@ def _explain_need(total: int, count: int, worst: tuple[int, str]) -> str:
 def _count_recent_changes(store: Store, team: Team, now: datetime, resumed: RunRow | None) -> Counter[str]:
     """Count, by verb, the changes in the time window, and those that wait, that the same person may have made."""
     changes = Counter[str]()
-    for run in read_runs_since(store.reads, to_ms(now - LIMIT_WINDOW)):
+    for run in read_runs_since(store, to_ms(now - LIMIT_WINDOW)):
         if run.kind is not RunKind.AUTO and not run.is_free and not _is_another(team.me, run.account):
             changes.update(_count_sent(run if resumed is None or run.id != resumed.id else resumed))
     return changes
@@ -279,7 +279,7 @@ def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     row = Plans(store).find_plan(digest)
     stored: Mapping[str, Any] = {} if row is None else row.about
     maker = stored.get("by_account")
-    return int(stored.get("need", 0)), [*read_endorsers(store.reads, digest), *([maker] if maker else [])]
+    return int(stored.get("need", 0)), [*read_endorsers(store, digest), *([maker] if maker else [])]
 
 
 class Membership:

@@ -113,15 +113,13 @@ def read_overview(store: Store, now: datetime, repos: Collection[Repo] | None = 
     at = to_ms(now)
     first = week_of(at) - WEEKS + 1
     last = week_of(at)
-    past = [count for count in read_weekly_counts(store.reads, _PAST, repos, first) if count.week <= last]
+    past = [count for count in read_weekly_counts(store, _PAST, repos, first) if count.week <= last]
     open_days = _sum_counts(
-        read_weekly_counts(store.reads, [Activity.OPEN], repos),
+        read_weekly_counts(store, [Activity.OPEN], repos),
         Activity.OPEN,
         lambda each: week_start(each.week) + int(each.name) * DAY_MS,
     )
-    ends = _sum_counts(
-        read_weekly_counts(store.reads, [Activity.END], repos, last), Activity.END, lambda each: each.week
-    )
+    ends = _sum_counts(read_weekly_counts(store, [Activity.END], repos, last), Activity.END, lambda each: each.week)
     rows = [row for row in store.repos() if repos is None or row.repo in repos]
     waits = _sum_counts(past, Activity.WAIT, lambda each: int(each.name))
     ended = sum(waits.values())

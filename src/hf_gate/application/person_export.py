@@ -114,13 +114,13 @@ def export_person(workspace: Workspace, person: PersonRow, own: Sequence[Path] =
     `own` are files of hf-gate that are not searched for the person.
     """
     store = workspace.store
-    everybody = [person.id, *find_same_account(store.reads, person.id)]
+    everybody = [person.id, *find_same_account(store, person.id)]
     found = [row for ident in everybody for row in store.attempts(None, ident)]
     attempts = sorted(found, key=lambda row: (row.repo, row.state.asked_at))
     data = join_person_data([read_person_data(store, ident) for ident in everybody])
     current = {str(row.repo): row.state.status for row in attempts if row.is_current}
     repos = {row.id: row.repo for row in attempts}
-    names = {name for ident in everybody for name in read_full_identity(store.reads, ident).pattern.names}
+    names = {name for ident in everybody for name in read_full_identity(store, ident).pattern.names}
     verdicts = CurrentVerdicts(None)
     pairs = pair_with_details(workspace, attempts)
     return PersonExportRecord(

@@ -50,7 +50,7 @@ class EvaluationRecorder:
         row = self._store.repo(policy_set.repo)
         if row is None:
             return None
-        known = read_list(self._store.reads, row.id, status)
+        known = read_list(self._store, row.id, status)
         if known is None or is_full or not self._bases.is_current(policy_set.repo, known):
             known = EvaluatedList(None, secrets.token_hex(8), self._now)
             with self._store.writing() as write:
@@ -86,7 +86,7 @@ class ListEvaluation:
         self._basis = basis
         self._now = now
         self._tables = tables
-        self.due = None if known.basis is None else find_due(store.reads, repo_id, status, now)
+        self.due = None if known.basis is None else find_due(store, repo_id, status, now)
 
     def store(self, results: Sequence[EvaluationResult], entries: Sequence[LedgerEntry]) -> None:
         """Store results and new verdicts."""
@@ -107,7 +107,7 @@ class ListEvaluation:
                 write_list(write, self.repo_id, self.status, self._known._replace(basis=self._basis))
 
     def _is_own(self, write: Writer) -> bool:
-        current = read_list(write.db, self.repo_id, self.status)
+        current = read_list(write, self.repo_id, self.status)
         known = self._known
         is_same = current is not None and (current.basis, current.pass_id) == (known.basis, known.pass_id)
         return is_same and have_same_tables(write, self._tables)
@@ -229,7 +229,7 @@ class PlanLists:
     def find_removed(self, rows: Sequence[int]) -> set[int]:
         """Return which of these requests lose access by a verdict; others may be in the result too."""
         repos = [one.repo_id for one in self._stored if one.status == Status.ACCEPTED]
-        return self._removed | find_removals(self._store.reads, repos, rows)
+        return self._removed | find_removals(self._store, repos, rows)
 
     def _add(self, part: EvaluatedPart) -> None:
         self.counts.update(part.counts)

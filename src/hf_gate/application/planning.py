@@ -67,7 +67,7 @@ def plan_ends(
     """
     ended = {
         key: count
-        for key, count in count_ended(store.reads, to_ms(now), with_undecided=not undecided).items()
+        for key, count in count_ended(store, to_ms(now), with_undecided=not undecided).items()
         if governs(key[0])
     }
     counts = Counter(end_human=sum(count for (_, is_human), count in ended.items() if is_human))

@@ -33,7 +33,7 @@ from ..errors import HfGateError
 from ..plan.model import Change
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms
-from ..store.runs import read_repos, release_unsent
+from ..store.runs import read_repos
 from ..store.store import Store
 from ..store.writer import Writer
 from .approvals import ApprovalGate
@@ -371,7 +371,7 @@ class RunExecutor:
         """
         if run.starts_at is not None:
             with self.store.writing() as write:
-                release_unsent(write.db, run, self._at() + RETRY_PAUSE if run.starts_at else None)
+                write.release_unsent(run, self._at() + RETRY_PAUSE if run.starts_at else None)
         if state in UNFINISHED and run.kind is RunKind.DIRECT and not self.store.changes(run.id, UNSETTLED, 1):
             state = RunState.ABANDONED if self.store.changes(run.id, (ChangeState.PLANNED,), 1) else RunState.ENDED
         is_requested = state in (RunState.PAUSED, RunState.STOPPED) and self.store.stop_request(run.id) is not None
@@ -386,7 +386,7 @@ class RunExecutor:
     # ---- reading -----------------------------------------------------------------------------------------------------
 
     def _repos_to_send(self, run: RunRow) -> list[Repo]:
-        return read_repos(self.store.reads, run.id, (ChangeState.PLANNED,))
+        return read_repos(self.store, run.id, (ChangeState.PLANNED,))
 
     def _read_items(
         self, run: RunRow, states: Sequence[ChangeState], repo: Repo | None = None, limit: int | None = None

@@ -168,7 +168,7 @@ def this_process(command: str) -> Holder:
 
 def check_store(workspace: Workspace) -> tuple[list[str], int]:
     """Check the file and the audit log for damage; return the faults and the number of checked entries."""
-    faults = find_file_faults(workspace.store.reads)
+    faults = find_file_faults(workspace.store)
     try:
         proof = verify_ledger(workspace.store, with_tables=True)
     except StoreDamaged as problem:

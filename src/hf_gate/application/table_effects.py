@@ -83,7 +83,7 @@ def _bind_known_accounts(workspace: Workspace, table: Table) -> Table:
     """Return a table as after the look-up of its new usernames, as far as the store knows the accounts."""
     store = workspace.store
     names = unbound_usernames([table], store.bindings(table.name))[:_MAX_LOOKED_UP]
-    erased = find_erased_names(store.reads, names) if names else set()
+    erased = find_erased_names(store, names) if names else set()
     known = {name: _find_account(workspace, name) for name in names if name not in erased}
     if not any(known.values()):
         return table

@@ -100,7 +100,7 @@ def bind_tables(store: Store, sources: SourcesPort, tables: Mapping[str, Table],
     """
     good = [table for table in tables.values() if not table.file_problem]
     names = [(table, name) for table in good for name in unbound_usernames([table], store.bindings(table.name))]
-    erased = find_erased_names(store.reads, [name for _, name in names])
+    erased = find_erased_names(store, [name for _, name in names])
     asked = [name for _, name in names if name not in erased][:budget]
     found = {name: sources.account(name) for name in dict.fromkeys(asked)}
     bound = found | {name: _find_returned(store, name) for name in erased}
@@ -126,7 +126,7 @@ def _find_returned(store: Store, name: str) -> str | None:
         for person in people
         if person.user_id and person.username and person.username.lower() == name.lower()
     }
-    return next((ident for ident in sorted(ids) if is_erased_account(store.reads, ident)), None)
+    return next((ident for ident in sorted(ids) if is_erased_account(store, ident)), None)
 
 
 def _write_version(store: Store, write: Writer, table: Table, at: int, *, is_known: bool) -> None:

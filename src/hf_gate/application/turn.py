@@ -149,7 +149,7 @@ def run_turn(context: TurnContext, repos: Sequence[Repo], *, run_id: str, profil
             result.run = store.run(run.id) or run
             result.stopped = problem
             if classify_error(problem, is_listed=True).scope is ErrorScope.REPO:
-                left = read_repos(store.reads, run.id, (ChangeState.PLANNED,))
+                left = read_repos(store, run.id, (ChangeState.PLANNED,))
                 store_refusals(store, left, str(problem), to_ms(clock.now()))
     if result.stop is None:  # otherwise a version's large first turn would come unseen after the start
         _record_first_turns(context, result)

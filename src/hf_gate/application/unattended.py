@@ -76,7 +76,7 @@ def record_stop(store: Store) -> None:
         with store.writing() as write:
             write.append(None, [e.LedgerEntry(event=event, at=stop.at, actor=stop.by)])
             write.write_setting(UNATTENDED_STOP, text)
-    except store.reads.error:
+    except store.error:
         if stop.cause is None:
             raise
 

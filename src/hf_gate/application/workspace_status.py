@@ -18,6 +18,7 @@ from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import MONTHS, from_ms, to_ms
 from ..policy.literals import Rate
 from ..store.approvals import count_overdue
+from ..store.ledger import count_unattended_changes
 from ..store.store import Store
 from .turn_permissions import read_held_counts
 
@@ -78,7 +79,7 @@ def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list
     """Return the rate limits with the changes that were made unattended in their last period."""
     at = to_ms(now)
     return [
-        BudgetUse(name, rate, store.count_unattended_changes(name, at - rate.seconds * 1000))
+        BudgetUse(name, rate, count_unattended_changes(store, name, at - rate.seconds * 1000))
         for name, rate in rates.items()
     ]
 

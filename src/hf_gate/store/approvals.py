@@ -16,7 +16,7 @@ from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import RunRow
 from .query_sql import IS_OVERDUE
-from .sql import Database, Row
+from .sql import Reader, Row
 from .store import Store
 from .writer import Writer
 
@@ -35,12 +35,12 @@ _APPROVED: Final = "SELECT a.request_id FROM approvals a JOIN requests r ON r.id
 # ---- approvals -------------------------------------------------------------------------------------------------------
 
 
-def read_approvals(db: Database, requests: Collection[int]) -> dict[int, list[Approval]]:
+def read_approvals(reader: Reader, requests: Collection[int]) -> dict[int, list[Approval]]:
     """Return the stored approvals of these requests, the oldest first, also those of an earlier version."""
     if not requests:
         return {}
-    among, value = db.in_clause(list(requests))
-    rows = db.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,))
+    among, value = reader.reads.in_clause(list(requests))
+    rows = reader.reads.rows(f"{_SELECT} WHERE a.request_id {among} ORDER BY a.at, a.account", (value,))
     return group_pairs((row[0], _approval_of(row)) for row in rows)
 
 
@@ -80,17 +80,17 @@ def delete_approvals(write: Writer, request: int) -> None:
     write.db.run("DELETE FROM approvals WHERE request_id = ?", (request,))
 
 
-def read_withdrawals(db: Database, requests: Collection[int], run: RunRow) -> set[tuple[int, str]]:
+def read_withdrawals(reader: Reader, requests: Collection[int], run: RunRow) -> set[tuple[int, str]]:
     """Return who took back an approval of which of these requests since they endorsed or started a run, as request and
     account.
     """
     since: dict[str | None, int] = dict(
-        db.rows("SELECT account, ledger_id FROM endorsements WHERE act = ?", (run.plan,))
+        reader.reads.rows("SELECT account, ledger_id FROM endorsements WHERE act = ?", (run.plan,))
     )
-    since |= db.rows("SELECT ?, min(id) FROM ledger WHERE run = ? GROUP BY run", (run.account, run.id))
-    among, value = db.in_clause(list(requests))
+    since |= reader.reads.rows("SELECT ?, min(id) FROM ledger WHERE run = ? GROUP BY run", (run.account, run.id))
+    among, value = reader.reads.in_clause(list(requests))
     sql = f"SELECT id, request_id, body FROM ledger WHERE request_id {among} AND kind = ?"
-    rows = db.rows(sql, (value, kind_of(ApprovalWithdrawn)))
+    rows = reader.reads.rows(sql, (value, kind_of(ApprovalWithdrawn)))
     events = [(ident, request, decode_event(body)) for ident, request, body in rows]
     return {
         (request, event.account)
@@ -99,9 +99,9 @@ def read_withdrawals(db: Database, requests: Collection[int], run: RunRow) -> se
     }
 
 
-def find_approved(db: Database) -> list[int]:
+def find_approved(reader: Reader) -> list[int]:
     """Return the current requests with an approval of their current version, whether it counts or not."""
-    return [row[0] for row in db.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]
+    return [row[0] for row in reader.reads.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]
 
 
 def find_fully_approved(store: Store, repo: Repo, most: int) -> list[int]:
@@ -136,12 +136,12 @@ def count_overdue(store: Store, repo: Repo, now: int, most: int) -> int:
 # ---- endorsements of acts --------------------------------------------------------------------------------------------
 
 
-def read_endorsers(db: Database, act: str, rules: str | None = None) -> list[str]:
+def read_endorsers(reader: Reader, act: str, rules: str | None = None) -> list[str]:
     """Return the proven accounts that endorsed an act (a plan, a large selection or earlier ends), by its digest.
 
     With `rules`, return only those that did so under these rules for two people.
     """
-    rows = db.rows("SELECT account, rules FROM endorsements WHERE act = ? ORDER BY account", (act,))
+    rows = reader.reads.rows("SELECT account, rules FROM endorsements WHERE act = ? ORDER BY account", (act,))
     return [account for account, known in rows if rules is None or known == rules]
 
 
@@ -171,13 +171,13 @@ def delete_endorsed_ends(write: Writer, other_than: str = "") -> None:
 # ---- authors of policy versions --------------------------------------------------------------------------------------
 
 
-def read_policy_authors(db: Database, digests: Collection[str]) -> list[PolicyAuthor]:
+def read_policy_authors(reader: Reader, digests: Collection[str]) -> list[PolicyAuthor]:
     """Return the people who promoted or saved one of these versions."""
     if not digests:
         return []
     marks = ", ".join("?" * len(digests))
     sql = f"SELECT digest, actor, member, account FROM policy_authors WHERE digest IN ({marks})"
-    rows = db.rows(sql, tuple(digests))
+    rows = reader.reads.rows(sql, tuple(digests))
     return [PolicyAuthor(digest, actor, member or None, account or None) for digest, actor, member, account in rows]
 
 

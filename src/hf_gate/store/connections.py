@@ -90,6 +90,11 @@ class StoreConnections:
                 db.close()
         return db
 
+    @property
+    def error(self) -> type[Exception]:
+        """What the database raises where it has no error of hf-gate."""
+        return self.reads.error
+
     def classification_version(self, form_card: str | None) -> str | None:
         """Return the version that classifications of requests with this form should have; None without a classifier."""
         return None if self._memory is None else self._memory.classifiers.version(form_card)

@@ -11,7 +11,7 @@ from ..domain.batches import split_into_batches
 from ..domain.erasure import ErasedRequest, hash_account, hash_record, strip_record
 from ..domain.request_state import RecordUpdate
 from ..domain.requests import AccessRequest
-from .sql import Database
+from .sql import Database, Reader
 
 TO_SCRUB: Final = "to scrub"
 """The setting that says that deleted data may still be in free pages and in the log of the database."""
@@ -20,9 +20,9 @@ ERASURE_KEY: Final = "erasure key"
 """The setting with the key of the hashes. It is never exported."""
 
 
-def read_secret(db: Database) -> bytes:
+def read_secret(reader: Reader) -> bytes:
     """Return the key of the hashes."""
-    found = db.setting(ERASURE_KEY)
+    found = reader.reads.setting(ERASURE_KEY)
     assert found is not None, "a store is created with this key"
     return bytes.fromhex(found)
 
@@ -56,29 +56,29 @@ def find_erased_meanwhile(db: Database, updates: Sequence[RecordUpdate]) -> set[
     return {id(one) for one, now in zip(plain, records, strict=True) if isinstance(now, ErasedRequest)}
 
 
-def find_keys(db: Database, keys: Collection[bytes]) -> dict[bytes, int | None]:
+def find_keys(reader: Reader, keys: Collection[bytes]) -> dict[bytes, int | None]:
     """Return the stored hashes among these, with their request numbers."""
     found: dict[bytes, int | None] = {}
     for batch in split_into_batches(keys, 500):
         marks = ", ".join("?" * len(batch))
-        rows = db.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", batch)
+        rows = reader.reads.rows(f"SELECT key, request_id FROM erased WHERE key IN ({marks})", batch)
         found |= {bytes(key): row for key, row in rows}
     return found
 
 
-def find_erased_names(db: Database, names: Collection[str]) -> set[str]:
+def find_erased_names(reader: Reader, names: Collection[str]) -> set[str]:
     """Return those of these usernames that erased people had."""
-    if not names or db.row("SELECT 1 FROM erased LIMIT 1") is None:
+    if not names or reader.reads.row("SELECT 1 FROM erased LIMIT 1") is None:
         return set()
-    secret = read_secret(db)
+    secret = read_secret(reader)
     keys = {name: hash_account(secret, None, name) for name in names}
-    known = find_keys(db, set(keys.values()))
+    known = find_keys(reader, set(keys.values()))
     return {name for name, key in keys.items() if key in known}
 
 
-def is_erased_account(db: Database, user_id: str) -> bool:
+def is_erased_account(reader: Reader, user_id: str) -> bool:
     """Tell whether an account belonged to an erased person, who may have made a later request."""
-    return bool(find_keys(db, [hash_account(read_secret(db), user_id, None)]))
+    return bool(find_keys(reader, [hash_account(read_secret(reader), user_id, None)]))
 
 
 def write_keys(db: Database, keys: Collection[tuple[bytes, int | None]]) -> None:

@@ -20,7 +20,7 @@ from .compression import Packer, decode_private_part
 from .erased import TO_SCRUB, read_secret, write_keys
 from .identity import StoredIdentity, read_full_identity, read_identity
 from .repos import read_repos_by_number
-from .sql import Database, Row
+from .sql import Database, Reader, Row
 from .store import Store
 from .tray import UNSENT, delete_waiting
 from .writer import Writer
@@ -234,11 +234,11 @@ def _names_person(identity: StoredIdentity, change: bytes) -> bool:
     )
 
 
-def find_notes_about(db: Database, identity: StoredIdentity) -> list[int]:
+def find_notes_about(reader: Reader, identity: StoredIdentity) -> list[int]:
     """Return the entries with notes about other people that name this person."""
-    packer = Packer(lambda number: read_dictionary(db, number))
-    among, kinds = db.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven), kind_of(DataRevealed)])
-    rows = db.rows(
+    packer = Packer(lambda number: read_dictionary(reader, number))
+    among, kinds = reader.reads.in_clause([kind_of(NoteWritten), kind_of(ApprovalGiven), kind_of(DataRevealed)])
+    rows = reader.reads.rows(
         f"SELECT x.id, x.data FROM ledger l JOIN private x ON x.id = l.id WHERE l.kind {among} AND x.person_id <> ?",
         (kinds, identity.id),
     )
@@ -273,17 +273,17 @@ class StoredParts(NamedTuple):
 _COUNT_UNSENT: Final = f"SELECT count(*) FROM changes c JOIN runs r ON r.id = c.run WHERE {UNSENT} AND"
 
 
-def find_obstacles(db: Database, person: int) -> ErasureObstacles:
+def find_obstacles(reader: Reader, person: int) -> ErasureObstacles:
     """Return what keeps a person from being erased now."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    among, over = db.in_clause([*FINISHED, RunState.QUEUED])
+    among, over = reader.reads.in_clause([*FINISHED, RunState.QUEUED])
     sql = (
         f"SELECT DISTINCT c.run FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IN ({mine})"
         f" AND NOT (r.state {among})"
     )
-    runs = [row[0] for row in db.rows(f"{sql} ORDER BY c.run", (person, over))]
-    one = read_full_identity(db, person)
-    nameless = db.rows(
+    runs = [row[0] for row in reader.reads.rows(f"{sql} ORDER BY c.run", (person, over))]
+    one = read_full_identity(reader, person)
+    nameless = reader.reads.rows(
         (
             "SELECT c.run, c.change FROM changes c JOIN runs r ON r.id = c.run WHERE c.request_id IS NULL"
             f" AND NOT (r.state {among})"
@@ -291,34 +291,36 @@ def find_obstacles(db: Database, person: int) -> ErasureObstacles:
         (over,),
     )
     runs += [run for run, change in nameless if _names_person(one, bytes(change))]
-    repos = read_repos_by_number(db)
-    accepted = db.rows(
+    repos = read_repos_by_number(reader)
+    accepted = reader.reads.rows(
         "SELECT repo_id FROM requests WHERE person_id = ? AND is_current AND status = ? ORDER BY repo_id",
         (person, Status.ACCEPTED.value),
     )
     return ErasureObstacles(
-        unsettled=db.count(f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", (person,)),
+        unsettled=reader.reads.count(
+            f"SELECT count(*) FROM requests WHERE id IN ({mine}) AND open_run IS NOT NULL", (person,)
+        ),
         runs=list(dict.fromkeys(runs)),
-        unsent=db.count(f"{_COUNT_UNSENT} c.request_id IN ({mine})", (person,)),
+        unsent=reader.reads.count(f"{_COUNT_UNSENT} c.request_id IN ({mine})", (person,)),
         accesses=[repos[row[0]] for row in accepted],
     )
 
 
-def count_parts(db: Database, person: int) -> StoredParts:
+def count_parts(reader: Reader, person: int) -> StoredParts:
     """Return how much the store holds about a person."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    one = read_full_identity(db, person)
-    among, value = db.in_clause(list(one.keys))
-    views = db.rows("SELECT name, query FROM views")
+    one = read_full_identity(reader, person)
+    among, value = reader.reads.in_clause(list(one.keys))
+    views = reader.reads.rows("SELECT name, query FROM views")
     bound = f"SELECT count(*) FROM bindings WHERE user_id = ? OR lower(key) {among}"
     return StoredParts(
-        requests=db.count(f"SELECT count(*) FROM requests WHERE id IN ({mine})", (person,)),
-        entries=db.count("SELECT count(*) FROM private WHERE person_id = ?", (person,)),
-        notes=len(find_notes_about(db, one)),
-        changes=db.count(f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", (person,)),
-        bindings=db.count(bound, (one.account, value)),
+        requests=reader.reads.count(f"SELECT count(*) FROM requests WHERE id IN ({mine})", (person,)),
+        entries=reader.reads.count("SELECT count(*) FROM private WHERE person_id = ?", (person,)),
+        notes=len(find_notes_about(reader, one)),
+        changes=reader.reads.count(f"SELECT count(*) FROM changes WHERE request_id IN ({mine})", (person,)),
+        bindings=reader.reads.count(bound, (one.account, value)),
         views=sum(one.pattern.matches(f"{name}\n{query}") for name, query in views),
-        profiles=db.count("SELECT count(*) FROM profiles WHERE person_id = ?", (person,)),
+        profiles=reader.reads.count("SELECT count(*) FROM profiles WHERE person_id = ?", (person,)),
     )
 
 

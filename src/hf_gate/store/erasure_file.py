@@ -17,7 +17,7 @@ from ..domain.erasure import hash_account, hash_person, hash_request, hash_store
 from ..errors import StoreDamaged, StoreUnavailable
 from .erased import TO_SCRUB, find_keys, read_secret
 from .identity import read_full_identity
-from .sql import Database
+from .sql import Database, Reader
 
 FILE_NAME: Final = "erasures.jsonl"
 _BEGINNING: Final = b'{"store":"'
@@ -37,11 +37,11 @@ class ErasureHashes(msgspec.Struct, frozen=True):
     names: tuple[str, ...] = ()
 
 
-def make_record(db: Database, person: int, at: int) -> ErasureHashes:
+def make_record(reader: Reader, person: int, at: int) -> ErasureHashes:
     """Return the record of the erasure of a person."""
-    secret = read_secret(db)
-    identity = read_full_identity(db, person)
-    rows = db.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
+    secret = read_secret(reader)
+    identity = read_full_identity(reader, person)
+    rows = reader.reads.rows("SELECT asked_at, hub_request FROM requests WHERE person_id = ? ORDER BY id", (person,))
     keys = [
         key.hex()
         for asked_at, hub_request in rows

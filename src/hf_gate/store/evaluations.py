@@ -10,7 +10,7 @@ from ..domain.evaluations import EvaluationCount, EvaluationOutcome
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from .projection import LOOKUP_COLUMNS
-from .sql import Database
+from .sql import Reader
 from .store import Store
 from .writer import Writer
 
@@ -28,10 +28,10 @@ class EvaluatedList(NamedTuple):
     at: int
 
 
-def read_list(db: Database, repo_id: int, status: str) -> EvaluatedList | None:
+def read_list(reader: Reader, repo_id: int, status: str) -> EvaluatedList | None:
     """Return the basis of a list; None if it was never evaluated."""
     sql = "SELECT basis, pass_id, at FROM evaluated_lists WHERE repo_id = ? AND status = ?"
-    found = db.row(sql, (repo_id, status))
+    found = reader.reads.row(sql, (repo_id, status))
     return None if found is None else EvaluatedList(*found)
 
 
@@ -54,16 +54,17 @@ class EvaluatedTable(NamedTuple):
     keys: Mapping[int, int]
 
 
-def read_table_digests(db: Database) -> dict[str, tuple[str, str]]:
+def read_table_digests(reader: Reader) -> dict[str, tuple[str, str]]:
     """Return the digest and the epoch of every table that was evaluated."""
     return {
-        name: (digest, epoch) for name, digest, epoch in db.rows("SELECT name, digest, epoch FROM evaluated_tables")
+        name: (digest, epoch)
+        for name, digest, epoch in reader.reads.rows("SELECT name, digest, epoch FROM evaluated_tables")
     }
 
 
-def read_table(db: Database, name: str) -> EvaluatedTable | None:
+def read_table(reader: Reader, name: str) -> EvaluatedTable | None:
     """Return a table as it was evaluated last."""
-    found = db.row("SELECT digest, shape, epoch, keys FROM evaluated_tables WHERE name = ?", (name,))
+    found = reader.reads.row("SELECT digest, shape, epoch, keys FROM evaluated_tables WHERE name = ?", (name,))
     if found is None:
         return None
     numbers = array("q", bytes(found[3]))
@@ -89,19 +90,19 @@ def write_table(write: Writer, name: str, current: EvaluatedTable, changed: Coll
             )
 
 
-def find_due(db: Database, repo_id: int, status: str, now: int) -> list[int]:
+def find_due(reader: Reader, repo_id: int, status: str, now: int) -> list[int]:
     """Return the requests of a list that must be evaluated at `now` (ms), the oldest first."""
     sql = (
         "SELECT id FROM requests WHERE repo_id = ? AND status = ? AND is_current AND evaluate_at <= ?"
         " ORDER BY asked_at, id"
     )
-    return [ident for (ident,) in db.rows(sql, (repo_id, status, now))]
+    return [ident for (ident,) in reader.reads.rows(sql, (repo_id, status, now))]
 
 
-def count_due(db: Database, repo_id: int, status: str, now: int, *, most: int) -> int:
+def count_due(reader: Reader, repo_id: int, status: str, now: int, *, most: int) -> int:
     """Return how many requests of a list must be evaluated at `now` (ms), counted up to `most`."""
     sql = "SELECT 1 FROM requests WHERE repo_id = ? AND status = ? AND is_current AND evaluate_at <= ? LIMIT ?"
-    return db.count(f"SELECT count(*) FROM ({sql}) AS due", (repo_id, status, now, most))
+    return reader.reads.count(f"SELECT count(*) FROM ({sql}) AS due", (repo_id, status, now, most))
 
 
 def read_counts(store: Store, repo_id: int, status: str) -> list[EvaluationCount]:
@@ -133,9 +134,9 @@ def iterate_planned(
         after = (page[-1][0], page[-1][1])
 
 
-def find_removals(db: Database, repo_ids: Sequence[int], idents: Sequence[int]) -> set[int]:
+def find_removals(reader: Reader, repo_ids: Sequence[int], idents: Sequence[int]) -> set[int]:
     """Return which of these requests, at these repos, have access that a verdict removes."""
-    among, value = db.in_clause(idents)
-    here, repos = db.in_clause(repo_ids)
+    among, value = reader.reads.in_clause(idents)
+    here, repos = reader.reads.in_clause(repo_ids)
     sql = f"SELECT id FROM requests WHERE id {among} AND repo_id {here} AND status = ? AND is_current AND outcome = ?"
-    return {ident for (ident,) in db.rows(sql, (value, repos, Status.ACCEPTED, EvaluationOutcome.CHANGE))}
+    return {ident for (ident,) in reader.reads.rows(sql, (value, repos, Status.ACCEPTED, EvaluationOutcome.CHANGE))}

@@ -15,7 +15,7 @@ from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from .requests import IS_ENDABLE
-from .sql import Database
+from .sql import Reader
 from .state_columns import repo_of
 from .store import Store
 from .writer import Writer
@@ -125,21 +125,21 @@ END_LIST: Final = "ends"
 """In place of a status, in `evaluated_lists`: the basis of the reviews of a repo."""
 
 
-def find_due_reviews(db: Database, repo_id: int, now: int) -> list[int]:
+def find_due_reviews(reader: Reader, repo_id: int, now: int) -> list[int]:
     """Return the grants with terms whose ends must be reviewed at `now` (ms), ordered by number."""
     sql = (
         "SELECT id FROM requests WHERE repo_id = ? AND terms IS NOT NULL AND is_current AND review_at <= ? ORDER BY id"
     )
-    return [ident for (ident,) in db.rows(sql, (repo_id, now))]
+    return [ident for (ident,) in reader.reads.rows(sql, (repo_id, now))]
 
 
-def find_undecided(db: Database, repo_id: int) -> set[int]:
+def find_undecided(reader: Reader, repo_id: int) -> set[int]:
     """Return the grants that would end by a condition that was unknown at their last review."""
     sql = "SELECT id FROM requests WHERE repo_id = ? AND is_undecided AND terms IS NOT NULL AND is_current"
-    return {ident for (ident,) in db.rows(sql, (repo_id,))}
+    return {ident for (ident,) in reader.reads.rows(sql, (repo_id,))}
 
 
-def count_ended(db: Database, until: int, *, with_undecided: bool) -> dict[tuple[Repo, bool], int]:
+def count_ended(reader: Reader, until: int, *, with_undecided: bool) -> dict[tuple[Repo, bool], int]:
     """Count the grants that end at or before a time (ms), by repo and by whether a person must decide.
 
     Without a record nothing can be sent, so such a grant does not count. `with_undecided` includes those that wait for
@@ -153,7 +153,7 @@ def count_ended(db: Database, until: int, *, with_undecided: bool) -> dict[tuple
     )
     return {
         (repo_of(kind, namespace, name), bool(person)): count
-        for kind, namespace, name, person, count in db.rows(sql, (until,))
+        for kind, namespace, name, person, count in reader.reads.rows(sql, (until,))
     }
 
 

@@ -12,7 +12,7 @@ import msgspec
 from ..domain.case_folding import fold_for_search
 from ..domain.erasure import NamePattern
 from .compression import Packer, decode_record
-from .sql import Database
+from .sql import Reader
 from .writer_cache import read_dictionary
 
 _PERSON: Final = "id, pseudonym, user_id, username, fullname, email"
@@ -72,46 +72,49 @@ class StoredIdentity:
         return isinstance(user, str) and user.lower() in self.keys
 
 
-def read_identity(db: Database, person: int) -> StoredIdentity:
+def read_identity(reader: Reader, person: int) -> StoredIdentity:
     """Return what the store knows about a person, without former names."""
-    row = db.row(f"SELECT {_PERSON} FROM people WHERE id = ?", (person,))
+    row = reader.reads.row(f"SELECT {_PERSON} FROM people WHERE id = ?", (person,))
     assert row is not None
     return StoredIdentity(*row)
 
 
-def read_full_identity(db: Database, person: int) -> StoredIdentity:
+def read_full_identity(reader: Reader, person: int) -> StoredIdentity:
     """Return what the store knows about a person, with the names of earlier records."""
-    identity = read_identity(db, person)
-    packer = Packer(lambda number: read_dictionary(db, number))
-    parts = db.rows("SELECT data FROM private WHERE person_id = ? ORDER BY id", (person,))
-    names = dict.fromkeys(name for (data,) in parts for name in _names_in(decode_record(packer.unpack(bytes(data)))))
+    identity = read_identity(reader, person)
+    names = dict.fromkeys(name for record in _iterate_records(reader, person) for name in _names_in(record))
     return replace(identity, former=tuple(names))
 
 
-def find_same_account(db: Database, person: int) -> list[int]:
+def find_same_account(reader: Reader, person: int) -> list[int]:
     """Return the other stored people who are the same account by the ids in their records.
 
     A repo that hid a person and shows them later leaves a person without an account id, if another repo showed them
     before.
     """
-    me = read_full_identity(db, person)
-    own = _accounts_in_records(db, person)
+    me = read_full_identity(reader, person)
+    own = _accounts_in_records(reader, person)
     account = me.user_id or (min(own) if len(own) == 1 else None)
     if account is None:
         return []
-    found = {row[0] for row in db.rows("SELECT id FROM people WHERE user_id = ?", (account,))}
-    among, keys = db.in_clause([fold_for_search(name) for name in me.usernames])
-    nameless = db.rows(f"SELECT id FROM people WHERE user_id IS NULL AND user_key {among}", (keys,))
-    found |= {ident for (ident,) in nameless if _accounts_in_records(db, ident) == {account}}
+    found = {row[0] for row in reader.reads.rows("SELECT id FROM people WHERE user_id = ?", (account,))}
+    among, keys = reader.reads.in_clause([fold_for_search(name) for name in me.usernames])
+    nameless = reader.reads.rows(f"SELECT id FROM people WHERE user_id IS NULL AND user_key {among}", (keys,))
+    found |= {ident for (ident,) in nameless if _accounts_in_records(reader, ident) == {account}}
     return sorted(found - {person})
 
 
-def _accounts_in_records(db: Database, person: int) -> set[str]:
+def _accounts_in_records(reader: Reader, person: int) -> set[str]:
     """Return the account ids in the records of a stored person."""
-    packer = Packer(lambda number: read_dictionary(db, number))
-    parts = db.rows("SELECT data FROM private WHERE person_id = ?", (person,))
-    users = (_user_in(decode_record(packer.unpack(bytes(data)))) for (data,) in parts)
+    users = (_user_in(record) for record in _iterate_records(reader, person))
     return {ident.lower() for user in users if isinstance(ident := user.get("_id"), str)}
+
+
+def _iterate_records(reader: Reader, person: int) -> Iterator[bytes]:
+    """Iterate over the records of a person, oldest first."""
+    packer = Packer(lambda number: read_dictionary(reader, number))
+    parts = reader.reads.rows("SELECT data FROM private WHERE person_id = ? ORDER BY id", (person,))
+    return (decode_record(packer.unpack(bytes(data))) for (data,) in parts)
 
 
 def _names_in(record: bytes) -> Iterator[tuple[str, str]]:

@@ -104,39 +104,41 @@ class ChainWriter:
 # ---- chains and entries ----------------------------------------------------------------------------------------------
 
 
-def read_chain_names(db: Database) -> dict[int, str]:
+def read_chain_names(reader: Reader) -> dict[int, str]:
     """Return the name of each repo's chain by the repo's number."""
-    known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo) for ident, repo in read_repos_by_number(db).items()}
-    lost = [*db.rows(_REPOS_WITH_ENTRIES), *db.rows("SELECT repo_id FROM chains")]
+    known = {0: WORKSPACE_CHAIN} | {ident: chain_of(repo) for ident, repo in read_repos_by_number(reader).items()}
+    lost = [*reader.reads.rows(_REPOS_WITH_ENTRIES), *reader.reads.rows("SELECT repo_id FROM chains")]
     return {ident: f"lost/{ident}" for (ident,) in lost} | known
 
 
-def read_chains(db: Database) -> dict[str, tuple[int, bytes]]:
+def read_chains(reader: Reader) -> dict[str, tuple[int, bytes]]:
     """Return the stored length and last hash of each chain; (0, b"") for entries whose chain has no stored head."""
-    chain_names = read_chain_names(db)
-    heads = {repo_id: (seq, bytes(head)) for repo_id, seq, head in db.rows("SELECT repo_id, seq, head FROM chains")}
-    headless = {repo_id: (0, b"") for (repo_id,) in db.rows(_REPOS_WITH_ENTRIES)}
+    chain_names = read_chain_names(reader)
+    heads = {
+        repo_id: (seq, bytes(head)) for repo_id, seq, head in reader.reads.rows("SELECT repo_id, seq, head FROM chains")
+    }
+    headless = {repo_id: (0, b"") for (repo_id,) in reader.reads.rows(_REPOS_WITH_ENTRIES)}
     return dict(sorted((chain_names[repo_id], head) for repo_id, head in (headless | heads).items()))
 
 
-def iterate_chain(db: Database, chain: str, first: int, kind: str | None = None) -> Iterator[LedgerLink]:
+def iterate_chain(reader: Reader, chain: str, first: int, kind: str | None = None) -> Iterator[LedgerLink]:
     """Iterate over the stored entries of a chain, starting at number `first`; with `kind`, only over those."""
-    return (link for link, _ in iterate_chain_with_runs(db, chain, first, kind))
+    return (link for link, _ in iterate_chain_with_runs(reader, chain, first, kind))
 
 
 def iterate_chain_with_runs(
-    db: Database, chain: str, first: int, only: str | None = None
+    reader: Reader, chain: str, first: int, only: str | None = None
 ) -> Iterator[tuple[LedgerLink, str | None]]:
     """Iterate over entries, or over those of the kind `only`, each with its stored run.
 
     The run column is not hashed, so the body must name the same run.
     """
-    for page in _iterate_chain_pages(db, f"SELECT {_LINK}, l.run FROM ledger l", chain, first, only):
+    for page in _iterate_chain_pages(reader, f"SELECT {_LINK}, l.run FROM ledger l", chain, first, only):
         for seq, at, kind, actor, request, body, commitment, digest, run in page:
             yield LedgerLink(chain, seq, at, kind, actor, request, body.encode(), commitment, digest), run
 
 
-def iterate_chain_with_private_parts(db: Database, packer: Packer, chain: str, first: int) -> Iterator[SealedEntry]:
+def iterate_chain_with_private_parts(reader: Reader, packer: Packer, chain: str, first: int) -> Iterator[SealedEntry]:
     """Iterate over entries, each with its private part.
 
     With `first` 1 or less, entries with forged numbers below 1 are included.
@@ -147,7 +149,7 @@ def iterate_chain_with_private_parts(db: Database, packer: Packer, chain: str, f
         " LEFT JOIN requests r ON r.id = CASE WHEN x.id IS NULL THEN l.request_id END"
         " LEFT JOIN people p ON p.id = coalesce(x.person_id, r.person_id)"
     )
-    for page in _iterate_chain_pages(db, select, chain, first):
+    for page in _iterate_chain_pages(reader, select, chain, first):
         parts = packer.unpack_all([row[-1] for row in page])
         for (seq, at, kind, actor, request, body, commitment, digest, salt, _), private in zip(
             page, parts, strict=True
@@ -157,25 +159,27 @@ def iterate_chain_with_private_parts(db: Database, packer: Packer, chain: str, f
 
 
 def _iterate_chain_pages(
-    db: Database, select: str, chain: str, first: int, kind: str | None = None
+    reader: Reader, select: str, chain: str, first: int, kind: str | None = None
 ) -> Iterator[list[Row]]:
-    repo_id = next((ident for ident, name in read_chain_names(db).items() if name == chain), None)
+    repo_id = next((ident for ident, name in read_chain_names(reader).items() if name == chain), None)
     of_kind, more = ("", ()) if kind is None else (" AND l.kind = ?", (kind,))
     sql = f"{select} WHERE l.repo_id = ? AND l.seq >= ?{of_kind} ORDER BY l.seq LIMIT {PAGE}"
-    while repo_id is not None and (page := db.rows(sql, (repo_id, first, *more))):
+    while repo_id is not None and (page := reader.reads.rows(sql, (repo_id, first, *more))):
         yield page
         first = page[-1][0] + 1
 
 
 def read_latest_entries(
-    db: Database, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
+    reader: Reader, packer: Packer, *, request: int | None, run: str | None, limit: int, before: int | None
 ) -> list[LedgerRow]:
     """Return the entries about a request or of a run, the latest first, however old they are."""
     wanted = [("l.request_id = ?", request), ("l.run = ?", run), ("l.id < ?", before)]
     parts = [(sql, value) for sql, value in wanted if value is not None]
     where = " AND ".join(sql for sql, _ in parts) or "1 = 1"
-    found = db.rows(f"{_ENTRY} WHERE {where} ORDER BY l.id DESC LIMIT ?", (*(value for _, value in parts), limit))
-    return _build_rows(found, read_chain_names(db), packer)
+    found = reader.reads.rows(
+        f"{_ENTRY} WHERE {where} ORDER BY l.id DESC LIMIT ?", (*(value for _, value in parts), limit)
+    )
+    return _build_rows(found, read_chain_names(reader), packer)
 
 
 def _build_rows(found: Sequence[Row], chain_names: Mapping[int, str], packer: Packer) -> list[LedgerRow]:
@@ -188,14 +192,17 @@ def _build_rows(found: Sequence[Row], chain_names: Mapping[int, str], packer: Pa
     return rows
 
 
-def read_checkpoints(db: Database) -> list[Checkpoint]:
+def read_checkpoints(reader: Reader) -> list[Checkpoint]:
     """Return all checkpoints in the order in which they were made."""
-    return [Checkpoint(at, _heads(heads)) for at, heads in db.rows("SELECT at, heads FROM checkpoints ORDER BY id")]
+    return [
+        Checkpoint(at, _heads(heads))
+        for at, heads in reader.reads.rows("SELECT at, heads FROM checkpoints ORDER BY id")
+    ]
 
 
-def count_unattended_changes(db: Database, verb: str, since: int) -> int:
+def count_unattended_changes(reader: Reader, verb: str, since: int) -> int:
     """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
-    return db.count(
+    return reader.reads.count(
         "SELECT count(*) FROM done d JOIN ledger l ON l.id = d.ledger_id JOIN runs r ON r.id = l.run"
         " WHERE d.verb = ? AND d.at >= ? AND r.kind = ?",
         (verb, since, RunKind.AUTO),

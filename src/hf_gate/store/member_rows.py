@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..domain.events import canonical_json
 from ..domain.members import Member, MemberOrigin
-from .sql import Database, decode_row
+from .sql import Database, Reader, decode_row
 
 _COLUMNS: Final = "name, role, repos, link, made_at, id, account, user_id, proven_at, link_until, origin"
 
@@ -33,9 +33,9 @@ def seal_of(member: Member, link: str | None) -> str:
     return hashlib.sha256(canonical_json([member.name, member.account, member.user_id, link])).hexdigest()
 
 
-def read_seals(db: Database) -> dict[str, str]:
+def read_seals(reader: Reader) -> dict[str, str]:
     """Return the seal of each member's row by the member's id."""
-    rows = db.rows(f"SELECT link, {_COLUMNS} FROM members")
+    rows = reader.reads.rows(f"SELECT link, {_COLUMNS} FROM members")
     return {(member := _member(row)).id: seal_of(member, link) for link, *row in rows}
 
 

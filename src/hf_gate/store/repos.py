@@ -6,7 +6,7 @@ import json
 
 from ..domain.ids import Repo
 from ..domain.rows import RepoRow
-from .sql import Database, Row
+from .sql import Reader, Row
 from .state_columns import repo_of
 
 _COLUMNS = (
@@ -16,27 +16,29 @@ _COLUMNS = (
 _COUNTS = "SELECT repo_id, name, n FROM counters WHERE kind = 'status' AND n > 0"
 
 
-def read_repos_by_number(db: Database) -> dict[int, Repo]:
+def read_repos_by_number(reader: Reader) -> dict[int, Repo]:
     """Return the repos by their numbers."""
-    rows = db.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
+    rows = reader.reads.rows("SELECT id, type, namespace, name FROM repos WHERE id > 0")
     return {ident: repo_of(kind, space, name) for ident, kind, space, name in rows}
 
 
-def read_repo(db: Database, ident: int) -> RepoRow | None:
+def read_repo(reader: Reader, ident: int) -> RepoRow | None:
     """Return one repo by its number."""
-    row = db.row(f"SELECT {_COLUMNS} FROM repos WHERE id = ?", (ident,))
+    row = reader.reads.row(f"SELECT {_COLUMNS} FROM repos WHERE id = ?", (ident,))
     if row is None:
         return None
-    counts = db.rows("SELECT name, n FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0", (ident,))
+    counts = reader.reads.rows("SELECT name, n FROM counters WHERE repo_id = ? AND kind = 'status' AND n > 0", (ident,))
     return _decode(row, dict(counts))
 
 
-def read_repos(db: Database) -> list[RepoRow]:
+def read_repos(reader: Reader) -> list[RepoRow]:
     """Return all repos, ordered by name."""
     counts: dict[int, dict[str, int]] = {}
-    for repo_id, name, n in db.rows(_COUNTS):
+    for repo_id, name, n in reader.reads.rows(_COUNTS):
         counts.setdefault(repo_id, {})[name] = n
-    rows = [_decode(row, counts.get(row[0], {})) for row in db.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")]
+    rows = [
+        _decode(row, counts.get(row[0], {})) for row in reader.reads.rows(f"SELECT {_COLUMNS} FROM repos WHERE id > 0")
+    ]
     return sorted(rows, key=lambda row: row.repo)
 
 

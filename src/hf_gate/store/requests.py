@@ -18,7 +18,7 @@ from ..domain.rows import DerivedRow, Identity, ListPosition, ListRange, PersonR
 from ..domain.timestamps import from_ms, to_ms
 from ..protocol.codec import read_page
 from .compression import Packer, decode_record
-from .sql import Database, Row, Values
+from .sql import Database, Reader, Row, Values
 from .state_columns import SELECT_STATE, Verdict, repo_of, state_of
 
 PAGE: Final = 1000
@@ -284,10 +284,10 @@ def read_history(
     return db.rows(here, (value, repo_id)), db.rows(elsewhere, values)
 
 
-def read_derived_columns(db: Database, idents: Sequence[int]) -> dict[int, DerivedRow]:
+def read_derived_columns(reader: Reader, idents: Sequence[int]) -> dict[int, DerivedRow]:
     """Return the derived columns of these requests, by request number."""
-    among, value = db.in_clause(idents)
-    rows = db.rows(
+    among, value = reader.reads.in_clause(idents)
+    rows = reader.reads.rows(
         "SELECT r.id, r.domain, CASE WHEN r.record_id IS NULL THEN NULL ELSE p.email END, r.reason"
         f" FROM requests r JOIN people p ON p.id = r.person_id WHERE r.id {among}",
         (value,),

@@ -12,7 +12,7 @@ from ..domain.ids import Repo
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import ChangeState, RunState
 from ..errors import Guarded
-from .sql import Database, Row, decode_row
+from .sql import Database, Reader, Row, decode_row
 from .state_columns import repo_of
 
 _NAMES = RunRow.__struct_fields__
@@ -58,11 +58,11 @@ def read_run(db: Database, where: str, value: str) -> RunRow | None:
     return next(iter(select_runs(db, f"{where} AND {BEGAN} ORDER BY made_at DESC, id DESC LIMIT 1", value)), None)
 
 
-def read_runs_since(db: Database, at: int) -> list[RunRow]:
+def read_runs_since(reader: Reader, at: int) -> list[RunRow]:
     """Return the runs that a person or a policy started or resumed since a time (ms), and those that wait."""
     resumed = "SELECT run FROM ledger WHERE repo_id = 0 AND kind = ? AND at >= ?"
     where = f"made_at >= ? OR NOT {BEGAN} OR id IN ({resumed})"
-    return select_runs(db, where, at, kind_of(RunResumed), at)
+    return select_runs(reader.reads, where, at, kind_of(RunResumed), at)
 
 
 def select_runs(db: Database, where: str, *values: object) -> list[RunRow]:
@@ -140,10 +140,10 @@ def condition_of(
     return where, values
 
 
-def read_repos(db: Database, run: str, states: Collection[str] = tuple(ChangeState)) -> list[Repo]:
+def read_repos(reader: Reader, run: str, states: Collection[str] = tuple(ChangeState)) -> list[Repo]:
     """Return the repos of the changes in these states, in the order of the plan."""
-    among, value = db.in_clause(states)
-    rows = db.rows(
+    among, value = reader.reads.in_clause(states)
+    rows = reader.reads.rows(
         "SELECT p.type, p.namespace, p.name FROM repos p JOIN"
         f" (SELECT repo_id, min(n) AS first FROM changes WHERE run = ? AND state {among} GROUP BY repo_id) c"
         " ON c.repo_id = p.id ORDER BY c.first",

@@ -11,7 +11,7 @@ from typing import Final
 from ..errors import StoreDamaged, StoreUnavailable
 from .schema import SCHEMA, check_revision, create_schema, read_revision, read_statements
 from .search_index import SearchIndex
-from .sql import Database, Postgres, Sqlite
+from .sql import Database, Postgres, Reader, Sqlite
 from .write_lock import FileLock, Holder, OnWait, ignore_wait
 
 _TRIGGERS: Final = re.compile(r"^CREATE TRIGGER (\w+)")
@@ -21,9 +21,11 @@ _STORED_TYPES: Final = {"TEXT": ("text",), "BLOB": ("blob",), "INTEGER": ("integ
 _ENABLED: Final = ("O", "A")  # values of pg_trigger.tgenabled that fire in a normal session
 
 
-def find_trigger_faults(db: Database) -> list[str]:
+def find_trigger_faults(reader: Reader) -> list[str]:
     """Return problems of the triggers that keep the ledger from being changed; [] if there are none."""
-    return _find_sqlite_faults(db) if isinstance(db, Sqlite) else _find_postgres_faults(db)
+    return (
+        _find_sqlite_faults(reader.reads) if isinstance(reader.reads, Sqlite) else _find_postgres_faults(reader.reads)
+    )
 
 
 def _find_sqlite_faults(db: Sqlite) -> list[str]:
@@ -55,26 +57,26 @@ def _find_postgres_faults(db: Postgres) -> list[str]:
     return [f"trigger {name} is missing, disabled or changed" for name in sorted(wanted - sound)]
 
 
-def find_index_faults(db: Database) -> list[str]:
+def find_index_faults(reader: Reader) -> list[str]:
     """Return the damage of the search index of a file; [] for PostgreSQL, and for SQLite before 3.44, which cannot
     check it.
 
     SQLite checks by the structure that the connection read last. After another connection merged parts of the index, it
     would report damage that does not exist; a search in the same transaction reads the structure again.
     """
-    if not isinstance(db, Sqlite):
+    if not isinstance(reader.reads, Sqlite):
         return []
-    is_within = db.raw.in_transaction
+    is_within = reader.reads.raw.in_transaction
     if not is_within:
-        db.run("BEGIN")
+        reader.reads.run("BEGIN")
     try:
-        db.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT 1", ('"any"',))
-        rows = db.rows("PRAGMA integrity_check(grams)")
+        reader.reads.rows("SELECT rowid FROM grams WHERE grams MATCH ? LIMIT 1", ('"any"',))
+        rows = reader.reads.rows("PRAGMA integrity_check(grams)")
     except StoreDamaged:  # so damaged that no search can read it
         rows = [("it cannot be read",)]
     finally:
         if not is_within:
-            db.rollback()
+            reader.reads.rollback()
     return [f"the search index: {row[0]}" for row in rows if row[0] != "ok"]
 
 
@@ -82,10 +84,11 @@ def _to_text(value: object) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def find_file_faults(db: Database) -> list[str]:
+def find_file_faults(reader: Reader) -> list[str]:
     """Return the problems of a database file: damaged pages, dangling references, and objects that hf-gate did not
     create.
     """
+    db = reader.reads
     if not isinstance(db, Sqlite):
         return find_trigger_faults(db)
     damage = [str(row[0]) for row in db.rows("PRAGMA integrity_check(20)") if row[0] != "ok"]

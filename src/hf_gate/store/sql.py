@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, Self, TypeAlias, TypeVar
 
 import msgspec
 
@@ -41,7 +41,7 @@ _WAL_PAGES: Final = 32_000  # 128 MB, so that a page that many transactions chan
 
 
 class Reader(Protocol):
-    """An open store, or a transaction on it, which also reads what it wrote."""
+    """What can be read: an open store, a transaction, which sees what it wrote, or a connection."""
 
     @property
     def reads(self) -> Database: ...
@@ -75,6 +75,11 @@ class DatabaseConnection(ABC):
         except BaseException:
             self.rollback()
             raise
+
+    @property
+    def reads(self) -> Self:
+        """Itself, as a `Reader`."""
+        return self
 
     def row(self, sql: str, values: Values = ()) -> Row | None:
         found = self.rows(sql, values)

@@ -370,10 +370,6 @@ class Store(StoreConnections):
         """Return all checkpoints in the order in which they were made."""
         return ledger.read_checkpoints(self.reads)
 
-    def count_unattended_changes(self, verb: str, since: int) -> int:
-        """Return how many changes were made unattended since a time (ms): accept, reject, reset, cancel or remove."""
-        return ledger.count_unattended_changes(self.reads, verb, since)
-
     # ---- profiles, settings, stop requests ---------------------------------------------------------------------------
 
     def profiles(self, people: Sequence[int]) -> Mapping[int, tuple[bytes | None, int]]:

@@ -14,7 +14,7 @@ from ..domain.request_state import RequestState
 from ..domain.rows import WeeklyCount
 from ..domain.timestamps import DAY_MS
 from .repos import read_repos_by_number
-from .sql import Database
+from .sql import Database, Reader
 
 _ANSWERS: Final = frozenset({Status.ACCEPTED, Status.REJECTED, Status.RESET})
 
@@ -77,10 +77,10 @@ class WeeklyCounts:
 
 
 def read_weekly_counts(
-    db: Database, kinds: Iterable[Activity], repos: Iterable[Repo] | None, since: int | None = None
+    reader: Reader, kinds: Iterable[Activity], repos: Iterable[Repo] | None, since: int | None = None
 ) -> list[WeeklyCount]:
     """Return sums over repos by kind, week and name. `repos` None means all. `since` is the first week."""
-    among, kinds_value = db.in_clause([kind.value for kind in kinds])
+    among, kinds_value = reader.reads.in_clause([kind.value for kind in kinds])
     conditions = [f"w.kind {among}"]
     values = [kinds_value]
     if since is not None:
@@ -88,11 +88,11 @@ def read_weekly_counts(
         values.append(since)
     if repos is not None:
         wanted = set(repos)
-        numbers = [number for number, repo in read_repos_by_number(db).items() if repo in wanted]
-        among, repos_value = db.in_clause(numbers)
+        numbers = [number for number, repo in read_repos_by_number(reader).items() if repo in wanted]
+        among, repos_value = reader.reads.in_clause(numbers)
         conditions.append(f"w.repo_id {among}")
         values.append(repos_value)
-    rows = db.rows(
+    rows = reader.reads.rows(
         f"SELECT w.kind, w.week, w.name, sum(w.n) FROM weekly w WHERE {' AND '.join(conditions)}"
         " GROUP BY w.kind, w.week, w.name HAVING sum(w.n) > 0",
         tuple(values),

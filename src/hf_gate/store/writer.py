@@ -44,10 +44,14 @@ _LEARN_FROM: Final = 50  # fewest records that a dictionary is built from
 
 
 class Writer:
-    """The transaction that `Store.writing()` yields. It cannot be used after the block."""
+    """The transaction that `Store.writing()` yields. It cannot be used after the block.
+
+    `db` is its connection, for modules with SQL that writes; as `reads`, for those with SQL that reads.
+    """
 
     def __init__(self, db: Database, memory: WriterCache) -> None:
-        self._db = db
+        self.db = db
+        self.reads = db
         self._memory = memory
         self._people = People(db, memory)
         self._rows = Projection(db, memory)
@@ -58,16 +62,11 @@ class Writer:
             tuple[int, int], tuple[int, RecordUpdate]
         ] = {}  # the request and record of each person in a repo
 
-    @property
-    def db(self) -> Database:
-        """The connection of the transaction, for other modules of this package."""
-        return self._db
-
     # ---- repos -------------------------------------------------------------------------------------------------------
 
     def find_or_create_repo(self, repo: Repo) -> RepoRow:
         """Return the row of a repo; create it if there is none."""
-        found = read_repo(self._db, self.repo_id(repo))
+        found = read_repo(self.db, self.repo_id(repo))
         assert found is not None
         return found
 
@@ -77,7 +76,7 @@ class Writer:
             raise KeyError(f"not columns of a repo: {sorted(strange)}")
         if columns:
             parts = ", ".join(f"{name} = ?" for name in columns)
-            self._db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self.repo_id(repo)))
+            self.db.run(f"UPDATE repos SET {parts} WHERE id = ?", (*columns.values(), self.repo_id(repo)))
         if "form_card" in columns:
             self._memory.classifiers.forget(self.repo_id(repo))
 
@@ -87,9 +86,9 @@ class Writer:
             return 0
         if repo not in self._memory.repos:
             where = (repo.type.value, repo.namespace, repo.name)
-            found = self._db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
+            found = self.db.row("SELECT id FROM repos WHERE type = ? AND namespace = ? AND name = ?", where)
             if found is None:
-                found = self._db.row("INSERT INTO repos (type, namespace, name) VALUES (?, ?, ?) RETURNING id", where)
+                found = self.db.row("INSERT INTO repos (type, namespace, name) VALUES (?, ?, ?) RETURNING id", where)
             assert found is not None
             self._memory.repos[repo] = found[0]
         return self._memory.repos[repo]
@@ -102,9 +101,9 @@ class Writer:
         If a person appears twice in a transaction, the second record is compared with the first one.
         """
         repo_id = self.repo_id(repo)
-        late = find_erased_meanwhile(self._db, seen)
+        late = find_erased_meanwhile(self.db, seen)
         told = [one for one in seen if one.events and id(one) not in late]
-        log = ChainWriter(self._db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
+        log = ChainWriter(self.db, self._memory, repo_id, chain_of(repo), self._find_dictionary(repo_id, told))
         people = iter(self._people.find_or_create(told))
         self._rows.load(one.known.id for one in told if one.known is not None)
         idents: list[int] = []
@@ -124,7 +123,7 @@ class Writer:
             idents.append(ident)
             if self._rows.count_new() >= _PART:
                 self._write_rows(log)
-        self._db.run_many("UPDATE requests SET raw = ?, answers = ?, identity = ? WHERE id = ?", quiet)
+        self.db.run_many("UPDATE requests SET raw = ?, answers = ?, identity = ? WHERE id = ?", quiet)
         self._flush(log)
         return idents
 
@@ -180,7 +179,7 @@ class Writer:
             empty = (None, update.raw, *update.content, None, None)
             self._rows.add_request(ident, repo_id, person.id, state, at, empty, UNCLASSIFIED)
             self._index.add(ident, EMPTY_TEXT)
-            link_new_request(self._db, update.request, ident)
+            link_new_request(self.db, update.request, ident)
             return ident
         extra = (entry, update.raw, *update.content, domain_of(person.email), self._memory.country_of(update.request))
         known = self._memory.classifiers.classify(repo_id, update.request)
@@ -194,8 +193,8 @@ class Writer:
             ident: UNCLASSIFIED if record is None else self._memory.classifiers.classify(repo_id, record)
             for ident, repo_id, record in requests
         }
-        among, value = self._db.in_clause(list(current))
-        rows = self._db.rows(f"SELECT id, quality, mail, fingerprint FROM requests WHERE id {among}", (value,))
+        among, value = self.db.in_clause(list(current))
+        rows = self.db.rows(f"SELECT id, quality, mail, fingerprint FROM requests WHERE id {among}", (value,))
         changed = [ident for ident, *known in rows if Classification(*known) != current[ident]]
         self._rows.load(changed)
         for ident in changed:
@@ -235,18 +234,18 @@ class Writer:
         self._index.flush(renamed.values())
         if renamed:
             domains = [(domain_of(one.email), one.id) for one in renamed.values()]
-            self._db.run_many("UPDATE requests SET domain = ? WHERE person_id = ? AND record_id IS NOT NULL", domains)
+            self.db.run_many("UPDATE requests SET domain = ? WHERE person_id = ? AND record_id IS NOT NULL", domains)
             renamed.clear()
 
     def _find_dictionary(self, repo_id: int, told: Sequence[RecordUpdate]) -> int:
         """Return the number of the dictionary for this repo's records. It is built from the first large batch."""
         known = self._memory.dictionaries
         if repo_id not in known:
-            found = self._db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
+            found = self.db.row("SELECT max(id) FROM dictionaries WHERE repo_id = ?", (repo_id,))
             known[repo_id] = (found and found[0]) or 0
         if not known[repo_id] and len(told) >= _LEARN_FROM:
             data = build_dictionary(one.request for one in told)
-            made = self._db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
+            made = self.db.row("INSERT INTO dictionaries (repo_id, data) VALUES (?, ?) RETURNING id", (repo_id, data))
             assert made is not None
             if made[0] < 1 << 16:  # the number is stored in two bytes
                 known[repo_id] = made[0]
@@ -256,7 +255,7 @@ class Writer:
 
     def append(self, repo: Repo | None, entries: Sequence[LedgerEntry]) -> None:
         """Add entries to the chain of a repo (None: the workspace), and apply them to their requests."""
-        log = ChainWriter(self._db, self._memory, self.repo_id(repo), chain_of(repo))
+        log = ChainWriter(self.db, self._memory, self.repo_id(repo), chain_of(repo))
         about = [entry.request for entry in entries if entry.request is not None]
         self._rows.load(about)
         salts = self._people.read_salts(entry.person for entry in entries if entry.private and entry.person is not None)
@@ -271,7 +270,7 @@ class Writer:
             self._letters.add_event(entry.event, entry.at, entry.request)
             if entry.request is not None:
                 self._apply_entry(entry, entry.request)
-        self._db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
+        self.db.run_many("INSERT INTO done (verb, ledger_id, at) VALUES (?, ?, ?)", done)
         self._flush(log)
 
     def append_to_chains(self, entries: Iterable[tuple[Repo, LedgerEntry]]) -> None:
@@ -292,7 +291,7 @@ class Writer:
     def mark_due(self, people: Collection[int]) -> None:
         """Have every request of these people evaluated in the next turn."""
         if people and self._memory.has_evaluations():
-            mark_people_due(self._db, people)
+            mark_people_due(self.db, people)
 
     def _apply_entry(self, entry: LedgerEntry, request: int) -> None:
         """Apply an entry to the row of its request."""
@@ -315,59 +314,63 @@ class Writer:
     def write_checkpoint(self, checkpoint: Checkpoint) -> None:
         """Store the heads of all chains, with the time."""
         heads = msgspec.json.encode(checkpoint.heads).decode()
-        self._db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
+        self.db.run("INSERT INTO checkpoints (at, heads) VALUES (?, ?)", (checkpoint.at, heads))
 
     # ---- plans and runs ----------------------------------------------------------------------------------------------
 
     def write_run(self, row: RunRow) -> None:
         """Store a run, replacing the stored one."""
-        runs.write_run(self._db, row)
+        runs.write_run(self.db, row)
 
     def write_changes(self, rows: Sequence[ChangeRow]) -> None:
         """Store the changes of a new run."""
-        runs.write_changes(self._db, [(row, self.repo_id(row.repo)) for row in rows])
+        runs.write_changes(self.db, [(row, self.repo_id(row.repo)) for row in rows])
 
     def replace_changes(self, run: str, changes: Sequence[tuple[int, bytes]]) -> None:
         """Replace the documents of changes by their numbers."""
         rows = [(change, run, n) for n, change in changes]
-        self._db.run_many("UPDATE changes SET change = ? WHERE run = ? AND n = ?", rows)
+        self.db.run_many("UPDATE changes SET change = ? WHERE run = ? AND n = ?", rows)
 
     def set_change_states(self, run: str, states: Sequence[tuple[int, str, str]]) -> None:
         """Set the state and reason of changes by their numbers."""
         rows = [(state, why, run, n) for n, state, why in states]
-        self._db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
+        self.db.run_many("UPDATE changes SET state = ?, why = ? WHERE run = ? AND n = ?", rows)
+
+    def release_unsent(self, run: RunRow, at: int | None) -> None:
+        """Make each unsent change of a run a waiting run again, which is due at a time (ms), or on hold (None)."""
+        runs.release_unsent(self.db, run, at)
 
     def count_changes(self, run: str) -> Mapping[str, int]:
         """Return the number of changes of a run by state, as seen within this transaction."""
-        return runs.count_changes(self._db, run)
+        return runs.count_changes(self.db, run)
 
     def write_plan(self, digest: str, document: bytes, made_at: int) -> None:
         """Store a plan under its digest."""
         packed = self._memory.packer.pack(0, document)
         sql = "INSERT INTO plans (digest, document, made_at) VALUES (?, ?, ?) ON CONFLICT (digest) DO NOTHING"
-        self._db.run(sql, (digest, packed, made_at))
+        self.db.run(sql, (digest, packed, made_at))
 
     def set_plan_summary(self, digest: str, about: Mapping[str, Any]) -> None:
         """Set the summary of a plan."""
-        self._db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
+        self.db.run("UPDATE plans SET about = ? WHERE digest = ?", (msgspec.json.encode(about).decode(), digest))
 
     def register_plan(self, digest: str, valid_until: int, now: int) -> None:
         """Store that this store made a plan, and delete expired registrations. Times are in ms."""
-        self._db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
+        self.db.run("DELETE FROM made_plans WHERE valid_until <= ?", (now,))
         sql = "INSERT INTO made_plans (digest, valid_until) VALUES (?, ?) ON CONFLICT (digest) DO NOTHING"
-        self._db.run(sql, (digest, valid_until))
+        self.db.run(sql, (digest, valid_until))
 
     # ---- profiles, bindings, settings --------------------------------------------------------------------------------
 
     def write_profile(self, person: int, document: bytes | None, at: int) -> None:
         """Store a profile; None means that the Hub has none. Nothing is stored of a person who was erased meanwhile."""
-        if self._db.row("SELECT 1 FROM people WHERE id = ? AND salt IS NOT NULL", (person,)) is None:
+        if self.db.row("SELECT 1 FROM people WHERE id = ? AND salt IS NOT NULL", (person,)) is None:
             return
         sql = (
             "INSERT INTO profiles (person_id, document, at) VALUES (?, ?, ?)"
             " ON CONFLICT (person_id) DO UPDATE SET document = excluded.document, at = excluded.at"
         )
-        self._db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
+        self.db.run(sql, (person, document and self._memory.packer.pack(0, document), at))
         self.mark_due([person])
 
     def write_binding(self, table: str, key: str, user_id: str) -> None:
@@ -376,23 +379,23 @@ class Writer:
             "INSERT INTO bindings (owner_table, key, user_id) VALUES (?, ?, ?)"
             " ON CONFLICT (owner_table, key) DO UPDATE SET user_id = excluded.user_id"
         )
-        self._db.run(sql, (table, key, user_id))
+        self.db.run(sql, (table, key, user_id))
 
     def write_table_version(self, table: str, digest: str, at: int, document: bytes | None) -> None:
         """Store the last good version of an owner's table; None keeps the stored one and moves only its time."""
         if document is None:
-            self._db.run("UPDATE table_versions SET at = ? WHERE owner_table = ? AND digest = ?", (at, table, digest))
+            self.db.run("UPDATE table_versions SET at = ? WHERE owner_table = ? AND digest = ?", (at, table, digest))
             return
         sql = (
             "INSERT INTO table_versions (owner_table, digest, at, document) VALUES (?, ?, ?, ?)"
             " ON CONFLICT (owner_table) DO UPDATE SET digest = excluded.digest, at = excluded.at,"
             " document = excluded.document"
         )
-        self._db.run(sql, (table, digest, at, document))
+        self.db.run(sql, (table, digest, at, document))
 
     def write_setting(self, key: str, value: str | None) -> None:
         """Store a setting; None deletes it."""
-        self._db.write_setting(key, value)
+        self.db.write_setting(key, value)
 
 
 def _encode_private_part(event: e.AnyEvent, request: AccessRequest) -> bytes:

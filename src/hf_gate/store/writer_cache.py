@@ -11,7 +11,7 @@ from ..domain.ledger import GENESIS
 from ..domain.requests import AccessRequest
 from .compression import Packer
 from .repo_classifiers import RepoClassifiers
-from .sql import Database
+from .sql import Database, Reader
 from .state_columns import VerdictCache
 
 _MAX_RESERVED: Final = 1000  # numbers reserved at once
@@ -73,8 +73,8 @@ class WriterCache:
         self.packer.clear()
 
 
-def read_dictionary(db: Database, number: int) -> bytes:
+def read_dictionary(reader: Reader, number: int) -> bytes:
     """Return a dictionary of `compression` by its number."""
-    found = db.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
+    found = reader.reads.row("SELECT data FROM dictionaries WHERE id = ?", (number,))
     assert found is not None, f"dictionary {number} is gone"
     return bytes(found[0])

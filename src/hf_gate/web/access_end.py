@@ -97,7 +97,7 @@ def _list_approved_ends(context: RequestContext, row: RequestRow) -> Iterator[st
     """Yield the longer ends of an access that one of two people approved: `mia, 3 h ago: access until 2028-01-01`."""
     workspace = context.workspace
     me = as_approver(context.member)
-    if ApprovalBook(workspace.store, workspace.store.reads).list_stored([row.id]):
+    if ApprovalBook(workspace.store).list_stored([row.id]):
         status = read_approval_status(workspace, [row], me, lambda: context.app_state.policies.current)
         for one in status[row.id].given if row.id in status else ():
             yield f"{one.actor}, {context.format_age(one.moment)} ago: {one.end.words}"
