@@ -27,7 +27,7 @@ test: dev-env witness chromium ## run all tests; ARGS="-k ledger" runs a part, N
 	@HF_GATE_TEST_PROFILE=ci $(PY) -m pytest -n $(N) --dist worksteal $(ARGS)
 
 test-pythons: dev-env ## test the wheel on the oldest 3.11, 3.12 and 3.13 of this machine; ONLY=3.12 tests one, WHOLE=1 all with both sets
-	@$(PY) tools/test_pythons.py -n $(N) $(addprefix --only ,$(ONLY)) $(if $(WHOLE),--whole) -- $(ARGS)
+	@$(PY) tools/pythons.py -n $(N) $(addprefix --only ,$(ONLY)) $(if $(WHOLE),--whole) -- $(ARGS)
 
 torture: dev-env witness chromium ## run the property tests with larger numbers; PART=kills runs one part (tools/torture.py)
 	@$(PY) tools/torture.py -n $(N) $(if $(PART),--part $(PART)) -- $(ARGS)

@@ -24,9 +24,11 @@ from typing import IO, Final
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.kits import leftover_processes
-from tests.kits.paths import ROOT
-from tests.kits.program_server import stop_server
+pytest.register_assert_rewrite("tests.kits")  # so that a failure within a kit shows its values
+
+from tests.kits import leftover_processes  # noqa: E402 - after the line above
+from tests.kits.paths import ROOT  # noqa: E402 - after the line above
+from tests.kits.program_server import stop_server  # noqa: E402 - after the line above
 
 if sys.platform != "win32":
     import fcntl
@@ -242,10 +244,10 @@ def pytest_collection_finish() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if PROFILE != "dev" and not _FIRST:
-        from tests.house.test_gauges import gauges
         from tests.kits.download_failures import list_cases
+        from tests.kits.gauges import list_gauges
 
-        for title, lines in (("people who could not download", list_cases()), ("gauges", gauges())):
+        for title, lines in (("people who could not download", list_cases()), ("gauges", list_gauges())):
             terminalreporter.section(title)
             for line in lines:
                 terminalreporter.write_line(line)

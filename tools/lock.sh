@@ -27,7 +27,7 @@ lock() {
 
 lock requirements/run.txt "$@" --group build pyproject.toml
 lock requirements/dev.txt "$@" --group dev --constraints requirements/run.txt pyproject.toml
-# The test tools beside the lowest and the newest versions that pyproject.toml allows (tools/test_pythons.py).
+# The test tools beside the lowest and the newest versions that pyproject.toml allows (tools/pythons.py).
 mkdir -p build
 "$uv" pip compile -q --universal --python-version 3.11 --no-header --no-annotate --resolution lowest-direct \
     --extra postgres --extra notify --output-file build/lowest.txt pyproject.toml

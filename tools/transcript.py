@@ -23,7 +23,7 @@ from typing import Final
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.journeys.test_docs import Reader, example_world  # noqa: E402 - the path is set above
+from tests.kits.doc_pages import PageReader, open_example_hub  # noqa: E402 - the path is set above
 
 _BASH: Final = shutil.which("bash") or "bash"
 PAGE: Final = "docs/auditing.md"
@@ -59,10 +59,10 @@ def _renew_block(block: str, printed: Iterator[str]) -> str:
 def _run(commands: list[str]) -> list[str]:
     """Return what each command prints, in one shell."""
     script = "".join(f"{command}\nprintf '{_MARKER}'\n" for command in commands)
-    with example_world() as hub, tempfile.TemporaryDirectory() as home, ExitStack() as stack:
+    with open_example_hub() as hub, tempfile.TemporaryDirectory() as home, ExitStack() as stack:
         folder = Path(home) / "desk"
         folder.mkdir()
-        reader = Reader(PAGE, hub, folder, stack, ["command", "hf-gate"])
+        reader = PageReader(PAGE, hub, folder, stack, ["command", "hf-gate"])
         environment = reader.environment | {"HOME": home, "XDG_CONFIG_HOME": home, "XDG_DATA_HOME": home}
         begun = datetime.fromtimestamp(hub.clock.now(), UTC).date()
         done = subprocess.run(

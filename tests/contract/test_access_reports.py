@@ -27,8 +27,16 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
 from hf_gate.domain.rows import entry_about
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.test_approvals import DOUBLE, OWNER, alarms, author, decide, member, use
-from tests.contract.test_approvals import scene as two_people
+from tests.kits.approvals import (
+    OWNER,
+    TWO_REVIEWERS,
+    author_of,
+    decide_as,
+    invite_member,
+    list_alarms,
+    two_people,
+    use_policy,
+)
 from tests.kits.grant_workspaces import OTHERS, SIGNED, GrantWorkspace, policy
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace
@@ -49,8 +57,8 @@ def access(scene: HubWorkspace, at: datetime | None = None) -> dict[str | None, 
 def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> None:
     scene = two_people
     scene.turn()
-    decide(scene, author(member(scene, "mia")), actor="mia")
-    decide(scene, OWNER, actor="owner")
+    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
+    decide_as(scene, OWNER, actor="owner")
     row = access(scene)["ada"]
     assert (row.by, row.approvers, row.policy, row.rule) == ("owner", ["mia", "owner"], "wishes", "welcome")
     assert (row.is_outside, row.missing_approvals, describe_outside(row)) == (False, 0, "")
@@ -62,9 +70,9 @@ def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> No
 
 def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: HubWorkspace) -> None:
     scene = two_people
-    decide(scene, author(member(scene, "mia")), actor="mia")
+    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
-    decide(scene, OWNER, actor="owner")
+    decide_as(scene, OWNER, actor="owner")
     scene.near.faults([])
     scene.turn()
     row = access(scene)["ada"]
@@ -75,20 +83,20 @@ def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Hub
 
 def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: HubWorkspace) -> None:
     scene, row = two_people, two_people.row("ada")
-    decide(scene, author(member(scene, "mia")), actor="mia")
+    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
     events = [e.decode_event(one.link.body) for one in scene.store.entries(request=row.id)]
     given = next(event for event in events if isinstance(event, e.ApprovalGiven))
     stale = e.ApprovalGiven(account="id-kim", need=given.need)
     with scene.store.writing() as write:
         write.append(row.repo, [entry_about(row, stale, "kim", 1, {"version": "0" * 16})])
-    decide(scene, OWNER, actor="owner")
+    decide_as(scene, OWNER, actor="owner")
     assert access(scene)["ada"].approvers == ["mia", "owner"]
 
 
 def test_one_person_who_accepts_alone_is_the_only_approver(two_people: HubWorkspace) -> None:
     scene = two_people
-    use(scene, DOUBLE.replace("    reviewers: 2\n", ""))
-    decide(scene, OWNER, actor="owner")
+    use_policy(scene, TWO_REVIEWERS.replace("    reviewers: 2\n", ""))
+    decide_as(scene, OWNER, actor="owner")
     row = access(scene)["ada"]
     assert (row.approvers, row.rule, name_deciders(row), name_rule(row)) == (["owner"], None, "owner", None)
 
@@ -96,14 +104,14 @@ def test_one_person_who_accepts_alone_is_the_only_approver(two_people: HubWorksp
 @pytest.mark.parametrize("given", [0, 1])
 def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: HubWorkspace, given: int) -> None:
     scene = two_people
-    alarms(scene)
+    list_alarms(scene)
     if given:
-        decide(scene, author(member(scene, "mia")), actor="mia")
+        decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
     scene.decide("ada", "accepted")
     scene.sync()
     before = datetime.fromtimestamp(scene.near.time.now(), UTC)
     scene.near.time.advance(60)
-    assert alarms(scene) == [("ada", given, 2)]
+    assert list_alarms(scene) == [("ada", given, 2)]
     row = access(scene)["ada"]
     assert (row.is_outside, row.missing_approvals, row.approvers) == (True, 2 - given, ["mia"] * given)
     missing = "1 approval" if given else "2 approvals"

@@ -10,7 +10,8 @@ from hf_gate.domain.approvals import ApprovalAlarm
 from hf_gate.domain.lifecycle import Status
 from hf_gate.store.approvals import write_alarms
 from hf_gate.store.store import Store
-from tests.contract.test_approvals import OWNER, alarms, author, decide, member, scene
+from tests.kits.approvals import OWNER, author_of, decide_as, invite_member, list_alarms
+from tests.kits.approvals import two_people as scene
 from tests.kits.stores import EEG, place, record, store, take
 from tests.kits.workspaces import HubWorkspace
 
@@ -19,12 +20,12 @@ __all__ = ["place", "scene", "store"]
 
 def accept_by_two(scene: HubWorkspace, until: str | None = None) -> None:
     """Two people approve, and the Hub hears it."""
-    alarms(scene)
-    decide(scene, author(member(scene, "mia")))
-    decide(scene, OWNER, choice=Choice(Status.ACCEPTED, until=until))
+    list_alarms(scene)
+    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, OWNER, choice=Choice(Status.ACCEPTED, until=until))
     scene.near.time.advance(3600)
     scene.sync()
-    assert (scene.where("ada"), alarms(scene)) == ("accepted", [])
+    assert (scene.where("ada"), list_alarms(scene)) == ("accepted", [])
 
 
 @pytest.mark.parametrize("given", [0, 1])
@@ -34,11 +35,11 @@ def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene
     scene.near.time.advance(3600)
     scene.sync()
     if given:
-        decide(scene, OWNER)
+        decide_as(scene, OWNER)
     scene.near.time.advance(3600)
     scene.decide("ada", "accepted")
     scene.sync()
-    assert alarms(scene) == [("ada", given, 2)]
+    assert list_alarms(scene) == [("ada", given, 2)]
 
 
 @pytest.mark.parametrize("has_end", [True, False])
@@ -51,7 +52,7 @@ def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: HubWor
     scene.decide("ada", "accepted")
     scene.sync()
     assert scene.row("ada").state.until is None
-    assert alarms(scene) == ([("ada", 0, 2)] if has_end else [])
+    assert list_alarms(scene) == ([("ada", 0, 2)] if has_end else [])
 
 
 def test_the_alarm_of_a_request_is_found_behind_more_than_two_hundred_newer_ones(store: Store) -> None:

@@ -39,7 +39,7 @@ from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.contract.test_approvals import DOUBLE
+from tests.kits.approvals import TWO_REVIEWERS
 from tests.kits.faulty_stores import FailingStore, KilledError
 from tests.kits.in_process_hub import ORIGIN, InProcessHub
 from tests.kits.invariants import OURS
@@ -52,7 +52,7 @@ __all__ = ["place"]
 NAMES = st.sampled_from(["ada", "bo"])
 MEMBERS = ("mia", "kim", "noor")
 DECIDERS = st.sampled_from(["owner", "stranger", *MEMBERS])
-POLICIES = (DOUBLE, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
+POLICIES = (TWO_REVIEWERS, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 300d"))
 EASIER = len(POLICIES)  # the variant for one person, which is only saved from the desk
 
 
@@ -294,7 +294,7 @@ def test_on_postgresql(postgres_uri: str) -> None:
 
 def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(place: str, tmp_path: Path) -> None:
     scene: HubWorkspace = type("Placed", (PlacedScene,), {"place": place})(tmp_path, InProcessHub(repos=1))
-    write_workspace(tmp_path, DOUBLE)
+    write_workspace(tmp_path, TWO_REVIEWERS)
     names = [f"p{n}" for n in range(5)]
     scene.ask(names)
     scene.sync()

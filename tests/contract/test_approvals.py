@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from hf_gate.application import setting_keys
-from hf_gate.application.approval_alarms import close_alarm, list_open_alarms, raise_approval_alarms
+from hf_gate.application.approval_alarms import close_alarm, list_open_alarms
 from hf_gate.application.approval_needs import SingleNeeds, read_needs
 from hf_gate.application.approvals import as_approver, withdraw_approval
-from hf_gate.application.decision_sender import DecisionSender
-from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.decisions import Choice
 from hf_gate.application.health import list_problems
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.turn_permissions import promote
@@ -22,64 +17,24 @@ from hf_gate.domain import events as e
 from hf_gate.domain.approvals import Approver, PolicyAuthor, why_not_counted
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
-from hf_gate.domain.outcomes import Outcome, OutcomeKind
-from hf_gate.domain.requests import Target
+from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.members import Members
-from tests.kits.in_process_hub import InProcessHub
+from tests.kits.approvals import (
+    LATER,
+    OWNER,
+    REJECT,
+    TWO_REVIEWERS,
+    author_of,
+    decide_as,
+    invite_member,
+    list_alarms,
+    use_policy,
+)
+from tests.kits.approvals import two_people as scene
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
-ACCEPT, REJECT = Choice(Status.ACCEPTED), Choice(Status.REJECTED)
-WELCOME = "then: accept\n  - id: rest"
-DOUBLE = POLICY.replace(WELCOME, "then: accept\n    reviewers: 2\n  - id: rest")
-OWNER = RunAuthor(account="id-owner")
-LATER = 1_800_000_000_000  # ms
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
-    made = HubWorkspace(tmp_path, InProcessHub(repos=2))
-    use(made, DOUBLE)
-    with made.store.writing() as write:
-        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
-    made.ask(["ada", "bo"])
-    made.sync()
-    yield made
-    made.close()
-
-
-def use(scene: HubWorkspace, policy: str) -> None:
-    write_workspace(scene.folder, policy)
-    scene.join()
-
-
-def member(scene: HubWorkspace, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER) -> Member:
-    members = Members(scene.store)
-    made = members.invite(Member(name=name, role=role), f"{name} first", "owner", 1)
-    if proven:
-        members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
-    found = members.find_by_id(made.id)
-    assert found is not None
-    return found
-
-
-def author(one: Member) -> RunAuthor:
-    return RunAuthor(member=one.id, account=one.proven_account)
-
-
-def decide(
-    scene: HubWorkspace, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None
-) -> Outcome:
-    scene.count += 1
-    gate = scene.approvals
-    sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, actor or str(by.account), gate, author=by)
-    done = sender.decide(
-        [DecisionTarget(scene.repos[0], Target(username=who), "No." if choice is REJECT else None)],
-        choice,
-        run_id=f"r_{scene.count}",
-    )
-    (outcome,) = done.outcomes
-    return outcome
+__all__ = ["scene"]
 
 
 def accepts(scene: HubWorkspace) -> int:
@@ -88,39 +43,39 @@ def accepts(scene: HubWorkspace) -> int:
 
 
 def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
-    first = decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    first = decide_as(scene, author_of(mia))
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert scene.where("ada") == "pending"
-    second = decide(scene, OWNER)
+    second = decide_as(scene, OWNER)
     assert second.kind is OutcomeKind.DONE
     assert scene.where("ada") == "accepted"
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
 def test_one_person_counts_once_however_often_they_approve(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
-    again = decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
+    again = decide_as(scene, author_of(mia))
     assert again.kind is OutcomeKind.DEFERRED
     assert again.why.startswith("approval 1 of 2: yours counts once")
-    at_the_terminal = decide(scene, RunAuthor(account="id-mia"))
+    at_the_terminal = decide_as(scene, RunAuthor(account="id-mia"))
     assert at_the_terminal.kind is OutcomeKind.DEFERRED
     assert accepts(scene) == 0
 
 
 @pytest.mark.parametrize("by", [RunAuthor(), RunAuthor(account="id-stranger")])
 def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: HubWorkspace, by: RunAuthor) -> None:
-    assert decide(scene, by).kind is OutcomeKind.REFUSED
-    decide(scene, OWNER)
-    assert decide(scene, by).kind is OutcomeKind.REFUSED
+    assert decide_as(scene, by).kind is OutcomeKind.REFUSED
+    decide_as(scene, OWNER)
+    assert decide_as(scene, by).kind is OutcomeKind.REFUSED
     assert accepts(scene) == 0
 
 
 def test_a_member_who_has_not_proven_their_account_does_not_count(scene: HubWorkspace) -> None:
-    decide(scene, OWNER)
-    kim = member(scene, "kim", proven=False)
-    refused = decide(scene, author(kim))
+    decide_as(scene, OWNER)
+    kim = invite_member(scene, "kim", proven=False)
+    refused = decide_as(scene, author_of(kim))
     assert refused.kind is OutcomeKind.REFUSED
     assert "not proven" in refused.why
 
@@ -130,8 +85,8 @@ def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
     members = Members(scene.store)
     made = members.invite(Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
     members.prove_account(made, "ada", str(ident), "second", 2)
-    decide(scene, OWNER)
-    refused = decide(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
+    decide_as(scene, OWNER)
+    refused = decide_as(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
     assert refused.kind is OutcomeKind.REFUSED
     assert "your own request" in refused.why
     assert scene.where("ada") == "pending"
@@ -141,78 +96,78 @@ def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(
     members = Members(scene.store)
     made = members.invite(Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
     members.prove_account(made, "ada-in-truth", "id-of-the-member", "second", 2)
-    first = decide(scene, RunAuthor(member=made.id, account="id-of-the-member"), actor="ada")
+    first = decide_as(scene, RunAuthor(member=made.id, account="id-of-the-member"), actor="ada")
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
 
 
 def test_whoever_promoted_or_saved_this_version_does_not_count(scene: HubWorkspace) -> None:
-    mia, kim = member(scene, "mia"), member(scene, "kim")
+    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.proven_account))
-    assert "promoted or saved" in decide(scene, author(mia)).why
-    assert decide(scene, author(kim)).kind is OutcomeKind.DEFERRED
-    assert decide(scene, author(mia)).kind is OutcomeKind.REFUSED
-    assert decide(scene, OWNER).kind is OutcomeKind.DONE
+    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
+    assert decide_as(scene, author_of(kim)).kind is OutcomeKind.DEFERRED
+    assert decide_as(scene, author_of(mia)).kind is OutcomeKind.REFUSED
+    assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
 
 
 def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_same_name(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
+    mia = invite_member(scene, "mia")
     (policy,) = scene.bundle.policies
-    for by in (author(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
+    for by in (author_of(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
         promote(scene.store, policy, "mia", LATER, by)
-    assert "promoted or saved" in decide(scene, author(mia)).why
-    assert "promoted or saved" in decide(scene, RunAuthor(account="id-of-another-mia")).why
+    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
+    assert "promoted or saved" in decide_as(scene, RunAuthor(account="id-of-another-mia")).why
 
 
 def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
     scene.near.withdraw("ada", scene.repos[0])
     scene.ask(["ada"])
     scene.sync()
-    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert scene.where("ada") == "pending"
 
 
 def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWorkspace) -> None:
-    mia, kim = member(scene, "mia"), member(scene, "kim")
-    decide(scene, author(mia))
-    use(scene, DOUBLE.replace("Please ask again.", "Please ask once more."))
-    assert decide(scene, author(mia)).why.startswith("approval 1 of 2: yours")
-    use(scene, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
-    assert decide(scene, author(kim)).why == "approval 1 of 2"
+    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
+    decide_as(scene, author_of(mia))
+    use_policy(scene, TWO_REVIEWERS.replace("Please ask again.", "Please ask once more."))
+    assert decide_as(scene, author_of(mia)).why.startswith("approval 1 of 2: yours")
+    use_policy(scene, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
+    assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
     assert scene.where("ada") == "pending"
 
 
 def test_a_revoked_member_does_not_count_any_more(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
     Members(scene.store).revoke(mia, "owner", LATER)
-    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert accepts(scene) == 0
 
 
 def test_an_approval_can_be_taken_back_until_it_is_sent(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
     withdraw_approval(scene.workspace, scene.row("ada"), as_approver(mia))
-    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
 def test_one_person_is_enough_to_reject(scene: HubWorkspace) -> None:
-    decide(scene, OWNER)
-    assert decide(scene, author(member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
+    decide_as(scene, OWNER)
+    assert decide_as(scene, author_of(invite_member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
     assert scene.where("ada") == "rejected"
 
 
 @pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers", "review\\\n      ers"])
 def test_a_policy_that_spells_reviewers_with_escapes_asks_for_two_people(scene: HubWorkspace, key: str) -> None:
     line = f'? "{key}"\n    : 2' if "\n" in key else f'"{key}": 2'
-    use(scene, DOUBLE.replace("reviewers: 2", line))
-    first = decide(scene, OWNER)
+    use_policy(scene, TWO_REVIEWERS.replace("reviewers: 2", line))
+    first = decide_as(scene, OWNER)
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
 
 
@@ -239,35 +194,35 @@ def test_a_file_that_names_reviewers_in_comments_alone_does_not_ask_for_two_peop
 def test_somebody_whom_no_accept_rule_covers_needs_two_people_too(scene: HubWorkspace) -> None:
     scene.ask({"cy": "nothing of the kind"})
     scene.sync()
-    assert decide(scene, OWNER, "cy").why == "approval 1 of 2"
+    assert decide_as(scene, OWNER, "cy").why == "approval 1 of 2"
 
 
 def test_an_accept_rule_with_one_reviewer_that_holds_needs_one_person(scene: HubWorkspace) -> None:
     scene.ask({"cy": "while"})
     scene.sync()
-    assert decide(scene, OWNER, "cy").kind is OutcomeKind.DONE
+    assert decide_as(scene, OWNER, "cy").kind is OutcomeKind.DONE
 
 
 def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene: HubWorkspace) -> None:
     scene.near.add_people("dee")
-    refused = decide(scene, OWNER, "dee", Choice(Status.ACCEPTED, is_grant=True))
+    refused = decide_as(scene, OWNER, "dee", Choice(Status.ACCEPTED, is_grant=True))
     assert refused.kind is OutcomeKind.REFUSED
     assert scene.where("dee") is None
 
 
 def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: HubWorkspace) -> None:
-    decide(scene, author(member(scene, "mia")))
+    decide_as(scene, author_of(invite_member(scene, "mia")))
     write_workspace(scene.folder, "version: 1\npolicy: [")
-    held = decide(scene, OWNER)
+    held = decide_as(scene, OWNER)
     assert held.kind is OutcomeKind.DEFERRED
     assert "cannot be read" in held.why
-    assert decide(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
+    assert decide_as(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
 
 
 @pytest.mark.parametrize("loss", ["folder", "link", "name"])
 def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(scene: HubWorkspace, loss: str) -> None:
-    decide(scene, OWNER)
-    alarms(scene)
+    decide_as(scene, OWNER)
+    list_alarms(scene)
     file = scene.folder / "policies" / "wishes.yaml"
     if loss == "folder":
         shutil.rmtree(file.parent)
@@ -277,29 +232,29 @@ def test_while_a_policy_that_asks_for_two_people_is_missing_nobody_is_accepted(s
     else:
         file.rename(file.with_suffix(".yml"))
     for who in ("ada", "bo"):
-        held = decide(scene, OWNER, who)
+        held = decide_as(scene, OWNER, who)
         assert held.kind is OutcomeKind.DEFERRED
         assert "cannot be found" in held.why
     assert accepts(scene) == 0
-    assert decide(scene, OWNER, "bo", REJECT).kind is OutcomeKind.DONE
+    assert decide_as(scene, OWNER, "bo", REJECT).kind is OutcomeKind.DONE
     scene.decide("ada", "accepted")
     scene.sync()
-    assert alarms(scene) == [], "nobody knows yet how many people are needed"
+    assert list_alarms(scene) == [], "nobody knows yet how many people are needed"
     file.unlink(missing_ok=True)
-    use(scene, DOUBLE)
-    assert alarms(scene) == [("ada", 1, 2)]
+    use_policy(scene, TWO_REVIEWERS)
+    assert list_alarms(scene) == [("ada", 1, 2)]
 
 
 def test_a_policy_in_shadow_mode_asks_for_two_people_no_more_and_may_then_go(scene: HubWorkspace) -> None:
-    alarms(scene)
-    use(scene, DOUBLE.replace("mode: enforce", "mode: shadow"))
-    alarms(scene)
+    list_alarms(scene)
+    use_policy(scene, TWO_REVIEWERS.replace("mode: enforce", "mode: shadow"))
+    list_alarms(scene)
     shutil.rmtree(scene.folder / "policies")
-    assert decide(scene, OWNER).kind is OutcomeKind.DONE
+    assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
 
 
 def test_a_turn_sends_nothing_before_the_second_approval(scene: HubWorkspace) -> None:
-    decide(scene, OWNER)
+    decide_as(scene, OWNER)
     scene.turn()
     assert accepts(scene) == 0
 
@@ -312,9 +267,9 @@ def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: HubWork
 
 
 def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWorkspace) -> None:
-    decide(scene, author(member(scene, "mia")))
+    decide_as(scene, author_of(invite_member(scene, "mia")))
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
-    assert decide(scene, OWNER).kind is not OutcomeKind.DONE
+    assert decide_as(scene, OWNER).kind is not OutcomeKind.DONE
     scene.near.faults([])
     assert accepts(scene) == 0
     scene.turn()
@@ -322,7 +277,7 @@ def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWor
 
 
 def test_a_forged_approval_is_found_by_the_verification(scene: HubWorkspace) -> None:
-    decide(scene, author(member(scene, "mia")))
+    decide_as(scene, author_of(invite_member(scene, "mia")))
     with scene.store.writing() as write:
         write.db.run("UPDATE approvals SET account = 'id-forged'")
     assert any("id-forged" in one.what for one in verify_ledger(scene.store, with_tables=True).broken)
@@ -331,57 +286,52 @@ def test_a_forged_approval_is_found_by_the_verification(scene: HubWorkspace) -> 
 # ---- acceptances outside -------------------------------------------------------------------------------------------------
 
 
-def alarms(scene: HubWorkspace) -> list[tuple[str | None, int, int]]:
-    raise_approval_alarms(scene.workspace, scene.repos)
-    return [(row.person.identity.username, one.given, one.needed) for one, row in list_open_alarms(scene.store)]
-
-
 def test_an_acceptance_on_the_hubs_page_without_approvals_raises_an_alarm_until_it_is_acknowledged(
     scene: HubWorkspace,
 ) -> None:
-    assert alarms(scene) == []
-    decide(scene, author(member(scene, "mia")))
+    assert list_alarms(scene) == []
+    decide_as(scene, author_of(invite_member(scene, "mia")))
     scene.decide("ada", "accepted")
     scene.sync()
-    assert alarms(scene) == [("ada", 1, 2)]
-    assert alarms(scene) == [("ada", 1, 2)], "checking again adds nothing"
+    assert list_alarms(scene) == [("ada", 1, 2)]
+    assert list_alarms(scene) == [("ada", 1, 2)], "checking again adds nothing"
     kinds = [one.link.kind for one in scene.store.entries(request=scene.row("ada").id)]
     assert kinds.count("ApprovalMissing") == 1
     close_alarm(scene.workspace, scene.row("ada"), Member(name="owner", role=MemberRole.ADMIN))
-    assert alarms(scene) == []
+    assert list_alarms(scene) == []
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
 def test_an_alarm_ends_when_the_person_is_sent_back(scene: HubWorkspace) -> None:
-    alarms(scene)
+    list_alarms(scene)
     scene.decide("ada", "accepted")
     scene.sync()
-    assert alarms(scene) == [("ada", 0, 2)]
-    assert decide(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
-    assert alarms(scene) == []
+    assert list_alarms(scene) == [("ada", 0, 2)]
+    assert decide_as(scene, OWNER, choice=REJECT).kind is OutcomeKind.DONE
+    assert list_alarms(scene) == []
 
 
 def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: HubWorkspace) -> None:
-    alarms(scene)
-    decide(scene, author(member(scene, "mia")))
-    decide(scene, OWNER)
+    list_alarms(scene)
+    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, OWNER)
     scene.sync()
-    assert alarms(scene) == []
+    assert list_alarms(scene) == []
 
 
 def test_somebody_accepted_outside_between_two_syncs_raises_an_alarm(scene: HubWorkspace) -> None:
-    alarms(scene)
+    list_alarms(scene)
     scene.ask(["zoe"])
     scene.decide("zoe", "accepted")
     scene.sync()
-    assert alarms(scene) == [("zoe", 0, 2)]
+    assert list_alarms(scene) == [("zoe", 0, 2)]
 
 
 def test_an_open_alarm_is_stuck(scene: HubWorkspace) -> None:
-    alarms(scene)
+    list_alarms(scene)
     scene.decide("ada", "accepted")
     scene.sync()
-    assert alarms(scene) == [("ada", 0, 2)]
+    assert list_alarms(scene) == [("ada", 0, 2)]
     stuck = [one.sentence for one in list_problems(scene.workspace)]
     assert [each.partition(", at ")[0] for each in stuck] == [
         "1 person was accepted outside hf-gate without enough approvals"
@@ -395,49 +345,49 @@ def list_settled(scene: HubWorkspace) -> list[tuple[str, str]]:
 
 
 def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: HubWorkspace) -> None:
-    use(scene, POLICY)
+    use_policy(scene, POLICY)
     run = scene.approve(scene.plan())
-    use(scene, DOUBLE)
-    alarms(scene)
+    use_policy(scene, TWO_REVIEWERS)
+    list_alarms(scene)
     scene.decide("ada", "accepted")
     scene.carry(run)
     assert list_settled(scene) == [("already", "read")]
     scene.sync()
-    assert alarms(scene) == [("ada", 0, 2)]
+    assert list_alarms(scene) == [("ada", 0, 2)]
     close_alarm(scene.workspace, scene.row("ada"), Member(name="owner", role=MemberRole.ADMIN))
-    assert decide(scene, OWNER).kind is OutcomeKind.ALREADY
-    assert alarms(scene) == [], "the person was known to be accepted"
+    assert decide_as(scene, OWNER).kind is OutcomeKind.ALREADY
+    assert list_alarms(scene) == [], "the person was known to be accepted"
 
 
 def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(scene: HubWorkspace) -> None:
-    use(scene, POLICY)
+    use_policy(scene, POLICY)
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
-    use(scene, DOUBLE)
-    alarms(scene)
+    use_policy(scene, TWO_REVIEWERS)
+    list_alarms(scene)
     scene.decide("ada", "accepted")
     scene.carry(scene.again(run))
     assert list_settled(scene)[0] == ("done", "read")
     scene.sync()
-    assert ("ada", 0, 2) in alarms(scene)
+    assert ("ada", 0, 2) in list_alarms(scene)
 
 
 def test_accepting_again_somebody_from_before_the_policy_raises_no_alarm(scene: HubWorkspace) -> None:
-    use(scene, POLICY)
-    decide(scene, OWNER)
-    use(scene, DOUBLE)
-    alarms(scene)
-    assert decide(scene, OWNER).kind is OutcomeKind.ALREADY
-    assert alarms(scene) == []
+    use_policy(scene, POLICY)
+    decide_as(scene, OWNER)
+    use_policy(scene, TWO_REVIEWERS)
+    list_alarms(scene)
+    assert decide_as(scene, OWNER).kind is OutcomeKind.ALREADY
+    assert list_alarms(scene) == []
 
 
 def test_acceptances_from_before_the_policy_raise_no_alarm(scene: HubWorkspace) -> None:
-    use(scene, POLICY)
-    assert alarms(scene) == []
+    use_policy(scene, POLICY)
+    assert list_alarms(scene) == []
     scene.decide("ada", "accepted")
     scene.sync()
-    use(scene, DOUBLE)
-    assert alarms(scene) == []
+    use_policy(scene, TWO_REVIEWERS)
+    assert list_alarms(scene) == []
 
 
 def test_a_turn_raises_the_alarm(scene: HubWorkspace) -> None:

@@ -33,7 +33,7 @@ from hf_gate.store.past_requests import (
     read_person_events,
 )
 from hf_gate.store.store import Store
-from tests.contract.test_store_machine import StoreMachine
+from tests.kits.store_machine import StoreMachine
 from tests.kits.stores import EEG, MED, new_store, place, record, store, take
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 

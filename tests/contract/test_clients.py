@@ -28,7 +28,7 @@ from hf_gate.errors import (
     UsageError,
 )
 from hf_gate.testing import LocalHub
-from tests.contract.conftest import World
+from tests.kits.local_hubs import OneRepoHub
 
 CANARY = "hf_local_canary_token"
 
@@ -59,7 +59,7 @@ def test_help_describes_each_method_of_a_client_and_what_it_returns(client: type
     assert get_type_hints(client.accept)["return"] is Outcome  # type: ignore[attr-defined]
 
 
-def test_each_method_of_the_async_client_performs_the_operation_of_the_blocking_one(world: World) -> None:
+def test_each_method_of_the_async_client_performs_the_operation_of_the_blocking_one(world: OneRepoHub) -> None:
     world.ask("ada", "bob", Purpose="to learn")
     repo, tokens, url = world.repo, world.local.tokens, world.local.url
 
@@ -109,7 +109,9 @@ def test_module_functions_take_what_huggingface_hub_takes(name: str) -> None:
     ]
 
 
-def test_an_existing_script_changes_its_import_and_nothing_else(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_existing_script_changes_its_import_and_nothing_else(
+    world: OneRepoHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", world.local.url)
     monkeypatch.setenv("HF_TOKEN", world.local.tokens["owner"])
     world.ask("ada", "bob", Purpose="to learn")
@@ -131,7 +133,7 @@ def test_an_existing_script_changes_its_import_and_nothing_else(world: World, mo
         hf_gate.accept_access_request(world.repo)
 
 
-def test_errors_are_also_huggingface_hubs(world: World) -> None:
+def test_errors_are_also_huggingface_hubs(world: OneRepoHub) -> None:
     with pytest.raises(RepositoryNotFoundError) as missing:
         world.owner.accept("acme/nothing-here", "ada")
     assert missing.value.response.status_code == 404
@@ -155,14 +157,14 @@ def test_errors_are_also_huggingface_hubs(world: World) -> None:
         lambda hub, repo: list(hub.decide_many(repo, ["ada"])),
     ],
 )
-def test_the_person_must_be_named_exactly_once(world: World, call: object) -> None:
+def test_the_person_must_be_named_exactly_once(world: OneRepoHub, call: object) -> None:
     with pytest.raises(InvalidTarget):
         call(world.owner, world.repo)  # type: ignore[operator]
     assert world.calls("POST handle", "POST batch") == 0
 
 
 @pytest.mark.parametrize("host", ["https://huggingface.co", "http://127.0.0.1:9", "https://hub.example"])
-def test_a_url_of_another_host_is_no_repo_of_this_hub(world: World, host: str) -> None:
+def test_a_url_of_another_host_is_no_repo_of_this_hub(world: OneRepoHub, host: str) -> None:
     world.ask("ada")
     with pytest.raises(InvalidRepo, match="another host"):
         world.owner.accept(f"{host}/{world.repo}", "ada")
@@ -174,7 +176,7 @@ def test_a_url_of_another_host_is_no_repo_of_this_hub(world: World, host: str) -
 
 
 @pytest.mark.parametrize("reason", ["x" * 201, "😀" * 101, "\ud800"])
-def test_a_reason_that_is_too_long_is_refused_before_anything_is_sent(world: World, reason: str) -> None:
+def test_a_reason_that_is_too_long_is_refused_before_anything_is_sent(world: OneRepoHub, reason: str) -> None:
     world.ask("ada")
     with pytest.raises(UsageError) as raised:
         world.owner.reject(world.repo, "ada", reason=reason)
@@ -243,7 +245,7 @@ def test_the_token_goes_to_the_configured_origin_only(trick: str) -> None:
     assert _CanaryServer.seen == []
 
 
-def test_a_token_never_shows(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_token_never_shows(world: OneRepoHub, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     hub = Hub(CANARY, world.local.url)
     told = [repr(hub), str(vars(hub)), repr(hub._driver.transport._connection)]
@@ -273,14 +275,14 @@ def test_an_invalid_endpoint_is_refused(endpoint: str) -> None:
         Hub(False, endpoint)
 
 
-def test_offline_mode_sends_no_call(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_mode_sends_no_call(world: OneRepoHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(Offline) as raised:
         world.owner.accept(world.repo, "ada")
     assert raised.value.exit_code == 75
 
 
-def test_a_hub_made_before_a_fork_refuses_to_work_after_it(world: World) -> None:
+def test_a_hub_made_before_a_fork_refuses_to_work_after_it(world: OneRepoHub) -> None:
     world.owner.gate(world.repo)
     reader, writer = os.pipe()
     child = os.fork()
@@ -300,7 +302,7 @@ def test_a_hub_made_before_a_fork_refuses_to_work_after_it(world: World) -> None
     os.close(writer)
 
 
-def test_many_threads_share_one_hub(world: World) -> None:
+def test_many_threads_share_one_hub(world: OneRepoHub) -> None:
     names = [f"t{n:02}" for n in range(40)]
     world.local.add_people([{"username": name} for name in names])
     world.ask(*names)
@@ -312,7 +314,7 @@ def test_many_threads_share_one_hub(world: World) -> None:
     assert {r.username for r in world.owner.list_accepted(world.repo)} == set(names)
 
 
-def test_a_cancelled_change_has_an_unknown_outcome(world: World) -> None:
+def test_a_cancelled_change_has_an_unknown_outcome(world: OneRepoHub) -> None:
     world.ask("ada")
     world.local.set_faults(["delay_after:s=600:on=handle"])
 
@@ -329,7 +331,7 @@ def test_a_cancelled_change_has_an_unknown_outcome(world: World) -> None:
     assert world.moves() == [("ada", "pending", "accepted")]
 
 
-def test_decisions_may_come_from_an_async_iterator(world: World) -> None:
+def test_decisions_may_come_from_an_async_iterator(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
 
     async def run() -> list[str | None]:
@@ -341,7 +343,7 @@ def test_decisions_may_come_from_an_async_iterator(world: World) -> None:
     assert set(asyncio.run(run())) == {"ada", "bob"}
 
 
-def test_the_log_has_endpoints_and_statuses_but_no_names(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_endpoints_and_statuses_but_no_names(world: OneRepoHub, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, logger="hf_gate")
     world.ask("ada")
     world.owner.accept(world.repo, world.request("ada"))
@@ -379,7 +381,7 @@ def test_a_client_that_follows_a_local_hub_has_no_skew(monkeypatch: pytest.Monke
         assert hub.skew == 0
 
 
-def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: World) -> None:
+def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: OneRepoHub) -> None:
     world.ask("ada", "bob", Purpose="to learn")
     listing = world.owner.list_pending(world.repo)
     assert repr(listing) == f"<Listing {world.repo} pending: 0 rows so far, not proved complete: not read to the end>"
@@ -399,7 +401,7 @@ def test_a_listing_shows_its_state_and_converts_to_flat_rows(world: World) -> No
     assert asyncio.run(later()) == (rows, f"<AsyncListing {world.repo} pending: 2 rows, complete>")
 
 
-def test_the_repr_of_an_incomplete_listing_tells_why(world: World) -> None:
+def test_the_repr_of_an_incomplete_listing_tells_why(world: OneRepoHub) -> None:
     world.ask("ada")
     world.local.set_faults(["dup_rows:n=1"])
     listing = world.owner.list_pending(world.repo)

@@ -9,9 +9,9 @@ import pytest
 
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import Decision
-from tests.contract.test_desk_machine import Days
 from tests.kits.faulty_stores import WRONG_EXECUTORS
 from tests.kits.invariants import UNSEEN
+from tests.kits.random_days import RandomDays
 
 Step = tuple[str, Mapping[str, Any]]
 LAGGING: Final = ("dup_rows:p=0.5", "shuffle", "lag:s=1")
@@ -19,13 +19,13 @@ ADA: Final = {"name": "ada", "at": 0}
 
 
 @pytest.fixture
-def days() -> Iterator[Days]:
-    made = Days()
+def days() -> Iterator[RandomDays]:
+    made = RandomDays()
     yield made
     made.teardown()
 
 
-def play(days: Days, steps: Sequence[Step]) -> None:
+def play(days: RandomDays, steps: Sequence[Step]) -> None:
     """Each step as the machine does it, and its check afterwards."""
     for name, values in steps:
         getattr(days, name)(**values)
@@ -34,7 +34,7 @@ def play(days: Days, steps: Sequence[Step]) -> None:
 
 @pytest.mark.parametrize("wish", ["accept", "while", "reject"])
 def test_who_withdraws_and_asks_anew_before_the_lists_show_it_is_decided_by_the_intent_that_was_written(
-    days: Days, wish: str
+    days: RandomDays, wish: str
 ) -> None:
     """The lists show the request that was withdrawn, and the Hub's batch decides whatever request the account has."""
     steps: list[Step] = [
@@ -51,7 +51,7 @@ def test_who_withdraws_and_asks_anew_before_the_lists_show_it_is_decided_by_the_
     assert (row.state.until is not None) == (wish == "while")
 
 
-def test_only_a_decision_about_the_request_that_was_withdrawn_is_exempt(days: Days) -> None:
+def test_only_a_decision_about_the_request_that_was_withdrawn_is_exempt(days: RandomDays) -> None:
     """The same moves without a decision of ours that was written down: the books do not agree."""
     days.asks(**ADA, wish="accept")
     days.withdraws(**ADA)
@@ -63,7 +63,7 @@ def test_only_a_decision_about_the_request_that_was_withdrawn_is_exempt(days: Da
         days.check()
 
 
-def test_a_decision_that_comes_when_the_lists_must_show_the_newer_request_is_not_exempt(days: Days) -> None:
+def test_a_decision_that_comes_when_the_lists_must_show_the_newer_request_is_not_exempt(days: RandomDays) -> None:
     play(
         days,
         [
@@ -80,7 +80,7 @@ def test_a_decision_that_comes_when_the_lists_must_show_the_newer_request_is_not
         days.check()
 
 
-def test_an_undo_right_after_its_run_is_not_taken_for_done_by_a_list_that_lags(days: Days) -> None:
+def test_an_undo_right_after_its_run_is_not_taken_for_done_by_a_list_that_lags(days: RandomDays) -> None:
     steps: list[Step] = [
         ("asks", {**ADA, "wish": "accept"}),
         ("hub_misbehaves", {"faults": LAGGING}),
@@ -93,7 +93,7 @@ def test_an_undo_right_after_its_run_is_not_taken_for_done_by_a_list_that_lags(d
     assert days.scene.where("ada") == "pending"
 
 
-def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_planned(days: Days) -> None:
+def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_planned(days: RandomDays) -> None:
     """They withdrew and asked again, and another run accepted the newer request before the first one was resumed."""
     steps: list[Step] = [
         ("all_ask", {"wish": "accept", "at": 0}),
@@ -111,7 +111,9 @@ def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_p
 
 
 @pytest.mark.parametrize("dies", [False, True])
-def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decision(days: Days, *, dies: bool) -> None:
+def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decision(
+    days: RandomDays, *, dies: bool
+) -> None:
     """It is set back by two hours, and two hours later a list is read: seconds after our change, as the desk has it."""
     sent: list[Step] = [("takes_a_turn", {})]
     if dies:
@@ -129,7 +131,7 @@ def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decis
 
 @pytest.mark.parametrize("is_end", [True, False])
 def test_a_request_that_another_reviewer_returned_to_its_status_is_not_decided_again(
-    days: Days, *, is_end: bool
+    days: RandomDays, *, is_end: bool
 ) -> None:
     """Our decision arrived, its outcome was lost, and a reviewer decided since: the request looks as before our call."""
     wish, status = ("while", "accepted") if is_end else ("reject", "rejected")
@@ -172,7 +174,7 @@ def test_there_is_a_history_for_every_duty_that_can_be_forgotten() -> None:
 @pytest.mark.parametrize("name", WRONG_EXECUTORS)
 def test_a_carrier_that_forgets_a_duty_is_caught_by_its_history(name: str) -> None:
     invariant, steps = forgotten(name)
-    days = type("WrongDays", (Days,), {"carrier": WRONG_EXECUTORS[name]})()
+    days = type("WrongDays", (RandomDays,), {"carrier": WRONG_EXECUTORS[name]})()
     try:
         with pytest.raises(AssertionError, match=rf"'{invariant}: "):
             play(days, steps)
@@ -181,5 +183,5 @@ def test_a_carrier_that_forgets_a_duty_is_caught_by_its_history(name: str) -> No
 
 
 @pytest.mark.parametrize("name", WRONG_EXECUTORS)
-def test_a_carrier_that_forgets_nothing_comes_through_the_same_history(days: Days, name: str) -> None:
+def test_a_carrier_that_forgets_nothing_comes_through_the_same_history(days: RandomDays, name: str) -> None:
     play(days, [*forgotten(name)[1], ("quiet", {})])

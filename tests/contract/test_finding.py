@@ -22,7 +22,7 @@ from hf_gate import (
 from hf_gate.domain.completeness import NO_RESET_LIST
 from hf_gate.errors import OutcomeUnknown
 from hf_gate.testing import LocalHub
-from tests.contract.conftest import PEOPLE, World
+from tests.kits.local_hubs import REQUESTERS, OneRepoHub
 
 
 class Both:
@@ -51,16 +51,16 @@ class Both:
 
 
 @pytest.fixture(params=[False, True], ids=["Hub", "AsyncHub"])
-def both(request: pytest.FixtureRequest, world: World) -> Both:
+def both(request: pytest.FixtureRequest, world: OneRepoHub) -> Both:
     return Both(world.local, world.local.tokens["owner"], is_async=request.param)
 
 
-def hide_names(world: World) -> None:
+def hide_names(world: OneRepoHub) -> None:
     world.local.control("POST", "settings", {"repo": world.repo, "hide_usernames": True})
 
 
 @pytest.mark.parametrize("status", ["pending", "accepted", "rejected", "reset"])
-def test_a_person_is_found_in_whichever_list_holds_them(world: World, both: Both, status: str) -> None:
+def test_a_person_is_found_in_whichever_list_holds_them(world: OneRepoHub, both: Both, status: str) -> None:
     world.ask("ada", "bob")
     if status != "pending":
         {"accepted": world.owner.accept, "reset": world.owner.reset}.get(
@@ -78,20 +78,20 @@ def test_a_person_is_found_in_whichever_list_holds_them(world: World, both: Both
         assert (found.request_id, found.status) == (listed.request_id, status)
 
 
-def test_a_missing_person_is_none_and_takes_one_call_for_each_list(world: World, both: Both) -> None:
+def test_a_missing_person_is_none_and_takes_one_call_for_each_list(world: OneRepoHub, both: Both) -> None:
     world.ask("ada")
     assert both.find(world.repo, "bob") is None
     assert both.find(world.repo, "nobody-at-all") is None
     assert world.calls("GET list") == 8
 
 
-def test_a_name_that_is_a_prefix_of_another_finds_only_its_own(world: World, both: Both) -> None:
+def test_a_name_that_is_a_prefix_of_another_finds_only_its_own(world: OneRepoHub, both: Both) -> None:
     world.local.add_people([{"username": "adam"}])
     world.ask("adam")
     assert both.find(world.repo, "ada") is None
 
 
-def test_a_withdrawn_request_is_none(world: World, both: Both) -> None:
+def test_a_withdrawn_request_is_none(world: OneRepoHub, both: Both) -> None:
     world.ask("ada")
     listed = world.request("ada")
     with Hub(world.local.tokens["ada"], world.local.url) as ada:
@@ -99,13 +99,13 @@ def test_a_withdrawn_request_is_none(world: World, both: Both) -> None:
     assert both.find(world.repo, listed) is None
 
 
-def test_an_account_known_by_id_is_found_under_its_new_name(world: World, both: Both) -> None:
+def test_an_account_known_by_id_is_found_under_its_new_name(world: OneRepoHub, both: Both) -> None:
     world.ask("ada")
     person = world.request("ada").person
     assert both.find(world.repo, Person(person.id, "the-name-ada-had-before")) is not None
 
 
-def test_absence_is_unknown_where_names_are_hidden(world: World, both: Both) -> None:
+def test_absence_is_unknown_where_names_are_hidden(world: OneRepoHub, both: Both) -> None:
     world.ask("ada")
     listed = world.request("ada")
     hide_names(world)
@@ -118,7 +118,7 @@ def test_absence_is_unknown_where_names_are_hidden(world: World, both: Both) -> 
     assert found.username is None
 
 
-def test_a_refusal_where_names_are_hidden_is_not_reported_as_no_request(world: World) -> None:
+def test_a_refusal_where_names_are_hidden_is_not_reported_as_no_request(world: OneRepoHub) -> None:
     world.ask("ada")
     world.owner.accept(world.repo, "ada")
     hide_names(world)
@@ -128,25 +128,25 @@ def test_a_refusal_where_names_are_hidden_is_not_reported_as_no_request(world: W
         world.owner.accept(world.repo, "bob")
 
 
-def test_absence_is_unknown_with_an_incomplete_list(world: World, both: Both) -> None:
+def test_absence_is_unknown_with_an_incomplete_list(world: OneRepoHub, both: Both) -> None:
     world.ask("ada")
     world.local.set_faults(["bad_record"])
     with pytest.raises(Incomplete):
         both.find(world.repo, user_id="f" * 24)
 
 
-def test_a_token_without_permission_is_refused(world: World) -> None:
+def test_a_token_without_permission_is_refused(world: OneRepoHub) -> None:
     for is_async in (False, True):
         with pytest.raises(NotAllowed):
             Both(world.local, world.local.tokens["reader"], is_async=is_async).find(world.repo, "ada")
 
 
-def test_find_takes_exactly_one_person(both: Both, world: World) -> None:
+def test_find_takes_exactly_one_person(both: Both, world: OneRepoHub) -> None:
     with pytest.raises(InvalidTarget):
         both.find(world.repo)
 
 
-def test_many_people_are_found_and_each_list_is_read_once(world: World, both: Both) -> None:
+def test_many_people_are_found_and_each_list_is_read_once(world: OneRepoHub, both: Both) -> None:
     world.ask("ada", "bob", "cem")
     ada = world.request("ada")
     world.owner.accept(world.repo, "bob")
@@ -161,7 +161,7 @@ def test_many_people_are_found_and_each_list_is_read_once(world: World, both: Bo
 @pytest.fixture
 def old() -> Iterator[tuple[LocalHub, str]]:
     """A Hub of August 2026 with pending requests of Ada and Bob."""
-    with LocalHub(requests=0, repos=1, people=PEOPLE, protocol="2026-08") as local:
+    with LocalHub(requests=0, repos=1, people=REQUESTERS, protocol="2026-08") as local:
         repo = local.repos[0]["repo"]
         local.add_requests([{"repo": repo, "user": name, "answers": {}} for name in ("ada", "bob")])
         yield local, repo

@@ -24,7 +24,7 @@ from hf_gate.hub.errors import to_huggingface_error
 from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.protocol.pacing import WaitReason
-from tests.contract.conftest import World
+from tests.kits.local_hubs import OneRepoHub
 from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
 
 TOKEN = "hf_local_token"
@@ -200,7 +200,7 @@ def test_an_answer_in_another_thread_wakes_waiting_tasks_one_by_one() -> None:
 # ---- fork ------------------------------------------------------------------------------------------------------------
 
 
-def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None:
+def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: OneRepoHub) -> None:
     world.ask("ada")
     world.owner.accept(world.repo, "ada")  # so that the parent has worker threads
     reader, writer = os.pipe()
@@ -223,7 +223,7 @@ def test_a_write_after_a_fork_is_refused_and_does_not_hang(world: World) -> None
     assert world.status("ada") == "accepted"
 
 
-def test_a_run_inherited_by_a_fork_sends_nothing(world: World) -> None:
+def test_a_run_inherited_by_a_fork_sends_nothing(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
     world.owner.accept(world.repo, "ada")
     decisions = [Decision.accept(world.request("ada", "accepted")), Decision.accept("bob")]
@@ -287,13 +287,13 @@ def test_the_time_limit_applies_to_a_reused_connection() -> None:
 # ---- one async listing, several tasks --------------------------------------------------------------------------------
 
 
-def many(world: World, count: int) -> None:
+def many(world: OneRepoHub, count: int) -> None:
     names = [f"n{n:03}" for n in range(count)]
     world.local.add_people([{"username": name} for name in names])
     world.ask(*names)
 
 
-def test_a_write_during_a_listing_disturbs_neither(world: World) -> None:
+def test_a_write_during_a_listing_disturbs_neither(world: OneRepoHub) -> None:
     many(world, 40)
 
     async def run() -> list[str | None]:
@@ -312,7 +312,7 @@ def test_a_write_during_a_listing_disturbs_neither(world: World) -> None:
     assert sorted(str(name) for name in names) == [f"n{n:03}" for n in range(40)]
 
 
-def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: World) -> None:
+def test_a_listing_may_be_the_source_of_the_decisions_that_read_it_ahead(world: OneRepoHub) -> None:
     many(world, 130)  # several batches, so that a write happens while the listing is open
 
     async def run() -> set[str | None]:

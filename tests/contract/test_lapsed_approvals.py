@@ -22,7 +22,8 @@ from hf_gate.store.backups import write_backup
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import ignore_wait
-from tests.contract.test_approvals import DOUBLE, LATER, OWNER, author, decide, member, scene, use
+from tests.kits.approvals import LATER, OWNER, TWO_REVIEWERS, author_of, decide_as, invite_member, use_policy
+from tests.kits.approvals import two_people as scene
 from tests.kits.in_process_hub import ORIGIN
 from tests.kits.workspaces import POLICY, HubWorkspace
 
@@ -46,22 +47,24 @@ def invite_again(scene: HubWorkspace, one: Member, **changes: Any) -> None:
 
 
 LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
-    "the rules changed": lambda scene, _: use(scene, DOUBLE.replace("reviewers: 2", "reviewers: 2\n    until: 30d")),
-    "one person is enough": lambda scene, _: use(scene, POLICY),
+    "the rules changed": lambda scene, _: use_policy(
+        scene, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d")
+    ),
+    "one person is enough": lambda scene, _: use_policy(scene, POLICY),
     "the policies cannot be read": lambda scene, _: (scene.folder / "hf-gate.yaml").write_text("version: ["),
     "the member is revoked": lambda scene, mia: Members(scene.store).revoke(mia, "owner", LATER),
     "the member is a viewer now": lambda scene, mia: invite_again(scene, mia, role=MemberRole.VIEWER),
     "the member sees other repos": lambda scene, mia: invite_again(scene, mia, repos=("other/*",)),
     "the approver promoted the policy": lambda scene, mia: promote(
-        scene.store, scene.bundle.policies[0], "mia", LATER, author(mia)
+        scene.store, scene.bundle.policies[0], "mia", LATER, author_of(mia)
     ),
 }
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: HubWorkspace, loss: str) -> None:
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
     assert half_approved(scene) == ["ada"]
     LOSSES[loss](scene, mia)
     assert half_approved(scene) == []
@@ -69,11 +72,11 @@ def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: HubWork
 
 def test_two_approvals_of_which_one_counts_need_another(scene: HubWorkspace) -> None:
     """Two people approved, then one of them was made a viewer before the acceptance was sent."""
-    mia = member(scene, "mia")
-    decide(scene, author(mia))
+    mia = invite_member(scene, "mia")
+    decide_as(scene, author_of(mia))
     invite_again(scene, mia, role=MemberRole.VIEWER)
     assert half_approved(scene) == []
-    decide(scene, author(member(scene, "kim")))
+    decide_as(scene, author_of(invite_member(scene, "kim")))
     assert half_approved(scene) == ["ada"]
 
 
@@ -81,9 +84,9 @@ def test_two_approvals_of_which_one_counts_need_another(scene: HubWorkspace) -> 
 
 EASIER = {
     "without the number": POLICY,
-    "in shadow mode": DOUBLE.replace("mode: enforce", "mode: shadow"),
-    "with an easier rule first": DOUBLE.replace("rules:\n", "rules:\n  - id: everybody\n    then: accept\n"),
-    "for other repos": DOUBLE.replace('["*/*", "datasets/*/*"]', '["nobody/*"]'),
+    "in shadow mode": TWO_REVIEWERS.replace("mode: enforce", "mode: shadow"),
+    "with an easier rule first": TWO_REVIEWERS.replace("rules:\n", "rules:\n  - id: everybody\n    then: accept\n"),
+    "for other repos": TWO_REVIEWERS.replace('["*/*", "datasets/*/*"]', '["nobody/*"]'),
 }
 
 
@@ -98,7 +101,7 @@ def save(scene: HubWorkspace, text: str, by: Member, file: str = "policies/wishe
     """A member saves a version of a policy from the desk."""
     new, seen = parse_policy(text, file).policy, digest_of_file((scene.folder / file).read_bytes())
     assert new is not None
-    save_policy(scene.workspace, PolicySave(file, seen, text, new), by.name, LATER, author(by))
+    save_policy(scene.workspace, PolicySave(file, seen, text, new), by.name, LATER, author_of(by))
     scene.join()
 
 
@@ -107,41 +110,41 @@ def save(scene: HubWorkspace, text: str, by: Member, file: str = "policies/wishe
 def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
     scene: HubWorkspace, change: str, before: str
 ) -> None:
-    mia, kim = member(scene, "mia"), member(scene, "kim")
-    decide(scene, OWNER, "bo")
+    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
+    decide_as(scene, OWNER, "bo")
     allow_saving(scene)
     if before == "broken":
         (scene.folder / "policies" / "wishes.yaml").write_text("version: 1\npolicy: [")
     save(scene, EASIER[change], mia)
-    assert "promoted or saved" in decide(scene, author(mia)).why, "its author does not count"
-    assert decide(scene, author(kim)).why == "approval 1 of 2"
+    assert "promoted or saved" in decide_as(scene, author_of(mia)).why, "its author does not count"
+    assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
     assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
-    assert decide(scene, OWNER).kind is OutcomeKind.DONE
+    assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
     promote(scene.store, scene.bundle.policies[0], "lena", LATER)
-    assert decide(scene, author(mia), "bo").kind is OutcomeKind.DONE
+    assert decide_as(scene, author_of(mia), "bo").kind is OutcomeKind.DONE
 
 
 def test_the_need_for_two_people_outlives_a_second_save(scene: HubWorkspace) -> None:
-    mia = member(scene, "mia")
+    mia = invite_member(scene, "mia")
     allow_saving(scene)
     save(scene, EASIER["in shadow mode"], mia)
     save(scene, POLICY, mia)
-    assert "promoted or saved" in decide(scene, author(mia)).why
+    assert "promoted or saved" in decide_as(scene, author_of(mia)).why
     assert scene.where("ada") == "pending"
 
 
 def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: HubWorkspace) -> None:
     """A policy without an opinion counts only while no other has one, so a new opinion could lower the number."""
-    use(scene, DOUBLE.replace("  - id: rest\n    then: human\n", ""))
+    use_policy(scene, TWO_REVIEWERS.replace("  - id: rest\n    then: human\n", ""))
     other = scene.folder / "policies" / "other.yaml"
     other.write_text(POLICY.replace("policy: wishes", "policy: other").replace("mode: enforce", "mode: shadow"))
     allow_saving(scene)
     scene.ask({"cy": "nothing of the kind"})
     scene.sync()
-    mia, rules = member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
+    mia, rules = invite_member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
     header = "version: 1\npolicy: other\napplies_to: ['*/*']\nmode: enforce\n"
     save(scene, header + rules, mia, "policies/other.yaml")
-    assert decide(scene, author(mia), "cy").kind is not OutcomeKind.DONE
+    assert decide_as(scene, author_of(mia), "cy").kind is not OutcomeKind.DONE
     assert scene.where("cy") == "pending"
 
 
@@ -149,7 +152,7 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
     write_backup(path, backup)
     allow_saving(scene)
-    save(scene, EASIER["without the number"], member(scene, "mia"))
+    save(scene, EASIER["without the number"], invite_member(scene, "mia"))
     scene.close()
     restore_backup(
         backup,
@@ -165,6 +168,6 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     scene.begin()
     for repo in scene.repos:
         scene.sync(repo=repo)
-    assert "promoted or saved" in decide(scene, author(member(scene, "mia"))).why
-    assert decide(scene, OWNER).why == "approval 1 of 2"
+    assert "promoted or saved" in decide_as(scene, author_of(invite_member(scene, "mia"))).why
+    assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert scene.where("ada") == "pending"

@@ -15,20 +15,20 @@ import hf_gate
 from hf_gate import AsyncHub, Decision, Hub, InvalidRepo, errors
 from hf_gate.errors import HfGateError, UsageError, to_command_hint
 from hf_gate.testing import LocalHub
-from tests.contract.conftest import World
+from tests.kits.local_hubs import OneRepoHub
 
 LISTS = ("list", "list_pending", "list_accepted", "list_rejected", "list_reset")
 SECRET_ANSWER, ADDRESS = "a private purpose", "ada@private.example"
 
 
 @pytest.fixture
-def asked(world: World) -> World:
+def asked(world: OneRepoHub) -> OneRepoHub:
     world.local.add_people([{"username": "zoe", "fullname": "Zoe Z", "email": ADDRESS}])
     world.ask("zoe", Purpose=SECRET_ANSWER)
     return world
 
 
-def _shown(world: World) -> dict[str, object]:
+def _shown(world: OneRepoHub) -> dict[str, object]:
     hub, repo = world.owner, world.repo
     request = world.request("zoe")
     decision = Decision.reject(request, reason=SECRET_ANSWER)
@@ -49,7 +49,7 @@ def _shown(world: World) -> dict[str, object]:
     }
 
 
-def test_reprs_are_short_and_show_no_answers_and_no_addresses(asked: World) -> None:
+def test_reprs_are_short_and_show_no_answers_and_no_addresses(asked: OneRepoHub) -> None:
     for name, value in _shown(asked).items():
         text = repr(value)
         assert name in text
@@ -59,7 +59,7 @@ def test_reprs_are_short_and_show_no_answers_and_no_addresses(asked: World) -> N
         assert "\n" not in text
 
 
-def test_a_repr_names_the_request(asked: World) -> None:
+def test_a_repr_names_the_request(asked: OneRepoHub) -> None:
     request = asked.request("zoe")
     assert re.fullmatch(rf"<AccessRequest 'zoe' at {asked.repo}: 'pending', asked \d{{4}}-\d\d-\d\d>", repr(request))
     assert repr(Decision.accept(request)) == "<Decision accepted for 'zoe'>"
@@ -85,14 +85,14 @@ def test_help_of_the_package_shows_an_example() -> None:
 
 
 @pytest.mark.parametrize("repo", [None, 3, ["a/b"], b"a/b"])
-def test_a_repo_that_is_not_text_is_an_invalid_repo(world: World, repo: Any) -> None:
+def test_a_repo_that_is_not_text_is_an_invalid_repo(world: OneRepoHub, repo: Any) -> None:
     with pytest.raises(InvalidRepo):
         world.owner.list_pending(repo)
     with pytest.raises(InvalidRepo):
         world.owner.accept(repo, "ada")
 
 
-def test_a_second_iteration_of_a_listing_is_an_error(world: World) -> None:
+def test_a_second_iteration_of_a_listing_is_an_error(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
     listing = world.owner.list_pending(world.repo)
     first = next(listing)
@@ -108,13 +108,13 @@ def test_a_second_iteration_of_a_listing_is_an_error(world: World) -> None:
         list(empty)
 
 
-def test_a_listing_can_be_read_in_batches(world: World) -> None:
+def test_a_listing_can_be_read_in_batches(world: OneRepoHub) -> None:
     world.ask("ada", "bob", "cem")
     rows = iter(world.owner.list_pending(world.repo))
     assert [len(list(islice(rows, 2))) for _ in range(4)] == [2, 1, 0, 0]
 
 
-def test_a_listing_that_was_read_ahead_is_iterated_once(world: World) -> None:
+def test_a_listing_that_was_read_ahead_is_iterated_once(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
     listing = world.owner.list_pending(world.repo)
     next(listing)
@@ -124,14 +124,14 @@ def test_a_listing_that_was_read_ahead_is_iterated_once(world: World) -> None:
         list(listing)
 
 
-def test_a_closed_listing_cannot_be_iterated(world: World) -> None:
+def test_a_closed_listing_cannot_be_iterated(world: OneRepoHub) -> None:
     listing = world.owner.list_pending(world.repo)
     listing.close()
     with pytest.raises(UsageError):
         list(listing)
 
 
-def test_a_second_iteration_of_an_async_listing_is_an_error(world: World) -> None:
+def test_a_second_iteration_of_an_async_listing_is_an_error(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
 
     async def run() -> int:
@@ -159,7 +159,7 @@ def test_a_default_hint_in_python_names_no_command(kind: type[HfGateError]) -> N
     assert not re.search(r"hf-gate|--[a-z]|hf repos|same command", kind.default_hint)
 
 
-def test_a_hint_speaks_python_in_python_and_commands_on_the_command_line(world: World) -> None:
+def test_a_hint_speaks_python_in_python_and_commands_on_the_command_line(world: OneRepoHub) -> None:
     with pytest.raises(errors.RequestNotFound) as raised:
         world.owner.accept(world.repo, "ada")
     assert "hub.grant_access(repo, user)" in raised.value.hint

@@ -9,8 +9,7 @@ import pytest
 
 from hf_gate.domain.notices import NoticeEvent, NoticeItem
 from hf_gate.domain.timestamps import to_ms
-from tests.contract.test_approvals import DOUBLE, OWNER, author, decide, member, use
-from tests.contract.test_approvals import scene as two_people
+from tests.kits.approvals import OWNER, TWO_REVIEWERS, author_of, decide_as, invite_member, two_people, use_policy
 from tests.kits.grant_workspaces import DAY, SIGNED, GrantWorkspace
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.outboxes import list_notice_items, turn_on_destinations
@@ -32,29 +31,29 @@ def told(scene: HubWorkspace, event: NoticeEvent) -> list[NoticeItem]:
 
 def test_the_first_approval_is_told_and_the_second_is_not(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
-    mia = member(two_people, "mia")
-    decide(two_people, author(mia))
+    mia = invite_member(two_people, "mia")
+    decide_as(two_people, author_of(mia))
     (item,) = told(two_people, NoticeEvent.SECOND_APPROVAL)
     assert (item.repo, item.count, len(item.requests)) == (str(two_people.repos[0]), 1, 1)
-    decide(two_people, OWNER)
+    decide_as(two_people, OWNER)
     assert two_people.where("ada") == "accepted"
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 1
 
 
 def test_an_approval_after_one_that_lapsed_is_told(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
-    decide(two_people, author(member(two_people, "mia")))
+    decide_as(two_people, author_of(invite_member(two_people, "mia")))
     two_people.near.withdraw("ada", two_people.repos[0])
     two_people.ask(["ada"])
     two_people.sync()
-    decide(two_people, OWNER)
+    decide_as(two_people, OWNER)
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 2
 
 
 def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
-    use(two_people, DOUBLE.replace("reviewers: 2", "reviewers: 1"))
-    decide(two_people, OWNER)
+    use_policy(two_people, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 1"))
+    decide_as(two_people, OWNER)
     assert two_people.where("ada") == "accepted"
     assert told(two_people, NoticeEvent.RUN_RESULT) == []
 

@@ -14,12 +14,12 @@ import pytest
 from hf_gate import AsyncHub, Decision, Hub, NotAllowed, PersonNotFound, RequestNotFound, Stale
 from hf_gate.domain.outcomes import OutcomeKind, exit_code_of
 from hf_gate.errors import HfGateError, HubUnavailable, InvalidTarget, NotGated, WrongRepoType
-from tests.contract.conftest import World
+from tests.kits.local_hubs import OneRepoHub
 
-Who = Callable[[World], Any]
+Who = Callable[[OneRepoHub], Any]
 
 
-def arrange(world: World, *, decided: bool = False) -> Any:
+def arrange(world: OneRepoHub, *, decided: bool = False) -> Any:
     """Ada asked and was listed; then, if wished, somebody else decided."""
     world.ask("ada", Purpose="to learn")
     request = world.request("ada")
@@ -29,42 +29,42 @@ def arrange(world: World, *, decided: bool = False) -> Any:
     return request
 
 
-def wished(world: World) -> Any:
+def wished(world: OneRepoHub) -> Any:
     return arrange(world)
 
 
-def already_by_request(world: World) -> Any:
+def already_by_request(world: OneRepoHub) -> Any:
     arrange(world)
     world.owner.accept(world.repo, "ada")
     return world.request("ada", "accepted")
 
 
-def already_by_name(world: World) -> Any:
+def already_by_name(world: OneRepoHub) -> Any:
     arrange(world)
     world.owner.accept(world.repo, "ada")
     return "ada"
 
 
-def unknown_name(_: World) -> Any:
+def unknown_name(_: OneRepoHub) -> Any:
     return "nobody-at-all"
 
 
-def no_request(_: World) -> Any:
+def no_request(_: OneRepoHub) -> Any:
     return "bob"
 
 
-def gone(world: World) -> Any:
+def gone(world: OneRepoHub) -> Any:
     request = arrange(world)
     with Hub(world.local.tokens["ada"], world.local.url) as ada:
         ada.withdraw(world.repo)
     return request
 
 
-def moved(world: World) -> Any:
+def moved(world: OneRepoHub) -> Any:
     return arrange(world, decided=True)
 
 
-def new_attempt(world: World) -> Any:
+def new_attempt(world: OneRepoHub) -> Any:
     request = arrange(world)
     world.owner.reset(world.repo, "ada")
     with Hub(world.local.tokens["ada"], world.local.url) as ada:
@@ -100,7 +100,7 @@ each_row = pytest.mark.parametrize("row", [Row(*cells) for cells in TABLE], ids=
 
 
 @each_row
-def test_each_situation_gives_what_the_contract_says(world: World, row: Row) -> None:
+def test_each_situation_gives_what_the_contract_says(world: OneRepoHub, row: Row) -> None:
     situation, single, moves = row.situation, row.single, row.moves
     who = situation(world)
     before = len(world.local.journal())
@@ -114,7 +114,7 @@ def test_each_situation_gives_what_the_contract_says(world: World, row: Row) -> 
 
 
 @each_row
-def test_and_so_do_many(world: World, row: Row) -> None:
+def test_and_so_do_many(world: OneRepoHub, row: Row) -> None:
     situation, many, code, moves = row.situation, row.many, row.code, row.moves
     who = situation(world)
     before = len(world.local.journal())
@@ -126,7 +126,7 @@ def test_and_so_do_many(world: World, row: Row) -> None:
 
 
 @each_row
-def test_and_so_does_the_async_client(world: World, row: Row) -> None:
+def test_and_so_does_the_async_client(world: OneRepoHub, row: Row) -> None:
     situation, single, many = row.situation, row.single, row.many
     who = situation(world)
 
@@ -148,7 +148,7 @@ def test_and_so_does_the_async_client(world: World, row: Row) -> None:
         assert issubclass(one, single)
 
 
-def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(world: World) -> None:
+def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(world: OneRepoHub) -> None:
     world.ask("ada", "bob")
     outcomes = list(
         world.owner.decide_many(
@@ -160,7 +160,7 @@ def test_a_second_different_decision_in_one_run_is_refused_and_the_first_stands(
     assert world.status("ada") == "accepted"
 
 
-def _outcomes_of_both_clients(world: World, decisions: list[Decision]) -> list[list[Any]]:
+def _outcomes_of_both_clients(world: OneRepoHub, decisions: list[Decision]) -> list[list[Any]]:
     async def run() -> list[Any]:
         async with AsyncHub(world.local.tokens["owner"], world.local.url) as hub:
             return [outcome async for outcome in hub.decide_many(world.repo, decisions)]
@@ -169,7 +169,7 @@ def _outcomes_of_both_clients(world: World, decisions: list[Decision]) -> list[l
 
 
 @pytest.mark.parametrize("n", [1, 150])
-def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: World, n: int) -> None:
+def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: OneRepoHub, n: int) -> None:
     """Also if the repetition comes after the first outcome is known (more than a batch later)."""
     fill = [f"p{i:03}" for i in range(n)]
     world.local.add_people([{"username": name} for name in fill])
@@ -183,7 +183,7 @@ def test_an_unknown_name_that_is_repeated_is_refused_each_time(world: World, n: 
         assert len(outcomes) == n + 2
 
 
-def test_a_repeated_decision_of_a_run_that_stops_is_open_like_the_first(world: World) -> None:
+def test_a_repeated_decision_of_a_run_that_stops_is_open_like_the_first(world: OneRepoHub) -> None:
     with Hub(world.local.tokens["reader"], world.local.url) as hub:
         outcomes: list[Any] = []
         with pytest.raises(NotAllowed):
@@ -191,7 +191,7 @@ def test_a_repeated_decision_of_a_run_that_stops_is_open_like_the_first(world: W
     assert [(one.user, one.kind) for one in outcomes] == [("ada", OutcomeKind.OPEN), ("ADA", OutcomeKind.OPEN)]
 
 
-def test_a_repeated_decision_that_was_done_is_already_so(world: World) -> None:
+def test_a_repeated_decision_that_was_done_is_already_so(world: OneRepoHub) -> None:
     world.ask("ada")
     outcomes = list(world.owner.decide_many(world.repo, [Decision.accept("ada"), Decision.accept("ADA")]))
     assert [(one.user, one.kind) for one in outcomes] == [("ada", OutcomeKind.DONE), ("ADA", OutcomeKind.ALREADY)]
@@ -199,7 +199,7 @@ def test_a_repeated_decision_that_was_done_is_already_so(world: World) -> None:
 
 
 @pytest.mark.parametrize("make", [list, tuple, set, dict.fromkeys])
-def test_a_wrong_item_in_a_list_of_decisions_raises_at_the_call(world: World, make: Any) -> None:
+def test_a_wrong_item_in_a_list_of_decisions_raises_at_the_call(world: OneRepoHub, make: Any) -> None:
     world.ask("ada")
     with pytest.raises(InvalidTarget, match="Decision objects, not str") as raised:
         world.owner.decide_many(world.repo, make([Decision.accept("ada"), "bob"]))
@@ -211,7 +211,7 @@ def test_a_wrong_item_in_a_list_of_decisions_raises_at_the_call(world: World, ma
     assert world.moves() == []
 
 
-def test_a_wrong_item_in_a_lazy_iterable_raises_before_a_decision_taken_with_it_is_sent(world: World) -> None:
+def test_a_wrong_item_in_a_lazy_iterable_raises_before_a_decision_taken_with_it_is_sent(world: OneRepoHub) -> None:
     world.ask("ada")
     outcomes: list[Any] = []
     with pytest.raises(InvalidTarget):
@@ -220,7 +220,7 @@ def test_a_wrong_item_in_a_lazy_iterable_raises_before_a_decision_taken_with_it_
     assert world.moves() == []
 
 
-def test_decisions_that_nobody_iterates_warn_that_nothing_was_sent(world: World) -> None:
+def test_decisions_that_nobody_iterates_warn_that_nothing_was_sent(world: OneRepoHub) -> None:
     world.ask("ada")
 
     def forget_blocking() -> None:
@@ -240,14 +240,14 @@ def test_decisions_that_nobody_iterates_warn_that_nothing_was_sent(world: World)
     assert world.moves() == []
 
 
-def test_decisions_that_are_closed_on_purpose_do_not_warn(world: World) -> None:
+def test_decisions_that_are_closed_on_purpose_do_not_warn(world: OneRepoHub) -> None:
     with closing(cast("Any", world.owner.decide_many(world.repo, [Decision.accept("ada")]))):
         pass
     gc.collect()
 
 
 @pytest.mark.parametrize("token", ["reader", "stranger", "owner_read"])
-def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: World, token: str) -> None:
+def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: OneRepoHub, token: str) -> None:
     world.ask("ada", "bob")
     with Hub(world.local.tokens[token], world.local.url) as hub:
         with pytest.raises(NotAllowed) as raised:
@@ -260,14 +260,14 @@ def test_a_token_that_may_only_read_stops_the_run_and_nothing_is_changed(world: 
     assert world.moves() == []
 
 
-def test_a_wrong_token_is_named_as_such_and_never_shown(world: World) -> None:
+def test_a_wrong_token_is_named_as_such_and_never_shown(world: OneRepoHub) -> None:
     with Hub("hf_local_wrong_token", world.local.url) as hub, pytest.raises(NotAllowed) as raised:
         hub.accept(world.repo, "ada")
     assert "401" in str(raised.value)
     assert "hf_local_wrong_token" not in repr(raised.value) + str(raised.value) + repr(hub) + repr(vars(hub))
 
 
-def test_an_ungated_repo_says_so_and_what_to_do(world: World) -> None:
+def test_an_ungated_repo_says_so_and_what_to_do(world: OneRepoHub) -> None:
     world.ask("ada")
     world.owner.set_gate(world.repo, False)
     with pytest.raises(NotGated) as raised:
@@ -275,7 +275,7 @@ def test_an_ungated_repo_says_so_and_what_to_do(world: World) -> None:
     assert "hub.set_gate" in raised.value.hint
 
 
-def test_the_wrong_type_of_repo_is_named(world: World) -> None:
+def test_the_wrong_type_of_repo_is_named(world: OneRepoHub) -> None:
     for act in (
         lambda: world.owner.accept(f"datasets/{world.repo}", "ada"),
         lambda: list(world.owner.list_pending(f"datasets/{world.repo}")),
@@ -292,7 +292,7 @@ def test_a_hub_that_is_not_there_is_unavailable_and_nothing_was_sent() -> None:
     assert raised.value.exit_code == 75
 
 
-def test_decisions_taken_while_a_listing_is_open_skip_nobody(world: World) -> None:
+def test_decisions_taken_while_a_listing_is_open_skip_nobody(world: OneRepoHub) -> None:
     names = [f"p{n:03}" for n in range(45)]
     world.local.add_people([{"username": name} for name in names])
     world.ask(*names)
@@ -306,7 +306,7 @@ def test_decisions_taken_while_a_listing_is_open_skip_nobody(world: World) -> No
     assert {r.username for r in world.owner.list_pending(world.repo)} == set(names)
 
 
-def test_one_bad_name_never_fails_its_neighbours(world: World) -> None:
+def test_one_bad_name_never_fails_its_neighbours(world: OneRepoHub) -> None:
     world.ask("ada", "bob", "cem")
     people = ["ada", "no-such-person", "bob", "dora", "cem"]
     kinds = {
@@ -323,7 +323,7 @@ def test_one_bad_name_never_fails_its_neighbours(world: World) -> None:
     assert world.calls("POST batch") == 1
 
 
-def test_groups_go_by_the_hundred(world: World) -> None:
+def test_groups_go_by_the_hundred(world: OneRepoHub) -> None:
     names = [f"q{n:03}" for n in range(250)]
     world.local.add_people([{"username": name} for name in names])
     world.ask(*names)
@@ -333,7 +333,7 @@ def test_groups_go_by_the_hundred(world: World) -> None:
     assert world.calls("POST batch") == 3
 
 
-def test_each_verb_does_to_the_person_what_it_says(world: World) -> None:
+def test_each_verb_does_to_the_person_what_it_says(world: OneRepoHub) -> None:
     owner, repo = world.owner, world.repo
     world.ask("ada")
     with Hub(world.local.tokens["ada"], world.local.url) as ada:

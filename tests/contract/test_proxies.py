@@ -10,7 +10,7 @@ import pytest
 
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, InsecureEndpoint, UsageError
-from tests.contract.conftest import World
+from tests.kits.local_hubs import OneRepoHub
 from tests.kits.raw_hub import RawHub, answer, raw_hub
 
 TOKEN = "hf_local_canary_token"
@@ -42,7 +42,7 @@ def read_async(token: str, endpoint: str, repo: str) -> int:
 @pytest.mark.parametrize("read", [read_blocking, read_async])
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_call_to_this_machine_never_goes_through_a_proxy(
-    world: World, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[str, str, str], int]
+    world: OneRepoHub, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[str, str, str], int]
 ) -> None:
     world.ask("ada")
     with raw_hub(refuse) as proxy:
@@ -53,7 +53,7 @@ def test_a_call_to_this_machine_never_goes_through_a_proxy(
 
 @pytest.mark.parametrize("value", ["socks5://127.0.0.1:9", "ftp://127.0.0.1:9", "http://user:pa/55word@127.0.0.1:9"])
 def test_a_proxy_that_cannot_be_used_does_not_matter_on_this_machine(
-    world: World, monkeypatch: pytest.MonkeyPatch, value: str
+    world: OneRepoHub, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", value)
     assert read_blocking(world.local.tokens["owner"], world.local.url, world.repo) == 0

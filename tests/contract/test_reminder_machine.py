@@ -15,10 +15,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from hf_gate.domain.messages import DeliveryKind, MessageState
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.store.opening import open_store
-from tests.contract.test_reminders import SPAN, TODAY, make_desk, turn_reminders
 from tests.kits.evaluations import START
 from tests.kits.faulty_stores import KilledError
 from tests.kits.outboxes import ENDINGS, LetterServer, list_letters, list_open, mark_letters, send_letters
+from tests.kits.reminders import SPAN, TODAY, make_reminder_workspace, turn_reminders
 from tests.kits.stores import EEG, ENDPOINT, new_store
 
 SENT = (MessageState.SENT, MessageState.MARKED)
@@ -34,7 +34,7 @@ class ReminderMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         where = Path(self.folder.name)
         self.place = new_store(self.uri) if self.uri else f"sqlite:///{where / 'desk.db'}"
-        self.desk = make_desk(self.place, where / "desk")
+        self.desk = make_reminder_workspace(self.place, where / "desk")
         self.is_on, self.people, self.post = True, 0, LetterServer()
         self.surely: dict[int, datetime] = {}  # when a reminder was accepted, by person
 

@@ -11,7 +11,6 @@ from typing import TypeAlias
 import pytest
 
 from hf_gate.application.evaluation import evaluate_request
-from hf_gate.application.letters import store_subscription
 from hf_gate.application.message_records import list_due
 from hf_gate.application.message_sending import MAX_REFUSED
 from hf_gate.application.reminders import describe_wait
@@ -24,35 +23,16 @@ from hf_gate.errors import Guarded, StoreBusy
 from hf_gate.policy.explanations import explain_verdict
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.opening import open_store
-from tests.kits.evaluations import START, EvaluatedWorkspace
+from tests.kits.evaluations import EvaluatedWorkspace
 from tests.kits.faulty_stores import KilledError
 from tests.kits.outboxes import LetterServer, list_letters, list_open, mark_letters, send_letters
+from tests.kits.reminders import SPAN, TODAY, WAIT, make_reminder_workspace, turn_reminders
 from tests.kits.stores import EEG, ENDPOINT, MED, place
 
 __all__ = ["place"]
 
-WAIT = "then: wait, at_most: 10d, after: reset, reason: Please ask again."
-TODAY = 56  # the day of a request that came two hours before START
-SPAN = timedelta(days=10)
 SECOND = timedelta(seconds=1)
 OTHER = parse_repo("datasets/acme/third", None)
-
-
-def make_desk(
-    place: str, folder: Path, rules: str = f"  - {{id: r0, {WAIT}}}\n", *, on: bool = True
-) -> EvaluatedWorkspace:
-    """A workspace with reminders since before the first request."""
-    made = EvaluatedWorkspace(place, folder)
-    made.write_policy(rules)
-    made.clock.at = START - timedelta(hours=3)
-    turn_reminders(made, on=on)
-    made.clock.at = START
-    return made
-
-
-def turn_reminders(desk: EvaluatedWorkspace, *, on: bool) -> None:
-    desk.turn_reminders(on=on)
-    store_subscription(desk.workspace)
 
 
 Make: TypeAlias = Callable[..., EvaluatedWorkspace]
@@ -64,7 +44,7 @@ def make(place: str, tmp_path: Path) -> Iterator[Make]:
     made: list[EvaluatedWorkspace] = []
 
     def build(*rules: str, on: bool = True) -> EvaluatedWorkspace:
-        made.append(make_desk(place, tmp_path / "desk", *rules, on=on))
+        made.append(make_reminder_workspace(place, tmp_path / "desk", *rules, on=on))
         return made[-1]
 
     yield build

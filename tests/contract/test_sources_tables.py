@@ -28,14 +28,10 @@ from hf_gate.policy.table_versions import (
 )
 from hf_gate.policy.tables import NO_ACCOUNT, Table, unbound_usernames
 from hf_gate.sources.table_files import inline_table, load_table, parse_table, read_content
+from tests.kits.tables import FULL_KEY, NOW, PERSONS, accounts, addresses, dates, read_table
 
-NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 ALICE = Person("a" * 24, "Alice", "Alice Example")
 MALLORY = Person("f" * 24, "alice", "Mallory")
-
-
-def read(text: str, key: tuple[str, ...] = ("email",), **options: object) -> Table:
-    return parse_table(text.encode(), "dua", key, **options)  # type: ignore[arg-type]
 
 
 def codes(table: Table) -> list[tuple[int, str]]:
@@ -61,7 +57,7 @@ def test_csv_is_read_as_spreadsheets_write_it(delimiter: str, mark: str, end: st
         ["Alice@Example.org", "2027-06-30", '"two\nlines"'],
         ["bob@example.org", "", "7"],
     ]
-    table = read(mark + end.join(delimiter.join(row) for row in rows) + end)
+    table = read_table(mark + end.join(delimiter.join(row) for row in rows) + end)
     hit = table.find(ALICE, "alice@example.org", now=NOW)
     assert hit.state == "valid"
     assert hit.row == {"Contract no": "two\nlines"}
@@ -69,7 +65,7 @@ def test_csv_is_read_as_spreadsheets_write_it(delimiter: str, mark: str, end: st
 
 
 def test_lines_are_counted_as_an_editor_counts_them() -> None:
-    table = read('email,note\na@example.org,"one\ntwo\nthree"\n\nnonsense,x\nb@example.org,y\n')
+    table = read_table('email,note\na@example.org,"one\ntwo\nthree"\n\nnonsense,x\nb@example.org,y\n')
     assert codes(table) == [(6, "no_email")]
 
 
@@ -78,16 +74,16 @@ def test_json_lines_say_the_same_as_csv() -> None:
         {"email": "alice@example.org", "expires": "2027-06-30", "n": 7},
         {"email": "bob@example.org", "expires": None, "n": "8"},
     ]
-    lines = read("\n".join(map(json.dumps, rows)), is_json=True)
-    sheet = read("email,expires,n\nalice@example.org,2027-06-30,7\nbob@example.org,,8\n")
+    lines = read_table("\n".join(map(json.dumps, rows)), is_json=True)
+    sheet = read_table("email,expires,n\nalice@example.org,2027-06-30,7\nbob@example.org,,8\n")
     assert lines.digest == sheet.digest
     assert lines.find(ALICE, "alice@example.org", now=NOW).row == {"n": "7"}
 
 
 def test_the_digest_is_over_what_a_table_says_and_not_over_its_layout() -> None:
-    first = read("email,n\na@example.org,1\nb@example.org,2\n")
-    assert first.digest == read("E-mail;n\r\nB@example.org;2\r\na@example.org;1\r\n").digest
-    assert first.digest != read("email,n\na@example.org,1\nb@example.org,3\n").digest
+    first = read_table("email,n\na@example.org,1\nb@example.org,2\n")
+    assert first.digest == read_table("E-mail;n\r\nB@example.org;2\r\na@example.org;1\r\n").digest
+    assert first.digest != read_table("email,n\na@example.org,1\nb@example.org,3\n").digest
     assert first.source == f"table:dua@{first.digest[:8]}"
 
 
@@ -95,14 +91,14 @@ def test_the_digest_is_over_what_a_table_says_and_not_over_its_layout() -> None:
     "written", ["Alice", " alice ", "@alice", "https://huggingface.co/alice", "huggingface.co/Alice/", "hf.co/alice"]
 )
 def test_a_name_is_read_as_people_paste_it_and_told_when_it_was_tidied(written: str) -> None:
-    table = read(f"username\n{written}\n", ("username",))
+    table = read_table(f"username\n{written}\n", ("username",))
     assert table.usernames() == ("alice",)
     assert codes(table) == ([] if written.strip().lower() == "alice" else [(2, "tidied")])
 
 
 def test_a_mailbox_in_brackets_and_a_mailto_are_addresses() -> None:
-    assert state(read("email\nAlice Example <alice@example.org>\n")) == "valid"
-    assert state(read("email\nmailto:alice@example.org\n")) == "valid"
+    assert state(read_table("email\nAlice Example <alice@example.org>\n")) == "valid"
+    assert state(read_table("email\nmailto:alice@example.org\n")) == "valid"
 
 
 # ---- what is no source -----------------------------------------------------------------------------------------------
@@ -124,14 +120,14 @@ def test_a_file_that_is_empty_half_or_unreadable_knows_nobody_and_misses_nobody(
 
 
 def test_a_json_file_cut_off_in_its_last_line_is_no_source() -> None:
-    assert read('{"email": "alice@example.org"}\n{"email": "bob@ex', is_json=True).refusal
-    assert read('{"email": "alice@example.org"}\n[1]\n', is_json=True).refusal
+    assert read_table('{"email": "alice@example.org"}\n{"email": "bob@ex', is_json=True).refusal
+    assert read_table('{"email": "alice@example.org"}\n[1]\n', is_json=True).refusal
 
 
 def test_a_table_that_lost_more_than_a_quarter_counts_as_incomplete() -> None:
     rows = "".join(f"p{number}@example.org\n" for number in range(75))
-    assert not read("email\n" + rows, previous_rows=100).refusal
-    assert "may be incomplete" in read("email\n" + rows, previous_rows=101).refusal
+    assert not read_table("email\n" + rows, previous_rows=100).refusal
+    assert "may be incomplete" in read_table("email\n" + rows, previous_rows=101).refusal
 
 
 def test_a_missing_file_gives_a_table_with_a_refusal(tmp_path: Path) -> None:
@@ -163,7 +159,7 @@ def test_a_link_shows_nothing_of_what_is_no_table_and_a_pipe_is_not_waited_for(t
 
 
 def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:
-    table = read("email,n\nalice@example.org,1\nbroken,2\nbob@example.org,3\n")
+    table = read_table("email,n\nalice@example.org,1\nbroken,2\nbob@example.org,3\n")
     assert state(table) == "valid"
     assert state(table, address="carol@example.org") is None
     assert "line 3" in table.find(ALICE, "carol@example.org", now=NOW).note
@@ -173,7 +169,7 @@ def test_a_line_that_cannot_be_read_leaves_open_who_else_is_listed() -> None:
 
 
 def test_a_date_ends_with_its_day_in_the_zone_of_the_desk() -> None:
-    table = read("email,expires\nalice@example.org,2026-11-26\n", zone=ZoneInfo("Europe/Zurich"))
+    table = read_table("email,expires\nalice@example.org,2026-11-26\n", zone=ZoneInfo("Europe/Zurich"))
     end = datetime(2026, 11, 26, 23, tzinfo=UTC)
     assert table.find(ALICE, "alice@example.org", now=end - timedelta(seconds=1)).state == "valid"
     assert table.find(ALICE, "alice@example.org", now=end).state == "expired"
@@ -182,7 +178,7 @@ def test_a_date_ends_with_its_day_in_the_zone_of_the_desk() -> None:
 
 @pytest.mark.parametrize("written", ["31/12/2026", "12/31/26", "soon", "2027-02-30", "20270630", "2027-W26-1"])
 def test_a_date_that_can_be_read_in_two_ways_leaves_the_person_unknown(written: str) -> None:
-    table = read(f"email,expires\nalice@example.org,{written}\nbob@example.org,\n")
+    table = read_table(f"email,expires\nalice@example.org,{written}\nbob@example.org,\n")
     assert codes(table) == [(2, "no_date")]
     assert state(table) is None
     assert state(table, address="bob@example.org") == "valid"
@@ -190,11 +186,11 @@ def test_a_date_that_can_be_read_in_two_ways_leaves_the_person_unknown(written: 
 
 def test_a_row_that_is_repeated_is_reported_and_one_that_says_something_else_refuses_the_file() -> None:
     text = "email,expires\nalice@example.org,2027-06-30\nAlice@example.org,2027-06-30\n"
-    table = read(text)
+    table = read_table(text)
     assert state(table) == "valid"
     assert codes(table) == [(3, "duplicate_row")]
     assert not any(each.is_error for each in table.problems)
-    doubled = read(text + "alice@example.org,2026-01-01\n")
+    doubled = read_table(text + "alice@example.org,2026-01-01\n")
     assert doubled.refusal == (
         "table dua: line 4: email of line 2 is repeated with other values; keep one of the two rows"
     )
@@ -203,21 +199,21 @@ def test_a_row_that_is_repeated_is_reported_and_one_that_says_something_else_ref
 
 def test_a_file_that_was_joined_to_itself_is_refused() -> None:
     text = "email,expires\nalice@example.org,2027-06-30\n"
-    assert "line 3 repeats the header" in read(text + text).refusal
+    assert "line 3 repeats the header" in read_table(text + text).refusal
 
 
 @pytest.mark.parametrize("count", [201, 20_000])
 def test_a_file_with_more_than_two_hundred_columns_is_refused_in_one_line(count: int) -> None:
     columns = ["email", *(f"c{n}" for n in range(count - 1))]
     many = ",".join(columns) + "\n" + ",".join(["a@b.org"] * count) + "\n"
-    assert read(many).refusal == "table dua: more than 200 columns; keep those that the policies read"
+    assert read_table(many).refusal == "table dua: more than 200 columns; keep those that the policies read"
     rows = json.dumps(dict.fromkeys(columns, "a@b.org"))
     assert "more than 200 columns" in parse_table(rows.encode(), "dua", ("email",), is_json=True).refusal
-    assert not read(",".join(columns[:200]) + "\n" + ",".join(["a@b.org"] * 200) + "\n").refusal
+    assert not read_table(",".join(columns[:200]) + "\n" + ",".join(["a@b.org"] * 200) + "\n").refusal
 
 
 def test_the_first_column_that_appears_twice_is_named() -> None:
-    assert read("email,to,of,to,of\na@b.org,1,2,3,4\n").refusal == "table dua: duplicate column to"
+    assert read_table("email,to,of,to,of\na@b.org,1,2,3,4\n").refusal == "table dua: duplicate column to"
 
 
 @pytest.mark.parametrize(
@@ -252,7 +248,9 @@ def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path) -> Non
 
 
 def test_a_row_counts_from_its_first_day_and_one_that_ends_before_is_unknown() -> None:
-    table = read("email,from,expires\nalice@example.org,2026-11-27,2027-06-30\nbob@example.org,2027-01-02,2027-01-01\n")
+    table = read_table(
+        "email,from,expires\nalice@example.org,2026-11-27,2027-06-30\nbob@example.org,2027-01-02,2027-01-01\n"
+    )
     assert state(table) == "missing"
     hit = table.find(ALICE, "alice@example.org", now=NOW + timedelta(days=1))
     assert hit.state == "valid"
@@ -262,7 +260,7 @@ def test_a_row_counts_from_its_first_day_and_one_that_ends_before_is_unknown() -
 
 def test_the_column_key_holds_an_id_a_name_or_an_address() -> None:
     text = f"key,email,note\n{'a' * 24},,x\nbob,,y\ncem@example.org,,z\n"
-    table = read(text, ("user_id", "username", "email"))
+    table = read_table(text, ("user_id", "username", "email"))
     assert codes(table) == [], "the column stands for two others"
     rows = table.rows
     assert [(row.user_id, row.username, row.email) for row in rows] == [
@@ -274,14 +272,14 @@ def test_the_column_key_holds_an_id_a_name_or_an_address() -> None:
 
 
 def test_a_moment_with_its_own_zone_is_that_moment() -> None:
-    table = read("email,expires\nalice@example.org,2026-11-26T13:30:00+02:00\n")
+    table = read_table("email,expires\nalice@example.org,2026-11-26T13:30:00+02:00\n")
     assert table.find(ALICE, "alice@example.org", now=NOW).state == "expired"
 
 
 @pytest.mark.parametrize("written", ["9999-12-31", "9999-12-30", "9999-12-31T23:59:59"])
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Lima"])
 def test_a_date_at_the_end_of_the_calendar_means_no_practical_end(written: str, zone: str) -> None:
-    table = read(f"email,expires\nalice@example.org,{written}\n", zone=ZoneInfo(zone))
+    table = read_table(f"email,expires\nalice@example.org,{written}\n", zone=ZoneInfo(zone))
     assert codes(table) == []
     hit = table.find(ALICE, "alice@example.org", now=NOW)
     assert (hit.state, hit.expires and hit.expires.year) == ("valid", 9999)
@@ -291,18 +289,18 @@ def test_a_date_at_the_end_of_the_calendar_means_no_practical_end(written: str, 
 
 @pytest.mark.parametrize("written", ["9999-12-31T23:59-12:00", "0001-01-01T00:00+23:59"])
 def test_a_moment_outside_the_calendar_is_a_bad_date_in_its_row_only(written: str) -> None:
-    table = read(f"email,expires\nalice@example.org,{written}\nbob@example.org,2027-06-30\n")
+    table = read_table(f"email,expires\nalice@example.org,{written}\nbob@example.org,2027-06-30\n")
     assert codes(table) == [(2, "no_date")]
     assert state(table) is None
     assert state(table, address="bob@example.org") == "valid"
-    assert codes(read(f"email,from\nalice@example.org,{written}\n")) == [(2, "no_date")]
+    assert codes(read_table(f"email,from\nalice@example.org,{written}\n")) == [(2, "no_date")]
 
 
 # ---- whom a row means ------------------------------------------------------------------------------------------------
 
 
 def test_a_row_by_mail_means_the_address_of_the_account() -> None:
-    table = read("email\nalice@example.org\n")
+    table = read_table("email\nalice@example.org\n")
     assert state(table, MALLORY, "alice@example.org") == "valid"
     assert state(table, ALICE, "alice@example.org.evil.com") == "missing"
     assert state(table, ALICE, "аlice@example.org") == "missing"
@@ -310,7 +308,7 @@ def test_a_row_by_mail_means_the_address_of_the_account() -> None:
 
 
 def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:
-    table = read("username\nalice\n", ("username",))
+    table = read_table("username\nalice\n", ("username",))
     assert unbound_usernames([table], {}) == ("alice",)
     assert state(table) is None
     bindings = {"alice": ALICE.id or ""}
@@ -322,21 +320,21 @@ def test_a_username_matches_only_once_it_is_bound_to_an_account() -> None:
 
 
 def test_a_later_account_with_a_listed_username_is_unknown() -> None:
-    table = read("username\nalice\n", ("username",))
+    table = read_table("username\nalice\n", ("username",))
     bindings = {"alice": NO_ACCOUNT}
     assert unbound_usernames([table], bindings) == ()
     assert state(table, MALLORY, bindings=bindings) is None
 
 
 def test_a_row_with_name_and_mail_is_bound_by_the_mail_of_the_account() -> None:
-    table = read("username,email\nalice,alice@example.org\n", ("username",))
+    table = read_table("username,email\nalice,alice@example.org\n", ("username",))
     assert state(table) == "valid"
     assert state(table, MALLORY, "mallory@example.org") is None
 
 
 def test_with_several_keys_any_of_them_finds_the_row() -> None:
     text = f"user_id,email\n{'A' * 24},\n,bob@example.org\n"
-    table = read(text, ("user_id", "email"))
+    table = read_table(text, ("user_id", "email"))
     assert state(table, ALICE, "x@example.org") == "valid"
     assert state(table, MALLORY, "bob@example.org") == "valid"
     assert state(table, MALLORY, "x@example.org") == "missing"
@@ -345,7 +343,7 @@ def test_with_several_keys_any_of_them_finds_the_row() -> None:
 
 
 def test_a_key_that_no_row_uses_may_be_hidden() -> None:
-    table = read(f"user_id,email\n{'a' * 24},\n", ("user_id", "email"))
+    table = read_table(f"user_id,email\n{'a' * 24},\n", ("user_id", "email"))
     assert state(table, MALLORY, None) == "missing"
 
 
@@ -372,7 +370,7 @@ def test_rows_in_place_may_be_names_addresses_and_domains() -> None:
 
 
 def test_half_characters_in_a_cell_never_reach_an_expression() -> None:
-    table = read('{"email": "alice@example.org", "n": "\\ud800"}', is_json=True)
+    table = read_table('{"email": "alice@example.org", "n": "\\ud800"}', is_json=True)
     assert table.find(ALICE, "alice@example.org", now=NOW).row == {"n": "\ufffd"}
 
 
@@ -384,24 +382,18 @@ def test_no_bytes_make_the_reader_raise_and_none_of_them_lists_a_stranger(conten
 
 # ---- the last good version -------------------------------------------------------------------------------------------
 
-_PEOPLE = [Person(letter * 24, f"name-{letter}", None) for letter in "abcd"]
-_WHO = st.sampled_from([*(each.id or "" for each in _PEOPLE), *(each.username or "" for each in _PEOPLE)])
-_MAIL = st.sampled_from(["", "name-a@x.example", "name-b@y.example", "@y.example", "@*.z.example"])
-_DAY = st.sampled_from(["", "2020-01-01", "2099-01-01", "soon"])
-_FULL_KEY = ("user_id", "email", "username")
 
-
-@given(st.lists(st.tuples(_WHO, _MAIL, _DAY), min_size=1, max_size=8), st.sets(st.integers(0, 3)))
+@given(st.lists(st.tuples(accounts, addresses, dates), min_size=1, max_size=8), st.sets(st.integers(0, 3)))
 def test_a_stored_version_lists_exactly_the_same_people_and_keeps_no_key(
     rows: list[tuple[str, str, str]], bound: set[int]
 ) -> None:
-    table = read("key,email,expires\n" + "".join(f"{','.join(row)}\n" for row in rows), _FULL_KEY)
+    table = read_table("key,email,expires\n" + "".join(f"{','.join(row)}\n" for row in rows), FULL_KEY)
     assume(not table.refusal)
     document = encode_version(make_version(table, b"s" * 16))
     refused = replace(table, rows=(), refusal="table dua: broken", _index=None)
     restored = restore_version(decode_version(document), refused, NOW)
-    bindings = {_PEOPLE[n].username or "": _PEOPLE[n].id or "" for n in bound}
-    for person in _PEOPLE:
+    bindings = {PERSONS[n].username or "": PERSONS[n].id or "" for n in bound}
+    for person in PERSONS:
         for address in (None, "name-a@x.example", "name-b@y.example", "q@w.z.example"):
             hits = [each.find(person, address, now=NOW, bindings=bindings) for each in (table, restored)]
             assert (hits[0].state, hits[0].why, hits[0].expires) == (hits[1].state, hits[1].why, hits[1].expires)
@@ -416,11 +408,11 @@ def test_who_left_an_add_only_roster_is_unknown_and_never_missing(versions: list
     before: TableVersion | None = None
     seen: set[str] = set()
     for listed in versions:
-        table = read("user_id\n" + "".join(f"{letter * 24}\n" for letter in sorted(listed)), ("user_id",))
+        table = read_table("user_id\n" + "".join(f"{letter * 24}\n" for letter in sorted(listed)), ("user_id",))
         if before is not None:
             table = add_departed(table, before, departed_of(table, before))
         seen |= listed
-        for person in _PEOPLE:
+        for person in PERSONS:
             letter = (person.id or "")[0]
             wanted = "valid" if letter in listed else None if letter in seen else "missing"
             assert state(table, person, None) == wanted

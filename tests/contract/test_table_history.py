@@ -19,7 +19,7 @@ from hf_gate.policy.table_versions import (
     make_version,
 )
 from hf_gate.policy.tables import Table
-from tests.contract.test_sources_tables import _DAY, _FULL_KEY, _MAIL, _PEOPLE, _WHO, NOW, read
+from tests.kits.tables import FULL_KEY, NOW, PERSONS, accounts, addresses, dates, read_table
 
 HEADER = "key,email,expires\n"
 SALT = b"s" * 16
@@ -34,7 +34,7 @@ def store_versions(tables: list[Table]) -> TableVersion:
     return stored
 
 
-ROWS = st.lists(st.tuples(_WHO, _MAIL, _DAY), max_size=5)
+ROWS = st.lists(st.tuples(accounts, addresses, dates), max_size=5)
 
 
 @given(st.lists(ROWS, min_size=1, max_size=6), st.booleans())
@@ -44,7 +44,7 @@ def test_every_version_is_built_again_by_its_digest_and_by_its_time(
     tables: list[Table] = []
     stored: TableVersion | None = None
     for number, rows in enumerate(versions):
-        table = read(HEADER + "".join(f"{','.join(row)}\n" for row in rows), _FULL_KEY, previous_rows=0)
+        table = read_table(HEADER + "".join(f"{','.join(row)}\n" for row in rows), FULL_KEY, previous_rows=0)
         if table.refusal or any(table.digest == each.digest for each in tables):
             continue
         if is_roster and stored is not None:
@@ -60,7 +60,7 @@ def test_every_version_is_built_again_by_its_digest_and_by_its_time(
         for found in (history.find(None, start), history.find(table.digest[:8], 0)):
             assert found is not None
             assert found.digest == table.digest
-            for person in _PEOPLE:
+            for person in PERSONS:
                 for address in (None, "name-a@x.example", "q@w.z.example"):
                     now, then = (each.find(person, address, now=NOW) for each in (table, found))
                     assert (then.state, then.why, then.expires) == (now.state, now.why, now.expires), person
@@ -69,7 +69,7 @@ def test_every_version_is_built_again_by_its_digest_and_by_its_time(
 
 
 def test_the_later_of_the_version_that_was_read_and_the_version_in_force_counts() -> None:
-    tables = [read(f"email\np{number}@x.example\n") for number in range(3)]
+    tables = [read_table(f"email\np{number}@x.example\n") for number in range(3)]
     history = TableHistory(tables[-1], store_versions(tables))
 
     def digest_at(number: int | None, at: int) -> str | None:
@@ -83,25 +83,25 @@ def test_the_later_of_the_version_that_was_read_and_the_version_in_force_counts(
 
 
 def test_only_so_many_versions_are_kept_and_an_older_one_is_not_known() -> None:
-    tables = [read(f"email\np{number}@x.example\n") for number in range(MAX_EARLIER + 3)]
+    tables = [read_table(f"email\np{number}@x.example\n") for number in range(MAX_EARLIER + 3)]
     stored = store_versions(tables)
     assert len(stored.earlier) == MAX_EARLIER
     history = TableHistory(tables[-1], stored)
     assert history.find(tables[1].digest[:8], 0) is None
     found = history.find(tables[2].digest[:8], 0)
     assert found is not None
-    assert found.find(_PEOPLE[0], "p2@x.example", now=NOW).state == "valid"
+    assert found.find(PERSONS[0], "p2@x.example", now=NOW).state == "valid"
 
 
 def test_the_other_columns_of_an_earlier_version_are_unknown() -> None:
-    tables = [read(f"email,note\np@x.example,{note}\n") for note in ("one", "two")]
+    tables = [read_table(f"email,note\np@x.example,{note}\n") for note in ("one", "two")]
     found = TableHistory(tables[1], store_versions(tables)).find(tables[0].digest[:8], 0)
     assert found is not None
-    assert found.find(_PEOPLE[0], "p@x.example", now=NOW).row is None
+    assert found.find(PERSONS[0], "p@x.example", now=NOW).row is None
 
 
 def test_versions_that_tell_of_an_erased_person_are_forgotten_with_all_before_them() -> None:
-    tables = [read(f"email\n{name}@x.example\nx@x.example\n") for name in ("ada", "bob", "cyd", "dee")]
+    tables = [read_table(f"email\n{name}@x.example\nx@x.example\n") for name in ("ada", "bob", "cyd", "dee")]
     stored = store_versions(tables)
     left = forget_person(stored, [("username", "ada"), ("email", "Bob@x.example"), ("user_id", None)])
     assert left is not None

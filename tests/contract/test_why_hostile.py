@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import hf_gate
 from hf_gate import Diagnosis
 from hf_gate.domain.display_text import make_visible
-from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import DRIPS, OK_ANSWERS, RawHub, raw_hub, serve_answers
 
 TOKEN: Final = "hf_local_canary_token"
 NASTY: Final = (
@@ -100,32 +100,12 @@ def assert_safe(found: Diagnosis, *secrets: str) -> None:
     assert max(len(line) for line in lines) < 2500
 
 
-def serve(given_answers: dict[str, tuple[str, list[tuple[bytes, bytes]], bytes]]) -> Say:
-    def say(_hub: RawHub, caller: socket.socket, line: str) -> None:
-        status, sent, body = next(value for name, value in given_answers.items() if name in line)
-        answer(caller, status, b"" if line.startswith("HEAD") else body, *(b"%s: %s" % pair for pair in sent))
-
-    return say
-
-
 @given(answers=answers, has_token=st.booleans())
 def test_no_answer_of_the_hub_breaks_why(answers: Any, has_token: bool) -> None:
-    with raw_hub(serve(answers)) as hub:
+    with raw_hub(serve_answers(answers)) as hub:
         found = hf_gate.why("acme/m", token=TOKEN if has_token else False, endpoint=hub.url)
         assert found.calls == len(hub.lines) <= 8
         assert_safe(found)
-
-
-OK_ANSWERS: Final = {
-    "whoami": (
-        "200 OK",
-        [(b"x-request-id", b"1")],
-        b'{"type":"user","name":"mia","auth":{"accessToken":{"role":"read"}}}',
-    ),
-    "auth-check": ("200 OK", [(b"x-request-id", b"1")], b"OK"),
-    "resolve": ("200 OK", [(b"x-request-id", b"1")], b"{}"),
-    "/api/": ("200 OK", [(b"x-request-id", b"1")], b'{"gated":"manual","siblings":[{"rfilename":"config.json"}]}'),
-}
 
 
 @pytest.mark.parametrize("name", ["whoami", "/api/", "auth-check", "resolve"])
@@ -133,7 +113,7 @@ OK_ANSWERS: Final = {
 def test_an_endless_body_ends(name: str, head: bytes) -> None:
     def say(hub: RawHub, caller: socket.socket, line: str) -> None:
         if name not in line or "HEAD" in line or next(key for key in OK_ANSWERS if key in line) != name:
-            serve(OK_ANSWERS)(hub, caller, line)
+            serve_answers(OK_ANSWERS)(hub, caller, line)
             return
         chunk = b"x" * (1 << 20)
         piece = chunk if head.startswith(b"content") else b"%x\r\n%s\r\n" % (len(chunk), chunk)
@@ -267,7 +247,7 @@ def every_text(found: Diagnosis) -> str:
 def test_the_error_for_a_token_with_a_line_break_shows_no_token(token: str) -> None:
     from huggingface_hub import HfApi
 
-    with raw_hub(serve(OK_ANSWERS)) as hub:
+    with raw_hub(serve_answers(OK_ANSWERS)) as hub:
         with pytest.raises(Exception) as raised, hf_gate.explaining():  # noqa: PT011
             HfApi(endpoint=hub.url, token=token).model_info("a/b")
         found = hf_gate.explain(raised.value, look=True, endpoint=hub.url)
@@ -289,7 +269,7 @@ def test_a_token_of_an_odd_form_is_hidden_in_the_words_of_the_hub(
         (folder / place).write_text(ODD if place == "token" else f"[work]\nhf_token = {ODD}\n", "utf-8")
     words = f"Your key {ODD} is wrong".encode()
     said = {**OK_ANSWERS, "/api/": ("403 No", [(b"x-request-id", b"1"), (b"x-error-message", words)], b"{}")}
-    with raw_hub(serve(said)) as hub:
+    with raw_hub(serve_answers(said)) as hub:
         assert ODD not in every_text(hf_gate.why("acme/m", endpoint=hub.url))
         log = f"HTTPError for {hub.url}/acme/m/resolve/main/config.json with {ODD}"
         assert ODD not in every_text(hf_gate.explain(log, look=True, endpoint=hub.url))

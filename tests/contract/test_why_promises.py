@@ -14,10 +14,9 @@ import pytest
 
 import hf_gate
 from hf_gate.testing import LocalHub
-from tests.contract.test_why_hostile import OK_ANSWERS, serve
 from tests.kits.command_line import Console
 from tests.kits.download_failures import BAD_TOKEN, MIRROR, DownloadHub
-from tests.kits.raw_hub import RawHub, answer, raw_hub
+from tests.kits.raw_hub import OK_ANSWERS, RawHub, answer, raw_hub, serve_answers
 
 TOKEN = "hf_local_canary_token"
 
@@ -111,7 +110,7 @@ def test_no_other_host_is_called(name: str, path: str) -> None:
         away = ("302 Found", [(b"x-request-id", b"1"), (b"location", f"{other.url}{path}".encode())], b"")
         listed = b'{"gated":"manual","siblings":[{"rfilename":"adapter_config.json"}],"cardData":{"base_model":"x/y"}}'
         known = OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)}
-        with raw_hub(serve({**known, name: away})) as hub:
+        with raw_hub(serve_answers({**known, name: away})) as hub:
             found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
             assert found.calls == len(hub.lines) <= 8
         assert other.lines == []
@@ -138,7 +137,7 @@ def test_a_small_file_at_another_address_of_the_hub_is_read() -> None:
             )
         else:
             listed = b'{"gated":false,"siblings":[{"rfilename":"adapter_config.json"}]}'
-            serve(OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)})(hub, caller, line)
+            serve_answers(OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)})(hub, caller, line)
 
     with raw_hub(say) as hub:
         found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
@@ -174,7 +173,9 @@ def test_a_token_does_not_go_to_another_machine_in_plain_text(monkeypatch: pytes
 def test_the_token_of_a_failed_request_goes_to_no_other_port_of_its_host() -> None:
     from huggingface_hub import HfApi
 
-    with raw_hub(serve({**OK_ANSWERS, "/api/": ("401 No", [(b"x-error-code", b"GatedRepo")], b"{}")})) as failed:
+    with raw_hub(
+        serve_answers({**OK_ANSWERS, "/api/": ("401 No", [(b"x-error-code", b"GatedRepo")], b"{}")})
+    ) as failed:
         with pytest.raises(Exception) as raised:  # noqa: PT011
             HfApi(endpoint=failed.url, token=TOKEN).model_info("a/b")
         with raw_hub(forbid) as other:

@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from typing import Any
 
 from hf_gate.domain.flat_rows import ANSWER_COLUMNS, OTHERS, flat_rows
-from hf_gate.domain.ids import Person, Repo, RepoType
-from hf_gate.domain.lifecycle import Status
-from hf_gate.domain.requests import AccessRequest
-
-REPO = Repo(RepoType.DATASET, "acme", "eeg")
-AT = datetime(2026, 10, 1, tzinfo=UTC)
-
-
-def asked(name: str | None, answers: dict[str, str] | None = None, **more: Any) -> AccessRequest:
-    return AccessRequest(
-        repo=REPO,
-        status=Status.PENDING,
-        asked_at=AT,
-        person=Person("a" * 24 if name else None, name),
-        request_id="b" * 24,
-        answers=answers or {},
-        has_form=answers is not None,
-        **more,
-    )
+from hf_gate.domain.ids import Person
+from tests.kits.requests import AT, make_request
 
 
 def test_each_row_has_every_column_and_an_absent_answer_is_not_an_empty_one() -> None:
     granter = Person("c" * 24, "lena")
     rows = flat_rows([
-        asked("ada", {"Purpose": "sleep"}, email="ada@example.org"),
-        asked("bob", {"Country": "", "Purpose": "x"}),
-        asked(None, granted_by=granter, reviewed_at=AT),
+        make_request("ada", {"Purpose": "sleep"}, email="ada@example.org"),
+        make_request("bob", {"Country": "", "Purpose": "x"}),
+        make_request(None, granted_by=granter, reviewed_at=AT),
     ])  # fmt: skip
     assert [list(row) for row in rows] == [list(rows[0])] * 3
     assert list(rows[0])[-2:] == ["answer: Purpose", "answer: Country"]
@@ -53,14 +34,14 @@ def test_no_rows_have_no_columns() -> None:
 
 
 def test_a_label_may_be_called_as_a_column_is() -> None:
-    row = flat_rows([asked("ada", {"user": "x", OTHERS: "y"})])[0]
+    row = flat_rows([make_request("ada", {"user": "x", OTHERS: "y"})])[0]
     assert (row["user"], row["answer: user"], row[f"answer: {OTHERS}"]) == ("ada", "x", "y")
     assert OTHERS not in row
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:
-    noisy = [asked(f"n{n}", {f"noise {n} {m}": "x" for m in range(50)}) for n in range(20)]
-    rows = flat_rows([*noisy, asked("ada", {"Purpose": "sleep"}), asked("bob", {"Purpose": "teach"})])
+    noisy = [make_request(f"n{n}", {f"noise {n} {m}": "x" for m in range(50)}) for n in range(20)]
+    rows = flat_rows([*noisy, make_request("ada", {"Purpose": "sleep"}), make_request("bob", {"Purpose": "teach"})])
     assert {len(row) for row in rows} == {11 + ANSWER_COLUMNS + 1}
     assert [row["answer: Purpose"] for row in rows[-2:]] == ["sleep", "teach"]
     assert rows[-1][OTHERS] is None

@@ -15,31 +15,9 @@ from hf_gate.application.evaluated_parts import PlanBuffer
 from hf_gate.errors import Guarded, UsageError
 from hf_gate.plan import guards, render
 from hf_gate.plan.model import Change, ChangeReason, Plan, build_plan, decode_plan, digest_of, encode_plan
+from tests.kits.plans import make_change
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-
-
-def change(n: int = 1, **other: object) -> Change:
-    plain = Change(
-        repo="acme/med-7b",
-        repo_type="model",
-        request_id=f"{n:024x}",
-        user_id=f"{n + 1000:024x}",
-        user=f"user-{n}",
-        asked_at=f"2026-11-{1 + n % 20:02d}T10:00:00.000Z",
-        answers_digest="ab" * 32,
-        before="pending",
-        after="accepted",
-        reason=None,
-        rule="academic",
-        policy="eeg",
-        policy_digest="cd" * 32,
-        because=[ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})],
-        until=None,
-        at_end=None,
-        row=n,
-    )
-    return msgspec.structs.replace(plain, **other)
 
 
 def plan_of(changes: list[Change], most: int = 100_000) -> Plan:
@@ -50,7 +28,7 @@ def plan_of(changes: list[Change], most: int = 100_000) -> Plan:
 
 changes_of = st.lists(
     st.builds(
-        change,
+        make_change,
         st.integers(1, 10_000),
         after=st.sampled_from(["accepted", "rejected", "reset"]),
         before=st.sampled_from(["pending", "accepted"]),
@@ -91,7 +69,7 @@ def test_any_other_value_in_the_file_is_refused_and_another_layout_is_not(
 
 
 def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
-    document = json.loads(encode_plan(plan_of([change()])))
+    document = json.loads(encode_plan(plan_of([make_change()])))
     document["changes"][0]["note"] = "looks harmless"
     with pytest.raises(Guarded):
         decode_plan(json.dumps(document).encode(), "plan.json")
@@ -114,13 +92,13 @@ def test_a_key_that_was_added_by_hand_is_a_change_too() -> None:
 )
 def test_a_plan_with_invalid_values_is_refused(other: dict[str, object], words: str) -> None:
     with pytest.raises(UsageError, match=r"is not a plan of hf-gate") as told:
-        decode_plan(encode_plan(plan_of([msgspec.structs.replace(change(), **other)])), "plan.json")
+        decode_plan(encode_plan(plan_of([msgspec.structs.replace(make_change(), **other)])), "plan.json")
     assert words in str(told.value)
 
 
 def test_a_plan_with_two_changes_of_one_request_is_refused() -> None:
     with pytest.raises(UsageError, match="two changes for one request"):
-        decode_plan(encode_plan(plan_of([change(1), change(1, after="rejected")])), "plan.json")
+        decode_plan(encode_plan(plan_of([make_change(1), make_change(1, after="rejected")])), "plan.json")
 
 
 @pytest.mark.parametrize("key", ["made_at", "expires_at"])
@@ -141,7 +119,7 @@ def test_an_invalid_plan_file_gives_one_line_with_the_next_step(text: bytes) -> 
 
 
 def test_a_plan_holds_the_oldest_and_says_how_many_remain() -> None:
-    plan = plan_of([change(n, asked_at=f"2026-01-01T00:00:{n:02d}.000Z") for n in range(1, 31)], most=10)
+    plan = plan_of([make_change(n, asked_at=f"2026-01-01T00:00:{n:02d}.000Z") for n in range(1, 31)], most=10)
     assert plan.summary["remaining"] == 20
     assert [c.row for c in plan.changes] == list(range(1, 11))
     assert digest_of(plan) == plan.digest
@@ -165,7 +143,7 @@ LADDER = [
 
 @pytest.mark.parametrize(("accepts", "resets", "waiting", "wanted"), LADDER)
 def test_the_ladder_of_the_contract(accepts: int, resets: int, waiting: int, wanted: guards.Confirmation) -> None:
-    changes = [change(n) for n in range(accepts)] + [change(n, after="reset") for n in range(resets)]
+    changes = [make_change(n) for n in range(accepts)] + [make_change(n, after="reset") for n in range(resets)]
     assert guards.plan_confirmation(changes, waiting) is wanted
 
 
@@ -183,8 +161,8 @@ def test_a_budget_takes_the_oldest_and_defers_the_rest(changes: list[Change], li
 
 def test_protected_people_are_let_in_and_never_put_out() -> None:
     is_protected = guards.protection_check(["eval-robot"])
-    assert not is_protected(change(1, user="Eval-Robot"))
-    assert is_protected(change(2, user="Eval-robot", before="accepted", after="reset"))
+    assert not is_protected(make_change(1, user="Eval-Robot"))
+    assert is_protected(make_change(2, user="Eval-robot", before="accepted", after="reset"))
 
 
 def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dict[guards.PolicyStart, int]]:
@@ -195,20 +173,20 @@ def first_cycle(changes: list[Change], acting: set[str]) -> tuple[list[int], dic
 
 
 def test_a_version_begins_with_few_and_one_that_acts_already_with_many() -> None:
-    fifty = [change(n) for n in range(1, 51)]
+    fifty = [make_change(n) for n in range(1, 51)]
     assert first_cycle(fifty, set()) == (list(range(1, 51)), {})
-    one_more = [*fifty, change(51)]
+    one_more = [*fifty, make_change(51)]
     start = (str(fifty[0].policy), str(fifty[0].policy_digest), str(fifty[0].repo_ref))
     assert first_cycle(one_more, set()) == ([], {start: 51})
     assert first_cycle(one_more, {start[1]}) == (list(range(1, 52)), {})
-    ends = [change(n, policy=None, policy_digest=None, rule="until") for n in range(1, 61)]
+    ends = [make_change(n, policy=None, policy_digest=None, rule="until") for n in range(1, 61)]
     assert first_cycle(ends, set()) == (list(range(1, 61)), {})
 
 
 def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
-    waiting = [change(n, user="robot", before="accepted", after="reset") for n in range(1, 10)]
-    held = [change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
-    others = [change(n) for n in range(100, 106)]
+    waiting = [make_change(n, user="robot", before="accepted", after="reset") for n in range(1, 10)]
+    held = [make_change(n, policy="new", policy_digest="f" * 64) for n in range(10, 100)]
+    others = [make_change(n) for n in range(100, 106)]
     doors = guards.FirstTurnHold(lambda start: start[0] != "new")
     room = PlanBuffer(limit=5, filter=doors, is_protected=guards.protection_check(["robot"]))
     for each in (*waiting, *held, *others):
@@ -218,7 +196,7 @@ def test_held_and_protected_changes_take_no_room_in_a_plan() -> None:
 
 
 def test_the_words_of_a_plan_make_hostile_text_visible() -> None:
-    plan = plan_of([change(1, user="bob\x1b[2J\u202e", reason="no\nway", after="reset")])
+    plan = plan_of([make_change(1, user="bob\x1b[2J\u202e", reason="no\nway", after="reset")])
     text = "\n".join(render.render_plan(plan))
     assert "\x1b" not in text
     assert "\u202e" not in text
@@ -230,7 +208,7 @@ def test_an_empty_plan_says_that_there_are_no_changes() -> None:
 
 
 def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> None:
-    said = list(render.render_plan(plan_of([change(1)]), calls=1))
+    said = list(render.render_plan(plan_of([make_change(1)]), calls=1))
     assert not [line for line in said if line.startswith("Guards")]
     assert said[-1].endswith("About 1 call.")
 
@@ -238,8 +216,8 @@ def test_a_plan_without_brakes_has_no_line_for_them_and_one_call_is_one() -> Non
 def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
     reasons = [ChangeReason(expr="email.academic", value=True, facts={"email.academic": True})]
     plan = build_plan(
-        [change(1, because=reasons), change(2, because=reasons)], policy_digest="p", endpoint="http://h", now=NOW,
-        summary={"human": 974, "wait": 2}, guards=guards.guard_report([change(1), change(2)], 100, 0),
+        [make_change(1, because=reasons), make_change(2, because=reasons)], policy_digest="p", endpoint="http://h", now=NOW,
+        summary={"human": 974, "wait": 2}, guards=guards.guard_report([make_change(1), make_change(2)], 100, 0),
     )  # fmt: skip
     lines = list(render.render_plan(plan))
     assert lines[0] == "2 people get access, 974 stay with you."
@@ -250,7 +228,10 @@ def test_a_plan_says_who_stays_and_which_limits_it_touches() -> None:
 
 
 def test_a_plan_names_the_number_that_its_confirmation_asks_for() -> None:
-    changes = [*(change(n) for n in range(110)), *(change(n, after="reset", reason="No.") for n in range(110, 131))]
+    changes = [
+        *(make_change(n) for n in range(110)),
+        *(make_change(n, after="reset", reason="No.") for n in range(110, 131)),
+    ]
     plan = build_plan(
         changes, policy_digest="p", endpoint="http://h", now=NOW, summary={},
         guards=guards.guard_report(changes, 100, 0),
@@ -268,5 +249,5 @@ def test_the_validity_is_shown_in_hours_then_minutes() -> None:
 
 
 def test_rules_without_a_policy_of_their_version_have_no_sentence() -> None:
-    made = plan_of([change(1)])
+    made = plan_of([make_change(1)])
     assert "Rules" not in list(render.render_plan(made))

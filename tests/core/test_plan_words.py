@@ -9,15 +9,15 @@ from msgspec.structs import replace
 
 from hf_gate.plan.model import ChangeReason
 from hf_gate.plan.words import describe_effects, describe_reasons
-from tests.core.test_plan import change
+from tests.kits.plans import make_change
 
 
 def test_the_effects_of_a_plan_are_one_sentence() -> None:
-    accepted, reset = [change(n) for n in range(3)], [change(9, after="reset")]
+    accepted, reset = [make_change(n) for n in range(3)], [make_change(9, after="reset")]
     assert describe_effects([*accepted, *reset], {"human": 974}) == (
         "3 people get access, 1 is sent back, 974 stay with you"
     )
-    assert describe_effects([change(1, before="accepted", after="reset")], {}) == "1 person loses access"
+    assert describe_effects([make_change(1, before="accepted", after="reset")], {}) == "1 person loses access"
     assert describe_effects([], {"human": 1, "wait": 3}) == "1 stays with you"
     assert describe_effects([], {}) == ""
     assert describe_effects([], {"human": 3, "accept_human": 1}) == "3 stay with you"  # the one is among the three
@@ -40,4 +40,4 @@ def test_the_effects_of_a_plan_are_one_sentence() -> None:
 )
 def test_a_reason_of_a_plan_has_words_or_stays_code(expr: str, facts: dict[str, Any], words: str) -> None:
     reason = ChangeReason(expr=expr, value=True, facts=facts)
-    assert describe_reasons(replace(change(1), because=[reason])) == words
+    assert describe_reasons(replace(make_change(1), because=[reason])) == words

@@ -6,53 +6,20 @@ from datetime import date
 
 import pytest
 
-from hf_gate.domain.forms import parse_gate_form
 from hf_gate.policy.accept_requirements import accept_requirements
-from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.model import PolicyProblem, Trust
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy, check_unique_names
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.strict_yaml import apply_fix
-
-DESK = parse_config(
-    """version: 1
-repos: [acme/model, datasets/acme/eeg]
-tables:
-  partners: {file: tables/partners.csv, key: email}
-  dua: {file: tables/dua.csv, key: [user_id, email]}
-templates:
-  say-more: Please say more about {repo}.
-"""
-).config
-_CARD = """---
-extra_gated_fields:
-  Intended use: text
-  Affiliation: text
-  Country: country
-  I agree: checkbox
----
-"""
-FORMS = {
-    "acme/model": parse_gate_form(_CARD),
-    "datasets/acme/eeg": parse_gate_form("---\nextra_gated_fields:\n  Name: text\n---\n"),
-}
-
-
-def policy(rules: str, more: str = "", repos: str = "acme/model") -> str:
-    indented = "\n".join(f"  {line}" for line in rules.strip("\n").split("\n"))
-    return f"version: 1\npolicy: p\napplies_to: [{repos}]\n{more}rules:\n{indented}\n"
-
-
-def checked(text: str) -> CheckedPolicy:
-    return check_policy(parse_policy(text, "p.yaml"), config=DESK, forms=FORMS)
+from tests.kits.policies import CONFIG, FORMS, check, write_policy
 
 
 def when(condition: str, then: str = "human") -> CheckedPolicy:
     """A rule with one condition, then the rest."""
     reason = "\n  reason: Please." if then in ("reset", "reject") else ""
     quoted = condition.replace("'", "''")
-    return checked(policy(f"- id: r\n  when: '{quoted}'\n  then: {then}{reason}\n- id: rest\n  then: human"))
+    return check(write_policy(f"- id: r\n  when: '{quoted}'\n  then: {then}{reason}\n- id: rest\n  then: human"))
 
 
 def codes(found: CheckedPolicy) -> list[str]:
@@ -67,23 +34,23 @@ def first(found: CheckedPolicy, code: str) -> PolicyProblem:
 
 
 def test_a_mistake_in_an_expression_points_to_its_letters_in_the_file() -> None:
-    text = policy("- id: r\n  when: email.free && emial.academic\n  then: human")
-    problem = checked(text).problems[0]
+    text = write_policy("- id: r\n  when: email.free && emial.academic\n  then: human")
+    problem = check(text).problems[0]
     line = text.split("\n")[problem.position.line - 1]
     assert line[problem.position.column - 1 :][: problem.length] == "emial.academic"
     assert problem.fix == "email.academic"
 
 
 def test_a_mistake_in_a_let_is_reported_once() -> None:
-    text = policy(
+    text = write_policy(
         "- id: r\n  when: ours\n  then: human\n- id: s\n  when: ours\n  then: human", "let: {ours: emial.free}\n"
     )
-    assert codes(checked(text)) == ["unknown_fact"]
+    assert codes(check(text)) == ["unknown_fact"]
 
 
 def test_a_let_may_use_only_those_above_it() -> None:
-    text = policy("- id: r\n  when: a\n  then: human", "let:\n  a: b && email.free\n  b: email.academic\n")
-    assert "further down" in checked(text).problems[0].message
+    text = write_policy("- id: r\n  when: a\n  then: human", "let:\n  a: b && email.free\n  b: email.academic\n")
+    assert "further down" in check(text).problems[0].message
 
 
 def test_facts_of_terms_belong_to_a_later_version() -> None:
@@ -144,21 +111,23 @@ def test_a_sound_condition_has_no_problem(condition: str) -> None:
 def test_a_label_of_only_some_forms_is_reported_unless_guarded() -> None:
     both = "acme/model, datasets/acme/eeg"
     rule = "- id: r\n  when: {}\n  then: human\n- id: rest\n  then: human"
-    bare = checked(policy(rule.format("form[\"Intended use\"] != ''"), repos=both))
-    guarded = checked(policy(rule.format("""'"Intended use" in form && form["Intended use"] != ""'"""), repos=both))
+    bare = check(write_policy(rule.format("form[\"Intended use\"] != ''"), repos=both))
+    guarded = check(write_policy(rule.format("""'"Intended use" in form && form["Intended use"] != ""'"""), repos=both))
     assert codes(bare) == ["label_not_everywhere"]
     assert "datasets/acme/eeg" in bare.problems[0].message
     assert guarded.problems == ()
 
 
 def test_a_rule_about_an_answer_that_a_form_lacks_is_reported_with_the_repo() -> None:
-    text = policy("- id: r\n  when: answers.purpose.quality == 'missing'\n  then: human", repos="datasets/acme/eeg")
-    assert "datasets/acme/eeg" in first(checked(text), "no_such_answer").message
+    text = write_policy(
+        "- id: r\n  when: answers.purpose.quality == 'missing'\n  then: human", repos="datasets/acme/eeg"
+    )
+    assert "datasets/acme/eeg" in first(check(text), "no_such_answer").message
 
 
 def test_a_role_whose_label_no_form_has_is_refused_with_the_nearest() -> None:
-    text = policy("- id: rest\n  then: human", "roles: {affiliation: affiliation}\n")
-    found = first(checked(text), "unknown_label")
+    text = write_policy("- id: rest\n  then: human", "roles: {affiliation: affiliation}\n")
+    found = first(check(text), "unknown_label")
     assert (found.is_error, found.fix) == (True, "Affiliation")
 
 
@@ -166,23 +135,23 @@ def test_a_role_whose_label_no_form_has_is_refused_with_the_nearest() -> None:
 
 
 def test_a_policy_for_unknown_repos_is_reported_with_the_known_ones() -> None:
-    found = first(checked(policy("- id: rest\n  then: human", repos="acme/eeg")), "no_such_repo")
+    found = first(check(write_policy("- id: rest\n  then: human", repos="acme/eeg")), "no_such_repo")
     assert found.fix == "datasets/acme/eeg"
 
 
 def test_a_table_that_the_desk_has_already_cannot_be_another_one_in_a_policy() -> None:
-    text = policy("- id: r\n  when: tables.partners\n  then: human", 'tables: {partners: ["@a.org"]}\n')
-    assert "table_twice" in codes(checked(text))
+    text = write_policy("- id: r\n  when: tables.partners\n  then: human", 'tables: {partners: ["@a.org"]}\n')
+    assert "table_twice" in codes(check(text))
 
 
 def test_a_template_that_the_desk_does_not_have_is_refused_with_the_nearest() -> None:
-    text = policy("- id: r\n  when: email.free\n  then: reset\n  reason_template: say-mor")
-    assert first(checked(text), "unknown_template").fix == "say-more"
+    text = write_policy("- id: r\n  when: email.free\n  then: reset\n  reason_template: say-mor")
+    assert first(check(text), "unknown_template").fix == "say-more"
 
 
 def test_two_policies_with_one_name_are_reported() -> None:
-    one = checked(policy("- id: rest\n  then: human"))
-    other = checked(policy("- id: all\n  then: human"))
+    one = check(write_policy("- id: rest\n  then: human"))
+    other = check(write_policy("- id: all\n  then: human"))
     assert [problem.code for problem in check_unique_names([one, other])] == ["policy_twice"]
     assert check_unique_names([one]) == ()
 
@@ -219,18 +188,20 @@ def test_a_condition_that_is_always_true_is_reported(condition: str) -> None:
 
 
 def test_a_rule_that_asks_what_a_rule_above_has_taken_is_dead() -> None:
-    text = policy(
+    text = write_policy(
         "- id: a\n  when: email.free || email.disposable\n  then: human\n"
         "- id: b\n  when: 'email.disposable // again'\n  then: human"
     )
-    assert "dead_rule" in codes(checked(text))
+    assert "dead_rule" in codes(check(text))
 
 
 def test_rules_below_a_catch_all_are_reported_and_the_fix_moves_it_to_the_end() -> None:
-    text = policy("- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", "")
-    mended = apply_fix(text, first(checked(text), "dead_rule"))
+    text = write_policy(
+        "- id: rest\n  then: human\n  queue: q   # last\n\n- id: a\n  when: email.free\n  then: human", ""
+    )
+    mended = apply_fix(text, first(check(text), "dead_rule"))
     assert mended is not None
-    again = checked(mended)
+    again = check(mended)
     assert again.problems == ()
     assert again.policy is not None
     assert [(rule.id, rule.queue) for rule in again.policy.rules] == [("a", None), ("rest", "q")]
@@ -242,30 +213,30 @@ def test_a_reject_on_what_people_say_asks_whether_a_reset_was_meant() -> None:
 
 
 def test_a_policy_without_a_catch_all_is_reported() -> None:
-    assert "no_catch_all" in codes(checked(policy("- id: a\n  when: email.free\n  then: human")))
+    assert "no_catch_all" in codes(check(write_policy("- id: a\n  when: email.free\n  then: human")))
     deny = "- id: a\n  when: tables.partners\n  then: reject\n  reason: No."
-    assert "no_catch_all" in codes(checked(policy(deny)))
-    assert "no_catch_all" not in codes(checked(policy(deny, "judges: [pending, accepted]\n")))
+    assert "no_catch_all" in codes(check(write_policy(deny)))
+    assert "no_catch_all" not in codes(check(write_policy(deny, "judges: [pending, accepted]\n")))
 
 
 def test_a_rule_that_uses_the_time_is_reported_because_every_turn_evaluates_it() -> None:
     assert "uses_now" in codes(when('now > timestamp("2026-03-01T00:00:00Z")', "human"))
     late = 'let: {late: now > timestamp("2026-03-01T00:00:00Z")}\n'
-    assert "uses_now" in codes(checked(policy("- id: a\n  unless: late\n  then: human", late)))
+    assert "uses_now" in codes(check(write_policy("- id: a\n  unless: late\n  then: human", late)))
     assert "uses_now" not in codes(when("request.age_days > 3", "human"))
     assert "uses_now" not in codes(when('email.free && now > timestamp("2026-03-01T00:00:00Z")', "human"))
 
 
 def test_unused_names_are_reported() -> None:
-    text = policy("- id: rest\n  then: human", 'let: {ours: email.free}\ntables: {mine: ["@a.org"]}\n')
-    assert codes(checked(text)).count("unused") == 2
+    text = write_policy("- id: rest\n  then: human", 'let: {ours: email.free}\ntables: {mine: ["@a.org"]}\n')
+    assert codes(check(text)).count("unused") == 2
 
 
 def test_a_table_that_only_an_end_or_keep_while_names_is_used_and_one_with_a_shorter_name_is_not() -> None:
     terms = 'until: tables.dates.expires\n  keep_while: tables.kept.state == "valid"'
     tables = ", ".join(f'{name}: ["@a.org"]' for name in ("dates", "kept", "part", "parts"))
     rules = f"- id: a\n  when: tables.parts\n  then: accept\n  {terms}\n- id: rest\n  then: human"
-    found = checked(policy(rules, f"tables: {{{tables}}}\n"))
+    found = check(write_policy(rules, f"tables: {{{tables}}}\n"))
     assert [one.message for one in found.problems if one.code == "unused"] == ["no rule uses table part."]
 
 
@@ -296,7 +267,7 @@ def test_an_accept_rule_says_what_it_requires_at_least(condition: str, trust: Tr
 
 
 def test_the_rules_above_an_accept_count_too() -> None:
-    found = checked(policy("- id: a\n  when: '!email.academic'\n  then: human\n- id: rest\n  then: accept"))
+    found = check(write_policy("- id: a\n  when: '!email.academic'\n  then: human\n- id: rest\n  then: accept"))
     assert found.policy is not None
     assert accept_requirements(found.policy, found.conditions)[0].trust is Trust.ACCOUNT
 
@@ -304,7 +275,7 @@ def test_the_rules_above_an_accept_count_too() -> None:
 def test_each_accept_rule_is_rated_by_its_own_condition() -> None:
     spammers = "- id: spam\n  when: email.free\n  then: human\n"
     accept = "- id: uni\n  when: answers.affiliation.text.contains('University')\n  then: accept\n"
-    found = checked(policy(f"{spammers}{accept}- id: rest\n  then: human"))
+    found = check(write_policy(f"{spammers}{accept}- id: rest\n  then: human"))
     assert found.policy is not None
     (way,) = accept_requirements(found.policy, found.conditions)
     assert way.trust is Trust.CLAIMED
@@ -321,19 +292,19 @@ def test_no_throw_away_mailbox_is_nothing_to_show() -> None:
 
 def test_accepting_on_claims_or_on_nothing_is_reported() -> None:
     assert "accepts_on_claims" in codes(when('answers.purpose.quality == "good"', "accept"))
-    assert "accepts_everybody" in codes(checked(policy("- id: rest\n  then: accept")))
+    assert "accepts_everybody" in codes(check(write_policy("- id: rest\n  then: accept")))
     assert codes(when("email.academic", "accept")) == []
 
 
 # ---- tests beside the rules ------------------------------------------------------------------------------------------
 
-TESTED = policy(
+TESTED = write_policy(
     "- id: ours\n  when: email.academic && tables.dua.state == 'valid'\n  then: accept\n- id: rest\n  then: human"
 )
 
 
 def _run(tests: str) -> list[tuple[bool, str]]:
-    found = checked(TESTED + f"tests:\n{tests}")
+    found = check(TESTED + f"tests:\n{tests}")
     assert found.policy is not None, found.problems
     return [(result.has_passed, result.message) for result in run_policy_tests(found)]
 
@@ -351,7 +322,7 @@ def test_a_fact_that_a_test_does_not_state_is_unknown_and_named_in_a_failure() -
 
 
 def test_a_failed_test_shows_each_rule_with_its_conditions() -> None:
-    found = checked(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
+    found = check(TESTED + "tests:\n  - {name: a, facts: {email.academic: false}, want: {then: accept}}\n")
     why = "\n".join(run_policy_tests(found)[0].why)
     assert "✗ ours (accept) does not match" in why
     assert "email.academic = false (test, account)" in why
@@ -369,7 +340,7 @@ def test_a_failed_test_shows_each_rule_with_its_conditions() -> None:
     ],
 )
 def test_a_test_about_what_is_not_there_is_refused_with_what_was_meant(facts: str, want: str, fix: str) -> None:
-    found = checked(TESTED + f"tests:\n  - {{name: a, facts: {{{facts}}}, want: {{{want}}}}}\n")
+    found = check(TESTED + f"tests:\n  - {{name: a, facts: {{{facts}}}, want: {{{want}}}}}\n")
     assert found.policy is None
     assert found.problems[0].fix == fix
 
@@ -382,7 +353,7 @@ TODAY = date(2026, 11, 27)
 
 def accept_until(keys: str) -> CheckedPolicy:
     rule = f"- id: r\n  when: tables.dua\n  then: accept\n  {keys}\n- id: rest\n  then: human"
-    return check_policy(parse_policy(policy(rule, TABLE), "p.yaml"), config=DESK, forms=FORMS, today=TODAY)
+    return check_policy(parse_policy(write_policy(rule, TABLE), "p.yaml"), config=CONFIG, forms=FORMS, today=TODAY)
 
 
 @pytest.mark.parametrize(
@@ -427,7 +398,7 @@ def test_ends_that_work_are_taken(keys: str) -> None:
 
 def test_a_past_date_is_no_error_in_a_policy_that_is_in_use() -> None:
     rule = "- id: r\n  when: tables.dua\n  then: accept\n  until: 2020-01-01\n- id: rest\n  then: human"
-    assert check_policy(parse_policy(policy(rule, TABLE), "p.yaml"), config=DESK).policy is not None
+    assert check_policy(parse_policy(write_policy(rule, TABLE), "p.yaml"), config=CONFIG).policy is not None
 
 
 def test_a_wrong_table_name_in_until_gets_the_right_one() -> None:

@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import sys
 
 import pytest
 
-from hf_gate.domain.forms import parse_gate_form
-from hf_gate.policy.config_parser import parse_config
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
 from hf_gate.policy.strict_yaml import apply_fix
-from tests.kits.paths import DATA
+from tests.kits.wrong_policies import CONFIG, FORMS, WRONG_POLICIES
 
-_TEXT = (DATA / "wrong_policies.txt").read_text("utf-8").replace("%tab%", "\t")
-CORPUS = dict(re.findall(r"^### (.+)\n((?:(?!^### ).*\n)+)", _TEXT, re.MULTILINE))
-DESK = parse_config(
-    """version: 1
-repos: [acme/model, datasets/acme/eeg]
-tables:
-  partners: {file: tables/partners.csv, key: email}
-  dua: {file: tables/dua.csv, key: [user_id, email]}
-"""
-).config
-_CARD = """---
-extra_gated_fields:
-  Intended use: text
-  "Grant #": text
-  Country: country
----
-"""
-FORMS = {repo: parse_gate_form(_CARD) for repo in ("acme/model", "datasets/acme/eeg")}
 AT_MOST_WRONG = 3
 
 
 def _check(text: str) -> CheckedPolicy:
-    return check_policy(parse_policy(text, "p.yaml"), config=DESK, forms=FORMS)
+    return check_policy(parse_policy(text, "p.yaml"), config=CONFIG, forms=FORMS)
 
 
 def _mended(text: str) -> str | None:
@@ -56,22 +35,22 @@ def _mended(text: str) -> str | None:
 
 
 def test_the_first_suggestion_pasted_gives_a_policy_that_means_what_its_tests_say() -> None:
-    missed = {name: why for name, text in CORPUS.items() if (why := _mended(text)) is not None}
-    assert len(CORPUS) >= 30
-    assert len(missed) <= AT_MOST_WRONG * len(CORPUS) // 30, missed
+    missed = {name: why for name, text in WRONG_POLICIES.items() if (why := _mended(text)) is not None}
+    assert len(WRONG_POLICIES) >= 30
+    assert len(missed) <= AT_MOST_WRONG * len(WRONG_POLICIES) // 30, missed
 
 
-@pytest.mark.parametrize("name", CORPUS)
+@pytest.mark.parametrize("name", WRONG_POLICIES)
 def test_each_wrong_policy_is_reported_with_its_position_on_one_line(name: str) -> None:
-    for problem in _check(CORPUS[name]).problems:
+    for problem in _check(WRONG_POLICIES[name]).problems:
         assert "\n" not in problem.message
         assert problem.code == problem.code.lower()
-        line = CORPUS[name].split("\n")[problem.position.line - 1]
+        line = WRONG_POLICIES[name].split("\n")[problem.position.line - 1]
         assert 1 <= problem.position.column <= len(line) + 1
 
 
 def test_every_policy_of_the_corpus_is_wrong_as_it_stands() -> None:
-    for name, text in CORPUS.items():
+    for name, text in WRONG_POLICIES.items():
         checked = _check(text)
         assert checked.problems, name
         failing = checked.policy is not None and any(not result.has_passed for result in run_policy_tests(checked))

@@ -13,8 +13,8 @@ from hf_gate.policy.model import Action
 from hf_gate.policy.policy_checker import check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.policy_tests import run_policy_tests
-from tests.core.test_policy_checking import checked, policy
 from tests.kits.paths import ROOT
+from tests.kits.policies import check, write_policy
 
 EXAMPLES = ("consumer", "academic", "medical", "class", "deny")
 
@@ -39,14 +39,14 @@ def test_each_rule_of_an_example_but_a_last_one_for_all_others_is_tried_by_one_o
 
 
 def test_a_policy_is_described_as_numbered_sentences() -> None:
-    text = policy(
+    text = write_policy(
         "- id: ask\n  when: answers.purpose.quality == 'thin'\n  then: reset\n  reason: Say more.\n"
         "- id: paper\n  when: tables.dua.state == 'missing'\n  then: wait\n  at_most: 30d\n  after: human\n"
         "- id: ours\n  when: known\n  then: accept\n  until: 1y\n"
         "- id: rest\n  then: human\n  queue: office",
         "let: {known: email.academic || tables.partners}\nmode: enforce\n",
     )
-    found = checked(text).policy
+    found = check(text).policy
     assert found is not None
     assert number_lines(describe_policies([found])).split("\n") == [
         "1. Policy p covers pending requests in `acme/model`; the first rule that matches decides.",
@@ -59,8 +59,8 @@ def test_a_policy_is_described_as_numbered_sentences() -> None:
 
 
 def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends() -> None:
-    found = checked(
-        policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2\n  queue: office", "mode: enforce\n")
+    found = check(
+        write_policy("- id: ours\n  then: accept\n  until: 1y\n  reviewers: 2\n  queue: office", "mode: enforce\n")
     )
     assert found.policy is not None
     assert describe_policies([found.policy])[1] == (
@@ -70,9 +70,9 @@ def test_the_sentence_of_a_rule_says_who_accepts_before_it_says_when_access_ends
 
 
 def test_descriptions_mention_shadow_mode_and_how_policies_combine() -> None:
-    one = checked(policy("- id: rest\n  then: human")).policy
-    two = checked(policy("- id: rest\n  then: human", "mode: enforce\n").replace("policy: p", "policy: q")).policy
-    three = checked(policy("- id: rest\n  then: human", "mode: enforce\n")).policy
+    one = check(write_policy("- id: rest\n  then: human")).policy
+    two = check(write_policy("- id: rest\n  then: human", "mode: enforce\n").replace("policy: p", "policy: q")).policy
+    three = check(write_policy("- id: rest\n  then: human", "mode: enforce\n")).policy
     assert one is not None
     assert two is not None
     assert three is not None

@@ -15,7 +15,7 @@ from hf_gate.application.record_files import csv_lines, json_array, json_lines, 
 from hf_gate.application.records import Record, RequestRecord, RunRecord, VerdictRecord, keys_of
 from hf_gate.application.request_record_builders import request_record
 from hf_gate.domain.flat_rows import ANSWER_COLUMNS
-from tests.core.test_flat import asked
+from tests.kits.requests import make_request
 
 
 def _table(kind: type[Record], records: Iterable[Record]) -> list[dict[str, str]]:
@@ -23,12 +23,13 @@ def _table(kind: type[Record], records: Iterable[Record]) -> list[dict[str, str]
 
 
 def _requests(count: int) -> Iterator[RequestRecord]:
-    return (request_record(asked("ada", {"Purpose": f"{n} " * 600}), with_quality=False) for n in range(count))
+    return (request_record(make_request("ada", {"Purpose": f"{n} " * 600}), with_quality=False) for n in range(count))
 
 
 def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
     rows = _table(
-        RequestRecord, [request_record(asked("ada", {"Purpose": "sleep", "a\tb": "=1"})), request_record(asked("bob"))]
+        RequestRecord,
+        [request_record(make_request("ada", {"Purpose": "sleep", "a\tb": "=1"})), request_record(make_request("bob"))],
     )
     assert [row["answers.Purpose"] for row in rows] == ["sleep", ""]
     assert rows[0]["answers.a␉b"] == "'=1"
@@ -37,14 +38,14 @@ def test_each_question_has_its_column_and_an_absent_answer_is_empty() -> None:
 
 def test_each_part_of_a_verdict_has_its_column() -> None:
     verdict = VerdictRecord(action="accept", policy="eeg", rule="signed", digest=None)
-    records = [replace(request_record(asked("ada")), verdict=verdict), request_record(asked("bob"))]
+    records = [replace(request_record(make_request("ada")), verdict=verdict), request_record(make_request("bob"))]
     ada, bob = _table(RequestRecord, records)
     assert [ada[f"verdict.{key}"] for key in keys_of(VerdictRecord)] == ["accept", "eeg", "signed", "", "", ""]
     assert {bob[f"verdict.{key}"] for key in keys_of(VerdictRecord)} == {""}
 
 
 def test_labels_that_requesters_invent_do_not_become_columns_without_end() -> None:
-    requests = [asked("ada", {"Purpose": "sleep", f"invented {n}": "x"}) for n in range(ANSWER_COLUMNS + 50)]
+    requests = [make_request("ada", {"Purpose": "sleep", f"invented {n}": "x"}) for n in range(ANSWER_COLUMNS + 50)]
     rows = _table(RequestRecord, map(request_record, requests))
     assert sum(key.startswith("answers.") for key in rows[0]) == ANSWER_COLUMNS
     assert {row["answers.Purpose"] for row in rows} == {"sleep"}
@@ -92,7 +93,7 @@ def test_many_rows_take_no_more_memory_than_few(form: str) -> None:
 
 
 def test_half_a_character_stops_no_file() -> None:
-    record = request_record(asked("ada", {"Purpose": "half \ud800"}))
+    record = request_record(make_request("ada", {"Purpose": "half \ud800"}))
     assert json.loads("".join(json_lines([record])))["answers"]["Purpose"] == "half \ud800"
     (row,) = _table(RequestRecord, [record])
     assert row["answers.Purpose"] == "half ⟨U+D800⟩"

@@ -10,7 +10,7 @@ from hf_gate.domain.outcomes import Outcome, OutcomeKind
 from hf_gate.domain.requests import Target
 from hf_gate.domain.runs import ChangeOrigin
 from hf_gate.plan.changes import make_change_without_request
-from tests.core.test_plan import change
+from tests.kits.plans import make_change
 
 REPO = Repo(RepoType.MODEL, "acme", "med-7b")
 
@@ -24,7 +24,7 @@ REPO = Repo(RepoType.MODEL, "acme", "med-7b")
     ],
 )
 def test_whether_an_answer_was_lost_hangs_on_no_words_of_the_hub(kind: OutcomeKind, why: str, how: str) -> None:
-    item = RunItem(1, change(), None, REPO)
+    item = RunItem(1, make_change(), None, REPO)
     assert settle_by_outcome(item, Outcome(kind, REPO, Person(username="user-1"), why=why)).source == how
 
 

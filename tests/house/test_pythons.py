@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.test_pythons import ALWAYS, DEPENDENCIES, SUPPORTED, WHOLE, list_tests, select_tests
+from tools.pythons import ALWAYS, DEPENDENCIES, SUPPORTED, WHOLE, list_tests, select_tests
 
 
 @pytest.mark.parametrize("minor", SUPPORTED)

@@ -6,8 +6,8 @@ import re
 from collections import Counter
 from typing import Final
 
-from tests.contract.test_desk_machine import SHARDS
 from tests.kits.paths import ROOT
+from tests.kits.random_days import SHARDS
 from tools.torture import PARTS
 
 GROWS: Final = re.compile(r"^from hypothesis|^import schemathesis|mark\.torture|\"HF_GATE_TEST_PROFILE\"", re.MULTILINE)

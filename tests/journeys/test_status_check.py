@@ -18,42 +18,14 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import begin_turn, write_turn_end
 from hf_gate.testing import LocalHub
-from tests.kits.command_line import DATASET, MODEL, Console, request_access, status_of
+from tests.kits.command_line import DATASET, Console, request_access, status_of
+from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
 
-POLICY = f"""\
-version: 1
-policy: voices
-applies_to: [{DATASET}]
-mode: enforce
-rules:
-  - {{id: all, then: accept}}
-"""
-CLOCK = {"HF_GATE_CLOCK": "hub"}
-
-
-@pytest.fixture
-def console(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Console:
-    """A workspace whose policy accepts everybody; one person has asked."""
-    monkeypatch.chdir(tmp_path)
-    request_access(fresh, ["ada-l"], DATASET)
-    console = Console(fresh)
-    assert console.run("init", DATASET, MODEL).code == 0
-    (tmp_path / "policies" / "starter.yaml").write_text(POLICY, "utf-8")
-    return console
-
-
-def check(console: Console, *more: str) -> tuple[int, str]:
-    """The exit code and the state."""
-    ended = console.run("status", "--check", *more, env=CLOCK)
-    assert ended.err == ""
-    state, colon, _ = ended.out.partition(": ")
-    assert colon
-    assert console.run("status", "--check", *more, "--json", env=CLOCK).json["state"] == state
-    return ended.code, state
+__all__ = ["console"]
 
 
 def test_a_workspace_that_never_ran_is_idle_and_one_that_did_is_fine(console: Console) -> None:
-    assert check(console) == (0, "idle")
+    assert check_status(console) == (0, "idle")
     assert console.run("run", "--once").code == 0
     ended = console.run("status", "--check")
     assert re.fullmatch(r"fine: Last turn \d+ s ago: 2 repos, 1 change made\.\n", ended.out)
@@ -66,16 +38,16 @@ def test_without_a_store_nothing_was_ever_started(
     fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert check(Console(fresh)) == (0, "idle")
+    assert check_status(Console(fresh)) == (0, "idle")
 
 
 def test_a_loop_that_died_is_late_after_half_an_hour_or_the_given_time(console: Console) -> None:
     assert console.run("run", "--once", env=CLOCK).code == 0
     console.hub.clock.advance("20m")
-    assert check(console) == (0, "fine")
-    assert check(console, "--max-age", "10m") == (1, "late")
+    assert check_status(console) == (0, "fine")
+    assert check_status(console, "--max-age", "10m") == (1, "late")
     console.hub.clock.advance("11m")
-    assert check(console) == (1, "late")
+    assert check_status(console) == (1, "late")
     out = console.run("status", "--check", env=CLOCK).out
     assert out.startswith("late: No turn for 31 min. Last turn 31 min ago: 2 repos")
     assert "hf-gate run --every auto" in out
@@ -87,7 +59,7 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
     assert stranger.run("run", "--once", env=CLOCK).code == 4
     assert "A loop that still runs tries again." in console.run("status", "--check", env=CLOCK).out
     console.hub.clock.advance("7h")
-    assert check(console) == (1, "failed")
+    assert check_status(console) == (1, "failed")
     assert "No turn followed." in console.run("status", "--check", env=CLOCK).out
     ended = console.run("status", env=CLOCK)
     assert ended.out.startswith("FAILED: Last turn 7 h ago: failed: ")
@@ -97,7 +69,7 @@ def test_a_refused_token_is_named_by_status_hours_later(console: Console) -> Non
 def test_a_policy_that_cannot_be_read_fails_the_turn(console: Console, tmp_path: Path) -> None:
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("accept", "acept"), "utf-8")
     assert console.run("run", "--once").code == 2
-    assert check(console) == (1, "failed")
+    assert check_status(console) == (1, "failed")
 
 
 def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: Console, tmp_path: Path) -> None:
@@ -105,14 +77,14 @@ def test_a_repo_that_cannot_be_read_is_a_failure_although_others_were(console: C
     desk.write_text(desk.read_text("utf-8").replace("repos:\n", "repos:\n  - someone/else\n"), "utf-8")
     assert "someone/else" in desk.read_text("utf-8")
     assert console.run("run", "--once").code == 5
-    assert check(console) == (1, "failed")
+    assert check_status(console) == (1, "failed")
     assert "failed in part: someone/else: " in console.run("status", "--check").out
 
 
 def test_a_turn_whose_process_was_killed_is_late(console: Console, tmp_path: Path) -> None:
     with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=get_world_id(console.hub.url)) as store:
         begin_turn(store, 0, None)
-    assert check(console) == (1, "late")
+    assert check_status(console) == (1, "late")
     assert "has not ended" in console.run("status", "--check").out
 
 
@@ -145,16 +117,16 @@ def test_turns_that_are_killed_or_interrupted_again_and_again_have_failed(
     console: Console, tmp_path: Path, ends: Sequence[TurnEnd | None], state: str, words: str
 ) -> None:
     _store_turns(console, tmp_path, ends)
-    assert check(console) == (0 if state == "fine" else 1, state)
+    assert check_status(console) == (0 if state == "fine" else 1, state)
     assert words in console.run("status", "--check", env=CLOCK).out
 
 
 def test_a_turn_that_began_in_the_future_is_late(console: Console, tmp_path: Path) -> None:
     _store_turns(console, tmp_path, [TurnEnd.OK], timedelta(days=365, hours=1))
-    assert check(console) == (1, "late")
+    assert check_status(console) == (1, "late")
     assert "The last turn began 11 mo in the future" in console.run("status", "--check", env=CLOCK).out
     _store_turns(console, tmp_path, [TurnEnd.OK])
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
 
 
 def test_a_turn_that_found_no_repo_has_failed(console: Console, tmp_path: Path) -> None:
@@ -163,7 +135,7 @@ def test_a_turn_that_found_no_repo_has_failed(console: Console, tmp_path: Path) 
     ended = console.run("run", "--once", env=CLOCK)
     assert ended.code == 5
     assert "No repo was found." in ended.err
-    assert check(console) == (1, "failed")
+    assert check_status(console) == (1, "failed")
     assert "failed: no repo was found." in console.run("status", "--check", env=CLOCK).out
 
 
@@ -173,9 +145,9 @@ def test_a_loop_is_late_after_twice_its_own_pause(console: Console) -> None:
         assert loop.stdout.readline().startswith(b"Synced")
         loop.send_signal(signal.SIGINT)
     console.hub.clock.advance("3h")
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("2h")
-    assert check(console) == (1, "late")
+    assert check_status(console) == (1, "late")
 
 
 def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_file(
@@ -190,7 +162,7 @@ def test_a_loop_survives_a_refused_token_and_goes_on_with_the_next_one_in_the_fi
             line := loop.stderr.readline()
         ):
             assert line
-        assert check(console) == (1, "failed")
+        assert check_status(console) == (1, "failed")
         file.write_text(console.hub.tokens["owner"])
         assert loop.stdout.readline().startswith(b"Synced")
         loop.send_signal(signal.SIGINT)
@@ -213,10 +185,10 @@ def test_a_loop_ends_when_the_file_holds_the_token_of_another_account(console: C
 def test_a_request_past_the_due_date_of_its_rule_is_stuck(console: Console, tmp_path: Path) -> None:
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human, due: 2d"), "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("3d")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (1, "stuck")
+    assert check_status(console) == (1, "stuck")
     assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
     assert f"OVERDUE: 1 request: hf-gate ls {DATASET} --query due:over" in console.run("status", env=CLOCK).out
     listed = console.run("ls", DATASET, "--query", "due:over", env=CLOCK).out
@@ -228,12 +200,12 @@ def test_a_request_that_a_rule_decides_and_no_turn_sends_is_stuck_after_a_day(co
     desk.write_text(desk.read_text("utf-8").replace("accept: 20000/h", "accept: 1/h"), "utf-8")
     request_access(console.hub, ["bob"], DATASET)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("stop", env=CLOCK).code == 0
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert console.run("start", env=CLOCK).code == 0
-    assert check(console) == (1, "stuck")
+    assert check_status(console) == (1, "stuck")
     assert "although rule all of policy voices decides it" in console.run("status", "--check", env=CLOCK).out
     lines = console.run("status", env=CLOCK).out.splitlines()
     assert lines[0].startswith("STUCK: ")
@@ -254,7 +226,7 @@ def test_an_old_request_is_not_stuck_at_the_moment_a_policy_is_enforced(console:
     console.hub.clock.advance("9d")
     _write_policy(tmp_path, POLICY)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("stop", env=CLOCK).code == 0
     assert console.run("run", "--once", env=CLOCK).code == 0
@@ -270,7 +242,7 @@ def test_an_old_request_is_not_overdue_at_the_moment_a_rule_with_a_due_date_is_e
     console.hub.clock.advance("9d")
     _write_policy(tmp_path, POLICY.replace("then: accept", "then: human, due: 2d"))
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("3d")
     assert console.run("run", "--once", env=CLOCK).code == 0
     assert "--query due:over" in console.run("status", "--check", env=CLOCK).out
@@ -299,10 +271,10 @@ def test_a_request_whose_profile_is_never_read_is_stuck_and_the_fact_is_named(co
     rule = "when: person.followers > 3, then: accept}\n  - {id: rest, then: human"
     (tmp_path / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", rule), "utf-8")
     assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("25h")
     assert console.run("run", "--once", "--profiles", "0", env=CLOCK).code == 0
-    assert check(console) == (1, "stuck")
+    assert check_status(console) == (1, "stuck")
     out = console.run("status", "--check", env=CLOCK).out
     assert "because a profile was not read" in out
     assert "(unknown: person.followers)" in out
@@ -326,14 +298,14 @@ def _empty_a_table(console: Console, folder: Path) -> None:
     text = text.replace("then: accept", "when: tables.partners, then: human")
     (folder / "policies" / "starter.yaml").write_text(text, "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     table.write_text("username\n", "utf-8")
 
 
 def _spoil_the_lists(console: Console, folder: Path) -> None:
     (folder / "policies" / "starter.yaml").write_text(POLICY.replace("then: accept", "then: human"), "utf-8")
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     console.hub.clock.advance("26h")
     console.hub.set_faults(["bad_record:on=list:p=1"])
 
@@ -352,6 +324,6 @@ def test_what_no_turn_solves_is_stuck_and_named(
 ) -> None:
     prepare(console, tmp_path)
     assert console.run("run", "--once", env=CLOCK).code == 0
-    assert check(console) == (1, "stuck")
+    assert check_status(console) == (1, "stuck")
     assert sentence in console.run("status", "--check", env=CLOCK).out
     assert console.run("status", env=CLOCK).out.startswith("STUCK: ")

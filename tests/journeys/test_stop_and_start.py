@@ -15,8 +15,8 @@ from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.members import Members
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import ALL_RUNS, read_turns
-from tests.journeys.test_status_check import CLOCK, POLICY, check, console
 from tests.kits.command_line import DATASET, Console, status_of
+from tests.kits.status_workspace import CLOCK, POLICY, check_status, console
 
 __all__ = ["console"]
 
@@ -25,16 +25,16 @@ def test_after_a_stop_nothing_is_decided_until_an_admin_starts_it(console: Conso
     stopped = console.run("stop")
     assert (stopped.code, f", workspace {Path.cwd()}" in stopped.err) == (0, True)
     assert "already" in console.run("stop").out
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
     ended = console.run("run", "--once")
     assert ended.code == 0
     assert re.search(r"1 change not made: \S+ stopped all unattended work", ended.out)
     assert status_of(console.hub, "ada-l") == "pending"
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
     assert console.run("start").code == 0
     assert console.run("run", "--once").code == 0
     assert status_of(console.hub, "ada-l") == "accepted"
-    assert check(console) == (0, "fine")
+    assert check_status(console) == (0, "fine")
     kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
     assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
     assert console.run("audit", "verify").code == 0
@@ -48,7 +48,7 @@ def test_while_the_hub_fails_a_stop_asks_only_once_who_you_are(console: Console)
     assert stopped.code == 0, stopped.err
     assert ", not signed in, workspace " in stopped.err
     assert console.hub.stats()["calls"]["GET whoami"] == asked + 1
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_where_no_desk_was_opened_only_an_account_that_decides_at_every_repo_sta
     assert console.run("stop").code == 0
     ended = Console(console.hub, holder).run("start")
     assert ended.code == code, ended.err
-    assert check(console)[1] == ("stopped" if code else "idle")
+    assert check_status(console)[1] == ("stopped" if code else "idle")
     if code:
         assert "you cannot decide at" in ended.error
         assert "stays stopped" in ended.error
@@ -78,7 +78,7 @@ def test_where_the_desk_has_an_owner_only_the_owner_and_proven_admins_of_all_rep
     assert console.run("stop").code == 0
     ended = Console(console.hub, "admin" if holder in {"claimed", "bound"} else holder).run("start")
     assert ended.code == code, ended.err
-    assert check(console)[1] == ("stopped" if code else "idle")
+    assert check_status(console)[1] == ("stopped" if code else "idle")
     if code:
         assert "cannot start unattended work" in ended.error
 
@@ -86,7 +86,7 @@ def test_where_the_desk_has_an_owner_only_the_owner_and_proven_admins_of_all_rep
 def test_without_a_token_nobody_starts(console: Console) -> None:
     assert console.run("stop").code == 0
     assert console.run("start", env={"HF_TOKEN": ""}).code == 4
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
 
 
 def _admit_team(console: Console, folder: Path, holder: str) -> None:
@@ -133,7 +133,7 @@ def test_a_stop_is_in_force_at_once_although_another_process_holds_the_store(con
     with open_store(tmp_path / "desk.db", endpoint=console.hub.url, world=world) as store:
         assert console.spawn("stop").code == 0
         assert read_turns(store, 1) == []
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
     assert "UnattendedStopped" not in console.run("audit", "ls", "--json").out
     assert console.run("run", "--once").code == 0
     assert "UnattendedStopped" in console.run("audit", "ls", "--json").out
@@ -151,7 +151,7 @@ def test_a_stop_stays_in_force_when_an_older_backup_is_restored(
     assert console.run("stop").code == 0
     stop = _read_stop_request(console, tmp_path)
     assert console.run("store", "restore", "older.db", "--yes").code == 0
-    assert check(console) == (1, "stopped")
+    assert check_status(console) == (1, "stopped")
     assert _read_stop_request(console, tmp_path) == stop
     assert console.run("run", "--once").code == 0
     kinds = [row["kind"] for row in console.run("audit", "ls", "--json").json]
@@ -164,7 +164,7 @@ def test_a_restore_over_a_damaged_store_needs_no_stop(console: Console, tmp_path
     assert console.run("store", "backup", "older.db").code == 0
     (tmp_path / "desk.db").write_bytes(b"SQLite format 3\0?")
     assert console.run("store", "restore", "older.db", "--yes").code == 0
-    assert check(console)[1] != "stopped"
+    assert check_status(console)[1] != "stopped"
 
 
 def _read_stop_request(console: Console, folder: Path) -> str | None:

@@ -22,9 +22,9 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.errors import UsageError
 from tests.kits.desk import Desk, Visitor, open_desk
+from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.hostile_texts import CLASSES, payload
 from tests.kits.outboxes import leave_dead_letters
-from tests.web.test_plans import ended, made
 
 TURNS: Final = range(len(CLASSES))
 
@@ -279,9 +279,9 @@ def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
             visitor.post(
                 "/views", {"name": payload(Field.VIEW_NAME, turn), "q": _bare(payload(Field.VIEW_QUERY, turn))}
             )
-        plan = made(room, visitor)
+        plan = create_plan(room, visitor)
         run = visitor.post(plan, {"do": "apply", "count": str(len(TURNS))}).headers["location"]
-        ended(room, run)
+        wait_for_run(room, run)
         _spoil(room, repos, waiting, sent_back, visitor)
         leave_dead_letters(room.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
         visitor.post("/selection", {"do": "all", "q": "status:pending"})

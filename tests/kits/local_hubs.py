@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from huggingface_hub import HfApi
 
+from hf_gate import AccessRequest, Hub
 from hf_gate.domain.ids import Repo, RepoType
 from hf_gate.domain.lifecycle import Status
 from hf_gate.localhub.faults import FaultSet
@@ -160,3 +161,41 @@ def accept(hub: LocalHub, user: str) -> None:
     """Let a person ask for the first repo, and accept the request."""
     hub.add_requests([{"repo": repo_of(hub), "user": user}])
     owner_of(hub).accept_access_request(repo_of(hub), user)
+
+
+REQUESTERS = [
+    {"username": name, "fullname": name.title(), "email": f"{name}@example.org"}
+    for name in ("ada", "bob", "cem", "dora", "eve")
+]
+
+
+@dataclass
+class OneRepoHub:
+    """A local Hub with one repo to work on, and clients for it."""
+
+    local: LocalHub
+    repo: str
+    owner: Hub
+
+    def ask(self, *names: str, **answers: str) -> None:
+        """Make requests of these people."""
+        self.local.add_requests([{"repo": self.repo, "user": name, "answers": answers} for name in names])
+
+    def request(self, name: str, status: str = "pending") -> AccessRequest:
+        """Return one person's request from the lists."""
+        return next(r for r in self.owner.list(self.repo, status) if r.username == name)
+
+    def status(self, name: str) -> str | None:
+        """Return the current status of a person."""
+        for status in ("pending", "accepted", "rejected", "reset"):
+            if any(r.username == name for r in self.owner.list(self.repo, status)):
+                return status
+        return None
+
+    def moves(self) -> list[tuple[Any, Any, Any]]:
+        """Return all changes of status, from the local Hub's journal."""
+        return [(m["user"], m["from"], m["to"]) for m in self.local.journal() if m["from"] is not None]
+
+    def calls(self, *names: str) -> int:
+        """Return the number of calls of these kinds."""
+        return sum(self.local.stats()["calls"].get(name, 0) for name in names)

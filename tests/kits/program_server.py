@@ -29,11 +29,7 @@ from tests.kits.paths import KITS, ROOT
 CLIENT: Final = KITS / "program_client.py"
 _IS_POSSIBLE: Final = hasattr(os, "pidfd_open") and hasattr(os, "waitstatus_to_exitcode")
 _LAYERS: Final = ("cli", "application", "policy", "plan", "hub", "web")
-
-
 _OPTIONAL: Final = {"joserfc"}  # packages of extras that a module needs when it is loaded
-
-
 _running: Final[list[tuple[subprocess.Popen[bytes], Path]]] = []
 
 

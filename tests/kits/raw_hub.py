@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 Say = Callable[["RawHub", socket.socket, str], None]
 
@@ -78,4 +79,24 @@ DRIPS = {
     "103 again and again": drip(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
     "an extension of a chunk": drip(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;x=", b"a"),
     "a body": drip(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n", b"a"),
+}
+
+
+def serve_answers(given_answers: dict[str, tuple[str, list[tuple[bytes, bytes]], bytes]]) -> Say:
+    def say(_hub: RawHub, caller: socket.socket, line: str) -> None:
+        status, sent, body = next(value for name, value in given_answers.items() if name in line)
+        answer(caller, status, b"" if line.startswith("HEAD") else body, *(b"%s: %s" % pair for pair in sent))
+
+    return say
+
+
+OK_ANSWERS: Final = {
+    "whoami": (
+        "200 OK",
+        [(b"x-request-id", b"1")],
+        b'{"type":"user","name":"mia","auth":{"accessToken":{"role":"read"}}}',
+    ),
+    "auth-check": ("200 OK", [(b"x-request-id", b"1")], b"OK"),
+    "resolve": ("200 OK", [(b"x-request-id", b"1")], b"{}"),
+    "/api/": ("200 OK", [(b"x-request-id", b"1")], b'{"gated":"manual","siblings":[{"rfilename":"config.json"}]}'),
 }

@@ -68,3 +68,17 @@ def sign_in(room: Desk, user: str, browser: Visitor | None = None) -> tuple[Visi
     """A whole sign-in."""
     browser = browser or Visitor(room.app)
     return browser, browser.get(begin(room, browser, user), sec_fetch_site="cross-site")
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with open_desk_with_sign_in(tmp_path, monkeypatch) as room:
+        yield room
+
+
+@pytest.fixture
+def orgs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    """A desk that lets the members of an organisation in."""
+    with open_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as room:
+        room.local.add_people([{"username": "kim"}])
+        yield room

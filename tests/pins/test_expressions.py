@@ -24,11 +24,11 @@ from hf_gate.policy.model import Fact, FactValue, PolicyMode, Trust, TruthValue,
 from hf_gate.policy.policy_checker import CheckedPolicy, check_policy
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.policy.rule_phrases import describe_when
-from tests.core.test_expressions import MISTAKES
-from tests.core.test_policy_corpus import CORPUS, DESK, FORMS
 from tests.kits.golden_files import check_golden
 from tests.kits.hostile_expressions import BIG, HOSTILE
 from tests.kits.paths import ROOT
+from tests.kits.wrong_expressions import MISTAKES
+from tests.kits.wrong_policies import CONFIG, FORMS, WRONG_POLICIES
 
 DECLARED: Final = fact_types(tables=("dua", "partners", "staff"))
 NOW: Final = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -220,6 +220,7 @@ def test_policies_of_examples_and_docs_give_the_verdicts_that_are_written_down()
 
 def test_wrong_policies_are_refused_with_the_lines_that_are_written_down() -> None:
     checked = (
-        (name, check_policy(parse_policy(text, "p.yaml"), config=DESK, forms=FORMS)) for name, text in CORPUS.items()
+        (name, check_policy(parse_policy(text, "p.yaml"), config=CONFIG, forms=FORMS))
+        for name, text in WRONG_POLICIES.items()
     )
     check_golden("wrong_policies.txt", (line for name, each in checked for line in _describe_policy(name, each)))

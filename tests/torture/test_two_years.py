@@ -15,7 +15,7 @@ import pytest
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
-from tests.contract.test_ends_in_time import Agreement, Year
+from tests.kits.grant_model import Agreement, GrantModel
 from tests.kits.grant_workspaces import GONE, KEPT, SIGNED, GrantWorkspace, policy
 from tests.kits.in_process_hub import InProcessHub
 
@@ -48,7 +48,7 @@ class ManyRepos(GrantWorkspace):
         return super().where(name, repo or self.repo_of(name))
 
 
-class Life(Year):
+class Life(GrantModel):
     """What happens in these years. Dates in the table are days of the calendar, so that they come nearer."""
 
     scene: ManyRepos

@@ -22,9 +22,8 @@ from hf_gate.errors import HfGateError, UsageError
 from hf_gate.store.members import Members
 from hf_gate.store.store import Store
 from hf_gate.web import account_proofs
-from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor
+from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor, text_of
 from tests.kits.stores import read_links
-from tests.web.test_plans import words
 
 
 @pytest.mark.parametrize(
@@ -85,7 +84,7 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     assert mia.post("/selection", {"do": "all", "q": "status:pending"}).status == 303
     weighed = mia.get(mia.post("/bulk", {"verb": "accept"}).headers["location"])
     assert "your own request" in weighed.body
-    assert "Accept 1 request?" in words(weighed)
+    assert "Accept 1 request?" in text_of(weighed.body)
     assert lena.post("/tray", {"accept": f"{key}:{version}"}).status == 303
     room.leave()
     run = room.app_state.workspace.store.runs(1)[0]
@@ -111,7 +110,7 @@ def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a
     assert accept(kim, "kim") == 403, "nobody knows whether this is kim's account"
     mia.post("/selection", {"do": "all", "q": "status:pending"})
     weighed = mia.get(mia.post("/bulk", {"verb": "accept"}).headers["location"])
-    assert "Accept 2 requests?" in words(weighed)
+    assert "Accept 2 requests?" in text_of(weighed.body)
     assert "your own request" in weighed.body
     assert accept(mia, "mia") == 303
 

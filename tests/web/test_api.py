@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 
 from hf_gate.domain.timestamps import from_ms
-from tests.kits.desk import GOOD, Answer, Desk, Visitor
-
-
-def _post(visitor: Visitor, path: str, document: object, **headers: str) -> Answer:
-    sent = {"content-type": "application/json", **headers}
-    return visitor.ask("POST", f"/api/v1{path}", json.dumps(document).encode(), sent)
+from tests.kits.desk import GOOD, Desk, Visitor
+from tests.kits.desk_actions import post_json
 
 
 def _decision(room: Desk, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
@@ -40,24 +35,24 @@ def test_rows_come_page_by_page(crowded: Desk) -> None:
 
 def test_a_decision_goes_through_the_tray(asked: Desk) -> None:
     lena = asked.visitor()
-    told = _post(lena, "/decisions", _decision(asked, "ada", hold=None)).json
+    told = post_json(lena, "/decisions", _decision(asked, "ada", hold=None)).json
     assert (told["taken"], told["lost"]) == (1, [])
     (held,) = lena.get("/api/v1/tray").json["held"]
     assert (held["verb"], held["leaves_at"]) == ("accept", None)
-    assert _post(lena, "/tray/send", {}).json["count"] == 1
+    assert post_json(lena, "/tray/send", {}).json["count"] == 1
     asked.app_state.tray_service.send_due(asked.app_state.now())
     assert asked.row("ada").state.status == "accepted"
     asked.app_state.hold = 30.0
-    _post(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
+    post_json(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
     (bob,) = asked.app_state.workspace.tray.list_waiting()
     assert bob.run.starts_at == bob.run.made_at + 30_000, "without `hold` as in the desk"
-    assert _post(lena, "/tray/undo", {}).json["count"] == 1
+    assert post_json(lena, "/tray/undo", {}).json["count"] == 1
     assert lena.get("/api/v1/tray").json["held"] == []
 
 
 def test_an_acceptance_takes_an_end(asked: Desk) -> None:
     lena = asked.visitor()
-    assert _post(lena, "/decisions", _decision(asked, "ada", until="90d")).json["taken"] == 1
+    assert post_json(lena, "/decisions", _decision(asked, "ada", until="90d")).json["taken"] == 1
     (held,) = lena.get("/api/v1/tray").json["held"]
     assert (held["verb"], held["until"]) == ("accept", "90d")
     asked.leave()
@@ -81,15 +76,15 @@ def test_an_acceptance_takes_an_end(asked: Desk) -> None:
     ],
 )
 def test_an_end_that_cannot_be_is_refused(asked: Desk, verb: str, until: str, why: str) -> None:
-    answer = _post(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
+    answer = post_json(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
     assert (answer.status, answer.json["error"]) == (422, why)
     assert asked.app_state.workspace.tray.list_waiting() == []
 
 
 def test_the_loser_of_a_race_is_told(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
-    _post(lena, "/decisions", _decision(asked, "ada"))
-    told = _post(mia, "/decisions", _decision(asked, "ada", "reject", reason="no")).json
+    post_json(lena, "/decisions", _decision(asked, "ada"))
+    told = post_json(mia, "/decisions", _decision(asked, "ada", "reject", reason="no")).json
     assert told["taken"] == 0
     assert told["lost"] == [asked.row("ada").state.hub_request]
 
@@ -104,7 +99,7 @@ def test_what_is_not_asked_for_is_refused(asked: Desk) -> None:
         {"reason": 7},
     )
     for change in changes:
-        answer = _post(lena, "/decisions", {**_decision(asked, "ada"), **change})
+        answer = post_json(lena, "/decisions", {**_decision(asked, "ada"), **change})
         assert answer.status == 422, change
         assert set(answer.json) == {"error", "hint"}
     assert lena.get("/api/v1/requests?q=colour:red").status == 422
@@ -116,17 +111,19 @@ def test_what_is_not_asked_for_is_refused(asked: Desk) -> None:
 def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Desk) -> None:
     one = _decision(asked, "ada")["requests"][0]
     many = {"verb": "accept", "requests": [one] * 21}
-    assert _post(asked.visitor(), "/decisions", many).status == 422
+    assert post_json(asked.visitor(), "/decisions", many).status == 422
 
 
 def test_nobody_outside_learns_anything(asked: Desk) -> None:
     stranger, vic = Visitor(asked.app), asked.viewer()
     for path in ("/api/v1/requests", "/api/v1/tray", "/api/openapi.json", "/api/v1/requests?limit=0"):
         assert stranger.get(path).status == 401
-    assert _post(stranger, "/decisions", {"nonsense": 1}).status == 401
+    assert post_json(stranger, "/decisions", {"nonsense": 1}).status == 401
     assert vic.get("/api/v1/requests").status == 403
-    assert _post(vic, "/decisions", _decision(asked, "ada")).status == 403
-    assert _post(asked.visitor(), "/decisions", _decision(asked, "ada"), origin="https://evil.example").status == 403
+    assert post_json(vic, "/decisions", _decision(asked, "ada")).status == 403
+    assert (
+        post_json(asked.visitor(), "/decisions", _decision(asked, "ada"), origin="https://evil.example").status == 403
+    )
     form = asked.visitor().ask("POST", "/api/v1/decisions", b"verb=accept", {"content-type": "text/plain"})
     assert form.status == 422
 

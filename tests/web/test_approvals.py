@@ -13,24 +13,18 @@ from hf_gate.application.approval_alarms import raise_approval_alarms
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
-from tests.web.test_plans import words
-
-DOUBLE = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n")
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
+from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Desk]:
-    assert DOUBLE != POLICY
-    with open_desk(tmp_path, DOUBLE) as made:
+    assert TWO_REVIEWERS != POLICY
+    with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask(
             [{"username": "ada", "email": "ada@eth.ch"}, {"username": "bo", "email": "bo@eth.ch"}], {"Purpose": GOOD}
         )
         yield made
-
-
-def reviewer(name: str) -> Member:
-    return Member(name=name, role=MemberRole.REVIEWER)
 
 
 def accept(room: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
@@ -38,22 +32,18 @@ def accept(room: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answe
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", **more})
 
 
-def status(room: Desk, who: str = "ada") -> str:
-    return room.row(who).state.status
-
-
 def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     address = f"/requests/{room.row('ada').state.hub_request}"
-    assert "Approve (1 of 2)" in words(mia.get(address))
+    assert "Approve (1 of 2)" in text_of(mia.get(address).body)
     accept(room, mia, note="Checked <b>the</b> agreement.")
     room.leave()
-    assert status(room) == "pending"
-    row, page = words(lena.get("/queue")), lena.get(address)
+    assert read_status(room) == "pending"
+    row, page = text_of(lena.get("/queue").body), lena.get(address)
     assert "1 of 2: mia," in row
     assert "Checked <b>the</b> agreement." in row
-    assert "1 decision failed" not in words(mia.get("/queue"))
-    assert "Approve (2 of 2)" in words(page)
+    assert "1 decision failed" not in text_of(mia.get("/queue").body)
+    assert "Approve (2 of 2)" in text_of(page.body)
     assert "<b>the</b>" not in page.body
     approvals = {one["user"]: one["approvals"] for one in lena.get("/queue.json").json}
     assert ([one["by"] for one in approvals["ada"]["given"]], approvals["ada"]["needed"]) == (["mia"], 2)
@@ -61,11 +51,11 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     assert {one["user"]: one["approvals"] for one in lena.get("/api/v1/requests").json["requests"]} == approvals
     accept(room, lena)
     room.leave()
-    assert status(room) == "accepted"
+    assert read_status(room) == "accepted"
 
 
 def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     accept(room, mia)
     room.leave()
     with Hub(room.local.tokens["owner"], room.local.url) as other:
@@ -73,70 +63,70 @@ def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) 
         room.read(SyncKind.FULL)
         other.cancel(room.repo, "ada")
     room.read(SyncKind.FULL)
-    page = words(lena.get(f"/requests/{room.row('ada').state.hub_request}"))
+    page = text_of(lena.get(f"/requests/{room.row('ada').state.hub_request}").body)
     assert "0 of 2 approvals mia, " in page
     assert "no longer counts, because the request or the rule changed" in page
 
 
 def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) -> None:
-    mia = room.proven(reviewer("mia"))
+    mia = room.proven(make_reviewer("mia"))
     accept(room, mia)
     room.leave()
-    page = words(mia.get(f"/requests/{room.row('ada').state.hub_request}"))
+    page = text_of(mia.get(f"/requests/{room.row('ada').state.hub_request}").body)
     assert "You approved this. Another person must approve it too." in page
     assert accept(room, mia).status == 403
     assert room.app_state.workspace.tray.list_waiting() == []
 
 
 def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     row = room.row("ada")
     fresh = f'name="accept" value="{row.state.hub_request}:'
     assert fresh in mia.get("/queue?q=user:ada").body
     accept(room, mia)
-    assert "approving" in words(mia.get("/queue?q=user:ada"))
+    assert "approving" in text_of(mia.get("/queue?q=user:ada").body)
     room.leave()
     mine, theirs = mia.get("/queue?q=user:ada"), lena.get("/queue?q=user:ada")
     assert fresh not in mine.body
     assert 'data-key-label="approved by you"' in mine.body
-    assert "; another person must approve" in words(mine)
+    assert "; another person must approve" in text_of(mine.body)
     assert 'data-key-label="approve (2 of 2)"' in theirs.body
-    assert "another person must approve" not in words(theirs)
+    assert "another person must approve" not in text_of(theirs.body)
     assert 'value="accept"' not in mia.get("/queue?by=person&q=user:ada").body.split('id="bulk"')[0]
     assert 'data-do="accept"' in lena.get("/queue?by=person&q=user:ada").body
 
 
 def test_presses_of_two_people_at_the_same_moment_both_count(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     assert accept(room, mia).status == accept(room, lena).status == 303
     assert len(room.app_state.workspace.tray.list_waiting()) == 2
     assert accept(room, lena).status == 409
     row = room.row("ada")
     rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
-    assert room.proven(reviewer("kim")).post("/tray", rejected).status == 409
+    assert room.proven(make_reviewer("kim")).post("/tray", rejected).status == 409
     room.leave()
-    assert status(room) == "accepted"
+    assert read_status(room) == "accepted"
 
 
 def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(room: Desk) -> None:
     refused = accept(room, room.reviewer("kim"))
     assert refused.status == 403
-    assert "prove" in words(refused)
+    assert "prove" in text_of(refused.body)
 
 
 def test_an_own_approval_can_be_taken_back(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     accept(room, mia)
     room.leave()
     address = f"/requests/{room.row('ada').state.hub_request}"
-    assert "Take back your approval" in words(mia.get(address))
-    assert "Take back your approval" not in words(lena.get(address))
+    assert "Take back your approval" in text_of(mia.get(address).body)
+    assert "Take back your approval" not in text_of(lena.get(address).body)
     assert lena.post(f"{address}/approval/withdraw").status in {403, 422}
     assert mia.post(f"{address}/approval/withdraw").status == 303
     accept(room, lena)
     room.leave()
-    assert status(room) == "pending"
-    assert "1 of 2: you," in words(lena.get("/queue"))
+    assert read_status(room) == "pending"
+    assert "1 of 2: you," in text_of(lena.get("/queue").body)
 
 
 def _select(room: Desk, visitor: Visitor, *names: str) -> str:
@@ -153,9 +143,9 @@ def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
 
 
 def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
-    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
     address = _select(room, mia, "ada", "bo")
-    page = words(mia.get(address))
+    page = text_of(mia.get(address).body)
     assert "2 get your approval (1 of 2); nothing is sent." in page
     assert "Approve 2" in page
     assert "Recorded after 60 s in the tray" in page
@@ -163,28 +153,28 @@ def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
     assert "download at once" not in page
     assert _confirm(mia, address, 2).status == 303
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert (status(room, "ada"), status(room, "bo")) == ("pending", "pending")
+    assert (read_status(room, "ada"), read_status(room, "bo")) == ("pending", "pending")
     address = _select(room, lena, "ada", "bo")
-    page = words(lena.get(address))
+    page = text_of(lena.get(address).body)
     assert "2 people get access; they can download at once." in page
     assert "your approval" not in page
     assert _confirm(lena, address, 2).status == 303
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=4))
-    assert (status(room, "ada"), status(room, "bo")) == ("accepted", "accepted")
+    assert (read_status(room, "ada"), read_status(room, "bo")) == ("accepted", "accepted")
 
 
 def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> None:
-    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
     accept(room, mia)
     room.leave()
-    page = words(lena.get(_select(room, lena, "ada", "bo")))
+    page = text_of(lena.get(_select(room, lena, "ada", "bo")).body)
     assert "1 gets your approval (1 of 2); nothing is sent 1 gets access and can download at once" in page
     assert "Not all of the 2 get access now." in page
     assert "2 people get access" not in page
-    page = words(lena.get(_select(room, lena, "bo")))
+    page = text_of(lena.get(_select(room, lena, "bo")).body)
     assert page.startswith("Accept 1 request?")
     assert "1 gets your approval (1 of 2); nothing is sent." in page
-    page = words(mia.get(_select(room, mia, "ada", "bo")))
+    page = text_of(mia.get(_select(room, mia, "ada", "bo")).body)
     assert "1 is left out: You approved this. Another person must approve it too." in page
     assert "1 gets your approval (1 of 2); nothing is sent" in page
     assert "Nobody gets access now." in page
@@ -193,31 +183,31 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> Non
 
 
 def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None:
-    mia = room.proven(reviewer("mia"))
+    mia = room.proven(make_reviewer("mia"))
     accept(room, mia)
     room.leave()
     address = _select(room, mia, "ada", "bo")
     sent = _confirm(mia, address, 2)
     assert (sent.status, room.app_state.workspace.tray.list_waiting()[0].request) == (303, room.row("bo").id)
-    assert "1 selected" in words(mia.get(sent.headers["location"])), "it stays selected"
+    assert "1 selected" in text_of(mia.get(sent.headers["location"]).body), "it stays selected"
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert "1 of 2: you," in words(mia.get("/queue?q=bo"))
+    assert "1 of 2: you," in text_of(mia.get("/queue?q=bo").body)
     alone = _confirm(mia, _select(room, mia, "ada"), 1)
-    assert (alone.status, "You approved this." in words(alone)) == (403, True)
+    assert (alone.status, "You approved this." in text_of(alone.body)) == (403, True)
 
 
 def test_a_view_lists_what_needs_a_second_approval(room: Desk) -> None:
-    mia = room.proven(reviewer("mia"))
-    assert "Needs a second approval" not in words(mia.get("/queue"))
+    mia = room.proven(make_reviewer("mia"))
+    assert "Needs a second approval" not in text_of(mia.get("/queue").body)
     accept(room, mia)
     room.leave()
-    assert "Needs a second approval" in words(mia.get("/queue"))
+    assert "Needs a second approval" in text_of(mia.get("/queue").body)
     assert mia.get("/queue?q=status:pending+approval:second").rows == [room.row("ada").state.hub_request]
     assert mia.get("/queue?q=status:pending+-approval:second").rows == [room.row("bo").state.hub_request]
 
 
 def test_the_api_records_a_first_approval(room: Desk) -> None:
-    mia = room.proven(reviewer("mia"))
+    mia = room.proven(make_reviewer("mia"))
     row = room.row("ada")
     body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
     told = mia.ask(
@@ -228,7 +218,7 @@ def test_the_api_records_a_first_approval(room: Desk) -> None:
     )
     assert told.status == 200, told.body
     room.app_state.tray_service.send_due(room.app_state.now())
-    assert status(room) == "pending"
+    assert read_status(room) == "pending"
     (entry,) = [
         one for one in room.app_state.workspace.store.entries(request=row.id) if one.link.kind == "ApprovalGiven"
     ]
@@ -237,7 +227,7 @@ def test_the_api_records_a_first_approval(room: Desk) -> None:
 
 
 def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(reviewer("mia"))
+    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     with Hub(room.local.tokens["admin"], room.local.url) as other:
         other.accept(room.repo, "ada")
@@ -245,11 +235,11 @@ def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(roo
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     address = f"/requests/{room.row('ada').state.hub_request}"
     for page in ("/queue", "/overview", address):
-        assert "Approvals missing" in words(mia.get(page)), page
+        assert "Approvals missing" in text_of(mia.get(page).body), page
     assert len(lena.get("/queue?q=status:accepted+approval:missing").rows) == 1
     assert mia.post(f"{address}/approval/acknowledge").status == 403
     assert lena.post(f"{address}/approval/acknowledge").status == 303
-    assert "Approvals missing" not in words(mia.get("/queue"))
+    assert "Approvals missing" not in text_of(mia.get("/queue").body)
     assert lena.post(f"{address}/approval/acknowledge").status == 422
 
 

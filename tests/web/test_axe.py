@@ -16,9 +16,9 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import POLICY, Desk, open_desk, serve_desk
+from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.hostile_desk import open_hostile_desk
 from tests.kits.outboxes import leave_dead_letters
-from tests.web.test_plans import ended, made
 
 pytestmark = pytest.mark.slow
 LETTERS: Final = "letters: {kinds: [received, ends], languages: [en, ar, ja]}\n"
@@ -66,10 +66,10 @@ def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     person = room.app_state.workspace.store.find_by_identity(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
     lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
-    applied = made(room, lena)
+    applied = create_plan(room, lena)
     count = len(lena.get(f"{applied}.json").json["changes"])
     run = lena.post(applied, {"do": "apply", "count": str(count)}).headers["location"]
-    ended(room, run)
+    wait_for_run(room, run)
     let_in = lena.get("/queue.json?q=status:accepted").json[0]["request_id"]
     back = lena.post(run, {"do": "undo"}).headers["location"]
     lena.post("/selection", {"do": "all", "q": "status:pending"})

@@ -10,31 +10,15 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.testing import LocalHub
+from tests.kits.browser import MODEL, WATCH, read_moves, request_on_days
 from tests.kits.desk import GOOD, origin_of, run_desk_program, write_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS
-
-MODEL = "lumen-labs/lantern-7b-chat"
-WATCH = """
-window.ran = []; window.blocked = [];
-for (const name of ["alert", "confirm", "prompt"]) window[name] = (text) => { window.ran.push(String(text)); };
-document.addEventListener("securitypolicyviolation", (event) => window.blocked.push(event.violatedDirective + " " + event.blockedURI));
-"""
 
 
 @pytest.fixture
 def local() -> Iterator[LocalHub]:
     with LocalHub(requests=0, repos=1) as hub:
         yield hub
-
-
-def _ask(local: LocalHub, names: list[str], **answers: str) -> None:
-    local.add_people([{"username": name, "email": f"{name}@ethz.ch"} for name in names])
-    day = "2026-06-{:02d}T10:00:00.000Z"
-    lines = [
-        {"repo": MODEL, "user": name, "answers": answers, "asked_at": day.format(1 + n % 27)}
-        for n, name in enumerate(names)
-    ]
-    local.add_requests(lines)
 
 
 @contextmanager
@@ -74,18 +58,11 @@ def _rows(page: Page, count: int) -> None:
     expect(page.locator("#rows > .row")).to_have_count(min(count, 50))
 
 
-def _status(local: LocalHub) -> dict[str, str]:
-    """Who was moved where, as the Hub has it; nobody twice."""
-    moved = [(line["user"], line["to"]) for line in local.journal() if line["route"] in {"handle", "batch"}]
-    assert len(moved) == len(dict(moved))
-    return dict(moved)
-
-
 def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     names = [f"person-{n:02d}" for n in range(20)]
     poor = names[3::5]
     for name in names:
-        _ask(local, [name], Purpose="test" if name in poor else GOOD)
+        request_on_days(local, [name], Purpose="test" if name in poor else GOOD)
     write_desk(tmp_path, local)
     with run_desk_program(tmp_path, local, "1s") as program, _page(browser, program.login_url) as page:
         _wait_for(page, "verdict:reset", len(poor))
@@ -104,13 +81,13 @@ def test_twenty_requests_are_decided_by_keys_alone(browser: Browser, local: Loca
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
         expect(page.locator(".is-leaving")).to_have_count(0)
         assert page.evaluate("window.blocked") == []
-        assert _status(local) == {name: "reset" if name in poor else "accepted" for name in names}
+        assert read_moves(local) == {name: "reset" if name in poor else "accepted" for name in names}
         assert program.end() == 0
 
 
 def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    _ask(local, ["ada", "bob"], Purpose=GOOD)
+    request_on_days(local, ["ada", "bob"], Purpose=GOOD)
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 2)
         page.keyboard.press("a")
@@ -125,12 +102,12 @@ def test_a_decision_is_taken_back_and_another_sent_at_once(browser: Browser, loc
         expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator(".row", has_text="bob").locator(".c-say")).to_contain_text("accepted")
-        assert _status(local) == {"bob": "accepted"}
+        assert read_moves(local) == {"bob": "accepted"}
 
 
 def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    _ask(local, ["ada"], Purpose=GOOD)
+    request_on_days(local, ["ada"], Purpose=GOOD)
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as lena:
         _rows(lena, 1)
         lena.goto(f"{origin_of(lena)}/settings")
@@ -149,7 +126,7 @@ def test_the_loser_of_a_race_is_shown_the_winner(browser: Browser, local: LocalH
             expect(mia.locator(".row")).to_contain_text("by lena-brandt")
             lena.get_by_role("button", name="Send now").click()
             expect(lena.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
-        assert _status(local) == {"ada": "accepted"}
+        assert read_moves(local) == {"ada": "accepted"}
 
 
 def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
@@ -183,19 +160,19 @@ def test_what_people_write_stays_text(browser: Browser, local: LocalHub, tmp_pat
 
 def test_after_a_power_cut_the_tray_is_as_it_was(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
+    request_on_days(local, ["ada", "bob", "cyd"], Purpose=GOOD)
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 3)
         page.keyboard.press("a")
         page.keyboard.press("a")
         expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         program.kill()
-    assert _status(local) == {}
+    assert read_moves(local) == {}
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
         page.get_by_role("button", name="Send now").click()
         expect(page.locator("#tray")).to_have_attribute("data-count", "0", timeout=20_000)
-        assert _status(local) == {"ada": "accepted", "bob": "accepted"}
+        assert read_moves(local) == {"ada": "accepted", "bob": "accepted"}
         assert program.end() == 0
 
 
@@ -203,7 +180,7 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
     browser: Browser, local: LocalHub, tmp_path: Path
 ) -> None:
     write_desk(tmp_path, local)
-    _ask(local, [f"person-{n:02d}" for n in range(70)], Purpose=GOOD)
+    request_on_days(local, [f"person-{n:02d}" for n in range(70)], Purpose=GOOD)
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 70)
         page.keyboard.press("x")
@@ -229,23 +206,23 @@ def test_many_are_sent_back_by_keys_after_a_look_and_taken_back(
         page.get_by_role("button", name="Undo all").click()
         expect(page.locator(".is-leaving")).to_have_count(0)
         expect(page.locator("#tray .tray")).to_have_count(0)
-    assert _status(local) == {}
+    assert read_moves(local) == {}
 
 
 @pytest.mark.slow
 def test_who_asks_meanwhile_is_there_soon(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    _ask(local, ["ada"], Purpose=GOOD)
+    request_on_days(local, ["ada"], Purpose=GOOD)
     with run_desk_program(tmp_path, local) as program, _page(browser, program.login_url) as page:
         _rows(page, 1)
-        _ask(local, ["bob"], Purpose=GOOD)
+        request_on_days(local, ["bob"], Purpose=GOOD)
         _rows(page, 2)
         expect(page.locator("#rows > .row")).to_have_count(2)
 
 
 def test_no_key_is_lost_however_fast_they_come(browser: Browser, local: LocalHub, tmp_path: Path) -> None:
     write_desk(tmp_path, local)
-    _ask(local, [f"person-{n:02d}" for n in range(25)], Purpose=GOOD)
+    request_on_days(local, [f"person-{n:02d}" for n in range(25)], Purpose=GOOD)
     with run_desk_program(tmp_path, local, "600s") as program, _page(browser, program.login_url) as page:
         _rows(page, 25)
         for _ in range(20):

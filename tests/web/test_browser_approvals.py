@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, Page, expect
 from hf_gate.domain.members import Member, MemberRole
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, serve_desk
-from tests.web.test_approvals import DOUBLE, status
+from tests.kits.desk_actions import TWO_REVIEWERS, read_status
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, DOUBLE) as made:
+    with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
@@ -64,4 +64,4 @@ def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: B
         second.get_by_role("button", name="Approve (2 of 2)").click()
         second.wait_for_url(re.compile("/queue|/requests"))
         room.leave()
-    assert status(room) == "accepted"
+    assert read_status(room) == "accepted"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
+from tests.kits.browser import WATCH, read_moves
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
-from tests.web.test_browser import WATCH, _status
 
 pytestmark = pytest.mark.slow
 POLICY = """\
@@ -80,9 +80,9 @@ def test_30_junk_answers_are_found_and_sent_back_in_at_most_12_steps(browser: Br
         expect(page.locator("#tray")).to_contain_text("30")
         assert steps.count <= 12, steps.count
         junk.leave()
-    assert len(_status(junk.local)) == 30
-    assert set(_status(junk.local).values()) == {"reset"}
-    assert all(name.startswith("junk-") for name in _status(junk.local))
+    assert len(read_moves(junk.local)) == 30
+    assert set(read_moves(junk.local).values()) == {"reset"}
+    assert all(name.startswith("junk-") for name in read_moves(junk.local))
 
 
 @pytest.mark.parametrize("has_script", [True, False])

@@ -9,17 +9,17 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.kits.accessibility import find_accessibility_problems
+from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, open_desk, serve_desk
-from tests.web.test_browser_journeys import _page
-from tests.web.test_hand_terms import PEOPLE, POLICY
+from tests.kits.desk_actions import TERMS_PEOPLE, TERMS_POLICY
 
 pytestmark = pytest.mark.slow
 
 
 def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Browser, tmp_path: Path) -> None:
-    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(PEOPLE, {"Purpose": GOOD})
-        with serve_desk(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
+        with serve_desk(room) as url, open_page(browser, room, url) as page:
             rows, keys = page.locator("#rows > .row"), page.locator("#accept-end")
             expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
             rows.filter(has_text="ada").locator(".who").focus()
@@ -46,9 +46,9 @@ def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Brows
 
 
 def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: Path) -> None:
-    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(PEOPLE, {"Purpose": GOOD})
-        with serve_desk(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
+        with serve_desk(room) as url, open_page(browser, room, url) as page:
             expect(page.locator("#rows > .row.is-focus")).to_have_count(1)
             page.keyboard.press("*")
             page.keyboard.press("a")

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from hf_gate.testing import LocalHub
-from tests.kits.desk import GOOD, POLICY, Desk, open_desk, origin_of, run_desk_program, serve_desk, write_desk
-from tests.web.test_browser import MODEL, WATCH, _ask, _status
+from tests.kits.browser import MODEL, open_page, read_moves, request_on_days
+from tests.kits.desk import GOOD, POLICY, open_desk, origin_of, run_desk_program, serve_desk, write_desk
 
 pytestmark = pytest.mark.slow
 STEPS = 120  # of the Tab key until something is said to be out of reach
-
-
-@contextmanager
-def _page(browser: Browser, room: Desk, url: str) -> Iterator[Page]:
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
-    page = context.new_page()
-    page.add_init_script(WATCH)
-    page.goto(f"{url}/sign-in?t={room.door.make_link()}")
-    expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
-    yield page
-    page.wait_for_function("window.blocked.length === 0")  # also while the page of an ended run loads again
-    context.close()
 
 
 def _tab_to(page: Page, where: Locator) -> None:
@@ -58,7 +45,7 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
         room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
         room.ask([{"username": name} for name in poor], {"Purpose": "test"})
         room.local.set_faults(["delay_before:s=6:times=1:on=batch"])
-        with _page(browser, room, url) as page:
+        with open_page(browser, room, url) as page:
             _go(page, "p", "Plans")
             _press(page, page.get_by_role("button", name="Make a plan now"))
             expect(page.get_by_role("heading", level=1)).to_contain_text("Plan: 25 changes")
@@ -71,14 +58,14 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
             expect(page.get_by_role("heading", level=1)).to_contain_text("25 changes: ended", timeout=30_000)
             expect(page.locator("#live")).to_contain_text("25 of 25")
             expect(page.get_by_role("button", name="Plan an undo")).to_be_visible()
-        assert _status(room.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
+        assert read_moves(room.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
 
 
 def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(browser: Browser, tmp_path: Path) -> None:
     wrong = POLICY.replace("email.academic", "email.acadmic")
     with open_desk(tmp_path) as room, serve_desk(room) as url:
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        with _page(browser, room, url) as page:
+        with open_page(browser, room, url) as page:
             _go(page, "o", "Policies")
             _press(page, page.get_by_role("link", name="house").first)
             _press(page, page.get_by_role("button", name="Text"))
@@ -108,7 +95,7 @@ def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_deci
 ) -> None:
     with open_desk(tmp_path) as room, serve_desk(room) as url:
         room.ask([{"username": f"p{n:03}"} for n in range(140)], {"Purpose": GOOD})
-        with _page(browser, room, url) as page:
+        with open_page(browser, room, url) as page:
             picked = []
             for number in (1, 2, 3):
                 expect(page.locator(".row.is-focus")).to_be_visible()
@@ -148,7 +135,7 @@ def _until(page: Page, url: str, there: Callable[[], bool]) -> None:
 def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path) -> None:
     with LocalHub(requests=0, repos=1) as local:
         write_desk(tmp_path, local)
-        _ask(local, ["ada", "bob", "cyd"], Purpose=GOOD)
+        request_on_days(local, ["ada", "bob", "cyd"], Purpose=GOOD)
         with run_desk_program(tmp_path, local, "600s") as program:
             context = browser.new_context(java_script_enabled=False)
             page = context.new_page()
@@ -167,17 +154,17 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
             expect(page.locator("#tray")).to_contain_text("3 decisions, the first will be sent in")
             page.locator(".row", has_text="cyd").get_by_role("button", name="Undo").click()
             expect(page.locator("#tray")).to_contain_text("2 decisions, the first will be sent in")
-            assert _status(local) == {}
+            assert read_moves(local) == {}
             page.get_by_role("button", name="Send now").click()
-            _until(page, queue, lambda: len(_status(local)) == 2 and rows.count() == 1)
-            assert _status(local) == {"ada": "accepted", "bob": "reset"}
+            _until(page, queue, lambda: len(read_moves(local)) == 2 and rows.count() == 1)
+            assert read_moves(local) == {"ada": "accepted", "bob": "reset"}
             assert {line["repo"] for line in local.journal()} == {MODEL}
             context.close()
 
 
 def test_a_link_followed_from_a_page_that_waits_is_not_lost(browser: Browser, tmp_path: Path) -> None:
     """The page reloads itself every 2 s until the first sync; the next page takes longer."""
-    with open_desk(tmp_path) as room, serve_desk(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path) as room, serve_desk(room) as url, open_page(browser, room, url) as page:
         expect(page.locator("[data-wait]")).to_be_visible()
 
         def answer_late(route: Route) -> None:

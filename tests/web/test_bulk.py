@@ -8,8 +8,8 @@ import pytest
 
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
-from tests.kits.desk import GOOD, Answer, Desk, Visitor
-from tests.kits.stores import read_selected
+from tests.kits.desk import GOOD, Desk
+from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 
 
 def _ids(room: Desk, query: str) -> set[int]:
@@ -20,24 +20,6 @@ def _ids(room: Desk, query: str) -> set[int]:
     }
 
 
-def _picked(room: Desk, name: str = "lena-brandt") -> set[int]:
-    member = room.app_state.membership.find(name)
-    assert member is not None
-    return set(read_selected(room.app_state.workspace.store, f"s_{member.id}"))
-
-
-def _begin(visitor: Visitor, verb: str) -> str:
-    answer = visitor.post("/bulk", {"verb": verb})
-    assert answer.status == 303, answer.body
-    return answer.headers["location"]
-
-
-def _confirm(visitor: Visitor, path: str, **more: str) -> Answer:
-    bare, _, query = path.partition("?")
-    count = re.search(r'name="count" value="(\d+)"', visitor.get(path).body)
-    return visitor.post(bare, {"verb": query.partition("=")[2], "count": count[1] if count else "", **more})
-
-
 @pytest.mark.parametrize(
     "query", ["status:pending", "status:pending age:>100d", "a", 'status:pending -verdict:accept "research"', "user:a*"]
 )
@@ -45,7 +27,7 @@ def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Desk, 
     lena = crowded.visitor()
     lena.post("/selection", {"do": "clear"})
     lena.post("/selection", {"do": "all", "q": query})
-    assert _picked(crowded) == _ids(crowded, query)
+    assert list_selected(crowded) == _ids(crowded, query)
     lena.post("/selection", {"do": "clear"})
 
 
@@ -58,29 +40,29 @@ def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(roo
     assert following
     second = lena.get(following[1].replace("&amp;", "&")).rows
     lena.post("/selection", {"do": "add", "key": second[0]})
-    assert len(_picked(room)) == 2
+    assert len(list_selected(room)) == 2
     assert "2 selected" in lena.get("/queue").body
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     room.ask([{"username": "late"}], {"Purpose": GOOD})
-    assert len(_picked(room)) == 60
+    assert len(list_selected(room)) == 60
     lena.post("/selection", {"do": "remove", "key": first[0]})
-    assert len(_picked(room)) == 59
+    assert len(list_selected(room)) == 59
 
 
 def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = _begin(lena, "reset")
-    assert _confirm(lena, path).status == 422  # no reason
-    assert _confirm(lena, path, reason="Please say more.").status == 303
+    path = start_bulk(lena, "reset")
+    assert confirm_bulk(lena, path).status == 422  # no reason
+    assert confirm_bulk(lena, path, reason="Please say more.").status == 303
     assert len(room.app_state.workspace.tray.list_waiting()) == 12
-    assert _picked(room) == set()
+    assert list_selected(room) == set()
     lena.post("/tray/undo", {"which": "last"})
     room.leave()
     assert room.local.journal() == [] or all(line["to"] != "reset" for line in room.local.journal())
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    assert _confirm(lena, _begin(lena, "accept")).status == 303
+    assert confirm_bulk(lena, start_bulk(lena, "accept")).status == 303
     room.leave()
     assert room.local.stats()["calls"].get("POST batch") == 1
     assert len(_ids(room, "status:accepted")) == 12
@@ -90,12 +72,12 @@ def test_more_than_twenty_resets_need_their_number(room: Desk) -> None:
     room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = _begin(lena, "reset")
+    path = start_bulk(lena, "reset")
     assert "To confirm, type 21" in lena.get(path).body
     for typed in ("", "20", "yes"):
-        assert _confirm(lena, path, reason="x", typed=typed).status == 422
+        assert confirm_bulk(lena, path, reason="x", typed=typed).status == 422
     assert room.app_state.workspace.tray.list_waiting() == []
-    assert _confirm(lena, path, reason="x", typed="21").status == 303
+    assert confirm_bulk(lena, path, reason="x", typed="21").status == 303
     assert len(room.app_state.workspace.tray.list_waiting()) == 21
 
 
@@ -103,7 +85,7 @@ def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Desk) ->
     room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    body = _confirm(lena, _begin(lena, "reset"), reason="😀" * 60, typed="20").body
+    body = confirm_bulk(lena, start_bulk(lena, "reset"), reason="😀" * 60, typed="20").body
     assert "<b>120</b> of 200 characters" in body
     assert 'value="120"' in body
 
@@ -112,8 +94,8 @@ def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Desk) -> 
     room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     lena = room.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = _begin(lena, "accept")
-    count = _confirm  # the numbers of the page as it is read inside
+    path = start_bulk(lena, "accept")
+    count = confirm_bulk  # the numbers of the page as it is read inside
     room.app_state.workspace.hub.accept(room.repo, "ada")
     room.read()
     body = lena.get(path).body
@@ -129,7 +111,7 @@ def test_a_selection_of_somebody_else_is_not_there(room: Desk) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
     lena, mia = room.visitor(), room.reviewer("mia")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    path = _begin(lena, "accept")
+    path = start_bulk(lena, "accept")
     assert mia.get(path).status == 404
     assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
     assert mia.post("/bulk", {"verb": "accept"}).status == 422
@@ -141,6 +123,6 @@ def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Desk) 
     glob = repos[0][1] if repos[0][0] == "model" else f"datasets/{repos[0][1]}"
     mia = crowded.reviewer("mia", glob)
     mia.post("/selection", {"do": "all", "q": "status:pending"})
-    rows = crowded.app_state.workspace.store.requests(list(_picked(crowded, "mia"))).values()
+    rows = crowded.app_state.workspace.store.requests(list(list_selected(crowded, "mia"))).values()
     assert rows
     assert {row.repo.id for row in rows} == {repos[0][1]}

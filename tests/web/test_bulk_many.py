@@ -23,9 +23,9 @@ from hf_gate.errors import Guarded
 from hf_gate.store.selections import Selections
 from hf_gate.web.request_context import RequestContext
 from hf_gate.web.selection import summarize_selection
-from tests.kits.desk import GOOD, Desk, Visitor, open_desk
+from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
+from tests.kits.desk_actions import wait_for_run
 from tests.kits.paths import ROOT
-from tests.web.test_plans import ended, words
 
 MANY = 1100
 T = TypeVar("T")
@@ -54,7 +54,7 @@ def _yes(visitor: Visitor, place: str, typed: str | None = None) -> str:
 def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(full: Desk) -> None:
     lena = full.visitor()
     place = _sheet(lena)
-    assert "in a run that you can pause" in words(lena.get(place))
+    assert "in a run that you can pause" in text_of(lena.get(place).body)
     full.ask([{"username": "late"}], {"Purpose": GOOD})
     full.app_state.workspace.hub.accept(full.repo, "p0000")
     full.read()
@@ -64,8 +64,8 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert full.reviewer("mia").get(place.replace("?", ".json?")).status == 404
     full.out("mia")
     run = _yes(lena, place)
-    ended(full, run)
-    said = words(lena.get(run))
+    wait_for_run(full, run)
+    said = text_of(lena.get(run).body)
     assert f"{MANY - 1:,} changes: ended" in said
     sent = Counter(line["user"] for line in full.local.journal() if line["to"] == "reset")
     assert set(sent) == {f"p{n:04}" for n in range(1, MANY)}
@@ -74,20 +74,20 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert full.row("p0005").state.moved_at is not None
     assert full.app_state.workspace.store.entries(request=full.row("p0005").id)[0].link.actor == "lena-brandt"
     back = lena.post(run, {"do": "undo"}).headers["location"]
-    assert f"Plan: {MANY - 1:,} changes" in words(lena.get(back))
+    assert f"Plan: {MANY - 1:,} changes" in text_of(lena.get(back).body)
 
 
 def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
     mia = full.proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
-    assert "that a second person must agree to" in words(mia.get(place))
+    assert "that a second person must agree to" in text_of(mia.get(place).body)
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
-    ended(full, run)
-    assert f"done {MANY:,}" in words(noor.get(run))
+    wait_for_run(full, run)
+    assert f"done {MANY:,}" in text_of(noor.get(run).body)
 
 
 def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Desk) -> None:
@@ -107,7 +107,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
     with pytest.raises(PowerCutError):
         create_bulk_run(store, order, parts(), full.app_state.now())
     assert store.count_changes(order.run_id) == {"planned": 500}
-    assert "Stopped" in words(lena.get(f"/runs/{order.run_id}"))
+    assert "Stopped" in text_of(lena.get(f"/runs/{order.run_id}").body)
     lena.post(f"/runs/{order.run_id}", {"do": "resume"})
     with pytest.raises(Guarded):
         create_bulk_run(
@@ -176,7 +176,7 @@ def measure(folder: str, many: str, preset: str) -> None:
         stored = store.run(run)
         timed("run page", lambda: lena.get(page))
         total = None if stored is None else stored.total
-        told = {"took": took, "grew": _peak_mb() - before, "total": total, "said": words(lena.get(page))[:900]}
+        told = {"took": took, "grew": _peak_mb() - before, "total": total, "said": text_of(lena.get(page).body)[:900]}
         sys.stdout.write(json.dumps(told))
 
 

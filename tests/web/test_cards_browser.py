@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.kits.browser import WATCH
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, serve_desk
-from tests.web.test_browser import WATCH
 
 pytestmark = pytest.mark.slow
 ALLOWED = "desk: {may_write_policies: true}\n"

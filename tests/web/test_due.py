@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kits.desk import GOOD, POLICY, Desk, open_desk
-from tests.web.test_plans import made, words
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk, text_of
+from tests.kits.desk_actions import create_plan
 
 DUE = POLICY.replace(
     "  - id: rest\n    then: human\n", "  - id: rest\n    then: human\n    queue: office\n    due: 5d\n"
@@ -21,7 +21,7 @@ def room(tmp_path: Path) -> Iterator[Desk]:
     assert DUE != POLICY
     with open_desk(tmp_path, DUE, desk="queues: {office: [mia]}\n") as opened:
         opened.ask([{"username": "ada"}], {"Purpose": GOOD})
-        made(opened, opened.visitor())
+        create_plan(opened, opened.visitor())
         yield opened
 
 
@@ -31,7 +31,7 @@ def test_an_overdue_request_is_marked_and_has_a_view(room: Desk) -> None:
     assert lena.get("/queue?q=status:pending+due:over").rows == []
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE requests SET due_at = 1000")
-    page = words(lena.get("/queue"))
+    page = text_of(lena.get("/queue").body)
     assert re.search(r"overdue \d", page), re.findall(".{40}verdue.{40}", page)
     assert "Overdue" in page
     assert len(lena.get("/queue?q=status:pending+due:over").rows) == 1
@@ -41,7 +41,7 @@ def test_an_overdue_request_is_marked_and_has_a_view(room: Desk) -> None:
 
 def test_a_view_leaves_out_the_queues_of_others(room: Desk) -> None:
     lena, mia = room.visitor(), room.reviewer("mia")
-    assert "For you" in words(lena.get("/queue"))
+    assert "For you" in text_of(lena.get("/queue").body)
     assert lena.get("/queue?q=status:pending+-queue:office").rows == []
-    assert "For you" not in words(mia.get("/queue"))
+    assert "For you" not in text_of(mia.get("/queue").body)
     assert len(mia.get("/queue").rows) == 1

@@ -9,10 +9,9 @@ from playwright.sync_api import Browser, expect
 
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
+from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page, serve_desk
-from tests.web.test_browser_journeys import _page
-from tests.web.test_plans import ended
-from tests.web.test_selection_rows import _waiting
+from tests.kits.desk_actions import list_waiting, wait_for_run
 
 
 def _find(visitor: Visitor, text: str, repo: Repo | None = None) -> Answer:
@@ -117,8 +116,8 @@ def test_twelve_people_of_a_list_get_access_once(room: Desk) -> None:
     assert _heading(answer) == "10 waiting, 1 accepted, 1 never asked"
     before = len(_granted(room))
     run = _confirm(lena, answer).headers["location"]
-    ended(room, run)
-    assert _waiting(room) == set(names[1:])
+    wait_for_run(room, run)
+    assert list_waiting(room) == set(names[1:])
     assert _granted(room)[before:] == ["finn"]
     again = _confirm(lena, answer)
     assert again.status == 409, "the grant was made meanwhile"
@@ -145,7 +144,7 @@ def test_two_members_grant_the_same_person_once(room: Desk) -> None:
     answer = _confirm(mia, second)
     runs += [answer.headers["location"]] if answer.status == 303 else []
     for run in runs:
-        ended(room, run)
+        wait_for_run(room, run)
     assert _granted(room) == ["finn"]
 
 
@@ -157,7 +156,7 @@ def test_who_asks_and_is_rejected_before_the_run_is_left_alone(room: Desk) -> No
     room.local.add_requests([{"repo": room.repo.id, "repo_type": room.repo.type.value, "user": "finn", "answers": {}}])
     room.app_state.workspace.hub.reject(room.repo, "finn", reason="No.")
     run = _confirm(lena, answer).headers["location"]
-    ended(room, run)
+    wait_for_run(room, run)
     assert "there is a request now, which is rejected" in lena.get(f"{run}?outcome=all").body
     assert _granted(room) == []
 
@@ -166,7 +165,7 @@ def test_a_grant_can_be_undone_by_its_run(room: Desk) -> None:
     room.local.add_people([{"username": "finn"}])
     lena = room.visitor()
     run = _confirm(lena, _find(lena, "finn")).headers["location"]
-    ended(room, run)
+    wait_for_run(room, run)
     room.read()
     back = lena.post(run, {"do": "undo"})
     assert back.headers["location"].startswith("/plans/")
@@ -183,7 +182,7 @@ def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Desk) -> 
     assert _offered(page) == [offered]
     assert "Accept 1" in parse_page(page.body).text
     assert lena.post(_pick(answer), {"do": "send", "verb": "accept", "count": "1", "offered": offered}).status == 303
-    assert _waiting(room) == {"ada"}
+    assert list_waiting(room) == {"ada"}
     assert room.app_state.workspace.store.runs(5) == []
 
 
@@ -282,7 +281,7 @@ def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Brows
     room.app_state.workspace.hub.accept(room.repo, "p00")
     room.read()
     steps = 0
-    with serve_desk(room) as url, _page(browser, room, url) as page:
+    with serve_desk(room) as url, open_page(browser, room, url) as page:
         page.get_by_role("link", name="Find a list…").click()
         steps += 1
         expect(page.locator("#list")).to_be_focused()
@@ -298,7 +297,7 @@ def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Brows
         steps += 1
         expect(page.get_by_role("heading", level=1)).to_contain_text("1 change")
         expect(page.locator("#tray")).to_contain_text("10 decisions will be sent in")
-        ended(room, page.url.replace(url, ""))
+        wait_for_run(room, page.url.replace(url, ""))
     room.leave()
     assert sorted(_granted(room)) == sorted([*names, "finn"])
     assert steps <= 6

@@ -23,45 +23,19 @@ from hf_gate.domain.timestamps import DAY_MS, to_ms
 from hf_gate.plan.model import Change
 from hf_gate.web.selection import MAX_IN_TRAY
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.desk_actions import TERMS_PEOPLE, TERMS_POLICY
 from tests.kits.manual_clock import ManualClock
-
-POLICY = """\
-version: 1
-policy: house
-applies_to: ["*/*", "datasets/*/*"]
-mode: enforce
-rules:
-  - id: vip
-    when: email.domain == "ethz.ch"
-    then: human
-  - id: many
-    when: email.domain == "many.example" && person.models > 3
-    then: accept
-    until: 90d
-  - id: academic
-    when: email.academic
-    then: accept
-    until: UNTIL
-    at_end: reject
-  - id: rest
-    then: human
-"""
-PEOPLE = [
-    {"username": "ada", "email": "ada@ethz.ch"},  # left to people, and academic
-    {"username": "bob", "email": "bob@gmail.com"},  # no accept rule holds
-    {"username": "cyd", "email": "cyd@many.example"},  # the profile is not read
-]
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(PEOPLE, {"Purpose": GOOD})
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
         yield room
 
 
 def _write_end(room: Desk, until: str) -> None:
-    _write_policy(room, POLICY.replace("UNTIL", until))
+    _write_policy(room, TERMS_POLICY.replace("UNTIL", until))
 
 
 def _write_policy(room: Desk, text: str) -> None:
@@ -191,7 +165,7 @@ def test_a_rule_that_stays_is_named_without_a_version(room: Desk) -> None:
 def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
     lena = room.visitor()
     pressed = _button(room, lena, "bob")
-    _write_policy(room, POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
+    _write_policy(room, TERMS_POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
     assert lena.post("/tray", {"accept": pressed}).status == 303
     room.leave()
     assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
@@ -200,9 +174,9 @@ def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        POLICY.replace("mode: enforce", "mode: shadow"),
-        POLICY.replace('["*/*", "datasets/*/*"]', '["other/*"]'),
-        POLICY.replace("policy: house", "policy: other"),
+        TERMS_POLICY.replace("mode: enforce", "mode: shadow"),
+        TERMS_POLICY.replace('["*/*", "datasets/*/*"]', '["other/*"]'),
+        TERMS_POLICY.replace("policy: house", "policy: other"),
     ],
 )
 def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Desk, text: str) -> None:
@@ -320,7 +294,7 @@ def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_t
 
 def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(room: Desk) -> None:
     lena = room.visitor()
-    _write_policy(room, POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
+    _write_policy(room, TERMS_POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
     version = _version(lena, room, "ada")
     lena.post("/tray", {"verb": "accept", "key": _key(room, "ada"), "version": version, "until": "30d"})
     _forget_when_shown(room, "ada")
@@ -422,7 +396,7 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
 
 
 def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
-    with open_desk(tmp_path, POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
         lena = room.visitor()
         lena.post("/selection", {"do": "all", "q": "status:pending"})
         path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
@@ -434,8 +408,8 @@ def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluati
 
 def _few(folder: Path) -> str:
     folder.mkdir()
-    with open_desk(folder, POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(PEOPLE, {"Purpose": GOOD})
+    with open_desk(folder, TERMS_POLICY.replace("UNTIL", "1y")) as room:
+        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
         return _open(room.visitor())[1].body
 
 

@@ -15,9 +15,9 @@ from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import decode_event
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
-from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
+from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
+from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.stores import read_links
-from tests.web.test_plans import ended, made, words
 
 POLICY = """\
 version: 1
@@ -51,12 +51,12 @@ def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Desk]:
         _write_rows(room, count, "2090-01-01")
         room.ask([{"username": f"p{n:03}", "email": f"p{n:03}@acme.example"} for n in range(count)], {"Purpose": GOOD})
         room.read(SyncKind.FULL)
-        plan = made(room, lena)
+        plan = create_plan(room, lena)
         run = lena.post(plan, {"do": "apply", "count": str(count)}).headers["location"]
-        ended(room, run)
+        wait_for_run(room, run)
         assert room.row("p000").state.until is not None
         _write_rows(room, count, "2089-01-01")
-        made(room, lena)
+        create_plan(room, lena)
         assert read_held_ends(room.app_state.workspace.store) == count
         yield room
 
@@ -83,18 +83,18 @@ def _years(room: Desk, count: int = 21) -> set[int]:
 
 def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: Desk) -> None:
     mia = held.reviewer()
-    page = words(mia.get("/ends"))
+    page = text_of(mia.get("/ends").body)
     assert "p000" in page
     assert "the date in the table is earlier" in page
-    assert "21 grants would end earlier" in words(mia.get("/overview"))
+    assert "21 grants would end earlier" in text_of(mia.get("/overview").body)
     assert _confirm(mia, "20").status == 422
     assert _years(held) == {2090}
     done = _confirm(mia, "21")
     assert (done.status, done.headers["location"]) == (303, "/ends?done=21")
     assert _years(held) == {2089}
     assert read_held_ends(held.app_state.workspace.store) == 0
-    assert "No ends need to be confirmed" in words(mia.get("/ends?done=21"))
-    assert "would end earlier" not in words(mia.get("/overview"))
+    assert "No ends need to be confirmed" in text_of(mia.get("/ends?done=21").body)
+    assert "would end earlier" not in text_of(mia.get("/overview").body)
     assert _confirm(mia, "21", "0" * 16).status == 409
     entries = held.app_state.workspace.store.entries(request=held.row("p000").id, limit=1)
     assert entries[0].link.actor == "mia"
@@ -109,7 +109,7 @@ def test_ends_that_changed_since_the_page_was_opened_are_not_confirmed(held: Des
         f"/requests/{row.state.hub_request}/end", {"until": "day", "day": "2091-01-01", "version": row.version.token}
     )
     refused = _confirm(mia, "21", found[1])
-    assert (refused.status, "changed since you opened the page" in words(refused)) == (409, True)
+    assert (refused.status, "changed since you opened the page" in text_of(refused.body)) == (409, True)
     assert _years(held) == {2090, 2091}
 
 
@@ -128,12 +128,12 @@ def test_only_reviewers_of_all_repos_confirm_and_others_see_their_own_repos(held
     other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
     vic, rob, eve = held.viewer(), held.reviewer("rob", str(held.repo)), held.reviewer("eve", str(other))
     assert vic.get("/ends").status == 404
-    assert "would end earlier" in words(vic.get("/overview"))
-    assert "Review them" not in words(vic.get("/overview"))
-    assert "p000" in words(rob.get("/ends"))
-    assert "p000" not in words(eve.get("/ends"))
-    assert "would end earlier" not in words(eve.get("/overview"))
-    assert "Ask a reviewer of all repos to confirm" in words(rob.get("/ends"))
+    assert "would end earlier" in text_of(vic.get("/overview").body)
+    assert "Review them" not in text_of(vic.get("/overview").body)
+    assert "p000" in text_of(rob.get("/ends").body)
+    assert "p000" not in text_of(eve.get("/ends").body)
+    assert "would end earlier" not in text_of(eve.get("/overview").body)
+    assert "Ask a reviewer of all repos to confirm" in text_of(rob.get("/ends").body)
     assert _confirm(vic, "21", "0" * 16).status == 403
     assert _confirm(rob, "21", "0" * 16).status == 403
     assert _years(held) == {2090}
@@ -144,26 +144,26 @@ def test_ends_are_not_confirmed_by_a_wrong_clock(held: Desk) -> None:
     held.local.clock.advance("24h")
     held.read()
     refused = _confirm(lena, "21")
-    assert (refused.status, "behind the Hub" in words(refused)) == (409, True)
+    assert (refused.status, "behind the Hub" in text_of(refused.body)) == (409, True)
     assert _years(held) == {2090}
 
 
 def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
     with _a_room_with_held_ends(tmp_path, 525) as room:
         lena, noor = room.visitor(), room.proven(Member(name="noor", role=MemberRole.ADMIN))
-        page = words(lena.get("/ends"))
+        page = text_of(lena.get("/ends").body)
         assert "More than 500 ends within 24 hours need two people. Ask noor to open Ends of access in the desk" in page
         seen = _seen(lena)
         alone = _confirm(lena, "525", seen)
-        assert (alone.status, "A second person has to agree first" in words(alone)) == (409, True)
+        assert (alone.status, "A second person has to agree first" in text_of(alone.body)) == (409, True)
         assert _years(room, 525) == {2090}
         assert _confirm(lena, "525", seen, "agree").status == 303
-        assert "Agree to earlier ends" not in words(lena.get("/ends")), "one person is not two"
+        assert "Agree to earlier ends" not in text_of(lena.get("/ends").body), "one person is not two"
         assert _confirm(lena, "525", seen).status == 409
         assert _confirm(lena, "525", seen, "agree").status == 303
         assert _confirm(lena, "525", seen).status == 409
         assert _years(room, 525) == {2090}
-        assert "Agreed: lena-brandt." in words(noor.get("/ends"))
+        assert "Agreed: lena-brandt." in text_of(noor.get("/ends").body)
         assert _confirm(noor, "525").headers["location"] == "/ends?done=525"
         assert _years(room, 525) == {2089}
         told = [link for link in read_links(room.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
@@ -180,19 +180,19 @@ def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path
         assert folder is not None
         (folder / "policies" / "house.yaml").write_text(POLICY.replace("  - {id: rest", f"{TWO}  - {{id: rest"))
         room.app_state.policies.expire()
-        page = words(lena.get("/ends"))
+        page = text_of(lena.get("/ends").body)
         assert f"The policies of {room.repo} ask for two people." in page
         seen = _seen(lena)
         assert _confirm(lena, "21", seen, "agree").status == 303
         assert _confirm(lena, "21", seen).status == 409
         mia = room.reviewer()
-        assert "Your account is not proven" in words(mia.get("/ends"))
+        assert "Your account is not proven" in text_of(mia.get("/ends").body)
         assert _confirm(mia, "21", seen, "agree").status == 409
         assert _confirm(mia, "21", seen).status == 409
         assert _years(room) == {2090}
         _write_rows(room, 21, "2088-01-01")
         noor = room.proven(Member(name="noor", role=MemberRole.REVIEWER))
-        assert "Agreed: lena-brandt." not in words(noor.get("/ends")), "lena agreed to other dates"
+        assert "Agreed: lena-brandt." not in text_of(noor.get("/ends").body), "lena agreed to other dates"
         assert _confirm(noor, "21").status == 409
         assert _confirm(noor, "21", do="agree").status == 303
         assert _confirm(lena, "21").status == 303
@@ -202,11 +202,13 @@ def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path
 def test_grants_whose_table_is_gone_are_named(held: Desk) -> None:
     folder = held.app_state.workspace.location.folder
     assert folder is not None
-    assert "no longer exists" not in words(held.visitor().get("/ends"))
+    assert "no longer exists" not in text_of(held.visitor().get("/ends").body)
     (folder / "policies" / "house.yaml").write_text(
         'version: 1\npolicy: other\napplies_to: ["*/*"]\nrules:\n  - {id: rest, then: human}\n'
     )
     held.app_state.policies.expire()
     other = next(row.repo for row in held.app_state.workspace.store.repos() if row.repo != held.repo)
-    assert f"21 grants at {held.repo} depend on table dua, which no longer exists" in words(held.visitor().get("/ends"))
-    assert "no longer exists" not in words(held.reviewer("eve", str(other)).get("/ends"))
+    assert f"21 grants at {held.repo} depend on table dua, which no longer exists" in text_of(
+        held.visitor().get("/ends").body
+    )
+    assert "no longer exists" not in text_of(held.reviewer("eve", str(other)).get("/ends").body)

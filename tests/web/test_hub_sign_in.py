@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,23 +15,11 @@ from hf_gate.domain.members import Member, MemberOrigin, MemberRole
 from hf_gate.domain.sign_in import HubIdentity, find_role
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
 from tests.kits.desk import Desk, Visitor, open_desk, text_of
-from tests.kits.sign_in import CLIENT, ORG, ROLES, SIGN_IN, begin, connect, open_desk_with_sign_in, sign_in
+from tests.kits.sign_in import CLIENT, ORG, SIGN_IN, begin, connect, desk, open_desk_with_sign_in, orgs, sign_in
+
+__all__ = ["desk", "orgs"]
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER, account="mia-hub")
-
-
-@pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with open_desk_with_sign_in(tmp_path, monkeypatch) as room:
-        yield room
-
-
-@pytest.fixture
-def orgs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    """A desk that lets the members of an organisation in."""
-    with open_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as room:
-        room.local.add_people([{"username": "kim"}])
-        yield room
 
 
 def _invited(room: Desk, name: str = "mia", account: str | None = "mia-hub") -> Member:

@@ -16,8 +16,7 @@ from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
 from hf_gate.web.hub_sign_in_pages import SignInAttempts
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
-from tests.kits.sign_in import CLIENT, begin, choose, sign_in
-from tests.web.test_hub_sign_in import desk, orgs
+from tests.kits.sign_in import CLIENT, begin, choose, desk, orgs, sign_in
 
 __all__ = ["desk", "orgs"]
 

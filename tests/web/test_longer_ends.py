@@ -11,8 +11,7 @@ import pytest
 from hf_gate.domain.grants import last_day
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import from_ms
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
-from tests.web.test_plans import words
+from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
 
 YEAR = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n    until: 1y\n", 1)
 
@@ -43,7 +42,7 @@ def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can
     lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
     kim = room.reviewer("kim")
     post(room, mia, "/tray", verb="accept", until="30d")
-    assert "ago, access for 30d" in words(lena.get(f"/requests/{room.row('ada').state.hub_request}"))
+    assert "ago, access for 30d" in text_of(lena.get(f"/requests/{room.row('ada').state.hub_request}").body)
     post(room, lena, "/tray", verb="accept", until="365d")
     assert room.row("ada").state.status == "pending"
     post(room, lena, "/tray", verb="accept", until="30d")
@@ -52,7 +51,7 @@ def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can
     assert post(room, kim, end, until="90d").status == 409, "her account is not proven"
     assert post(room, mia, end, until="90d").status == 303
     assert days_left(room) == pytest.approx(30, abs=0.1)
-    shown = words(lena.get(end, hx_request="true"))
+    shown = text_of(lena.get(end, hx_request="true").body)
     assert "Approved by mia, " in shown
     day = last_day(room.app_state.now() + timedelta(days=90), UTC)
     assert f"access until {day}. Another member must choose the same end" in shown

@@ -15,7 +15,7 @@ from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.routes import ROUTES
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
-from tests.web.test_plans import ended, made
+from tests.kits.desk_actions import create_plan, wait_for_run
 
 VIEWER, REVIEWER, ADMIN = MemberRole.VIEWER, MemberRole.REVIEWER, MemberRole.ADMIN
 OPEN: Final = frozenset({
@@ -131,9 +131,9 @@ def _ids(room: Desk, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
 def _side(room: Desk, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
     """People of one repo, and the plan and the run that let some of them in."""
     _asked(room, repo, side)
-    plan = made(room, lena)
+    plan = create_plan(room, lena)
     run = lena.post(plan, {"do": "apply", "count": "3"}).headers["location"]
-    ended(room, run)
+    wait_for_run(room, run)
     row = room.row("eve-own" if side == "own" else "fay-other")
     return {
         "id": row.state.hub_request or "", "digest": plan.rpartition("/")[2], "run": run.rpartition("/")[2],

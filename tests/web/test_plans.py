@@ -19,7 +19,8 @@ from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.store.plans import Plans
 from hf_gate.web import plan
-from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
+from tests.kits.desk import GOOD, POLICY, Desk, open_desk, text_of
+from tests.kits.desk_actions import create_plan, wait_for_run
 
 PEOPLE = [
     {"username": "ada", "email": "ada@ethz.ch"},
@@ -27,27 +28,6 @@ PEOPLE = [
     {"username": "cyd"},
     {"username": "dee", "email": "dee@mit.edu"},
 ]
-
-
-def words(answer: Answer) -> str:
-    """The text of a page, white space folded."""
-    return " ".join(" ".join(parse_page(answer.body).text).split())
-
-
-def made(room: Desk, visitor: Visitor) -> str:
-    """The address of a plan that was made just now."""
-    answer = visitor.post("/plans")
-    maker = room.app_state.plan_maker
-    if maker.is_busy:
-        maker.start(room.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
-    return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
-
-
-def ended(room: Desk, location: str) -> None:
-    """Waits until nobody carries a run any more."""
-    job = room.app_state.run_worker.find_job(location.rpartition("/")[2])
-    assert job is not None
-    assert job.ended.wait(60.0)
 
 
 @pytest.fixture
@@ -60,8 +40,8 @@ def asked(room: Desk) -> Desk:
 
 def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
-    answer = lena.get(made(asked, lena))
-    said = words(answer)
+    answer = lena.get(create_plan(asked, lena))
+    said = text_of(answer.body)
     assert "Plan: 4 changes" in said
     assert "2 people get access, 2 are sent back." in said
     assert "university address" in said
@@ -76,8 +56,8 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) 
 
 def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
-    said = words(lena.get("/plans"))
+    place = create_plan(asked, lena)
+    said = text_of(lena.get("/plans").body)
     assert place.rpartition("/")[2][:8] in said
     assert "2 people get access, 2 are sent back" in said
     assert "not applied" in said
@@ -85,9 +65,9 @@ def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: De
 
 def test_a_plan_that_is_let_go_is_carried_once(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     first = lena.post(place, {"do": "apply"})
-    ended(asked, first.headers["location"])
+    wait_for_run(asked, first.headers["location"])
     assert asked.row("ada").state.status == "accepted"
     assert asked.row("bob").state.status == "reset"
     writes = asked.writes()
@@ -95,33 +75,33 @@ def test_a_plan_that_is_let_go_is_carried_once(asked: Desk) -> None:
     again = lena.post(place, {"do": "apply"})
     assert again.headers["location"] == first.headers["location"]
     assert asked.writes() == writes
-    assert "the run has ended" in words(lena.get(place))
+    assert "the run has ended" in text_of(lena.get(place).body)
 
 
 def test_whoever_is_left_out_is_not_hit_and_the_first_plan_stays(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     page = lena.get(f"{place}?group=all").body
     numbers = dict(re.findall(r'name="n" value="(\d+)">\s*<span class="vh">Leave out <bdi>(\w+)', page))
     n = next(n for n, name in numbers.items() if name == "bob")
     part = lena.post(place, {"do": "exclude", "n": n}).headers["location"]
     assert part != place
-    said = words(lena.get(part))
+    said = text_of(lena.get(part).body)
     assert "Plan: 3 changes" in said
     assert "1 left out by lena-brandt" in said
-    assert "Plan: 4 changes" in words(lena.get(place))
-    ended(asked, lena.post(part, {"do": "apply"}).headers["location"])
+    assert "Plan: 4 changes" in text_of(lena.get(place).body)
+    wait_for_run(asked, lena.post(part, {"do": "apply"}).headers["location"])
     assert (asked.row("bob").state.status, asked.row("cyd").state.status) == ("pending", "reset")
 
 
 def test_nobody_ticked_makes_no_other_plan(asked: Desk) -> None:
     lena = asked.visitor()
-    assert lena.post(made(asked, lena), {"do": "exclude"}).status == 422
+    assert lena.post(create_plan(asked, lena), {"do": "exclude"}).status == 422
 
 
 def test_a_plan_whose_policies_changed_is_not_let_go(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     folder = asked.app_state.workspace.location.folder
     assert folder is not None
     text = (folder / "policies" / "house.yaml").read_text()
@@ -129,13 +109,13 @@ def test_a_plan_whose_policies_changed_is_not_let_go(asked: Desk) -> None:
     asked.app_state.policies.expire()
     answer = lena.post(place, {"do": "apply"})
     assert answer.status == 409
-    assert "policies have changed" in words(answer)
+    assert "policies have changed" in text_of(answer.body)
     assert asked.writes() == before
 
 
 def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     assert lena.post(place, {"do": "discard"}).headers["location"] == "/plans"
     assert lena.get(place).status == 404
     assert asked.app_state.workspace.store.plan(place.rpartition("/")[2]) is None
@@ -143,8 +123,8 @@ def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Desk) ->
 
 def test_a_plan_that_was_begun_is_not_thrown_away(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
-    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    place = create_plan(asked, lena)
+    wait_for_run(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
     assert Plans(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
@@ -155,49 +135,49 @@ def test_a_rule_with_its_own_sentence_is_shown_by_it_until_the_policy_changes(tm
     with open_desk(tmp_path, policy=policy) as room:
         room.ask(PEOPLE[:1], {"Purpose": GOOD})
         lena = room.visitor()
-        place = made(room, lena)
-        assert "Universities are let in. house/academic" in words(lena.get(place))
+        place = create_plan(room, lena)
+        assert "Universities are let in. house/academic" in text_of(lena.get(place).body)
         (tmp_path / "policies" / "house.yaml").write_text(
             policy.replace("email.academic\n", "email.present\n"), "utf-8"
         )
         room.app_state.policies.expire()
-        said = words(lena.get(place))
+        said = text_of(lena.get(place).body)
         assert "house/academic" in said
         assert "Universities are let in" not in said, "the rule of today is not the one of the plan"
 
 
 def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Desk) -> None:
     lena = asked.visitor()
-    said = words(lena.get(made(asked, lena)))
+    said = text_of(lena.get(create_plan(asked, lena)).body)
     limits = said.partition("Limits above a limit you type the number")[2].partition("As a file")[0]
     assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "sent", "back", "limit", "20"]
 
 
 def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Desk) -> None:
     lena = room.visitor()
-    empty = lena.get(made(room, lena))
-    assert "Policies have nothing to do." in words(empty)
-    assert "Open queue" not in words(empty), "nobody waits"
+    empty = lena.get(create_plan(room, lena))
+    assert "Policies have nothing to do." in text_of(empty.body)
+    assert "Open queue" not in text_of(empty.body), "nobody waits"
     room.ask([{"username": "eve", "email": "eve@mail.example"}], {"Purpose": GOOD})
-    said = words(lena.get(made(room, lena)))
+    said = text_of(lena.get(create_plan(room, lena)).body)
     assert "Policies have nothing to do. 1 stays with you." in said
     assert "Open queue" in said
     assert "cannot be applied" not in said
-    assert "1 stays with you" in words(lena.get("/plans"))
+    assert "1 stays with you" in text_of(lena.get("/plans").body)
 
 
 def test_an_undo_without_changes_does_not_speak_of_policies(asked: Desk) -> None:
     lena = asked.visitor()
-    run = lena.post(made(asked, lena), {"do": "apply"}).headers["location"]
-    ended(asked, run)
+    run = lena.post(create_plan(asked, lena), {"do": "apply"}).headers["location"]
+    wait_for_run(asked, run)
     back = lena.post(run, {"do": "undo"}).headers["location"]
-    assert "To undo" not in words(lena.get(back))
+    assert "To undo" not in text_of(lena.get(back).body)
     numbers = re.findall(r'name="n" value="(\d+)"', lena.get(f"{back}?group=all").body)
     assert len(numbers) == 4
     body = "&".join(["do=exclude", *(f"n={n}" for n in numbers)]).encode()
     form = {"content-type": "application/x-www-form-urlencoded"}
     rest = lena.ask("POST", back, body, form).headers["location"]
-    said = words(lena.get(rest))
+    said = text_of(lena.get(rest).body)
     assert "There is nothing to undo." in said
     assert "Policies have nothing" not in said
     assert "Open queue" not in said
@@ -209,9 +189,9 @@ def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> Non
         there = parse_repo(other["repo"], other["repo_type"])
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
         room.ask([{"username": name} for name in ("eve", "fay")], {"Purpose": GOOD}, there)
-        place = made(room, room.visitor())
-        assert "1 person gets access, 2 stay with you." in words(room.visitor().get(place))
-        said = words(room.reviewer("mia", str(room.repo)).get(place))
+        place = create_plan(room, room.visitor())
+        assert "1 person gets access, 2 stay with you." in text_of(room.visitor().get(place).body)
+        said = text_of(room.reviewer("mia", str(room.repo)).get(place).body)
         assert "1 person gets access." in said
         assert "stay with you" not in said
 
@@ -230,16 +210,16 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 @pytest.fixture(scope="module")
 def planned(full: Desk) -> str:
-    return made(full, full.visitor())
+    return create_plan(full, full.visitor())
 
 
 def test_many_need_their_number_typed(full: Desk, planned: str) -> None:
     lena, before = full.visitor(), full.writes()
-    assert "To confirm, type " in words(lena.get(planned))
+    assert "To confirm, type " in text_of(lena.get(planned).body)
     for typed in ("", "7", "0700x"):
         answer = lena.post(planned, {"do": "apply", "count": typed})
         assert answer.status == 422
-        assert "700" in words(answer)
+        assert "700" in text_of(answer.body)
     assert full.writes() == before
     assert full.app_state.workspace.store.run_of_plan(planned.rpartition("/")[2]) is None
 
@@ -267,24 +247,24 @@ def test_a_plan_is_a_file_that_the_command_line_applies(full: Desk, planned: str
 
 
 def test_who_is_alone_lets_a_large_plan_go_alone(full: Desk, planned: str) -> None:
-    assert "second person" not in words(full.visitor().get(planned)).lower()
+    assert "second person" not in text_of(full.visitor().get(planned).body).lower()
 
 
 def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Desk, planned: str) -> None:
     lena = full.visitor()
     noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
     try:
-        assert "second person must agree" in words(lena.get(planned))
+        assert "second person must agree" in text_of(lena.get(planned).body)
         refused = lena.post(planned, {"do": "apply", "count": "700"})
         assert refused.status == 409
         assert lena.post(planned, {"do": "approve", "count": "700"}).status == 303
         assert lena.post(planned, {"do": "apply", "count": "700"}).status == 409
         assert noor.post(planned, {"do": "approve", "count": "7"}).status == 422
         assert noor.post(planned, {"do": "approve", "count": "700"}).status == 303
-        assert "second person must agree" not in words(lena.get(planned))
+        assert "second person must agree" not in text_of(lena.get(planned).body)
         full.visitor(Member(name="kim", role=MemberRole.ADMIN))
         full.out("noor")
-        assert "second person must agree" in words(lena.get(planned)), "whoever agreed was put out"
+        assert "second person must agree" in text_of(lena.get(planned).body), "whoever agreed was put out"
     finally:
         for name in ("noor", "kim"):
             full.out(name)
@@ -294,9 +274,9 @@ def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Desk, planne
 
 
 def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked: Desk) -> None:
-    place = made(asked, asked.visitor())
+    place = create_plan(asked, asked.visitor())
     vic, mia = asked.viewer(), asked.reviewer("mia")
-    said = words(vic.get(place))
+    said = text_of(vic.get(place).body)
     assert "2 people are sent back" in said
     assert "house/say-more" in said
     assert "Send back when" not in said
@@ -304,7 +284,7 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
     assert not {"ada", "bob", "cyd", "dee"} & set(said.split())
     assert "bob" not in vic.get(place).body
     assert vic.get(f"{place}.json").status == 404
-    assert "bob" in words(mia.get(place))
+    assert "bob" in text_of(mia.get(place).body)
     assert mia.post(place, {"do": "apply"}).status == 403
     assert mia.post("/plans").status == 403
     assert asked.app_state.workspace.store.run_of_plan(place.rpartition("/")[2]) is None
@@ -313,7 +293,7 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
 def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
     with open_desk(tmp_path, requests=60, repos=2) as room:
         lena = room.visitor()
-        place = made(room, lena)
+        place = create_plan(room, lena)
         document = lena.get(f"{place}.json").json
         repos = sorted({(change["repo_type"], change["repo"]) for change in document["changes"]})
         assert len(repos) > 1
@@ -332,7 +312,7 @@ def test_hostile_text_is_text(room: Desk) -> None:
         [{"username": "eve", "fullname": "<img src=x onerror=alert(1)>"}], {"Purpose": "<script>alert(1)</script>"}
     )
     lena = room.visitor()
-    place = made(room, lena)
+    place = create_plan(room, lena)
     for path in (place, f"{place}?group=all", f'{place}?group="><script>alert(1)</script>', "/plans"):
         body = lena.get(path).body
         assert "<script>alert" not in body
@@ -351,13 +331,13 @@ def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
 
 def test_a_plan_of_another_process_has_a_page_too(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     digest = place.rpartition("/")[2]
     with asked.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
     plan._recent_plans.clear()
-    assert "Plan: 4 changes" in words(lena.get(place))
-    assert "from a file" in words(lena.get("/plans"))
+    assert "Plan: 4 changes" in text_of(lena.get(place).body)
+    assert "from a file" in text_of(lena.get("/plans").body)
     assert to_ms(asked.app_state.now())
 
 
@@ -377,7 +357,7 @@ def _over(room: Desk, name: str, days: int) -> int:
 def test_an_end_that_has_come_is_told_in_words(asked: Desk) -> None:
     lena = asked.visitor()
     day = f"{from_ms(_over(asked, 'ada', 99)):%Y-%m-%d}"
-    page = words(lena.get(made(asked, lena)))
+    page = text_of(lena.get(create_plan(asked, lena)).body)
     assert f"access ended on {day}, 99 days ago" in page
     assert "until <= now" not in page
 
@@ -388,18 +368,18 @@ def test_a_plan_of_a_clock_that_is_wrong_says_that_it_ends_nothing(asked: Desk, 
     _over(asked, "ada", 1)
     asked.local.clock.advance("70m")
     asked.app_state.workspace.hub.gate(asked.repo)
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     if not is_ours:
         with asked.app_state.workspace.store.writing() as write:
             write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (place.rpartition("/")[2],))
-    page = words(lena.get(place))
+    page = text_of(lena.get(place).body)
     assert re.search(r"This plan ends no access: this machine's clock is (69|70) min behind the Hub's\.", page)
     assert "access ended on" not in page
 
 
 def test_a_plan_of_an_unattended_run_says_so(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     digest = place.rpartition("/")[2]
     app_state = asked.app_state
     create_run(
@@ -412,6 +392,6 @@ def test_a_plan_of_an_unattended_run_says_so(asked: Desk) -> None:
     )
     with app_state.workspace.store.writing() as write:
         write.db.run("UPDATE plans SET about = NULL WHERE digest = ?", (digest,))
-    listed = words(lena.get("/plans"))
+    listed = text_of(lena.get("/plans").body)
     assert "by hf-gate run" in listed
     assert "from a file" not in listed

@@ -16,7 +16,7 @@ import pytest
 
 from hf_gate.testing import LocalHub
 from tests.kits.desk import GOOD, POLICY, DeskProgram, run_desk_program, write_desk
-from tests.web.test_runs import Caller
+from tests.kits.desk_actions import ProgramVisitor
 
 MANY: Final = 230
 LATER: Final = ("zoe", "zan", "zik")
@@ -59,11 +59,11 @@ def _until(what: Callable[[], bool], told: Callable[[], object]) -> None:
         assert time.monotonic() < end, told()
 
 
-def _waits_for_all(lena: Caller) -> None:
+def _waits_for_all(lena: ProgramVisitor) -> None:
     lena.until("/queue?q=", f"{MANY + len(LATER):,}")
 
 
-def _hold(lena: Caller) -> None:
+def _hold(lena: ProgramVisitor) -> None:
     """Three decisions that stay until somebody sends them."""
     for name in LATER:
         body = lena.ask("GET", f"/queue?q=user:{name}")[2]
@@ -72,7 +72,7 @@ def _hold(lena: Caller) -> None:
         assert lena.ask("POST", "/tray", {"accept": button[1], "when": "later"})[0] == 303
 
 
-def _begin_plan(lena: Caller) -> str:
+def _begin_plan(lena: ProgramVisitor) -> str:
     place = lena.ask("POST", "/plans")[1]
     if place == "/plans":
         found = re.search(r'href="(/plans/[0-9a-f]{64})"', lena.until("/plans", f"{MANY} to reset"))
@@ -83,7 +83,7 @@ def _begin_plan(lena: Caller) -> str:
     return run
 
 
-def _begin_selection(lena: Caller) -> str:
+def _begin_selection(lena: ProgramVisitor) -> str:
     assert lena.ask("POST", "/selection", {"do": "all", "q": "user:p*"})[0] == 303
     place = lena.ask("POST", "/bulk", {"verb": "reset"})[1]
     count = re.search(r'name="count" value="(\d+)"', lena.ask("GET", place)[2])
@@ -95,10 +95,10 @@ def _begin_selection(lena: Caller) -> str:
     return ""
 
 
-BEGIN: Final[Mapping[str, Callable[[Caller], str]]] = {"a plan": _begin_plan, "a selection": _begin_selection}
+BEGIN: Final[Mapping[str, Callable[[ProgramVisitor], str]]] = {"a plan": _begin_plan, "a selection": _begin_selection}
 
 
-def _go_on(lena: Caller, run: str) -> None:
+def _go_on(lena: ProgramVisitor, run: str) -> None:
     """A run waits for somebody to say so; what was in the tray goes on by itself."""
     if run:
         body = lena.ask("GET", run)[2]
@@ -107,7 +107,7 @@ def _go_on(lena: Caller, run: str) -> None:
             assert lena.ask("POST", run, {"do": "resume"})[0] == 303
 
 
-def _books(local: LocalHub, lena: Caller, run: str) -> None:
+def _books(local: LocalHub, lena: ProgramVisitor, run: str) -> None:
     """Everybody once and nobody else; and the pages say the same as the Hub."""
     moved = _moved(local)
     assert moved == Counter({(f"p{n:03}", "reset"): 1 for n in range(MANY)})
@@ -134,7 +134,7 @@ def _within(program: DeskProgram, dice: random.Random, most: float) -> None:
 def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -> None:
     write_desk(tmp_path, local, ALIKE)
     with run_desk_program(tmp_path, local, "600s") as program:
-        lena = Caller(program)
+        lena = ProgramVisitor(program)
         _waits_for_all(lena)
         _hold(lena)
         local.set_faults(["delay_after:s=1:on=batch"])
@@ -144,7 +144,7 @@ def test_killed_in_the_midst_of_it(tmp_path: Path, local: LocalHub, what: str) -
     assert 0 < len(_moved(local)) < MANY
     local.set_faults([])
     with run_desk_program(tmp_path, local, "600s") as program:
-        lena = Caller(program)
+        lena = ProgramVisitor(program)
         _go_on(lena, run)
         _until(lambda: len(_moved(local)) >= MANY, lambda: lena.ask("GET", run or "/tray")[2])
         assert _sent(local) == 3
@@ -159,7 +159,7 @@ def test_killed_again_and_again_in_any_weather(tmp_path: Path, local: LocalHub, 
     dice = random.Random(seed)
     write_desk(tmp_path, local, ALIKE)
     with run_desk_program(tmp_path, local, "600s") as program:
-        lena = Caller(program)
+        lena = ProgramVisitor(program)
         _waits_for_all(lena)
         _hold(lena)
         local.set_faults(dice.choice(WEATHER))
@@ -169,13 +169,13 @@ def test_killed_again_and_again_in_any_weather(tmp_path: Path, local: LocalHub, 
     for _ in range(5):
         local.set_faults(dice.choice(WEATHER))
         with run_desk_program(tmp_path, local, "600s") as program:
-            _go_on(Caller(program), run)
+            _go_on(ProgramVisitor(program), run)
             _within(program, dice, 2.0)
             program.kill()
         assert all(n == 1 for n in _moved(local).values()), _moved(local)
     local.set_faults([])
     with run_desk_program(tmp_path, local, "600s") as program:
-        lena = Caller(program)
+        lena = ProgramVisitor(program)
         _go_on(lena, run)
         _until(lambda: len(_moved(local)) >= MANY, lambda: lena.ask("GET", run or "/tray")[2])
         _books(local, lena, run)

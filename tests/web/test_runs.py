@@ -5,13 +5,10 @@ from __future__ import annotations
 import asyncio
 import re
 import threading
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import urlencode, urlsplit
 
 import pytest
 
@@ -32,8 +29,8 @@ from hf_gate.plan.model import Plan, make_partial_plan
 from hf_gate.testing import LocalHub
 from hf_gate.web.plan import read_plan
 from hf_gate.web.run_worker import RunEventStream, RunJob
-from tests.kits.desk import GOOD, POLICY, Desk, DeskProgram, Visitor, open_desk, run_desk_program, write_desk
-from tests.web.test_plans import ended, made, words
+from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk, run_desk_program, text_of, write_desk
+from tests.kits.desk_actions import ProgramVisitor, create_plan, wait_for_run
 
 
 @pytest.fixture
@@ -45,12 +42,12 @@ def asked(room: Desk) -> Desk:
 
 def applied(room: Desk, visitor: Visitor, **more: str) -> str:
     """The address of the run of a plan that was made and let go now."""
-    return visitor.post(made(room, visitor), {"do": "apply", **more}).headers["location"]
+    return visitor.post(create_plan(room, visitor), {"do": "apply", **more}).headers["location"]
 
 
 def begun(room: Desk, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
-    digest = made(room, visitor).rpartition("/")[2]
+    digest = create_plan(room, visitor).rpartition("/")[2]
     app_state = room.app_state
     run = run_cases.create_run(
         app_state.workspace.store, read_plan(app_state, digest), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
@@ -63,12 +60,12 @@ def begun(room: Desk, visitor: Visitor) -> str:
 
 def test_the_page_says_how_many_came_out_how_and_names_each(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
         other.reject(asked.repo, "bob", reason="outside")
     run = lena.post(place, {"do": "apply"}).headers["location"]
-    ended(asked, run)
-    said = words(lena.get(run))
+    wait_for_run(asked, run)
+    said = text_of(lena.get(run).body)
     assert "4 changes: ended" in said
     assert "4 of 4" in said
     assert "done 3" in said
@@ -76,8 +73,8 @@ def test_the_page_says_how_many_came_out_how_and_names_each(asked: Desk) -> None
     assert "now it is rejected" in said
     assert "bob" in said
     assert "ada" not in said.split()
-    assert {"ada", "bob", "cyd", "dee"} <= set(words(lena.get(f"{run}?outcome=all")).split())
-    assert "bob" not in words(lena.get(f"{run}?outcome=done")).split()
+    assert {"ada", "bob", "cyd", "dee"} <= set(text_of(lena.get(f"{run}?outcome=all").body).split())
+    assert "bob" not in text_of(lena.get(f"{run}?outcome=done").body).split()
     outcomes = {row["user"]: row["outcome"] for row in lena.get(f"{run}.json").json}
     assert outcomes == {"ada": "done", "bob": "stale", "cyd": "done", "dee": "done"}
 
@@ -90,7 +87,7 @@ def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: 
         [DecisionTarget(asked.repo, Target(username="bob"), "Say more."), missing], Choice(Status.RESET), run_id="r_1"
     )
     assert found.run == "r_1"
-    shown = words(asked.visitor().get("/runs/r_1"))
+    shown = text_of(asked.visitor().get("/runs/r_1").body)
     assert "1 of 2" in shown
     assert "Needs attention" in shown
     assert "cyd" in shown.split()
@@ -101,11 +98,11 @@ def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: 
 def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk) -> None:
     lena, before = asked.visitor(), asked.writes()
     run = begun(asked, lena)
-    assert "nothing was sent" in words(lena.get(run))
-    assert "not begun" in words(lena.get("/plans"))
+    assert "nothing was sent" in text_of(lena.get(run).body)
+    assert "not begun" in text_of(lena.get("/plans").body)
     lena.post(run, {"do": "stop"})
-    ended(asked, run)
-    assert "Stopped: 4 changes" in words(lena.get(run))
+    wait_for_run(asked, run)
+    assert "Stopped: 4 changes" in text_of(lena.get(run).body)
     lena.post(run, {"do": "resume"})
     assert not asked.app_state.run_worker.is_live(run.rpartition("/")[2])
     assert asked.writes() == before
@@ -113,31 +110,31 @@ def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk
 
 def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
         asked.app_state.workspace.hub = impatient
         run = lena.post(place, {"do": "apply"}).headers["location"]
-        ended(asked, run)
-        said = words(lena.get(run))
+        wait_for_run(asked, run)
+        said = text_of(lena.get(run).body)
         assert "Interrupted: 4 changes" in said
         assert "0 of 4 are settled" in said
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
         asked.app_state.workspace.hub = patient
         lena.post(run, {"do": "resume"})
-        ended(asked, run)
-        assert "done 4" in words(lena.get(run))
+        wait_for_run(asked, run)
+        assert "done 4" in text_of(lena.get(run).body)
 
 
 def test_a_run_whose_token_is_refused_says_that_the_desk_needs_another(asked: Desk) -> None:
     lena = asked.visitor()
-    place = made(asked, lena)
+    place = create_plan(asked, lena)
     with Hub("hf_local_nobody", asked.local.url) as stranger:
         asked.app_state.workspace.hub = stranger
         run = lena.post(place, {"do": "apply"}).headers["location"]
-        ended(asked, run)
-        said = words(lena.get(run))
+        wait_for_run(asked, run)
+        said = text_of(lena.get(run).body)
     assert "(401). Replace the token of the desk. This call needs repo.content.read" in said
     assert "HF_TOKEN" not in said
 
@@ -155,14 +152,14 @@ def test_those_that_failed_are_tried_again_and_no_others(asked: Desk) -> None:
         write.write_run(
             RunRow(id=ident, kind=RunKind.PLAN, actor="lena-brandt", state=RunState.ENDED, made_at=1, total=4)
         )
-    said = words(lena.get(run))
+    said = text_of(lena.get(run).body)
     assert "the Hub said no" in said
     assert "Try the 2 that failed again" in said
     place = lena.post(run, {"do": "retry"}).headers["location"]
-    page = words(lena.get(place))
+    page = text_of(lena.get(place).body)
     assert "Plan: 2 changes" in page
     assert "Retry" in page
-    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    wait_for_run(asked, lena.post(place, {"do": "apply"}).headers["location"])
     statuses = Counter(asked.row(name).state.status for name in ("ada", "bob", "cyd", "dee"))
     assert statuses["pending"] == 2
 
@@ -183,21 +180,21 @@ def test_what_policies_decided_that_were_changed_since_is_not_tried_again(asked:
     asked.app_state.policies.expire()
     answer = lena.post(run, {"do": "retry"})
     assert answer.status == 409
-    assert "4 were decided by policies that changed since" in words(answer)
+    assert "4 were decided by policies that changed since" in text_of(answer.body)
 
 
 def test_the_way_back_is_a_plan_that_says_what_cannot_be_undone(asked: Desk) -> None:
     lena = asked.visitor()
     run = applied(asked, lena)
-    ended(asked, run)
+    wait_for_run(asked, run)
     place = lena.post(run, {"do": "undo"}).headers["location"]
-    said = words(lena.get(place))
+    said = text_of(lena.get(place).body)
     assert "Undo" in said
     assert "downloads cannot be undone" in said
     assert "mail cannot be undone" in said
     assert "current policies would plan the same changes again" in said
     assert all(asked.row(name).state.status != "pending" for name in ("ada", "bob"))
-    ended(asked, lena.post(place, {"do": "apply"}).headers["location"])
+    wait_for_run(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert all(asked.row(name).state.status == "pending" for name in ("ada", "bob", "cyd", "dee"))
 
 
@@ -206,7 +203,7 @@ def test_of_a_run_that_moved_nobody_there_is_no_way_back(asked: Desk) -> None:
     run = begun(asked, lena)
     answer = lena.post(run, {"do": "undo"})
     assert answer.status == 409
-    assert "nothing to undo" in words(answer)
+    assert "nothing to undo" in text_of(answer.body)
     assert lena.post(run, {"do": "retry"}).status == 409
     assert lena.post(run, {"do": "explode"}).status == 422
 
@@ -253,30 +250,30 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
     lena = room.visitor()
     run = applied(room, lena, count="600")
     assert hub.is_here.wait(60.0)
-    said = words(lena.get(run))
+    said = text_of(lena.get(run).body)
     assert "Applying 600 changes" in said
-    assert "running" in words(lena.get("/plans"))
+    assert "running" in text_of(lena.get("/plans").body)
     part = lena.get(f"{run}/live", hx_request="true").body
     assert re.match(r'<div id="live"\s+data-events=', part)
     assert re.search(r'data-said="\d+ percent\. [^"]+\."', part), part[:300]
     assert lena.post(run, {"do": "undo"}).status == 409
     lena.post(run, {"do": "pause"})
-    assert "Pausing 600 changes" in words(lena.get(run))
+    assert "Pausing 600 changes" in text_of(lena.get(run).body)
     hub.go.set()
-    ended(room, run)
-    said = words(lena.get(run))
+    wait_for_run(room, run)
+    said = text_of(lena.get(run).body)
     assert "Paused: 600 changes" in said
     assert "500 of 600" in said, said
     lena.post(run, {"do": "resume"})
-    ended(room, run)
-    assert "done 600" in words(lena.get(run))
+    wait_for_run(room, run)
+    assert "done 600" in text_of(lena.get(run).body)
     assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
 
 
 def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk, Held]) -> None:
     room, hub = held
     lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.ADMIN))
-    plan = made(room, lena)
+    plan = create_plan(room, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
     member = room.app_state.membership.find("mia")
@@ -288,8 +285,8 @@ def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     hub.go.set()
     for place in (run, f"/runs/{idle.id}"):
-        ended(room, place)
-        assert "Stopped" in words(lena.get(place))
+        wait_for_run(room, place)
+        assert "Stopped" in text_of(lena.get(place).body)
     lena.post(run, {"do": "resume"})
     sent = [line["user"] for line in room.local.journal() if line["to"] == "reset"]
     assert len(sent) == 500
@@ -338,7 +335,7 @@ def test_who_hung_up_is_told_nothing_more() -> None:
 def test_what_nobody_carries_has_no_news(asked: Desk) -> None:
     lena = asked.visitor()
     run = applied(asked, lena)
-    ended(asked, run)
+    wait_for_run(asked, run)
     answer = lena.get(f"{run}/events")
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.body == "event: end\ndata: 0\n\n"
@@ -355,47 +352,13 @@ def test_a_viewer_sees_no_names_and_a_reviewer_steers_no_run_of_others(asked: De
     assert not re.search(r"\b(ada|bob|cyd|dee)\b", body)
     assert vic.get(f"{run}.json").status == 404
     assert 'name="do"' not in mia.get(run).body
-    assert "bob" in words(mia.get(run))
+    assert "bob" in text_of(mia.get(run).body)
     assert mia.post(run, {"do": "stop"}).status == 403
     assert asked.reviewer("ola", "no/such").get(run).status == 404
     assert asked.app_state.workspace.store.stop_request(run.rpartition("/")[2]) is None
 
 
 # ---- a power cut ---------------------------------------------------------------------------------------------------------
-
-
-class Caller:
-    """Somebody who is signed in at a desk that runs as a program."""
-
-    def __init__(self, program: DeskProgram) -> None:
-        self._where = urlsplit(program.url).netloc
-        self._cookie = ""
-        link = urlsplit(program.login_url)
-        assert self.ask("GET", f"{link.path}?{link.query}")[0] == 303
-
-    def ask(self, method: str, path: str, values: dict[str, str] | None = None) -> tuple[int, str, str]:
-        """Status, where it leads, and the body."""
-        connection = HTTPConnection(self._where, timeout=60)
-        try:
-            body = urlencode(values or {}) if method == "POST" else None
-            connection.request(method, path, body, {
-                "cookie": self._cookie, "origin": f"http://{self._where}", "sec-fetch-site": "same-origin",
-                "content-type": "application/x-www-form-urlencoded",
-            })  # fmt: skip
-            answer = connection.getresponse()
-            self._cookie = (answer.headers.get("set-cookie") or self._cookie).partition(";")[0]
-            return answer.status, answer.headers.get("location") or "", answer.read().decode()
-        finally:
-            connection.close()
-
-    def until(self, path: str, text: str) -> str:
-        """The page once it says something; it may take a while."""
-        end = time.monotonic() + 40
-        while text not in (body := self.ask("GET", path)[2]):
-            assert time.monotonic() < end, re.findall(
-                r"<h1.*?</h1>|<p class=\"msg.*?</p>|<dl class=\"big.*?</dl>", body
-            )
-        return body
 
 
 def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
@@ -408,7 +371,7 @@ def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
         local.add_people([{"username": f"p{n:03}"} for n in range(150)])
         local.add_requests([{"repo": repo, "user": f"p{n:03}", "answers": {"Purpose": "test"}} for n in range(150)])
         with run_desk_program(tmp_path, local) as program:
-            lena = Caller(program)
+            lena = ProgramVisitor(program)
             lena.until("/queue", "150")
             place = lena.ask("POST", "/plans")[1]
             place = place if place != "/plans" else _plan_in(lena.until("/plans", "150 to reset"))
@@ -420,7 +383,7 @@ def test_after_a_power_cut_the_page_tells_the_truth_and_nothing_is_sent_twice(
             program.kill()
         local.set_faults([])
         with run_desk_program(tmp_path, local) as program:
-            lena = Caller(program)
+            lena = ProgramVisitor(program)
             body = lena.until(run, "Interrupted: 150 changes")
             assert "Nothing is sent twice" in body
             assert 'value="resume"' in body

@@ -34,10 +34,10 @@ from hf_gate.errors import Guarded
 from hf_gate.plan.model import build_plan
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
-from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk
+from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk, text_of
+from tests.kits.desk_actions import create_plan, wait_for_run
 from tests.kits.program_server import program_words
 from tests.kits.stores import read_links
-from tests.web.test_plans import ended, made, words
 
 MANY = 700
 
@@ -72,7 +72,7 @@ def select(room: Desk, visitor: Visitor, first: int, end: int, verb: str = "acce
     place = visitor.post("/bulk", {"verb": verb}).headers["location"]
     page = visitor.get(place)
     values = {"verb": verb, "count": str(end - first), "typed": str(end - first)}
-    return words(page), visitor.post(place.partition("?")[0], values)
+    return text_of(page.body), visitor.post(place.partition("?")[0], values)
 
 
 def _of(room: Desk, visitor: Visitor) -> Member:
@@ -94,16 +94,18 @@ def one(room: Desk, visitor: Visitor, number: int) -> Answer:
 
 def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Desk) -> None:
     lena, noor, before = full.visitor(), full.proven(admin("noor")), full.writes()
-    part = without(lena, made(full, lena), 250)
+    part = without(lena, create_plan(full, lena), 250)
     less = without(lena, part, 400)
     for plan, count in ((part, 450), (less, 50)):
         refused = lena.post(plan, {"do": "apply", "count": str(count)})
         assert refused.status == 409
-        assert f"This is a part of {MANY} changes" in words(refused) or "part of 450 changes" in words(refused)
-        assert "Ask noor to open the plan and agree." in words(refused)
+        assert f"This is a part of {MANY} changes" in text_of(refused.body) or "part of 450 changes" in text_of(
+            refused.body
+        )
+        assert "Ask noor to open the plan and agree." in text_of(refused.body)
     assert full.writes() == before
     assert noor.post(less, {"do": "approve", "count": "50"}).status == 303
-    ended(full, lena.post(less, {"do": "apply", "count": "50"}).headers["location"])
+    wait_for_run(full, lena.post(less, {"do": "apply", "count": "50"}).headers["location"])
     assert full.app_state.workspace.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
 
 
@@ -118,7 +120,9 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Desk) -> None:
     assert select(full, lena, 400, 500)[1].headers["location"] == "/queue"
     refused = one(full, lena, 600)
     assert (refused.status, "a second person" not in refused.body) == (409, True)
-    assert "Together with the last 24 hours, these are 501 to accept. More than 500 need two people." in words(refused)
+    assert "Together with the last 24 hours, these are 501 to accept. More than 500 need two people." in text_of(
+        refused.body
+    )
     row = full.row("p600")
     decision = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
     api = lena.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
@@ -130,9 +134,9 @@ def test_decisions_that_wait_count(full: Desk) -> None:
     full.proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
     lena.post("/tray/hold")
-    assert "these are 501 to accept" in words(one(full, lena, 600))
+    assert "these are 501 to accept" in text_of(one(full, lena, 600).body)
     lena.post("/tray/undo")
-    assert "Together with the last 24 hours" not in words(one(full, lena, 600))
+    assert "Together with the last 24 hours" not in text_of(one(full, lena, 600).body)
 
 
 def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
@@ -183,7 +187,7 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
             write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
         refused = change(lena, rows[500], "1d")
-        assert (refused.status, "You set 500 ends within 24 hours" in words(refused)) == (409, True)
+        assert (refused.status, "You set 500 ends within 24 hours" in text_of(refused.body)) == (409, True)
         assert change(lena, rows[500], "none").status == 303, "that takes nobody out"
         assert change(noor, rows[501], "1d").status == 303, "another person"
 
@@ -209,13 +213,13 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
     for days in (3, 2, 1):
         run_of(full, f"r_day{days}", 200 * (days - 1), 200 * days, days + 1)
     for days in (3, 2):
-        ended(full, lena.post(f"/runs/r_day{days}", {"do": "resume"}).headers["location"])
+        wait_for_run(full, lena.post(f"/runs/r_day{days}", {"do": "resume"}).headers["location"])
         assert full.app_state.workspace.store.run(f"r_day{days}").counts == {"done": 200}  # type: ignore[union-attr]
     before = full.writes()
     refused = lena.post("/runs/r_day1", {"do": "resume"})
     assert (refused.status, full.writes()) == (409, before)
-    assert "these are 600 to accept" in words(refused)
-    ended(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
+    assert "these are 600 to accept" in text_of(refused.body)
+    wait_for_run(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
     assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
     told = [
         text_of_entry(link, None)
@@ -228,20 +232,20 @@ def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_on
 
 def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full: Desk) -> None:
     lena = full.visitor()
-    plan = made(full, lena)
-    assert "Apply 700 changes" in words(lena.get(plan))
+    plan = create_plan(full, lena)
+    assert "Apply 700 changes" in text_of(lena.get(plan).body)
     full.visitor(admin("sock"))
     full.out("sock")
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
     assert refused.status == 409
-    assert "another admin was removed less than 24 hours ago" in words(refused)
+    assert "another admin was removed less than 24 hours ago" in text_of(refused.body)
 
 
 def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_path: Path) -> None:
     lena = full.visitor()
     noor = full.proven(admin("noor"))
     full.ask([{"username": "noor"}], {"Purpose": GOOD})
-    whole, before = made(full, lena), full.writes()
+    whole, before = create_plan(full, lena), full.writes()
     alone, agreed = without(lena, whole, MANY - 2), without(lena, whole, MANY - 1)
     assert noor.post(agreed, {"do": "approve", "count": "1"}).status == 303
     for plan in (whole, alone, agreed):
@@ -284,12 +288,12 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_pa
 def test_a_second_name_of_one_person_is_no_second_person(full: Desk) -> None:
     lena, before = full.visitor(), full.writes()
     sock = full.visitor(admin("sock"))
-    plan = made(full, lena)
+    plan = create_plan(full, lena)
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
     assert refused.status == 409
-    assert "No other admin has proven their account. Ask sock to open Settings" in words(refused)
+    assert "No other admin has proven their account. Ask sock to open Settings" in text_of(refused.body)
     agreed = sock.post(plan, {"do": "approve", "count": str(MANY)})
-    assert (agreed.status, "Your account is not proven" in words(agreed)) == (409, True)
+    assert (agreed.status, "Your account is not proven" in text_of(agreed.body)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
     assert full.writes() == before
     assert not [link for link in read_links(full.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
@@ -305,18 +309,18 @@ def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_on
 
 def test_of_two_people_who_agree_at_once_none_is_lost(full: Desk) -> None:
     lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
-    plan, store = made(full, lena), full.app_state.workspace.store
+    plan, store = create_plan(full, lena), full.app_state.workspace.store
     agree = {"do": "approve", "count": str(MANY)}
     full.app_state.workspace.store = cast("Store", InterruptedStore(store, lambda: mara.post(plan, agree)))
     assert noor.post(plan, agree).status == 303
     full.app_state.workspace.store = store
-    assert "mara, noor" in words(lena.get(plan))
+    assert "mara, noor" in text_of(lena.get(plan).body)
 
 
 def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Desk) -> None:
     lena = full.visitor()
     noor = full.proven(admin("noor"))
-    plan = made(full, lena)
+    plan = create_plan(full, lena)
     member = full.app_state.membership.find("noor")
     assert member is not None
     assert noor.post(plan, {"do": "approve", "count": str(MANY)}).status == 303

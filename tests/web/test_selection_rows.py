@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hf_gate.application.sync_schedule import SyncKind
+from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, serve_desk
-from tests.web.test_browser_journeys import _page
-from tests.web.test_bulk import _begin, _confirm, _picked
+from tests.kits.desk_actions import confirm_bulk, list_selected, list_waiting, start_bulk
 
 REASON = "Please say more."
 FIELDS = ("verb", "count", "next", "after", "following")
@@ -23,7 +23,7 @@ def _ask(room: Desk, count: int, purpose: str = GOOD, prefix: str = "p") -> None
 
 def _all(visitor: Visitor, verb: str, query: str = "status:pending") -> str:
     visitor.post("/selection", {"do": "all", "q": query})
-    return _begin(visitor, verb)
+    return start_bulk(visitor, verb)
 
 
 def _field(answer: Answer, name: str) -> str:
@@ -54,12 +54,6 @@ def _send(visitor: Visitor, path: str, page: Answer, unticked: Iterable[str] = (
     return visitor.ask("POST", path.partition("?")[0], body.encode(), {"content-type": content_type})
 
 
-def _waiting(room: Desk) -> set[str]:
-    store = room.app_state.workspace.store
-    rows = store.requests([item.request for item in room.app_state.workspace.tray.list_waiting()])
-    return {row.person.identity.username or "" for row in rows.values()}
-
-
 def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too(room: Desk) -> None:
     _ask(room, 5)
     lena = room.visitor()
@@ -69,8 +63,8 @@ def test_nothing_is_sent_for_an_unticked_row_and_it_is_unticked_in_the_queue_too
     assert len(shown) == 5
     out = _names(room, shown[:2])
     assert _send(lena, path, page, shown[:2], do="send", reason=REASON).status == 303
-    assert _waiting(room) == {f"p{n:03}" for n in range(5)} - set(out)
-    assert _picked(room) == set()
+    assert list_waiting(room) == {f"p{n:03}" for n in range(5)} - set(out)
+    assert list_selected(room) == set()
 
 
 def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room: Desk) -> None:
@@ -89,7 +83,7 @@ def test_rows_of_other_pages_stay_in_and_unticked_ones_stay_out_over_pages(room:
     assert "You left out <b>4</b>" in back.body
     out = _names(room, [*_shown(first)[:3], *_shown(second)[:1]])
     assert _send(lena, path, back, do="send", reason=REASON, typed="126").status == 303
-    assert _waiting(room) == {f"p{n:03}" for n in range(130)} - set(out)
+    assert list_waiting(room) == {f"p{n:03}" for n in range(130)} - set(out)
 
 
 def test_the_typed_number_is_that_of_the_ticked_rows(room: Desk) -> None:
@@ -100,10 +94,10 @@ def test_the_typed_number_is_that_of_the_ticked_rows(room: Desk) -> None:
     wrong = _send(lena, path, page, _shown(page)[:2], do="send", reason=REASON, typed="25")
     assert wrong.status == 422
     assert "Type 23 to confirm." in wrong.body
-    assert _waiting(room) == set()
+    assert list_waiting(room) == set()
     assert len(_shown(wrong)) == 23
     assert _send(lena, path, wrong, do="send", reason=REASON, typed="23").status == 303
-    assert len(_waiting(room)) == 23
+    assert len(list_waiting(room)) == 23
 
 
 def test_enter_in_a_field_without_script_sends_nothing(room: Desk) -> None:
@@ -115,7 +109,7 @@ def test_enter_in_a_field_without_script_sends_nothing(room: Desk) -> None:
     buttons = re.findall(r'<button[^>]*name="do" value="(\w+)"', page.body)
     assert buttons[0] == "update"
     assert _send(lena, path, page, _shown(page)[:1], do="update").status == 200
-    assert _waiting(room) == set()
+    assert list_waiting(room) == set()
 
 
 def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Desk) -> None:
@@ -129,12 +123,12 @@ def test_who_says_something_specific_is_left_out_at_once_and_put_back(room: Desk
     left = _send(lena, path, page, do="contrary")
     assert {name[:4] for name in _names(room, _shown(left))} == {"junk"}
     assert "say something specific" not in left.body
-    assert len(_picked(room)) == 4
+    assert len(list_selected(room)) == 4
     again = _send(lena, path, left, do="back")
     assert len(_shown(again)) == 6
     left = _send(lena, path, again, do="contrary")
     assert _send(lena, path, left, do="send", reason=REASON).status == 303
-    assert _waiting(room) == {f"junk{n:03}" for n in range(4)}
+    assert list_waiting(room) == {f"junk{n:03}" for n in range(4)}
 
 
 def test_of_those_to_accept_the_ones_without_a_purpose_are_left_out(room: Desk) -> None:
@@ -153,7 +147,7 @@ def test_the_same_form_twice_sends_once(room: Desk) -> None:
     page = lena.get(path)
     assert _send(lena, path, page, _shown(page)[:1], do="send").status == 303
     assert _send(lena, path, page, _shown(page)[:1], do="send").status == 409
-    assert len(_waiting(room)) == 3
+    assert len(list_waiting(room)) == 3
     room.leave()
     assert sorted(line["user"] for line in room.local.journal() if line["to"] == "accepted") == sorted(
         _names(room, _shown(page)[1:])
@@ -168,7 +162,7 @@ def test_a_page_that_shows_a_row_again_that_is_out_is_not_confirmed(room: Desk) 
     page = lena.get(path)
     _send(lena, path, page, _shown(page)[:1], do="update")
     assert _send(lena, path, page, do="send").status == 409
-    assert _waiting(room) == set()
+    assert list_waiting(room) == set()
 
 
 @pytest.mark.parametrize("number", ["0", "999999", "9" * 40, "-1", "x", "٣", ""])
@@ -192,20 +186,20 @@ def test_the_selected_are_shown_and_some_are_removed(room: Desk) -> None:
     assert len(first) == 100
     following = _send(lena, "/selection", page, first[:2], do="next")
     page = lena.get(following.headers["location"])
-    assert (len(_shown(page)), len(_picked(room))) == (30, 128)
+    assert (len(_shown(page)), len(list_selected(room))) == (30, 128)
     assert (
         _send(lena, "/selection", page, _shown(page)[:1], do="keep").headers["location"].startswith("/selection?after=")
     )
-    assert len(_picked(room)) == 127
+    assert len(list_selected(room)) == 127
     begun = _send(lena, "/bulk", lena.get("/selection"), _shown(lena.get("/selection"))[:1], verb="accept")
     assert begun.status == 303
-    assert len(_picked(room)) == 126
+    assert len(list_selected(room)) == 126
     assert ">126 requests?</span>" in lena.get(begun.headers["location"]).body
     room.app_state.workspace.hub.accept(room.repo, _names(room, _shown(lena.get("/selection"))[:1])[0])
     room.read()
     assert "Not shown: <b>1</b> changed since they were selected" in lena.get("/selection").body
     assert lena.post("/selection", {"do": "clear"}).status == 303
-    assert _picked(room) == set()
+    assert list_selected(room) == set()
 
 
 def test_what_each_person_will_read_is_shown_before_it_is_sent(room: Desk) -> None:
@@ -249,12 +243,12 @@ def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Desk) -> N
     assert len(seen) == len(set(seen)) == 1050
     rows = room.app_state.workspace.store.requests([int(each) for each in seen])
     assert [row.state.asked_at for row in rows.values()] == sorted(row.state.asked_at for row in rows.values())
-    assert _confirm(lena, path, reason=REASON, typed="1050").status == 303
+    assert confirm_bulk(lena, path, reason=REASON, typed="1050").status == 303
 
 
 def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: Browser, room: Desk) -> None:
     _ask(room, 22)
-    with serve_desk(room) as url, _page(browser, room, url) as page:
+    with serve_desk(room) as url, open_page(browser, room, url) as page:
         page.goto(f"{url}/queue")
         page.locator("#rows [data-pick]").first.check()
         page.locator("[data-select=all]").click()
@@ -278,4 +272,4 @@ def test_the_numbers_follow_the_ticks_and_enter_in_the_number_confirms(browser: 
         page.keyboard.type("21")
         page.keyboard.press("Enter")
         expect(page.locator("#tray")).to_contain_text("21 decisions will be sent in")
-    assert len(_waiting(room)) == 21
+    assert len(list_waiting(room)) == 21

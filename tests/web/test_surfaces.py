@@ -40,8 +40,7 @@ from hf_gate.application.records import (
 from hf_gate.application.table_records import TableRecord, TableRowRecord
 from tests.kits.command_line import Console
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, open_desk
-from tests.web.test_api import _post
-from tests.web.test_plans import ended, made
+from tests.kits.desk_actions import create_plan, post_json, wait_for_run
 
 COMMANDS: Mapping[str, tuple[Sequence[str], type[Record]]] = {
     "ls": (["ls", "--status", "all"], RequestRecord),
@@ -103,14 +102,14 @@ class Scene:
         self.lena: Visitor = room.visitor()
         room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD, "=Country": "Chad"})
         room.ask([{"username": "bob"}, {"username": "cyd"}], {"Purpose": "test"})
-        plan = made(room, self.lena)
+        plan = create_plan(room, self.lena)
         run = self.lena.post(plan, {"do": "apply"}).headers["location"]
-        ended(room, run)
+        wait_for_run(room, run)
         room.ask([{"username": "dee"}, {"username": "eve"}], {"Purpose": GOOD})
         row = room.row("dee")
         version = self.lena.get(f"/api/v1/requests/{row.state.hub_request}").json["version"]
         chosen = [{"id": row.state.hub_request, "version": version}]
-        _post(self.lena, "/decisions", {"verb": "accept", "requests": chosen, "until": "90d"})
+        post_json(self.lena, "/decisions", {"verb": "accept", "requests": chosen, "until": "90d"})
         room.leave()
         self.lena.post("/selection", {"do": "all", "q": "status:pending"})
         pick = self.lena.post("/bulk", {"verb": "accept"}).headers["location"]
@@ -124,9 +123,9 @@ class Scene:
 
     def run(self, args: Sequence[str], *flags: str) -> str:
         """What a command prints at this desk."""
-        ended = self.console.run(*map(self._named, args), *flags, env={"HF_GATE_WORKSPACE": str(self.folder)})
-        assert ended.code == 0, ended.err
-        return ended.out
+        wait_for_run = self.console.run(*map(self._named, args), *flags, env={"HF_GATE_WORKSPACE": str(self.folder)})
+        assert wait_for_run.code == 0, wait_for_run.err
+        return wait_for_run.out
 
     def file(self, path: str, kind: str) -> str:
         """What a file of the desk holds."""

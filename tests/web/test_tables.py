@@ -15,8 +15,7 @@ from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.web.tables import MAX_UPLOAD, PAGE_SIZE
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, text_of
-from tests.web.test_forms import TYPE, encode
-from tests.web.test_plans import ended, made, words
+from tests.kits.desk_actions import MULTIPART_TYPE, create_plan, encode_multipart, wait_for_run
 
 ALLOWED = "desk: {may_write_tables: true}\n"
 TABLES = "tables: {dua: {file: tables/dua.csv, key: [user_id, username, email]}}\n"
@@ -181,14 +180,14 @@ def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of
     with open_desk(tmp_path, DATES, desk=desk) as room:
         room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
         lena, mia = room.visitor(), _admin(room)
-        ended(room, lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"])
+        wait_for_run(room, lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"])
         assert room.row("ada").state.until is not None
         head = re.search(r'name="head" value="([0-9a-f]*)"', mia.get("/tables/dua").body)
         assert head
         cells = {"head": head[1], "col.0": "ada@ethz.ch", "col.1": "2098-01-01"}
-        shown = words(mia.post("/tables/dua/rows", cells | {"replaces": "yes"}))
+        shown = text_of(mia.post("/tables/dua/rows", cells | {"replaces": "yes"}).body)
         assert re.search(r"access ends .*2098.* instead of .*2099", shown)
-        waiting = words(mia.post("/tables/dua/rows", cells | {"col.0": "bob@ethz.ch"}))
+        waiting = text_of(mia.post("/tables/dua/rows", cells | {"col.0": "bob@ethz.ch"}).body)
         assert "missing to valid; wait by house/missing becomes accept by house/signed" in waiting
 
 
@@ -231,8 +230,8 @@ def test_nothing_is_written_that_was_not_shown(room: Desk) -> None:
 
 def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Desk) -> None:
     mia = _admin(room)
-    body = encode([("file", b"email,note\nbob.muster@ethz.ch,x\n")])
-    shown = mia.ask("POST", "/tables/dua/import", body, {"content-type": TYPE})
+    body = encode_multipart([("file", b"email,note\nbob.muster@ethz.ch,x\n")])
+    shown = mia.ask("POST", "/tables/dua/import", body, {"content-type": MULTIPART_TYPE})
     assert "Nobody asked under: bob.muster@ethz.ch" in text_of(shown.body)
     assert mia.post("/tables/dua/import", {**_hidden(shown), "do": "write"}).status == 303
     assert _file(room).read_text("utf-8") == ROWS + ",bob.muster@ethz.ch,x,,\n"
@@ -248,7 +247,9 @@ def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Desk
     ],
 )
 def test_a_bad_upload_is_refused_with_its_place(room: Desk, content: bytes, words: str) -> None:
-    answer = _admin(room).ask("POST", "/tables/dua/import", encode([("file", content)]), {"content-type": TYPE})
+    answer = _admin(room).ask(
+        "POST", "/tables/dua/import", encode_multipart([("file", content)]), {"content-type": MULTIPART_TYPE}
+    )
     assert answer.status == 422
     assert words in html.unescape(answer.body)
     assert _file(room).read_text("utf-8") == ROWS
@@ -265,8 +266,8 @@ def test_many_rows_go_only_if_their_number_is_typed(room: Desk) -> None:
 
 def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Desk) -> None:
     lena = room.visitor()
-    run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
-    ended(room, run)
+    run = lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"]
+    wait_for_run(room, run)
     assert room.row("ada").state.status == "accepted"
     page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{room.row('ada').state.hub_request}").body).split())
     assert re.search(r"on dua row [0-9a-f]{16}, version 2, file_hash 9f9f", page)
@@ -277,8 +278,8 @@ def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Desk) 
 
 def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room: Desk) -> None:
     lena = room.visitor()
-    run = lena.post(made(room, lena), {"do": "apply", "count": "1"}).headers["location"]
-    ended(room, run)
+    run = lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"]
+    wait_for_run(room, run)
     shown = lena.post("/tables/dua/rows", {"line": "3"})
     assert "End access…" in shown.body
     asked = lena.post("/tables/dua/rows", {**_hidden(shown), "do": "end"})

@@ -20,13 +20,12 @@ from hf_gate.domain.runs import RunState
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import read_approvals
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
-from tests.web.test_approvals import DOUBLE, reviewer, status
-from tests.web.test_plans import ended
+from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, wait_for_run
 
 
 @pytest.fixture
 def room(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, DOUBLE) as made:
+    with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
@@ -57,30 +56,30 @@ Way = Callable[[Desk, Visitor], int]
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
 def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Desk, first: Way, second: Way) -> None:
-    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
     first(room, mia)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
     second(room, lena)
     room.leave()
-    assert (status(room), room.writes()) == ("accepted", before + 1)
+    assert (read_status(room), room.writes()) == ("accepted", before + 1)
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
 def test_one_person_counts_once_in_whatever_ways(room: Desk, first: Way, second: Way) -> None:
-    mia, before = room.proven(reviewer("mia")), room.writes()
+    mia, before = room.proven(make_reviewer("mia")), room.writes()
     first(room, mia)
     second(room, mia)
     room.leave()
     second(room, mia)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_person_with_two_names_counts_once(room: Desk, way: Way) -> None:
     """The second name of mia is proven with the token of the same account."""
-    mia, second, before = room.proven(reviewer("mia")), room.visitor(reviewer("mimi")), room.writes()
+    mia, second, before = room.proven(make_reviewer("mia")), room.visitor(make_reviewer("mimi")), room.writes()
     way(room, mia)
     room.leave()
     code = re.search(r"settings#prove=([\w-]+)", second.post("/settings/prove").body)
@@ -90,18 +89,18 @@ def test_a_person_with_two_names_counts_once(room: Desk, way: Way) -> None:
         second = room.by_link(told.json["link"].rpartition("?t=")[2])
     way(room, second)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_requester_and_an_unproven_account_are_nobody(room: Desk, way: Way) -> None:
-    ada, kim, before = room.proven(reviewer("ada")), room.reviewer("kim"), room.writes()
+    ada, kim, before = room.proven(make_reviewer("ada")), room.reviewer("kim"), room.writes()
     for visitor in (ada, kim):
         way(room, visitor)
         room.leave()
     way(room, room.visitor())
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 def take_back(room: Desk, mia: Visitor) -> None:
@@ -137,7 +136,7 @@ def ask_again(room: Desk, _: Visitor) -> None:
 def change_the_rule(room: Desk, _: Visitor) -> None:
     folder = room.app_state.workspace.location.folder
     assert folder is not None
-    text = DOUBLE.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
+    text = TWO_REVIEWERS.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
     (folder / "policies" / "house.yaml").write_text(text, "utf-8")
     room.app_state.policies.expire()
 
@@ -145,14 +144,14 @@ def change_the_rule(room: Desk, _: Visitor) -> None:
 @pytest.mark.parametrize("spoil", [take_back, revoke, become_viewer, lose_the_repo, ask_again, change_the_rule])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]) -> None:
-    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
     way(room, mia)
     room.leave()
     spoil(room, mia)
     before = room.writes()
     way(room, lena)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("spoil", [revoke, become_viewer, lose_the_repo])
@@ -160,17 +159,17 @@ def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Ca
 def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
     room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]
 ) -> None:
-    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
     way(room, mia)
     spoil(room, mia)
     way(room, lena)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Desk, way: Way) -> None:
-    mia, lena, before = room.proven(reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
     way(room, mia)
     mia.post("/tray/undo")
     room.leave()
@@ -179,20 +178,20 @@ def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Des
     ]
     way(room, lena)
     room.leave()
-    assert (status(room), room.writes()) == ("pending", before)
+    assert (read_status(room), room.writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Desk, way: Way) -> None:
-    mia, lena = room.proven(reviewer("mia")), room.visitor()
+    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
     way(room, mia)
     mia.post("/tray/hold")
     click(room, lena)
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert status(room) == "pending"
+    assert read_status(room) == "pending"
     mia.post("/tray/send")
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert status(room) == "accepted"
+    assert read_status(room) == "accepted"
 
 
 # ---- more than one person may decide alone ---------------------------------------------------------------------------
@@ -204,7 +203,7 @@ MANY = 501
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Desk]:
     """So many ask that a selection of them becomes a plan."""
-    with open_desk(tmp_path, DOUBLE) as made:
+    with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": GOOD})
         made.read(SyncKind.FULL)
         yield made
@@ -243,7 +242,7 @@ def test_a_selection_of_one_and_a_plan_of_another_meet(full: Desk, *, is_agreed:
     if is_agreed:
         assert press(noor, plan, "approve").status == 303
     assert approvers(full, "p007") == []
-    ended(full, press(lena if is_agreed else noor, plan, "apply").headers["location"])
+    wait_for_run(full, press(lena if is_agreed else noor, plan, "apply").headers["location"])
     assert count_accepted(full) == MANY
     assert approvers(full, "p007") == ["lena-brandt", "noor"]
     assert verify_ledger(full.app_state.workspace.store, with_tables=True).ok
@@ -255,7 +254,7 @@ def test_a_plan_that_was_discarded_leaves_no_approval(full: Desk) -> None:
     plan, before = plan_all(lena), full.writes()
     press(noor, plan, "approve")
     assert press(noor, plan, "discard").status == 303
-    mia = full.proven(reviewer("mia"))
+    mia = full.proven(make_reviewer("mia"))
     row = full.row("p007")
     mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
     full.leave()
@@ -282,7 +281,7 @@ def test_a_plan_does_not_approve_a_request_that_changed_since(full: Desk) -> Non
         hub.withdraw(full.repo)
     full.ask([{"username": "p007"}], {"Purpose": "Something else, at length, about speech."})
     full.read(SyncKind.FULL)
-    ended(full, press(lena, plan, "apply").headers["location"])
+    wait_for_run(full, press(lena, plan, "apply").headers["location"])
     assert count_accepted(full) == MANY - 1
     assert (full.row("p007").state.status, approvers(full, "p007")) == ("pending", [])
 
@@ -292,7 +291,7 @@ def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_request
     plan = plan_all(lena)
     press(noor, plan, "approve")
     change_the_rule(full, noor)
-    ended(full, press(lena, plan, "apply").headers["location"])
+    wait_for_run(full, press(lena, plan, "apply").headers["location"])
     assert (count_accepted(full), full.writes()) == (0, before)
     assert approvers(full, "p007") == ["lena-brandt"]
 
@@ -320,14 +319,14 @@ def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed
     with Hub(full.local.tokens["owner"], full.local.url, max_wait=0.0) as impatient:
         workspace.hub = impatient
         run = press(lena, plan, "apply").headers["location"]
-        ended(full, run)
+        wait_for_run(full, run)
     workspace.hub = patient
     full.local.set_faults([])
     assert (count_accepted(full), approvers(full, "p007")) == (0, ["lena-brandt", "noor"])
     who, other = (lena, noor) if is_starter else (noor, lena)
     assert who.post(f"/requests/{full.row('p007').state.hub_request}/approval/withdraw").status == 303
     other.post(run, {"do": "resume"})
-    ended(full, run)
+    wait_for_run(full, run)
     assert (count_accepted(full), full.row("p007").state.status) == (MANY - 1, "pending")
 
 
@@ -348,7 +347,7 @@ def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agre
     steps: list[Callable[[], object]] = [withdraw, lambda: press(noor, plan, "approve")]
     for step in steps if is_before else reversed(steps):
         step()
-    ended(full, press(lena, plan, "apply").headers["location"])
+    wait_for_run(full, press(lena, plan, "apply").headers["location"])
     assert count_accepted(full) == (MANY if is_before else MANY - 1)
     assert full.row("p007").state.status == ("accepted" if is_before else "pending")
 
@@ -373,7 +372,7 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Desk) -> None:
     change_the_rule(full, noor)
     assert 'value="approve"' in noor.get(plan).body
     press(noor, plan, "approve")
-    ended(full, press(lena, plan, "apply").headers["location"])
+    wait_for_run(full, press(lena, plan, "apply").headers["location"])
     assert count_accepted(full) == MANY
 
 
@@ -386,7 +385,7 @@ def _set_state(room: Desk, run: str, state: RunState) -> None:
 def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all(
     room: Desk, *, is_sending: bool
 ) -> None:
-    mia, lena, workspace = room.proven(reviewer("mia")), room.visitor(), room.app_state.workspace
+    mia, lena, workspace = room.proven(make_reviewer("mia")), room.visitor(), room.app_state.workspace
     click(room, mia)
     room.leave()
     click(room, lena)
@@ -397,7 +396,7 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
         room.leave()
     workspace.hub = patient
     room.local.set_faults([])
-    assert (status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
+    assert (read_status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
     (waiting,) = workspace.tray.list_waiting()
     _set_state(room, waiting.run.id, RunState.READY if is_sending else RunState.QUEUED)
     answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
@@ -407,11 +406,11 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     assert len(approvals[room.row("ada").id]) == 1 + is_sending
     _set_state(room, waiting.run.id, RunState.QUEUED)
     room.leave()
-    assert status(room) == ("accepted" if is_sending else "pending")
+    assert read_status(room) == ("accepted" if is_sending else "pending")
 
 
 def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk) -> None:
-    mia = room.proven(reviewer("mia"))
+    mia = room.proven(make_reviewer("mia"))
     workspace = room.app_state.workspace
     click(room, mia)
     assert workspace.location.folder is not None
@@ -420,7 +419,7 @@ def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: D
     room.leave()
     assert [(one.is_being_sent, one.outcome) for one in workspace.tray.list_waiting()] == [(False, None)]
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
-    file.write_text(DOUBLE, "utf-8")
+    file.write_text(TWO_REVIEWERS, "utf-8")
     room.app_state.policies.expire()
     room.leave()
     assert (workspace.tray.list_waiting(), approvers(room, "ada")) == ([], ["mia"])

@@ -9,8 +9,7 @@ import pytest
 
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.ids import Repo, parse_repo
-from tests.kits.desk import GOOD, Desk, Visitor, open_desk
-from tests.web.test_plans import words
+from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
 
 POLICY = """\
 version: 1
@@ -59,24 +58,26 @@ def rob(two: tuple[Desk, Repo, Repo]) -> Visitor:
 def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, _ = two
     key, lena = waiting(room, mine), room.visitor()
-    whole = words(lena.get(f"/requests/{key}"))
+    whole = text_of(lena.get(f"/requests/{key}").body)
     assert "history.elsewhere = 1" in whole
     assert "accepted at 1 other repo" in whole
     for path in (f"/requests/{key}", f"/requests/{key}/why", "/queue"):
-        said = words(rob.get(path))
+        said = text_of(rob.get(path).body)
         assert "elsewhere = 1" not in said
         assert "others = 1" not in said
         assert "accepted at 1 other" not in said
         assert "elsewhere 1" not in said
-    assert "history.elsewhere unavailable: it counts repos that you do not see" in words(rob.get(f"/requests/{key}"))
+    assert "history.elsewhere unavailable: it counts repos that you do not see" in text_of(
+        rob.get(f"/requests/{key}").body
+    )
 
 
 def test_the_facets_count_the_repos_that_one_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     path = "/queue?q=quality:good"
     for visitor, number in ((two[0].visitor(), 2), (rob, 1)):
         answer = visitor.get(path)
-        assert f"answered {number}" in words(answer)
-        assert f"{number} of {number} requests" in words(answer)
+        assert f"answered {number}" in text_of(answer.body)
+        assert f"{number} of {number} requests" in text_of(answer.body)
     assert str(two[2]) not in rob.get(path).body
 
 
@@ -92,15 +93,15 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     try:
         file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
         room.app_state.policies.expire()
-        whole = words(room.visitor().get(f"/requests/{key}"))
+        whole = text_of(room.visitor().get(f"/requests/{key}").body)
         assert ("known (accept) matches" in whole) == (times == 1)
         for path in (f"/requests/{key}", f"/requests/{key}/why"):
-            said = words(rob.get(path))
+            said = text_of(rob.get(path).body)
             assert "known (accept) is unknown" in said
             assert f"unknown: history.elsewhere == {times}" in said
             assert "it matches if" not in said
             assert "no small change" not in said
-        assert not re.search(r"no access to|access to \d|other repos(?! not known)", words(rob.get("/queue")))
+        assert not re.search(r"no access to|access to \d|other repos(?! not known)", text_of(rob.get("/queue").body))
     finally:
         file.write_text(before, "utf-8")
         room.app_state.policies.expire()
@@ -128,8 +129,8 @@ def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[De
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
     room, mine, _ = two
     values = {"src": DRAFT.format(mine=mine), "do": "try", "who": f"fay@{mine}"}
-    assert "known (accept) matches" in words(room.visitor().post("/policies", values))
-    said = words(rob.post("/policies", values))
+    assert "known (accept) matches" in text_of(room.visitor().post("/policies", values).body)
+    said = text_of(rob.post("/policies", values).body)
     assert "known (accept) does not match" in said
     assert "history.elsewhere = 0" in said
 
@@ -163,7 +164,7 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     room.app_state.policies.expire()
     paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
     try:
-        whole, parts = [[words(each.get(path)) for path in paths] for each in (lena, rob)]
+        whole, parts = [[text_of(each.get(path).body) for path in paths] for each in (lena, rob)]
     finally:
         file.unlink() if before is None else file.write_bytes(before)
         room.app_state.policies.expire()

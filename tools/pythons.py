@@ -1,9 +1,9 @@
 """Tests the built wheel on the oldest patch release of each supported Python, with the lowest and the newest dependencies.
 
-    python tools/test_pythons.py                  3.11, 3.12 and 3.13; one that is missing fails the run
-    python tools/test_pythons.py --whole          all tests with both sets of dependencies
-    python tools/test_pythons.py --only 3.12      one of them
-    python tools/test_pythons.py -- -k demo       the rest goes to pytest; what it selects runs with both sets
+    python tools/pythons.py                  3.11, 3.12 and 3.13; one that is missing fails the run
+    python tools/pythons.py --whole          all tests with both sets of dependencies
+    python tools/pythons.py --only 3.12      one of them
+    python tools/pythons.py -- -k demo       the rest goes to pytest; what it selects runs with both sets
 
 Each environment holds what a user gets from the wheel, and the test tools. The checkout's own source is not importable there.
 

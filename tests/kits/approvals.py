@@ -1,0 +1,88 @@
+"""A workspace whose policy wants two reviewers, its members, and their decisions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hf_gate.application import setting_keys
+from hf_gate.application.approval_alarms import list_open_alarms, raise_approval_alarms
+from hf_gate.application.decision_sender import DecisionSender
+from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.domain.lifecycle import Status
+from hf_gate.domain.members import Member, MemberRole, RunAuthor
+from hf_gate.domain.outcomes import Outcome
+from hf_gate.domain.requests import Target
+from hf_gate.store.members import Members
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
+
+ACCEPT, REJECT = Choice(Status.ACCEPTED), Choice(Status.REJECTED)
+WELCOME = "then: accept\n  - id: rest"
+TWO_REVIEWERS = POLICY.replace(WELCOME, "then: accept\n    reviewers: 2\n  - id: rest")
+OWNER = RunAuthor(account="id-owner")
+LATER = 1_800_000_000_000  # ms
+
+
+@pytest.fixture
+def two_people(tmp_path: Path) -> Iterator[HubWorkspace]:
+    """A workspace that wants two reviewers; ada and bo have asked."""
+    made = HubWorkspace(tmp_path, InProcessHub(repos=2))
+    use_policy(made, TWO_REVIEWERS)
+    with made.store.writing() as write:
+        write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
+    made.ask(["ada", "bo"])
+    made.sync()
+    yield made
+    made.close()
+
+
+def use_policy(workspace: HubWorkspace, policy: str) -> None:
+    """Write another policy and load it."""
+    write_workspace(workspace.folder, policy)
+    workspace.join()
+
+
+def invite_member(
+    workspace: HubWorkspace, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER
+) -> Member:
+    """Invite a member, who proves a Hub account unless told otherwise."""
+    members = Members(workspace.store)
+    made = members.invite(Member(name=name, role=role), f"{name} first", "owner", 1)
+    if proven:
+        members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
+    found = members.find_by_id(made.id)
+    assert found is not None
+    return found
+
+
+def author_of(member: Member) -> RunAuthor:
+    """Return a member as the author of a decision."""
+    return RunAuthor(member=member.id, account=member.proven_account)
+
+
+def decide_as(
+    workspace: HubWorkspace, by: RunAuthor, who: str = "ada", choice: Choice = ACCEPT, actor: str | None = None
+) -> Outcome:
+    """Decide one request as an author; return what came of it."""
+    workspace.count += 1
+    gate = workspace.approvals
+    sender = DecisionSender(
+        workspace.store, workspace.hub, workspace.clock, workspace.zone, actor or str(by.account), gate, author=by
+    )
+    done = sender.decide(
+        [DecisionTarget(workspace.repos[0], Target(username=who), "No." if choice is REJECT else None)],
+        choice,
+        run_id=f"r_{workspace.count}",
+    )
+    (outcome,) = done.outcomes
+    return outcome
+
+
+def list_alarms(workspace: HubWorkspace) -> list[tuple[str | None, int, int]]:
+    """Raise what is due; return the person, and the approvals given and needed, of each open alarm."""
+    raise_approval_alarms(workspace.workspace, workspace.repos)
+    return [(row.person.identity.username, one.given, one.needed) for one, row in list_open_alarms(workspace.store)]

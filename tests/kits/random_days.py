@@ -1,0 +1,285 @@
+"""A state machine of random days: people ask, leave and rename, others decide, runs are executed in steps, processes die, the Hub fails, clocks jump."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from hf_gate.application import runs
+from hf_gate.application.run_executor import RunExecutor
+from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.domain.ids import Repo
+from hf_gate.domain.rows import RunRow
+from hf_gate.errors import HfGateError
+from hf_gate.plan.model import Plan
+from hf_gate.protocol.messages import HubCall
+from tests.kits.faulty_stores import FailingStore, KilledError
+from tests.kits.in_process_hub import InProcessHub
+from tests.kits.invariants import find_final_violations, find_stale_rows, find_violations
+from tests.kits.workspaces import POLICY, STRICT, HubWorkspace, MakeExecutor, write_workspace
+
+PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
+SIZES: Final = {"dev": (30, 25), "ci": (60, 40), "torture": (1000, 80)}
+SHARDS: Final = {"dev": 1, "ci": 1, "torture": 4}
+"""So many tests of that size, so that several processes share them (tools/torture.py)."""
+
+
+NAMES: Final = ("ada", "bob", "cem", "dora", "eve", "finn")
+
+
+FAULTS: Final = (
+    (),
+    ("fail_before:p=0.5:on=batch",),
+    ("fail_after:p=0.5:on=batch",),
+    ("fail_after:on=batch", "truncate:p=0.5:on=list"),
+    ("fail_before:on=batch",),
+    ("fail_before:status=503:p=0.4", "reset_at:byte=9:p=0.2"),
+    ("delay_before:s=15:p=0.5:on=batch",),
+    ("delay_after:s=15:p=0.5:on=batch",),
+    ("limit_bare:p=0.3", "hidden_limit:rate=1"),
+    ("truncate:p=0.4", "html_200:p=0.2:on=list|batch"),
+    ("dup_rows:p=0.5", "shuffle", "lag:s=1"),
+    ("no_batch", "fail_after:p=0.3:on=handle"),
+    ("bad_record:kind=no_id:p=0.3:on=list",),
+    ("down:s=600:call=3",),
+    ("empty_200:p=0.5:on=batch", "link_loop:p=0.2"),
+)
+
+
+POLICIES: Final = (POLICY, STRICT, POLICY.replace("mode: enforce", "mode: shadow"), POLICY.replace("30d", "7d"))
+UNFINISHED: Final = ("ready", "interrupted", "paused")
+names, places = st.sampled_from(NAMES), st.integers(0, 1)
+
+
+class RandomDays(RuleBasedStateMachine):
+    """`check` after every step; `quiet` makes the Hub well again, lets everything end, and asks whether all is as it should be."""
+
+    carrier: MakeExecutor = RunExecutor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp(prefix="hf-gate-days-"))
+        self.near = InProcessHub(repos=2, page_size=10)
+        self.scene = HubWorkspace(self.folder, self.near, carrier=self.carrier)
+        self.plan: Plan | None = None
+        self.fresh = 0
+        for name in NAMES:
+            self.near.add_people(name)
+        self.called = {name: name for name in NAMES}  # what an account is called by now
+
+    def teardown(self) -> None:
+        self.scene.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def repo(self, at: int) -> Repo:
+        return self.scene.repos[at]
+
+    # ---- what people do --------------------------------------------------------------------------------------------
+
+    @rule(name=names, wish=st.sampled_from(("accept", "while", "reset", "reject", "x")), at=places)
+    def asks(self, name: str, wish: str, at: int) -> None:
+        self.land()
+        with suppress(ValueError):  # there already
+            self.near.ask(self.repo(at).id, self.called[name], repo_type=self.repo(at).type.value, wish=wish)
+
+    @rule(wish=st.sampled_from(("accept", "reject")), at=places)
+    def all_ask(self, wish: str, at: int) -> None:
+        for name in NAMES:
+            self.asks(name=name, wish=wish, at=at)
+
+    @rule(name=names, at=places)
+    def withdraws(self, name: str, at: int) -> None:
+        self.land()
+        if self.scene.where(self.called[name], self.repo(at)) == "pending":
+            with self.well():
+                self.near.withdraw(self.called[name], self.repo(at))
+
+    @rule(name=names, is_reused=st.booleans(), at=places)
+    def renames(self, name: str, is_reused: bool, at: int) -> None:
+        """And somebody else may take the old name and ask."""
+        self.fresh += 1
+        old, new = self.called[name], f"{name}-{self.fresh}"
+        self.near.rename(old, new)
+        self.called[name] = new
+        if is_reused:
+            self.near.add_people(old)
+            self.near.ask(self.repo(at).id, old, repo_type=self.repo(at).type.value, wish="x")
+
+    @rule(name=names, to=st.sampled_from(("accepted", "rejected", "reset")), at=places)
+    def is_decided_elsewhere(self, name: str, to: str, at: int) -> None:
+        """Never back to pending: the Hub then shows no trace that anybody was ever decided."""
+        self.land()
+        if self.scene.where(self.called[name], self.repo(at)) not in {None, to}:
+            with self.well():
+                self.scene.decide(self.called[name], to, self.repo(at))
+
+    @rule(at=places, question=st.sampled_from(("What for?", "wish", "Where?")))
+    def form_changes(self, at: int, question: str) -> None:
+        text = f"---\nextra_gated_fields:\n  {question!r}: text\n---\n# Card\n"
+        line = {"repo": self.repo(at).id, "repo_type": self.repo(at).type.value, "text": text}
+        self.near.door("POST", "card", line)
+
+    # ---- what the desk does ----------------------------------------------------------------------------------------
+
+    @rule(at=places, kind=st.sampled_from(SyncKind))
+    def syncs(self, at: int, kind: SyncKind) -> None:
+        with suppress(HfGateError):
+            self.scene.sync(kind, self.repo(at))
+
+    @rule(at=places)
+    def is_planned(self, at: int) -> None:
+        """Of what was just read, as a rule; else plans would be of nobody."""
+        with suppress(HfGateError):
+            self.scene.sync(SyncKind.QUICK, self.repo(at))
+        self.plan = self.scene.plan()
+
+    @precondition(lambda self: self.plan is not None)
+    @rule()
+    def is_applied(self) -> None:
+        self.carried(self.begun())
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(steps=st.integers(0, 2))
+    def is_applied_in_steps(self, steps: int) -> None:
+        asked = iter([None] * steps)
+        self.carried(self.begun(), watch=lambda: next(asked, "pause"))
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(at=st.integers(1, 5), when=st.sampled_from(("before", "in", "after")))
+    def dies_at_a_write(self, at: int, when: str) -> None:
+        self.carried(self.begun(), FailingStore(self.scene.store, at, when))
+        self.scene.restart()
+
+    @precondition(lambda self: self.plan is not None)
+    @rule(at=st.integers(1, 8), is_sent=st.booleans())
+    def dies_at_a_call(self, at: int, is_sent: bool) -> None:
+        """Before it leaves, or when the Hub has it and the answer is on its way."""
+        dying, calls = FailingStore(self.scene.store, 1_000_000), iter(range(1, at))
+
+        def count(_: HubCall) -> None:
+            if next(calls, None) is None:
+                dying.die()
+
+        setattr(self.near, "heard" if is_sent else "seen", count)
+        self.carried(self.begun(), dying)
+        self.near.heard = self.near.seen = lambda _: None
+        self.scene.restart()
+
+    @rule(
+        at=st.integers(1, 4),
+        when=st.sampled_from(("before", "in", "after")),
+        place=places,
+        kind=st.sampled_from(SyncKind),
+    )
+    def dies_while_reading(self, at: int, when: str, place: int, kind: SyncKind) -> None:
+        self.scene.sync_with(FailingStore(self.scene.store, at, when), kind, self.repo(place))
+        self.scene.restart()
+
+    @rule()
+    def restarts(self) -> None:
+        self.scene.restart()
+
+    @rule()
+    def resumes(self) -> None:
+        for run in reversed(self.scene.store.runs()):
+            if run.state in UNFINISHED:
+                self.carried(run)
+
+    @rule()
+    def takes_a_turn(self) -> None:
+        """The loop that needs nobody there."""
+        self.land()
+        self.scene.count += 1
+        with suppress(HfGateError):
+            self.scene.run_turn(self.carrier_of)
+
+    @rule()
+    def is_turned_back(self) -> None:
+        for run in self.scene.store.runs()[:1]:
+            self.plan, _ = runs.plan_undo(self.scene.store, run, now=self.scene.clock.now())
+
+    @rule(text=st.sampled_from(POLICIES))
+    def policy_is_edited(self, text: str) -> None:
+        write_workspace(self.folder, text)
+        self.scene.join()
+
+    # ---- what happens to both --------------------------------------------------------------------------------------
+
+    @rule(faults=st.sampled_from(FAULTS))
+    def hub_misbehaves(self, faults: tuple[str, ...]) -> None:
+        """A Hub that begins to lag forgets nobody who was read just now: whom no list shows twice is taken for gone."""
+        self.near.time.advance(2)
+        self.near.faults(faults)
+
+    @rule(seconds=st.sampled_from((1, 15, 700, 90_000, 8 * 86_400, 40 * 86_400)))
+    def time_passes(self, seconds: int) -> None:
+        self.near.time.advance(seconds)
+
+    @rule(skew=st.sampled_from((0.0, -7200.0, -5.0, 5.0, 7200.0)))
+    def clock_jumps(self, skew: float) -> None:
+        """The desk's clock alone."""
+        self.near.skew = skew
+
+    # ---- what must hold --------------------------------------------------------------------------------------------
+
+    @invariant()
+    def check(self) -> None:
+        assert find_violations(self.scene.store, self.near.journal()) == []
+
+    @rule()
+    def quiet(self) -> None:
+        """The Hub is well, everything under way ends, all is read whole: nothing is left, and both sides agree."""
+        self.near.faults(())
+        self.land()
+        self.near.time.advance(7200)
+        self.scene.begin()
+        for run in reversed(self.scene.store.runs()):
+            if run.state in UNFINISHED:
+                ended = self.scene.carry(run)
+                assert ended.state == "ended", (ended, self.scene.states(ended))
+        for repo in self.scene.repos:
+            assert self.scene.sync(SyncKind.FULL, repo).complete
+        assert self.scene.store.open_changes() == []
+        assert find_final_violations(self.scene.store, self.near.journal()) == []
+        assert find_stale_rows(self.scene.store, self.near.app.world) == []
+
+    # ---- helpers ---------------------------------------------------------------------------------------------------
+
+    def begun(self) -> RunRow:
+        assert self.plan is not None
+        self.land()
+        plan, self.plan = self.plan, None
+        return self.scene.approve(plan)
+
+    def carried(
+        self, run: RunRow, store: FailingStore | None = None, watch: Callable[[], str | None] = lambda: None
+    ) -> None:
+        with suppress(HfGateError, KilledError):
+            self.scene.carry(run, store=store, read_stop_request=watch)
+
+    def carrier_of(self, _: RunRow) -> RunExecutor:
+        return self.scene.carrier(
+            self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone, self.scene.approvals
+        )
+
+    def land(self) -> None:
+        """Calls of ours that are under way arrive before anything else is decided: what comes later nobody can prevent."""
+        if self.near.late:
+            self.near.time.advance(20)
+            self.near.arrive()
+
+    @contextmanager
+    def well(self) -> Iterator[None]:
+        """Whoever else calls does not meet our faults."""
+        before = [fault.spec for fault in self.near.app.faults.active]
+        self.near.faults(())
+        yield
+        self.near.faults(before)
