@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from hf_gate import bootstrap
 from hf_gate.config import Flags, read_settings
 from hf_gate.store.store import Store
+from hf_gate.store.tray import list_waiting_decisions, undo_waiting_decisions
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.security import SecurityMiddleware
@@ -101,8 +102,8 @@ def _fill_store(store: Store, count: int, repos: int) -> None:
 
 def empty_tray(app_state: AppState) -> None:
     """Undo the waiting decisions, so that the next run starts with an empty tray."""
-    waiting = app_state.workspace.tray.list_waiting()
-    app_state.workspace.tray.undo([one.run.id for one in waiting])
+    waiting = list_waiting_decisions(app_state.workspace.store)
+    undo_waiting_decisions(app_state.workspace.store, [one.run.id for one in waiting])
 
 
 # ---- client ----------------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from hf_gate.domain.rows import count_pending
 from hf_gate.errors import HfGateError
 from hf_gate.protocol.codec import read_page
 from hf_gate.store.store import Store
+from hf_gate.store.tray import list_waiting_decisions
 from hf_gate.web.app import build_app
 from hf_gate.web.app_state import AppState
 from hf_gate.web.evaluation_process import EvaluationProcess
@@ -159,7 +160,7 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
         links = [f"reviewer-{number}-{app_state.now():%H%M%S%f}" for number in range(_REVIEWERS)]
         for number, link in enumerate(links):
             app_state.membership.invite(Member(name=f"reviewer-{number}", role=MemberRole.REVIEWER), link)
-        before = len(app_state.workspace.tray.list_waiting())
+        before = len(list_waiting_decisions(app_state.workspace.store))
         config = uvicorn.Config(
             build_app(app_state, door, None), port=0, lifespan="off", log_config=None, ws="none", http=BoundedConnection
         )
@@ -189,7 +190,7 @@ def serve(folder: Path, count: int, *, is_evaluating: bool) -> None:
         server.should_exit = True
         for thread in threads:
             thread.join()
-        waiting = len(app_state.workspace.tray.list_waiting()) - before
+        waiting = len(list_waiting_decisions(app_state.workspace.store)) - before
         empty_tray(app_state)
         print(json.dumps({"waiting": waiting, "synced": sum(synced)}), flush=True)
 

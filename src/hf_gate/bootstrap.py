@@ -232,20 +232,20 @@ def has_store(settings: Settings, location: WorkspaceLocation) -> bool:
 
 def _load_lists() -> DomainLists:
     """Load the lists of e-mail domains and countries."""
-    from .sources.domain_lists import DomainLists
+    from .sources.domain_lists import load_domain_lists
 
-    return DomainLists()
+    return load_domain_lists()
 
 
-def _load_classifier(lists: Callable[[], DomainLists]) -> RequestClassifier:
+def _load_classifier() -> RequestClassifier:
     """Load the classifier of requests; the lists are loaded at the first e-mail address."""
     from .policy.request_classifier import AnswerClassifier
     from .sources.rule_versions import read_rules_version
 
-    return AnswerClassifier(lambda: lists().email, read_rules_version)
+    return AnswerClassifier(lambda: _load_lists().email, read_rules_version)
 
 
-def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRequest], str | None]:
+def _make_country_lookup() -> Callable[[AccessRequest], str | None]:
     """Return a function that gives the country in a request's answers, for `country:` in queries.
 
     The country names are loaded lazily.
@@ -256,7 +256,7 @@ def _make_country_lookup(lists: Callable[[], DomainLists]) -> Callable[[AccessRe
     @lru_cache(65_536)
     def code_of(answer: str) -> str | None:
         if not names:
-            names.update(lists().countries)
+            names.update(_load_lists().countries)
         return country_code(answer, names)
 
     def country_of(request: AccessRequest) -> str | None:
@@ -351,7 +351,6 @@ def open_workspace(
     from .store.opening import WAIT_S, open_store
 
     settings = connection.settings
-    lists = lru_cache(1)(_load_lists)
     endpoint = endpoint_of(settings)
     is_own = url is None
     url = url or store_url(settings, location)
@@ -367,8 +366,8 @@ def open_workspace(
         on_wait=on_wait,
         host=gethostname(),
         command=command,
-        country_of=_make_country_lookup(lists),
-        load_classifier=partial(_load_classifier, lists),
+        country_of=_make_country_lookup(),
+        load_classifier=_load_classifier,
         erasures=None
         if not is_own or location.folder is None or url.startswith("sqlite:")
         else location.folder / "erasures.jsonl",

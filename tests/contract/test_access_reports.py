@@ -16,6 +16,7 @@ from hf_gate.application.access_report import AccessRecord, describe_outside, na
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.end_changes import renew_by_rules, write_end_changes
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.grant_records import pair_with_grants
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.record_files import csv_lines
@@ -31,8 +32,8 @@ from tests.kits.approvals import (
     OWNER,
     TWO_REVIEWERS,
     author_of,
+    create_member,
     decide_as,
-    invite_member,
     list_alarms,
     two_people,
     use_policy,
@@ -57,7 +58,7 @@ def access(scene: HubWorkspace, at: datetime | None = None) -> dict[str | None, 
 def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> None:
     scene = two_people
     scene.turn()
-    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
+    decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
     decide_as(scene, OWNER, actor="owner")
     row = access(scene)["ada"]
     assert (row.by, row.approvers, row.policy, row.rule) == ("owner", ["mia", "owner"], "wishes", "welcome")
@@ -70,7 +71,7 @@ def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> No
 
 def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: HubWorkspace) -> None:
     scene = two_people
-    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
+    decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
     decide_as(scene, OWNER, actor="owner")
     scene.near.faults([])
@@ -83,7 +84,7 @@ def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: Hub
 
 def test_an_approval_of_another_version_of_the_request_is_not_named(two_people: HubWorkspace) -> None:
     scene, row = two_people, two_people.row("ada")
-    decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
+    decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
     events = [e.decode_event(one.link.body) for one in scene.store.entries(request=row.id)]
     given = next(event for event in events if isinstance(event, e.ApprovalGiven))
     stale = e.ApprovalGiven(account="id-kim", need=given.need)
@@ -106,7 +107,7 @@ def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: Hub
     scene = two_people
     list_alarms(scene)
     if given:
-        decide_as(scene, author_of(invite_member(scene, "mia")), actor="mia")
+        decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
     scene.decide("ada", "accepted")
     scene.sync()
     before = datetime.fromtimestamp(scene.near.time.now(), UTC)
@@ -224,7 +225,7 @@ def test_an_acceptance_by_hand_under_a_row_that_no_verdict_has_seen_names_that_r
     scene.turn()
     scene.sign(f"{scene.now.year + 2}-06-30", "DUA-2")
     scene.set_policy(policy(SIGNED))
-    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, scene.workspace.sources))
+    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, open_fact_sources(scene.workspace)))
     (hand_terms,) = terms.read_terms([scene.row("ada")], scene.now).values()
     sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
     sender.choose_ends = lambda ready: [end_of_terms(hand_terms) for _ in ready]
@@ -239,7 +240,7 @@ def test_a_renewal_by_the_rules_names_the_new_row(renewed: tuple[AgreementScene,
     """A person renews before the next turn has moved the date."""
     scene, _ = renewed
     scene.sign(f"{scene.now.year + 3}-06-30", "DUA-3")
-    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, scene.workspace.sources))
+    terms = TermsReader(scene.workspace, lambda row: scene.bundle.for_repo(row, open_fact_sources(scene.workspace)))
     row = scene.row("ada")
     change = renew_by_rules(row, terms.read_terms([row], scene.now)[row.id], scene.now, UTC)
     with scene.store.writing() as write:

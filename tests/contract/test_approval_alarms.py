@@ -10,7 +10,7 @@ from hf_gate.domain.approvals import ApprovalAlarm
 from hf_gate.domain.lifecycle import Status
 from hf_gate.store.approvals import write_alarms
 from hf_gate.store.store import Store
-from tests.kits.approvals import OWNER, author_of, decide_as, invite_member, list_alarms
+from tests.kits.approvals import OWNER, author_of, create_member, decide_as, list_alarms
 from tests.kits.approvals import two_people as scene
 from tests.kits.stores import EEG, place, record, store, take
 from tests.kits.workspaces import HubWorkspace
@@ -21,7 +21,7 @@ __all__ = ["place", "scene", "store"]
 def accept_by_two(scene: HubWorkspace, until: str | None = None) -> None:
     """Two people approve, and the Hub hears it."""
     list_alarms(scene)
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     decide_as(scene, OWNER, choice=Choice(Status.ACCEPTED, until=until))
     scene.near.time.advance(3600)
     scene.sync()

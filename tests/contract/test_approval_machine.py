@@ -36,7 +36,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import HfGateError
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import digest_of_file
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account, revoke_member
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from tests.kits.approvals import TWO_REVIEWERS
@@ -96,24 +96,26 @@ class ApprovalMachine(RuleBasedStateMachine):
     # ---- people ----------------------------------------------------------------------------------------------------------
 
     def _invite(self, name: str, *, proven: bool = True) -> None:
-        members, self.secrets = Members(self.scene.store), self.secrets + 1
-        made = members.invite(Member(name=name, role=MemberRole.REVIEWER), f"a{self.secrets}", "owner", 1)
+        self.secrets += 1
+        made = invite_member(
+            self.scene.store, Member(name=name, role=MemberRole.REVIEWER), f"a{self.secrets}", "owner", 1
+        )
         if proven:
-            members.prove_account(made, name, f"id-{name}", f"b{self.secrets}", 2)
+            prove_account(self.scene.store, made, name, f"id-{name}", f"b{self.secrets}", 2)
             self.able.add(f"id-{name}")
         else:
             self.able.discard(f"id-{name}")
 
     def _author(self, name: str) -> RunAuthor:
-        found = next((one for one in Members(self.scene.store).list_all() if one.name == name), None)
+        found = next((one for one in self.scene.store.members() if one.name == name), None)
         if found is None:
             return RunAuthor(account=f"id-{name}")
         return RunAuthor(member=found.id, account=found.proven_account)
 
     @rule(name=st.sampled_from(MEMBERS))
     def revoke(self, name: str) -> None:
-        found = next(one for one in Members(self.scene.store).list_all() if one.name == name)
-        Members(self.scene.store).revoke(found, "owner", to_ms(self.scene.clock.now()))
+        found = next(one for one in self.scene.store.members() if one.name == name)
+        revoke_member(self.scene.store, found, "owner", to_ms(self.scene.clock.now()))
         self.able.discard(f"id-{name}")
         self._forget(f"id-{name}")
 

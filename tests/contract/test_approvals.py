@@ -19,15 +19,15 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.store.approvals import write_policy_author
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account, revoke_member
 from tests.kits.approvals import (
     LATER,
     OWNER,
     REJECT,
     TWO_REVIEWERS,
     author_of,
+    create_member,
     decide_as,
-    invite_member,
     list_alarms,
     use_policy,
 )
@@ -43,7 +43,7 @@ def accepts(scene: HubWorkspace) -> int:
 
 
 def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     first = decide_as(scene, author_of(mia))
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert scene.where("ada") == "pending"
@@ -54,7 +54,7 @@ def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: HubWorkspa
 
 
 def test_one_person_counts_once_however_often_they_approve(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
     again = decide_as(scene, author_of(mia))
     assert again.kind is OutcomeKind.DEFERRED
@@ -74,7 +74,7 @@ def test_an_account_that_is_not_proven_or_not_a_members_does_not_count(scene: Hu
 
 def test_a_member_who_has_not_proven_their_account_does_not_count(scene: HubWorkspace) -> None:
     decide_as(scene, OWNER)
-    kim = invite_member(scene, "kim", proven=False)
+    kim = create_member(scene, "kim", proven=False)
     refused = decide_as(scene, author_of(kim))
     assert refused.kind is OutcomeKind.REFUSED
     assert "not proven" in refused.why
@@ -82,9 +82,8 @@ def test_a_member_who_has_not_proven_their_account_does_not_count(scene: HubWork
 
 def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
     ident = scene.row("ada").person.identity.user_id
-    members = Members(scene.store)
-    made = members.invite(Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
-    members.prove_account(made, "ada", str(ident), "second", 2)
+    made = invite_member(scene.store, Member(name="adas-desk-name", role=MemberRole.ADMIN), "first", "owner", 1)
+    prove_account(scene.store, made, "ada", str(ident), "second", 2)
     decide_as(scene, OWNER)
     refused = decide_as(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
     assert refused.kind is OutcomeKind.REFUSED
@@ -93,16 +92,15 @@ def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
 
 
 def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: HubWorkspace) -> None:
-    members = Members(scene.store)
-    made = members.invite(Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
-    members.prove_account(made, "ada-in-truth", "id-of-the-member", "second", 2)
+    made = invite_member(scene.store, Member(name="ada", role=MemberRole.ADMIN), "first", "owner", 1)
+    prove_account(scene.store, made, "ada-in-truth", "id-of-the-member", "second", 2)
     first = decide_as(scene, RunAuthor(member=made.id, account="id-of-the-member"), actor="ada")
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
     assert why_not_counted(Approver("ada", made.id, "id-of-the-member"), ("Ada", None), [], None), "the id is hidden"
 
 
 def test_whoever_promoted_or_saved_this_version_does_not_count(scene: HubWorkspace) -> None:
-    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
+    mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:
         write_policy_author(write, PolicyAuthor(policy.digest, "mia", mia.id, mia.proven_account))
@@ -113,7 +111,7 @@ def test_whoever_promoted_or_saved_this_version_does_not_count(scene: HubWorkspa
 
 
 def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_same_name(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     (policy,) = scene.bundle.policies
     for by in (author_of(mia), RunAuthor(), RunAuthor(account="id-of-another-mia")):
         promote(scene.store, policy, "mia", LATER, by)
@@ -122,7 +120,7 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
 
 
 def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
     scene.near.withdraw("ada", scene.repos[0])
     scene.ask(["ada"])
@@ -132,7 +130,7 @@ def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> 
 
 
 def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWorkspace) -> None:
-    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
+    mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     decide_as(scene, author_of(mia))
     use_policy(scene, TWO_REVIEWERS.replace("Please ask again.", "Please ask once more."))
     assert decide_as(scene, author_of(mia)).why.startswith("approval 1 of 2: yours")
@@ -142,15 +140,15 @@ def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWork
 
 
 def test_a_revoked_member_does_not_count_any_more(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
-    Members(scene.store).revoke(mia, "owner", LATER)
+    revoke_member(scene.store, mia, "owner", LATER)
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert accepts(scene) == 0
 
 
 def test_an_approval_can_be_taken_back_until_it_is_sent(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
     withdraw_approval(scene.workspace, scene.row("ada"), as_approver(mia))
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
@@ -159,7 +157,7 @@ def test_an_approval_can_be_taken_back_until_it_is_sent(scene: HubWorkspace) -> 
 
 def test_one_person_is_enough_to_reject(scene: HubWorkspace) -> None:
     decide_as(scene, OWNER)
-    assert decide_as(scene, author_of(invite_member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
+    assert decide_as(scene, author_of(create_member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
     assert scene.where("ada") == "rejected"
 
 
@@ -211,7 +209,7 @@ def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene:
 
 
 def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: HubWorkspace) -> None:
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     write_workspace(scene.folder, "version: 1\npolicy: [")
     held = decide_as(scene, OWNER)
     assert held.kind is OutcomeKind.DEFERRED
@@ -267,7 +265,7 @@ def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: HubWork
 
 
 def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWorkspace) -> None:
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     scene.near.faults(["fail_before:status=503:on=batch|handle"])
     assert decide_as(scene, OWNER).kind is not OutcomeKind.DONE
     scene.near.faults([])
@@ -277,7 +275,7 @@ def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWor
 
 
 def test_a_forged_approval_is_found_by_the_verification(scene: HubWorkspace) -> None:
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     with scene.store.writing() as write:
         write.db.run("UPDATE approvals SET account = 'id-forged'")
     assert any("id-forged" in one.what for one in verify_ledger(scene.store, with_tables=True).broken)
@@ -290,7 +288,7 @@ def test_an_acceptance_on_the_hubs_page_without_approvals_raises_an_alarm_until_
     scene: HubWorkspace,
 ) -> None:
     assert list_alarms(scene) == []
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     scene.decide("ada", "accepted")
     scene.sync()
     assert list_alarms(scene) == [("ada", 1, 2)]
@@ -313,7 +311,7 @@ def test_an_alarm_ends_when_the_person_is_sent_back(scene: HubWorkspace) -> None
 
 def test_our_own_acceptance_with_two_approvals_raises_no_alarm(scene: HubWorkspace) -> None:
     list_alarms(scene)
-    decide_as(scene, author_of(invite_member(scene, "mia")))
+    decide_as(scene, author_of(create_member(scene, "mia")))
     decide_as(scene, OWNER)
     scene.sync()
     assert list_alarms(scene) == []

@@ -13,7 +13,7 @@ from hf_gate.domain.members import OWNER_SETTING, Member, MemberRole
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.store.assignments import AssignmentResult, write_assignments
-from hf_gate.store.members import Members
+from hf_gate.store.members import find_member_by_id, invite_member, revoke_member
 from hf_gate.store.store import Store
 from tests.kits import stores
 from tests.kits.stores import record, take
@@ -24,8 +24,8 @@ NOW = 1_800_000_000_000
 
 
 def _member(store: Store, name: str) -> Member:
-    made = Members(store).invite(Member(name=name, role=MemberRole.REVIEWER), f"{name} secret", "owner", 1)
-    found = Members(store).find_by_id(made.id)
+    made = invite_member(store, Member(name=name, role=MemberRole.REVIEWER), f"{name} secret", "owner", 1)
+    found = find_member_by_id(store, made.id)
     assert found is not None
     return found
 
@@ -47,7 +47,7 @@ def test_assignments_are_stored_found_and_freed(store: Store) -> None:
     assert _found(store, "assigned:kim") == _found(store, "assigned:me") == []
     assert _found(store, str(parse_query("assigned:me").asked_by(mia.id))) == idents[:3]
     assert write_assignments(store, [idents[0], 999], None, by="kim", at=8) == AssignmentResult(1, 0)
-    Members(store).revoke(mia, "owner", 9)
+    revoke_member(store, mia, "owner", 9)
     assert _found(store, "assigned:none") == idents
     assert write_assignments(store, idents[:1], mia, by="kim", at=10) is None, "removed meanwhile"
     last = store.request(idents[1])

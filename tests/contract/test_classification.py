@@ -22,7 +22,7 @@ from hf_gate.policy.request_classifier import AnswerClassifier, fingerprint_of
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.store.export import StoreReader
 from hf_gate.store.opening import open_store
-from hf_gate.store.queue_queries import QueueQueries
+from hf_gate.store.queue_queries import read_counters, read_row_classes
 from hf_gate.store.reclassification import PART, reclassify_part
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, load_classifier, place, record, store, take
@@ -253,7 +253,7 @@ def test_chips_name_exceptions_only_the_weightiest_first_and_three_at_most(store
     by_person = {row.id: (row.person.identity.user_id, row.repo) for row in rows}
 
     def chips(now: datetime, *, masks: bool) -> dict[object, tuple[Chip, ...]]:
-        found = read_chips(QueueQueries(store), rows, repos, now=now, masks=masks)
+        found = read_chips(store, rows, repos, now=now, masks=masks)
         return {by_person[ident][0]: each for ident, each in found.items()}
 
     late = chips(created + timedelta(days=400), masks=False)
@@ -272,15 +272,14 @@ def test_chips_name_exceptions_only_the_weightiest_first_and_three_at_most(store
 
 def test_the_same_text_is_counted_to_a_limit_and_facets_come_from_counters(store: Store) -> None:
     take(store, EEG, [record(n, email="a@mit.edu", answers={"Intended use": GOOD}) for n in range(120)])
-    queue = QueueQueries(store)
-    assert queue.read_row_classes([1, 2, 999]) == {1: ("good", "university", 100), 2: ("good", "university", 100)}
-    counters = queue.read_counters()
+    assert read_row_classes(store, [1, 2, 999]) == {1: ("good", "university", 100), 2: ("good", "university", 100)}
+    counters = read_counters(store)
     assert counters.classes["quality"] == [(str(EEG), "pending", "good", 120)]
     assert counters.classes["mail"] == [(str(EEG), "pending", "university", 120)]
     assert counters.cells == [(str(EEG), "pending", None, None, 120)]
-    assert queue.read_counters() == counters
+    assert read_counters(store) == counters
     take(store, EEG, [record(1, "accepted", email="a@mit.edu", answers={"Intended use": GOOD})])
-    assert sorted(queue.read_counters().classes["mail"]) == [
+    assert sorted(read_counters(store).classes["mail"]) == [
         (str(EEG), "accepted", "university", 1),
         (str(EEG), "pending", "university", 119),
     ]

@@ -13,6 +13,7 @@ from hf_gate.application import runs
 from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.table_store import bind_tables
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.requests import Target
@@ -21,7 +22,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Guarded
 from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
-from hf_gate.store.plans import Plans
+from hf_gate.store.plans import save_plan
 from hf_gate.store.store import Store
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.word_search import find_words_in_files
@@ -80,7 +81,7 @@ def prepare_page_of_a_plan(scene: HubWorkspace) -> Callable[[], object]:
     plan = scene.plan()
     erase(scene)
     rows, document = [change.row for change in plan.changes], msgspec.json.encode(plan)
-    return lambda: Plans(scene.store).store_plan(plan.digest, document, 7, {}, rows)
+    return lambda: save_plan(scene.store, plan.digest, document, 7, {}, rows)
 
 
 def prepare_selection(scene: HubWorkspace) -> Callable[[], object]:
@@ -150,7 +151,7 @@ rules:
 
 def accepted_names(scene: HubWorkspace) -> set[str | None]:
     """Whom the policy would accept, after the names of the table were looked up."""
-    bind_tables(scene.store, scene.workspace.sources, scene.bundle.tables, 10, to_ms(scene.clock.now()))
+    bind_tables(scene.store, open_fact_sources(scene.workspace), scene.bundle.tables, 10, to_ms(scene.clock.now()))
     return {change.user for change in scene.plan().changes}
 
 

@@ -26,11 +26,11 @@ from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub
 from hf_gate.store.opening import open_store
 from hf_gate.store.person_data import read_person_data
-from hf_gate.store.plans import Plans
+from hf_gate.store.plans import save_plan
 from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
-from hf_gate.store.tray import Tray
+from hf_gate.store.tray import add_waiting_decisions, list_recent_decisions
 from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, take
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 
@@ -377,7 +377,7 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
         take(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
         for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
             (row,) = store.find_by_identity(None, who)
-            Tray(store).add([_queue(row, note)], (), [row.id])
+            add_waiting_decisions(store, [_queue(row, note)], (), [row.id])
         (row,) = store.find_by_identity(None, "dan")
         with store.writing() as write:  # as a run that an earlier version began, and whose rest waits again
             (document,) = write.db.row("SELECT change FROM changes WHERE run = ?", (f"r_{row.id}",)) or ()
@@ -390,7 +390,7 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
                 [ChangeRow(run="r_old", n=1, repo=EEG, request=row.id, change=msgspec.json.encode(older))]
             )
         _erase(store, erasures, name)
-        assert [item.change.note for item in Tray(store).list_recent("m_1", 5)] == ["Came alone.", None]
+        assert [item.change.note for item in list_recent_decisions(store, "m_1", 5)] == ["Came alone.", None]
     assert _traces(place, [name, "Came with"]) == []
 
 
@@ -401,14 +401,13 @@ def test_the_version_that_a_decision_was_made_on_goes_with_the_person(place: str
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
         take(store, EEG, [record(1, name=name, answers={"Country": "DE"})])
         (row,) = store.find_by_identity(None, name)
-        tray = Tray(store)
-        tray.add([_queue(row, "Known.")], (), [row.id])
+        add_waiting_decisions(store, [_queue(row, "Known.")], (), [row.id])
         with store.writing() as write:
             write.db.run("UPDATE runs SET state = 'ended'")
             write.db.run("UPDATE changes SET state = 'done'")
-        assert tray.list_recent("m_1", 1)[0].change.version == row.version.token
+        assert list_recent_decisions(store, "m_1", 1)[0].change.version == row.version.token
         _erase(store, erasures, name)
-        (left,) = tray.list_recent("m_1", 1)
+        (left,) = list_recent_decisions(store, "m_1", 1)
         assert (left.change.version, left.change.answers_digest, left.change.note) == ("", "", None)
 
 
@@ -447,7 +446,7 @@ def test_a_plan_goes_with_those_who_agreed_to_it(path: Path, *, is_old: bool) ->
         people = {name: store.find_by_identity(None, name)[0] for name in (WORDS[0], "bob")}
         for name, row in people.items():
             document = msgspec.json.encode({"changes": [{"row": row.id}]})
-            Plans(store).store_plan(f"plan-{name}", document, 1, {})
+            save_plan(store, f"plan-{name}", document, 1, {})
             with store.writing() as write:
                 write_endorsement(write, f"plan-{name}", "id-mia", "rules")
         if is_old:

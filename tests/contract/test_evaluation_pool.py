@@ -13,7 +13,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.application.evaluated_parts import PlanBuffer
-from hf_gate.application.evaluation import read_inputs
+from hf_gate.application.evaluation import open_fact_sources, read_inputs
 from hf_gate.application.evaluation_pool import EvaluationPool
 from hf_gate.application.planning import propose_plan
 from hf_gate.application.policy_bundle import load_policies
@@ -78,7 +78,7 @@ def judged(
         heads = dict(store.chains())
         before = entries_of(heads)
         with EvaluationPool(workspace, bundle, processes=processes, threshold=10, part_size=part) as pool:
-            policy_sets = bundle.for_repos(store, workspace.sources)
+            policy_sets = bundle.for_repos(store, open_fact_sources(workspace))
             proposal = propose_plan(
                 store,
                 policy_sets,
@@ -87,7 +87,7 @@ def judged(
                 policies=bundle.policies,
                 limit=most,
                 should_record=enters,
-                sources=workspace.sources,
+                sources=open_fact_sources(workspace),
                 is_full=True,
             )
         after = dict(store.chains())
@@ -133,7 +133,7 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
     with open_workspace(Connection(desk), read_location(desk), read_only=True) as workspace:
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=1)
-        policy_sets = bundle.for_repos(store, workspace.sources)
+        policy_sets = bundle.for_repos(store, open_fact_sources(workspace))
         told = {
             change.row: change
             for policy_set in policy_sets
@@ -142,7 +142,7 @@ def test_a_plan_tells_the_reasons_of_the_whole_verdict(desk: Settings) -> None:
         }
         assert {change.rule for change in told.values()} == {"say-more", "known"}
         for policy_set in policy_sets:
-            for case in read_inputs(store, policy_set, workspace.sources, "pending", NOW):
+            for case in read_inputs(store, policy_set, open_fact_sources(workspace), "pending", NOW):
                 verdict = policy_set.evaluator.evaluate_with_traces(case.facts, now=NOW)
                 assert verdict is not None
                 assert case.row.request is not None
@@ -163,7 +163,7 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
         store, bundle = workspace.store, load_policies(workspace)
         pool = EvaluationPool(workspace, bundle, processes=2, threshold=10, part_size=50)
         (folder / "policies" / "welcome.yaml").write_text(POLICY.replace("until: 1y", "until: 2y"), "utf-8")
-        policy_sets = bundle.for_repos(store, workspace.sources)
+        policy_sets = bundle.for_repos(store, open_fact_sources(workspace))
         with pool, pytest.raises(Guarded, match="policies changed"):
             propose_plan(
                 store,
@@ -171,6 +171,6 @@ def test_nothing_is_planned_when_the_policies_changed_while_they_were_judged(des
                 pool.evaluate,
                 now=NOW,
                 policies=bundle.policies,
-                sources=workspace.sources,
+                sources=open_fact_sources(workspace),
                 is_full=True,
             )

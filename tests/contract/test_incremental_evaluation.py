@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.evaluation_times import compute_basis
 from hf_gate.application.plan_lists import EvaluationRecorder
 from hf_gate.domain import events as e
@@ -53,7 +54,7 @@ def test_profiles_are_read_only_for_facts_that_the_request_does_not_have(
 ) -> None:
     desk.write_policy(rule(when))
     desk.read(EEG, 1)
-    policies = desk.bundle.for_repos(desk.store, desk.workspace.sources)
+    policies = desk.bundle.for_repos(desk.store, open_fact_sources(desk.workspace))
     assert {one.should_read_profiles for one in policies} == {is_read}
 
 
@@ -280,11 +281,13 @@ def test_results_by_an_earlier_version_of_a_table_are_not_stored(desk: Evaluated
     desk.evaluate()
     desk.read(EEG, 1, answers={"Why": "again"})
     (policy_set,) = desk.policy_sets(desk.bundle)
-    one = EvaluationRecorder(desk.store, [policy_set], desk.now, desk.workspace.sources).begin(policy_set, "pending")
+    one = EvaluationRecorder(desk.store, [policy_set], desk.now, open_fact_sources(desk.workspace)).begin(
+        policy_set, "pending"
+    )
     assert one is not None
     assert one.due == [desk.row(1).id]
     desk.write_table(",user1@example.org,,,a")
-    EvaluationRecorder(desk.store, desk.policy_sets(desk.bundle), desk.now, desk.workspace.sources)
+    EvaluationRecorder(desk.store, desk.policy_sets(desk.bundle), desk.now, open_fact_sources(desk.workspace))
     row = desk.row(1)
     one.store([EvaluationResult(row.id, row.evaluation.version, EvaluationOutcome.STAY, None)], [])
     assert desk.row(1).evaluation == row.evaluation
@@ -300,7 +303,7 @@ class _OtherLists(FactSources):
 def test_lists_and_code_are_in_the_basis(desk: EvaluatedWorkspace, tmp_path: Path) -> None:
     desk.write_policy(rule("email.academic"))
     desk.read(EEG, 1)
-    (policy_set,), sources = desk.policy_sets(desk.bundle), desk.workspace.sources
+    (policy_set,), sources = desk.policy_sets(desk.bundle), open_fact_sources(desk.workspace)
     known = compute_basis(policy_set, desk.store, sources, {}, code="a")
     assert known == compute_basis(policy_set, desk.store, sources, {}, code="a")
     assert known != compute_basis(policy_set, desk.store, sources, {}, code="b")

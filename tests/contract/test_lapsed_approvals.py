@@ -19,10 +19,10 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.policy.policy_parser import parse_policy
 from hf_gate.sources.policy_files import digest_of_file
 from hf_gate.store.backups import write_backup
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account, revoke_member
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import ignore_wait
-from tests.kits.approvals import LATER, OWNER, TWO_REVIEWERS, author_of, decide_as, invite_member, use_policy
+from tests.kits.approvals import LATER, OWNER, TWO_REVIEWERS, author_of, create_member, decide_as, use_policy
 from tests.kits.approvals import two_people as scene
 from tests.kits.in_process_hub import ORIGIN
 from tests.kits.workspaces import POLICY, HubWorkspace
@@ -41,9 +41,9 @@ def half_approved(scene: HubWorkspace) -> list[str]:
 
 def invite_again(scene: HubWorkspace, one: Member, **changes: Any) -> None:
     """Invite a member with another role or other repos; the account stays proven."""
-    members, changed = Members(scene.store), replace(one, **changes)
-    made = members.invite(changed, "third", "owner", 3)
-    members.prove_account(made, one.name, str(one.proven_account), "fourth", 4)
+    changed = replace(one, **changes)
+    made = invite_member(scene.store, changed, "third", "owner", 3)
+    prove_account(scene.store, made, one.name, str(one.proven_account), "fourth", 4)
 
 
 LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
@@ -52,7 +52,7 @@ LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
     ),
     "one person is enough": lambda scene, _: use_policy(scene, POLICY),
     "the policies cannot be read": lambda scene, _: (scene.folder / "hf-gate.yaml").write_text("version: ["),
-    "the member is revoked": lambda scene, mia: Members(scene.store).revoke(mia, "owner", LATER),
+    "the member is revoked": lambda scene, mia: revoke_member(scene.store, mia, "owner", LATER),
     "the member is a viewer now": lambda scene, mia: invite_again(scene, mia, role=MemberRole.VIEWER),
     "the member sees other repos": lambda scene, mia: invite_again(scene, mia, repos=("other/*",)),
     "the approver promoted the policy": lambda scene, mia: promote(
@@ -63,7 +63,7 @@ LOSSES: dict[str, Callable[[HubWorkspace, Member], object]] = {
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: HubWorkspace, loss: str) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
     assert half_approved(scene) == ["ada"]
     LOSSES[loss](scene, mia)
@@ -72,11 +72,11 @@ def test_a_request_whose_approval_lapsed_needs_no_second_approval(scene: HubWork
 
 def test_two_approvals_of_which_one_counts_need_another(scene: HubWorkspace) -> None:
     """Two people approved, then one of them was made a viewer before the acceptance was sent."""
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
     invite_again(scene, mia, role=MemberRole.VIEWER)
     assert half_approved(scene) == []
-    decide_as(scene, author_of(invite_member(scene, "kim")))
+    decide_as(scene, author_of(create_member(scene, "kim")))
     assert half_approved(scene) == ["ada"]
 
 
@@ -110,7 +110,7 @@ def save(scene: HubWorkspace, text: str, by: Member, file: str = "policies/wishe
 def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
     scene: HubWorkspace, change: str, before: str
 ) -> None:
-    mia, kim = invite_member(scene, "mia"), invite_member(scene, "kim")
+    mia, kim = create_member(scene, "mia"), create_member(scene, "kim")
     decide_as(scene, OWNER, "bo")
     allow_saving(scene)
     if before == "broken":
@@ -125,7 +125,7 @@ def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
 
 
 def test_the_need_for_two_people_outlives_a_second_save(scene: HubWorkspace) -> None:
-    mia = invite_member(scene, "mia")
+    mia = create_member(scene, "mia")
     allow_saving(scene)
     save(scene, EASIER["in shadow mode"], mia)
     save(scene, POLICY, mia)
@@ -141,7 +141,7 @@ def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene
     allow_saving(scene)
     scene.ask({"cy": "nothing of the kind"})
     scene.sync()
-    mia, rules = invite_member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
+    mia, rules = create_member(scene, "mia"), "rules:\n  - id: everybody\n    then: accept\n"
     header = "version: 1\npolicy: other\napplies_to: ['*/*']\nmode: enforce\n"
     save(scene, header + rules, mia, "policies/other.yaml")
     assert decide_as(scene, author_of(mia), "cy").kind is not OutcomeKind.DONE
@@ -152,7 +152,7 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     path, backup = scene.folder / "desk.db", tmp_path / "backup.db"
     write_backup(path, backup)
     allow_saving(scene)
-    save(scene, EASIER["without the number"], invite_member(scene, "mia"))
+    save(scene, EASIER["without the number"], create_member(scene, "mia"))
     scene.close()
     restore_backup(
         backup,
@@ -168,6 +168,6 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
     scene.begin()
     for repo in scene.repos:
         scene.sync(repo=repo)
-    assert "promoted or saved" in decide_as(scene, author_of(invite_member(scene, "mia"))).why
+    assert "promoted or saved" in decide_as(scene, author_of(create_member(scene, "mia"))).why
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
     assert scene.where("ada") == "pending"

@@ -9,6 +9,7 @@ import pytest
 
 from hf_gate.application.members import Membership
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.store.members import invite_member
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace
 
@@ -21,10 +22,9 @@ def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
 
 
 def test_a_member_with_the_name_of_a_new_owner_in_other_letters_of_case_is_revoked(scene: HubWorkspace) -> None:
-    members = scene.workspace.members
-    members.invite(Member(name="mia-s", role=MemberRole.ADMIN), "a link", "owner", 1)
+    invite_member(scene.workspace.store, Member(name="mia-s", role=MemberRole.ADMIN), "a link", "owner", 1)
     membership = Membership(scene.workspace, "Mia-S", "id-of-another-mia")
     membership.admit_owner()
-    (former,) = members.list_all()
+    (former,) = scene.workspace.store.members()
     assert not former.has_link
     assert [membership.find(name) for name in ("Mia-S", "mia-s")] == [membership.owner_member] * 2

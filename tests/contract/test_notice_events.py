@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.domain.notices import NoticeEvent, NoticeItem
 from hf_gate.domain.timestamps import to_ms
-from tests.kits.approvals import OWNER, TWO_REVIEWERS, author_of, decide_as, invite_member, two_people, use_policy
+from tests.kits.approvals import OWNER, TWO_REVIEWERS, author_of, create_member, decide_as, two_people, use_policy
 from tests.kits.grant_workspaces import DAY, SIGNED, GrantWorkspace
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.outboxes import list_notice_items, turn_on_destinations
@@ -31,7 +31,7 @@ def told(scene: HubWorkspace, event: NoticeEvent) -> list[NoticeItem]:
 
 def test_the_first_approval_is_told_and_the_second_is_not(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
-    mia = invite_member(two_people, "mia")
+    mia = create_member(two_people, "mia")
     decide_as(two_people, author_of(mia))
     (item,) = told(two_people, NoticeEvent.SECOND_APPROVAL)
     assert (item.repo, item.count, len(item.requests)) == (str(two_people.repos[0]), 1, 1)
@@ -42,7 +42,7 @@ def test_the_first_approval_is_told_and_the_second_is_not(two_people: HubWorkspa
 
 def test_an_approval_after_one_that_lapsed_is_told(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
-    decide_as(two_people, author_of(invite_member(two_people, "mia")))
+    decide_as(two_people, author_of(create_member(two_people, "mia")))
     two_people.near.withdraw("ada", two_people.repos[0])
     two_people.ask(["ada"])
     two_people.sync()

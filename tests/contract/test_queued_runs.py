@@ -17,7 +17,21 @@ from hf_gate.plan.changes import PlanSubject, make_change
 from hf_gate.plan.queued_decisions import QueuedChange
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from hf_gate.store.tray import Tray, take_waiting
+from hf_gate.store.tray import (
+    add_waiting_decisions,
+    end_unsent_decisions,
+    find_latest_decisions,
+    list_begun_decision_runs,
+    list_due_decisions,
+    list_failed_decisions,
+    list_recent_decisions,
+    list_sent_decisions,
+    list_waiting_decisions,
+    mark_failures_seen,
+    schedule_decisions,
+    take_waiting,
+    undo_waiting_decisions,
+)
 from tests.kits.stores import EEG, ENDPOINT, new_schema, record, take
 
 
@@ -57,11 +71,10 @@ def _rows(store: Store) -> list[RequestRow]:
 def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
         rows = _rows(store)
-        tray = Tray(store)
-        assert tray.add([_decision(row) for row in rows], (), [row.id for row in rows]) == []
+        assert add_waiting_decisions(store, [_decision(row) for row in rows], (), [row.id for row in rows]) == []
         assert store.runs() == []
-        due = tray.list_due(10)
-        assert tray.undo([due[2].run.id]) == 1
+        due = list_due_decisions(store, 10)
+        assert undo_waiting_decisions(store, [due[2].run.id]) == 1
         with store.writing() as write:
             assert sorted(take_waiting(write, [one.run.id for one in due])) == [one.run.id for one in due[:2]]
             run = RunRow(
@@ -88,63 +101,76 @@ def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> 
             ]
             write.write_changes(sent)
             write.set_change_states("r_1", [(1, "done", "")])
-        assert [(one.is_being_sent, one.outcome) for one in tray.list_recent("m_1", 5)] == [
+        assert [(one.is_being_sent, one.outcome) for one in list_recent_decisions(store, "m_1", 5)] == [
             (True, None),
             (False, OutcomeKind.DONE),
         ]
-        assert [run.id for run in tray.list_begun()] == ["r_1"]
+        assert [run.id for run in list_begun_decision_runs(store)] == ["r_1"]
         with store.writing() as write:
             write.release_unsent(run, 50)
             write.write_run(replace(run, state=RunState.ENDED))
-        (again,) = tray.list_waiting()
+        (again,) = list_waiting_decisions(store)
         assert (again.request, again.run.starts_at, again.run.verbs) == (rows[1].id, 50, {"accept": 1})
         assert again.change == replace(due[1].change, note=None)
-        assert (tray.list_due(49), len(tray.list_due(50)), tray.list_begun()) == ([], 1, [])
-        assert [one.request for one in tray.list_sent("m_1", 0, 5)] == [rows[0].id]
+        assert (list_due_decisions(store, 49), len(list_due_decisions(store, 50)), list_begun_decision_runs(store)) == (
+            [],
+            1,
+            [],
+        )
+        assert [one.request for one in list_sent_decisions(store, "m_1", 0, 5)] == [rows[0].id]
 
 
 def test_one_request_has_one_unsent_decision_unless_two_people_must_accept_it(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        (row, *_), tray = _rows(store), Tray(store)
-        tray.add([_decision(row)], (), [row.id])
-        assert [one.run.member for one in tray.add([_decision(row, "m_2")], (), [row.id])] == ["m_1"]
-        assert tray.add([_decision(row, "m_2")], [row.id], [row.id]) == []
-        assert len(tray.add([_decision(row)], [row.id], [row.id])) == 1, "of one member, one"
-        assert tray.find_latest([row.id], "m_1")[row.id].run.member == "m_1"
+        row, *_ = _rows(store)
+        add_waiting_decisions(store, [_decision(row)], (), [row.id])
+        assert [one.run.member for one in add_waiting_decisions(store, [_decision(row, "m_2")], (), [row.id])] == [
+            "m_1"
+        ]
+        assert add_waiting_decisions(store, [_decision(row, "m_2")], [row.id], [row.id]) == []
+        assert len(add_waiting_decisions(store, [_decision(row)], [row.id], [row.id])) == 1, "of one member, one"
+        assert find_latest_decisions(store, [row.id], "m_1")[row.id].run.member == "m_1"
 
 
 def test_a_hold_ends_only_by_a_person_and_failures_are_shown_until_they_are_dismissed(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        (row, other, _), tray = _rows(store), Tray(store)
-        tray.add([_decision(row), _decision(other)], (), [row.id])
-        held, failed = tray.list_due(10)
-        assert tray.set_departure([held.run.id], None) == 1
-        assert tray.set_departure([held.run.id], 99, due=50) == 0
+        row, other, _ = _rows(store)
+        add_waiting_decisions(store, [_decision(row), _decision(other)], (), [row.id])
+        held, failed = list_due_decisions(store, 10)
+        assert schedule_decisions(store, [held.run.id], None) == 1
+        assert schedule_decisions(store, [held.run.id], 99, due=50) == 0
         with store.writing() as write:
             assert take_waiting(write, [held.run.id]) == []
-        tray.end_unsent([(failed, OutcomeKind.STALE, "its answers changed")])
-        tray.end_unsent([(failed, OutcomeKind.REFUSED, "too late")])
-        assert [(one.outcome, one.row.why) for one in tray.list_failed("m_1")] == [("stale", "its answers changed")]
+        end_unsent_decisions(store, [(failed, OutcomeKind.STALE, "its answers changed")])
+        end_unsent_decisions(store, [(failed, OutcomeKind.REFUSED, "too late")])
+        assert [(one.outcome, one.row.why) for one in list_failed_decisions(store, "m_1")] == [
+            ("stale", "its answers changed")
+        ]
         assert [(run.state, run.counts) for run in store.runs()] == [(RunState.ENDED, {"stale": 1})]
-        tray.mark_seen("m_1")
-        assert tray.list_failed("m_1") == []
-        assert [one.run.id for one in tray.list_waiting()] == [held.run.id]
+        mark_failures_seen(store, "m_1")
+        assert list_failed_decisions(store, "m_1") == []
+        assert [one.run.id for one in list_waiting_decisions(store)] == [held.run.id]
 
 
 @pytest.mark.parametrize("is_current", [True, False])
 def test_a_queued_run_is_no_run_yet_for_lists_and_commands(place: str, *, is_current: bool) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        (row, *_), tray = _rows(store), Tray(store)
-        tray.add([_decision(row, at=10 if is_current else None)], (), [row.id])
-        (one,) = tray.list_waiting()
-        assert (store.runs(), store.run(one.run.id), store.runs_of("m_1"), tray.list_begun()) == ([], None, [], [])
+        row, *_ = _rows(store)
+        add_waiting_decisions(store, [_decision(row, at=10 if is_current else None)], (), [row.id])
+        (one,) = list_waiting_decisions(store)
+        assert (store.runs(), store.run(one.run.id), store.runs_of("m_1"), list_begun_decision_runs(store)) == (
+            [],
+            None,
+            [],
+            [],
+        )
 
 
 def test_nothing_is_queued_about_somebody_who_was_erased_meanwhile(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        (row, *_), tray = _rows(store), Tray(store)
+        row, *_ = _rows(store)
         with store.writing() as write:
             write.db.run("UPDATE requests SET record_id = NULL WHERE id = ?", (row.id,))
         with pytest.raises(Guarded, match="was deleted in the meantime"):
-            tray.add([_decision(row)], (), [row.id])
-        assert tray.list_waiting() == []
+            add_waiting_decisions(store, [_decision(row)], (), [row.id])
+        assert list_waiting_decisions(store) == []

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 import pytest
 
-from hf_gate.application.evaluation import evaluate_request
+from hf_gate.application.evaluation import evaluate_request, open_fact_sources
 from hf_gate.application.message_records import list_due
 from hf_gate.application.message_sending import MAX_REFUSED
 from hf_gate.application.reminders import describe_wait
@@ -82,8 +82,8 @@ def why(desk: EvaluatedWorkspace, number: int = 1) -> tuple[str, str]:
     row, store = desk.row(number), desk.store
     repo = store.repo(row.repo)
     assert repo is not None
-    policies = desk.bundle.for_repo(repo, desk.workspace.sources)
-    found = evaluate_request(store, policies, desk.workspace.sources, row, desk.now)
+    policies = desk.bundle.for_repo(repo, open_fact_sources(desk.workspace))
+    found = evaluate_request(store, policies, open_fact_sources(desk.workspace), row, desk.now)
     end = found.verdict.wait_end
     assert end is not None
     zone = desk.workspace.zone

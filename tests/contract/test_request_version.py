@@ -16,7 +16,7 @@ from hf_gate.domain.lifecycle import STATUSES, WITHDRAWN
 from hf_gate.domain.query import Query
 from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
-from hf_gate.store.selections import Selections
+from hf_gate.store.selections import count_selection_buckets, select_matching_requests, select_requests
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, place, read_selected, record, store, take
 
@@ -103,8 +103,8 @@ STEPS = (
 
 def _look(play: Play) -> tuple[str, RequestVersion]:
     """Select the request as it is now; the selection, and what it keeps of the request."""
-    pick, picks = f"p{next(_picks)}", Selections(play.store)
-    picks.add(pick, "m_1", [play.ident], play.at)
+    pick = f"p{next(_picks)}"
+    select_requests(play.store, pick, "m_1", [play.ident], play.at)
     (kept,) = read_selected(play.store, pick).values()
     return pick, kept
 
@@ -113,7 +113,7 @@ def _says_sql(play: Play, pick: str) -> bool:
     """Whether SQL says that the request is as it was."""
     repo = play.store.repo(EEG)
     assert repo is not None
-    (heap,) = Selections(play.store).count_buckets(SelectionScope(pick, [*STATUSES, WITHDRAWN], [repo.id], ["nobody"]))
+    (heap,) = count_selection_buckets(play.store, SelectionScope(pick, [*STATUSES, WITHDRAWN], [repo.id], ["nobody"]))
     return heap.why != MOVED
 
 
@@ -187,5 +187,5 @@ def test_a_rename_counts_only_where_the_rule_read_the_name(store: Store) -> None
 
 def test_a_query_is_selected_as_it_is(store: Store) -> None:
     play = Play(store)
-    Selections(store).fill("q1", "m_1", Query(()), play.at, UTC)
+    select_matching_requests(store, "q1", "m_1", Query(()), play.at, UTC)
     assert read_selected(store, "q1")[play.ident].difference(play.row.version) is None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import HfGateError, StoreUnavailable
 from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import Sessions
+from hf_gate.store.sessions import open_session
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
 
@@ -32,13 +32,13 @@ def test_threads_at_work_learn_that_the_store_is_closed(place: str) -> None:
     numbers = itertools.count()
     for _ in range(8):
         desk = open_store(place, endpoint=ENDPOINT)
-        sessions = Sessions(desk)
 
         def read(desk: Store = desk) -> None:
             assert len(list(desk.iterate_requests(EEG, "pending"))) == 300
 
-        def write(sessions: Sessions = sessions) -> None:
-            sessions.open(
+        def write(desk: Store = desk) -> None:
+            open_session(
+                desk,
                 str(next(numbers)),
                 NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0),
                 at=0,

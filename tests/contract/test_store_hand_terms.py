@@ -9,7 +9,7 @@ from hf_gate.domain.events import GrantDated, LedgerEntry, RenewalBlocked, Verdi
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.hand_terms import HandTerms, TermsKind
 from hf_gate.domain.rows import SelectionScope
-from hf_gate.store.selections import Selections
+from hf_gate.store.selections import count_selection_buckets, select_requests
 from hf_gate.store.state_columns import decode_hand_terms, encode_hand_terms
 from hf_gate.store.store import Store
 from tests.kits.stores import EEG, place, record, store, take
@@ -31,11 +31,10 @@ def test_terms_come_back_with_the_verdict_and_are_counted_for_a_selection(store:
         _reach(store, ident, terms)
     rows = store.requests(idents)
     assert [rows[ident].state.hand_terms for ident in idents] == [YEAR, YEAR, UNKNOWN, None, None]
-    selections = Selections(store)
-    selections.add("b_one", "m", idents, 5)
+    select_requests(store, "b_one", "m", idents, 5)
     repo = store.repo(EEG)
     assert repo is not None
-    buckets = selections.count_buckets(SelectionScope("b_one", ("pending",), (repo.id,), ()))
+    buckets = count_selection_buckets(store, SelectionScope("b_one", ("pending",), (repo.id,), ()))
     assert {(one.n, one.action, one.terms) for one in buckets} == {
         (2, "human", YEAR), (1, "human", UNKNOWN), (1, "human", None), (1, None, None),
     }  # fmt: skip

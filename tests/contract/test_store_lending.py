@@ -12,7 +12,7 @@ import pytest
 from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import StoreBusy, StoreTooNew
 from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import IDLE_MS, Sessions
+from hf_gate.store.sessions import IDLE_MS, find_session_member, open_session
 from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
 
 __all__ = ["place", "store"]
@@ -57,14 +57,14 @@ def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
 def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk:
         take(desk, EEG, [record(1)])
-        Sessions(desk).open(
-            "secret", NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0), at=0
+        open_session(
+            desk, "secret", NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0), at=0
         )
         with open_store(place, endpoint=ENDPOINT, pid=4711) as other:
             with pytest.raises(StoreBusy, match="pid 4711"), desk.writing():
                 pass
             assert desk.repo(EEG) is not None
-            assert Sessions(desk).session_member("secret", IDLE_MS) == "lena", "who is in stays in"
+            assert find_session_member(desk, "secret", IDLE_MS) == "lena", "who is in stays in"
             take(other, EEG, [record(2)])
         take(desk, EEG, [record(3)])
 

@@ -25,7 +25,7 @@ from hf_gate.policy.request_classifier import mail_kind
 from hf_gate.sources.domain_lists import DomainLists
 from hf_gate.store.opening import open_store
 from hf_gate.store.query_sql import build_conditions
-from hf_gate.store.queue_queries import QueueQueries
+from hf_gate.store.queue_queries import read_people_page
 from hf_gate.store.search import PageRequest, cursor_of, find_keys
 from hf_gate.store.store import Store
 from tests.kits.stores import (
@@ -336,9 +336,7 @@ def test_by_person_each_stands_once_where_their_first_stood_with_all_that_the_qu
         want.setdefault(filled.requests([ident])[ident].person.id, []).append(ident)
     found, cursor = list[list[int]](), None
     while True:
-        page = QueueQueries(filled).read_people_page(
-            query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor
-        )
+        page = read_people_page(filled, query, now=NOW, limit=limit, newest_first=newest_first, cursor=cursor)
         assert len(page.people) <= limit
         found += [[row.id for row in rows] for rows in page.people]
         cursor = page.next
@@ -352,7 +350,7 @@ def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequenc
     for store in place_of_two:
         take(store, EEG, [record(1, name="ada"), record(2, name="bob")])
         take(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
-        found = QueueQueries(store).read_people_page(parse_query("status:pending"), now=NOW).people
+        found = read_people_page(store, parse_query("status:pending"), now=NOW).people
         assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
 

@@ -16,7 +16,12 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.removal import remove_files, remove_tables
 from hf_gate.store.schema import list_revisions
 from hf_gate.store.store_path import parse_path
-from hf_gate.store.tray import Tray
+from hf_gate.store.tray import (
+    list_begun_decision_runs,
+    list_due_decisions,
+    list_failed_decisions,
+    list_waiting_decisions,
+)
 from hf_gate.store.write_lock import Holder
 from tests.kits.stores import EEG, ENDPOINT, add_migration, label_revision, make_old_store, mode_of, record, take
 from tests.kits.stores import empty_place as place
@@ -181,11 +186,11 @@ def test_decisions_that_a_run_had_begun_to_send_keep_what_was_shown(place: str, 
             (request,),
         )
     with open_store(place, endpoint=ENDPOINT) as store:
-        (run,) = Tray(store).list_begun()
+        (run,) = list_begun_decision_runs(store)
         with store.writing() as write:
             write.set_change_states(run.id, [(1, "planned", "")])
             write.release_unsent(run, 9)
-        (waiting,) = Tray(store).list_due(9)
+        (waiting,) = list_due_decisions(store, 9)
         assert (waiting.change.version, waiting.batch, waiting.change.end) == ("v1", "b_1", GrantEnd(None, shown_at=0))
 
 
@@ -204,7 +209,7 @@ def test_a_failed_decision_leaves_its_note_behind_and_an_end_without_a_time_is_r
                 (request, outcome),
             )
     with open_store(place, endpoint=ENDPOINT) as store:
-        (waiting,) = Tray(store).list_waiting()
+        (waiting,) = list_waiting_decisions(store)
         assert (waiting.change.note, waiting.change.end) == ("Came with Bo.", GrantEnd(None, shown_at=0))
-        failed = Tray(store).list_failed("m_1")
+        failed = list_failed_decisions(store, "m_1")
         assert [(one.outcome, one.change.note) for one in failed] == [("stale", None), ("refused", None)]

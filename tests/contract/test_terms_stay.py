@@ -28,7 +28,8 @@ from hf_gate.domain.requests import Target
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import UsageError
 from hf_gate.store.grant_terms import read_terms_of
-from hf_gate.store.members import Members
+from hf_gate.store.members import find_member, find_member_by_id, invite_member, prove_account, revoke_member
+from hf_gate.store.tray import find_latest_decisions
 from tests.kits.grant_workspaces import KEPT, GrantWorkspace, make_grant_workspace, policy
 
 RULE = "wishes/signed"
@@ -47,10 +48,9 @@ def scene(tmp_path: Path) -> Iterator[GrantWorkspace]:
 
 
 def member(scene: GrantWorkspace, name: str) -> Member:
-    members = Members(scene.store)
-    made = members.invite(Member(name=name, role=MemberRole.REVIEWER), f"{name} first", "owner", 1)
-    members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
-    found = members.find_by_id(made.id)
+    made = invite_member(scene.store, Member(name=name, role=MemberRole.REVIEWER), f"{name} first", "owner", 1)
+    prove_account(scene.store, made, name, f"id-{name}", f"{name} second", 2)
+    found = find_member_by_id(scene.store, made.id)
     assert found is not None
     return found
 
@@ -229,7 +229,7 @@ def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: GrantWor
     mia = member(scene, "mia")
     accept(scene, "owner")
     tray_of(scene, mia).send_due(scene.clock.now())
-    item = scene.workspace.tray.find_latest([scene.row("ada").id])[scene.row("ada").id]
+    item = find_latest_decisions(scene.workspace.store, [scene.row("ada").id])[scene.row("ada").id]
     assert item.outcome == OutcomeKind.REFUSED
     assert scene.where("ada") == "pending"
 
@@ -350,9 +350,9 @@ def test_one_person_cannot_let_access_wait_for_a_person_at_its_end(granted: Gran
 
 def test_a_revoked_member_does_not_lengthen_an_end(granted: GrantWorkspace) -> None:
     granted.change_end("ada", "2y", MIA)
-    mia = Members(granted.store).find_by_name("mia")
+    mia = find_member(granted.store, "mia")
     assert mia is not None
-    Members(granted.store).revoke(mia, "owner", 3)
+    revoke_member(granted.store, mia, "owner", 3)
     (held,) = granted.change_end("ada", "2y", OWNER)
     assert held.why == "approval 1 of 2"
     (held,) = granted.change_end("ada", "2y", MIA)

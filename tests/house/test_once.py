@@ -15,8 +15,11 @@ from tests.kits.paths import PACKAGE
 from tests.kits.source_files import list_modules
 
 _SETTING = re.compile(r"\.setting\(\s*f?[\"']")
+_STORE_FUNCTIONS = r"\.(?:ledger|members|plans|queue_queries|selections|sessions|tray) import (?:\(\s+)?[a-z]"
 _STORE_IMPORT = re.compile(
-    r"^\s*(?:from|import) (?:\.\.|hf_gate\.)store\b|^\s*from (?:\.\.|hf_gate) import .*\bstore\b", re.MULTILINE
+    rf"^\s*(?:from|import) (?:\.\.|hf_gate\.)store\b(?!{_STORE_FUNCTIONS})"
+    r"|^\s*from (?:\.\.|hf_gate) import .*\bstore\b",
+    re.MULTILINE,
 )
 _TYPED_DECODING = re.compile(
     r"msgspec\.(?:json|msgpack)\.Decoder\(|msgspec\.convert\(|msgspec\.(?:json|msgpack)\.decode\([^\n]*,\s*type="
@@ -29,10 +32,13 @@ def test_no_use_case_or_command_spells_the_name_of_a_setting_by_itself() -> None
     assert [file.name for file in files if _SETTING.search(file.read_text("utf-8"))] == []
 
 
-def test_cli_and_web_do_not_import_the_store_not_even_for_a_type() -> None:
+def test_cli_and_web_import_functions_of_the_store_and_neither_types_nor_sql() -> None:
     files = [*(PACKAGE / "cli").glob("*.py"), *(PACKAGE / "web").glob("*.py")]
     assert [file.name for file in files if _STORE_IMPORT.search(file.read_text("utf-8"))] == []
     assert _STORE_IMPORT.search("if TYPE_CHECKING:\n    from ..store.reading import Store")
+    assert _STORE_IMPORT.search("from ..store.tray import (\n    UNSENT,\n    list_due_decisions,\n)")
+    assert _STORE_IMPORT.search("from ..store.sql import decode_row")
+    assert not _STORE_IMPORT.search("from ..store.tray import (\n    list_due_decisions,\n)")
 
 
 def _connections(source: str) -> list[str]:

@@ -9,7 +9,7 @@ import pytest
 
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member
 from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
@@ -39,9 +39,8 @@ def desk(fresh: LocalHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Co
     console = Console(fresh)
     assert console.run("sync").code == 0
     with open_store(f"sqlite:///{tmp_path / 'desk.db'}", endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
-        members = Members(store)
         for name, role in (("mia", MemberRole.REVIEWER), ("kim", MemberRole.ADMIN), ("vic", MemberRole.VIEWER)):
-            members.invite(Member(name=name, role=role), f"{name} secret", "owner", 1)
+            invite_member(store, Member(name=name, role=role), f"{name} secret", "owner", 1)
     return console
 
 

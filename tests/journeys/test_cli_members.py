@@ -12,7 +12,7 @@ from hf_gate.application import setting_keys
 from hf_gate.domain.accounts import Account
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account, revoke_member
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
 from hf_gate.testing import LocalHub
@@ -45,17 +45,16 @@ def test_a_shell_says_who_it_is_taken_for_and_a_removed_member_changes_nothing(f
     assert "In the desk" not in owner.run("accept", f"ada-l@{MODEL}").err, "it has no members"
     lena, account = account_of(fresh, "owner"), account_of(fresh, "admin")
     with store_of(fresh, desk) as store:
-        members = Members(store)
         with store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": lena.name, "user_id": lena.id}))
-        mia = members.invite(Member(name="mia", role=MemberRole.REVIEWER), "a link", "lena-brandt", 1)
-        members.prove_account(mia, account.name.upper(), str(account.id), "another link", 2)
+        mia = invite_member(store, Member(name="mia", role=MemberRole.REVIEWER), "a link", "lena-brandt", 1)
+        prove_account(store, mia, account.name.upper(), str(account.id), "another link", 2)
     done = admin.run("accept", f"bob99@{MODEL}")
     assert done.code == 0, done.err
     assert "In the desk of this workspace you are mia (reviewer)." in done.err
     with store_of(fresh, desk) as store:
         (mia,) = store.members()
-        Members(store).revoke(mia, "lena-brandt", 3)
+        revoke_member(store, mia, "lena-brandt", 3)
     refused = admin.run("accept", f"cy@{MODEL}")
     assert refused.code == 4, refused.err
     assert f"The Hub account {account.name} was removed from the desk" in refused.error

@@ -22,6 +22,7 @@ from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.hand_terms import GrantEnd
 from hf_gate.hub.local_hub_headers import get_world_id
 from hf_gate.store.opening import open_store
+from hf_gate.store.tray import list_failed_decisions, list_waiting_decisions
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import DATASET, MODEL, Console
 from tests.kits.desk import open_existing_desk
@@ -255,8 +256,11 @@ def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: Old
         row = (*values, 100 + n, free[n], owner, "lena-brandt", f"r_batch{n}", 5)
         old.execute(f"INSERT INTO tray ({names}) VALUES ({marks})", row)  # noqa: S608
     with open_existing_desk(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
-        tray = room.app_state.workspace.tray
-        moved = {one.change.version: one for one in tray.list_waiting() if one.change.version in {"v1", "v2", "v3"}}
+        moved = {
+            one.change.version: one
+            for one in list_waiting_decisions(room.app_state.workspace.store)
+            if one.change.version in {"v1", "v2", "v3"}
+        }
         assert moved.keys() == {"v1", "v2", "v3"}
         assert [moved[name].run.starts_at for name in sorted(moved)] == [9, None, None]
         assert [moved[name].batch for name in sorted(moved)] == ["r_batch0", "r_batch1", "r_batch2"]
@@ -267,7 +271,10 @@ def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: Old
             None
         ] * 3
         assert moved["v3"].change.end == GrantEnd("30d", is_chosen=True)
-        failed = {(one.request, one.verb, one.outcome, one.row.why) for one in tray.list_failed(owner)}
+        failed = {
+            (one.request, one.verb, one.outcome, one.row.why)
+            for one in list_failed_decisions(room.app_state.workspace.store, owner)
+        }
         assert failed == {
             (free[3], "reset", "stale", "its answers changed"),
             (free[5], "reject", "refused", "no permission"),

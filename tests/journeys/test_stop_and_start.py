@@ -12,7 +12,7 @@ from hf_gate import Hub
 from hf_gate.application import setting_keys
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account
 from hf_gate.store.opening import open_store
 from hf_gate.store.turns import ALL_RUNS, read_turns
 from tests.kits.command_line import DATASET, Console, status_of
@@ -97,17 +97,21 @@ def _admit_team(console: Console, folder: Path, holder: str) -> None:
             accounts[name] = hub.whoami()
     world = get_world_id(console.hub.url)
     with open_store(folder / "desk.db", endpoint=console.hub.url, world=world) as store:
-        owner, members = accounts["owner"], Members(store)
+        owner = accounts["owner"]
         with store.writing() as write:
             write.write_setting(setting_keys.OWNER, json.dumps({"name": owner.name, "user_id": owner.id}))
         for name, role in (("admin", MemberRole.ADMIN), ("writer", MemberRole.REVIEWER)):
             account = accounts[name]
             repos = (DATASET,) if holder == "bound" else None
-            made = members.invite(
-                Member(name=name, role=role, account=account.name, user_id=account.id, repos=repos), name, "lena", 1
+            made = invite_member(
+                store,
+                Member(name=name, role=role, account=account.name, user_id=account.id, repos=repos),
+                name,
+                "lena",
+                1,
             )
             if holder != "claimed":
-                assert members.prove_account(made, account.name, account.id or "", f"{name}-new", 2)
+                assert prove_account(store, made, account.name, account.id or "", f"{name}-new", 2)
 
 
 def test_a_person_still_decides_while_all_is_stopped(console: Console) -> None:

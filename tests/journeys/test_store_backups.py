@@ -14,10 +14,10 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.messages import MessageState
 from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.hub.local_hub_headers import get_world_id
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member
 from hf_gate.store.opening import open_store
 from hf_gate.store.outbox import read_messages
-from hf_gate.store.sessions import Sessions
+from hf_gate.store.sessions import check_personal_link, find_session_member, open_session_by_link
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access, status_of
 from tests.kits.store_workspace import console, database, execute, mode, place
@@ -138,7 +138,7 @@ def test_a_restore_keeps_the_owner_of_the_desk_and_takes_none_from_the_backup(co
 
 def _invite(hub: LocalHub, path: Path, name: str) -> None:
     with open_store(path, endpoint=hub.url, world=get_world_id(hub.url)) as store:
-        Members(store).invite(Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
+        invite_member(store, Member(name=name, role=MemberRole.REVIEWER), "a secret", "lena", 1)
 
 
 def _rewrite(path: Path) -> None:
@@ -189,9 +189,9 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     assert console.run("store", "export", "out").code == 0
     assert len((place / "out" / "requests.jsonl").read_text().splitlines()) == 1
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
-        Members(store).invite(Member(name="mara", role=MemberRole.REVIEWER), "a secret", "lena", 1)
+        invite_member(store, Member(name="mara", role=MemberRole.REVIEWER), "a secret", "lena", 1)
         new = NewSession(member="mara", method=SignInMethod.LINK, browser="", began_at=1)
-        assert Sessions(store).open_by_link("s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
+        assert open_session_by_link(store, "s", new, "a secret", "d", at=1, link_at=1) is LinkState.VALID
         with store.writing() as write:
             write.db.run(
                 "INSERT INTO messages (id, kind, destination, request_id, person_id, state, made_at, queued_at, next_at)"
@@ -202,8 +202,8 @@ def test_on_a_server_backups_are_left_to_its_own_tools_and_the_rest_works(
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, SCHEMAS["store-disarm"])
     with open_store(server, endpoint=fresh.url, world=get_world_id(fresh.url)) as store:
-        assert Sessions(store).session_member("s", 1) is None
-        assert Sessions(store).check_link("a secret", "d", 1)[1] is LinkState.INVALID
+        assert find_session_member(store, "s", 1) is None
+        assert check_personal_link(store, "a secret", "d", 1)[1] is LinkState.INVALID
         assert [one.state for one in read_messages(store, list(MessageState), 5)] == [MessageState.UNKNOWN]
     refused = console.run("reset", f"ada-l@{MODEL}", "--reason", "Ask again.")
     assert (refused.code, refused.hint) == (6, f"Hint: Sync the repo first: hf-gate sync {MODEL} --full")

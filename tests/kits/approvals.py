@@ -16,7 +16,7 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import Outcome
 from hf_gate.domain.requests import Target
-from hf_gate.store.members import Members
+from hf_gate.store.members import find_member_by_id, invite_member, prove_account
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import POLICY, HubWorkspace, write_workspace
 
@@ -46,15 +46,14 @@ def use_policy(workspace: HubWorkspace, policy: str) -> None:
     workspace.join()
 
 
-def invite_member(
+def create_member(
     workspace: HubWorkspace, name: str, *, proven: bool = True, role: MemberRole = MemberRole.REVIEWER
 ) -> Member:
     """Invite a member, who proves a Hub account unless told otherwise."""
-    members = Members(workspace.store)
-    made = members.invite(Member(name=name, role=role), f"{name} first", "owner", 1)
+    made = invite_member(workspace.store, Member(name=name, role=role), f"{name} first", "owner", 1)
     if proven:
-        members.prove_account(made, name, f"id-{name}", f"{name} second", 2)
-    found = members.find_by_id(made.id)
+        prove_account(workspace.store, made, name, f"id-{name}", f"{name} second", 2)
+    found = find_member_by_id(workspace.store, made.id)
     assert found is not None
     return found
 

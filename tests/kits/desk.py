@@ -33,7 +33,9 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms, to_ms
+from hf_gate.store.members import find_member
 from hf_gate.store.store import Store
+from hf_gate.store.tray import list_waiting_decisions, schedule_decisions
 from hf_gate.store.writer import Writer
 from hf_gate.testing import LocalHub
 from hf_gate.web.app import build_app
@@ -180,7 +182,7 @@ class Desk:
 
     def out(self, name: str) -> None:
         """Puts a member out."""
-        member = self.app_state.workspace.members.find_by_name(name)
+        member = find_member(self.app_state.workspace.store, name)
         assert member is not None
         self.app_state.membership.revoke(member)
 
@@ -238,8 +240,10 @@ class Desk:
 
     def leave(self) -> None:
         """The time of everything in the tray has come."""
-        self.app_state.workspace.tray.set_departure(
-            [one.run.id for one in self.app_state.workspace.tray.list_waiting()], to_ms(self.app_state.now())
+        schedule_decisions(
+            self.app_state.workspace.store,
+            [one.run.id for one in list_waiting_decisions(self.app_state.workspace.store)],
+            to_ms(self.app_state.now()),
         )
         self.app_state.tray_service.send_due(self.app_state.now())
 

@@ -9,6 +9,7 @@ from http.client import HTTPConnection
 from urllib.parse import urlencode, urlsplit
 
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import (
     POLICY,
     Answer,
@@ -58,7 +59,7 @@ def confirm_bulk(visitor: Visitor, path: str, **more: str) -> Answer:
 def list_waiting(room: Desk) -> set[str]:
     """Return the usernames of the requests in the tray."""
     store = room.app_state.workspace.store
-    rows = store.requests([item.request for item in room.app_state.workspace.tray.list_waiting()])
+    rows = store.requests([item.request for item in list_waiting_decisions(room.app_state.workspace.store)])
     return {row.person.identity.username or "" for row in rows.values()}
 
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 
 from hf_gate.application.end_reviews import ChangedEnds, EndReview, review_ends
 from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from hf_gate.application.evaluation import RepoPolicies
+from hf_gate.application.evaluation import RepoPolicies, open_fact_sources
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.planning import PlanResult, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
@@ -225,10 +225,12 @@ class EvaluatedWorkspace:
         return load_policies(self.workspace)
 
     def policy_sets(self, bundle: PolicyBundle) -> Sequence[RepoPolicies]:
-        return bundle.for_repos(self.store, self.workspace.sources)
+        return bundle.for_repos(self.store, open_fact_sources(self.workspace))
 
     def _list(self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer) -> list[EvaluatedPart]:
-        return list(evaluate_part(self.store, policy_set, self.workspace.sources, status, now, buffer=buffer))
+        return list(
+            evaluate_part(self.store, policy_set, open_fact_sources(self.workspace), status, now, buffer=buffer)
+        )
 
     def propose(
         self,
@@ -259,7 +261,7 @@ class EvaluatedWorkspace:
             protected=bundle.config.guards.protected,
             should_record=not is_full,
             change_filter=turn,
-            sources=self.workspace.sources,
+            sources=open_fact_sources(self.workspace),
             room=room,
         )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from hf_gate.application import setting_keys
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.sync_schedule import SyncKind
@@ -21,7 +22,7 @@ from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.domain.requests import Target
-from hf_gate.store.members import Members
+from hf_gate.store.members import invite_member, prove_account
 from tests.kits.in_process_hub import InProcessHub
 from tests.kits.workspaces import HubWorkspace
 
@@ -132,7 +133,7 @@ def approve(year: ExampleYear, who: str, by: RunAuthor) -> OutcomeKind:
     year.count += 1
     actor = str(by.account)
     sender = DecisionSender(year.store, year.hub, year.clock, year.zone, actor, year.approvals, author=by)
-    policies = {one.repo: one for one in year.bundle.for_repos(year.store, year.workspace.sources)}
+    policies = {one.repo: one for one in year.bundle.for_repos(year.store, open_fact_sources(year.workspace))}
     row = year.row(who)
     terms = TermsReader(year.workspace, lambda repo: policies.get(repo.repo)).read_terms([row], year.today)[row.id]
     target = DecisionTarget(row.repo, Target(username=who), None, end_of_terms(terms))
@@ -143,7 +144,6 @@ def approve(year: ExampleYear, who: str, by: RunAuthor) -> OutcomeKind:
 def two_people(year: ExampleYear) -> tuple[RunAuthor, RunAuthor]:
     with year.store.writing() as write:
         write.write_setting(setting_keys.OWNER, json.dumps({"name": "owner", "user_id": "id-owner"}))
-    members = Members(year.store)
-    mia = members.invite(Member(name="mia", role=MemberRole.REVIEWER), "first", "owner", 1)
-    members.prove_account(mia, "mia", "id-mia", "second", 2)
+    mia = invite_member(year.store, Member(name="mia", role=MemberRole.REVIEWER), "first", "owner", 1)
+    prove_account(year.store, mia, "mia", "id-mia", "second", 2)
     return RunAuthor(account="id-owner"), RunAuthor(member=mia.id, account="id-mia")

@@ -12,7 +12,7 @@ from typing import Any, cast
 from hf_gate.application import runs
 from hf_gate.application.approvals import ApprovalGate
 from hf_gate.application.evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from hf_gate.application.evaluation import RepoPolicies
+from hf_gate.application.evaluation import RepoPolicies, open_fact_sources
 from hf_gate.application.planning import PlanResult, make_plan, propose_plan
 from hf_gate.application.policy_bundle import PolicyBundle, load_policies
 from hf_gate.application.ports import ClockPort, HubPort
@@ -134,7 +134,7 @@ class HubWorkspace:
 
     def evaluate(self, policy_set: RepoPolicies, status: str, now: datetime, _: PlanBuffer) -> Iterator[EvaluatedPart]:
         """Evaluate a list in this process, without room for what a plan keeps."""
-        return evaluate_part(self.store, policy_set, self.workspace.sources, status, now)
+        return evaluate_part(self.store, policy_set, open_fact_sources(self.workspace), status, now)
 
     def make_plan(self) -> PlanResult:
         """A plan as the command makes it."""
@@ -170,14 +170,14 @@ class HubWorkspace:
             sync_repo(self.hub, store, self.clock, repo, kind, actor=self.actor)
 
     def plan(self) -> Plan:
-        policy_sets = self.bundle.for_repos(self.store, self.workspace.sources)
+        policy_sets = self.bundle.for_repos(self.store, open_fact_sources(self.workspace))
         return propose_plan(
             self.store,
             policy_sets,
             self.evaluate,
             now=self.clock.now(),
             policies=self.bundle.policies,
-            sources=self.workspace.sources,
+            sources=open_fact_sources(self.workspace),
             is_full=True,
         ).plan
 

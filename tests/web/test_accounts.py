@@ -19,8 +19,9 @@ from hf_gate.domain.event_descriptions import describe_event
 from hf_gate.domain.events import MemberInvited, PlanAgreed
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import HfGateError, UsageError
-from hf_gate.store.members import Members
+from hf_gate.store.members import find_member, invite_member
 from hf_gate.store.store import Store
+from hf_gate.store.tray import find_latest_decisions, list_waiting_decisions
 from hf_gate.web import account_proofs
 from tests.kits.desk import GOOD, HOST, Desk, InterruptedStore, Visitor, text_of
 from tests.kits.stores import read_links
@@ -137,7 +138,7 @@ def test_nobody_is_invited_while_the_hub_cannot_say_whose_account_it_is(room: De
         refused = lena.post("/settings/invite", {"name": "mia", "role": "admin", "repos": "", "account": account})
     assert refused.status == 422
     assert "the Hub could not be asked about the account" in refused.body
-    assert room.app_state.workspace.members.find_by_name("mia") is None
+    assert find_member(room.app_state.workspace.store, "mia") is None
 
 
 def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(room: Desk) -> None:
@@ -155,7 +156,7 @@ def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: D
     assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
     room.leave()
-    held = room.app_state.workspace.tray.find_latest([row.id])[row.id]
+    held = find_latest_decisions(room.app_state.workspace.store, [row.id])[row.id]
     assert (held.outcome, room.writes()) == ("refused", before)
 
 
@@ -178,7 +179,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Desk) 
     after = invited(room, lena, name="mia")
     assert "her view" not in after.get("/queue").body
     assert 'data-picked="1"' not in after.get("/queue").body
-    assert not room.app_state.workspace.tray.list_waiting()
+    assert not list_waiting_decisions(room.app_state.workspace.store)
     for name in ("ada", "bob", "cyd"):
         assert f">{name}<" not in after.get("/tray").body
     assert after.post(f"/runs/{run.id}", {"do": "undo"}).status == 403
@@ -207,7 +208,7 @@ def test_a_member_proves_their_account_and_everybody_who_had_their_link_is_out(r
     assert files
     assert not [file for file in files if token.encode() in file.read_bytes()], "the token is not kept"
     room.app_state.membership.invite(Member(name="noor", role=MemberRole.ADMIN), "a link that its maker has seen")
-    known = room.app_state.workspace.members.find_by_name("noor")
+    known = find_member(room.app_state.workspace.store, "noor")
     assert known is not None
     assert known.proven_account is None
 
@@ -229,7 +230,7 @@ def test_what_proves_nothing_is_refused(room: Desk) -> None:
         room.app_state, json.dumps({"code": code_of(mia), "token": token}).encode(), is_private=False
     )
     assert in_the_clear.status_code == 403
-    assert [one.proven_account for one in room.app_state.workspace.members.list_all()] == [None, None]
+    assert [one.proven_account for one in room.app_state.workspace.store.members()] == [None, None]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +252,7 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 
 def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Desk) -> None:
     room.proven(Member(name="noor", role=MemberRole.ADMIN))
-    noor = room.app_state.workspace.members.find_by_name("noor")
+    noor = find_member(room.app_state.workspace.store, "noor")
     assert noor is not None
     room.out("noor")
     told = [text_of_entry(link, None) for link in read_links(room.app_state.workspace.store, repos=())]
@@ -278,7 +279,7 @@ def test_a_member_whom_no_entry_tells_of_is_found(room: Desk) -> None:
 def test_a_name_that_two_admins_invite_at_once_is_one_member(room: Desk) -> None:
     mia, store = Member(name="mia", role=MemberRole.REVIEWER), room.app_state.workspace.store
     other = InterruptedStore(store, lambda: room.app_state.membership.invite(mia, "the link of one admin", "noor"))
-    Members(cast("Store", other)).invite(mia, "the link of the other", "lena-brandt", 1)
+    invite_member(cast("Store", other), mia, "the link of the other", "lena-brandt", 1)
     assert verify_ledger(store, with_tables=True).broken == []
 
 

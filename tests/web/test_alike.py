@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 
 SAME = "I would like to try the model for my personal projects at home."
@@ -53,7 +54,7 @@ def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list
     names = set(re.findall(r"(?:same|other)-\d", page))
     assert names >= {"same-3", "same-4", "same-5"}
     assert not names & {"other-0", "other-1", "other-2"}
-    assert len(alike.app_state.workspace.tray.list_waiting()) == 3, "nothing is sent by the list"
+    assert len(list_waiting_decisions(alike.app_state.workspace.store)) == 3, "nothing is sent by the list"
 
 
 def test_those_who_are_in_a_tray_already_are_not_offered(alike: Desk) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from hf_gate.domain.timestamps import from_ms
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Desk, Visitor
 from tests.kits.desk_actions import post_json
 
@@ -44,7 +45,7 @@ def test_a_decision_goes_through_the_tray(asked: Desk) -> None:
     assert asked.row("ada").state.status == "accepted"
     asked.app_state.hold = 30.0
     post_json(lena, "/decisions", _decision(asked, "bob", "reset", reason="Please say more."))
-    (bob,) = asked.app_state.workspace.tray.list_waiting()
+    (bob,) = list_waiting_decisions(asked.app_state.workspace.store)
     assert bob.run.starts_at == bob.run.made_at + 30_000, "without `hold` as in the desk"
     assert post_json(lena, "/tray/undo", {}).json["count"] == 1
     assert lena.get("/api/v1/tray").json["held"] == []
@@ -78,7 +79,7 @@ def test_an_acceptance_takes_an_end(asked: Desk) -> None:
 def test_an_end_that_cannot_be_is_refused(asked: Desk, verb: str, until: str, why: str) -> None:
     answer = post_json(asked.visitor(), "/decisions", _decision(asked, "ada", verb, until=until))
     assert (answer.status, answer.json["error"]) == (422, why)
-    assert asked.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
 
 
 def test_the_loser_of_a_race_is_told(asked: Desk) -> None:
@@ -105,7 +106,7 @@ def test_what_is_not_asked_for_is_refused(asked: Desk) -> None:
     assert lena.get("/api/v1/requests?q=colour:red").status == 422
     assert lena.get("/api/v1/requests?limit=0").status == 422
     assert lena.get("/api/v1/requests/" + "0" * 24).status == 404
-    assert asked.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
 
 
 def test_more_than_the_ladder_lets_pass_without_a_look_is_not_taken(asked: Desk) -> None:

@@ -13,6 +13,7 @@ from hf_gate.application.approval_alarms import raise_approval_alarms
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, text_of
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status
 
@@ -75,7 +76,7 @@ def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) ->
     page = text_of(mia.get(f"/requests/{room.row('ada').state.hub_request}").body)
     assert "You approved this. Another person must approve it too." in page
     assert accept(room, mia).status == 403
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Desk) -> None:
@@ -99,7 +100,7 @@ def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_per
 def test_presses_of_two_people_at_the_same_moment_both_count(room: Desk) -> None:
     lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
     assert accept(room, mia).status == accept(room, lena).status == 303
-    assert len(room.app_state.workspace.tray.list_waiting()) == 2
+    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 2
     assert accept(room, lena).status == 409
     row = room.row("ada")
     rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
@@ -188,7 +189,7 @@ def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None
     room.leave()
     address = _select(room, mia, "ada", "bo")
     sent = _confirm(mia, address, 2)
-    assert (sent.status, room.app_state.workspace.tray.list_waiting()[0].request) == (303, room.row("bo").id)
+    assert (sent.status, list_waiting_decisions(room.app_state.workspace.store)[0].request) == (303, room.row("bo").id)
     assert "1 selected" in text_of(mia.get(sent.headers["location"]).body), "it stays selected"
     room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
     assert "1 of 2: you," in text_of(mia.get("/queue?q=bo").body)

@@ -43,7 +43,7 @@ def _press(page: Page, *keys: str) -> None:
 
 
 def _assignees(room: Desk) -> list[str | None]:
-    members = {one.id: one.name for one in room.app_state.workspace.members.list_all()}
+    members = {one.id: one.name for one in room.app_state.workspace.store.members()}
     members[room.app_state.membership.owner_member.id] = "lena"
     return [members.get(room.row(name).state.assigned or "") for name in NAMES]
 

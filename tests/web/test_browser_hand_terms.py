@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect
 
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, open_desk, serve_desk
@@ -42,7 +43,7 @@ def test_the_key_names_the_end_and_asks_for_one_that_is_not_known(browser: Brows
             expect(page.locator("#tray")).to_contain_text("2 decisions")
             page.keyboard.press("z")
             expect(page.locator("#tray")).to_contain_text("1 decision ")
-            assert [one.change.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
+            assert [one.change.until for one in list_waiting_decisions(room.app_state.workspace.store)] == ["1y"]
 
 
 def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: Path) -> None:
@@ -63,5 +64,5 @@ def test_the_page_of_many_asks_for_the_unknown_ends(browser: Browser, tmp_path: 
             page.get_by_label("no end").check()
             page.keyboard.press("y")
             expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
-            held = {one.request: one.change.until for one in room.app_state.workspace.tray.list_waiting()}
+            held = {one.request: one.change.until for one in list_waiting_decisions(room.app_state.workspace.store)}
             assert [held[room.row(name).id] for name in ("ada", "bob", "cyd")] == ["1y", None, None]

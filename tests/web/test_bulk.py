@@ -8,6 +8,7 @@ import pytest
 
 from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 
@@ -56,7 +57,7 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Desk) -> None
     path = start_bulk(lena, "reset")
     assert confirm_bulk(lena, path).status == 422  # no reason
     assert confirm_bulk(lena, path, reason="Please say more.").status == 303
-    assert len(room.app_state.workspace.tray.list_waiting()) == 12
+    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 12
     assert list_selected(room) == set()
     lena.post("/tray/undo", {"which": "last"})
     room.leave()
@@ -76,9 +77,9 @@ def test_more_than_twenty_resets_need_their_number(room: Desk) -> None:
     assert "To confirm, type 21" in lena.get(path).body
     for typed in ("", "20", "yes"):
         assert confirm_bulk(lena, path, reason="x", typed=typed).status == 422
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
     assert confirm_bulk(lena, path, reason="x", typed="21").status == 303
-    assert len(room.app_state.workspace.tray.list_waiting()) == 21
+    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 21
 
 
 def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Desk) -> None:
@@ -115,7 +116,7 @@ def test_a_selection_of_somebody_else_is_not_there(room: Desk) -> None:
     assert mia.get(path).status == 404
     assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
     assert mia.post("/bulk", {"verb": "accept"}).status == 422
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Desk) -> None:

@@ -20,7 +20,7 @@ from hf_gate.application.bulk_decisions import BulkDecision, create_bulk_run
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.errors import Guarded
-from hf_gate.store.selections import Selections
+from hf_gate.store.selections import iterate_ready_requests
 from hf_gate.web.request_context import RequestContext
 from hf_gate.web.selection import summarize_selection
 from tests.kits.desk import GOOD, Desk, Visitor, open_desk, text_of
@@ -139,7 +139,7 @@ def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:
         "your own request": 1,
     }
     assert found.count + found.excluded.total() == MANY
-    assert sum(map(len, Selections(full.app_state.workspace.store).iterate_ready(found.scope, 100))) == found.count
+    assert sum(map(len, iterate_ready_requests(full.app_state.workspace.store, found.scope, 100))) == found.count
 
 
 def _version(visitor: Visitor, key: str) -> str:

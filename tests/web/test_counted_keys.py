@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
 from hf_gate.application.reason_texts import list_ready_texts
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.accessibility import find_accessibility_problems
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
@@ -61,7 +62,7 @@ def _ask(room: Desk, texts: list[str]) -> None:
 
 def _sent(room: Desk) -> dict[str, tuple[str, str | None]]:
     found = {}
-    for one in room.app_state.workspace.tray.list_waiting():
+    for one in list_waiting_decisions(room.app_state.workspace.store):
         row = room.app_state.workspace.store.request(one.request)
         assert row is not None
         found[row.person.identity.username or ""] = (one.verb, one.change.reason)

@@ -14,6 +14,7 @@ from hf_gate.application.current_verdicts import CurrentVerdicts
 from hf_gate.application.request_record_builders import NO_DETAILS, stored_request
 from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, HOST, Answer, Desk, Visitor, open_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS
 
@@ -137,7 +138,7 @@ def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: De
     assert back
     told = lena.post(follows.partition("?")[0], {"verb": "accept", "count": "2", "next": back[1].replace("&amp;", "&")})
     assert told.headers["location"] == BY
-    assert {item.request for item in three.app_state.workspace.tray.list_waiting()} <= {
+    assert {item.request for item in list_waiting_decisions(three.app_state.workspace.store)} <= {
         row.id for row in three.app_state.workspace.store.find_by_identity(None, "ada")
     }
     assert _row(three, lena, "ada").count("accepting") == 2
@@ -150,7 +151,7 @@ def test_one_acceptance_needs_no_page_and_leads_back(three: Desk) -> None:
     lena = three.visitor()
     answer = _send(lena, f"/people/{_key(three, 'bob')}", "accept", _ticked(three, lena, "bob"))
     assert (answer.status, answer.headers["location"]) == (303, BY)
-    assert len(three.app_state.workspace.tray.list_waiting()) == 1
+    assert len(list_waiting_decisions(three.app_state.workspace.store)) == 1
     row = _row(three, lena, "bob")
     assert "accepting" in row
     assert 'name="pick"' not in row
@@ -164,7 +165,7 @@ def test_of_two_who_decide_the_same_the_second_is_told_who_was_first(three: Desk
     lost = _send(lena, path, "accept", picks)
     assert lost.status == 409
     assert "mia has decided this already" in lost.body
-    assert [item.run.actor for item in three.app_state.workspace.tray.list_waiting()] == ["mia"]
+    assert [item.run.actor for item in list_waiting_decisions(three.app_state.workspace.store)] == ["mia"]
 
 
 def test_who_is_in_at_one_repo_and_waits_at_another_can_be_put_out_there_too(three: Desk) -> None:

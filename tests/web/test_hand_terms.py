@@ -21,6 +21,7 @@ from hf_gate.domain.hand_terms import HandTerms, TermsKind
 from hf_gate.domain.rows import RepoRow
 from hf_gate.domain.timestamps import DAY_MS, to_ms
 from hf_gate.plan.model import Change
+from hf_gate.store.tray import list_failed_decisions, list_waiting_decisions, schedule_decisions, undo_waiting_decisions
 from hf_gate.web.selection import MAX_IN_TRAY
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TERMS_PEOPLE, TERMS_POLICY
@@ -107,7 +108,7 @@ def test_an_unknown_end_is_asked_and_never_guessed(room: Desk) -> None:
     values = {"verb": "accept", "key": key, "version": version[1], "next": "/queue"}
     assert lena.post("/tray", values).status == 422
     assert lena.post("/tray", {"accept": f"{key}:{row.version.token}"}).status == 409, "the terms were not shown"
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
     assert lena.post("/tray", {**values, "until": "none"}).status == 303
     assert lena.post("/tray/undo", {"key": key}).status == 303
     assert lena.post("/tray", {**values, "until": "30d"}).status == 303
@@ -136,7 +137,7 @@ def _advance(room: Desk, hours: float) -> None:
 
 def _failure(room: Desk) -> tuple[str | None, str | None, str]:
     """The outcome of the failed decision with its reason, and the status of its request."""
-    (failed,) = room.app_state.workspace.tray.list_failed(room.app_state.membership.owner_member.id)
+    (failed,) = list_failed_decisions(room.app_state.workspace.store, room.app_state.membership.owner_member.id)
     return failed.outcome, failed.row.why, room.row("ada").state.status
 
 
@@ -221,7 +222,7 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
     _advance(room, hours)
     _write_policy(room, "version: [")
     room.leave()
-    waiting = {one.request: one.is_being_sent for one in room.app_state.workspace.tray.list_waiting()}
+    waiting = {one.request: one.is_being_sent for one in list_waiting_decisions(room.app_state.workspace.store)}
     assert waiting.get(room.row("ada").id) is False
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     _write_end(room, "1y")
@@ -234,17 +235,23 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
 def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Desk) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
-    tray = room.app_state.workspace.tray
     service = room.app_state.tray_service
 
     def undo(row: RepoRow) -> RepoPolicies | None:
-        tray.undo([one.run.id for one in tray.list_waiting()])
+        undo_waiting_decisions(
+            room.app_state.workspace.store,
+            [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)],
+        )
         return service.terms.policies_of(row)
 
     terms = TermsReader(room.app_state.workspace, undo, service.terms.shown)
-    tray.set_departure([one.run.id for one in tray.list_waiting()], to_ms(room.app_state.now()))
+    schedule_decisions(
+        room.app_state.workspace.store,
+        [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)],
+        to_ms(room.app_state.now()),
+    )
     replace(service, terms=terms).send_due(room.app_state.now())
-    assert (room.row("ada").state.status, tray.list_waiting()) == ("pending", [])
+    assert (room.row("ada").state.status, list_waiting_decisions(room.app_state.workspace.store)) == ("pending", [])
 
 
 def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(room: Desk) -> None:
@@ -272,7 +279,7 @@ def test_terms_of_another_request_are_not_taken(room: Desk) -> None:
     shown = _button(room, lena, "bob").rpartition(".")[2]
     version = f"{room.row('ada').version.token}.{shown}"
     assert lena.post("/tray", {"accept": f"{_key(room, 'ada')}:{version}"}).status == 409
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 @pytest.mark.parametrize(("until", "is_sent"), [("1y", True), ("30d", False)])
@@ -305,7 +312,9 @@ def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_
 
 def _forget_when_shown(room: Desk, name: str) -> None:
     """Store the waiting decision as the upgrade of an old store does."""
-    (item,) = (one for one in room.app_state.workspace.tray.list_waiting() if one.request == room.row(name).id)
+    (item,) = (
+        one for one in list_waiting_decisions(room.app_state.workspace.store) if one.request == room.row(name).id
+    )
     with room.app_state.workspace.store.writing() as write:
         write.replace_changes(item.run.id, [(1, msgspec.json.encode(replace(item.change, shown_at=0)))])
 
@@ -446,7 +455,7 @@ def test_a_page_of_many_that_is_too_old_is_shown_again(room: Desk) -> None:
     answer = lena.post(path, _values(page, until="none"))
     assert answer.status == 409
     assert "would end at a different time" in answer.body
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
     assert lena.post(path, _values(answer, until="none")).status == 303
     room.leave()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
@@ -518,7 +527,7 @@ def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: De
         answer = lena.post(page, {"verb": "accept", "pick": pick[1]})
         assert answer.status == 303
         assert answer.headers["location"].startswith("/bulk/") is not is_known
-    assert [one.change.until for one in room.app_state.workspace.tray.list_waiting()] == ["1y"]
+    assert [one.change.until for one in list_waiting_decisions(room.app_state.workspace.store)] == ["1y"]
     assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
 
 

@@ -13,6 +13,7 @@ from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.sign_in import forget_organizations
 from hf_gate.domain.members import Member, MemberOrigin, MemberRole
 from hf_gate.domain.sign_in import HubIdentity, find_role
+from hf_gate.store.members import admit_member, find_member
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
 from tests.kits.desk import Desk, Visitor, open_desk, text_of
 from tests.kits.sign_in import CLIENT, ORG, SIGN_IN, begin, connect, desk, open_desk_with_sign_in, orgs, sign_in
@@ -62,7 +63,7 @@ def test_a_stranger_does_not_come_in(desk: Desk) -> None:
     assert answer.status == 403
     assert "The Hub account eve is not a member of this desk. Ask an admin to invite you" in text_of(answer.body)
     assert browser.get("/queue").status == 401
-    assert desk.app_state.workspace.members.list_all() == []
+    assert desk.app_state.workspace.store.members() == []
 
 
 def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Desk) -> None:
@@ -87,7 +88,7 @@ def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Des
     assert mia.get("/queue").status == 200, "her session goes on"
     assert connect(stranger, answer).status == 403, "the question is for one member"
     assert connect(mia, answer).status == 403, "and for one answer"
-    found = desk.app_state.workspace.members.find_by_name("mia")
+    found = find_member(desk.app_state.workspace.store, "mia")
     assert found is not None
     assert found.proven_account is None
 
@@ -98,7 +99,7 @@ def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk:
     _, answer = sign_in(desk, "mia-hub", noor)
     assert answer.status == 303
     assert "mia-hub, proven" in text_of(noor.get("/settings").body), "the browser is mia's now"
-    found = desk.app_state.workspace.members.find_by_name("noor")
+    found = find_member(desk.app_state.workspace.store, "noor")
     assert found is not None
     assert found.proven_account is None
 
@@ -187,7 +188,7 @@ def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Des
     answer = browser.get(led)
     assert answer.status == 403
     assert f"The organisation {ORG} does not let kim in now. Open a page of this organisation" in text_of(answer.body)
-    assert orgs.app_state.workspace.members.list_all() == []
+    assert orgs.app_state.workspace.store.members() == []
     orgs.local.set_faults([])
     assert sign_in(orgs, "kim", browser)[1].status == 303
 
@@ -217,7 +218,7 @@ def test_an_invitation_that_guessed_the_account_does_not_keep_a_member_of_the_or
     browser, answer = sign_in(orgs, "mia")
     assert answer.status == 303
     assert browser.post("/tray").status == 403, "as a viewer"
-    found = orgs.app_state.workspace.members.find_by_name("mia")
+    found = find_member(orgs.app_state.workspace.store, "mia")
     assert found is not None
     assert (found.role, found.proven_account) == (MemberRole.REVIEWER, None)
     assert _is_sound(orgs)
@@ -234,7 +235,7 @@ def test_a_member_of_the_organisation_takes_nobodys_name(orgs: Desk, name: str) 
         orgs.local.add_people([{"username": user}])
     orgs.local.set_role(ORG, user, "write")
     assert sign_in(orgs, user)[1].status == 303
-    names = {one.name for one in orgs.app_state.workspace.members.list_all()}
+    names = {one.name for one in orgs.app_state.workspace.store.members()}
     assert user not in names or user == "mia"
     assert len(names) == 2
     assert _is_sound(orgs)
@@ -317,12 +318,15 @@ def test_two_first_sign_ins_of_one_person_make_one_member(orgs: Desk) -> None:
     """The second one began before the first one had ended."""
     ident = orgs.local.add_people([{"username": "zoe"}])[0]["id"]
     new = Member(name="zoe", role=MemberRole.VIEWER, user_id=ident, account="zoe", origin=MemberOrigin.ORGANIZATION)
-    members = orgs.app_state.workspace.members
-    first = members.admit(new, "one", "desk", 1)
+    first = admit_member(orgs.app_state.workspace.store, new, "one", "desk", 1)
     assert first is not None
-    assert members.admit(new, "two", "desk", 2) == first
+    assert admit_member(orgs.app_state.workspace.store, new, "two", "desk", 2) == first
     other = struct_replace(new, user_id="0" * 24)
-    assert members.admit(other, "three", "desk", 3) is None, "the name belongs to somebody"
+    assert admit_member(orgs.app_state.workspace.store, other, "three", "desk", 3) is None, (
+        "the name belongs to somebody"
+    )
     orgs.out("zoe")
-    assert members.admit(struct_replace(new, id=first.id), "four", "desk", 4) is None, "revoked meanwhile"
+    assert admit_member(orgs.app_state.workspace.store, struct_replace(new, id=first.id), "four", "desk", 4) is None, (
+        "revoked meanwhile"
+    )
     assert _is_sound(orgs)

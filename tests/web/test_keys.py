@@ -8,6 +8,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from hf_gate.application.reason_texts import list_ready_texts
+from hf_gate.store.selections import delete_selection
+from hf_gate.store.tray import find_latest_decisions, list_waiting_decisions, undo_waiting_decisions
 from tests.kits.desk import GOOD, Desk, open_desk, serve_desk
 
 MODEL = "lumen-labs/lantern-7b-chat"
@@ -39,8 +41,10 @@ def signed_in(browser: Browser, room: Desk) -> Iterator[Page]:
 @pytest.fixture
 def page(signed_in: Page, room: Desk) -> Page:
     """The queue with nothing ticked and nothing decided."""
-    room.app_state.workspace.selections.clear(f"s_{room.app_state.membership.owner_member.id}")
-    room.app_state.workspace.tray.undo([one.run.id for one in room.app_state.workspace.tray.list_waiting()])
+    delete_selection(room.app_state.workspace.store, f"s_{room.app_state.membership.owner_member.id}")
+    undo_waiting_decisions(
+        room.app_state.workspace.store, [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)]
+    )
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")
     return signed_in
@@ -64,7 +68,7 @@ def test_a_key_on_a_ticked_row_leads_to_what_would_follow_for_all_that_are_ticke
 ) -> None:
     _press(page, "x", "j", "j", "x", key)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{word} 2 requests?")
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Desk) -> None:
@@ -73,7 +77,7 @@ def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: De
     page.wait_for_load_state()  # the heading is there before the keys are
     _press(page, "y")
     expect(page.locator("#tray")).to_contain_text("2 decisions will be sent in")
-    assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in room.app_state.workspace.tray.list_waiting()} == {  # type: ignore[union-attr]  # it is there
+    assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in list_waiting_decisions(room.app_state.workspace.store)} == {  # type: ignore[union-attr]  # it is there
         "ada", "bob"
     }  # fmt: skip
 
@@ -126,7 +130,7 @@ def _sheet(page: Page, key: str = "s") -> None:
 
 
 def _reasons(room: Desk) -> list[str | None]:
-    return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
+    return [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)]
 
 
 def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Desk) -> None:
@@ -176,7 +180,7 @@ def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page
     page.keyboard.type("Thank you.")
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-    assert [one.change.reason for one in room.app_state.workspace.tray.list_waiting()] == [
+    assert [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)] == [
         "Please say more.\nThank you."
     ]
 
@@ -187,7 +191,7 @@ def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, roo
     for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
         page.locator("#reason").dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True} | init)
         expect(page.locator("#sheet")).to_be_visible()
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
@@ -243,12 +247,12 @@ def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(pa
 
 def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Desk) -> None:
     bob = [room.row("bob").id]
-    before = room.app_state.workspace.tray.find_latest(bob)
+    before = find_latest_decisions(room.app_state.workspace.store, bob)
     _press(page, "a")
     _press(page, "z", "a", "z")  # faster than the desk answers: the row is still being taken back
     expect(page.locator("#tray .tray")).to_have_count(0)
     _focus(page, "ada")
-    assert room.app_state.workspace.tray.find_latest(bob) == before
+    assert find_latest_decisions(room.app_state.workspace.store, bob) == before
 
 
 # ---- one search ----------------------------------------------------------------------------------------------------------

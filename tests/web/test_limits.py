@@ -16,6 +16,9 @@ from hf_gate.application.tray import DecisionRequest
 from hf_gate.bootstrap import utc_now
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.members import find_member, revoke_member
+from hf_gate.store.sessions import delete_session, list_open_sessions
+from hf_gate.store.tray import find_latest_decisions, list_waiting_decisions
 from hf_gate.web.member_limits import MAX_OPEN, MAX_RUNNING
 from hf_gate.web.plan import read_plan
 from hf_gate.web.security import MAX_BODY
@@ -95,11 +98,11 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
     if then.has_link:
         room.app_state.membership.invite(then, "another link")
     else:
-        known = room.app_state.workspace.members.find_by_name("mia")
+        known = find_member(room.app_state.workspace.store, "mia")
         assert known is not None
-        room.app_state.workspace.members.revoke(known, "lena-brandt", 0)
+        revoke_member(room.app_state.workspace.store, known, "lena-brandt", 0)
     room.leave()
-    ada = room.app_state.workspace.tray.find_latest([room.row("ada").id])[room.row("ada").id]
+    ada = find_latest_decisions(room.app_state.workspace.store, [room.row("ada").id])[room.row("ada").id]
     assert (ada.outcome, ada.row.why) == ("refused", "mia may no longer decide at this repo")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
     assert room.writes() == before + 1
@@ -134,7 +137,7 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Desk) -> None:
         ("/settings/revoke", {"name": "sam"}),
     ):
         assert some.post(path, values).status == 403
-    assert [one.name for one in room.app_state.workspace.members.list_all()] == ["sam"]
+    assert [one.name for one in room.app_state.workspace.store.members()] == ["sam"]
     assert "Invite a member" not in some.get("/settings").body
     answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
     assert (answer.status, "Only this machine can open this address" in answer.body) == (200, True)
@@ -151,7 +154,7 @@ def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(r
     )
     room.leave()
     assert room.writes() == before
-    held = app_state.workspace.tray.find_latest([row.id])[row.id]
+    held = find_latest_decisions(app_state.workspace.store, [row.id])[row.id]
     assert (held.outcome, held.row.why) == ("stale", f"the end {over} had passed when the decision was due")
 
 
@@ -161,7 +164,7 @@ def test_a_day_that_has_no_end_is_none_for_an_access(room: Desk, day: str) -> No
     row, lena = room.row("ada"), room.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_a_digit_that_is_no_number_names_nothing(room: Desk) -> None:
@@ -180,7 +183,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Desk) 
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     mia = room.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
     room.leave()
     assert room.row("ada").state.status == "pending"
 
@@ -250,13 +253,13 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Desk) -> 
 
 def test_requests_that_wait_while_the_session_ends_do_not_run(room: Desk) -> None:
     mia, slow = room.reviewer(), room.app_state.policies._lock
-    ident = room.app_state.workspace.sessions.list_open(to_ms(utc_now()), "mia")[0].id
+    ident = list_open_sessions(room.app_state.workspace.store, to_ms(utc_now()), "mia")[0].id
 
     async def then() -> None:
         try:
             answer = await asyncio.wait_for(call_app(mia.app, "GET", "/healthz", b"", HOME), 30)
             assert answer.status == 200
-            assert room.app_state.workspace.sessions.end(ident)
+            assert delete_session(room.app_state.workspace.store, ident)
         finally:
             slow.release()
 
@@ -311,5 +314,5 @@ def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(room: Desk, 
     answer = lena.post("/settings/invite", {"name": "zoe", "role": "viewer", **more})
     assert answer.status == 422
     assert len(answer.body) < 8_000
-    assert room.app_state.workspace.members.list_all() == []
+    assert room.app_state.workspace.store.members() == []
     assert room.local.stats()["calls"] == before, "the Hub is not asked"

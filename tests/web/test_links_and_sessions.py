@@ -17,9 +17,19 @@ from hf_gate import bootstrap
 from hf_gate.domain.members import SESSION_LIFETIME, Member, MemberRole
 from hf_gate.domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, SignInMethod
 from hf_gate.domain.timestamps import to_ms
-from hf_gate.store.members import Members
+from hf_gate.store.members import find_member, invite_member, revoke_member
 from hf_gate.store.opening import open_store
-from hf_gate.store.sessions import MAX_DEVICES, MAX_SESSIONS, Sessions
+from hf_gate.store.sessions import (
+    MAX_DEVICES,
+    MAX_SESSIONS,
+    check_personal_link,
+    count_devices,
+    delete_session_by_secret,
+    find_session_member,
+    list_open_sessions,
+    open_session,
+    open_session_by_link,
+)
 from hf_gate.store.store import Store
 from hf_gate.web.sign_in import name_browser
 from hf_gate.web.terminal import Terminal
@@ -109,7 +119,7 @@ def test_the_settings_say_what_a_link_can_do(room: Desk) -> None:
     assert "works in 1 browser" in text_of(lena.get("/settings").body)
     room.out("mia")
     assert "revoked" in text_of(lena.get("/settings").body)
-    assert room.app_state.workspace.sessions.count_devices(0) == {}
+    assert count_devices(room.app_state.workspace.store, 0) == {}
 
 
 NOW = 10 * DEVICE_LIFETIME
@@ -121,29 +131,29 @@ NEW = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=NO
     [(LINK_LIFETIME, LinkState.VALID), (LINK_LIFETIME + 1, LinkState.EXPIRED)],
 )
 def test_a_link_must_be_used_within_seven_days(store: Store, later: int, state: LinkState) -> None:
-    Members(store).invite(MIA, "link", "lena", NOW)
-    assert Sessions(store).check_link("link", "", NOW + later)[1] is state
-    assert Sessions(store).open_by_link("s", NEW, "link", "d", at=NOW, link_at=NOW + later) is state
-    assert bool(Sessions(store).list_open(NOW)) == (state is LinkState.VALID)
+    invite_member(store, MIA, "link", "lena", NOW)
+    assert check_personal_link(store, "link", "", NOW + later)[1] is state
+    assert open_session_by_link(store, "s", NEW, "link", "d", at=NOW, link_at=NOW + later) is state
+    assert bool(list_open_sessions(store, NOW)) == (state is LinkState.VALID)
 
 
 def test_a_clock_that_was_set_back_leaves_no_session_or_link_for_years(store: Store) -> None:
     """The machine started with a wrong clock, somebody signed in, and then the clock was set right."""
-    sessions, later = Sessions(store), NOW + 400 * DEVICE_LIFETIME
-    Members(store).invite(MIA, "link", "lena", later)
+    later = NOW + 400 * DEVICE_LIFETIME
+    invite_member(store, MIA, "link", "lena", later)
     new = NewSession(member="mia", method=SignInMethod.HUB, browser="", began_at=later)
     for number in range(MAX_SESSIONS):
-        assert sessions.open(f"wrong{number}", new, at=later)
-    assert sessions.session_member("wrong1", later) == "mia"
-    assert sessions.session_member("wrong1", NOW) is None
-    assert sessions.list_open(NOW) == []
-    assert sessions.check_link("link", "", NOW)[1] is LinkState.EXPIRED
+        assert open_session(store, f"wrong{number}", new, at=later)
+    assert find_session_member(store, "wrong1", later) == "mia"
+    assert find_session_member(store, "wrong1", NOW) is None
+    assert list_open_sessions(store, NOW) == []
+    assert check_personal_link(store, "link", "", NOW)[1] is LinkState.EXPIRED
     for secret in ("a", "b"):
-        assert sessions.open(
-            secret, NewSession(member="mia", method=SignInMethod.HUB, browser="", began_at=NOW), at=NOW
+        assert open_session(
+            store, secret, NewSession(member="mia", method=SignInMethod.HUB, browser="", began_at=NOW), at=NOW
         )
-    assert [sessions.session_member(secret, NOW) for secret in ("a", "b")] == ["mia", "mia"]
-    assert sessions.session_member("a", NOW - 60_000) == "mia", "a small correction ends nothing"
+    assert [find_session_member(store, secret, NOW) for secret in ("a", "b")] == ["mia", "mia"]
+    assert find_session_member(store, "a", NOW - 60_000) == "mia", "a small correction ends nothing"
 
 
 @pytest.mark.parametrize(
@@ -151,22 +161,20 @@ def test_a_clock_that_was_set_back_leaves_no_session_or_link_for_years(store: St
     [(DEVICE_LIFETIME, LinkState.VALID), (DEVICE_LIFETIME + 1, LinkState.OTHER_DEVICE)],
 )
 def test_a_device_is_kept_for_ninety_days_after_its_last_use(store: Store, later: int, state: LinkState) -> None:
-    sessions = Sessions(store)
-    Members(store).invite(MIA, "link", "lena", NOW)
+    invite_member(store, MIA, "link", "lena", NOW)
     for at in (NOW, NOW + DEVICE_LIFETIME):  # used again on the last day
-        assert sessions.open_by_link(f"s{at}", NEW, "link", "d", at=NOW, link_at=at) is LinkState.VALID
-    assert sessions.check_link("link", "d", NOW + DEVICE_LIFETIME + later)[1] is state
+        assert open_session_by_link(store, f"s{at}", NEW, "link", "d", at=NOW, link_at=at) is LinkState.VALID
+    assert check_personal_link(store, "link", "d", NOW + DEVICE_LIFETIME + later)[1] is state
 
 
 def test_a_member_has_twenty_devices_at_most(store: Store) -> None:
-    sessions = Sessions(store)
-    mia = Members(store).invite(MIA, "link", "lena", NOW)
-    assert sessions.open_by_link("s", NEW, "link", "d", at=NOW, link_at=NOW) is LinkState.VALID
+    mia = invite_member(store, MIA, "link", "lena", NOW)
+    assert open_session_by_link(store, "s", NEW, "link", "d", at=NOW, link_at=NOW) is LinkState.VALID
     for number in range(MAX_DEVICES):
         new = NewSession(member="mia", method=SignInMethod.DEVICE, browser="", began_at=NOW)
-        assert sessions.open(f"s{number}", new, at=NOW, device=f"d{number}", link_at=NOW + number + 1)
-    assert sessions.count_devices(NOW) == {mia.id: MAX_DEVICES}
-    assert sessions.check_link("link", "d", NOW)[1] is LinkState.OTHER_DEVICE, (
+        assert open_session(store, f"s{number}", new, at=NOW, device=f"d{number}", link_at=NOW + number + 1)
+    assert count_devices(store, NOW) == {mia.id: MAX_DEVICES}
+    assert check_personal_link(store, "link", "d", NOW)[1] is LinkState.OTHER_DEVICE, (
         "the one that was used longest ago is forgotten"
     )
 
@@ -180,14 +188,13 @@ class Links(RuleBasedStateMachine):
         super().__init__()
         self.at, self.number, self.link, self.until = NOW, 0, "", 0
         self.devices = dict[str, int]()
-        self.members, self.sessions = Members(self.store), Sessions(self.store)
         self.invite()
 
     @rule()
     def invite(self) -> None:
         Links.counter += 1
         self.link, self.until, self.devices = f"link{Links.counter}", self.at + LINK_LIFETIME, {}
-        self.members.invite(MIA, self.link, "lena", self.at)
+        invite_member(self.store, MIA, self.link, "lena", self.at)
 
     counter: ClassVar[int] = 0
 
@@ -203,9 +210,9 @@ class Links(RuleBasedStateMachine):
         elif not self.until and self.at - self.devices.get(device, -NOW) > DEVICE_LIFETIME:
             expected = LinkState.OTHER_DEVICE
         new = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=self.at)
-        found = self.sessions.open_by_link(f"s{self.at}", new, self.link, device, at=self.at, link_at=self.at)
+        found = open_session_by_link(self.store, f"s{self.at}", new, self.link, device, at=self.at, link_at=self.at)
         assert found is expected
-        self.sessions.close(f"s{self.at}")
+        delete_session_by_secret(self.store, f"s{self.at}")
         if found is LinkState.VALID:
             self.until, self.devices[device] = 0, self.at
 
@@ -213,17 +220,17 @@ class Links(RuleBasedStateMachine):
     @rule(device=st.sampled_from(["a", "b", "c"]))
     def use_a_device_link(self, device: str) -> None:
         new = NewSession(member="mia", method=SignInMethod.DEVICE, browser="", began_at=self.at)
-        assert self.sessions.open("x", new, at=self.at, device=device, link_at=self.at)
-        self.sessions.close("x")
+        assert open_session(self.store, "x", new, at=self.at, device=device, link_at=self.at)
+        delete_session_by_secret(self.store, "x")
         self.devices[device] = self.at
 
     @rule()
     def revoke(self) -> None:
-        mia = self.members.find_by_name("mia")
+        mia = find_member(self.store, "mia")
         assert mia is not None
-        self.members.revoke(mia, "lena", self.at)
-        assert self.sessions.check_link(self.link, "a", self.at)[1] is LinkState.INVALID
-        assert self.sessions.count_devices(self.at) == {}
+        revoke_member(self.store, mia, "lena", self.at)
+        assert check_personal_link(self.store, self.link, "a", self.at)[1] is LinkState.INVALID
+        assert count_devices(self.store, self.at) == {}
         self.invite()
 
 
@@ -273,11 +280,11 @@ def test_a_device_link_is_over_with_the_session_that_made_it(room: Desk) -> None
 def test_a_device_link_does_not_make_a_session_longer(room: Desk) -> None:
     """Else a member who left an organisation would go on for ever, from device to device."""
     mia, phone = room.by_link(_link(room)), Visitor(room.app)
-    sessions, at = room.app_state.workspace.sessions, to_ms(bootstrap.utc_now())
+    at = to_ms(bootstrap.utc_now())
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE sessions SET made_at = ?", (at - SESSION_LIFETIME + 60_000,))
     assert _press(phone, _device_link(mia)) == 303
-    began = {one.method: one.began_at for one in sessions.list_open(at, "mia")}
+    began = {one.method: one.began_at for one in list_open_sessions(room.app_state.workspace.store, at, "mia")}
     assert began[SignInMethod.DEVICE] == began[SignInMethod.LINK] == at - SESSION_LIFETIME + 60_000
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.store.tray import list_waiting_decisions
 from hf_gate.web.routes import ROUTES
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import create_plan, wait_for_run
@@ -310,7 +311,7 @@ def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> Non
             told.append([_alike(answer) for answer in answers])
         assert told[0] == told[1]
     assert rob.get(f"/tray?rows={key}", hx_request="true").rows == []
-    assert halves.room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(halves.room.app_state.workspace.store) == []
 
 
 def test_a_selection_by_query_takes_only_what_is_theirs(halves: Halves) -> None:

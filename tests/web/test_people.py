@@ -10,6 +10,7 @@ import pytest
 
 from hf_gate import Hub
 from hf_gate.domain.ids import Repo, parse_repo
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.hostile_texts import HOSTILE_ANSWERS
 from tests.kits.stores import read_selected
@@ -79,7 +80,7 @@ def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Desk) -> No
     picks = _picks(lena.get(path).body)
     answer = _decide(lena, path, "reset", picks[:2], reason="Say more")
     assert answer.status == 303
-    assert len(three.app_state.workspace.tray.list_waiting()) == 2
+    assert len(list_waiting_decisions(three.app_state.workspace.store)) == 2
     three.leave()
     assert sorted(_status(three, "ada").values()) == sorted(["reset"] * 2 + ["pending"] * (len(picks) - 2))
     assert set(_status(three, "bob").values()) == {"pending"}
@@ -94,7 +95,7 @@ def test_what_changed_since_the_page_was_read_is_not_decided(three: Desk) -> Non
     lost = _decide(lena, path, "accept", picks)
     assert lost.status == 409
     assert f"at {_repos(three)[0]} changed and is rejected now" in lost.body
-    assert three.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(three.app_state.workspace.store) == []
     assert "outside the desk" in lena.get(path).body
 
 
@@ -112,7 +113,7 @@ def test_one_acceptance_goes_into_the_tray_as_by_the_button_of_its_row(three: De
     lena, path = three.visitor(), _href(three, "ada")
     answer = _decide(lena, path, "accept", _picks(lena.get(path).body)[:1])
     assert answer.headers["location"] == path
-    (held,) = three.app_state.workspace.tray.list_waiting()
+    (held,) = list_waiting_decisions(three.app_state.workspace.store)
     assert (held.run.starts_at or 0) - held.run.made_at == 10_000
 
 
@@ -125,7 +126,7 @@ def test_who_decides_after_somebody_else_reads_what_happened(three: Desk) -> Non
     late = _decide(lena, path, "accept", picks)
     assert late.status == 409
     assert "mia has decided this already: Accept ada." in late.body
-    assert len(three.app_state.workspace.tray.list_waiting()) == 1
+    assert len(list_waiting_decisions(three.app_state.workspace.store)) == 1
 
 
 def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Desk) -> None:
@@ -135,7 +136,7 @@ def test_nothing_is_decided_without_a_tick_or_for_somebody_else(three: Desk) -> 
     bob = three.row("bob")
     foreign = f"{bob.state.hub_request}:{bob.version.token}"
     assert lena.post(path, {"verb": "accept", "pick": foreign}).status == 404
-    assert three.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(three.app_state.workspace.store) == []
 
 
 def test_what_is_in_the_tray_cannot_be_ticked_again(three: Desk) -> None:

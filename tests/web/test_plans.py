@@ -17,7 +17,7 @@ from hf_gate.domain.ids import parse_repo
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunKind
 from hf_gate.domain.timestamps import from_ms, to_ms
-from hf_gate.store.plans import Plans
+from hf_gate.store.plans import delete_plans
 from hf_gate.web import plan
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, text_of
 from tests.kits.desk_actions import create_plan, wait_for_run
@@ -126,7 +126,7 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Desk) -> None:
     place = create_plan(asked, lena)
     wait_for_run(asked, lena.post(place, {"do": "apply"}).headers["location"])
     assert lena.post(place, {"do": "discard"}).headers["location"].startswith("/runs/")
-    assert Plans(asked.app_state.workspace.store).delete_plans([place.rpartition("/")[2]]) == 0
+    assert delete_plans(asked.app_state.workspace.store, [place.rpartition("/")[2]]) == 0
     assert lena.get(place).status == 200
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application.evaluated_parts import evaluate_part
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.planning import propose_plan
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk, parse_page
 
@@ -59,7 +60,7 @@ def _store_verdicts(asked: Desk) -> None:
     app_state = asked.app_state
     bundle = app_state.policies.current
     assert bundle is not None
-    sources = app_state.workspace.sources
+    sources = open_fact_sources(app_state.workspace)
     policy_sets = bundle.for_repos(app_state.workspace.store, sources)
     propose_plan(
         app_state.workspace.store,

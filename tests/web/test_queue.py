@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 
 from hf_gate.application.evaluated_parts import evaluate_part
+from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.planning import propose_plan
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.query_parser import parse_query
@@ -22,7 +23,7 @@ from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, ope
 def _judge(room: Desk) -> None:
     bundle = room.app_state.policies.current
     assert bundle is not None
-    sources = room.app_state.workspace.sources
+    sources = open_fact_sources(room.app_state.workspace)
     propose_plan(
         room.app_state.workspace.store,
         bundle.for_repos(room.app_state.workspace.store, sources),

@@ -10,6 +10,7 @@ import pytest
 
 from hf_gate.application.reason_texts import LANGUAGES, READY_TEXTS, list_ready_texts
 from hf_gate.domain.requests import check_reason
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, POLICY, Answer, Desk, Visitor, open_desk, parse_page
 
 RESET = [(one.text, one.name) for one in list_ready_texts("reset")]
@@ -60,7 +61,7 @@ def _chosen(sheet: str) -> list[str | None]:
 
 
 def _sent(room: Desk) -> list[str | None]:
-    return [one.change.reason for one in room.app_state.workspace.tray.list_waiting()]
+    return [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)]
 
 
 # ---- what is offered -----------------------------------------------------------------------------------------------------
@@ -180,7 +181,7 @@ def test_the_preview_follows_the_form_and_changes_nothing(asked: Desk) -> None:
     assert "has 201 characters, but the Hub allows 200" in _preview(asked, lena, "ada", verb="reset", reason="x" * 201)
     assert "has 202 characters" in _preview(asked, lena, "ada", verb="reset", reason="😀" * 101)
     assert "U+202E" in _preview(asked, lena, "ada", verb="reset", reason="a\u202eb")
-    assert (asked.app_state.workspace.tray.list_waiting(), asked.writes()) == ([], before)
+    assert (list_waiting_decisions(asked.app_state.workspace.store), asked.writes()) == ([], before)
 
 
 def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Desk) -> None:

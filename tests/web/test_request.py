@@ -12,6 +12,7 @@ from hf_gate import Hub
 from hf_gate.application.sync_schedule import SyncKind
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.tray import list_waiting_decisions
 from hf_gate.web.app_state import BEAT, LEASE, Presence
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk, parse_page
 
@@ -82,12 +83,12 @@ def test_the_sheet_says_the_days_and_what_happens_then(asked: Desk) -> None:
 )
 def test_an_end_that_is_none_lets_nobody_in(asked: Desk, more: dict[str, str]) -> None:
     assert _decide(asked, asked.visitor(), "accept", "ada", **more).status == 422
-    assert asked.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
 
 
 def test_a_reset_has_no_end(asked: Desk) -> None:
     assert _decide(asked, asked.visitor(), "reset", "ada", reason="Say more.", until="30d").status == 303
-    assert asked.app_state.workspace.tray.list_waiting()[0].change.until is None
+    assert list_waiting_decisions(asked.app_state.workspace.store)[0].change.until is None
 
 
 # ---- reversing -----------------------------------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.errors import Guarded
 from hf_gate.plan.model import build_plan
+from hf_gate.store.selections import select_requests
 from hf_gate.store.store import Store
 from hf_gate.web.app_state import AppState
 from tests.kits.desk import GOOD, Answer, Desk, InterruptedStore, Visitor, open_desk, text_of
@@ -66,8 +67,8 @@ def select(room: Desk, visitor: Visitor, first: int, end: int, verb: str = "acce
     """The page that says what follows for some of them, and the answer to its yes."""
     visitor.post("/selection", {"do": "clear"})
     rows = [room.row(f"p{n:03}") for n in range(first, end)]
-    room.app_state.workspace.selections.add(
-        f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1
+    select_requests(
+        room.app_state.workspace.store, f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1
     )
     place = visitor.post("/bulk", {"verb": verb}).headers["location"]
     page = visitor.get(place)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hf_gate.domain.members import Member, MemberRole
+from hf_gate.store.tray import list_waiting_decisions
 from hf_gate.web.routes import ROUTES, Route
 from hf_gate.web.static_files import static_url
 from tests.kits.desk import GOOD, Desk, Visitor
@@ -106,7 +107,7 @@ def test_a_write_from_elsewhere_changes_nothing(room: Desk, what: str) -> None:
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)
     assert answer.status == 403
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
     assert visitor.post("/tray", values).status == 303
 
 
@@ -115,7 +116,7 @@ def test_a_get_decides_nothing(room: Desk) -> None:
     visitor = room.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
     assert visitor.get("/tray/send").status == 404
-    assert room.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(room.app_state.workspace.store) == []
 
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Desk) -> None:

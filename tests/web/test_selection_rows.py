@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from hf_gate.application.sync_schedule import SyncKind
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.browser import open_page
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, serve_desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, list_waiting, start_bulk
@@ -225,7 +226,7 @@ def test_the_written_text_wins_over_the_chosen_one_and_no_reason_over_both(
     lena = room.visitor()
     path = _all(lena, "reset")
     assert _send(lena, path, lena.get(path), **sent).status == 303
-    assert {item.change.reason for item in room.app_state.workspace.tray.list_waiting()} == {reason}
+    assert {item.change.reason for item in list_waiting_decisions(room.app_state.workspace.store)} == {reason}
 
 
 def test_more_than_a_thousand_are_shown_by_age_a_page_at_a_time(room: Desk) -> None:

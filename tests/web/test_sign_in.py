@@ -10,6 +10,7 @@ from hf_gate import bootstrap
 from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.sessions import LinkState, NewSession, SignInMethod
 from hf_gate.domain.timestamps import to_ms
+from hf_gate.store.sessions import find_session_member, open_session_by_link
 from hf_gate.web.app import build_app
 from hf_gate.web.sign_in import Authenticator
 from tests.kits.desk import HOST, Desk, Visitor
@@ -74,14 +75,20 @@ def test_nobody_is_called_as_the_ledger_calls_others(room: Desk) -> None:
 
 
 def test_a_link_that_is_revoked_while_it_is_opened_opens_nothing(room: Desk) -> None:
-    sessions, mia = room.app_state.workspace.sessions, Member(name="mia", role=MemberRole.REVIEWER)
+    mia = Member(name="mia", role=MemberRole.REVIEWER)
     at = to_ms(bootstrap.utc_now())
     new = NewSession(member="mia", method=SignInMethod.LINK, browser="", began_at=at)
     room.app_state.membership.invite(mia, "first")
-    assert sessions.open_by_link("a session", new, "first", "a device", at=at, link_at=at) is LinkState.VALID
+    assert (
+        open_session_by_link(room.app_state.workspace.store, "a session", new, "first", "a device", at=at, link_at=at)
+        is LinkState.VALID
+    )
     room.app_state.membership.invite(mia, "second")
-    assert sessions.open_by_link("another", new, "first", "a device", at=at, link_at=at) is LinkState.INVALID
-    assert sessions.session_member("another", at) is None
+    assert (
+        open_session_by_link(room.app_state.workspace.store, "another", new, "first", "a device", at=at, link_at=at)
+        is LinkState.INVALID
+    )
+    assert find_session_member(room.app_state.workspace.store, "another", at) is None
     room.by_link("second")
 
 

@@ -13,6 +13,13 @@ from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.domain.outcomes import OutcomeKind
 from hf_gate.store.backups import disarm
 from hf_gate.store.store import Store
+from hf_gate.store.tray import (
+    find_latest_decisions,
+    list_due_decisions,
+    list_unsent_decisions,
+    list_waiting_decisions,
+    schedule_decisions,
+)
 from hf_gate.web.server import default_hold
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, parse_page
 from tests.kits.faulty_stores import FailingStore, KilledError
@@ -95,7 +102,7 @@ def test_held_until_somebody_sends_it(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/hold")
-    assert asked.app_state.workspace.tray.list_due(1 << 60) == []
+    assert list_due_decisions(asked.app_state.workspace.store, 1 << 60) == []
     assert "for you to send" in lena.get("/queue").body
     lena.post("/tray/send")
     asked.app_state.tray_service.send_due(asked.app_state.now())
@@ -108,7 +115,7 @@ def test_who_is_refused_is_told_why_unless_it_is_meant(asked: Desk, verb: str) -
     assert _decide(asked, lena, verb, "ada").status == 422
     assert _decide(asked, lena, verb, "ada", reason="x" * 201).status == 422
     assert _decide(asked, lena, verb, "ada", reason="😀" * 101).status == 422
-    assert asked.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
     assert _decide(asked, lena, verb, "ada", silent="yes").status == 303
 
 
@@ -140,7 +147,7 @@ def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Desk) -> N
     assert lost.status == 409
     assert "ada is accepted now" in lost.body
     assert "lena-brandt" in lost.body
-    assert asked.app_state.workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(asked.app_state.workspace.store) == []
 
 
 def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Desk) -> None:
@@ -162,7 +169,7 @@ def test_another_persons_tray_is_not_mine(asked: Desk) -> None:
     mia.post("/tray/undo")
     mia.post("/tray/send")
     mia.post("/tray/undo", {"key": asked.row("ada").state.hub_request or ""})
-    assert len(asked.app_state.workspace.tray.list_waiting()) == 1
+    assert len(list_waiting_decisions(asked.app_state.workspace.store)) == 1
     assert "by lena-brandt" in mia.get("/queue").body
 
 
@@ -197,7 +204,7 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Desk) -> None:
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
         asked.app_state.workspace.hub = impatient
         asked.leave()
-    waiting = asked.app_state.workspace.tray.list_waiting()
+    waiting = list_waiting_decisions(asked.app_state.workspace.store)
     assert [(one.is_being_sent, one.outcome) for one in waiting] == [(False, None)]
     assert asked.app_state.tray_service.problem
     asked.local.set_faults([])
@@ -211,13 +218,13 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Desk) -> None:
 def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Desk) -> None:
     _decide(asked, asked.visitor(), "accept", "ada")
     workspace = asked.app_state.workspace
-    (item,) = workspace.tray.list_waiting()
+    (item,) = list_waiting_decisions(workspace.store)
     with workspace.store.writing() as write:  # as a process that died before it read the requests
         write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (item.run.id,))
     asked.leave()
-    assert (_status(asked, "ada"), workspace.tray.list_unsent(item.run.member or "")) == ("pending", [])
+    assert (_status(asked, "ada"), list_unsent_decisions(workspace.store, item.run.member or "")) == ("pending", [])
     asked.app_state.tray_service.recover()
-    assert [one.outcome for one in workspace.tray.list_unsent(item.run.member or "")] == [None]
+    assert [one.outcome for one in list_unsent_decisions(workspace.store, item.run.member or "")] == [None]
     asked.leave()
     assert _status(asked, "ada") == "accepted"
 
@@ -231,7 +238,7 @@ def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restor
         write.db.run("UPDATE changes SET state = ?", (state,))
     disarm(workspace.store, {}, "lena-brandt", 1)
     asked.app_state.tray_service.recover()
-    (item,) = workspace.tray.list_waiting()
+    (item,) = list_waiting_decisions(workspace.store)
     assert (item.request, item.is_being_sent, item.run.starts_at) == (asked.row("ada").id, False, None)
 
 
@@ -248,7 +255,7 @@ def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked:
     with suppress(KilledError):
         asked.leave()
     workspace.store = kept
-    waiting = workspace.tray.list_waiting()
+    waiting = list_waiting_decisions(workspace.store)
     assert {one.request for one in waiting} | {asked.row(name).id for name in _accepted(asked)} >= {
         asked.row(name).id for name in ("ada", "bob", "cyd")
     }, "none is lost"
@@ -256,7 +263,7 @@ def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked:
     asked.leave()
     assert _accepted(asked) == ["ada", "bob", "cyd"]
     assert asked.writes() - before == 1, "all three leave in one call"
-    assert workspace.tray.list_waiting() == []
+    assert list_waiting_decisions(workspace.store) == []
     assert verify_ledger(workspace.store, with_tables=True).ok
 
 
@@ -268,18 +275,18 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
     lena = asked.visitor()
     workspace = asked.app_state.workspace
     _decide(asked, lena, "accept", "ada")
-    (waiting,) = workspace.tray.list_waiting()
+    (waiting,) = list_waiting_decisions(workspace.store)
     asked.leave()
     writes = asked.writes()
-    sent = workspace.tray.find_latest([waiting.request])[waiting.request]
+    sent = find_latest_decisions(workspace.store, [waiting.request])[waiting.request]
     with workspace.store.writing() as write:  # as a process that died before it stored the answer
         write.db.run("UPDATE changes SET state = 'started' WHERE run = ?", (sent.run.id,))
         write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (sent.run.id,))
-    assert [one.is_being_sent for one in workspace.tray.list_waiting()] == [True]
+    assert [one.is_being_sent for one in list_waiting_decisions(workspace.store)] == [True]
     asked.app_state.tray_service.recover()
     asked.leave()
     assert asked.writes() == writes
-    assert workspace.tray.find_latest([waiting.request])[waiting.request].outcome == OutcomeKind.DONE
+    assert find_latest_decisions(workspace.store, [waiting.request])[waiting.request].outcome == OutcomeKind.DONE
 
 
 # ---- one counter, and how long it counts -----------------------------------------------------------------------------------
@@ -292,14 +299,14 @@ def _words(body: str) -> str:
 def test_one_counter_says_when_the_first_leaves(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
-    mine = asked.app_state.workspace.tray.list_waiting()
-    asked.app_state.workspace.tray.set_departure([mine[0].run.id], mine[0].run.made_at + 5000)
+    mine = list_waiting_decisions(asked.app_state.workspace.store)
+    schedule_decisions(asked.app_state.workspace.store, [mine[0].run.id], mine[0].run.made_at + 5000)
     _decide(asked, lena, "accept", "bob")
     page = lena.get("/queue").body
     assert re.search(r"2 decisions, the first will be sent in [1-5] s", _words(page))
     assert page.count("<span data-left=") == 1, "none in the rows"
-    same = [one.run.id for one in asked.app_state.workspace.tray.list_waiting()]
-    asked.app_state.workspace.tray.set_departure(same, mine[0].run.made_at + 5000)
+    same = [one.run.id for one in list_waiting_decisions(asked.app_state.workspace.store)]
+    schedule_decisions(asked.app_state.workspace.store, same, mine[0].run.made_at + 5000)
     assert re.search(r"2 decisions will be sent in [0-5] s", _words(lena.get("/queue").body))
 
 

@@ -19,6 +19,9 @@ from hf_gate.domain.members import Member, MemberRole
 from hf_gate.domain.runs import RunState
 from hf_gate.errors import UsageError
 from hf_gate.store.approvals import read_approvals
+from hf_gate.store.members import find_member
+from hf_gate.store.plans import delete_plans
+from hf_gate.store.tray import list_waiting_decisions
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk
 from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, wait_for_run
 
@@ -120,7 +123,7 @@ def lose_the_repo(room: Desk, _: Visitor) -> None:
 
 
 def _change(room: Desk, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
-    known = room.app_state.workspace.members.find_by_name("mia")
+    known = find_member(room.app_state.workspace.store, "mia")
     assert known is not None
     room.app_state.membership.invite(Member(name="mia", role=role, repos=repos, user_id=known.user_id), "another link")
 
@@ -355,9 +358,9 @@ def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agre
 def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Desk) -> None:
     full.proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace
-    noor = workspace.members.find_by_name("noor")
+    noor = find_member(workspace.store, "noor")
     assert noor is not None
-    workspace.plans.delete_plans([plan])
+    delete_plans(workspace.store, [plan])
     with pytest.raises(UsageError, match="discarded meanwhile"):
         endorse(workspace, plan, MANY, noor, "noor")
     assert read_act_endorsers(workspace.store, plan) == []
@@ -397,11 +400,11 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     workspace.hub = patient
     room.local.set_faults([])
     assert (read_status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
-    (waiting,) = workspace.tray.list_waiting()
+    (waiting,) = list_waiting_decisions(workspace.store)
     _set_state(room, waiting.run.id, RunState.READY if is_sending else RunState.QUEUED)
     answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
     assert (answer.status, "is being sent" in answer.body) == ((422, True) if is_sending else (303, False))
-    assert len(workspace.tray.list_waiting()) == is_sending
+    assert len(list_waiting_decisions(workspace.store)) == is_sending
     approvals = read_approvals(workspace.store, [room.row("ada").id])
     assert len(approvals[room.row("ada").id]) == 1 + is_sending
     _set_state(room, waiting.run.id, RunState.QUEUED)
@@ -417,9 +420,9 @@ def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: D
     file = workspace.location.folder / "policies" / "house.yaml"
     file.write_text("version: [ # reviewers: 2\nreviewers: 2\n", "utf-8")
     room.leave()
-    assert [(one.is_being_sent, one.outcome) for one in workspace.tray.list_waiting()] == [(False, None)]
+    assert [(one.is_being_sent, one.outcome) for one in list_waiting_decisions(workspace.store)] == [(False, None)]
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     file.write_text(TWO_REVIEWERS, "utf-8")
     room.app_state.policies.expire()
     room.leave()
-    assert (workspace.tray.list_waiting(), approvers(room, "ada")) == ([], ["mia"])
+    assert (list_waiting_decisions(workspace.store), approvers(room, "ada")) == ([], ["mia"])

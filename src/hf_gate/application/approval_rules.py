@@ -18,7 +18,7 @@ from ..policy.fact_table import is_identity_fact
 from ..policy.literals import matches_any
 from ..policy.model import Action, Facts, Opinion, Policy, Rule
 from ..policy.policy_digest import canonical_rule
-from .evaluation import RepoPolicies, build_inputs
+from .evaluation import RepoPolicies, build_inputs, open_fact_sources
 from .policy_bundle import PolicyBundle
 from .policy_saves import PolicyHold
 from .workspace import Workspace
@@ -61,7 +61,7 @@ class PolicyNeeds(Struct, frozen=True):
         if policy_set is None:
             return found
         store = self.workspace.store
-        sources = self.workspace.sources
+        sources = open_fact_sources(self.workspace)
         known = [row for row in rows if row.request is not None]
         for case in build_inputs(store, policy_set, sources, known, now):
             need = _need_of(policy_set, self._policies_at(repo), case.facts, now)
@@ -102,7 +102,7 @@ class PolicyNeeds(Struct, frozen=True):
 
     def _policy_set(self, repo: Repo) -> RepoPolicies | None:
         row = self.workspace.store.repo(repo) or RepoRow(id=0, repo=repo)
-        return None if self.bundle is None else self.bundle.for_repo(row, self.workspace.sources)
+        return None if self.bundle is None else self.bundle.for_repo(row, open_fact_sources(self.workspace))
 
 
 # ---- the need of one request -----------------------------------------------------------------------------------------

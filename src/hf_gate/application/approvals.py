@@ -54,6 +54,7 @@ from ..store.approvals import (
     write_approval,
     write_endorsement,
 )
+from ..store.plans import find_plan
 from ..store.store import Store
 from ..store.tray import undo_acceptance
 from ..store.writer import Writer
@@ -98,7 +99,7 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
     with workspace.store.writing() as write:
         if of == "ends":
             delete_endorsed_ends(write, other_than=act)
-        elif workspace.plans.find_plan(act) is None:
+        elif find_plan(workspace.store, act) is None:
             raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])

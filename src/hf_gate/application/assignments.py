@@ -15,6 +15,7 @@ from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import Stale, UsageError
 from ..store.assignments import AssignmentResult, may_be_assigned, write_assignments
+from ..store.members import find_member
 from .approval_needs import BundleReader
 from .approval_status import ApprovalsReader
 from .approvals import read_deciders
@@ -136,7 +137,7 @@ def _find_member_obstacle(member: Member, row: RequestRow) -> str:
 def _unknown_member(workspace: Workspace, name: str, deciders: Sequence[Member]) -> UsageError:
     able = sorted(decider.name for decider in deciders if decider.role.covers(MemberRole.REVIEWER))
     hint = f"Members who can decide: {', '.join(able[:20])}." if able else "Invite one: hf-gate ui invite NAME"
-    former = workspace.members.find_by_name(name)
+    former = find_member(workspace.store, name)
     if former is not None and not former.has_link:
         return UsageError(f"{former.name} was removed from this desk.", hint=hint)
     return UsageError(f"there is no member {name[:40]!r}.", hint=hint)

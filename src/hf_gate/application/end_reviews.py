@@ -39,7 +39,7 @@ from ..store.grant_terms import (
 )
 from .end_moves import EndMove, find_certain_end, is_undecided, plan_move, plan_notice, state_after
 from .evaluated_tables import LookupHasher
-from .evaluation import CHUNK, EvaluationInput, build_inputs, policies_for_terms
+from .evaluation import CHUNK, EvaluationInput, build_inputs, open_fact_sources, policies_for_terms
 from .evaluation_times import EvaluationBases, have_same_tables
 from .policy_bundle import PolicyBundle
 from .workspace import Workspace
@@ -105,7 +105,7 @@ class ChangedEnds:
         self._now = to_ms(now)
         self._repos = list(_open_repos(workspace, bundle, now))
         sets = [ends.policy_set for ends in self._repos]
-        self._bases = EvaluationBases(self._store, sets, workspace.sources, now, should_store=should_store)
+        self._bases = EvaluationBases(self._store, sets, open_fact_sources(workspace), now, should_store=should_store)
         self.lists = [self._begin(ends.row, is_full=is_full) for ends in self._repos]
 
     def _begin(self, row: RepoRow, *, is_full: bool) -> ReviewList:
@@ -180,12 +180,12 @@ class _RepoEnds:
         self, workspace: Workspace, bundle: PolicyBundle, evaluator: TermsEvaluator, row: RepoRow, now: datetime
     ) -> None:
         self._store = workspace.store
-        self._sources = workspace.sources
+        self._sources = open_fact_sources(workspace)
         self._evaluator = evaluator
         self._now = now
         self.row = row
         self.policy_set = policies_for_terms(
-            row, bundle.policies, evaluator.facts, bundle.tables, workspace.sources, bundle.zone
+            row, bundle.policies, evaluator.facts, bundle.tables, open_fact_sources(workspace), bundle.zone
         )
         self._hasher = LookupHasher(self._store, self.policy_set.tables)
         self._thresholds: dict[str, dict[str, tuple[int, ...] | None]] = {}

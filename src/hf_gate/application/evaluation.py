@@ -31,6 +31,7 @@ from ..policy.model import Facts, Policy, Verdict
 from ..policy.policy_digest import policy_digest
 from ..policy.tables import Table
 from ..store.store import Store
+from .workspace import Workspace
 
 MAX_MATCHED: Final = 20_000  # the most pending requests of a repo that are compared with tables
 CHUNK: Final = 1000  # the number of requests whose history and profiles are read together
@@ -54,6 +55,13 @@ class SourcesPort(Protocol):
     def fetch(self, people: Iterable[Person], now: datetime, budget: int) -> Mapping[str, bytes]: ...
     def key(self, person: Person) -> str | None: ...
     def account(self, username: str) -> str | None: ...
+
+
+def open_fact_sources(workspace: Workspace) -> SourcesPort:
+    """Return facts from lists, and from profiles that the workspace's Hub gives; both are loaded at their first use."""
+    from ..sources.fact_sources import FactSources
+
+    return FactSources(lambda: workspace.hub)
 
 
 class RepoPolicies(Struct, frozen=True):

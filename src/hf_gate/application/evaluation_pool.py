@@ -23,7 +23,7 @@ from ..domain.timestamps import to_ms
 from ..errors import Guarded
 from ..store.evaluations import count_due
 from .evaluated_parts import EvaluatedPart, PlanBuffer, evaluate_part
-from .evaluation import RepoPolicies
+from .evaluation import RepoPolicies, open_fact_sources
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import Workspace
 
@@ -77,7 +77,9 @@ class EvaluationPool:
         reopen = self._workspace.reopen
         row = workspace.store.repo(policy_set.repo)
         if self._count < 2 or reopen is None or row is None or row.counts.get(status, 0) < self._threshold:
-            yield from evaluate_part(workspace.store, policy_set, workspace.sources, status, now, buffer=buffer)
+            yield from evaluate_part(
+                workspace.store, policy_set, open_fact_sources(workspace), status, now, buffer=buffer
+            )
             return
         cuts = workspace.store.split_points(policy_set.repo, status, self._part_size)
         parts: Iterable[ListRange] = zip((None, *cuts), (*cuts, None), strict=True)
@@ -137,7 +139,7 @@ class _EvaluationWorker:
         if not self._is_same:
             raise Guarded("the policies changed during the evaluation; nothing was planned.", hint="Run it again.")
         store = self._workspace.store
-        sources = self._workspace.sources
+        sources = open_fact_sources(self._workspace)
         if self._now != task.now:
             self._policy_sets = {
                 str(policy_set.repo): policy_set for policy_set in self._bundle.for_repos(store, sources)

@@ -23,6 +23,7 @@ from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, Rule
 from ..policy.policy_digest import lets_in
 from ..sources.workspace_folder import read_folder
+from ..store.queue_queries import read_counters
 from .workspace import Workspace
 from .workspace_status import WorkspaceStatus
 
@@ -47,7 +48,7 @@ def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
     if workspace.location.folder is not None:
         with suppress(HfGateError):  # reported elsewhere
             policies = read_folder(workspace.location.folder).policies
-    needs = count_holds(workspace.queue.read_counters().cells, policies)
+    needs = count_holds(read_counters(workspace.store).cells, policies)
     return replace(status, repos=[replace(each, on_hold=needs.get(str(each.repo), {})) for each in status.repos])
 
 

@@ -32,9 +32,12 @@ from ..policy.literals import glob_matches
 from ..store.approvals import read_endorsers
 from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
-from ..store.plans import Plans
+from ..store.members import find_member, find_member_by_id, invite_member, revoke_member
+from ..store.plans import find_plan
 from ..store.runs import read_runs_since
+from ..store.selections import delete_selection
 from ..store.store import Store
+from ..store.tray import list_unsent_decisions, undo_waiting_decisions
 from . import setting_keys
 from .approvals import read_deciders
 from .runs import is_over
@@ -276,7 +279,7 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 
 def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
     """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
-    row = Plans(store).find_plan(digest)
+    row = find_plan(store, digest)
     stored: Mapping[str, Any] = {} if row is None else row.about
     maker = stored.get("by_account")
     return int(stored.get("need", 0)), [*read_endorsers(store, digest), *([maker] if maker else [])]
@@ -306,7 +309,7 @@ class Membership:
                 if former not in {None, self.owner_member.id}:
                     at = to_ms(self.workspace.now())
                     free_assignments(write, str(former), by=self.owner, at=at, keeps=lambda _: False)
-        namesake = self.workspace.members.find_by_name(self.owner)
+        namesake = find_member(self.workspace.store, self.owner)
         if namesake is not None and namesake.has_link:
             self.revoke(namesake, self.owner)
 
@@ -314,28 +317,29 @@ class Membership:
         """Return a member who may sign in now, by name: the token's owner, or an invited member with a link."""
         if name.lower() == self.owner.lower():
             return self.owner_member
-        found = self.workspace.members.find_by_name(name)
+        found = find_member(self.workspace.store, name)
         return found if found is not None and found.has_link else None
 
     def find_by_id(self, ident: str | None) -> Member | None:
         """Return a member who may sign in now, by id."""
         if ident == self.owner_member.id:
             return self.owner_member
-        found = None if ident is None else self.workspace.members.find_by_id(ident)
+        found = None if ident is None else find_member_by_id(self.workspace.store, ident)
         return found if found is not None and found.has_link else None
 
     def invite(self, member: Member, secret: str, by: str | None = None) -> Member:
         """Invite a member by link. `by` is the actor in the ledger; None means the owner."""
-        return self.workspace.members.invite(member, secret, by or self.owner, to_ms(self.workspace.now()))
+        return invite_member(self.workspace.store, member, secret, by or self.owner, to_ms(self.workspace.now()))
 
     def revoke(self, member: Member, by: str | None = None, *, origin: MemberOrigin = MemberOrigin.REMOVED) -> None:
         """Revoke a member: delete the link, sessions, views, selection and unsent decisions, and stop the member's
         runs.
         """
         at = to_ms(self.workspace.now())
-        self.workspace.members.revoke(member, by or self.owner, at, origin=origin)
-        self.workspace.tray.undo([item.run.id for item in self.workspace.tray.list_unsent(member.id)])
-        self.workspace.selections.clear(f"s_{member.id}")
+        revoke_member(self.workspace.store, member, by or self.owner, at, origin=origin)
+        unsent = list_unsent_decisions(self.workspace.store, member.id)
+        undo_waiting_decisions(self.workspace.store, [item.run.id for item in unsent])
+        delete_selection(self.workspace.store, f"s_{member.id}")
 
     def repos(self, member: Member) -> list[RepoRow]:
         """Return the repos that a member may see, sorted by name."""

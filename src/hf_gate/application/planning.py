@@ -36,7 +36,7 @@ from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import count_ended
 from ..store.store import Store
 from .evaluated_parts import EvaluateList, PlanBuffer
-from .evaluation import RepoPolicies, SourcesPort, read_profiles
+from .evaluation import RepoPolicies, SourcesPort, open_fact_sources, read_profiles
 from .grant_ends import EndRefresh, fetch_skew, refresh_ends
 from .plan_lists import PlanLists
 from .policy_bundle import PolicyBundle, policies_digest
@@ -221,7 +221,7 @@ def make_plan(
     `room` is as in `propose_plan`.
     """
     store = workspace.store
-    sources = workspace.sources
+    sources = open_fact_sources(workspace)
     now = moment or workspace.clock.now()
     is_now = moment is None
     if is_now:

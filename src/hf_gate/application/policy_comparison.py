@@ -43,6 +43,7 @@ from .evaluation import (
     SourcesPort,
     compile_policies,
     make_history,
+    open_fact_sources,
     policies_of_repo,
     reminders_of,
 )
@@ -221,13 +222,13 @@ def compare_policy(
             row,
             compiled,
             tables,
-            workspace.sources,
+            open_fact_sources(workspace),
             zone=workspace.zone,
             has_reminders=config.letters.has_reminders,
         )
 
     evaluator = Evaluator(list(compiled.values()), zone=workspace.zone)
-    compared = ComparedPolicy(enforced, evaluator, policies_of, workspace.sources, describe_rules(enforced))
+    compared = ComparedPolicy(enforced, evaluator, policies_of, open_fact_sources(workspace), describe_rules(enforced))
     rows = [row for row in workspace.store.repos() if config.includes(row.repo)]
     return compare_decisions(workspace.store, rows, compared, selection)
 

@@ -13,7 +13,7 @@ from ..domain.rows import RepoRow
 from ..errors import HfGateError, UsageError
 from . import setting_keys
 from .current_verdicts import CurrentVerdicts
-from .evaluation import RepoPolicies
+from .evaluation import RepoPolicies, open_fact_sources
 from .evaluation_pool import EvaluationPool
 from .policy_bundle import PolicyBundle, load_policies
 from .workspace import CONFIG_FILE, Workspace
@@ -68,7 +68,7 @@ class PolicyWatcher:
         key = (id(bundle), row.form_card)
         known = self._policy_sets.get(str(row.repo))
         if known is None or known[0] != key:
-            known = (key, bundle.for_repo(row, self.workspace.sources))
+            known = (key, bundle.for_repo(row, open_fact_sources(self.workspace)))
             self._policy_sets[str(row.repo)] = known
         return known[1]
 

@@ -17,7 +17,8 @@ from ..domain.rows import RepoRow, RequestRow, RowClass
 from ..domain.software_instructions import any_addresses_software
 from ..policy.email_addresses import parse_address
 from ..policy.form_facts import FormRoles, contains_address, form_roles, layout_answers
-from ..store.queue_queries import MAX_SAME_TEXT, QueueQueries
+from ..store.queue_queries import MAX_SAME_TEXT, read_row_classes
+from ..store.store import Store
 
 MAX_CHIPS: Final = 3
 NEW_ACCOUNT_DAYS: Final = 30
@@ -50,7 +51,7 @@ class Chip(NamedTuple):
 
 
 def read_chips(
-    queue: QueueQueries,
+    store: Store,
     rows: Sequence[RequestRow],
     repos: Mapping[Repo, RepoRow],
     *,
@@ -61,7 +62,7 @@ def read_chips(
 
     One query serves the whole page. `masks` is for members who see no names, e-mail addresses and answers.
     """
-    classes = {} if masks else queue.read_row_classes([row.id for row in rows])
+    classes = {} if masks else read_row_classes(store, [row.id for row in rows])
     found: dict[int, tuple[Chip, ...]] = {}
     for row in rows:
         repo = repos.get(row.repo)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from ..domain.members import MEMBER_NAME, RESERVED_NAMES, Member, MemberOrigin
 from ..domain.sign_in import HubIdentity, RoleMap, SignInFailed, find_role
 from ..domain.timestamps import to_ms
+from ..store.members import admit_member, prove_account
 from ..store.store import Store
 from .members import Membership
 from .setting_keys import SIGN_IN_ORGANIZATIONS
@@ -112,7 +113,7 @@ def admit_identity(
         account=identity.username,
         origin=MemberOrigin.ORGANIZATION,
     )
-    admitted = membership.workspace.members.admit(member, secrets.token_urlsafe(32), ACTOR, made_at)
+    admitted = admit_member(membership.workspace.store, member, secrets.token_urlsafe(32), ACTOR, made_at)
     if admitted is None:
         raise SignInFailed(f"the member {name} changed meanwhile.", hint="Sign in again.", status=409)
     return admitted
@@ -131,7 +132,7 @@ def _find_member(membership: Membership, identity: HubIdentity, signed_in: Membe
     An account that hf-gate only guessed from the member's name does not count: a stranger may have that name. The
     member who uses the browser can confirm it.
     """
-    active = [one for one in membership.workspace.members.list_all() if one.has_link]
+    active = [one for one in membership.workspace.store.members() if one.has_link]
     theirs = [one for one in active if one.user_id == identity.user_id]
     proven = next((one for one in theirs if one.proven_account is not None), None)
     if proven is not None:
@@ -155,9 +156,10 @@ def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Mem
     if member.proven_account is not None:
         return member
     at = to_ms(membership.workspace.now())
-    members = membership.workspace.members
     secret = secrets.token_urlsafe(32)  # nobody gets it
-    if not members.prove_account(member, identity.username, identity.user_id, secret, at, is_given=False):
+    if not prove_account(
+        membership.workspace.store, member, identity.username, identity.user_id, secret, at, is_given=False
+    ):
         raise SignInFailed(f"{member.name} was revoked.", hint="Ask an admin to invite you again.", status=403)
     found = membership.find_by_id(member.id)
     if found is None:
@@ -166,7 +168,7 @@ def _prove(membership: Membership, member: Member, identity: HubIdentity) -> Mem
 
 
 def _was_removed(membership: Membership, identity: HubIdentity) -> bool:
-    gone = [one for one in membership.workspace.members.list_all() if not one.has_link]
+    gone = [one for one in membership.workspace.store.members() if not one.has_link]
     return any(one.user_id == identity.user_id and one.origin is not MemberOrigin.ORGANIZATION for one in gone)
 
 
@@ -175,9 +177,7 @@ def _refuse(membership: Membership, identity: HubIdentity, other_organizations: 
         hint = "An admin must check on the Hub who owns it. docs/sign-in.md says how to accept it."
         words = f"the organisation {other_organizations[0]} is not the one that had this name before."
         return SignInFailed(words, hint=hint, status=403)
-    guessed = [
-        one for one in membership.workspace.members.list_all() if one.has_link and one.user_id == identity.user_id
-    ]
+    guessed = [one for one in membership.workspace.store.members() if one.has_link and one.user_id == identity.user_id]
     if guessed:
         hint = "Open your personal link first, then sign in with the Hub in the same browser."
         return SignInFailed(f"the invitation of {guessed[0].name} does not name a Hub account.", hint=hint, status=403)
@@ -190,7 +190,7 @@ def _choose_name(membership: Membership, identity: HubIdentity) -> str:
     name = identity.username.lower()
     rows = [
         one
-        for one in membership.workspace.members.list_all()
+        for one in membership.workspace.store.members()
         if one.has_link or one.user_id != identity.user_id  # an invitation may have guessed this account
     ]
     taken = {membership.owner.lower(), *RESERVED_NAMES, *(row.name for row in rows)}

@@ -28,7 +28,7 @@ from ..store.erased import find_erased_names
 from .end_reviews import review_grants
 from .evaluated_parts import PartEvaluation, PlanBuffer
 from .evaluated_tables import shape_of_table
-from .evaluation import CHUNK, build_inputs
+from .evaluation import CHUNK, build_inputs, open_fact_sources
 from .own_tables import OwnTable, TableDraft, diff_rows
 from .policy_bundle import PolicyBundle, load_policies
 from .table_store import use_saved_version
@@ -151,7 +151,7 @@ class _Comparison:
     ) -> dict[int, tuple[str | None, int | None]]:
         """Return the verdict on each request, and when its access ends."""
         store = self._workspace.store
-        sources = self._workspace.sources
+        sources = open_fact_sources(self._workspace)
         accepted = [row for row in rows if row.state.status == Status.ACCEPTED]
         moves = review_grants(self._workspace, bundle, at, accepted).moves if accepted else []
         ends = {move.row.id: move.new_end for move in moves}
@@ -200,7 +200,7 @@ def find_hit(
     """Look up the person of a request; None if the request was not read from the Hub."""
     if row.request is None:
         return None
-    email = workspace.sources.email(row.request.email)
+    email = open_fact_sources(workspace).email(row.request.email)
     address = email.address if email and email.domain else None
     return table.find(row.request.person, address, now=at or workspace.now(), bindings=bindings)
 

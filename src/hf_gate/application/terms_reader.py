@@ -22,7 +22,7 @@ from ..errors import Guarded, HfGateError, UsageError
 from ..policy.model import PolicyMode
 from ..policy.phrases import name_fact
 from .approval_needs import BundleReader
-from .evaluation import RepoPolicies, build_inputs, find_rows_of_terms
+from .evaluation import RepoPolicies, build_inputs, find_rows_of_terms, open_fact_sources
 from .workspace import Workspace
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class TermsReader(Struct, frozen=True):
             return dict.fromkeys((row.id for row in rows), replace(NO_HAND_TERMS, shown_at=to_ms(now)))
         found = dict.fromkeys((row.id for row in rows), replace(NO_RECORD, ceiling=policies.evaluator.ceiling))
         versions = _versions_of(policies)
-        for case in build_inputs(self.workspace.store, policies, self.workspace.sources, rows, now):
+        for case in build_inputs(self.workspace.store, policies, open_fact_sources(self.workspace), rows, now):
             terms = policies.evaluator.terms_by_hand(case.facts, now=now)
             terms = replace(terms, rests_on=find_rows_of_terms(terms.document, case))
             found[case.row.id] = mark_as_shown(terms, versions, now)
@@ -186,7 +186,7 @@ def load_terms_reader(workspace: Workspace, read_bundle: BundleReader | None = N
     def policies_of(row: RepoRow) -> RepoPolicies | None:
         if problem is not None:
             raise problem
-        return None if bundle is None else bundle.for_repo(row, workspace.sources)
+        return None if bundle is None else bundle.for_repo(row, open_fact_sources(workspace))
 
     return TermsReader(workspace, policies_of)
 

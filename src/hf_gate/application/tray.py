@@ -24,6 +24,13 @@ from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, NotAllowed, UsageError
 from ..plan.queued_decisions import QueuedChange, QueuedDecision
+from ..store.tray import (
+    add_waiting_decisions,
+    end_unsent_decisions,
+    list_begun_decision_runs,
+    list_due_decisions,
+    schedule_decisions,
+)
 from .approval_status import read_approval_status
 from .approvals import ApprovalGate, as_approver
 from .decision_sender import DecisionSender
@@ -112,7 +119,7 @@ class TrayService(Struct):
                 for n, row in enumerate(fresh)
             ]
             records = [row.id for row in fresh if row.request is not None]
-            clashes = self.workspace.tray.add(items, shared, records)
+            clashes = add_waiting_decisions(self.workspace.store, items, shared, records)
         return QueueResult(batch, len(fresh) - len(clashes), clashes, moved, retermed, uncounted, frozenset(renamed))
 
     def _choose_ends(
@@ -176,7 +183,7 @@ class TrayService(Struct):
         again.
         """
         self.problem = None
-        due = self.workspace.tray.list_due(to_ms(now))
+        due = list_due_decisions(self.workspace.store, to_ms(now))
         groups = group_pairs(((one.run.actor, one.run.member, one.verb, one.change.note), one) for one in due)
         for items in groups.values():
             try:
@@ -185,7 +192,7 @@ class TrayService(Struct):
                 self.problem = str(problem)
             finally:
                 left = [item.run.id for item in items]
-                self.workspace.tray.set_departure(left, to_ms(now) + RETRY_PAUSE, due=to_ms(now))
+                schedule_decisions(self.workspace.store, left, to_ms(now) + RETRY_PAUSE, due=to_ms(now))
 
     def _send(self, items: Sequence[QueuedDecision], now: datetime) -> None:
         """Send decisions with the same actor and verb as one run."""
@@ -202,18 +209,19 @@ class TrayService(Struct):
             except HfGateError as problem:
                 kind = OutcomeKind.REFUSED if isinstance(problem, NotAllowed | UsageError) else OutcomeKind.STALE
                 ended.append((item, kind, str(problem)))
-        self.workspace.tray.end_unsent(ended)
+        end_unsent_decisions(self.workspace.store, ended)
         if ready:
             choice = Choice(STATUS_AFTER_VERB[first.verb], note=first.change.note)
             decided = sender.decide(ready, choice, run_id=new_id())
             if decided.stopped_by is not None:
                 self.problem = str(decided.stopped_by)
-            self.workspace.tray.end_unsent(
+            end_unsent_decisions(
+                self.workspace.store,
                 [
                     (target.queued, outcome.kind, outcome.why)
                     for target, outcome in zip(ready, decided.outcomes, strict=False)  # no outcomes if none was left
                     if target.queued is not None and outcome.kind is OutcomeKind.REFUSED
-                ]
+                ],
             )
 
     def _make_target(
@@ -254,7 +262,7 @@ class TrayService(Struct):
 
     def recover(self) -> None:
         """Settle the decisions that a dead process was sending. Those that it did not send wait again."""
-        for run in self.workspace.tray.list_begun():
+        for run in list_begun_decision_runs(self.workspace.store):
             make_executor(self.workspace, ApprovalGate(self.workspace)).settle_and_keep(run)
 
 

@@ -27,6 +27,7 @@ from ..store.store import Store
 from .approval_alarms import raise_approval_alarms
 from .end_moves import MoveKind
 from .evaluated_parts import EvaluateList
+from .evaluation import open_fact_sources
 from .grant_ends import store_skew
 from .ledger_checks import stop_if_broken
 from .planning import PlanResult, make_plan
@@ -264,7 +265,7 @@ def _record_first_turns(context: TurnContext, result: TurnResult) -> None:
     waiting = {(digest, repo) for _, digest, repo in withheld.held_counts} | withheld.skipped_versions
     evaluated = {
         (compiled.policy.digest, policy_set.repo)
-        for policy_set in context.bundle.for_repos(store, context.workspace.sources)
+        for policy_set in context.bundle.for_repos(store, open_fact_sources(context.workspace))
         for compiled in policy_set.evaluator.policies
         if compiled.policy.mode is PolicyMode.ENFORCE
         and policy_set.repo not in result.failed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
@@ -15,17 +15,9 @@ if TYPE_CHECKING:
     from datetime import datetime, tzinfo
 
     from ..config import Settings
-    from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
     from ..hub.client import Hub
     from ..policy.workspace_config import WorkspaceConfig
-    from ..sources.fact_sources import FactSources
-    from ..store.members import Members
-    from ..store.plans import Plans
-    from ..store.queue_queries import QueueQueries
-    from ..store.selections import Selections
-    from ..store.sessions import Sessions
     from ..store.store import Store
-    from ..store.tray import Tray
     from .ports import ClockPort
 
 CONFIG_FILE: Final = "hf-gate.yaml"
@@ -101,67 +93,6 @@ class Workspace:
     def zone(self) -> tzinfo:
         """The time zone in which days end."""
         return self.location.zone
-
-    @cached_property
-    def sources(self) -> FactSources:
-        """Facts from outside a request: lists, and profiles from the Hub."""
-        from ..sources.fact_sources import FactSources
-
-        return FactSources(lambda: self.hub)
-
-    @cached_property
-    def tray(self) -> Tray:
-        """Queued decisions that have not been sent."""
-        from ..store.tray import Tray
-
-        return Tray(self.store)
-
-    @cached_property
-    def members(self) -> Members:
-        """The members of the desk, with saved views."""
-        from ..store.members import Members
-
-        return Members(self.store)
-
-    @cached_property
-    def sessions(self) -> Sessions:
-        """The sessions of members, and the devices on which their links work."""
-        from ..store.sessions import Sessions
-
-        return Sessions(self.store)
-
-    @cached_property
-    def selections(self) -> Selections:
-        """The requests that each member selected."""
-        from ..store.selections import Selections
-
-        return Selections(self.store)
-
-    @cached_property
-    def queue(self) -> QueueQueries:
-        """Counts and pages of the queue."""
-        from ..store.queue_queries import QueueQueries
-
-        return QueueQueries(self.store)
-
-    @cached_property
-    def plans(self) -> Plans:
-        """Plans and runs as pages show them."""
-        from ..store.plans import Plans
-
-        return Plans(self.store)
-
-    def timeline(self, wanted: TimelineFilter, *, limit: int, before: int | None = None) -> TimelinePage:
-        """Return entries of the audit log before the entry `before`, newest first."""
-        from ..store.ledger import search_entries
-
-        return search_entries(self.store, wanted, limit=limit, before=before)
-
-    def entries(self, wanted: TimelineFilter) -> Iterator[LedgerRow]:
-        """Iterate over all entries of the audit log that match, newest first, without private parts."""
-        from ..store.ledger import iterate_entries
-
-        return iterate_entries(self.store, wanted)
 
     def now(self) -> datetime:
         """Return the current time in UTC."""

@@ -29,6 +29,7 @@ from ..domain.rows import TimelineFilter
 from ..domain.timestamps import format_seconds
 from ..errors import RequestNotFound, UsageError
 from ..private_files import open_private_file, open_regular_file, write_private_file
+from ..store.ledger import iterate_entries
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import FIRST_ROWS, safe_lines
 from .targets import parse_person_or_repo
@@ -106,7 +107,7 @@ def audit_ls(
     if isinstance(wanted, RequestTarget):
         requests = [number for number in _find_requests(workspace, wanted) if request in {None, number}]
     repos = [wanted] if isinstance(wanted, Repo) else None
-    entries = workspace.entries(TimelineFilter(repos, repos is None, known_kind, actor, requests))
+    entries = iterate_entries(workspace.store, TimelineFilter(repos, repos is None, known_kind, actor, requests))
     links = (entry.link for entry in entries)
     rows: Iterator[AuditRecord] = map(audit_record, links)
     if run.out.is_human:

@@ -341,9 +341,10 @@ def _check_governed(bundle: PolicyBundle, repo: Repo) -> None:
 def _read_terms(
     workspace: Workspace, bundle: PolicyBundle, rows: Sequence[RequestRow], now: datetime
 ) -> dict[int, HandTerms]:
+    from ..application.evaluation import open_fact_sources
     from ..application.terms_reader import TermsReader
 
-    return TermsReader(workspace, lambda row: bundle.for_repo(row, workspace.sources)).read_terms(rows, now)
+    return TermsReader(workspace, lambda row: bundle.for_repo(row, open_fact_sources(workspace))).read_terms(rows, now)
 
 
 # ---- changes ---------------------------------------------------------------------------------------------------------

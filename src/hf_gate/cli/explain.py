@@ -122,14 +122,14 @@ def _find_row(run: Run, workspace: Workspace, target: RequestTarget | RequestRow
 def _evaluate_with_drafts(
     workspace: Workspace, bundle: PolicyBundle, row: RequestRow, drafts: Policies | None
 ) -> Evaluation:
-    from ..application.evaluation import evaluate_request
+    from ..application.evaluation import evaluate_request, open_fact_sources
 
     if drafts is None:
-        policy_set = bundle.for_repo(_repo_row(workspace, row.repo), workspace.sources)
+        policy_set = bundle.for_repo(_repo_row(workspace, row.repo), open_fact_sources(workspace))
     else:
         policy_set = _draft_policies(workspace, row.repo, drafts)
     try:
-        return evaluate_request(workspace.store, policy_set, workspace.sources, row, workspace.clock.now())
+        return evaluate_request(workspace.store, policy_set, open_fact_sources(workspace), row, workspace.clock.now())
     except LookupError:
         raise RequestNotFound(
             f"the answers of this person at {row.repo} are no longer in the store.",
@@ -139,7 +139,7 @@ def _evaluate_with_drafts(
 
 def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoPolicies:
     """Compile the given files as if they were enforced, with the workspace's tables and templates."""
-    from ..application.evaluation import compile_policies, fill_templates, policies_of_repo
+    from ..application.evaluation import compile_policies, fill_templates, open_fact_sources, policies_of_repo
     from ..policy.model import PolicyMode
     from ..sources.workspace_folder import read_folder, read_tables
 
@@ -156,7 +156,7 @@ def _draft_policies(workspace: Workspace, repo: Repo, drafts: Policies) -> RepoP
         row,
         compile_policies(policies, tables),
         tables,
-        workspace.sources,
+        open_fact_sources(workspace),
         zone=workspace.zone,
         has_reminders=drafts.config.letters.has_reminders,
     )

@@ -25,6 +25,7 @@ from ..domain.lifecycle import STATUSES
 from ..domain.query_parser import parse_query
 from ..domain.timestamps import format_age, to_ms
 from ..errors import Guarded, NotAllowed, RequestNotFound, UsageError
+from ..store.queue_queries import read_people_page
 from .framework import CommandEntry, GateGroup, Run, command, limit_options, repo_type_option
 from .output import Format
 from .request_table import history_lines, repo_argument, target_argument, verdict_cell
@@ -197,7 +198,7 @@ def _people(workspace: Workspace, text: str) -> Iterator[PersonRecord]:
     query = resolve_approvals(workspace, parse_query(text))
     now = to_ms(workspace.now())
     read = partial(
-        workspace.queue.read_people_page, query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True
+        read_people_page, workspace.store, query, now=now, zone=workspace.zone, limit=_PAGE, newest_first=True
     )
     for page in iterate_cursor_pages(lambda cursor: read(cursor=cursor)):
         for rows in filter(None, page.people):

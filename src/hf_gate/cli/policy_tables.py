@@ -112,7 +112,7 @@ def check_tables(run: Run, folder: Path, policies: Sequence[Policy], *, counts: 
 def _count_matches(
     folder: WorkspaceFolder, policies: Sequence[Policy], tables: Mapping[str, Table], workspace: Workspace
 ) -> Mapping[str, tuple[int, int]]:
-    from ..application.evaluation import count_table_matches
+    from ..application.evaluation import count_table_matches, open_fact_sources
     from ..policy.literals import matches_any
 
     store = workspace.store
@@ -121,7 +121,7 @@ def _count_matches(
     for policy in policies:
         mine = [repo for repo in ours if matches_any(policy.applies_to, repo)]
         repos |= {spec.name: mine for spec in policy.tables}
-    return count_table_matches(store, tables, repos, workspace.sources, workspace.now())
+    return count_table_matches(store, tables, repos, open_fact_sources(workspace), workspace.now())
 
 
 @contextmanager

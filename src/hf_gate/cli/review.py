@@ -551,10 +551,10 @@ class ReviewContext:
             yield f"            {sentence}"
 
     def _evaluate(self, row: RequestRow) -> Verdict | None:
-        from ..application.evaluation import evaluate_request
+        from ..application.evaluation import evaluate_request, open_fact_sources
 
         store = self.workspace.store
-        sources = self.workspace.sources
+        sources = open_fact_sources(self.workspace)
         bundle = self._bundle
         repo = store.repo(self.repo)
         is_governed = bundle is not None and bundle.is_governed(self.repo)

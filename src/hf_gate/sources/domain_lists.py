@@ -163,6 +163,12 @@ class DomainLists:
         return not (registrable.startswith("xn--") or own.rules["+suffix"].isdisjoint(above[1:]))
 
 
+@cache
+def load_domain_lists() -> DomainLists:
+    """Return the lists, loaded once a process."""
+    return DomainLists()
+
+
 _OWN_FILES: Final = {"academic": "academic", "free": "free_mail", "disposable": "disposable"}
 
 

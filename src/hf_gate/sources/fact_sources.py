@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from functools import cached_property
 
 from ..domain.ids import Person
 from ..domain.timestamps import from_ms
 from ..errors import HfGateError, PersonNotFound
 from ..policy.fact_values import EmailFacts, ProfileFact
 from ..policy.tables import NO_ACCOUNT
-from .domain_lists import DomainLists
+from .domain_lists import load_domain_lists
 from .profile import ProfilePort, current_profile, decode_profile, encode_profile, fetch_profiles, profile_key
 
 
@@ -24,22 +23,18 @@ class FactSources:
     def __init__(self, open_hub: Callable[[], ProfilePort] | None) -> None:
         self._open_hub = open_hub
 
-    @cached_property
-    def _lists(self) -> DomainLists:
-        return DomainLists()
-
     @property
     def countries(self) -> Mapping[str, str]:
         """Alpha-2 codes by country name, code and alias."""
-        return self._lists.countries
+        return load_domain_lists().countries
 
     def email(self, text: str | None) -> EmailFacts | None:
         """Classify an e-mail address."""
-        return None if text is None else self._lists.email(text)
+        return None if text is None else load_domain_lists().email(text)
 
     def list_versions(self) -> Mapping[str, str]:
         """Return the version of each list, for the ledger."""
-        return self._lists.version_names()
+        return load_domain_lists().version_names()
 
     def profile(self, person: Person, stored: tuple[bytes | None, int] | None, now: datetime) -> ProfileFact:
         """Return a stored profile, without a call to the Hub."""

@@ -25,7 +25,7 @@ from ..private_files import make_private_folder
 from .erasure_file import FILE_NAME, find_pending
 from .erasure_repetition import repeat_erasures
 from .initial_load import finish_loading
-from .members import Members
+from .members import revoke_member
 from .notice_queue import IS_OPEN
 from .opening import check_owner, open_store
 from .removal import BEFORE_RESTORE, RESTORING, files_of, sole_access
@@ -294,16 +294,14 @@ def _revoke_members(draft: Path, job: Restore) -> None:
     read = partial(Sqlite, draft, writes=False)
     write = partial(Sqlite, draft, writes=True)
     with Store(job.endpoint, read, write(), None, lambda _: None, write) as store:
-        members = Members(store)
-        for member in members.list_all():
-            members.revoke(member, job.actor, job.at)
+        for member in store.members():
+            revoke_member(store, member, job.actor, job.at)
 
 
 def disarm(store: Store, settings: Mapping[str, str], actor: str, at: int) -> None:
     """Do in an open store what a restore does to a copy: end sessions and links, hold letters and decisions."""
-    members = Members(store)
-    for member in members.list_all():
-        members.revoke(member, actor, at)
+    for member in store.members():
+        revoke_member(store, member, actor, at)
     with store.writing() as write:
         for statement in _DISARM_SQL:
             write.db.run(statement)

@@ -13,7 +13,7 @@ from .identity import read_full_identity
 from .outbox import read_letters_to
 from .runs import SELECT_CHANGES, build_changes
 from .store import Store
-from .tray import Tray
+from .tray import list_decisions_about
 
 
 class PersonData(NamedTuple):
@@ -50,7 +50,7 @@ def read_person_data(store: Store, person: int) -> PersonData:
     profile = store.profiles([person]).get(person)
     return PersonData(
         changes=changes,
-        decisions=Tray(store).list_about(person),
+        decisions=list_decisions_about(store, person),
         bindings=[(row[0], row[1]) for row in db.rows(bound, (one.account, value))],
         views=[view for view in views if one.pattern.matches("\n".join(view))],
         selections=db.count(f"SELECT count(DISTINCT pick) FROM picked WHERE request_id IN ({mine})", (person,)),

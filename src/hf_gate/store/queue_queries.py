@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Sequence
 from datetime import UTC, tzinfo
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from ..domain.batches import group_pairs
 from ..domain.ids import Repo
@@ -37,141 +37,137 @@ _CHUNK: Final = 100  # requests that are read together
 _MAX_CHUNKS: Final = 20  # requests read for one page; late in a list, most people were on an earlier page
 
 
-class _CountersCache(threading.local):
-    """The counters as a thread read them last, and the version of its connection before."""
-
-    found = Counters(())
-    version: int | None = None
+_latest_counters: Final = WeakKeyDictionary[Database, tuple[int | None, Counters]]()
+"""The counters as each connection read them last, and its version before. A thread has a connection of its own."""
 
 
-class QueueQueries:
-    """Reads the data of the queue page."""
+def read_counters(store: Store) -> Counters:
+    """Return the numbers of requests by repo, status, and verdict with rule, quality, or kind of mail."""
+    db = store.reads
+    version = db.read_version()
+    known = _latest_counters.get(db)
+    if version is None or known is None or known[0] != version:
+        known = (version, _read_counters(db))
+        _latest_counters[db] = known
+    return known[1]
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._counters = _CountersCache()
 
-    def read_counters(self) -> Counters:
-        """Return the numbers of requests by repo, status, and verdict with rule, quality, or kind of mail."""
-        version = self._store.reads.read_version()
-        if version is None or version != self._counters.version:
-            self._counters.found = self._read_counters()
-            self._counters.version = version
-        return self._counters.found
+def _read_counters(db: Database) -> Counters:
+    paths = {number: str(repo) for number, repo in read_repos_by_number(db).items()}
+    cells = list[QueueCount]()
+    classes: dict[str, list[ClassCount]] = {"quality": [], "mail": []}
+    split = dict[str, list[str]]()
+    for repo, kind, name, n in db.rows(
+        "SELECT repo_id, kind, name, n FROM counters WHERE kind IN ('cell', 'quality', 'mail') AND n > 0"
+    ):
+        parts = split.get(name)  # most names occur in each repo
+        if parts is None:
+            parts = split[name] = name.rsplit(" ", 2) if kind == "cell" else name.split(" ", 1)
+        if kind == "cell":
+            action, rule = (None if part == "-" else part for part in parts[1:])
+            cells.append(QueueCount(paths[repo], parts[0], action, rule, n))
+        else:
+            classes[kind].append(ClassCount(paths[repo], parts[0], parts[1], n))
+    return Counters(cells, classes)
 
-    def _read_counters(self) -> Counters:
-        db = self._store.reads
-        paths = {number: str(repo) for number, repo in read_repos_by_number(db).items()}
-        cells = list[QueueCount]()
-        classes: dict[str, list[ClassCount]] = {"quality": [], "mail": []}
-        split = dict[str, list[str]]()
-        for repo, kind, name, n in db.rows(
-            "SELECT repo_id, kind, name, n FROM counters WHERE kind IN ('cell', 'quality', 'mail') AND n > 0"
-        ):
-            parts = split.get(name)  # most names occur in each repo
-            if parts is None:
-                parts = split[name] = name.rsplit(" ", 2) if kind == "cell" else name.split(" ", 1)
-            if kind == "cell":
-                action, rule = (None if part == "-" else part for part in parts[1:])
-                cells.append(QueueCount(paths[repo], parts[0], action, rule, n))
-            else:
-                classes[kind].append(ClassCount(paths[repo], parts[0], parts[1], n))
-        return Counters(cells, classes)
 
-    def read_row_classes(self, idents: Sequence[int]) -> dict[int, RowClass]:
-        """Return the classification of each request; the same texts are counted to `MAX_SAME_TEXT` + 1 at most."""
-        db = self._store.reads
-        among, value = db.in_clause(idents)
-        rows = db.rows(
-            "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*)"
-            " FROM (SELECT 1"
-            " FROM requests s WHERE s.repo_id = r.repo_id AND s.fingerprint = r.fingerprint"
-            " AND s.fingerprint IS NOT NULL"
-            f" AND s.is_current LIMIT {MAX_SAME_TEXT + 1}) AS texts) END FROM requests r WHERE r.id {among}",
-            (value,),
+def read_row_classes(store: Store, idents: Sequence[int]) -> dict[int, RowClass]:
+    """Return the classification of each request; the same texts are counted to `MAX_SAME_TEXT` + 1 at most."""
+    db = store.reads
+    among, value = db.in_clause(idents)
+    rows = db.rows(
+        "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*)"
+        " FROM (SELECT 1"
+        " FROM requests s WHERE s.repo_id = r.repo_id AND s.fingerprint = r.fingerprint"
+        " AND s.fingerprint IS NOT NULL"
+        f" AND s.is_current LIMIT {MAX_SAME_TEXT + 1}) AS texts) END FROM requests r WHERE r.id {among}",
+        (value,),
+    )
+    return {row[0]: RowClass(row[1], row[2], int(row[3])) for row in rows}
+
+
+def have_same_text(store: Store, idents: Sequence[int]) -> bool:
+    """Return whether these requests have the same long answer and are in one repo."""
+    db = store.reads
+    among, value = db.in_clause(idents)
+    row = db.row(
+        "SELECT count(*), count(DISTINCT repo_id), count(DISTINCT fingerprint) FROM requests"
+        f" WHERE id {among} AND fingerprint IS NOT NULL",
+        (value,),
+    )
+    return row is not None and tuple(map(int, row)) == (len(set(idents)), 1, 1)
+
+
+def read_verdict_counts(store: Store, status: str) -> list[VerdictCount]:
+    """Return how many current requests of one status have each verdict."""
+    rows = store.reads.rows(
+        "SELECT o.type, o.namespace, o.name, v.action, v.policy, v.rule, v.digest, v.shadow, c.n FROM"
+        " (SELECT repo_id, verdict_id, count(*) AS n FROM requests WHERE is_current AND status = ?"
+        " AND verdict_id IS NOT NULL GROUP BY repo_id, verdict_id) AS c"
+        " JOIN repos o ON o.id = c.repo_id JOIN verdicts v ON v.id = c.verdict_id",
+        (status,),
+    )
+    return [
+        VerdictCount(
+            repo_of(kind, space, name), action, policy, rule, digest, tuple(map(tuple, json.loads(shadow))), int(n)
         )
-        return {row[0]: RowClass(row[1], row[2], int(row[3])) for row in rows}
+        for kind, space, name, action, policy, rule, digest, shadow, n in rows
+    ]
 
-    def have_same_text(self, idents: Sequence[int]) -> bool:
-        """Return whether these requests have the same long answer and are in one repo."""
-        db = self._store.reads
-        among, value = db.in_clause(idents)
-        row = db.row(
-            "SELECT count(*), count(DISTINCT repo_id), count(DISTINCT fingerprint) FROM requests"
-            f" WHERE id {among} AND fingerprint IS NOT NULL",
-            (value,),
-        )
-        return row is not None and tuple(map(int, row)) == (len(set(idents)), 1, 1)
 
-    def read_verdict_counts(self, status: str) -> list[VerdictCount]:
-        """Return how many current requests of one status have each verdict."""
-        rows = self._store.reads.rows(
-            "SELECT o.type, o.namespace, o.name, v.action, v.policy, v.rule, v.digest, v.shadow, c.n FROM"
-            " (SELECT repo_id, verdict_id, count(*) AS n FROM requests WHERE is_current AND status = ?"
-            " AND verdict_id IS NOT NULL GROUP BY repo_id, verdict_id) AS c"
-            " JOIN repos o ON o.id = c.repo_id JOIN verdicts v ON v.id = c.verdict_id",
-            (status,),
-        )
-        return [
-            VerdictCount(
-                repo_of(kind, space, name), action, policy, rule, digest, tuple(map(tuple, json.loads(shadow))), int(n)
-            )
-            for kind, space, name, action, policy, rule, digest, shadow, n in rows
-        ]
+def count_matches(store: Store, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
+    """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
+    ready = build_conditions(query, store.reads, now=now, zone=zone)
+    return len(find_keys(store.reads, ready, PageRequest(most + 1)))
 
-    def count_matches(self, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
-        """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
-        ready = build_conditions(query, self._store.reads, now=now, zone=zone)
-        return len(find_keys(self._store.reads, ready, PageRequest(most + 1)))
 
-    def read_people_page(
-        self,
-        query: Query,
-        *,
-        now: int,
-        zone: tzinfo = UTC,
-        limit: int = 50,
-        newest_first: bool = False,
-        cursor: str | None = None,
-    ) -> PeoplePage:
-        """Return a page of at most `limit` people. Each request of an unknown account counts as a person."""
-        db = self._store.reads
-        conditions = build_conditions(query, db, now=now, zone=zone)
-        after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
-        people: list[list[Key]] = []
-        for _ in range(_MAX_CHUNKS):
-            keys = find_keys(db, conditions, PageRequest(_CHUNK, newest_first, after))
-            firsts = _group_by_person(db, conditions, keys, newest_first=newest_first)
-            for key in keys:
-                if key in firsts and len(people) == limit:
-                    return PeoplePage(
-                        _read_rows(self._store, people), cursor_of(query, after or key, newest_first=newest_first)
-                    )
-                people += [firsts[key]] if key in firsts else []
-                after = key
-            if len(keys) < _CHUNK:
-                return PeoplePage(_read_rows(self._store, people), None)
-        assert after is not None
-        return PeoplePage(_read_rows(self._store, people), cursor_of(query, after, newest_first=newest_first))
+def read_people_page(
+    store: Store,
+    query: Query,
+    *,
+    now: int,
+    zone: tzinfo = UTC,
+    limit: int = 50,
+    newest_first: bool = False,
+    cursor: str | None = None,
+) -> PeoplePage:
+    """Return a page of at most `limit` people. Each request of an unknown account counts as a person."""
+    db = store.reads
+    conditions = build_conditions(query, db, now=now, zone=zone)
+    after = None if cursor is None else key_of(query, cursor, newest_first=newest_first)
+    people: list[list[Key]] = []
+    for _ in range(_MAX_CHUNKS):
+        keys = find_keys(db, conditions, PageRequest(_CHUNK, newest_first, after))
+        firsts = _group_by_person(db, conditions, keys, newest_first=newest_first)
+        for key in keys:
+            if key in firsts and len(people) == limit:
+                return PeoplePage(_read_rows(store, people), cursor_of(query, after or key, newest_first=newest_first))
+            people += [firsts[key]] if key in firsts else []
+            after = key
+        if len(keys) < _CHUNK:
+            return PeoplePage(_read_rows(store, people), None)
+    assert after is not None
+    return PeoplePage(_read_rows(store, people), cursor_of(query, after, newest_first=newest_first))
 
-    def find_neighbours(
-        self, query: Query, key: Key, *, now: int, zone: tzinfo = UTC, most: int = 1000
-    ) -> QueueNeighbours:
-        """Return the requests before and after one request in a query, the oldest first, and its number in it.
 
-        `key` is its time of asking (ms) and its number in the store. Up to `most` requests before it are counted.
-        """
-        db = self._store.reads
-        ready = build_conditions(query, db, now=now, zone=zone)
-        earlier = find_keys(db, ready, PageRequest(most, newest_first=True, after=key))
-        later = find_keys(db, ready, PageRequest(1, after=key))
-        is_in_query = len(earlier) < most and bool(filter_keys(db, ready, [key[1]], newest_first=False))
-        rows = self._store.requests([ident for _, ident in (*earlier[:1], *later)])
-        return QueueNeighbours(
-            number=len(earlier) + 1 if is_in_query else None,
-            before=rows.get(earlier[0][1]) if earlier else None,
-            after=rows.get(later[0][1]) if later else None,
-        )
+def find_queue_neighbours(
+    store: Store, query: Query, key: Key, *, now: int, zone: tzinfo = UTC, most: int = 1000
+) -> QueueNeighbours:
+    """Return the requests before and after one request in a query, the oldest first, and its number in it.
+
+    `key` is its time of asking (ms) and its number in the store. Up to `most` requests before it are counted.
+    """
+    db = store.reads
+    ready = build_conditions(query, db, now=now, zone=zone)
+    earlier = find_keys(db, ready, PageRequest(most, newest_first=True, after=key))
+    later = find_keys(db, ready, PageRequest(1, after=key))
+    is_in_query = len(earlier) < most and bool(filter_keys(db, ready, [key[1]], newest_first=False))
+    rows = store.requests([ident for _, ident in (*earlier[:1], *later)])
+    return QueueNeighbours(
+        number=len(earlier) + 1 if is_in_query else None,
+        before=rows.get(earlier[0][1]) if earlier else None,
+        after=rows.get(later[0][1]) if later else None,
+    )
 
 
 def _group_by_person(

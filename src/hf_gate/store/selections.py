@@ -29,177 +29,187 @@ _FROM: Final = (
 )
 
 
-class Selections:
-    """Selections by their names."""
+def select_requests(store: Store, pick: str, member: str, requests: Iterable[int], at: int) -> None:
+    """Add requests by number to a selection, each with its current version; those already selected get it too."""
+    with store.writing() as write:
+        _create_selection(write, pick, member, at)
+        _add_requests(write, pick, list(requests))
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
-    def add(self, pick: str, member: str, requests: Iterable[int], at: int) -> None:
-        """Add requests by number with their current versions; requests already selected get the current version."""
-        with self._store.writing() as write:
-            _create_selection(write, pick, member, at)
-            _add_requests(write, pick, list(requests))
-
-    def fill(self, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
-        """Add all requests that match a query now, in one transaction. Later requests are not included."""
-        with self._store.writing() as write:
-            _create_selection(write, pick, member, at)
-            conditions = build_conditions(query, write.db, now=at, zone=zone)
-            after: Key | None = None
-            while True:
-                keys = find_keys(write.db, conditions, PageRequest(_PAGE, after=after))
-                _add_requests(write, pick, [ident for _, ident in keys])
-                if len(keys) < _PAGE:
-                    return
-                after = keys[-1]
-
-    def remove(self, pick: str, requests: Sequence[int]) -> None:
-        """Remove requests from a selection."""
-        with self._store.writing() as write:
-            among, value = write.db.in_clause(requests)
-            write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
-
-    def clear(self, pick: str) -> None:
-        """Delete a selection."""
-        with self._store.writing() as write:
-            write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
-            write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
-
-    def remove_selected_in(self, pick: str, decided: str) -> None:
-        """Remove the requests of another selection; requests selected meanwhile stay."""
-        with self._store.writing() as write:
-            write.db.run(
-                "DELETE FROM picked WHERE pick = ? AND request_id IN (SELECT request_id FROM picked WHERE pick = ?)",
-                (pick, decided),
-            )
-
-    def freeze(self, pick: str, into: str, member: str, at: int) -> int:
-        """Copy a selection to one that gets no more requests; return its size. Copies older than a day are deleted."""
-        with self._store.writing() as write:
-            old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
-            write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - DAY_MS,))
-            write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
-            write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
-            copy = (
-                f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked"
-                " WHERE pick = ?"
-            )
-            return write.db.run(copy, (into, pick))
-
-    def count(self, pick: str, besides: int = 0) -> int:
-        """Return how many requests are in a selection, except the one with number `besides`."""
-        sql = "SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?"
-        return self._store.reads.count(sql, (pick, besides))
-
-    def find_owner(self, pick: str) -> str | None:
-        """Return the member who made the selection; None if it does not exist."""
-        row = self._store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
-        return None if row is None else str(row[0])
-
-    def filter_selected(self, pick: str, requests: Iterable[int]) -> frozenset[int]:
-        """Return those requests that are in the selection."""
-        among, value = self._store.reads.in_clause(list(requests))
-        rows = self._store.reads.rows(
-            f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value)
-        )
-        return frozenset(row[0] for row in rows)
-
-    def read_requests(self, pick: str, most: int) -> list[int]:
-        """Return at most `most` requests of a selection."""
-        sql = "SELECT request_id FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
-        return [row[0] for row in self._store.reads.rows(sql, (pick, most))]
-
-    # ---- requests left out of a copy ---------------------------------------------------------------------------------
-
-    def leave_out(self, pick: str, requests: Sequence[int]) -> None:
-        """Leave requests out of a copy; they can be put back."""
-        with self._store.writing() as write:
-            among, value = write.db.in_clause(requests)
-            _leave_out(write, pick, among, [value])
-
-    def leave_out_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> None:
-        """Leave out all requests that can be decided and whose purpose has one of these qualities."""
-        with self._store.writing() as write:
-            ready, values = _ready_with_quality(write.db, scope, qualities)
-            _leave_out(write, scope.selection, f"IN (SELECT k.request_id FROM {ready})", values)
-
-    def put_back(self, pick: str) -> None:
-        """Put all requests back that were left out of a copy, with their versions."""
-        with self._store.writing() as write:
-            write.db.run("UPDATE picked SET pick = ? WHERE pick = ?", (pick, pick + _LEFT_OUT))
-
-    def count_left_out(self, pick: str) -> int:
-        """Return how many requests were left out of a copy."""
-        return self.count(pick + _LEFT_OUT)
-
-    def remove_left_out(self, pick: str, copy: str) -> None:
-        """Remove the requests from a selection that were left out of its copy."""
-        self.remove_selected_in(pick, copy + _LEFT_OUT)
-
-    def count_by_quality(self, scope: SelectionScope, qualities: Collection[str]) -> int:
-        """Return how many requests that can be decided have a purpose of one of these qualities."""
-        ready, values = _ready_with_quality(self._store.reads, scope, qualities)
-        return self._store.reads.count(f"SELECT count(*) FROM {ready}", values)
-
-    # ---- effects of a decision ---------------------------------------------------------------------------------------
-
-    def count_buckets(self, scope: SelectionScope) -> list[SelectionBucket]:
-        """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
-        why, values = _exclusion_reason(self._store.reads, scope)
-        past = (
-            "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id"
-            " AND h.accepted > 0)"
-        )
-        rows = self._store.reads.rows(
-            "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, "
-            "v.hand_terms FROM"
-            " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
-            f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past"
-            f" FROM {_FROM}) AS e"
-            " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
-            " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
-            (*values, scope.selection),
-        )
-        return [
-            SelectionBucket(
-                row[0],
-                str(repo_of(*row[1:4])) if row[1] else "",
-                row[4] or "",
-                row[5],
-                row[6],
-                bool(row[7]),
-                bool(row[8]),
-                int(row[9]),
-                decode_hand_terms(row[10]),
-            )
-            for row in rows
-        ]
-
-    def iterate_ready(self, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
-        """Iterate over the numbers of requests that can be decided, `size` at a time, in order."""
-        why, values = _exclusion_reason(self._store.reads, scope)
-        after = 0
+def select_matching_requests(store: Store, pick: str, member: str, query: Query, at: int, zone: tzinfo) -> None:
+    """Add all requests that match a query now to a selection, in one transaction. Later requests are not included."""
+    with store.writing() as write:
+        _create_selection(write, pick, member, at)
+        conditions = build_conditions(query, write.db, now=at, zone=zone)
+        after: Key | None = None
         while True:
-            rows = self._store.reads.rows(
-                f"SELECT k.request_id FROM {_FROM} AND k.request_id > ? AND {why} = '' ORDER BY k.request_id LIMIT ?",
-                (scope.selection, after, *values, size),
-            )
-            if rows:
-                yield [row[0] for row in rows]
-            if len(rows) < size:
+            keys = find_keys(write.db, conditions, PageRequest(_PAGE, after=after))
+            _add_requests(write, pick, [ident for _, ident in keys])
+            if len(keys) < _PAGE:
                 return
-            after = rows[-1][0]
+            after = keys[-1]
 
-    def list_by_age(self, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
-        """Return the times and numbers of the requests after `after` that can be decided, the longest wait first."""
-        why, values = _exclusion_reason(self._store.reads, scope)
-        is_later, later = ("", ()) if after is None else (" AND (r.asked_at, r.id) > (?, ?)", after)
-        rows = self._store.reads.rows(
-            f"SELECT r.asked_at, r.id FROM {_FROM}{is_later} AND {why} = '' ORDER BY r.asked_at, r.id LIMIT ?",
-            (scope.selection, *later, *values, size),
+
+def deselect_requests(store: Store, pick: str, requests: Sequence[int]) -> None:
+    """Remove requests from a selection."""
+    with store.writing() as write:
+        among, value = write.db.in_clause(requests)
+        write.db.run(f"DELETE FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
+
+
+def delete_selection(store: Store, pick: str) -> None:
+    """Delete a selection."""
+    with store.writing() as write:
+        write.db.run("DELETE FROM picked WHERE pick = ?", (pick,))
+        write.db.run("DELETE FROM picks WHERE id = ?", (pick,))
+
+
+def subtract_selection(store: Store, pick: str, decided: str) -> None:
+    """Remove the requests of another selection from a selection; requests selected meanwhile stay."""
+    with store.writing() as write:
+        write.db.run(
+            "DELETE FROM picked WHERE pick = ? AND request_id IN (SELECT request_id FROM picked WHERE pick = ?)",
+            (pick, decided),
         )
-        return [(int(row[0]), int(row[1])) for row in rows]
+
+
+def freeze_selection(store: Store, pick: str, into: str, member: str, at: int) -> int:
+    """Copy a selection to one that gets no more requests; return its size. Copies older than a day are deleted."""
+    with store.writing() as write:
+        old = "SELECT id FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?"
+        write.db.run(f"DELETE FROM picked WHERE pick IN ({old})", (at - DAY_MS,))
+        write.db.run("DELETE FROM picks WHERE id LIKE 'b!_%' ESCAPE '!' AND made_at < ?", (at - DAY_MS,))
+        write.db.run("INSERT INTO picks (id, member, made_at) VALUES (?, ?, ?)", (into, member, at))
+        copy = (
+            f"INSERT INTO picked (pick, request_id, {_SEEN}) SELECT ?, request_id, {_SEEN} FROM picked WHERE pick = ?"
+        )
+        return write.db.run(copy, (into, pick))
+
+
+def count_selected(store: Store, pick: str, besides: int = 0) -> int:
+    """Return how many requests are in a selection, except the one with number `besides`."""
+    sql = "SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?"
+    return store.reads.count(sql, (pick, besides))
+
+
+def find_selection_owner(store: Store, pick: str) -> str | None:
+    """Return the member who made the selection; None if it does not exist."""
+    row = store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
+    return None if row is None else str(row[0])
+
+
+def filter_selected(store: Store, pick: str, requests: Iterable[int]) -> frozenset[int]:
+    """Return those requests that are in the selection."""
+    among, value = store.reads.in_clause(list(requests))
+    rows = store.reads.rows(f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
+    return frozenset(row[0] for row in rows)
+
+
+def read_selected_requests(store: Store, pick: str, most: int) -> list[int]:
+    """Return at most `most` requests of a selection."""
+    sql = "SELECT request_id FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
+    return [row[0] for row in store.reads.rows(sql, (pick, most))]
+
+
+# ---- requests left out of a copy -------------------------------------------------------------------------------------
+
+
+def leave_out_requests(store: Store, pick: str, requests: Sequence[int]) -> None:
+    """Leave requests out of a copy; they can be put back."""
+    with store.writing() as write:
+        among, value = write.db.in_clause(requests)
+        _leave_out(write, pick, among, [value])
+
+
+def leave_out_by_quality(store: Store, scope: SelectionScope, qualities: Collection[str]) -> None:
+    """Leave out of a copy all requests that can be decided and whose purpose has one of these qualities."""
+    with store.writing() as write:
+        ready, values = _ready_with_quality(write.db, scope, qualities)
+        _leave_out(write, scope.selection, f"IN (SELECT k.request_id FROM {ready})", values)
+
+
+def put_back_left_out(store: Store, pick: str) -> None:
+    """Put all requests back that were left out of a copy, with their versions."""
+    with store.writing() as write:
+        write.db.run("UPDATE picked SET pick = ? WHERE pick = ?", (pick, pick + _LEFT_OUT))
+
+
+def count_left_out(store: Store, pick: str) -> int:
+    """Return how many requests were left out of a copy."""
+    return count_selected(store, pick + _LEFT_OUT)
+
+
+def remove_left_out(store: Store, pick: str, copy: str) -> None:
+    """Remove the requests from a selection that were left out of its copy."""
+    subtract_selection(store, pick, copy + _LEFT_OUT)
+
+
+def count_selected_by_quality(store: Store, scope: SelectionScope, qualities: Collection[str]) -> int:
+    """Return how many selected requests that can be decided have a purpose of one of these qualities."""
+    ready, values = _ready_with_quality(store.reads, scope, qualities)
+    return store.reads.count(f"SELECT count(*) FROM {ready}", values)
+
+
+# ---- effects of a decision -------------------------------------------------------------------------------------------
+
+
+def count_selection_buckets(store: Store, scope: SelectionScope) -> list[SelectionBucket]:
+    """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
+    why, values = _exclusion_reason(store.reads, scope)
+    past = (
+        "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
+    )
+    rows = store.reads.rows(
+        "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, "
+        "v.hand_terms FROM"
+        " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
+        f" (SELECT {why} AS why, r.repo_id, r.status, r.verdict_id, r.attempt > 1 AS again, {past} AS past"
+        f" FROM {_FROM}) AS e"
+        " GROUP BY 1, 2, 3, 4, 5, 6) AS w"
+        " LEFT JOIN repos o ON o.id = w.repo_id LEFT JOIN verdicts v ON v.id = w.verdict_id",
+        (*values, scope.selection),
+    )
+    return [
+        SelectionBucket(
+            row[0],
+            str(repo_of(*row[1:4])) if row[1] else "",
+            row[4] or "",
+            row[5],
+            row[6],
+            bool(row[7]),
+            bool(row[8]),
+            int(row[9]),
+            decode_hand_terms(row[10]),
+        )
+        for row in rows
+    ]
+
+
+def iterate_ready_requests(store: Store, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
+    """Iterate over the numbers of the selected requests that can be decided, `size` at a time, in order."""
+    why, values = _exclusion_reason(store.reads, scope)
+    after = 0
+    while True:
+        rows = store.reads.rows(
+            f"SELECT k.request_id FROM {_FROM} AND k.request_id > ? AND {why} = '' ORDER BY k.request_id LIMIT ?",
+            (scope.selection, after, *values, size),
+        )
+        if rows:
+            yield [row[0] for row in rows]
+        if len(rows) < size:
+            return
+        after = rows[-1][0]
+
+
+def list_ready_by_age(store: Store, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
+    """Return time and number of the selected requests after `after` that can be decided, the longest wait first."""
+    why, values = _exclusion_reason(store.reads, scope)
+    is_later, later = ("", ()) if after is None else (" AND (r.asked_at, r.id) > (?, ?)", after)
+    rows = store.reads.rows(
+        f"SELECT r.asked_at, r.id FROM {_FROM}{is_later} AND {why} = '' ORDER BY r.asked_at, r.id LIMIT ?",
+        (scope.selection, *later, *values, size),
+    )
+    return [(int(row[0]), int(row[1])) for row in rows]
 
 
 def _create_selection(write: Writer, pick: str, member: str, at: int) -> None:

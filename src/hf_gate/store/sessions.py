@@ -1,6 +1,6 @@
 """Stores the sessions of members, and the devices on which personal links work.
 
-Browser secrets are stored as digests only.
+Browser secrets are stored as digests only. `at` is the time of sessions and `link_at` that of links and devices, in ms.
 """
 
 from __future__ import annotations
@@ -24,91 +24,96 @@ _IS_OPEN: Final = "seen_at BETWEEN ? AND ? AND made_at BETWEEN ? AND ?"
 _COLUMNS: Final = "id, member, method, browser, made_at, seen_at"
 
 
-class Sessions:
-    """Sessions and devices of a store. `at` is the time of sessions; `link_at` the time of links and devices, in ms."""
+# ---- personal links --------------------------------------------------------------------------------------------------
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
 
-    # ---- personal links ----------------------------------------------------------------------------------------------
+def check_personal_link(store: Store, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
+    """Return the member of a personal link, and what the link can do in the browser with this device secret."""
+    return _check_link(store.reads, link, device, link_at)
 
-    def check_link(self, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
-        """Return the member of a personal link, and what the link can do in the browser with this device secret."""
-        return _check_link(self._store.reads, link, device, link_at)
 
-    def open_by_link(self, secret: str, new: NewSession, link: str, device: str, *, at: int, link_at: int) -> LinkState:
-        """Open a session by a personal link. The first use binds the link to the browser with this device secret.
+def open_session_by_link(
+    store: Store, secret: str, new: NewSession, link: str, device: str, *, at: int, link_at: int
+) -> LinkState:
+    """Open a session by a personal link. The first use binds the link to the browser with this device secret.
 
-        Nothing is stored unless the link is valid.
-        """
-        with self._store.writing() as write:
-            member, state = _check_link(write.db, link, device, link_at)
-            if member is None or state is not LinkState.VALID or member.name != new.member:
-                return LinkState.INVALID if state is LinkState.VALID else state
-            if member.link_until is not None:
-                write.db.run("UPDATE members SET link_until = NULL WHERE id = ?", (member.id,))
-            _bind_device(write.db, member.id, device, link_at)
-            _insert_session(write.db, secret, new, at)
-        return LinkState.VALID
+    Nothing is stored unless the link is valid.
+    """
+    with store.writing() as write:
+        member, state = _check_link(write.db, link, device, link_at)
+        if member is None or state is not LinkState.VALID or member.name != new.member:
+            return LinkState.INVALID if state is LinkState.VALID else state
+        if member.link_until is not None:
+            write.db.run("UPDATE members SET link_until = NULL WHERE id = ?", (member.id,))
+        _bind_device(write.db, member.id, device, link_at)
+        _insert_session(write.db, secret, new, at)
+    return LinkState.VALID
 
-    def open(self, secret: str, new: NewSession, *, at: int, device: str = "", link_at: int = 0) -> bool:
-        """Open a session without a personal link. With `device`, the member's personal link works in this browser.
 
-        Return False if the parent session has ended.
-        """
-        with self._store.writing() as write:
-            sql = f"SELECT 1 FROM sessions WHERE id = ? AND {_IS_OPEN}"
-            if new.parent is not None and write.db.row(sql, (new.parent, *_open_times(at))) is None:
-                return False
-            known = next((member for member in member_rows.read_members(write.db) if member.name == new.member), None)
-            if device and known is not None and known.has_link:
-                _bind_device(write.db, known.id, device, link_at)
-            _insert_session(write.db, secret, new, at)
-        return True
+def open_session(store: Store, secret: str, new: NewSession, *, at: int, device: str = "", link_at: int = 0) -> bool:
+    """Open a session without a personal link. With `device`, the member's personal link works in this browser.
 
-    # ---- sessions ----------------------------------------------------------------------------------------------------
+    Return False if the parent session has ended.
+    """
+    with store.writing() as write:
+        sql = f"SELECT 1 FROM sessions WHERE id = ? AND {_IS_OPEN}"
+        if new.parent is not None and write.db.row(sql, (new.parent, *_open_times(at))) is None:
+            return False
+        known = next((member for member in member_rows.read_members(write.db) if member.name == new.member), None)
+        if device and known is not None and known.has_link:
+            _bind_device(write.db, known.id, device, link_at)
+        _insert_session(write.db, secret, new, at)
+    return True
 
-    def session_member(self, secret: str, at: int, *, renew: bool = True) -> str | None:
-        """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
-        row = self._store.reads.row(
-            f"SELECT member, seen_at FROM sessions WHERE id = ? AND {_IS_OPEN}",
-            (digest_of(secret), *_open_times(at)),
-        )
-        if row is None:
-            return None
-        if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
-            with suppress(StoreUnavailable), self._store.hold_write_lock(wait=0.0), self._store.writing() as write:
-                write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
-        return str(row[0])
 
-    def close(self, secret: str) -> None:
-        """End one session."""
-        self.end(digest_of(secret))
+# ---- sessions --------------------------------------------------------------------------------------------------------
 
-    def end(self, ident: str, member: str | None = None) -> bool:
-        """End the session with this id; with `member`, only if it is theirs. Return whether there was one."""
-        sql = "SELECT member FROM sessions WHERE id = ?"
-        if self._store.reads.row(sql, (ident,)) is None:
-            return False  # strangers must not take the write lock
-        with self._store.writing() as write:
-            row = write.db.row(sql, (ident,))
-            if row is None or member not in {None, row[0]}:
-                return False
-            write.db.run("DELETE FROM sessions WHERE id = ?", (ident,))
-        return True
 
-    def list_open(self, at: int, member: str | None = None) -> list[Session]:
-        """Return the open sessions of a member, or of all, the most recently used first."""
-        rows = self._store.reads.rows(
-            f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
-        )
-        found = [decode_row(row, Session) for row in rows]
-        return [one for one in found if member in {None, one.member}]
+def find_session_member(store: Store, secret: str, at: int, *, renew: bool = True) -> str | None:
+    """Return the member of a session that has not ended. `renew` extends the session, because it is being used."""
+    row = store.reads.row(
+        f"SELECT member, seen_at FROM sessions WHERE id = ? AND {_IS_OPEN}",
+        (digest_of(secret), *_open_times(at)),
+    )
+    if row is None:
+        return None
+    if renew and at - row[1] > 60_000:  # an update once a minute is precise enough
+        with suppress(StoreUnavailable), store.hold_write_lock(wait=0.0), store.writing() as write:
+            write.db.run("UPDATE sessions SET seen_at = ? WHERE id = ?", (at, digest_of(secret)))
+    return str(row[0])
 
-    def count_devices(self, link_at: int) -> dict[str, int]:
-        """Return the number of devices on which the personal link works, by member id."""
-        sql = "SELECT member, count(*) FROM devices WHERE seen_at >= ? GROUP BY member"
-        return {row[0]: row[1] for row in self._store.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
+
+def delete_session_by_secret(store: Store, secret: str) -> None:
+    """End the session of a browser's secret."""
+    delete_session(store, digest_of(secret))
+
+
+def delete_session(store: Store, ident: str, member: str | None = None) -> bool:
+    """End the session with this id; with `member`, only if it is theirs. Return whether there was one."""
+    sql = "SELECT member FROM sessions WHERE id = ?"
+    if store.reads.row(sql, (ident,)) is None:
+        return False  # strangers must not take the write lock
+    with store.writing() as write:
+        row = write.db.row(sql, (ident,))
+        if row is None or member not in {None, row[0]}:
+            return False
+        write.db.run("DELETE FROM sessions WHERE id = ?", (ident,))
+    return True
+
+
+def list_open_sessions(store: Store, at: int, member: str | None = None) -> list[Session]:
+    """Return the open sessions of a member, or of all, the most recently used first."""
+    rows = store.reads.rows(
+        f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
+    )
+    found = [decode_row(row, Session) for row in rows]
+    return [one for one in found if member in {None, one.member}]
+
+
+def count_devices(store: Store, link_at: int) -> dict[str, int]:
+    """Return the number of devices on which the personal link works, by member id."""
+    sql = "SELECT member, count(*) FROM devices WHERE seen_at >= ? GROUP BY member"
+    return {row[0]: row[1] for row in store.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
 
 
 def _open_times(at: int) -> tuple[int, int, int, int]:

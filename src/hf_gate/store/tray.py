@@ -33,118 +33,128 @@ MAX_TIME = 1 << 62  # ms
 _LATEST = "ORDER BY r.made_at DESC, c.run DESC, c.n DESC"
 
 
-class Tray:
-    """The decisions of members: those that wait, and those that were sent."""
+def add_waiting_decisions(
+    store: Store, items: Sequence[tuple[RunRow, ChangeRow]], shared: Collection[int], records: Collection[int]
+) -> list[QueuedDecision]:
+    """Add decisions, each as a waiting run with its change.
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    Return the earlier decisions about requests that have one without an outcome; these are not replaced. Several
+    members can accept a `shared` request at once, because it needs two people. Raises Guarded if the personal data
+    of one of `records` was deleted.
+    """
+    clashes = list[QueuedDecision]()
+    added = list[tuple[ChangeRow, int]]()
+    with store.writing() as write:
+        check_records_kept(write.db, records)
+        among, value = write.db.in_clause([change.request for _, change in items])
+        known = _select(write.db, f"{UNSENT} AND c.request_id {among} {_FIRST}", value)
+        earlier = group_pairs((one.request, one) for one in known)
+        for run, change in items:
+            rest = [one for one in earlier.get(change.request or 0, ()) if not _are_two(one, run, change, shared)]
+            clashes += rest[:1]
+            if not rest:
+                write.write_run(run)
+                added.append((change, write.repo_id(change.repo)))
+        insert_changes(write.db, added)
+    return clashes
 
-    def add(
-        self, items: Sequence[tuple[RunRow, ChangeRow]], shared: Collection[int], records: Collection[int]
-    ) -> list[QueuedDecision]:
-        """Add decisions, each as a waiting run with its change.
 
-        Return the earlier decisions about requests that have one without an outcome; these are not replaced. Several
-        members can accept a `shared` request at once, because it needs two people. Raises Guarded if the personal data
-        of one of `records` was deleted.
-        """
-        clashes = list[QueuedDecision]()
-        added = list[tuple[ChangeRow, int]]()
-        with self._store.writing() as write:
-            check_records_kept(write.db, records)
-            among, value = write.db.in_clause([change.request for _, change in items])
-            known = _select(write.db, f"{UNSENT} AND c.request_id {among} {_FIRST}", value)
-            earlier = group_pairs((one.request, one) for one in known)
-            for run, change in items:
-                rest = [one for one in earlier.get(change.request or 0, ()) if not _are_two(one, run, change, shared)]
-                clashes += rest[:1]
-                if not rest:
-                    write.write_run(run)
-                    added.append((change, write.repo_id(change.repo)))
-            insert_changes(write.db, added)
-        return clashes
+def list_waiting_decisions(store: Store) -> list[QueuedDecision]:
+    """Return all decisions without an outcome; those that are sent first come first."""
+    return _select(store.reads, f"{UNSENT} {_FIRST}")
 
-    def list_waiting(self) -> list[QueuedDecision]:
-        """Return all decisions without an outcome; those that are sent first come first."""
-        return _select(self._store.reads, f"{UNSENT} {_FIRST}")
 
-    def list_unsent(self, member: str) -> list[QueuedDecision]:
-        """Return a member's decisions that are not being sent yet, in the order of `list_waiting`."""
-        return [one for one in _select(self._store.reads, f"r.{_QUEUED} {_FIRST}") if one.run.member == member]
+def list_unsent_decisions(store: Store, member: str) -> list[QueuedDecision]:
+    """Return a member's decisions that are not being sent yet, in the order of `list_waiting_decisions`."""
+    return [one for one in _select(store.reads, f"r.{_QUEUED} {_FIRST}") if one.run.member == member]
 
-    def list_due(self, now: int) -> list[QueuedDecision]:
-        """Return the waiting decisions that are due, in the order in which they were made."""
-        where = f"r.{_QUEUED} AND r.starts_at <= ? ORDER BY r.made_at, c.run"
-        return _select(self._store.reads, where, now)
 
-    def list_begun(self) -> list[RunRow]:
-        """Return the runs of decisions that began and did not end."""
-        return select_runs(self._store.reads, f"kind = '{RunKind.DIRECT}' AND member IS NOT NULL AND {_BEGUN}")
+def list_due_decisions(store: Store, now: int) -> list[QueuedDecision]:
+    """Return the waiting decisions that are due, in the order in which they were made."""
+    where = f"r.{_QUEUED} AND r.starts_at <= ? ORDER BY r.made_at, c.run"
+    return _select(store.reads, where, now)
 
-    def find_latest(self, requests: Iterable[int], member: str | None = None) -> dict[int, QueuedDecision]:
-        """Return the latest decision about each of these requests, ended or not; this member's unsent ones
-        come first.
-        """
-        among, value = self._store.reads.in_clause(list(requests))
-        own = f"CASE WHEN r.member = ? AND {UNSENT} THEN 1 ELSE 0 END"
-        order = f"ORDER BY {own}, r.made_at, c.run, c.n"
-        found = _select(self._store.reads, f"c.request_id {among} {order}", value, member or "")
-        return {item.request: item for item in found}
 
-    def list_sent(self, member: str, since: int, limit: int) -> list[QueuedDecision]:
-        """Return a member's decisions that took effect since a time (ms), latest first."""
-        among, value = self._store.reads.in_clause((ChangeState.DONE, ChangeState.ALREADY))
-        where = f"r.member = ? AND r.made_at >= ? AND c.state {among} {_LATEST} LIMIT ?"
-        return _select(self._store.reads, where, member, since, value, limit)
+def list_begun_decision_runs(store: Store) -> list[RunRow]:
+    """Return the runs of decisions that began and did not end."""
+    return select_runs(store.reads, f"kind = '{RunKind.DIRECT}' AND member IS NOT NULL AND {_BEGUN}")
 
-    def list_recent(self, member: str, limit: int) -> list[QueuedDecision]:
-        """Return a member's latest decisions, unsent or sent, the latest first."""
-        return _select(self._store.reads, f"r.member = ? {_LATEST} LIMIT ?", member, limit)
 
-    def list_failed(self, member: str) -> list[QueuedDecision]:
-        """Return a member's decisions that did not take effect, except those the member has marked as seen."""
-        among, value = self._store.reads.in_clause(FAILED)
-        where = f"r.is_unseen AND r.member = ? AND c.state {among} ORDER BY r.made_at, c.run, c.n"
-        return _select(self._store.reads, where, member, value)
+def find_latest_decisions(
+    store: Store, requests: Iterable[int], member: str | None = None
+) -> dict[int, QueuedDecision]:
+    """Return the latest decision about each of these requests, ended or not; this member's unsent ones
+    come first.
+    """
+    among, value = store.reads.in_clause(list(requests))
+    own = f"CASE WHEN r.member = ? AND {UNSENT} THEN 1 ELSE 0 END"
+    order = f"ORDER BY {own}, r.made_at, c.run, c.n"
+    found = _select(store.reads, f"c.request_id {among} {order}", value, member or "")
+    return {item.request: item for item in found}
 
-    def list_about(self, person: int) -> list[QueuedDecision]:
-        """Return the decisions about a person's requests, in the order in which they were made."""
-        mine = "SELECT id FROM requests WHERE person_id = ?"
-        return _select(self._store.reads, f"c.request_id IN ({mine}) ORDER BY r.made_at, c.run, c.n", person)
 
-    # ---- changes -----------------------------------------------------------------------------------------------------
+def list_sent_decisions(store: Store, member: str, since: int, limit: int) -> list[QueuedDecision]:
+    """Return a member's decisions that took effect since a time (ms), latest first."""
+    among, value = store.reads.in_clause((ChangeState.DONE, ChangeState.ALREADY))
+    where = f"r.member = ? AND r.made_at >= ? AND c.state {among} {_LATEST} LIMIT ?"
+    return _select(store.reads, where, member, since, value, limit)
 
-    def undo(self, runs: Collection[str]) -> int:
-        """Delete waiting decisions; return how many."""
-        with self._store.writing() as write:
-            among, value = write.db.in_clause(runs)
-            return len(delete_waiting(write.db, f"id {among}", value))
 
-    def set_departure(self, runs: Collection[str], at: int | None, *, due: int = MAX_TIME) -> int:
-        """Set when waiting decisions are sent (ms); None: when a person sends them. Return how many.
+def list_recent_decisions(store: Store, member: str, limit: int) -> list[QueuedDecision]:
+    """Return a member's latest decisions, unsent or sent, the latest first."""
+    return _select(store.reads, f"r.member = ? {_LATEST} LIMIT ?", member, limit)
 
-        With `due`, only those that are due at that time (ms).
-        """
-        with self._store.writing() as write:
-            among, value = write.db.in_clause(runs)
-            sql = f"UPDATE runs SET starts_at = ? WHERE id {among} AND {_QUEUED} AND coalesce(starts_at, ?) <= ?"
-            return write.db.run(sql, (at, value, MAX_TIME, due))
 
-    def end_unsent(self, ended: Sequence[tuple[QueuedDecision, OutcomeKind, str]]) -> None:
-        """Store the outcomes of waiting decisions that must not be sent, with the reasons."""
-        with self._store.writing() as write:
-            for item, kind, why in ended:
-                counts = msgspec.json.encode({kind: 1}).decode()
-                sql = f"UPDATE runs SET state = ?, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
-                if write.db.run(sql, (RunState.ENDED, counts, item.run.id)):
-                    change = msgspec.json.encode(replace(item.change, note=None))
-                    write.replace_changes(item.run.id, [(item.row.n, change)])
-                    write.set_change_states(item.run.id, [(item.row.n, kind, why)])
+def list_failed_decisions(store: Store, member: str) -> list[QueuedDecision]:
+    """Return a member's decisions that did not take effect, except those the member has marked as seen."""
+    among, value = store.reads.in_clause(FAILED)
+    where = f"r.is_unseen AND r.member = ? AND c.state {among} ORDER BY r.made_at, c.run, c.n"
+    return _select(store.reads, where, member, value)
 
-    def mark_seen(self, member: str) -> None:
-        """Mark the failed decisions of a member as seen."""
-        with self._store.writing() as write:
-            write.db.run("UPDATE runs SET is_unseen = FALSE WHERE member = ? AND is_unseen", (member,))
+
+def list_decisions_about(store: Store, person: int) -> list[QueuedDecision]:
+    """Return the decisions about a person's requests, in the order in which they were made."""
+    mine = "SELECT id FROM requests WHERE person_id = ?"
+    return _select(store.reads, f"c.request_id IN ({mine}) ORDER BY r.made_at, c.run, c.n", person)
+
+
+# ---- changes ---------------------------------------------------------------------------------------------------------
+
+
+def undo_waiting_decisions(store: Store, runs: Collection[str]) -> int:
+    """Delete waiting decisions; return how many."""
+    with store.writing() as write:
+        among, value = write.db.in_clause(runs)
+        return len(delete_waiting(write.db, f"id {among}", value))
+
+
+def schedule_decisions(store: Store, runs: Collection[str], at: int | None, *, due: int = MAX_TIME) -> int:
+    """Set when waiting decisions are sent (ms); None: when a person sends them. Return how many.
+
+    With `due`, only those that are due at that time (ms).
+    """
+    with store.writing() as write:
+        among, value = write.db.in_clause(runs)
+        sql = f"UPDATE runs SET starts_at = ? WHERE id {among} AND {_QUEUED} AND coalesce(starts_at, ?) <= ?"
+        return write.db.run(sql, (at, value, MAX_TIME, due))
+
+
+def end_unsent_decisions(store: Store, ended: Sequence[tuple[QueuedDecision, OutcomeKind, str]]) -> None:
+    """Store the outcomes of waiting decisions that must not be sent, with the reasons."""
+    with store.writing() as write:
+        for item, kind, why in ended:
+            counts = msgspec.json.encode({kind: 1}).decode()
+            sql = f"UPDATE runs SET state = ?, is_unseen = TRUE, counts = ? WHERE id = ? AND {_QUEUED}"
+            if write.db.run(sql, (RunState.ENDED, counts, item.run.id)):
+                change = msgspec.json.encode(replace(item.change, note=None))
+                write.replace_changes(item.run.id, [(item.row.n, change)])
+                write.set_change_states(item.run.id, [(item.row.n, kind, why)])
+
+
+def mark_failures_seen(store: Store, member: str) -> None:
+    """Mark the failed decisions of a member as seen."""
+    with store.writing() as write:
+        write.db.run("UPDATE runs SET is_unseen = FALSE WHERE member = ? AND is_unseen", (member,))
 
 
 def take_waiting(write: Writer, runs: Collection[str]) -> list[str]:

@@ -24,6 +24,7 @@ from ..domain.outcomes import OutcomeKind
 from ..domain.rows import RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, NotAllowed, UsageError
+from ..store.tray import find_latest_decisions
 from .request_context import Refused, RequestContext
 from .request_lines import RequestLine, request_key
 
@@ -165,7 +166,7 @@ def _check_change(context: RequestContext, row: RequestRow | None) -> None:
     """Refuse a request that changed, one with an unsent decision, and the member's own."""
     if row is None or row.state.status != Status.ACCEPTED or not row.version.is_token(context.form_value("version")):
         raise Refused("The request changed since you opened it.", hint="Look at it again.", status=409)
-    held = context.workspace.tray.find_latest([row.id]).get(row.id)
+    held = find_latest_decisions(context.workspace.store, [row.id]).get(row.id)
     if row.state.open_run is not None or (held is not None and held.outcome is None):
         raise Refused(
             "A decision about this request is not sent yet.", hint="Undo it, or wait until it is sent.", status=409

@@ -22,6 +22,7 @@ from ..domain.members import Member
 from ..domain.network_hosts import is_loopback_host
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, HubUnavailable, NotAllowed, Offline, PersonNotFound, StoreBusy, UsageError
+from ..store.members import prove_account
 from .app_state import AppState
 
 _TOKEN: Final = re.compile(r"[!-~]{8,400}\Z")
@@ -155,7 +156,7 @@ def _record_proof(app_state: AppState, sent: tuple[str, str]) -> dict[str, str]:
         user_id = _check_account(app_state, member, account)
         secret = secrets.token_urlsafe(32)
         at = to_ms(app_state.now())
-        if not app_state.workspace.members.prove_account(member, account.name, user_id, secret, at):
+        if not prove_account(app_state.workspace.store, member, account.name, user_id, secret, at):
             raise NotProven(f"{member.name} was revoked.", 404)
     except (HubUnavailable, Offline, StoreBusy) as problem:
         app_state.account_codes.put_back(code, ident)
@@ -180,7 +181,7 @@ def _check_account(app_state: AppState, member: Member, account: Account) -> str
         raise NotProven(f"{member.name} was invited as {member.account}, but the token belongs to {account.name}.", 409)
     others = (
         app_state.membership.owner_member,
-        *(one for one in app_state.workspace.members.list_all() if one.has_link),
+        *(one for one in app_state.workspace.store.members() if one.has_link),
     )
     other = next((one for one in others if one.proven_account == account.id and one.id != member.id), None)
     if other is not None:

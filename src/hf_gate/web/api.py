@@ -25,6 +25,7 @@ from ..domain.timestamps import ms_to_iso
 from ..errors import HfGateError
 from ..hub.credentials import name_token_source
 from ..plan.queued_decisions import QueuedDecision
+from ..store.tray import list_unsent_decisions, undo_waiting_decisions
 from .exports import EscapedJSON
 from .queue_query import PENDING, parse_queue_query, run_query
 from .request_context import NotFound, Refused, RequestContext
@@ -272,18 +273,18 @@ def _decide(context: RequestContext, call: ApiCall) -> Record:
 
 
 def _list_tray(context: RequestContext, _: ApiCall) -> Record:
-    mine = context.workspace.tray.list_unsent(context.member.id)
+    mine = list_unsent_decisions(context.workspace.store, context.member.id)
     rows = context.workspace.store.requests([item.request for item in mine])
     return TrayOut(held=[_describe_queued(item, rows.get(item.request)) for item in mine])
 
 
 def _undo(context: RequestContext, _: ApiCall) -> Record:
-    runs = [item.run.id for item in context.workspace.tray.list_unsent(context.member.id)]
-    return CountOut(count=context.workspace.tray.undo(runs))
+    runs = [item.run.id for item in list_unsent_decisions(context.workspace.store, context.member.id)]
+    return CountOut(count=undo_waiting_decisions(context.workspace.store, runs))
 
 
 def _send(context: RequestContext, _: ApiCall) -> Record:
-    return CountOut(count=context.app_state.send_now(context.workspace.tray.list_unsent(context.member.id)))
+    return CountOut(count=context.app_state.send_now(list_unsent_decisions(context.workspace.store, context.member.id)))
 
 
 # Method, path, what the endpoint does, the record that it answers with, and a summary for the OpenAPI document.

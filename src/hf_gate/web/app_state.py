@@ -27,6 +27,7 @@ from ..domain.network_hosts import PUBLIC_HUB
 from ..domain.timestamps import to_ms
 from ..hub.local_hub_headers import get_world_id
 from ..plan.queued_decisions import QueuedDecision
+from ..store.tray import schedule_decisions
 from .draft_report import DraftLimit
 from .hub_sign_in import HubSignIn
 from .plan_maker import PlanMaker
@@ -207,7 +208,7 @@ class AppState:
 
     def send_now(self, items: Iterable[QueuedDecision]) -> int:
         """Let the background worker send unsent decisions at once; return how many leave."""
-        count = self.workspace.tray.set_departure([item.run.id for item in items], to_ms(self.now()))
+        count = schedule_decisions(self.workspace.store, [item.run.id for item in items], to_ms(self.now()))
         self.wake.set()
         return count
 

@@ -20,6 +20,7 @@ from ..domain.lifecycle import Status
 from ..domain.rows import RequestRow
 from ..domain.timestamps import to_ms
 from ..errors import Stale, UsageError
+from ..store.selections import count_selected, delete_selection, read_selected_requests, select_requests
 from .request_context import Refused, RequestContext
 from .request_lines import RequestLine, request_key, request_lines
 
@@ -55,7 +56,7 @@ def choose_assignee(context: RequestContext, line: RequestLine) -> AssignmentCho
 def selection_sheet(context: RequestContext) -> Response:
     """Return the form for the member's selection, as a part for a dialog or as a page."""
     names = list_names(context)
-    count = context.workspace.selections.count(context.selection_name)
+    count = count_selected(context.workspace.store, context.selection_name)
     if not count or not names:
         raise Refused(
             "No request is selected." if names else "Nobody else can decide.",
@@ -94,18 +95,18 @@ def assign_selected(context: RequestContext) -> Response:
     """Assign the member's selection, with the rows ticked on the page, and clear it; ask to whom if the form does not
     say.
     """
-    selections = context.workspace.selections
     selection = context.selection_name
+    store = context.workspace.store
     ticked = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if ticked:
-        selections.add(selection, context.member.id, [row.id for row in ticked], to_ms(context.now))
+        select_requests(store, selection, context.member.id, [row.id for row in ticked], to_ms(context.now))
     if not context.form_value("to"):
         return selection_sheet(context)
-    rows = context.workspace.store.requests(selections.read_requests(selection, MAX_ASSIGNED + 1)).values()
+    rows = store.requests(read_selected_requests(store, selection, MAX_ASSIGNED + 1)).values()
     if not rows:
         raise Refused("No request is selected.", hint="Tick some rows first, or press x on them.")
     _assign(context, [row for row in rows if context.can_see(row.repo)])
-    selections.clear(selection)
+    delete_selection(store, selection)
     return context.redirect_back()
 
 

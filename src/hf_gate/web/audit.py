@@ -31,6 +31,7 @@ from ..domain.query import is_pseudonym
 from ..domain.rows import LedgerRow, TimelineFilter, TimelinePage
 from ..domain.timestamps import format_day, from_ms
 from ..errors import HfGateError, UsageError
+from ..store.ledger import iterate_entries, search_entries
 from .audit_entries import EntryLine, entry_lines
 from .exports import export_response, file_response
 from .request_context import Refused, RequestContext, parse_number, require_all_repos, sees_all_repos
@@ -116,7 +117,7 @@ def _requests_of(context: RequestContext, text: str) -> list[int]:
 def _read_timeline(context: RequestContext, asked: AuditQuery, limit: int, before: int | None) -> TimelinePage:
     if asked.problem:
         return TimelinePage([])
-    return context.workspace.timeline(asked.filter, limit=limit, before=before)
+    return search_entries(context.workspace.store, asked.filter, limit=limit, before=before)
 
 
 # ---- the timeline ----------------------------------------------------------------------------------------------------
@@ -218,7 +219,7 @@ def export(context: RequestContext) -> Response:
     asked = parse_audit_query(context)
     if asked.problem:
         raise UsageError(asked.problem)
-    records = (audit_record(row.link) for row in context.workspace.entries(asked.filter))
+    records = (audit_record(row.link) for row in iterate_entries(context.workspace.store, asked.filter))
     return export_response("ledger-entries", context.params["kind"], AuditRecord, records)
 
 

@@ -21,6 +21,7 @@ from ..application.workspace import CONFIG_FILE, Workspace
 from ..domain.ids import Repo
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, StoreBusy
+from ..store.tray import list_begun_decision_runs, list_due_decisions
 from .app_state import AppState
 from .evaluation_process import EvaluationProcess
 
@@ -84,11 +85,11 @@ class BackgroundWorker:
         while not self._stop.is_set():
             try:
                 if time.monotonic() - recovered_at >= _RECOVER_EVERY:
-                    if workspace.tray.list_begun():
+                    if list_begun_decision_runs(workspace.store):
                         with workspace.store.hold_write_lock():
                             service.recover()
                     recovered_at = time.monotonic()
-                if workspace.tray.list_due(to_ms(workspace.now())):
+                if list_due_decisions(workspace.store, to_ms(workspace.now())):
                     with workspace.store.hold_write_lock():
                         service.send_due(workspace.now())
             except Exception as problem:  # noqa: BLE001 - without the thread nothing would be sent any more

@@ -32,6 +32,23 @@ from ..errors import UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
 from ..plan.model import Change, build_plan
+from ..store.selections import (
+    count_left_out,
+    count_selected,
+    count_selected_by_quality,
+    delete_selection,
+    deselect_requests,
+    find_selection_owner,
+    freeze_selection,
+    iterate_ready_requests,
+    leave_out_by_quality,
+    leave_out_requests,
+    put_back_left_out,
+    remove_left_out,
+    select_matching_requests,
+    select_requests,
+    subtract_selection,
+)
 from . import formatting
 from .approvals import summarize_approvals
 from .assignments import list_names
@@ -75,20 +92,20 @@ _PAGES_OF_SELECTION: Final = {"keep": "after", "next": "following", "first": ""}
 
 def select(context: RequestContext) -> Response:
     """Add to the selection, remove from it, fill it with all matches of a query, or clear it."""
-    app_state = context.app_state
+    store = context.workspace.store
     pick = context.selection_name
     do = context.form_value("do")
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if do == "add":
-        app_state.workspace.selections.add(pick, context.member.id, [row.id for row in rows], to_ms(context.now))
+        select_requests(store, pick, context.member.id, [row.id for row in rows], to_ms(context.now))
     elif do == "remove":
-        app_state.workspace.selections.remove(pick, [row.id for row in rows])
+        deselect_requests(store, pick, [row.id for row in rows])
     elif do == "all":
         _select_all(context, pick)
     elif do == "clear":
-        app_state.workspace.selections.clear(pick)
+        delete_selection(store, pick)
     elif do in _PAGES_OF_SELECTION:
-        app_state.workspace.selections.remove(pick, parse_unticked(context))
+        deselect_requests(store, pick, parse_unticked(context))
         after = context.form_value(_PAGES_OF_SELECTION[do]) if _PAGES_OF_SELECTION[do] else ""
         back = context.return_url or "/queue"
         return RedirectResponse(f"/selection?{urlencode({'after': after, 'next': back})}", 303)
@@ -102,15 +119,15 @@ def select(context: RequestContext) -> Response:
 def _select_all(context: RequestContext, pick: str) -> None:
     """Select all current matches of the query; later requests are not included."""
     asked = parse_queue_query(context, context.form_value("q"))
-    app_state = context.app_state
     if asked.problem is not None:
         raise asked.problem
-    app_state.workspace.selections.fill(
+    select_matching_requests(
+        context.workspace.store,
         pick,
         context.member.id,
         limit_to_visible_repos(context, asked.query),
         to_ms(context.now),
-        app_state.workspace.zone,
+        context.workspace.zone,
     )
 
 
@@ -118,7 +135,7 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
     """Return the values of the bar above the rows."""
     asked = parse_queue_query(context, text)
     return {
-        "picked": context.workspace.selections.count(context.selection_name),
+        "picked": count_selected(context.workspace.store, context.selection_name),
         "query_text": text,
         "assignable": list_names(context),
         "matching": count_matching(asked.query, list_counts(context)) if asked.problem is None else None,
@@ -127,18 +144,16 @@ def selection_bar(context: RequestContext, text: str) -> dict[str, Any]:
 
 def begin(context: RequestContext) -> Response:
     """Copy the selection, with the rows ticked on the page, and redirect to the confirmation page."""
-    app_state = context.app_state
+    store = context.workspace.store
     verb = context.form_value("verb")
     if verb not in VERBS:
         raise Refused("Nothing was decided.", hint="Choose a decision for the selection.")
-    app_state.workspace.selections.remove(context.selection_name, parse_unticked(context))
+    deselect_requests(store, context.selection_name, parse_unticked(context))
     rows = [context.find_request(key) for key in context.form.get("key", [])[:_MAX_KEYS] if key]
     if rows:
-        app_state.workspace.selections.add(
-            context.selection_name, context.member.id, [row.id for row in rows], to_ms(context.now)
-        )
+        select_requests(store, context.selection_name, context.member.id, [row.id for row in rows], to_ms(context.now))
     ident = new_id("b")
-    if not app_state.workspace.selections.freeze(context.selection_name, ident, context.member.id, to_ms(context.now)):
+    if not freeze_selection(store, context.selection_name, ident, context.member.id, to_ms(context.now)):
         raise Refused("No request is selected.", hint="Tick some rows first, or press x on them.")
     return redirect_to_bulk(context, ident, verb)
 
@@ -157,7 +172,7 @@ def _own_selection(context: RequestContext) -> str:
     if (
         not pick.startswith("b_")
         or not pick[2:].isalnum()
-        or context.workspace.selections.find_owner(pick) != context.member.id
+        or find_selection_owner(context.workspace.store, pick) != context.member.id
     ):
         raise NotFound
     return pick
@@ -203,11 +218,10 @@ def _page(
     count = weighed.count + len(typed.grants)
     need = context.app_state.membership.compute_need(context.member, {verb: count})
     choices = list_choices(context, verb, None, "you")
-    selections = context.workspace.selections
     chosen = next((choice.text for choice in choices if choice.is_chosen), "")
     ends = summarize_ends(context, weighed.terms, typed.grants)
     context.app_state.terms_reader.shown.remember(f"{pick}:{ends.token}", weighed.shown_terms)
-    contrary = selections.count_by_quality(weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
+    contrary = count_selected_by_quality(context.workspace.store, weighed.scope, CONTRARY_QUALITIES.get(verb, ()))
     return context.render(
         "bulk.html",
         status,
@@ -230,7 +244,7 @@ def _page(
         chosen_end=context.form_value("until"),
         chosen_day=context.form_value("day"),
         contrary=contrary if contrary < weighed.count else 0,
-        left_out=selections.count_left_out(pick),
+        left_out=count_left_out(context.workspace.store, pick),
         is_typed=_confirmation_for(context, weighed, len(typed.grants)) is Confirmation.TYPED,
         wrong=wrong,
         calls=sum(-(-n // 100) for n in weighed.by_repo.values()),
@@ -278,10 +292,10 @@ def confirm(context: RequestContext) -> Response:
     do = context.form_value("do", "send")
     if do == "contrary":
         scope = summarize_selection(context, pick, verb).scope
-        context.workspace.selections.leave_out_by_quality(scope, CONTRARY_QUALITIES.get(verb, ()))
-        context.workspace.selections.remove_left_out(context.selection_name, pick)
+        leave_out_by_quality(context.workspace.store, scope, CONTRARY_QUALITIES.get(verb, ()))
+        remove_left_out(context.workspace.store, context.selection_name, pick)
     elif do == "back":
-        context.workspace.selections.put_back(pick)
+        put_back_left_out(context.workspace.store, pick)
     if do != "send":
         after = {"next": context.form_value("following"), "first": ""}.get(do, typed.after)
         return _page(context, pick, verb, replace(typed, after=after))
@@ -352,10 +366,11 @@ def _decide(context: RequestContext, weighed: SelectionSummary, reason: str | No
         verb, seen, context.member, reason, chosen if ends.for_all else None, None if ends.for_all else chosen
     )
     taken = context.app_state.tray_service.queue_decisions(request, context.now, hold)
-    selections = context.workspace.selections
-    selections.remove_selected_in(context.selection_name, pick)
+    subtract_selection(context.workspace.store, context.selection_name, pick)
     if left_out := [row.id for row in taken.uncounted]:
-        selections.add(context.selection_name, context.member.id, left_out, to_ms(context.now))
+        select_requests(
+            context.workspace.store, context.selection_name, context.member.id, left_out, to_ms(context.now)
+        )
     context.app_state.wake.set()
     return RedirectResponse(_return_url(context), 303)
 
@@ -370,8 +385,8 @@ def _ends_of(context: RequestContext, weighed: SelectionSummary) -> BulkEnds:
 def _leave_out(context: RequestContext, pick: str, requests: Sequence[int]) -> None:
     """Leave requests out of the copy, and remove them from the selection of the queue: they are unticked there too."""
     if requests:
-        context.workspace.selections.leave_out(pick, requests)
-        context.workspace.selections.remove_left_out(context.selection_name, pick)
+        leave_out_requests(context.workspace.store, pick, requests)
+        remove_left_out(context.workspace.store, context.selection_name, pick)
 
 
 def _choose_route(weighed: SelectionSummary, need: ApprovalNeed) -> str:
@@ -397,12 +412,12 @@ def _start_run(context: RequestContext, weighed: SelectionSummary, reason: str |
             return create_bulk_run(
                 app_state.workspace.store,
                 replace(order, author=author),
-                app_state.workspace.selections.iterate_ready(weighed.scope),
+                iterate_ready_requests(app_state.workspace.store, weighed.scope),
                 context.now,
             )
 
     app_state.run_worker.enqueue(ident, begin)
-    app_state.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)
+    subtract_selection(app_state.workspace.store, context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/runs/{ident}", 303)
 
 
@@ -427,5 +442,5 @@ def _store_as_plan(context: RequestContext, weighed: SelectionSummary, reason: s
     digest = store_plan(context.workspace, plan, context.member, "bulk", need=len(changes))
     if context.member.proven_account is not None:
         endorse(context.workspace, digest, len(changes), context.member, context.member.name)
-    context.workspace.selections.remove_selected_in(context.selection_name, weighed.scope.selection)
+    subtract_selection(store, context.selection_name, weighed.scope.selection)
     return RedirectResponse(f"/plans/{digest}", 303)

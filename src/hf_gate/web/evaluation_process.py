@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from .. import bootstrap
 from ..application.evaluated_parts import RecordOnly
+from ..application.evaluation import open_fact_sources
 from ..application.evaluation_pool import EvaluationPool, count_to_evaluate
 from ..application.planning import propose_plan
 from ..application.policy_bundle import PolicyBundle, load_policies
@@ -110,11 +111,11 @@ def store_verdicts(workspace: Workspace, bundle: PolicyBundle, now: datetime) ->
     """Evaluate the requests for which something changed, in this process, and store their verdicts."""
     propose_plan(
         workspace.store,
-        bundle.for_repos(workspace.store, workspace.sources),
+        bundle.for_repos(workspace.store, open_fact_sources(workspace)),
         EvaluationPool(workspace, bundle, processes=1).evaluate,
         now=now,
         policies=bundle.policies,
-        sources=workspace.sources,
+        sources=open_fact_sources(workspace),
         change_filter=RecordOnly(),
     )
 

@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode
 
 from msgspec.structs import replace
 
-from ..application.evaluation import Evaluation, evaluate_request
+from ..application.evaluation import Evaluation, evaluate_request, open_fact_sources
 from ..application.explanation_records import explain_evaluation
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
@@ -66,7 +66,7 @@ def evaluate_for_page(context: RequestContext, row: RequestRow) -> Evaluation | 
         return evaluate_request(
             app_state.workspace.store,
             app_state.policies.for_repo(repo),
-            app_state.workspace.sources,
+            open_fact_sources(app_state.workspace),
             row,
             context.now,
             with_profile=False,

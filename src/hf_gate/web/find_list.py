@@ -25,6 +25,7 @@ from ..domain.hand_terms import NO_END_WORD, choose_end
 from ..domain.ids import Person, Repo, is_id, parse_repo
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
+from ..store.selections import select_requests
 from .queue_query import parse_queue_query
 from .request_context import Refused, RequestContext
 from .request_lines import request_key
@@ -50,7 +51,7 @@ def find(context: RequestContext) -> Response:
         raise Refused("Another list is being looked up.", hint="Try again in a moment.", status=429)
     waiting = [row.id for match in matches if match.state is EntryState.WAITING for row in match.rows]
     pick = new_id("b")
-    context.workspace.selections.add(pick, context.member.id, waiting, to_ms(context.now))
+    select_requests(context.workspace.store, pick, context.member.id, waiting, to_ms(context.now))
     return _page(context, repo, matches, text=text, pick=pick, waiting=len(waiting))
 
 

@@ -136,7 +136,7 @@ def _check_policy(context: RequestContext) -> FirstStep:
 
 def _check_members(context: RequestContext) -> FirstStep:
     try:
-        n = sum(member.has_link for member in context.workspace.members.list_all())
+        n = sum(member.has_link for member in context.workspace.store.members())
     except HfGateError:
         n = 0
     text = f"{n:,} invited." if n else "Invite a second reviewer if you want to. One person is enough."

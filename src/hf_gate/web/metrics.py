@@ -20,6 +20,8 @@ from ..domain.members import Member
 from ..domain.rows import RepoRow
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd
+from ..store.queue_queries import read_counters
+from ..store.tray import list_waiting_decisions
 from .app_state import AppState
 
 TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -136,7 +138,7 @@ def _repo_label(repo: Repo) -> dict[str, str]:
 def _request_counts(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricSample]:
     ours = {str(row.repo) for row in rows}
     found = dict[tuple[str, str, str], int]()
-    for cell in app_state.workspace.queue.read_counters().cells:
+    for cell in read_counters(app_state.workspace.store).cells:
         if cell.repo in ours:
             key = (cell.repo, cell.status, cell.action or "none")
             found[key] = found.get(key, 0) + cell.n
@@ -162,7 +164,7 @@ def _sync_ages(app_state: AppState, rows: Iterable[RepoRow]) -> Iterator[MetricS
 
 
 def _tray_states(app_state: AppState) -> Iterator[MetricSample]:
-    waiting = app_state.workspace.tray.list_waiting()
+    waiting = list_waiting_decisions(app_state.workspace.store)
     under_way = sum(item.is_being_sent for item in waiting)
     held = sum(item.run.starts_at is None for item in waiting)
     for state, n in (("leaving", len(waiting) - under_way - held), ("held", held), ("under_way", under_way)):

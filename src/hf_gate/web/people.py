@@ -33,6 +33,7 @@ from ..domain.query_parser import MAX_CHARACTERS
 from ..domain.rows import PersonRow, RequestRow
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError
+from ..store.selections import select_requests
 from .bulk import redirect_to_bulk
 from .exports import export_response, file_response
 from .plan import forget_recent_plans
@@ -98,7 +99,7 @@ def page(context: RequestContext) -> Response:
         most=PAGE_SIZE,
         person_url=person_url,
         display_name=partial(_display_name, context),
-        describe=lambda row: describe_person(context.app_state, row, context.now),
+        describe=lambda row: describe_person(row, context.now),
     )
 
 
@@ -236,7 +237,7 @@ def decide(context: RequestContext) -> Response:
     if len(seen) == 1 and verb in {"accept", "cancel"} and not _must_choose_end(context, verb, seen):
         return _queue_decision(context, person, verb, seen)
     ident = new_id("b")
-    context.workspace.selections.add(ident, context.member.id, seen, to_ms(context.now))
+    select_requests(context.workspace.store, ident, context.member.id, seen, to_ms(context.now))
     return redirect_to_bulk(context, ident, verb)
 
 

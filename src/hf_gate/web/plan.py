@@ -33,6 +33,7 @@ from ..plan.guards import Confirmation
 from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
 from ..plan.words import count_staying, describe_effects
+from ..store.plans import delete_plans, find_plan
 from .app_state import AppState
 from .change_lines import MAX_GROUPS, ChangeLine, add_examples, change_line, group_changes, visible_repos
 from .exports import export_response, file_response
@@ -90,7 +91,7 @@ class VisiblePlan(Struct):
 
 
 def _read_visible_plan(context: RequestContext) -> VisiblePlan:
-    row = require(context.workspace.plans.find_plan(context.params["digest"]))
+    row = require(find_plan(context.workspace.store, context.params["digest"]))
     plan = read_plan(context.app_state, row.digest)
     here = {change.repo_ref for change in plan.changes}
     repos = visible_repos(context, here)
@@ -302,7 +303,7 @@ def handle_action(context: RequestContext) -> Response:
     if do == "exclude":
         return _exclude(context, view)
     if do == "discard":
-        context.workspace.plans.delete_plans([view.plan.digest])
+        delete_plans(context.workspace.store, [view.plan.digest])
         _recent_plans.pop(view.plan.digest, None)
         return RedirectResponse("/plans", 303)
     raise Refused("Nothing was done.", hint="Use the buttons on the page.")

@@ -18,6 +18,7 @@ from ..domain.timestamps import to_ms
 from ..errors import HfGateError, UsageError
 from ..plan.model import Plan
 from ..plan.words import count_staying
+from ..store.plans import save_plan
 
 _log = logging.getLogger("hf_gate.web")
 MAX_PROFILES: Final = 200  # profiles read for one plan
@@ -41,7 +42,7 @@ def store_plan(workspace: Workspace, plan: Plan, by: Member, kind: str, **more: 
     }
     rows = [change.row for change in plan.changes]
     now = to_ms(workspace.now())
-    workspace.plans.store_plan(plan.digest, msgspec.json.encode(plan), now, summary, rows)
+    save_plan(workspace.store, plan.digest, msgspec.json.encode(plan), now, summary, rows)
     return plan.digest
 
 

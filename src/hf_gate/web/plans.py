@@ -11,6 +11,7 @@ from ..domain.rows import PlanRow
 from ..domain.timestamps import from_ms, ms_to_iso
 from ..hub.credentials import name_token_source
 from ..plan.words import describe_counts, describe_effects
+from ..store.plans import list_plans
 from .app_state import AppState
 from .exports import export_response
 from .plan import MAX_WAIT, read_plan
@@ -69,7 +70,7 @@ def export(context: RequestContext) -> Response:
 def _list_plans(context: RequestContext) -> list[PlanOrRun]:
     if context.member.repos is not None:  # plans contain other repos; those members open a plan by its address
         return []
-    return [_summarize_plan_row(context.app_state, row) for row in context.workspace.plans.list_plans()]
+    return [_summarize_plan_row(context.app_state, row) for row in list_plans(context.workspace.store)]
 
 
 def _summarize_plan_row(app_state: AppState, row: PlanRow) -> PlanOrRun:

@@ -29,6 +29,7 @@ from ..policy.model import Policy, PolicyMode
 from ..policy.policy_checker import check_unique_names
 from ..policy.rule_phrases import ACTION_WORDS, has_constant
 from ..sources.workspace_folder import WorkspaceFolder
+from ..store.queue_queries import read_verdict_counts
 from .audit import count_entries
 from .draft_trial import DraftTrial, ExplainedRequest, TrialResult
 from .drafts import (
@@ -405,6 +406,6 @@ def _read_verdict_counts(workspace: Workspace) -> list[VerdictCount]:
     entries = count_entries(workspace)
     begun = time.monotonic()
     if known is None or (known.entries != entries and begun - known.made_at > _RECOUNT_AFTER * known.took):
-        tallies = workspace.queue.read_verdict_counts(Status.PENDING.value)
+        tallies = read_verdict_counts(workspace.store, Status.PENDING.value)
         known = _cached_counts[workspace] = _CachedCounts(entries, begun, time.monotonic() - begun, tallies)
     return known.tallies

@@ -25,6 +25,8 @@ from ..domain.queue_counters import Counters
 from ..domain.rows import QueryPage, QueueCount, RequestRow
 from ..domain.timestamps import format_span, from_ms, to_ms
 from ..errors import InvalidQuery
+from ..store.members import list_saved_views, set_saved_view
+from ..store.selections import count_selected, filter_selected
 from . import queue_by_person
 from .approvals import describe_open_alarms
 from .assignments import list_names
@@ -128,7 +130,7 @@ def page(context: RequestContext) -> Response:
         unread=list_failed_syncs(context),
         refused_tables=list_refused_tables(context),
         alarm_text=describe_open_alarms(context),
-        picked=context.workspace.selections.count(context.selection_name),
+        picked=count_selected(context.workspace.store, context.selection_name),
         matching=matching,
         query_text=asked.text,
         assignable=list_names(context),
@@ -150,7 +152,7 @@ def _rows(
 
 
 def _page_values(context: RequestContext, found: QueryPage) -> dict[str, Any]:
-    picks = context.workspace.selections.filter_selected(context.selection_name, [row.id for row in found.rows])
+    picks = filter_selected(context.workspace.store, context.selection_name, [row.id for row in found.rows])
     return {"lines": request_lines(context, found.rows), "picks": picks, "next": found.next}
 
 
@@ -181,7 +183,7 @@ def list_views(
 
     Views of everybody are left out if they are empty or show the same as Pending, except the current one.
     """
-    own = context.workspace.members.list_views(context.member.id)
+    own = list_saved_views(context.workspace.store, context.member.id)
     shared = [*VIEWS[:1], *_own_queues_view(context), *VIEWS[1:]]
     named = [*((name, query, False) for name, query in shared), *((name, query, True) for name, query in own)]
     views: list[dict[str, object]] = [
@@ -241,11 +243,11 @@ def save_view(context: RequestContext) -> Response:
     if not name:
         raise Refused("The view has no name.", hint="Type a name.")
     if context.form_value("do") == "forget":
-        context.workspace.members.save_view(context.member.id, name, None, to_ms(context.now))
+        set_saved_view(context.workspace.store, context.member.id, name, None, to_ms(context.now))
         return context.redirect_back()
     if (problem := parse_queue_query(context, query).problem) is not None:
         raise problem
-    if not context.workspace.members.save_view(context.member.id, name, query, to_ms(context.now)):
+    if not set_saved_view(context.workspace.store, context.member.id, name, query, to_ms(context.now)):
         raise Refused(
             f"You have {MAX_SAVED_VIEWS} saved views, which is the maximum.", hint="Delete a view that you do not use."
         )

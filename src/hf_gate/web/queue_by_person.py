@@ -14,6 +14,7 @@ from ..domain.lifecycle import VERBS, Status
 from ..domain.query import Query
 from ..domain.rows import PeoplePage, RequestRow
 from ..domain.timestamps import to_ms
+from ..store.queue_queries import read_people_page
 from .queue_query import limit_to_visible_repos
 from .request_context import RequestContext
 from .request_lines import ChipLabel, RequestLine, request_lines
@@ -92,7 +93,8 @@ def _read_page(
     context: RequestContext, query: Query, limit: int, cursor: str | None, *, newest_first: bool = False
 ) -> PeoplePage:
     """Read people and their requests, limited to what the member can see."""
-    return context.workspace.queue.read_people_page(
+    return read_people_page(
+        context.workspace.store,
         limit_to_visible_repos(context, query),
         now=to_ms(context.now),
         zone=context.workspace.zone,

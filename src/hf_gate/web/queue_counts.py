@@ -11,6 +11,7 @@ from ..domain.classification import MailKind
 from ..domain.lifecycle import Status
 from ..domain.query import Query, Term
 from ..domain.queue_counters import CounterRow, Counters, CounterTable
+from ..store.queue_queries import read_counters
 from .queue_query import QUALITY_CHOICES, WORDS, QueueQuery, count_up_to, queue_url
 from .request_context import RequestContext
 
@@ -27,7 +28,7 @@ _MAX_CHOICES: Final = 12  # of one facet
 
 def list_counts(context: RequestContext) -> Counters:
     """Return the counters of the repos that the member can see; viewers see no classes."""
-    counters = context.workspace.queue.read_counters()
+    counters = read_counters(context.workspace.store)
     visible = context.list_visible_repos()
     if visible.are_all and not context.is_masked:
         return counters

@@ -15,6 +15,7 @@ from ..domain.query_parser import parse_query
 from ..domain.rows import QueryPage
 from ..domain.timestamps import to_ms
 from ..errors import InvalidQuery, QueryTooLarge
+from ..store.queue_queries import count_matches
 from .request_context import RequestContext
 
 PENDING: Final = "status:pending"
@@ -147,8 +148,12 @@ def limit_to_visible_repos(context: RequestContext, query: Query) -> Query:
 
 def count_up_to(context: RequestContext, query: Query, most: int) -> int:
     """Count the matches of a query that the member can see, up to `most` + 1."""
-    return context.workspace.queue.count_matches(
-        limit_to_visible_repos(context, query), now=to_ms(context.now), zone=context.workspace.zone, most=most
+    return count_matches(
+        context.workspace.store,
+        limit_to_visible_repos(context, query),
+        now=to_ms(context.now),
+        zone=context.workspace.zone,
+        most=most,
     )
 
 

@@ -17,6 +17,8 @@ from ..domain.requests import check_reason
 from ..domain.rows import RequestRow
 from ..errors import UsageError
 from ..policy.reasons import fill_reason
+from ..store.selections import count_selected
+from ..store.tray import list_recent_decisions
 from .request_context import RequestContext, require_one_of
 from .request_history import Reversal, find_reversal
 from .request_lines import RequestLine
@@ -101,7 +103,7 @@ def _find_last_used(context: RequestContext, verb: str, templates: Iterable[Reas
 
     None if there is none, or if it is a free text with the name of the person that it was written to.
     """
-    recent = context.workspace.tray.list_recent(context.member.id, _RECENT)
+    recent = list_recent_decisions(context.workspace.store, context.member.id, _RECENT)
     last = next((one for one in recent if one.verb == verb and one.change.reason is not None), None)
     row = None if last is None else context.workspace.store.request(last.request)
     if last is None or last.change.reason is None or row is None:
@@ -179,7 +181,7 @@ def count_other_selected(context: RequestContext, row: RequestRow) -> int:
     """Return how many other requests stay selected when this one is decided alone from the queue."""
     if not context.page_url.startswith("/queue"):
         return 0
-    return context.workspace.selections.count(context.selection_name, besides=row.id)
+    return count_selected(context.workspace.store, context.selection_name, besides=row.id)
 
 
 def _suggest_reasons(context: RequestContext, said: VerdictSummary | None, verb: str) -> list[tuple[str, str, str]]:

@@ -20,6 +20,7 @@ from ..domain.lifecycle import MEANING, VERBS, Status
 from ..domain.rows import HistoryRow, RepoRow, RequestRow
 from ..domain.timestamps import to_ms
 from ..policy.number_phrases import describe_age
+from ..store.queue_queries import find_queue_neighbours
 from .access_end import EndChoices, list_accept_choices, list_end_choices
 from .assignments import choose_assignee
 from .explanations import explain_request, find_rule_url
@@ -55,10 +56,10 @@ class RequestPlace(Struct, frozen=True):
 def find_place(context: RequestContext, row: RequestRow) -> RequestPlace:
     """Return the place of a request in the queue of the address's query, the oldest first."""
     asked = parse_queue_query(context)
-    queue = context.workspace.queue
     cells = list_counts(context)
     most = MAX_COUNTED if count_matching(asked.query, cells) is None else MAX_POSITION
-    neighbours = queue.find_neighbours(
+    neighbours = find_queue_neighbours(
+        context.workspace.store,
         limit_to_visible_repos(context, asked.query),
         (row.state.asked_at, row.id),
         now=to_ms(context.now),

@@ -129,12 +129,14 @@ def similar_part(context: RequestContext) -> Response:
 
 
 def _find_by_domain(context: RequestContext, row: RequestRow) -> SimilarRequests:
+    from ..sources.domain_lists import load_domain_lists
+
     mail = row.person.identity.email
     bundle = context.app_state.policies.current
     domain = (mail or "").rpartition("@")[2].lower()
     if not domain:
         return SimilarRequests("From the same e-mail domain", [], False, None, "No e-mail address is shared.")
-    known = None if bundle is None else context.workspace.sources.email(mail)
+    known = None if bundle is None else load_domain_lists().email(mail)
     if known is not None and known.free:
         return SimilarRequests(
             f"From {domain}", [], False, None, f"Anybody can get an address at {domain}, so it says little."

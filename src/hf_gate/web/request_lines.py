@@ -27,8 +27,8 @@ from ..domain.runs import FAILED
 from ..domain.timestamps import format_age, from_ms, to_ms
 from ..plan.queued_decisions import QueuedDecision
 from ..policy.fact_values import EmailFacts
+from ..store.tray import find_latest_decisions
 from . import formatting
-from .app_state import AppState
 from .request_context import RequestContext
 from .verdict_cache import VerdictSummary
 from .verdicts import read_repos, read_verdicts
@@ -241,12 +241,12 @@ def request_lines(context: RequestContext, rows: Sequence[RequestRow]) -> list[R
     app_state = context.app_state
     repos = read_repos(app_state, rows)
     said = read_verdicts(app_state, rows, context.now, repos, hides=context.member.repos is not None)
-    decisions = app_state.workspace.tray.find_latest((row.id for row in rows), context.member.id)
+    decisions = find_latest_decisions(app_state.workspace.store, (row.id for row in rows), context.member.id)
     open_rows = [row for row in rows if "accept" in possible_verbs(row.state.status)]
     approvals = read_approval_status(
         app_state.workspace, open_rows, as_approver(context.member), lambda: app_state.policies.current
     )
-    chips = read_chips(app_state.workspace.queue, rows, repos, now=context.now, masks=context.is_masked)
+    chips = read_chips(app_state.workspace.store, rows, repos, now=context.now, masks=context.is_masked)
     lines = [
         _line(context, row, repos.get(row.repo), said.get(row.id), decisions.get(row.id), chips[row.id]) for row in rows
     ]
@@ -348,12 +348,14 @@ def possible_verbs(status: str) -> tuple[str, ...]:
     return tuple(verb for verb in VERBS if verb in able)
 
 
-def describe_person(app_state: AppState, row: RequestRow, now: datetime) -> str:
+def describe_person(row: RequestRow, now: datetime) -> str:
     """Describe a person by kind of mail, account age and domain: `academic · 3 y · rheinau.example`."""
+    from ..sources.domain_lists import load_domain_lists
+
     who = row.person.identity
     if who.username is None:
         return "this repo hides names"
-    mail = app_state.workspace.sources.email(who.email)
+    mail = load_domain_lists().email(who.email)
     made = id_time(who.user_id) if who.user_id else None
     domain = mail.domain if mail else ""
     parts = (describe_mail(mail), format_age(made, now) if made else "", domain or "")

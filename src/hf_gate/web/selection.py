@@ -30,6 +30,7 @@ from ..domain.rows import (
     SelectionBucket,
     SelectionScope,
 )
+from ..store.selections import count_selection_buckets, iterate_ready_requests, list_ready_by_age
 from .access_end import EndChoices, list_end_choices
 from .queue_query import queue_url
 from .request_context import RequestContext, local_path
@@ -76,7 +77,7 @@ def summarize_selection(context: RequestContext, pick: str, verb: str) -> Select
     repos = [row.id for row in app_state.membership.repos(context.member)]
     me = context.member
     summary = SelectionSummary(verb, SelectionScope(pick, able, repos, me.own_keys, protected, me.proven_account))
-    buckets = app_state.workspace.selections.count_buckets(summary.scope)
+    buckets = count_selection_buckets(app_state.workspace.store, summary.scope)
     for heap in buckets:
         if heap.why:
             why = _WHY_EXCLUDED.get(heap.why) or f"{heap.status}, where this decision is not possible"
@@ -127,7 +128,7 @@ def _add_bucket(summary: SelectionSummary, bucket: SelectionBucket) -> None:
 def read_rows(context: RequestContext, weighed: SelectionSummary) -> Iterator[list[RequestRow]]:
     """Yield the requests that the decision applies to, part by part."""
     store = context.workspace.store
-    for idents in context.workspace.selections.iterate_ready(weighed.scope):
+    for idents in iterate_ready_requests(store, weighed.scope):
         yield list(store.requests(idents).values())
 
 
@@ -151,10 +152,9 @@ _NOT_SHOWN: Final = {
 
 def page(context: RequestContext) -> Response:
     """Show the selected requests that can be decided, and how many others are selected and why they are not shown."""
-    selections = context.workspace.selections
     repos = [row.id for row in context.list_visible_repos().rows]
     scope = SelectionScope(context.selection_name, STATUSES, repos, ())
-    buckets = selections.count_buckets(scope)
+    buckets = count_selection_buckets(context.workspace.store, scope)
     count = sum(bucket.n for bucket in buckets if not bucket.why)
     others: dict[str, int] = {}
     for one in buckets:
@@ -189,17 +189,16 @@ def read_selection_page(context: RequestContext, scope: SelectionScope, count: i
     """Return a page of the requests that can be decided: longest answer first, or longest wait first
     if there are many.
     """
-    selections = context.workspace.selections
     store = context.workspace.store
     cursor = _parse_cursor(after)
     if count > MAX_SORTED:
         start = (cursor[0], cursor[1]) if cursor is not None and len(cursor) == 2 else None
-        keys = selections.list_by_age(scope, start, PAGE_SIZE + 1)
+        keys = list_ready_by_age(store, scope, start, PAGE_SIZE + 1)
         known = store.requests([ident for _, ident in keys[:PAGE_SIZE]])
         rows = [known[ident] for _, ident in keys[:PAGE_SIZE] if ident in known]
         following = _format_cursor(*keys[PAGE_SIZE - 1]) if len(keys) > PAGE_SIZE else ""
         return SelectionPage(request_lines(context, rows), after if start else "", following, False, None)
-    found = [row for idents in selections.iterate_ready(scope) for row in store.requests(idents).values()]
+    found = [row for idents in iterate_ready_requests(store, scope) for row in store.requests(idents).values()]
     repos = read_repos(context.app_state, found)
     ordered = sorted(((_sort_key(row, repos.get(row.repo)), row) for row in found), key=lambda pair: pair[0])
     start_key = (-cursor[0], cursor[1], cursor[2]) if cursor is not None and len(cursor) == 3 else None

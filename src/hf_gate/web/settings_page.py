@@ -23,6 +23,8 @@ from ..domain.members import MEANING, ROLES, Member, MemberRole
 from ..domain.messages import MessageState
 from ..domain.sessions import METHOD_LABELS
 from ..domain.timestamps import format_age, from_ms, to_ms
+from ..store.members import find_member
+from ..store.sessions import count_devices, delete_session, list_open_sessions
 from .account_proofs import make_proof_link
 from .request_context import Refused, RequestContext, require_all_repos, sees_all_repos
 from .terminal import account_name, describe_link, parse_invitation
@@ -72,7 +74,7 @@ class SessionLine(NamedTuple):
 def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLine]:
     """Return the open sessions: all of them for an admin of all repos, else the member's own."""
     clock = bootstrap.utc_now()
-    found = context.workspace.sessions.list_open(to_ms(clock), None if is_admin else context.member.name)
+    found = list_open_sessions(context.workspace.store, to_ms(clock), None if is_admin else context.member.name)
     return [
         SessionLine(
             one.id,
@@ -90,7 +92,7 @@ def _list_sessions(context: RequestContext, *, is_admin: bool) -> list[SessionLi
 def _describe_links(context: RequestContext, members: Sequence[Member]) -> dict[str, str]:
     """Return the state of each member's personal link, by member id."""
     at = to_ms(context.now)
-    devices = context.workspace.sessions.count_devices(at) if members else {}
+    devices = count_devices(context.workspace.store, at) if members else {}
     return {member.id: describe_link(member, devices.get(member.id, 0), at) for member in members}
 
 
@@ -103,7 +105,7 @@ def page(
 ) -> Response:
     """Show the settings. A new link is shown only once, in the response that makes it."""
     is_admin = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
-    members = context.workspace.members.list_all() if is_admin else []
+    members = context.workspace.store.members() if is_admin else []
     return context.render(
         "settings.html",
         title="Settings",
@@ -159,7 +161,7 @@ def end_session(context: RequestContext) -> Response:
     """End a session: a member's own one, or any for an admin of all repos."""
     may_end_all = context.member.role is MemberRole.ADMIN and sees_all_repos(context)
     whose = None if may_end_all else context.member.name
-    if not context.workspace.sessions.end(context.form_value("session")[:100], whose):
+    if not delete_session(context.workspace.store, context.form_value("session")[:100], whose):
         raise Refused("There is no such session of yours.", hint="It may have ended meanwhile.", status=409)
     return context.redirect_back("/settings")
 
@@ -173,7 +175,7 @@ def revoke(context: RequestContext) -> Response:
     """Revoke a member's link, end their sessions and stop their runs."""
     _require_all_repos(context)
     name = context.form_value("name")
-    member = context.workspace.members.find_by_name(name)
+    member = find_member(context.workspace.store, name)
     if member is None:
         raise Refused("There is no member with that name.")
     context.app_state.membership.revoke(member, context.member.name)

@@ -19,6 +19,14 @@ from ..domain.members import SESSION_LIFETIME, Member
 from ..domain.sessions import DEVICE_LIFETIME, DEVICE_LINK_LIFETIME, LinkState, NewSession, SignInMethod, digest_of
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
+from ..store.sessions import (
+    check_personal_link,
+    delete_session_by_secret,
+    find_session_member,
+    list_open_sessions,
+    open_session,
+    open_session_by_link,
+)
 from . import private_host
 from .app_state import AppState
 from .request_context import ENVIRONMENT
@@ -89,7 +97,9 @@ class Authenticator:
 
         The new session ends when the given one would. None: the session has ended.
         """
-        found = next((one for one in self.app_state.workspace.sessions.list_open(_now()) if one.id == session), None)
+        found = next(
+            (one for one in list_open_sessions(self.app_state.workspace.store, _now()) if one.id == session), None
+        )
         if found is None:
             return None
         until = time.monotonic() + DEVICE_LINK_LIFETIME
@@ -116,8 +126,8 @@ class Authenticator:
         name = (
             None
             if secret is None
-            else self.app_state.workspace.sessions.session_member(
-                secret, _now(), renew=not _is_background_request(request)
+            else find_session_member(
+                self.app_state.workspace.store, secret, _now(), renew=not _is_background_request(request)
             )
         )
         if name is not None:
@@ -232,16 +242,22 @@ class Authenticator:
         began_at, parent = (at, None) if one_time is None else (one_time.began_at or at, one_time.parent)
         browser = name_browser(request.headers.get("user-agent", ""))
         new = NewSession(member=member.name, method=method, browser=browser, began_at=began_at, parent=parent)
-        sessions = self.app_state.workspace.sessions
         link_at = self._link_time()
         session = self._session_of(cookie) or ""
         device = self._device_of(request) or secrets.token_urlsafe(32)
         if method is SignInMethod.LINK:
-            state = sessions.open_by_link(session, new, link, device, at=at, link_at=link_at)
+            state = open_session_by_link(
+                self.app_state.workspace.store, session, new, link, device, at=at, link_at=link_at
+            )
             if state is not LinkState.VALID:
                 return self._refuse(state)
-        elif not sessions.open(
-            session, new, at=at, device=device if method is SignInMethod.DEVICE else "", link_at=link_at
+        elif not open_session(
+            self.app_state.workspace.store,
+            session,
+            new,
+            at=at,
+            device=device if method is SignInMethod.DEVICE else "",
+            link_at=link_at,
         ):
             return self._refuse(LinkState.EXPIRED)
         self.sign_out(request)
@@ -266,7 +282,7 @@ class Authenticator:
         one_time = one_time or self._links.get(secret)
         if one_time is None:
             device = self._device_of(request)
-            return FoundLink(*self.app_state.workspace.sessions.check_link(secret, device, self._link_time()))
+            return FoundLink(*check_personal_link(self.app_state.workspace.store, secret, device, self._link_time()))
         member = self.app_state.membership.find_by_id(one_time.member) if time.monotonic() < one_time.until else None
         return FoundLink(member, LinkState.INVALID if member is None else LinkState.VALID, one_time)
 
@@ -312,7 +328,7 @@ class Authenticator:
         """End the browser's session."""
         old = self._session_of(request.cookies.get(self.cookie, ""))
         if old is not None:
-            self.app_state.workspace.sessions.close(old)
+            delete_session_by_secret(self.app_state.workspace.store, old)
 
     def sign_in_page(self, status: int, problem: str = "", headers: dict[str, str] | None = None) -> Response:
         """Return the sign-in page, which every address shows without a session."""

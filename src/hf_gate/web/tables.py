@@ -48,6 +48,7 @@ from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, Stale, UsageError
 from ..policy.tables import TableRow
 from ..sources.table_files import is_json_lines
+from ..store.selections import select_requests
 from .drafts import can_see_policy, visible_tables
 from .exports import export_response
 from .request_context import Refused, RequestContext, parse_number, require
@@ -328,7 +329,7 @@ def _select_grants(context: RequestContext, own: OwnTable, view: DraftView) -> R
         raise Stale("No access depends on these rows now.", hint="Show the effect again.")
     pick = new_id("b")
     ids = [grant.request.id for grant in grants]
-    context.workspace.selections.add(pick, context.member.id, ids, to_ms(context.now))
+    select_requests(context.workspace.store, pick, context.member.id, ids, to_ms(context.now))
     return RedirectResponse(f"/bulk/{pick}?{urlencode({'verb': 'reset', 'next': f'/tables/{own.name}'})}", 303)
 
 

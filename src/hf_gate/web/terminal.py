@@ -22,6 +22,8 @@ from ..domain.sessions import Session
 from ..domain.timestamps import from_ms, ms_to_iso, to_ms
 from ..errors import HfGateError, UsageError
 from ..locks import read_announcement
+from ..store.members import find_member
+from ..store.sessions import count_devices, delete_session, list_open_sessions
 from .account_proofs import find_account
 from .app_state import AppState
 from .sign_in import Authenticator
@@ -82,7 +84,7 @@ class Terminal:
                 account = {"account": account_name(member), "account_id": member.user_id}
                 return {"name": member.name, "role": member.role.value, "link": link, **account}
             case "revoke":
-                known = app_state.workspace.members.find_by_name(str(asked.get("name")))
+                known = find_member(app_state.workspace.store, str(asked.get("name")))
                 if known is None:
                     raise UsageError(f"there is no member {asked.get('name')!r}.")
                 app_state.membership.revoke(known)
@@ -90,11 +92,11 @@ class Terminal:
                 return {"name": known.name}
             case "members":
                 at = to_ms(app_state.now())
-                devices = app_state.workspace.sessions.count_devices(at)
-                rows = app_state.workspace.members.list_all()
+                devices = count_devices(app_state.workspace.store, at)
+                rows = app_state.workspace.store.members()
                 return {"members": [_member_to_dict(row, devices.get(row.id, 0), at) for row in rows]}
             case "sessions":
-                found = app_state.workspace.sessions.list_open(to_ms(bootstrap.utc_now()))
+                found = list_open_sessions(app_state.workspace.store, to_ms(bootstrap.utc_now()))
                 return {"sessions": [_session_to_dict(one) for one in found]}
             case "end":
                 return {"session": self._end_session(str(asked.get("name")))}
@@ -103,9 +105,9 @@ class Terminal:
 
     def _end_session(self, ident: str) -> str:
         """End the session whose id begins so. Raises UsageError unless there is exactly one."""
-        sessions = self._app_state.workspace.sessions
-        found = [one.id for one in sessions.list_open(to_ms(bootstrap.utc_now())) if one.id.startswith(ident)]
-        if len(ident) < _SHOWN_ID or len(found) != 1 or not sessions.end(found[0]):
+        store = self._app_state.workspace.store
+        found = [one.id for one in list_open_sessions(store, to_ms(bootstrap.utc_now())) if one.id.startswith(ident)]
+        if len(ident) < _SHOWN_ID or len(found) != 1 or not delete_session(store, found[0]):
             raise UsageError(f"there is no session {ident!r}.", hint="hf-gate ui sessions lists them.")
         return ident
 
@@ -143,7 +145,7 @@ def _find_invited_account(app_state: AppState, name: str, account: str) -> tuple
     """Return name and id of the invited Hub account: the one given, or the one named like the member."""
     if account:
         return find_account(app_state, account, is_guess=False) or (None, None)
-    known = app_state.workspace.members.find_by_name(name)
+    known = find_member(app_state.workspace.store, name)
     if known is not None and known.has_link:
         return None, None  # the stored account stays
     found = find_account(app_state, name, is_guess=True)

@@ -19,6 +19,19 @@ from ..domain.query import Query, one_of
 from ..domain.rows import RequestRow
 from ..domain.timestamps import DAY_MS, from_ms, to_ms
 from ..plan.queued_decisions import QueuedDecision
+from ..store.queue_queries import have_same_text
+from ..store.selections import select_matching_requests
+from ..store.tray import (
+    find_latest_decisions,
+    list_failed_decisions,
+    list_recent_decisions,
+    list_sent_decisions,
+    list_unsent_decisions,
+    list_waiting_decisions,
+    mark_failures_seen,
+    schedule_decisions,
+    undo_waiting_decisions,
+)
 from . import formatting
 from .bulk import redirect_to_bulk
 from .queue_query import limit_to_visible_repos, run_query
@@ -55,8 +68,8 @@ class TrayStrip(Struct, frozen=True):
 def make_strip(context: RequestContext) -> TrayStrip:
     """Return the member's unsent and failed decisions."""
     app_state = context.app_state
-    mine = [item for item in app_state.workspace.tray.list_waiting() if item.run.member == context.member.id]
-    failed = app_state.workspace.tray.list_failed(context.member.id)
+    mine = [item for item in list_waiting_decisions(app_state.workspace.store) if item.run.member == context.member.id]
+    failed = list_failed_decisions(app_state.workspace.store, context.member.id)
     rows = app_state.workspace.store.requests([item.request for item in (*mine[:_MAX_NAMED], *failed[:_MAX_NAMED])])
     waiting = [item for item in mine if not item.is_being_sent]
     leaving = [item.run.starts_at for item in waiting if item.run.starts_at is not None]
@@ -107,7 +120,9 @@ class SentDecision(Struct, frozen=True):
 def _list_sent(context: RequestContext) -> list[SentDecision]:
     """Return the member's sent decisions of the last days, the latest first."""
     app_state = context.app_state
-    sent = app_state.workspace.tray.list_sent(context.member.id, to_ms(context.now) - _SENT_DAYS * DAY_MS, _MAX_SENT)
+    sent = list_sent_decisions(
+        app_state.workspace.store, context.member.id, to_ms(context.now) - _SENT_DAYS * DAY_MS, _MAX_SENT
+    )
     rows = {
         row.id: row
         for row in app_state.workspace.store.requests([one.request for one in sent]).values()
@@ -227,7 +242,7 @@ def _rows_response(
 
 def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
     """Return the member's unsent decisions: of one request, of the latest batch (`last`), or all."""
-    waiting = context.workspace.tray.list_unsent(context.member.id)
+    waiting = list_unsent_decisions(context.workspace.store, context.member.id)
     if context.form_value("key"):
         row = context.find_request(context.form_value("key"))
         return [one for one in waiting if one.request == row.id]
@@ -240,7 +255,7 @@ def _chosen_decisions(context: RequestContext) -> list[QueuedDecision]:
 def undo(context: RequestContext) -> Response:
     """Undo unsent decisions."""
     mine = _chosen_decisions(context)
-    count = context.workspace.tray.undo([one.run.id for one in mine])
+    count = undo_waiting_decisions(context.workspace.store, [one.run.id for one in mine])
     text = f"{count} undone." if count else "Nothing to undo: it was sent already. To reverse it, open Unsent (g t)."
     lines = _decision_lines(context, mine)
     return _rows_response(context, lines, text, lines[0].key if count and lines else "")
@@ -249,7 +264,7 @@ def undo(context: RequestContext) -> Response:
 def hold(context: RequestContext) -> Response:
     """Hold unsent decisions until the member sends them."""
     mine = _chosen_decisions(context)
-    context.workspace.tray.set_departure([one.run.id for one in mine], None)
+    schedule_decisions(context.workspace.store, [one.run.id for one in mine], None)
     return _rows_response(context, _decision_lines(context, mine), f"{len(mine)} stay until you send them.")
 
 
@@ -262,7 +277,7 @@ def send(context: RequestContext) -> Response:
 
 def dismiss_outcomes(context: RequestContext) -> Response:
     """Dismiss the failed decisions."""
-    context.workspace.tray.mark_seen(context.member.id)
+    mark_failures_seen(context.workspace.store, context.member.id)
     return _rows_response(context, [], "Dismissed.")
 
 
@@ -295,14 +310,14 @@ class AlikeOffer(Struct, frozen=True):
 
 def find_offer(context: RequestContext) -> AlikeOffer | None:
     """Return the offer after the member's latest decision; None unless it and the two before are alike."""
-    recent = context.workspace.tray.list_recent(context.member.id, _ALIKE)
+    recent = list_recent_decisions(context.workspace.store, context.member.id, _ALIKE)
     if len(recent) < _ALIKE or not _are_alike(recent, to_ms(context.now - _WITHIN)):
         return None
-    if not context.workspace.queue.have_same_text([one.request for one in recent]):
+    if not have_same_text(context.workspace.store, [one.request for one in recent]):
         return None
     first = recent[0]
     rows = run_query(context, _same_text(first.request), limit=_MAX_COUNT + _ALIKE + 1, cursor=None).rows
-    held = context.workspace.tray.find_latest([row.id for row in rows])
+    held = find_latest_decisions(context.workspace.store, [row.id for row in rows])
     count = sum(row.id not in held or held[row.id].outcome is not None for row in rows)
     last = context.workspace.store.request(first.request)
     return AlikeOffer(first.verb, request_key(last), count) if count and last is not None else None
@@ -332,5 +347,7 @@ def select_alike(context: RequestContext) -> Response:
         raise Refused("Nothing was decided.", hint="Choose a decision.")
     ident = new_id("b")
     query = limit_to_visible_repos(context, _same_text(row.id))
-    context.workspace.selections.fill(ident, context.member.id, query, to_ms(context.now), context.workspace.zone)
+    select_matching_requests(
+        context.workspace.store, ident, context.member.id, query, to_ms(context.now), context.workspace.zone
+    )
     return redirect_to_bulk(context, ident, verb)

@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from ..application.current_verdicts import CurrentVerdicts
-from ..application.evaluation import RepoPolicies, build_inputs, find_rows_of_terms
+from ..application.evaluation import RepoPolicies, build_inputs, find_rows_of_terms, open_fact_sources
 from ..application.evaluation_times import EvaluationTimes
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
@@ -104,7 +104,7 @@ def _evaluate(
     found = {}
     workspace = app_state.workspace
     times = EvaluationTimes(policy_set, now)
-    for case in build_inputs(workspace.store, policy_set, workspace.sources, rows, now):
+    for case in build_inputs(workspace.store, policy_set, open_fact_sources(workspace), rows, now):
         bound: dict[str, BoundFacts] = {}
         status = case.row.state.status
         verdict = policy_set.evaluator.evaluate(case.facts, now=now, status=status, bound=bound)
