@@ -33,6 +33,7 @@ from tests.kits.program_server import stop_server  # noqa: E402 - after the line
 if sys.platform != "win32":
     import fcntl
 
+pytest_plugins = ("tests.kits.fixtures",)  # loaded when the environment is set
 PROFILE: Final = os.environ.get("HF_GATE_TEST_PROFILE", "dev")
 WITNESSES: Final = ("hf-2.0", "hf-2", "hf-1")
 

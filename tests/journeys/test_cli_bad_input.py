@@ -82,9 +82,9 @@ BAD = [
 
 
 @pytest.fixture(scope="module")
-def waiting(crowded: LocalHub) -> LocalHub:
-    request_access(crowded, ["waiting"])
-    return crowded
+def waiting(crowded_hub: LocalHub) -> LocalHub:
+    request_access(crowded_hub, ["waiting"])
+    return crowded_hub
 
 
 @pytest.mark.parametrize(("args", "code", "error", "hint"), BAD, ids=[" ".join(args)[:60] for args, *_ in BAD])

@@ -44,8 +44,8 @@ def hostile() -> Iterator[LocalHub]:
 
 
 @pytest.mark.parametrize(("name", "args"), DOCUMENTS, ids=[" ".join(args) for _, args in DOCUMENTS])
-def test_every_json_document_parses_and_fits_its_schema(crowded: LocalHub, name: str, args: list[str]) -> None:
-    console = Console(crowded)
+def test_every_json_document_parses_and_fits_its_schema(crowded_hub: LocalHub, name: str, args: list[str]) -> None:
+    console = Console(crowded_hub)
     schema = json.loads(console.run("schema", name).out)
     jsonschema.Draft202012Validator.check_schema(schema)
     for flags in (["--json"], ["--format", "json"]):
@@ -69,15 +69,15 @@ REQUEST_KEYS = (
 )  # fmt: skip
 
 
-def test_the_keys_that_scripts_rely_on_are_all_there(crowded: LocalHub) -> None:
-    row = Console(crowded).run("ls", MODEL, "--json").json[0]
+def test_the_keys_that_scripts_rely_on_are_all_there(crowded_hub: LocalHub) -> None:
+    row = Console(crowded_hub).run("ls", MODEL, "--json").json[0]
     assert list(row) == list(REQUEST_KEYS)
     assert (row["repo"], row["repo_type"], row["reviewed_at"], row["verdict"]) == (MODEL, "model", None, None)
     assert set(row["quality"]) <= set(row["answers"])
 
 
-def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crowded: LocalHub) -> None:
-    console = Console(crowded)
+def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crowded_hub: LocalHub) -> None:
+    console = Console(crowded_hub)
     everything = len(console.run("ls", MODEL, "--json").json)
     assert everything > 30
     people = console.run("ls", MODEL)
@@ -92,11 +92,11 @@ def test_people_and_agents_see_thirty_rows_and_are_told_and_scripts_see_all(crow
     assert len(console.run("ls", MODEL, "--json", "--limit", "2").json) == 2
 
 
-def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded: LocalHub) -> None:
-    console = Console(crowded)
-    calls = crowded.stats()["calls"].get("GET list", 0)
+def test_how_many_wait_is_said_as_far_as_it_is_known_and_cheap(crowded_hub: LocalHub) -> None:
+    console = Console(crowded_hub)
+    calls = crowded_hub.stats()["calls"].get("GET list", 0)
     last = console.run("ls", MODEL, "--limit", "2").err.splitlines()[-1]
-    assert crowded.stats()["calls"]["GET list"] == calls + 1
+    assert crowded_hub.stats()["calls"]["GET list"] == calls + 1
     assert last == "Showing 2 of 109 (pending, newest first, from the Hub just now). All: --all"
     assert console.run("ls", MODEL, "--limit", "0").out == "--limit is 0.\n"
     several = console.run("ls", MODEL, DATASET).err.splitlines()[-2:]
@@ -243,31 +243,31 @@ def test_a_listing_that_is_not_proved_whole_warns_and_is_exit_5(fresh: LocalHub)
     assert (allowed.code, "not proved complete" in allowed.err) == (0, True)
 
 
-def test_colours_are_for_terminals_that_want_them(crowded: LocalHub) -> None:
-    console = Console(crowded)
+def test_colours_are_for_terminals_that_want_them(crowded_hub: LocalHub) -> None:
+    console = Console(crowded_hub)
     assert "\x1b" not in console.run("ls", MODEL).out
     assert "\x1b[1m" in console.run("ls", MODEL, env={"FORCE_COLOR": "1"}).out
     assert "\x1b" not in console.run("ls", MODEL, env={"FORCE_COLOR": "1", "NO_COLOR": "1"}).out
 
 
-def test_a_reader_that_has_enough_is_no_error(crowded: LocalHub) -> None:
+def test_a_reader_that_has_enough_is_no_error(crowded_hub: LocalHub) -> None:
     ls = subprocess.Popen(
         [*PROGRAM, "ls", MODEL, "--status", "all", "--format", "jsonl"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=Console(crowded).environment(),
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=Console(crowded_hub).environment(),
     )  # fmt: skip
     assert ls.stdout is not None
     assert ls.stderr is not None
     ls.stdout.close()
-    assert ls.stderr.read() == b"%s as lena-brandt\n" % crowded.url.removeprefix("http://").encode()
+    assert ls.stderr.read() == b"%s as lena-brandt\n" % crowded_hub.url.removeprefix("http://").encode()
     ls.stderr.close()
     assert ls.wait(30) == 0
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8", "latin-1"])
-def test_names_survive_whatever_encoding_the_terminal_has(crowded: LocalHub, encoding: str) -> None:
+def test_names_survive_whatever_encoding_the_terminal_has(crowded_hub: LocalHub, encoding: str) -> None:
     ended = subprocess.run(
         [*PROGRAM, "ls", MODEL, "--all"],
-        capture_output=True, env={**Console(crowded).environment(), "PYTHONIOENCODING": encoding}, check=True,
+        capture_output=True, env={**Console(crowded_hub).environment(), "PYTHONIOENCODING": encoding}, check=True,
     )  # fmt: skip
     assert ended.stdout.decode(encoding)
 

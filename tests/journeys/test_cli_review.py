@@ -238,9 +238,11 @@ def test_hostile_answers_do_not_act_on_the_screen(fresh: LocalHub) -> None:
 
 
 @pytest.mark.parametrize("columns", [70, 80, 100, 140])
-def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(crowded: LocalHub, columns: int) -> None:
-    names = [row["user"] for row in Console(crowded).run("ls", MODEL, "--json", "--limit", "30").json]
-    with Terminal([*program_words(), "ls", MODEL], Console(crowded).environment(), columns=columns) as terminal:
+def test_a_table_fits_the_terminal_cuts_no_username_and_says_what_it_left_out(
+    crowded_hub: LocalHub, columns: int
+) -> None:
+    names = [row["user"] for row in Console(crowded_hub).run("ls", MODEL, "--json", "--limit", "30").json]
+    with Terminal([*program_words(), "ls", MODEL], Console(crowded_hub).environment(), columns=columns) as terminal:
         assert terminal.end() == 0
         shown = terminal.display.splitlines()
     head = next(number for number, line in enumerate(shown) if line.startswith("AGE"))
