@@ -21,7 +21,7 @@ from hypothesis.stateful import (
 
 from hf_gate.application.ledger_files import export_ledger, verify_exported_ledger
 from hf_gate.application.ledger_verification import verify_ledger
-from hf_gate.application.restore_checks import check_ledger
+from hf_gate.application.store_maintenance import check_ledger
 from hf_gate.domain import events as e
 from hf_gate.domain.ids import Repo
 from hf_gate.domain.letters import LetterConfig, LetterKind
@@ -30,7 +30,8 @@ from hf_gate.domain.notices import MailServer
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms
 from hf_gate.store import letters, outbox
-from hf_gate.store.backups import Restore, erase_in_copies, find_backups, restore, write_backup
+from hf_gate.store.backups import Restore, restore, write_backup
+from hf_gate.store.copies import erase_in_copies, find_backups
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures

@@ -20,7 +20,8 @@ from hf_gate.plan.changes import PlanSubject, make_change
 from hf_gate.plan.queued_decisions import QueuedChange
 from hf_gate.policy.tables import NO_ACCOUNT
 from hf_gate.store.approvals import write_endorsement
-from hf_gate.store.backups import CopyResult, erase_in_copies, find_backups, write_backup
+from hf_gate.store.backups import write_backup
+from hf_gate.store.copies import CopyResult, erase_in_copies, find_backups
 from hf_gate.store.erasure import count_parts, delete_expired
 from hf_gate.store.erasure_file import append_record, make_record, read_records
 from hf_gate.store.erasure_repetition import repeat_erasures, scrub

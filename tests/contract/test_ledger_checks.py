@@ -10,7 +10,8 @@ import pytest
 from hf_gate.application.ledger_breaks import LedgerCheck, read_check
 from hf_gate.application.ledger_checks import DAILY_BUDGET_S, stop_if_broken, verify_due_parts
 from hf_gate.application.ledger_files import store_checkpoint
-from hf_gate.application.unattended import StopCause, read_stop, record_stop, start_unattended, stop_unattended
+from hf_gate.application.unattended import record_stop, start_unattended, stop_unattended
+from hf_gate.application.unattended_stop import StopCause, read_stop
 from hf_gate.domain.ledger import chain_of
 from hf_gate.domain.timestamps import DAY_MS, from_ms
 from hf_gate.store.erasure import delete_expired

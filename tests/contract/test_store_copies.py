@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.application.restore_checks import check_ledger
+from hf_gate.application.store_maintenance import check_ledger
 from hf_gate.errors import StoreBusy, StoreDamaged, StoreUnavailable, UsageError
 from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.compression import DEFAULT_DICTIONARY, Packer

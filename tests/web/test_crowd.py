@@ -11,7 +11,8 @@ import pytest
 from msgspec import structs
 
 from hf_gate.application.current_verdicts import CurrentVerdicts
-from hf_gate.application.request_record_builders import NO_DETAILS, stored_request
+from hf_gate.application.records import NO_DETAILS
+from hf_gate.application.request_record_builders import stored_request
 from hf_gate.cli.request_table import display_name
 from hf_gate.domain.ids import Repo, parse_repo
 from hf_gate.store.tray import list_waiting_decisions

@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
@@ -35,7 +35,7 @@ from ..domain.grants import parse_grant_end
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
-from ..domain.members import Member, MemberRole, owner_of_setting
+from ..domain.members import Member, MemberRole
 from ..domain.outcomes import OutcomeKind
 from ..domain.request_version import RequestVersion
 from ..domain.requests import version_of_record
@@ -58,8 +58,8 @@ from ..store.plans import find_plan
 from ..store.store import Store
 from ..store.tray import undo_acceptance
 from ..store.writer import Writer
-from . import setting_keys
 from .approval_needs import BundleReader, ReviewerNeeds, read_needs
+from .members import read_deciders
 from .settling import RunItem, SettledItem
 from .workspace import Workspace
 
@@ -68,13 +68,6 @@ NO_REQUEST: Final = "two people must approve here, and this person has no reques
 _READ_INTERVAL: Final = 2.0  # seconds
 _ENTRIES: Final = 100  # of a request, searched for the notes of its approvals
 _MAX_ENTRIES: Final = 1000  # of a request, searched for the ends that its approvers agreed to
-
-
-def read_deciders(store: Store) -> list[Member]:
-    """Return the owner, if the desk was used, and the members who may sign in."""
-    text = store.setting(setting_keys.OWNER)
-    owner = [] if text is None else [owner_of_setting(text)]
-    return [*owner, *(member for member in store.members() if member.has_link)]
 
 
 def name_accounts(store: Store, accounts: Iterable[str]) -> tuple[str, ...]:
@@ -103,6 +96,14 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
             raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])
+
+
+def read_plan_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
+    """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
+    row = find_plan(store, digest)
+    stored: Mapping[str, Any] = {} if row is None else row.about
+    maker = stored.get("by_account")
+    return int(stored.get("need", 0)), [*read_endorsers(store, digest), *([maker] if maker else [])]
 
 
 def read_member_names(store: Store) -> dict[str, str]:

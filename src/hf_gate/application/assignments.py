@@ -18,9 +18,9 @@ from ..store.assignments import AssignmentResult, may_be_assigned, write_assignm
 from ..store.members import find_member
 from .approval_needs import BundleReader
 from .approval_status import ApprovalsReader
-from .approvals import read_deciders
 from .grant_records import pair_with_grants
-from .request_record_builders import RowDetails
+from .members import read_deciders
+from .records import RowDetails
 from .workspace import Workspace
 
 MAX_ASSIGNED: Final = 1000  # requests assigned at once

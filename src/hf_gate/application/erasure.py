@@ -11,14 +11,15 @@ from ..domain.display_text import join_words, pluralize
 from ..domain.rows import PersonRow
 from ..domain.timestamps import DAY_MS, to_ms
 from ..errors import RequestNotFound, StoreBusy, StoreUnavailable, UsageError
-from ..store.backups import erase_in_copies, find_backups, find_copies, find_written_files
+from ..store.copies import erase_in_copies, find_backups, find_copies, find_written_files
 from ..store.erasure import ErasureObstacles, StoredParts, count_parts, find_obstacles
 from ..store.erasure_file import append_record, make_record
 from ..store.erasure_repetition import repeat_erasures
 from ..store.identity import find_same_account, read_full_identity
+from ..store.removal import files_of
+from ..store.store_path import file_of_store
 from .erasure_places import find_places
 from .records import BackupRecord, CopyRecord, ErasureRecord, PlaceRecord
-from .store_maintenance import file_of_store, files_of
 from .workspace import Workspace
 
 

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 from msgspec import Meta
 from msgspec.structs import replace
 
+from ..domain.grants import parse_grant_end
+from ..domain.hand_terms import HandTerms, end_of_terms
 from ..domain.ids import RepoType
 from ..domain.lifecycle import Status
 from ..domain.timestamps import ms_to_iso, to_iso
 from ..policy.explanations import Explanation, explain_verdict
 from ..policy.model import Action, ConditionFlip, Opinion, PolicyMode, Trust
-from .record_builders import terms_record
 from .records import Count, Record, RecordedVerdict, TermsRecord, Time
 from .reminders import describe_wait
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..policy.model import Abstention, ConditionTrace, Verdict
     from ..store.store import Store
     from .evaluation import Evaluation
-    from .ledger_entries import LastTransition
+    from .request_history import LastTransition
 
 
 class OpinionRecord(Record, frozen=True, kw_only=True):
@@ -248,3 +249,17 @@ def _condition_record(trace: ConditionTrace) -> ConditionRecord:
     }
     parts = [_condition_record(part) for part in trace.parts]
     return ConditionRecord(expr=trace.expr, value=trace.value, note=trace.note or None, facts=facts, parts=parts)
+
+
+def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
+    """Return the record of the terms of an acceptance by hand."""
+    end = end_of_terms(terms)
+    return TermsRecord(
+        kind=terms.kind,
+        until=terms.until,
+        ends_at=None if end is None or end.written is None else to_iso(parse_grant_end(end.written, now, zone)),
+        at_end=terms.at_end,
+        rule=terms.rule,
+        missing=list(terms.missing),
+        at_most=terms.ceiling,
+    )

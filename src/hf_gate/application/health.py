@@ -16,11 +16,11 @@ from ..domain.display_text import pluralize
 from ..domain.events import PolicyPromoted, VerdictReached, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.rows import RequestRow, TimelineFilter
-from ..domain.timestamps import format_span, from_ms, to_ms
+from ..domain.timestamps import format_span, from_ms, ms_to_iso, to_ms
 from ..domain.turns import HealthState, TurnEnd, TurnRow
 from ..policy.model import Policy
 from ..policy.rule_phrases import describe_rule_of, has_constant
-from ..store.approvals import count_overdue
+from ..store.approvals import MAX_OVERDUE, count_overdue
 from ..store.ledger import search_entries
 from ..store.queue_queries import find_overdue, find_undecided
 from ..store.store import Store
@@ -30,11 +30,12 @@ from .grant_ends import clock_note, held_ends_note, read_held_ends
 from .message_records import describe_undelivered, list_undelivered
 from .policy_bundle import PolicyBundle, find_refused_tables
 from .policy_saves import read_current_policies, read_workspace_holds
+from .records import HealthRecord, TurnRecord
 from .turn_permissions import read_held_counts
-from .unattended import LEDGER_HINT, StopCause, UnattendedStop, read_stop
+from .unattended import LEDGER_HINT
+from .unattended_stop import StopCause, UnattendedStop, read_stop
 from .unknown_conditions import find_unknown_conditions, list_unknown_conditions
 from .workspace import Workspace
-from .workspace_status import MAX_OVERDUE
 
 MAX_AGE: Final = timedelta(minutes=30)
 """The age of the last turn above which it is late, unless its loop had planned a longer pause."""
@@ -380,3 +381,31 @@ def _quote_rule(row: RequestRow, policies: Sequence[Policy]) -> str:
     if not sentence or has_constant(sentence):
         return ""
     return f" The rule: {sentence.rstrip('.')}."
+
+
+def health_record(health: Health) -> HealthRecord:
+    """Return the record of the health of unattended work."""
+    stop = health.stop
+    return HealthRecord(
+        state=health.state,
+        sentence=health.sentence,
+        hint=health.hint,
+        stuck=tuple(health.stuck),
+        last_turn=None if health.last is None else _turn_record(health.last),
+        running_turn=None if health.running is None else _turn_record(health.running),
+        stopped_by=None if stop is None else stop.by,
+        stopped_at=None if stop is None else ms_to_iso(stop.at),
+    )
+
+
+def _turn_record(turn: TurnRow) -> TurnRecord:
+    return TurnRecord(
+        started_at=ms_to_iso(turn.started_at),
+        ended_at=ms_to_iso(turn.ended_at),
+        end=turn.end,
+        problem=turn.problem,
+        repos=turn.repos,
+        news=turn.news,
+        done=turn.done,
+        deferred=turn.deferred,
+    )

@@ -7,25 +7,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from typing import Final
-
-from msgspec.structs import replace
 
 from ..domain.display_text import pluralize
 from ..domain.ids import parse_repo
 from ..domain.lifecycle import Status
 from ..domain.rows import QueueCount
-from ..errors import HfGateError
 from ..policy.expression_parser import read_names
 from ..policy.fact_table import tables_of
 from ..policy.literals import matches_any
 from ..policy.model import Action, Policy, Rule
 from ..policy.policy_digest import lets_in
-from ..sources.workspace_folder import read_folder
-from ..store.queue_queries import read_counters
-from .workspace import Workspace
-from .workspace_status import WorkspaceStatus
 
 _AGREEMENT: Final = re.compile(r"agreement|dua|contract")
 
@@ -37,19 +29,6 @@ def count_holds(cells: Iterable[QueueCount], policies: Sequence[Policy]) -> dict
         if cell.status == Status.PENDING and cell.action == Action.WAIT and cell.rule is not None:
             holds.setdefault(cell.repo, Counter())[_describe_need(cell, policies)] += cell.n
     return holds
-
-
-def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
-    """Return the status with what the people on hold lack.
-
-    Rules of policies that cannot be read are named by their id.
-    """
-    policies: list[Policy] = []
-    if workspace.location.folder is not None:
-        with suppress(HfGateError):  # reported elsewhere
-            policies = read_folder(workspace.location.folder).policies
-    needs = count_holds(read_counters(workspace.store).cells, policies)
-    return replace(status, repos=[replace(each, on_hold=needs.get(str(each.repo), {})) for each in status.repos])
 
 
 def format_holds(needs: Mapping[str, int]) -> str:

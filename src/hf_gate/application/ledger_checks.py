@@ -24,7 +24,7 @@ from ..store.store import Store
 from .ledger_breaks import MAX_BREAKS, LedgerCheck, Position, read_check, write_check
 from .ledger_verification import LedgerVerifier, find_entries_after_head
 from .ports import ClockPort
-from .unattended import StopCause, UnattendedStop, read_stop, stop_for_ledger
+from .unattended_stop import StopCause, UnattendedStop, read_stop, write_stop
 
 NEW_BUDGET_S: Final = 10.0
 """How long one turn verifies new entries. The rest is left to the next turn."""
@@ -32,6 +32,7 @@ NEW_BUDGET_S: Final = 10.0
 DAILY_BUDGET_S: Final = 5.0
 """How long one turn verifies the whole ledger. The next turn continues there."""
 
+_ACTOR: Final = "hf-gate run"  # of a stop that no person made
 _PAGE: Final = 500  # entries between two looks at the clock
 
 
@@ -42,7 +43,7 @@ def stop_if_broken(store: Store, clock: ClockPort) -> UnattendedStop | None:
         return stop
     now = to_ms(clock.now())
     if verify_due_parts(store, now, partial(_make_deadline, clock)).broken:
-        stop_for_ledger(store, now)
+        write_stop(store, UnattendedStop(_ACTOR, now, StopCause.LEDGER_BROKEN))
     return read_stop(store)
 
 

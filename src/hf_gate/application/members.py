@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -29,18 +29,14 @@ from ..domain.runs import UNSETTLED, ChangeState, RunKind, RunState
 from ..domain.timestamps import format_minute, from_ms, to_ms
 from ..errors import Guarded
 from ..policy.literals import glob_matches
-from ..store.approvals import read_endorsers
 from ..store.assignments import free_assignments
 from ..store.ledger import count_ends_changed_outside_runs
 from ..store.members import find_member, find_member_by_id, invite_member, revoke_member
-from ..store.plans import find_plan
 from ..store.runs import read_runs_since
 from ..store.selections import delete_selection
 from ..store.store import Store
 from ..store.tray import list_unsent_decisions, undo_waiting_decisions
 from . import setting_keys
-from .approvals import read_deciders
-from .runs import is_over
 from .workspace import Workspace
 
 SINGLE_PERSON_LIMIT: Final = 500
@@ -268,7 +264,7 @@ def _is_another(me: Member, account: str | None) -> bool:
 
 def _count_sent(run: RunRow) -> dict[str, int]:
     """Count the changes of a run by verb; for a run that is over, count only as many as were sent."""
-    if not is_over(run):
+    if not run.is_over:
         return dict(run.verbs)
     most = sum(run.counts.get(kind, 0) for kind in _SENT)
     return {verb: min(n, most) for verb, n in run.verbs.items()}
@@ -277,12 +273,11 @@ def _count_sent(run: RunRow) -> dict[str, int]:
 # ---- members ---------------------------------------------------------------------------------------------------------
 
 
-def read_approvals(store: Store, digest: str) -> tuple[int, list[str]]:
-    """Return how many changes the original plan had, and the accounts that made this plan or agreed to it."""
-    row = find_plan(store, digest)
-    stored: Mapping[str, Any] = {} if row is None else row.about
-    maker = stored.get("by_account")
-    return int(stored.get("need", 0)), [*read_endorsers(store, digest), *([maker] if maker else [])]
+def read_deciders(store: Store) -> list[Member]:
+    """Return the owner, if the desk was used, and the members who may sign in."""
+    text = store.setting(setting_keys.OWNER)
+    owner = [] if text is None else [owner_of_setting(text)]
+    return [*owner, *(member for member in store.members() if member.has_link)]
 
 
 class Membership:

@@ -31,7 +31,7 @@ from .letters import render as render_letter
 from .notifications import OpenChannel, channel_opener, describe_missing_channel, name_of, render
 from .ports import ChannelPort, ClockPort, LetterPort
 from .reminders import ReminderTimes, read_reminder_times
-from .unattended import read_stop
+from .unattended_stop import read_stop
 from .workspace import Workspace, WorkspaceLocation, new_id
 
 DRAIN_S: Final = 60.0

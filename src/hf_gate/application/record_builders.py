@@ -6,8 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..domain.grants import parse_grant_end
-from ..domain.hand_terms import end_of_terms
 from ..domain.ids import RepoType
 from ..domain.lifecycle import STATUSES
 from ..domain.outcomes import Outcome, OutcomeKind
@@ -17,34 +15,25 @@ from .records import (
     AccountRecord,
     ChangeRecord,
     GrantEndRecord,
-    HealthRecord,
     OutcomeRecord,
     PersonRecord,
     RepoRecord,
-    RepoStatusRecord,
     RunRecord,
-    TermsRecord,
-    TurnRecord,
-    extend_record,
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime, tzinfo
+    from datetime import datetime
 
     from ..domain.accounts import Gate, Profile
-    from ..domain.hand_terms import HandTerms
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
-    from ..domain.turns import TurnRow
     from ..plan.model import Change
     from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import PolicyProblem
     from ..policy.policy_checker import CheckedPolicy
     from ..policy.policy_tests import PolicyTestResult
-    from .health import Health
-    from .workspace_status import RepoStatus
 
 
-# ---- accounts, terms and ends ----------------------------------------------------------------------------------------
+# ---- accounts and ends -----------------------------------------------------------------------------------------------
 
 
 def account_record(profile: Profile, created_at: datetime | None) -> AccountRecord:
@@ -56,20 +45,6 @@ def account_record(profile: Profile, created_at: datetime | None) -> AccountReco
         models=profile.models,
         datasets=profile.datasets,
         followers=profile.followers,
-    )
-
-
-def terms_record(terms: HandTerms, now: datetime, zone: tzinfo) -> TermsRecord:
-    """Return the record of the terms of an acceptance by hand."""
-    end = end_of_terms(terms)
-    return TermsRecord(
-        kind=terms.kind,
-        until=terms.until,
-        ends_at=None if end is None or end.written is None else to_iso(parse_grant_end(end.written, now, zone)),
-        at_end=terms.at_end,
-        rule=terms.rule,
-        missing=list(terms.missing),
-        at_most=terms.ceiling,
     )
 
 
@@ -131,48 +106,6 @@ def repo_record(row: RepoRow, oldest: datetime | None, policies: Sequence[str] |
         form_problems=None if row.form_card is None else len(json.loads(row.form_card).get("problems", ())),
         fingerprint=None if form is None else form.fingerprint,
         policies=None if policies is None else list(policies),
-    )
-
-
-def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
-    """Return the record of a stored repo with its waiting times."""
-    median = status.median
-    return extend_record(
-        repo_record(status.row, status.oldest),
-        RepoStatusRecord,
-        waiting=status.waiting,
-        overdue=status.overdue,
-        median_wait_s=None if median is None else round(median.total_seconds()),
-        on_hold=dict(status.on_hold),
-        answered=answered or None,
-    )
-
-
-def health_record(health: Health) -> HealthRecord:
-    """Return the record of the health of unattended work."""
-    stop = health.stop
-    return HealthRecord(
-        state=health.state,
-        sentence=health.sentence,
-        hint=health.hint,
-        stuck=tuple(health.stuck),
-        last_turn=None if health.last is None else _turn_record(health.last),
-        running_turn=None if health.running is None else _turn_record(health.running),
-        stopped_by=None if stop is None else stop.by,
-        stopped_at=None if stop is None else ms_to_iso(stop.at),
-    )
-
-
-def _turn_record(turn: TurnRow) -> TurnRecord:
-    return TurnRecord(
-        started_at=ms_to_iso(turn.started_at),
-        ended_at=ms_to_iso(turn.ended_at),
-        end=turn.end,
-        problem=turn.problem,
-        repos=turn.repos,
-        news=turn.news,
-        done=turn.done,
-        deferred=turn.deferred,
     )
 
 

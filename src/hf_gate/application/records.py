@@ -6,7 +6,7 @@ A value that is absent, unknown or hidden is null; its key is never missing. `*r
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -402,3 +402,14 @@ class AuditRecord(Record, frozen=True, kw_only=True):
     request: Annotated[int | None, Meta(description="the number of its request in the store")]
     text: Annotated[str, Meta(description="the entry as a sentence")]
     body: Mapping[str, Any]
+
+
+class RowDetails(NamedTuple):
+    """What is known of a stored request beside its row: its access, who should decide it, and who approved it."""
+
+    grant: GrantRecord | None = None
+    assigned_to: str | None = None
+    approvals: ApprovalsRecord | None = None
+
+
+NO_DETAILS: Final = RowDetails()

@@ -5,18 +5,18 @@ A record that has more fields extends `RequestRecord`; `extend_record` takes ove
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..domain.ids import Person
 from ..domain.requests import AccessRequest
 from ..domain.timestamps import from_ms, ms_to_iso, to_iso
 from .records import (
+    NO_DETAILS,
     TICKS,
-    ApprovalsRecord,
     AttemptRecord,
     ExportedRequest,
-    GrantRecord,
     RequestRecord,
+    RowDetails,
     VerdictRecord,
     extend_record,
 )
@@ -25,17 +25,6 @@ if TYPE_CHECKING:
     from ..domain.rows import RequestRow
     from .current_verdicts import CurrentVerdicts
     from .records import Quality
-
-
-class RowDetails(NamedTuple):
-    """What is known of a stored request beside its row: its access, who should decide it, and who approved it."""
-
-    grant: GrantRecord | None = None
-    assigned_to: str | None = None
-    approvals: ApprovalsRecord | None = None
-
-
-NO_DETAILS: Final = RowDetails()
 
 
 # ---- records ---------------------------------------------------------------------------------------------------------

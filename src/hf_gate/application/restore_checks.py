@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..domain.ids import Repo
-from ..errors import Guarded, StoreDamaged
+from ..errors import Guarded
 from ..store.store import Store
 from ..store.writer import Writer
 from . import setting_keys
-from .ledger_verification import verify_ledger
 
 
 def check_synced_since_restore(store: Store, repos: Iterable[Repo]) -> None:
@@ -34,14 +33,3 @@ def clear_restore_mark(store: Store, write: Writer, repo: Repo) -> None:
         others = [row for row in store.repos() if row.repo != repo]
         if all(row.full_at is not None for row in others):
             write.write_setting(setting_keys.RESTORED, None)
-
-
-def check_ledger(store: Store) -> None:
-    """Raise StoreDamaged if the ledger of a store is broken anywhere, or if a table differs from the ledger."""
-    found = verify_ledger(store, with_tables=True)
-    if found.ok:
-        return
-    first = found.broken[0]
-    if first.seq:
-        raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")
-    raise StoreDamaged(f"it was edited, because it differs from its audit log: {first.what}.")

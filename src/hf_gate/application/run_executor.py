@@ -39,7 +39,7 @@ from ..store.writer import Writer
 from .approvals import ApprovalGate
 from .ports import ClockPort, SendPort
 from .restore_checks import check_synced_since_restore
-from .runs import check_changes_match_plan
+from .runs import check_changes_match_plan, store_halt
 from .settling import (
     InFlightBatch,
     RunItem,
@@ -52,7 +52,6 @@ from .settling import (
     store_records,
     terms_to_store,
 )
-from .turn_permissions import store_halt
 from .workspace import Workspace
 
 READ_BATCH: Final = 10_000  # the number of changes whose requests are reread together

@@ -1,4 +1,4 @@
-"""Checks plans, creates runs from them, and makes the plans that retry or undo a run."""
+"""Checks plans, creates and halts runs of them, and makes the plans that retry or undo a run."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from ..domain.lifecycle import Status
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RequestRow, RunRow
-from ..domain.runs import FINISHED, ChangeOrigin, ChangeState, RunKind, RunState
+from ..domain.runs import ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
 from ..plan.model import Change, Plan, build_plan, decode_stored_plan
 from ..policy.model import Policy
 from ..store.grant_terms import read_terms_of
+from ..store.promotions import Halt, HaltedEnd, VersionAtRepo, write_halt
 from ..store.store import Store
 from ..store.writer import Writer
 
@@ -196,11 +197,6 @@ def record_resume(store: Store, run: RunRow, actor: str, now: datetime) -> RunRo
     return run
 
 
-def is_over(run: RunRow) -> bool:
-    """Tell whether a run has nothing left to send."""
-    return run.state in FINISHED
-
-
 # ---- retry and undo --------------------------------------------------------------------------------------------------
 
 
@@ -344,3 +340,39 @@ def make_direct_change(row: RequestRow, after: str, reason: str | None, *, end: 
         rests_on=end.rests_on,
         is_chosen=end.is_chosen,
     )
+
+
+# ---- halts of runs ---------------------------------------------------------------------------------------------------
+
+
+def is_halted_change(halt: Halt, change: Change) -> bool:
+    """Return whether a change waits because a person halted a run."""
+    return _end_of(change) in halt.ends if change.policy_digest is None else _version_of(change) in halt.versions
+
+
+def _version_of(change: Change) -> VersionAtRepo:
+    return change.policy_digest or "", change.repo_ref
+
+
+def _end_of(change: Change) -> HaltedEnd:
+    return change.row, next((one.facts["until"] for one in change.because if "until" in one.facts), 0)
+
+
+def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) -> None:
+    """Store the halt of a run if a person ended it (`is_requested`); otherwise delete the run's halt."""
+    changes = (decode_json(row.change, Change) for row in store.changes(run.id)) if is_requested else ()
+    write_halt(write, run.id, _halt_of(changes))
+
+
+def _halt_of(changes: Iterable[Change]) -> Halt | None:
+    """Return the halt of these changes; None if no policy planned them, because a person's decisions are not planned
+    again.
+    """
+    versions = set[VersionAtRepo]()
+    ends = set[HaltedEnd]()
+    for change in changes:
+        if change.policy_digest is not None:
+            versions.add(_version_of(change))
+        elif change.rule == ChangeOrigin.UNTIL:
+            ends.add(_end_of(change))
+    return Halt(frozenset(versions), frozenset(ends)) if versions or ends else None

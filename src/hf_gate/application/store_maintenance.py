@@ -16,7 +16,8 @@ import msgspec
 from ..domain.timestamps import ms_to_iso, to_iso, to_ms
 from ..errors import StoreDamaged
 from ..hub.local_hub_headers import get_world_id
-from ..store.backups import Restore, disarm, find_written_files, record_file, restore, write_backup
+from ..store.backups import Restore, disarm, restore, write_backup
+from ..store.copies import find_written_files, record_file
 from ..store.export import StoreReader, write_folder
 from ..store.removal import (
     count_unsettled,
@@ -29,7 +30,8 @@ from ..store.removal import (
 )
 from ..store.schema_check import find_file_faults, repair_search_index
 from ..store.sql import without_password
-from ..store.store_path import parse_path
+from ..store.store import Store
+from ..store.store_path import file_of_store
 from ..store.write_lock import Holder
 from . import setting_keys
 from .assignments import pair_with_details
@@ -37,7 +39,6 @@ from .current_verdicts import CurrentVerdicts
 from .ledger_files import checkpoint_to_dict, export_ledger
 from .ledger_verification import verify_ledger
 from .request_record_builders import exported_request
-from .restore_checks import check_ledger
 from .workspace import Workspace
 
 # ---- export ----------------------------------------------------------------------------------------------------------
@@ -151,11 +152,6 @@ __all__ = [
 ]
 
 
-def file_of_store(url: str) -> Path | None:
-    """Return the file of a store; None if the store is on a server."""
-    return None if url.startswith("postgres") else parse_path(url).absolute()
-
-
 def name_of_server_store(url: str) -> str:
     """Return the name of the database, without the user and password."""
     return without_password(url).rpartition("/")[2]
@@ -207,3 +203,14 @@ def disarm_store(workspace: Workspace, actor: str) -> None:
     """Treat the store as one that was restored now. For stores that came back by other means than `restore_backup`."""
     at = to_ms(workspace.now())
     disarm(workspace.store, {setting_keys.RESTORED: str(at)}, actor, at)
+
+
+def check_ledger(store: Store) -> None:
+    """Raise StoreDamaged if the ledger of a store is broken anywhere, or if a table differs from the ledger."""
+    found = verify_ledger(store, with_tables=True)
+    if found.ok:
+        return
+    first = found.broken[0]
+    if first.seq:
+        raise StoreDamaged(f"its audit log is broken at {first.chain}#{first.seq}: {first.what}.")
+    raise StoreDamaged(f"it was edited, because it differs from its audit log: {first.what}.")

@@ -41,13 +41,13 @@ from .sync_schedule import SyncKind, choose_sync
 from .turn_permissions import (
     TurnFilter,
     WithheldChanges,
+    read_budgets,
     recent_refusals,
     store_held_counts,
     store_refusals,
 )
-from .unattended import StopCause, UnattendedStop, read_stop
+from .unattended_stop import StopCause, UnattendedStop, read_stop
 from .workspace import Workspace
-from .workspace_status import read_budgets
 
 _REPORT_INTERVAL: Final = HOUR_MS  # ms between two comparisons with the Hub's report
 

@@ -21,7 +21,7 @@ from ..domain.runs import RunState
 from ..domain.timestamps import to_ms
 from ..domain.turns import TurnEnd, TurnRow
 from ..errors import LOGIN_ADVICE, HfGateError, HubError, HubUnavailable, NotAllowed
-from ..store.approvals import count_overdue
+from ..store.approvals import MAX_OVERDUE, count_overdue
 from ..store.notices import compare_conditions
 from ..store.queue_queries import count_older, find_older, find_overdue
 from ..store.store import Store
@@ -31,9 +31,9 @@ from .health import READ_TURNS, ProblemKind, list_problems
 from .ledger_breaks import read_check
 from .policy_bundle import PolicyBundle
 from .turn import TurnContext, TurnResult, run_turn
-from .unattended import LEDGER_HINT, StopCause, read_stop, record_stop
+from .unattended import LEDGER_HINT, record_stop
+from .unattended_stop import StopCause, read_stop
 from .workspace import Workspace
-from .workspace_status import MAX_OVERDUE
 
 # ---- notices ---------------------------------------------------------------------------------------------------------
 

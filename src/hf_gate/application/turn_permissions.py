@@ -1,4 +1,4 @@
-"""Stores what unattended runs may do: promoted policy versions, halts, refusals and registered plans."""
+"""Stores what unattended runs may do: promoted policy versions, refusals and registered plans; reads their budgets."""
 
 from __future__ import annotations
 
@@ -9,70 +9,34 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
 from ..domain.ids import Repo
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import RepoRow, RunRow
-from ..domain.runs import ChangeOrigin, RunState
+from ..domain.runs import RunState
 from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from ..plan.model import Change, Plan
+from ..policy.literals import Rate
 from ..policy.model import Policy
 from ..store.approvals import write_policy_author
+from ..store.ledger import count_unattended_changes
 from ..store.promotions import (
-    GrantEnd,
-    Halt,
-    VersionAtRepo,
     delete_halts_of,
     read_first_turns,
     read_halts,
     read_held_changes,
     read_promotions,
-    write_halt,
     write_held_changes,
     write_promotion,
 )
 from ..store.store import Store
-from ..store.writer import Writer
 from .policy_saves import PolicyHold, read_active_holds, release_hold
+from .runs import is_halted_change
 
 REFUSAL_PAUSE: Final = HOUR_MS  # ms until a turn retries decisions at a repo where the Hub refused them
-
-
-def is_halted_change(halt: Halt, change: Change) -> bool:
-    """Return whether a change waits because a person halted a run."""
-    return _end_of(change) in halt.ends if change.policy_digest is None else _version_of(change) in halt.versions
-
-
-def _version_of(change: Change) -> VersionAtRepo:
-    return change.policy_digest or "", change.repo_ref
-
-
-def _end_of(change: Change) -> GrantEnd:
-    return change.row, next((one.facts["until"] for one in change.because if "until" in one.facts), 0)
-
-
-def store_halt(store: Store, write: Writer, run: RunRow, *, is_requested: bool) -> None:
-    """Store the halt of a run if a person ended it (`is_requested`); otherwise delete the run's halt."""
-    changes = (decode_json(row.change, Change) for row in store.changes(run.id)) if is_requested else ()
-    write_halt(write, run.id, _halt_of(changes))
-
-
-def _halt_of(changes: Iterable[Change]) -> Halt | None:
-    """Return the halt of these changes; None if no policy planned them, because a person's decisions are not planned
-    again.
-    """
-    versions = set[VersionAtRepo]()
-    ends = set[GrantEnd]()
-    for change in changes:
-        if change.policy_digest is not None:
-            versions.add(_version_of(change))
-        elif change.rule == ChangeOrigin.UNTIL:
-            ends.add(_end_of(change))
-    return Halt(frozenset(versions), frozenset(ends)) if versions or ends else None
 
 
 def is_promoted(store: Store, policy: Policy) -> bool:
@@ -222,3 +186,25 @@ def check_registered(store: Store, plan: Plan) -> None:
             "this plan was not made in this workspace, or expired long ago; nothing was sent.",
             hint="Make it here: hf-gate plan --out plan.json",
         )
+
+
+class BudgetUse(Struct, frozen=True):
+    """A rate limit of unattended runs, with the changes made in the last period."""
+
+    name: str
+    rate: Rate
+    used: int
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no more changes are made until earlier changes are older than the period."""
+        return self.used >= self.rate.limit
+
+
+def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list[BudgetUse]:
+    """Return the rate limits with the changes that were made unattended in their last period."""
+    at = to_ms(now)
+    return [
+        BudgetUse(name, rate, count_unattended_changes(store, name, at - rate.seconds * 1000))
+        for name, rate in rates.items()
+    ]

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import Final
-
-import msgspec
 
 from ..decoding import decode_json
 from ..domain import events as e
+from ..domain.runs import ALL_RUNS
 from ..store.store import Store
-from ..store.turns import ALL_RUNS, delete_stop
+from ..store.turns import delete_stop
 from .ledger_breaks import accept_breaks, read_check
 from .setting_keys import UNATTENDED_STOP
-
-LEDGER_ACTOR: Final = "hf-gate run"
-"""The actor of a stop that no person made."""
-
+from .unattended_stop import UnattendedStop, read_stop, write_stop
 
 LEDGER_HINT: Final = (
     "See the places: hf-gate audit verify. Restore a backup, or accept the audit log as it is; then: hf-gate start"
 )
 """The next step while the ledger is broken."""
-
-
-class StopCause(StrEnum):
-    """Why unattended work was stopped, if no person did it."""
-
-    LEDGER_BROKEN = "ledger_broken"
-
-
-class UnattendedStop(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who stopped unattended work, and when (ms). `cause` is None if a person did."""
-
-    by: str
-    at: int
-    cause: StopCause | None = None
-
-
-def read_stop(store: Store) -> UnattendedStop | None:
-    """Return the stop that is in force; None while unattended work may run."""
-    text = store.stop_request(ALL_RUNS)
-    return None if text is None else decode_json(text, UnattendedStop)
 
 
 def stop_unattended(store: Store, actor: str, at: int) -> bool:
@@ -52,14 +27,8 @@ def stop_unattended(store: Store, actor: str, at: int) -> bool:
     """
     if read_stop(store) is not None:
         return False
-    store.request_stop(ALL_RUNS, msgspec.json.encode(UnattendedStop(actor, at)).decode())
+    write_stop(store, UnattendedStop(actor, at))
     return True
-
-
-def stop_for_ledger(store: Store, at: int) -> None:
-    """Stop unattended work because the ledger is broken, also if a person stopped it before."""
-    stop = UnattendedStop(LEDGER_ACTOR, at, StopCause.LEDGER_BROKEN)
-    store.request_stop(ALL_RUNS, msgspec.json.encode(stop).decode())
 
 
 def record_stop(store: Store) -> None:

@@ -6,26 +6,34 @@ The status contains only counts and times and names no person, so it can be show
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta, tzinfo
 from typing import Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.rows import RepoRow, RunRow
 from ..domain.runs import UNSETTLED, RunKind, RunState
 from ..domain.timestamps import MONTHS, from_ms, to_ms
+from ..errors import HfGateError
 from ..policy.literals import Rate
-from ..store.approvals import count_overdue
-from ..store.ledger import count_unattended_changes
+from ..policy.model import Policy
+from ..sources.workspace_folder import read_folder
+from ..store.approvals import MAX_OVERDUE, count_overdue
+from ..store.queue_queries import read_counters
 from ..store.store import Store
-from .turn_permissions import read_held_counts
+from .hold_reasons import count_holds
+from .record_builders import repo_record
+from .records import RepoStatusRecord, extend_record
+from .turn_permissions import BudgetUse, read_budgets, read_held_counts
+from .workspace import Workspace
 
 WAIT_ACTION: Final = "wait"
 """The verdict on an incomplete request, which waits for its requester or for something outside hf-gate."""
 
-MAX_OVERDUE: Final = 10_000
 _MAX_READ: Final = 20_000  # the most requests read to find the oldest complete one
 
 
@@ -45,19 +53,6 @@ class RepoStatus(Struct, frozen=True):
         return self.row.repo
 
 
-class BudgetUse(Struct, frozen=True):
-    """A rate limit of unattended runs, with the changes made in the last period."""
-
-    name: str
-    rate: Rate
-    used: int
-
-    @property
-    def is_used_up(self) -> bool:
-        """Whether no more changes are made until earlier changes are older than the period."""
-        return self.used >= self.rate.limit
-
-
 class WorkspaceStatus(Struct, frozen=True):
     """The status of the workspace at one moment."""
 
@@ -73,15 +68,6 @@ def read_workspace_status(store: Store, rates: Mapping[str, Rate], now: datetime
     runs = [run for run in store.runs() if _needs_attention(run)]
     repos = [read_repo_status(store, row, now) for row in store.repos()]
     return WorkspaceStatus(now, repos, read_budgets(store, rates, now), runs, read_held_counts(store))
-
-
-def read_budgets(store: Store, rates: Mapping[str, Rate], now: datetime) -> list[BudgetUse]:
-    """Return the rate limits with the changes that were made unattended in their last period."""
-    at = to_ms(now)
-    return [
-        BudgetUse(name, rate, count_unattended_changes(store, name, at - rate.seconds * 1000))
-        for name, rate in rates.items()
-    ]
 
 
 def read_repo_status(store: Store, row: RepoRow, now: datetime) -> RepoStatus:
@@ -137,3 +123,30 @@ def _needs_attention(run: RunRow) -> bool:
     if run.state is RunState.ABANDONED or (run.kind is RunKind.DIRECT and run.state is RunState.STOPPED):
         return any(run.counts.get(state) for state in UNSETTLED)
     return run.state is not RunState.ENDED
+
+
+def add_holds(workspace: Workspace, status: WorkspaceStatus) -> WorkspaceStatus:
+    """Return the status with what the people on hold lack.
+
+    Rules of policies that cannot be read are named by their id.
+    """
+    policies: list[Policy] = []
+    if workspace.location.folder is not None:
+        with suppress(HfGateError):  # reported elsewhere
+            policies = read_folder(workspace.location.folder).policies
+    needs = count_holds(read_counters(workspace.store).cells, policies)
+    return replace(status, repos=[replace(each, on_hold=needs.get(str(each.repo), {})) for each in status.repos])
+
+
+def repo_status_record(status: RepoStatus, answered: str) -> RepoStatusRecord:
+    """Return the record of a stored repo with its waiting times."""
+    median = status.median
+    return extend_record(
+        repo_record(status.row, status.oldest),
+        RepoStatusRecord,
+        waiting=status.waiting,
+        overdue=status.overdue,
+        median_wait_s=None if median is None else round(median.total_seconds()),
+        on_hold=dict(status.on_hold),
+        answered=answered or None,
+    )

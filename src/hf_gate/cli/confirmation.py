@@ -202,7 +202,8 @@ def authorize_run(
     which others may have approved in the desk. `about` has the names and account ids of the requesters. Raises
     NotAllowed if this user is one of them and another admin could decide.
     """
-    from ..application.members import compute_need, read_approvals, read_team
+    from ..application.approvals import read_plan_approvals
+    from ..application.members import compute_need, read_team
 
     me = read_this_member(run)
     store = workspace.store
@@ -215,7 +216,7 @@ def authorize_run(
         raise NotAllowed(
             "you cannot decide your own request; nothing was sent.", hint="Ask another admin to decide about it."
         )
-    original_total, approvers = (0, []) if plan is None else read_approvals(store, plan)
+    original_total, approvers = (0, []) if plan is None else read_plan_approvals(store, plan)
     need = compute_need(store, team, new, now, original_total=original_total, approvers=approvers)
     if need.is_open:
         where = "" if plan is None else f"The plan is in the desk: /plans/{plan}."

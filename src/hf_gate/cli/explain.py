@@ -28,8 +28,8 @@ from .workspace import open_workspace
 
 if TYPE_CHECKING:
     from ..application.evaluation import Evaluation, RepoPolicies
-    from ..application.ledger_entries import LastTransition
     from ..application.policy_bundle import PolicyBundle
+    from ..application.request_history import LastTransition
     from ..application.workspace import Workspace
     from ..domain.rows import RepoRow, RequestRow
     from ..policy.explanations import Explanation
@@ -59,8 +59,8 @@ def explain(run: Run, *, target: tuple[str, ...], repo: str | None, file: str | 
     Each fact is shown with its source, its age and who controls it. Changes nothing.
     """
     from ..application.explanation_records import explain_evaluation, explanation_record
-    from ..application.ledger_entries import last_transition
     from ..application.policy_bundle import load_policies
+    from ..application.request_history import last_transition
 
     policies = read_policies(run, (file,) if file else (), needs_workspace=True, prints_workspace=False)
     if policies.has_errors:

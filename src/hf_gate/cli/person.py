@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.ledger_entries import history_records
 from ..application.owner_files import list_owner_files
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, PersonRecord
+from ..application.request_history import history_records
 from ..application.request_record_builders import attempt_record, stored_attempt
 from ..domain.batches import iterate_cursor_pages
 from ..domain.display_text import limit_lines, pluralize, to_one_line

@@ -165,7 +165,7 @@ def apply(run: Run, file: Path, yes: bool, max_changes: int | None) -> int:
     workspace, bundle = open_with_policies(run) if runs.needs_policies(made) else (open_for_runs(run), None)
     store = workspace.store
     known = store.run_of_plan(made.digest)
-    if known is not None and runs.is_over(known):
+    if known is not None and known.is_over:
         run.out.say(f"This plan has already been applied in run {known.id}; nothing was sent.")
         return print_run(run, workspace, known)
     runs.check_plan_in_workspace(workspace, bundle, made)

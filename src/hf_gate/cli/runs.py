@@ -103,12 +103,11 @@ def stop(run: Run, ident: str, *, for_good: bool) -> int:
 
 def _request_stop(run: Run, ident: str, word: str) -> int:
     from .. import bootstrap
-    from ..application.runs import is_over
 
     announce(run, writes=True, works_offline=True)
     with bootstrap.open_workspace(run.connection, run.location, read_only=True) as workspace:
         known = find_run(workspace, ident)
-        if is_over(known):
+        if known.is_over:
             more = (
                 " To stop the run's policies in `hf-gate run`, write `mode: shadow` in their files."
                 if known.kind is RunKind.AUTO
@@ -135,11 +134,10 @@ def _print_halt(run: Run, known: RunRow, requested: str | None, message: str) ->
 def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
     """Halt a run that no process executes; return it and the message to print."""
     from ..application.run_executor import STATE_AFTER_REQUEST, halt_run
-    from ..application.runs import is_over
 
     store = workspace.store
     known = find_run(workspace, ident)
-    if known.state != STATE_AFTER_REQUEST[word] and not is_over(known):
+    if known.state != STATE_AFTER_REQUEST[word] and not known.is_over:
         known = halt_run(store, known, word, to_ms(workspace.now()))
     continue_command = f"hf-gate runs continue {ident}"
     if store.changes(ident, UNSETTLED, 1):
@@ -153,17 +151,17 @@ def _halt(workspace: Workspace, ident: str, word: str) -> tuple[RunRow, str]:
 @click.argument("ident", metavar="RUN")
 def continue_(run: Run, ident: str) -> int:
     """Continue a run: read back the changes with an unknown outcome, then send the rest. Nothing is sent twice."""
-    from ..application.runs import check_plan_in_workspace, is_over
+    from ..application.runs import check_plan_in_workspace
     from ..plan.model import decode_plan
 
     workspace = open_for_runs(run)
     store = workspace.store
     known = find_run(workspace, ident)
-    if not is_over(known) or store.changes(ident, UNSETTLED, 1):
+    if not known.is_over or store.changes(ident, UNSETTLED, 1):
         known = executor_for(workspace, known).settle_and_keep(
             known
         )  # changes in flight are settled, whatever their age
-    if is_over(known):
+    if known.is_over:
         run.out.say(f"Run {known.id} has {known.state}: nothing is left to send.")
         return print_run(run, workspace, known)
     document = None if known.plan is None else store.plan(known.plan)

@@ -9,15 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..application.ledger_entries import history_records
 from ..application.record_builders import account_record
-from ..application.records import ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
-from ..application.request_record_builders import (
-    NO_DETAILS,
-    request_record,
-    stored_request,
-    verdict_record,
-)
+from ..application.records import NO_DETAILS, ApprovalsRecord, HistoryRecord, RequestRecord, ShownRequest, extend_record
+from ..application.request_history import history_records
+from ..application.request_record_builders import request_record, stored_request, verdict_record
 from ..application.targets import RequestTarget, find_attempts
 from ..domain.lifecycle import Status
 from ..domain.timestamps import format_age

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..application.hold_reasons import add_holds, format_holds
-from ..application.record_builders import health_record, repo_status_record, run_record
+from ..application.health import health_record
+from ..application.hold_reasons import format_holds
+from ..application.record_builders import run_record
+from ..application.workspace_status import add_holds, repo_status_record
 from ..config import parse_seconds
 from ..domain.display_text import pluralize
 from ..domain.timestamps import format_age, from_ms, to_iso
@@ -22,9 +24,10 @@ from .workspace import open_stored_workspace, open_workspace
 
 if TYPE_CHECKING:
     from ..application.health import Health
+    from ..application.turn_permissions import BudgetUse
     from ..application.unknown_conditions import UnknownConditions
     from ..application.workspace import Workspace
-    from ..application.workspace_status import BudgetUse, RepoStatus, WorkspaceStatus
+    from ..application.workspace_status import RepoStatus, WorkspaceStatus
     from ..domain.approvals import ApprovalAlarm
     from ..domain.rows import RequestRow
     from ..policy.tables import Table

@@ -235,7 +235,7 @@ def executor_for(workspace: Workspace, run: RunRow, tick: Callable[[int], None] 
     """Return an executor for a run that obeys stop requests."""
     from ..application.approvals import ApprovalGate
     from ..application.run_executor import make_executor
-    from ..application.unattended import read_stop
+    from ..application.unattended_stop import read_stop
 
     store = workspace.store
 

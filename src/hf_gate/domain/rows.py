@@ -19,7 +19,7 @@ from .lifecycle import Status
 from .request_state import RecordUpdate, RequestState, apply_event
 from .request_version import ContentDigest, RequestVersion
 from .requests import AccessRequest
-from .runs import ChangeState, RunKind, RunState
+from .runs import FINISHED, ChangeState, RunKind, RunState
 from .timestamps import to_ms
 
 ListPosition: TypeAlias = tuple[int, int]
@@ -242,6 +242,11 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """When decisions of the desk are or were due (ms). None: a person sends them. 0: the store was restored while they
     were being sent, and what was not sent is put on hold."""
     is_unseen: bool = False  # decisions failed, and their member was not told so yet
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to send."""
+        return self.state in FINISHED
 
 
 class ChangeRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,9 @@ from typing import Final
 
 from .outcomes import OutcomeKind
 
+ALL_RUNS: Final = "*"
+"""Stands for all unattended runs in the table of stop requests."""
+
 
 class RunKind(StrEnum):
     """What started a run."""

@@ -21,6 +21,11 @@ from .store import Store
 from .writer import Writer
 
 TWO_PERSON_POLICIES: Final = "policies with two approvals"
+
+
+MAX_OVERDUE: Final = 10_000
+"""The most overdue requests that are counted."""
+
 """The setting with the policies that asked for two people when they were last read."""
 
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")

@@ -15,7 +15,7 @@ from .writer import Writer
 VersionAtRepo: TypeAlias = tuple[str, Repo]
 """The digest of a policy version, and a repo."""
 
-GrantEnd: TypeAlias = tuple[int, int]
+HaltedEnd: TypeAlias = tuple[int, int]
 """The number of a request and the end of its grant (ms). With another end, the value differs."""
 
 
@@ -23,7 +23,7 @@ class Halt(Struct, frozen=True):
     """The content of a run that a person paused or stopped: policy versions at repos, and grants that had ended."""
 
     versions: frozenset[VersionAtRepo]
-    ends: frozenset[GrantEnd]
+    ends: frozenset[HaltedEnd]
 
 
 # ---- promotions and first turns --------------------------------------------------------------------------------------
@@ -63,7 +63,7 @@ def write_first_turns(write: Writer, versions: Iterable[VersionAtRepo]) -> None:
 def read_halts(store: Store) -> dict[str, Halt]:
     """Return the content of each halted run by the run's id."""
     versions: dict[str, set[VersionAtRepo]] = {}
-    ends: dict[str, set[GrantEnd]] = {}
+    ends: dict[str, set[HaltedEnd]] = {}
     for run, digest, *where in store.reads.rows(
         "SELECT h.run, h.digest, o.type, o.namespace, o.name FROM halted_versions h JOIN repos o ON o.id = h.repo_id"
     ):

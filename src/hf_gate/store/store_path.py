@@ -21,3 +21,8 @@ def parse_path(where: str | Path) -> Path:
     if "://" in text:
         raise UsageError(f"a store address is sqlite:///PATH or postgresql://..., not {text.partition('://')[0]}://.")
     return Path(where)
+
+
+def file_of_store(url: str) -> Path | None:
+    """Return the file of a store; None if the store is on a server."""
+    return None if url.startswith("postgres") else parse_path(url).absolute()

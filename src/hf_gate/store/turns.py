@@ -1,16 +1,14 @@
-"""Stores the turns of `hf-gate run`, and whether unattended work is stopped."""
+"""Stores the turns of `hf-gate run`."""
 
 from __future__ import annotations
 
 from typing import Final
 
+from ..domain.runs import ALL_RUNS
 from ..domain.turns import KEPT_TURNS, TurnEnd, TurnRow
 from .sql import decode_row
 from .store import Store
 from .writer import Writer
-
-ALL_RUNS: Final = "*"
-"""Stands for all unattended runs in the table of stop requests."""
 
 _COLUMNS: Final = "id, started_at, interval_s, ended_at, ending, problem, repos, news, done, deferred"
 

@@ -12,8 +12,8 @@ from starlette.responses import Response
 
 from .. import __version__
 from ..application.assignments import pair_with_details
+from ..application.explanation_records import terms_record
 from ..application.inputs import NOTE_LIMIT, parse_note, parse_reason
-from ..application.record_builders import terms_record
 from ..application.records import Record, RequestRecord, TermsRecord, extend_record
 from ..application.request_record_builders import stored_request
 from ..application.tray import DecisionRequest

@@ -13,7 +13,7 @@ from starlette.responses import Response
 from .. import __version__
 from ..application.health import read_health
 from ..application.message_records import list_destinations
-from ..application.workspace_status import read_budgets
+from ..application.turn_permissions import read_budgets
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.members import Member

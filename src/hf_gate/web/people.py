@@ -14,11 +14,11 @@ from starlette.responses import RedirectResponse, Response
 from .. import bootstrap
 from ..application.assignments import pair_with_details
 from ..application.erasure import check_erasable, erase, preview_erasure
-from ..application.ledger_entries import LastTransition, last_transition
 from ..application.owner_files import list_owner_files
 from ..application.person_export import export_person, json_document, render_page
 from ..application.record_builders import person_record
 from ..application.records import AttemptRecord, HistoryRecord, PersonRecord
+from ..application.request_history import LastTransition, last_transition
 from ..application.request_record_builders import stored_attempt
 from ..application.store_maintenance import file_of_store, files_of
 from ..application.tray import DecisionRequest

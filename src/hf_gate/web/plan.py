@@ -13,9 +13,9 @@ from starlette.responses import RedirectResponse, Response
 
 from ..application import runs as run_cases
 from ..application.approval_needs import read_needs
-from ..application.approvals import endorse, name_accounts, read_act_endorsers
+from ..application.approvals import endorse, name_accounts, read_act_endorsers, read_plan_approvals
 from ..application.inputs import is_confirmed
-from ..application.members import ApprovalNeed, read_approvals
+from ..application.members import ApprovalNeed
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..application.workspace import new_id
@@ -284,7 +284,7 @@ def _count_pending(app_state: AppState) -> int:
 def _need(context: RequestContext, view: VisiblePlan) -> ApprovalNeed:
     """Return whether two people must agree, and whether they have: maker, approvers and this member count."""
     acts = Counter(change.action for change in view.plan.changes)
-    whole, seen = read_approvals(context.workspace.store, view.plan.digest)
+    whole, seen = read_plan_approvals(context.workspace.store, view.plan.digest)
     return context.app_state.membership.compute_need(context.member, acts, original_total=whole, approvers=seen)
 
 

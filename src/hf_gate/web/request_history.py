@@ -11,8 +11,8 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from ..application.approvals import read_member_names
-from ..application.ledger_entries import history_records, last_transition
 from ..application.records import HistoryRecord
+from ..application.request_history import history_records, last_transition
 from ..domain.events import VerdictReached, kind_of
 from ..domain.forms import collapse_whitespace
 from ..domain.lifecycle import VERB_FOR_STATUS, Status

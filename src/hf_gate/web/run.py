@@ -87,7 +87,7 @@ class RunView(Struct, frozen=True):
     @property
     def can_resume(self) -> bool:
         """Whether the run has unsent changes and can be resumed."""
-        return not self.is_live and not run_cases.is_over(self.run)
+        return not self.is_live and not self.run.is_over
 
     @property
     def unknown(self) -> int:
@@ -365,7 +365,7 @@ def _stop(context: RequestContext, view: RunView) -> Response:
 
 def _retry(context: RequestContext, view: RunView) -> Response:
     """Make a plan of the refused and open changes whose requests did not change since."""
-    if not run_cases.is_over(view.run):
+    if not view.run.is_over:
         return _page(context, view, wrong="The run has not ended. Resume it or stop it first.", status=409)
     bundle = context.app_state.policies.current
     versions = None if bundle is None else run_cases.policy_versions(bundle.policies)

@@ -21,7 +21,6 @@ from starlette.types import Receive, Scope, Send
 from ..application.approvals import ApprovalGate
 from ..application.members import Membership
 from ..application.run_executor import make_executor
-from ..application.runs import is_over
 from ..application.workspace import Workspace
 from ..domain.members import Member
 from ..domain.outcomes import Outcome
@@ -152,7 +151,7 @@ class RunWorker:
         job.begin = None
         job.revision += 1
         job.stored.set()
-        if run is None or run.id != job.run or is_over(run) or self._is_ending:
+        if run is None or run.id != job.run or run.is_over or self._is_ending:
             return
         job.started = time.monotonic()
 
