@@ -47,7 +47,7 @@ class _Life:
                 self._leave()
             self.year.wait(DAY)
             for name in self.year.names if people else ():
-                if self.year.where(name) == "pending":
+                if self.year.status_on_hub(name) == "pending":
                     for one in people or ():
                         approve(self.year, name, one)
             self._check()

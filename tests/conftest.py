@@ -215,7 +215,7 @@ def nothing_outlives_the_run() -> Iterator[None]:
     """The first fixture of all, so it is torn down last: whatever runs then is ended, and fails the run."""
     yield
     stop_server()
-    left = leftover_processes.ended()
+    left = leftover_processes.end_leftovers()
     assert not left, f"processes that outlive the tests: {'; '.join(map(str, left))}"
 
 

@@ -26,7 +26,7 @@ def scene(tmp_path: Path) -> Iterator[HubWorkspace]:
 def _accept_again(scene: HubWorkspace) -> None:
     """An admin cancels on the Hub, and accepts again."""
     scene.decide("ada", "pending")
-    scene.near.time.advance(60)
+    scene.local_hub.time.advance(60)
     scene.decide("ada", "accepted")
 
 
@@ -39,46 +39,46 @@ def _causes(scene: HubWorkspace) -> list[str | None]:
 @pytest.mark.parametrize("days", [10, 40])
 def test_a_grant_accepted_again_before_or_after_its_end_has_no_end_of_ours(scene: HubWorkspace, days: int) -> None:
     assert scene.row("ada").state.until is not None
-    scene.near.time.advance(days * DAY)
+    scene.local_hub.time.advance(days * DAY)
     _accept_again(scene)
     scene.sync()
     assert (scene.row("ada").state.until, _causes(scene)[0]) == (None, "outside")
-    scene.near.time.advance(100 * DAY)
+    scene.local_hub.time.advance(100 * DAY)
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     scene.check()
 
 
 def test_what_was_accepted_again_after_the_plan_is_not_ended(scene: HubWorkspace) -> None:
-    scene.near.time.advance(40 * DAY)
+    scene.local_hub.time.advance(40 * DAY)
     scene.sync()
     plan = scene.plan()
     assert [change.rule for change in plan.changes] == ["until"]
     _accept_again(scene)
-    run = scene.carry(scene.approve(plan))
+    run = scene.execute(scene.approve(plan))
     assert dict(run.counts) == {"stale": 1}
     (change,) = scene.store.changes(run.id)
     assert change.why == "it was accepted again on the Hub"
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_the_hubs_own_time_of_our_acceptance_is_no_renewal(scene: HubWorkspace) -> None:
     for _ in range(3):
-        scene.near.time.advance(60)
+        scene.local_hub.time.advance(60)
         scene.sync()
         scene.sync(SyncKind.QUICK)
     assert scene.row("ada").state.until is not None
-    scene.near.time.advance(40 * DAY)
+    scene.local_hub.time.advance(40 * DAY)
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 def test_somebody_accepted_on_the_hub_after_the_end_stays(scene: HubWorkspace) -> None:
-    scene.near.time.advance(40 * DAY)
+    scene.local_hub.time.advance(40 * DAY)
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
     scene.decide("ada", "accepted")
     scene.sync()
-    scene.near.time.advance(400 * DAY)
+    scene.local_hub.time.advance(400 * DAY)
     scene.turn()
-    assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", None)
+    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("accepted", None)

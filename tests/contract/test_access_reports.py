@@ -48,7 +48,7 @@ FILE = "9f" * 32
 
 def access(scene: HubWorkspace, at: datetime | None = None) -> dict[str | None, AccessRecord]:
     """The report now, or as of a moment."""
-    moment = datetime.fromtimestamp(scene.near.time.now(), UTC) if at is None else at
+    moment = datetime.fromtimestamp(scene.local_hub.time.now(), UTC) if at is None else at
     return {row.user: row for row in read_access(scene.store, scene.repos[:1], moment).records()}
 
 
@@ -72,9 +72,9 @@ def test_both_approvers_and_their_rule_are_named(two_people: HubWorkspace) -> No
 def test_approvals_that_a_turn_sends_are_named_beside_the_policy(two_people: HubWorkspace) -> None:
     scene = two_people
     decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
-    scene.near.faults(["fail_before:status=503:on=batch|handle"])
+    scene.local_hub.set_faults(["fail_before:status=503:on=batch|handle"])
     decide_as(scene, OWNER, actor="owner")
-    scene.near.faults([])
+    scene.local_hub.set_faults([])
     scene.turn()
     row = access(scene)["ada"]
     assert (row.approvers, row.rule) == (["mia", "owner"], "welcome")
@@ -110,8 +110,8 @@ def test_who_was_accepted_on_the_hub_without_approvals_is_marked(two_people: Hub
         decide_as(scene, author_of(create_member(scene, "mia")), actor="mia")
     scene.decide("ada", "accepted")
     scene.sync()
-    before = datetime.fromtimestamp(scene.near.time.now(), UTC)
-    scene.near.time.advance(60)
+    before = datetime.fromtimestamp(scene.local_hub.time.now(), UTC)
+    scene.local_hub.time.advance(60)
     assert list_alarms(scene) == [("ada", given, 2)]
     row = access(scene)["ada"]
     assert (row.is_outside, row.missing_approvals, row.approvers) == (True, 2 - given, ["mia"] * given)

@@ -12,7 +12,7 @@ from hf_gate.store.approvals import write_alarms
 from hf_gate.store.store import Store
 from tests.kits.approvals import OWNER, author_of, create_member, decide_as, list_alarms
 from tests.kits.approvals import two_people as scene
-from tests.kits.stores import EEG, place, record, store, take
+from tests.kits.stores import EEG, place, record, store, store_records
 from tests.kits.workspaces import HubWorkspace
 
 __all__ = ["place", "scene", "store"]
@@ -23,20 +23,20 @@ def accept_by_two(scene: HubWorkspace, until: str | None = None) -> None:
     list_alarms(scene)
     decide_as(scene, author_of(create_member(scene, "mia")))
     decide_as(scene, OWNER, choice=Choice(Status.ACCEPTED, until=until))
-    scene.near.time.advance(3600)
+    scene.local_hub.time.advance(3600)
     scene.sync()
-    assert (scene.where("ada"), list_alarms(scene)) == ("accepted", [])
+    assert (scene.status_on_hub("ada"), list_alarms(scene)) == ("accepted", [])
 
 
 @pytest.mark.parametrize("given", [0, 1])
 def test_somebody_returned_to_pending_and_accepted_outside_raises_an_alarm(scene: HubWorkspace, given: int) -> None:
     accept_by_two(scene)
     scene.decide("ada", "pending")
-    scene.near.time.advance(3600)
+    scene.local_hub.time.advance(3600)
     scene.sync()
     if given:
         decide_as(scene, OWNER)
-    scene.near.time.advance(3600)
+    scene.local_hub.time.advance(3600)
     scene.decide("ada", "accepted")
     scene.sync()
     assert list_alarms(scene) == [("ada", given, 2)]
@@ -48,7 +48,7 @@ def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: HubWor
     accept_by_two(scene, "30d" if has_end else None)
     assert (scene.row("ada").state.until is not None) == has_end
     scene.decide("ada", "pending")
-    scene.near.time.advance(60)
+    scene.local_hub.time.advance(60)
     scene.decide("ada", "accepted")
     scene.sync()
     assert scene.row("ada").state.until is None
@@ -56,7 +56,7 @@ def test_access_renewed_outside_raises_an_alarm_if_it_lost_its_end(scene: HubWor
 
 
 def test_the_alarm_of_a_request_is_found_behind_more_than_two_hundred_newer_ones(store: Store) -> None:
-    first, *others = take(store, EEG, [record(n, "accepted") for n in range(1, MAX_ALARMS + 3)])
+    first, *others = store_records(store, EEG, [record(n, "accepted") for n in range(1, MAX_ALARMS + 3)])
     raised = [ApprovalAlarm(ident, 1_000 + ident, 0, 2) for ident in (first, *others[:-1])]
     with store.writing() as write:
         write_alarms(write, raised)

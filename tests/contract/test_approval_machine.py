@@ -157,7 +157,7 @@ class ApprovalMachine(RuleBasedStateMachine):
     @rule(name=NAMES)
     def ask_again(self, name: str) -> None:
         with suppress(HfGateError, ValueError):
-            self.scene.near.withdraw(name, self.scene.repos[0])
+            self.scene.local_hub.withdraw(name, self.scene.repos[0])
             self.scene.ask([name])
             self.approved[name].clear()
         self.scene.sync()
@@ -226,7 +226,7 @@ class ApprovalMachine(RuleBasedStateMachine):
             now=self.scene.clock.now(), author=self._author(who),
         )  # fmt: skip
         with suppress(HfGateError):
-            self.scene.carry(made)
+            self.scene.execute(made)
 
     @rule()
     def turn(self) -> None:
@@ -235,7 +235,7 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     @rule()
     def wait(self) -> None:
-        self.scene.near.time.advance(60)
+        self.scene.local_hub.time.advance(60)
 
     # ---- what must hold --------------------------------------------------------------------------------------------------
 
@@ -245,7 +245,7 @@ class ApprovalMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_hub_hears_no_acceptance_without_two_people(self) -> None:
-        journal = self.scene.near.journal()
+        journal = self.scene.local_hub.journal()
         for move in journal[self.seen :]:
             if move["token"] in OURS and move["to"] == "accepted":
                 counted = {
@@ -332,6 +332,6 @@ def test_two_people_at_the_same_moment_both_count_and_one_acceptance_is_sent(pla
     with ThreadPoolExecutor(2) as pool:
         outcomes = list(zip(*pool.map(accept_all, ["id-one", "id-two"]), strict=True))
     assert [sorted(kinds) for kinds in outcomes] == [["deferred", "done"]] * len(names)
-    assert {scene.where(name) for name in names} == {"accepted"}
+    assert {scene.status_on_hub(name) for name in names} == {"accepted"}
     assert len([one for one in scene.moves() if one["to"] == "accepted"]) == len(names)
     scene.close()

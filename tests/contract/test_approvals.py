@@ -39,17 +39,17 @@ __all__ = ["scene"]
 
 def accepts(scene: HubWorkspace) -> int:
     """How many people the Hub has let in."""
-    return sum(scene.where(name) == "accepted" for name in ("ada", "bo"))
+    return sum(scene.status_on_hub(name) == "accepted" for name in ("ada", "bo"))
 
 
 def test_the_first_approval_is_recorded_and_the_second_is_sent(scene: HubWorkspace) -> None:
     mia = create_member(scene, "mia")
     first = decide_as(scene, author_of(mia))
     assert (first.kind, first.why) == (OutcomeKind.DEFERRED, "approval 1 of 2")
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     second = decide_as(scene, OWNER)
     assert second.kind is OutcomeKind.DONE
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert verify_ledger(scene.store, with_tables=True).broken == []
 
 
@@ -88,7 +88,7 @@ def test_the_requester_does_not_count(scene: HubWorkspace) -> None:
     refused = decide_as(scene, RunAuthor(member=made.id, account=ident), actor="adas-desk-name")
     assert refused.kind is OutcomeKind.REFUSED
     assert "your own request" in refused.why
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_a_requester_who_takes_the_name_of_a_member_does_not_block_the_approval(scene: HubWorkspace) -> None:
@@ -122,11 +122,11 @@ def test_an_author_of_the_version_stays_one_after_another_promotion_under_the_sa
 def test_a_request_that_was_made_again_has_no_approvals(scene: HubWorkspace) -> None:
     mia = create_member(scene, "mia")
     decide_as(scene, author_of(mia))
-    scene.near.withdraw("ada", scene.repos[0])
+    scene.local_hub.withdraw("ada", scene.repos[0])
     scene.ask(["ada"])
     scene.sync()
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWorkspace) -> None:
@@ -136,7 +136,7 @@ def test_changed_rules_end_the_approvals_and_other_changes_do_not(scene: HubWork
     assert decide_as(scene, author_of(mia)).why.startswith("approval 1 of 2: yours")
     use_policy(scene, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 2\n    until: 30d"))
     assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_a_revoked_member_does_not_count_any_more(scene: HubWorkspace) -> None:
@@ -158,7 +158,7 @@ def test_an_approval_can_be_taken_back_until_it_is_sent(scene: HubWorkspace) -> 
 def test_one_person_is_enough_to_reject(scene: HubWorkspace) -> None:
     decide_as(scene, OWNER)
     assert decide_as(scene, author_of(create_member(scene, "mia")), choice=REJECT).kind is OutcomeKind.DONE
-    assert scene.where("ada") == "rejected"
+    assert scene.status_on_hub("ada") == "rejected"
 
 
 @pytest.mark.parametrize("key", [r"\x72eviewers", r"\u0072eviewers", r"\U00000072eviewers", "review\\\n      ers"])
@@ -202,10 +202,10 @@ def test_an_accept_rule_with_one_reviewer_that_holds_needs_one_person(scene: Hub
 
 
 def test_a_grant_without_a_request_is_refused_where_two_people_are_needed(scene: HubWorkspace) -> None:
-    scene.near.add_people("dee")
+    scene.local_hub.add_people("dee")
     refused = decide_as(scene, OWNER, "dee", Choice(Status.ACCEPTED, is_grant=True))
     assert refused.kind is OutcomeKind.REFUSED
-    assert scene.where("dee") is None
+    assert scene.status_on_hub("dee") is None
 
 
 def test_while_the_policies_cannot_be_read_nobody_is_accepted(scene: HubWorkspace) -> None:
@@ -266,12 +266,12 @@ def test_what_needs_two_people_is_recorded_as_a_persons_to_decide(scene: HubWork
 
 def test_a_turn_sends_what_was_approved_by_two_people_and_not_sent(scene: HubWorkspace) -> None:
     decide_as(scene, author_of(create_member(scene, "mia")))
-    scene.near.faults(["fail_before:status=503:on=batch|handle"])
+    scene.local_hub.set_faults(["fail_before:status=503:on=batch|handle"])
     assert decide_as(scene, OWNER).kind is not OutcomeKind.DONE
-    scene.near.faults([])
+    scene.local_hub.set_faults([])
     assert accepts(scene) == 0
     scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("accepted", "pending")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("accepted", "pending")
 
 
 def test_a_forged_approval_is_found_by_the_verification(scene: HubWorkspace) -> None:
@@ -348,7 +348,7 @@ def test_an_acceptance_outside_that_our_own_run_finds_raises_an_alarm(scene: Hub
     use_policy(scene, TWO_REVIEWERS)
     list_alarms(scene)
     scene.decide("ada", "accepted")
-    scene.carry(run)
+    scene.execute(run)
     assert list_settled(scene) == [("already", "read")]
     scene.sync()
     assert list_alarms(scene) == [("ada", 0, 2)]
@@ -364,7 +364,7 @@ def test_an_acceptance_outside_that_a_later_read_takes_for_ours_raises_an_alarm(
     use_policy(scene, TWO_REVIEWERS)
     list_alarms(scene)
     scene.decide("ada", "accepted")
-    scene.carry(scene.again(run))
+    scene.execute(scene.reload(run))
     assert list_settled(scene)[0] == ("done", "read")
     scene.sync()
     assert ("ada", 0, 2) in list_alarms(scene)

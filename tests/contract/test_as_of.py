@@ -34,7 +34,7 @@ from hf_gate.store.past_requests import (
 )
 from hf_gate.store.store import Store
 from tests.kits.store_machine import StoreMachine
-from tests.kits.stores import EEG, MED, new_store, place, record, store, take
+from tests.kits.stores import EEG, MED, new_store, place, record, store, store_records
 from tests.kits.synced_stores import SyncedStore, open_synced_store
 
 __all__ = ["place", "store"]
@@ -144,7 +144,7 @@ def _view(store: Store, at: int) -> AccessView:
 
 
 def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) -> None:
-    first, second = take(store, EEG, [record(1), record(2)], 1_000)
+    first, second = store_records(store, EEG, [record(1), record(2)], 1_000)
     _append(store, first, 2_000, e.VerdictReached(action="accept", rule="signed", policy="eeg", digest="d1"))
     _decide(store, first, 3_000, "accepted", "signed", "d1", "policy:eeg@d1")
     _append(store, first, 3_000, e.GrantDated(until=9_000, rule="signed"))
@@ -164,14 +164,14 @@ def test_the_rule_the_person_and_the_end_of_that_time_are_named(store: Store) ->
 
 
 def test_a_later_attempt_hides_the_earlier_one_only_after_it_came(store: Store) -> None:
-    take(store, EEG, [record(1, "accepted", day=1, name="old-name")], 1_000)
-    take(store, EEG, [record(1, "pending", day=2, name="new-name")], 2_000)
+    store_records(store, EEG, [record(1, "accepted", day=1, name="old-name")], 1_000)
+    store_records(store, EEG, [record(1, "pending", day=2, name="new-name")], 2_000)
     assert [row.user for row in _view(store, 1_500).records()] == ["old-name"]
     assert list(_view(store, 2_500).records()) == []
 
 
 def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) -> None:
-    (ident,) = take(store, EEG, [record(1, "accepted")], 1_000)
+    (ident,) = store_records(store, EEG, [record(1, "accepted")], 1_000)
     with store.writing() as write:
         write.db.run("DELETE FROM private")
     (row,) = _view(store, 1_500).records()
@@ -181,7 +181,7 @@ def test_an_erased_private_part_leaves_an_access_without_a_name(store: Store) ->
 
 
 def test_a_time_before_the_ledger_is_refused_with_its_beginning(store: Store) -> None:
-    take(store, EEG, [record(1)], 86_400_000)
+    store_records(store, EEG, [record(1)], 86_400_000)
     with pytest.raises(
         UsageError, match=r"nothing is known about 1970-01-01 00:00 UTC: the audit log begins 1970-01-02 00:00 UTC"
     ):
@@ -301,7 +301,7 @@ def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
     event = e.decode_event(body)
     assert isinstance(event, e.SyncEnded)
     assert (event.form, event.prompt, e.encode_event(event)) == ("f1", None, body)
-    take(store, EEG, [record(1, "accepted")], 1_000)
+    store_records(store, EEG, [record(1, "accepted")], 1_000)
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=event, at=2_000, actor="lena")])
     (row,) = _view(store, 2_500).records()
@@ -309,7 +309,7 @@ def test_an_entry_of_an_earlier_release_names_no_prompt(store: Store) -> None:
 
 
 def test_the_agreement_of_now_is_that_of_a_later_end_on_both_databases(store: Store) -> None:
-    (ident,) = take(store, EEG, [record(1)], 1_000)
+    (ident,) = store_records(store, EEG, [record(1)], 1_000)
     _append(store, ident, 2_000, e.VerdictReached(action="accept", rule="signed", agreements={"dua": "row1"}))
     _decide(store, ident, 3_000, "accepted", "signed", None, "mia")
     assert read_current_agreements(store, [ident]) == {ident: {"dua": {"row": "row1"}}}

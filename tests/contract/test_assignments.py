@@ -16,7 +16,7 @@ from hf_gate.store.assignments import AssignmentResult, write_assignments
 from hf_gate.store.members import find_member_by_id, invite_member, revoke_member
 from hf_gate.store.store import Store
 from tests.kits import stores
-from tests.kits.stores import record, take
+from tests.kits.stores import record, store_records
 
 place, store = stores.place, stores.store  # the fixtures: each test runs on both databases
 REPO = parse_repo("acme/lantern")
@@ -35,7 +35,7 @@ def _found(store: Store, query: str) -> list[int]:
 
 
 def test_assignments_are_stored_found_and_freed(store: Store) -> None:
-    idents = take(store, REPO, [record(number, day=number) for number in range(1, 5)])
+    idents = store_records(store, REPO, [record(number, day=number) for number in range(1, 5)])
     mia, kim = _member(store, "mia"), _member(store, "kim")
     assert write_assignments(store, idents[:3], kim, by="kim", at=5) == AssignmentResult(3, 0)
     assert write_assignments(store, idents[:2], mia, by="kim", at=6) == AssignmentResult(2, 0)
@@ -57,7 +57,7 @@ def test_assignments_are_stored_found_and_freed(store: Store) -> None:
 
 
 def test_an_owner_has_requests_too(store: Store) -> None:
-    (ident,) = take(store, REPO, [record(1)])
+    (ident,) = store_records(store, REPO, [record(1)])
     with store.writing() as write:
         write.write_setting(OWNER_SETTING, json.dumps({"name": "lena", "user_id": "id-lena"}))
     owner = Member(
@@ -68,15 +68,15 @@ def test_an_owner_has_requests_too(store: Store) -> None:
 
 
 def test_a_decision_or_a_new_attempt_ends_an_assignment(store: Store) -> None:
-    (ident,) = take(store, REPO, [record(1)])
+    (ident,) = store_records(store, REPO, [record(1)])
     mia = _member(store, "mia")
     write_assignments(store, [ident], mia, by="mia", at=5)
-    take(store, REPO, [record(1, "accepted", reviewedAt="2026-03-01T10:00:00.000Z")], at=6)
+    store_records(store, REPO, [record(1, "accepted", reviewedAt="2026-03-01T10:00:00.000Z")], at=6)
     row = store.request(ident)
     assert row is not None
     assert (row.state.status, row.state.assigned) == ("accepted", None)
     assert write_assignments(store, [ident], mia, by="mia", at=7) == AssignmentResult(0, 0)
-    (again,) = take(store, REPO, [record(1, day=9, request=77)], at=8)
+    (again,) = store_records(store, REPO, [record(1, day=9, request=77)], at=8)
     assert _found(store, "assigned:none status:pending") == [again]
 
 

@@ -52,7 +52,9 @@ def as_wished(scene: HubWorkspace, wishes: dict[str, str] | None = None) -> bool
     """Whether everybody stands where they wished to, moved once, and all books agree."""
     wanted = {name: WISHED[wish] for name, wish in (wishes or MANY).items()}
     scene.check_over()
-    stands = {name: status for repo in reversed(scene.repos) for name in wanted if (status := scene.where(name, repo))}
+    stands = {
+        name: status for repo in reversed(scene.repos) for name in wanted if (status := scene.status_on_hub(name, repo))
+    }
     return stands == wanted and len(scene.moves()) == len(wanted)
 
 
@@ -61,11 +63,11 @@ def as_wished(scene: HubWorkspace, wishes: dict[str, str] | None = None) -> bool
 
 def test_a_run_moves_everybody_once_and_a_second_time_moves_nobody(scene: HubWorkspace) -> None:
     run = begun(scene)
-    ended = scene.carry(run)
+    ended = scene.execute(run)
     assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20})
     assert as_wished(scene)
     assert scene.approve(scene.plan()).total == 0
-    assert scene.carry(scene.again(run)).counts == {"done": 20}
+    assert scene.execute(scene.reload(run)).counts == {"done": 20}
     assert len(scene.moves()) == 20
 
 
@@ -80,8 +82,8 @@ def test_an_intent_is_on_the_disk_before_the_call_that_it_is_about(scene: HubWor
                 started = {json.loads(row.change)["user_id"] for row in other.changes(run.id, ("started",))}
             assert calls[-1] <= started
 
-    scene.near.seen = look
-    scene.carry(run)
+    scene.local_hub.on_send = look
+    scene.execute(run)
     assert sum(map(len, calls)) == 20
     assert len(calls) == 4  # one for each repo, status and reason
 
@@ -90,8 +92,8 @@ def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdre
     run = begun(scene, {"ada": "accept", "bob": "accept", "cem": "accept", "dora": "accept"})
     scene.decide("ada", "accepted")
     scene.decide("bob", "rejected")
-    scene.near.withdraw("cem", scene.repos[0])
-    ended = scene.carry(run)
+    scene.local_hub.withdraw("cem", scene.repos[0])
+    ended = scene.execute(run)
     assert dict(ended.counts) == {"already": 1, "stale": 1, "gone": 1, "done": 1}
     assert [move["user"] for move in scene.moves()] == ["dora"]
     scene.check_over()
@@ -99,10 +101,10 @@ def test_who_was_decided_elsewhere_meanwhile_is_already_or_stale_and_who_withdre
 
 def test_who_is_known_to_have_withdrawn_by_a_reading_since_is_gone_and_the_others_go_on(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "accept"})
-    scene.near.withdraw("ada", scene.repos[0])
+    scene.local_hub.withdraw("ada", scene.repos[0])
     scene.sync()
     assert scene.row("ada").state.status == "withdrawn"
-    assert dict(scene.carry(run).counts) == {"gone": 1, "done": 1}
+    assert dict(scene.execute(run).counts) == {"gone": 1, "done": 1}
     scene.check_over()
 
 
@@ -111,8 +113,8 @@ def test_who_asked_anew_is_not_decided_on_the_old_request(scene: HubWorkspace, a
     run = begun(scene, {"ada": "reset"})
     scene.decide("ada", "reset")
     scene.ask({"ada": again})
-    assert dict(scene.carry(run).counts) == {"stale": 1}
-    assert scene.where("ada") == "pending"
+    assert dict(scene.execute(run).counts) == {"stale": 1}
+    assert scene.status_on_hub("ada") == "pending"
 
 
 @pytest.mark.parametrize(("reads_name", "kind"), [(True, "stale"), (False, "done")])
@@ -124,9 +126,9 @@ def test_a_rename_makes_a_change_stale_only_where_its_rule_read_the_name(
     write_workspace(scene.folder, POLICY.replace(condition, f"{name}{condition}"))
     scene.join()
     run = begun(scene, {"ada": "accept"})
-    scene.near.rename("ada", "ada2")
-    assert dict(scene.carry(run).counts) == {kind: 1}
-    assert scene.where("ada2") == ("pending" if reads_name else "accepted")
+    scene.local_hub.rename("ada", "ada2")
+    assert dict(scene.execute(run).counts) == {kind: 1}
+    assert scene.status_on_hub("ada2") == ("pending" if reads_name else "accepted")
 
 
 def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: HubWorkspace) -> None:
@@ -135,28 +137,28 @@ def test_who_was_rejected_and_put_back_meanwhile_is_left_alone(scene: HubWorkspa
     scene.sync()
     scene.decide("ada", "pending")
     scene.sync()
-    assert dict(scene.carry(run).counts) == {"stale": 1, "done": 1}
-    assert scene.where("ada") == "pending"
+    assert dict(scene.execute(run).counts) == {"stale": 1, "done": 1}
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_a_name_that_changed_hands_lets_nobody_in_by_mistake(scene: HubWorkspace) -> None:
     """She is to be accepted, and renames herself, mallory takes the name and asks: mallory waits on."""
     run = begun(scene, {"alice": "accept"})
-    scene.near.rename("alice", "bob2")
+    scene.local_hub.rename("alice", "bob2")
     scene.ask({"alice": "x"})  # mallory
-    scene.carry(run)
-    assert scene.where("alice") == "pending"
+    scene.execute(run)
+    assert scene.status_on_hub("alice") == "pending"
     scene.check_over()
 
 
 def test_a_name_that_changed_hands_where_ids_are_hidden_from_the_reader(scene: HubWorkspace) -> None:
     """The same, and the one who was meant took the request back: nobody is left whom the plan means."""
     run = begun(scene, {"alice": "accept"})
-    scene.near.withdraw("alice", scene.repos[0])
-    scene.near.rename("alice", "bob2")
+    scene.local_hub.withdraw("alice", scene.repos[0])
+    scene.local_hub.rename("alice", "bob2")
     scene.ask({"alice": "accept"})
-    assert dict(scene.carry(run).counts) == {"gone": 1}
-    assert scene.where("alice") == "pending"
+    assert dict(scene.execute(run).counts) == {"gone": 1}
+    assert scene.status_on_hub("alice") == "pending"
     assert scene.moves() == []
 
 
@@ -185,14 +187,14 @@ PASSING = [
 @pytest.mark.parametrize("fault", PASSING)
 def test_a_passing_fault_loses_nobody_and_moves_nobody_twice(scene: HubWorkspace, fault: str) -> None:
     run = begun(scene)
-    scene.near.faults([fault])
+    scene.local_hub.set_faults([fault])
     for _ in range(8):
         try:
-            if scene.carry(scene.again(run)).state == "ended":
+            if scene.execute(scene.reload(run)).state == "ended":
                 break
         except HfGateError:
             scene.check()
-            scene.near.time.advance(60)
+            scene.local_hub.time.advance(60)
     assert counted(scene, run) == Counter(done=20)
     assert as_wished(scene)
 
@@ -202,18 +204,18 @@ def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_no
 ) -> None:
     """Reading shows neither where the request stood nor where it should go: that somebody moved it, and nothing is sent."""
     run = begun(scene, {"ada": "accept"})
-    scene.near.faults(["fail_after:call=1:on=batch"])
+    scene.local_hub.set_faults(["fail_after:call=1:on=batch"])
 
     def decide(send: HubCall) -> None:
         if send.is_change:
-            scene.near.heard = lambda _: None
+            scene.local_hub.on_reply = lambda _: None
             scene.decide("ada", "rejected")
 
-    scene.near.heard = decide
-    assert scene.carry(run).state == "interrupted"
-    assert scene.where("ada") == "rejected"
-    scene.near.faults([])
-    assert dict(scene.carry(scene.again(run)).counts) == {"stale": 1}
+    scene.local_hub.on_reply = decide
+    assert scene.execute(run).state == "interrupted"
+    assert scene.status_on_hub("ada") == "rejected"
+    scene.local_hub.set_faults([])
+    assert dict(scene.execute(scene.reload(run)).counts) == {"stale": 1}
     assert len(scene.moves()) == 1
     scene.check_over()
 
@@ -221,15 +223,15 @@ def test_who_is_decided_by_others_right_after_a_call_whose_answer_was_lost_is_no
 def test_what_stays_unknown_is_asked_again_by_a_resume(scene: HubWorkspace) -> None:
     """The batch fails after it was done, and for so long no list can be read whole: the run has not ended."""
     run = begun(scene)
-    scene.near.faults(["fail_after:on=batch", "bad_record:on=list:kind=no_id"])
+    scene.local_hub.set_faults(["fail_after:on=batch", "bad_record:on=list:kind=no_id"])
     try:
-        ended = scene.carry(run)
+        ended = scene.execute(run)
     except HfGateError:
-        ended = scene.again(run)
+        ended = scene.reload(run)
     assert ended.state == "interrupted"
     scene.check()
-    scene.near.faults([])
-    assert scene.carry(scene.again(run)).state == "ended"
+    scene.local_hub.set_faults([])
+    assert scene.execute(scene.reload(run)).state == "ended"
     assert as_wished(scene)
 
 
@@ -246,54 +248,54 @@ def test_what_ends_a_run_is_raised_and_the_rest_waits(
     scene: HubWorkspace, fault: str, error: type[HfGateError]
 ) -> None:
     run = begun(scene)
-    scene.near.faults([fault])
+    scene.local_hub.set_faults([fault])
     with pytest.raises(error):
-        scene.carry(run)
-    assert scene.again(run).state == "interrupted"
+        scene.execute(run)
+    assert scene.reload(run).state == "interrupted"
     assert 0 < counted(scene, run)["done"] < 20
     scene.check()
     mend: dict[type[HfGateError], Callable[[], None]] = {
-        NotGated: scene.near.gate_all,
-        RepoMoved: scene.near.rename_back,
-        NotAllowed: scene.near.app.world.revoked.clear,
-        HubUnavailable: lambda: scene.near.time.advance(3600),
+        NotGated: scene.local_hub.gate_all,
+        RepoMoved: scene.local_hub.restore_names,
+        NotAllowed: scene.local_hub.app.world.revoked.clear,
+        HubUnavailable: lambda: scene.local_hub.time.advance(3600),
     }
-    scene.near.faults([])
+    scene.local_hub.set_faults([])
     mend[error]()
     scene.begin()
-    assert scene.carry(scene.again(run)).state == "ended"
+    assert scene.execute(scene.reload(run)).state == "ended"
     assert counted(scene, run) == Counter(done=20)
     assert as_wished(scene)
 
 
 def test_a_token_that_is_revoked_at_the_137th_call_stops_the_run_there(tmp_path: Path) -> None:
     """One call for each, sixteen at once: no more than those under way go on, and another token does the rest."""
-    near = InProcessHub()
-    scene = HubWorkspace(tmp_path, near)
+    local_hub = InProcessHub()
+    scene = HubWorkspace(tmp_path, local_hub)
     wishes = {f"q{n:03}": "accept" for n in range(200)}
     scene.ask(wishes)
     scene.sync()
     run = scene.approve(scene.plan())
-    near.faults(["no_batch", "revoke_token:token=owner:call=137:on=handle"])
+    local_hub.set_faults(["no_batch", "revoke_token:token=owner:call=137:on=handle"])
     with pytest.raises(NotAllowed):
-        scene.carry(run)
+        scene.execute(run)
     assert 136 <= len(scene.moves()) <= 136 + 16
     scene.check()
-    near.faults([])
-    near.app.world.revoked.clear()
+    local_hub.set_faults([])
+    local_hub.app.world.revoked.clear()
     scene.restart()
-    assert scene.carry(scene.again(run)).counts == {"done": 200}
+    assert scene.execute(scene.reload(run)).counts == {"done": 200}
     assert as_wished(scene, wishes)
     scene.close()
 
 
 def test_an_hour_without_a_hub_is_waited_for_by_who_says_so(scene: HubWorkspace) -> None:
     run = begun(scene)
-    scene.near.faults(["down:s=3600:call=2:on=batch"])
-    began = scene.near.time.now()
-    scene.hub = InProcessClient(scene.near, max_wait=7200)
-    assert scene.carry(run).state == "ended"
-    assert 3600 <= scene.near.time.now() - began < 3600 + 300
+    scene.local_hub.set_faults(["down:s=3600:call=2:on=batch"])
+    began = scene.local_hub.time.now()
+    scene.hub = InProcessClient(scene.local_hub, max_wait=7200)
+    assert scene.execute(run).state == "ended"
+    assert 3600 <= scene.local_hub.time.now() - began < 3600 + 300
     assert as_wished(scene)
 
 
@@ -303,23 +305,23 @@ def test_a_repo_that_fails_does_not_keep_the_others(scene: HubWorkspace) -> None
     scene.sync()
     scene.sync(repo=scene.repos[1])
     run = scene.approve(scene.plan())
-    scene.near.gate(scene.repos[1], False)
+    scene.local_hub.set_gate(scene.repos[1], False)
     with pytest.raises(NotGated):
-        scene.carry(run)
-    assert (scene.where("ada"), scene.where("bob", scene.repos[1])) == ("accepted", "pending")
+        scene.execute(run)
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bob", scene.repos[1])) == ("accepted", "pending")
 
 
 def test_with_true_headers_no_call_is_refused_and_a_reserve_stays(tmp_path: Path) -> None:
-    near = InProcessHub(page_size=10, quota="40/300")
-    scene = HubWorkspace(tmp_path, near)
+    local_hub = InProcessHub(page_size=10, quota="40/300")
+    scene = HubWorkspace(tmp_path, local_hub)
     wishes = {f"q{n:03}": "accept" for n in range(60)}
     scene.ask(wishes)
     scene.sync()
     run = scene.approve(scene.plan())
     for _ in range(3):
         scene.begin()
-        scene.carry(scene.again(run))
-    assert near.app.replies["429"] == 0
+        scene.execute(scene.reload(run))
+    assert local_hub.app.replies["429"] == 0
     assert as_wished(scene, wishes)
     scene.close()
 
@@ -330,7 +332,7 @@ def test_with_true_headers_no_call_is_refused_and_a_reserve_stays(tmp_path: Path
 def commits(scene: HubWorkspace, run: RunRow) -> int:
     """How many transactions a whole carry takes: asked of one whose last is never reached."""
     watched = FailingStore(scene.store, 1_000)
-    scene.carry(run, store=watched)
+    scene.execute(run, store=watched)
     return watched.count
 
 
@@ -342,10 +344,10 @@ def test_a_process_that_dies_at_any_write_is_resumed_without_loss(tmp_path: Path
             run = begun(scene)
             dying = FailingStore(scene.store, at, when)
             with suppress(KilledError):
-                scene.carry(run, store=dying)
+                scene.execute(run, store=dying)
             scene.restart()
             scene.check()
-            ended = scene.carry(scene.again(run))
+            ended = scene.execute(scene.reload(run))
             assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20}), (when, at)
             assert as_wished(scene), (when, at)
             scene.close()
@@ -362,7 +364,7 @@ def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path
         run = begun(scene)
         dying = FailingStore(scene.store, at, "before")
         with suppress(KilledError):
-            scene.carry(run, store=dying)
+            scene.execute(run, store=dying)
         image = tmp_path / f"{at}-image"
         image.mkdir()
         for name in ("desk.db", "desk.db-wal"):
@@ -370,9 +372,9 @@ def test_what_a_power_cut_leaves_of_the_log_is_opened_and_resumed(tmp_path: Path
         with (image / "desk.db-wal").open("ab") as log:
             log.write(tail)
         scene.close()
-        after = HubWorkspace(image, scene.near)
+        after = HubWorkspace(image, scene.local_hub)
         after.check()
-        assert dict(after.carry(after.again(run)).counts) == {"done": 20}
+        assert dict(after.execute(after.reload(run)).counts) == {"done": 20}
         assert as_wished(after)
         after.close()
         if not dying.has_failed:
@@ -387,10 +389,10 @@ def test_a_process_that_dies_between_outcome_and_projection_leaves_neither(scene
         raise KilledError
 
     with pytest.raises(KilledError):
-        scene.carry(run, store=HalfSettlingStore(FailingStore(scene.store, 2, "in"), die))
+        scene.execute(run, store=HalfSettlingStore(FailingStore(scene.store, 2, "in"), die))
     scene.restart()
     scene.check()
-    scene.carry(scene.again(run))
+    scene.execute(scene.reload(run))
     assert as_wished(scene)
 
 
@@ -401,12 +403,12 @@ def test_a_disk_that_is_full_at_any_write_lets_no_call_go_unwritten(tmp_path: Pa
         run = begun(scene)
         full = FailingStore(scene.store, at, "in", disk_full, times=times)
         try:
-            scene.carry(run, store=full)
+            scene.execute(run, store=full)
         except StoreUnavailable:
             scene.check()  # I1: whatever reached the Hub has an intent in the store
         if at == 1:
             assert scene.moves() == []
-        ended = scene.carry(scene.again(run))
+        ended = scene.execute(scene.reload(run))
         assert (ended.state, dict(ended.counts)) == ("ended", {"done": 20}), at
         assert as_wished(scene), at
         scene.close()
@@ -417,33 +419,33 @@ def test_a_disk_that_is_full_at_any_write_lets_no_call_go_unwritten(tmp_path: Pa
 
 def test_a_call_that_arrives_after_its_process_died_is_waited_for(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept", "bob": "reject"})
-    scene.near.faults(["delay_before:s=12:call=1:on=batch"])
+    scene.local_hub.set_faults(["delay_before:s=12:call=1:on=batch"])
 
     def die(send: HubCall) -> None:
-        if scene.near.late and not send.is_change:
+        if scene.local_hub.late_calls and not send.is_change:
             raise KilledError
 
-    scene.near.seen = die
+    scene.local_hub.on_send = die
     with pytest.raises(KilledError):
-        scene.carry(run, store=FailingStore(scene.store, 2, "before"))
-    scene.near.seen = lambda _: None
-    assert scene.near.late
+        scene.execute(run, store=FailingStore(scene.store, 2, "before"))
+    scene.local_hub.on_send = lambda _: None
+    assert scene.local_hub.late_calls
     scene.restart()
-    scene.carry(scene.again(run))
-    assert scene.near.late == []
+    scene.execute(scene.reload(run))
+    assert scene.local_hub.late_calls == []
     assert as_wished(scene, {"ada": "accept", "bob": "reject"})
 
 
 def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: HubWorkspace) -> None:
     run, dying = begun(scene, {"ada": "while"}), FailingStore(scene.store, 1_000_000)
-    scene.near.heard = lambda send: dying.die() if send.is_change else None
+    scene.local_hub.on_reply = lambda send: dying.die() if send.is_change else None
     with suppress(HfGateError, KilledError):
-        scene.carry(run, store=dying)
-    scene.near.heard = lambda _: None
+        scene.execute(run, store=dying)
+    scene.local_hub.on_reply = lambda _: None
     (move,) = scene.moves()
     scene.restart()
-    scene.near.time.advance(10 * 86_400)
-    assert scene.carry(scene.again(run)).counts == {"done": 1}
+    scene.local_hub.time.advance(10 * 86_400)
+    assert scene.execute(scene.reload(run)).counts == {"done": 1}
     until = scene.row("ada").state.until
     assert until is not None
     assert from_ms(until) == datetime.fromisoformat(move["time"]) + timedelta(days=30)
@@ -452,33 +454,33 @@ def test_an_access_that_is_read_back_late_ends_by_when_it_began(scene: HubWorksp
 def test_a_call_that_left_long_after_its_intent_is_waited_for_as_well(scene: HubWorkspace) -> None:
     """It waited a minute for its turn, its process died right after it left, and the next one looks at once."""
     run = begun(scene, {"ada": "accept"})
-    scene.near.faults(["delay_before:s=12:call=1:on=batch"])
+    scene.local_hub.set_faults(["delay_before:s=12:call=1:on=batch"])
     dying = FailingStore(scene.store, 1_000_000)
 
     def see(send: HubCall) -> None:
         if send.is_change:
-            scene.near.time.advance(60)
-        elif scene.near.late:
+            scene.local_hub.time.advance(60)
+        elif scene.local_hub.late_calls:
             dying.die()
 
-    scene.near.seen = see
+    scene.local_hub.on_send = see
     with suppress(KilledError):
-        scene.carry(run, store=dying)
-    scene.near.seen = lambda _: None
-    assert scene.near.late
+        scene.execute(run, store=dying)
+    scene.local_hub.on_send = lambda _: None
+    assert scene.local_hub.late_calls
     scene.restart()
-    scene.carrier(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.approvals).settle_started(
-        scene.again(run)
+    scene.make_executor(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.approvals).settle_started(
+        scene.reload(run)
     )
     assert list(scene.states(run).values()) == ["done"]
 
 
 def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: HubWorkspace) -> None:
     run = begun(scene, {"ada": "accept"})
-    scene.near.skew = 7200.0
-    scene.carry(run)
-    scene.near.skew = 0.0
-    scene.near.time.advance(60)
+    scene.local_hub.skew = 7200.0
+    scene.execute(run)
+    scene.local_hub.skew = 0.0
+    scene.local_hub.time.advance(60)
     scene.decide("ada", "rejected")
     scene.sync()
     assert scene.row("ada").state.status == "rejected"
@@ -487,10 +489,10 @@ def test_a_clock_that_was_set_back_hides_nobodys_decision(scene: HubWorkspace) -
 def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest(scene: HubWorkspace) -> None:
     run = begun(scene)
     asked = iter([None, "pause"])
-    paused = scene.carry(run, read_stop_request=lambda: next(asked, "pause"))
+    paused = scene.execute(run, read_stop_request=lambda: next(asked, "pause"))
     assert paused.state == "paused"
     scene.check()
-    stopped = scene.carry(paused, read_stop_request=lambda: "stop")
+    stopped = scene.execute(paused, read_stop_request=lambda: "stop")
     assert stopped.state == "stopped"
     scene.check_over()
 
@@ -500,16 +502,16 @@ def test_a_wish_to_pause_ends_after_the_batch_and_a_wish_to_stop_leaves_the_rest
 
 def test_a_plan_from_another_store_is_refused(tmp_path: Path) -> None:
     """The store was lost and read anew: its numbers mean other people, who asked in the same moment and answered alike."""
-    near = InProcessHub()
-    near.add_people("ada", "bob", "cem")
-    first = HubWorkspace(tmp_path / "first", near)
+    local_hub = InProcessHub()
+    local_hub.add_people("ada", "bob", "cem")
+    first = HubWorkspace(tmp_path / "first", local_hub)
     here = {"repo": first.repos[0].id, "answers": {"wish": "accept"}, "asked_at": "2026-09-01T10:00:00.000Z"}
-    near.door("POST", "requests", [{**here, "user": "ada"}, {**here, "user": "bob"}])
+    local_hub.control("POST", "requests", [{**here, "user": "ada"}, {**here, "user": "bob"}])
     first.sync()
     plan = first.plan()
     first.close()
-    near.door("POST", "requests", [{**here, "user": "cem"}])
-    second = HubWorkspace(tmp_path / "second", near)
+    local_hub.control("POST", "requests", [{**here, "user": "cem"}])
+    second = HubWorkspace(tmp_path / "second", local_hub)
     second.sync()
     assert {second.row(change.user or "").id for change in plan.changes} != {change.row for change in plan.changes}
     with pytest.raises(Guarded, match="another store"):
@@ -525,18 +527,18 @@ def test_a_plan_from_another_store_is_refused(tmp_path: Path) -> None:
 def test_a_carrier_that_forgets_a_duty_is_caught(tmp_path: Path, name: str) -> None:
     found: list[str] = []
     for at in range(1, 7):
-        near = InProcessHub(page_size=10)
-        scene = HubWorkspace(tmp_path / str(at), near, carrier=WRONG_EXECUTORS[name])
+        local_hub = InProcessHub(page_size=10)
+        scene = HubWorkspace(tmp_path / str(at), local_hub, make_executor=WRONG_EXECUTORS[name])
         run = begun(scene)
-        near.faults(["fail_before:on=batch"] if name == "hopeful" else [])
+        local_hub.set_faults(["fail_before:on=batch"] if name == "hopeful" else [])
         with suppress(KilledError, HfGateError):
-            scene.carry(run, store=FailingStore(scene.store, at))
-        near.faults([])
+            scene.execute(run, store=FailingStore(scene.store, at))
+        local_hub.set_faults([])
         scene.restart()
-        for move in list_moves(near.journal())[-3:]:
+        for move in list_moves(local_hub.journal())[-3:]:
             where = parse_repo(move["repo"], move["repo_type"])
             scene.decide(move["user"], "rejected" if move["to"] == "accepted" else "accepted", where)
-        scene.carry(scene.again(run))
-        found += find_final_violations(scene.store, near.journal())
+        scene.execute(scene.reload(run))
+        found += find_final_violations(scene.store, local_hub.journal())
         scene.close()
     assert found, f"{name} was not caught"

@@ -18,7 +18,7 @@ from hf_gate.errors import HfGateError, HubUnavailable, UnexpectedAnswer, UsageE
 from hf_gate.hub.credentials import Secret
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
-from tests.kits.raw_hub import RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_canary_token"
 ID = b"x-request-id: Root=1-0"
@@ -72,7 +72,7 @@ def say_ok(_hub: RawHub, caller: socket.socket, _line: str) -> None:
 @both
 @pytest.mark.parametrize("say", [show_page, say_ok])
 def test_a_page_of_the_network_grants_nothing(check: Check, say: Say) -> None:
-    with raw_hub(say) as hub, pytest.raises(UnexpectedAnswer):
+    with open_raw_hub(say) as hub, pytest.raises(UnexpectedAnswer):
         check(hub.url)
 
 
@@ -86,7 +86,7 @@ def test_a_page_of_the_network_grants_nothing(check: Check, say: Say) -> None:
     ],
 )
 def test_an_access_that_the_hub_confirms_is_granted(check: Check, status: str, headers: tuple[bytes, ...]) -> None:
-    with raw_hub(admit(status, b"{}", *headers)) as hub:
+    with open_raw_hub(admit(status, b"{}", *headers)) as hub:
         assert check(hub.url) == "granted"
         assert len(hub.lines) == 2
 
@@ -95,7 +95,7 @@ def test_an_access_that_the_hub_confirms_is_granted(check: Check, status: str, h
 def test_files_that_a_region_may_not_read_are_not_granted(check: Check) -> None:
     words = b"This model is not available in your region."
     say = admit("403 Forbidden", words, b"x-error-message: " + words)
-    with raw_hub(say) as hub, pytest.raises(NotAllowed, match="region") as raised:
+    with open_raw_hub(say) as hub, pytest.raises(NotAllowed, match="region") as raised:
         check(hub.url)
     assert raised.value.server_message == words.decode()
     assert "owner" in raised.value.hint
@@ -124,7 +124,7 @@ REFUSED = [
 @both
 @pytest.mark.parametrize(("status", "text", "words", "hint"), REFUSED)
 def test_a_refused_token_is_named_with_the_remedy(check: Check, status: str, text: str, words: str, hint: str) -> None:
-    with raw_hub(refuse(status, text)) as hub, pytest.raises(NotAllowed) as raised:
+    with open_raw_hub(refuse(status, text)) as hub, pytest.raises(NotAllowed) as raised:
         check(hub.url)
     assert words in str(raised.value)
     assert hint in raised.value.hint
@@ -134,23 +134,23 @@ def test_a_refused_token_is_named_with_the_remedy(check: Check, status: str, tex
 
 @both
 def test_a_refusal_whose_words_are_new_is_unknown(check: Check) -> None:
-    with raw_hub(refuse("403 Forbidden", "Something new.", GATED)) as hub:
+    with open_raw_hub(refuse("403 Forbidden", "Something new.", GATED)) as hub:
         assert check(hub.url) == "unknown"
-    with raw_hub(refuse("403 Forbidden", "Authorization error.")) as hub:
+    with open_raw_hub(refuse("403 Forbidden", "Authorization error.")) as hub:
         assert check(hub.url) == "unknown"
 
 
 @both
 def test_words_of_a_state_without_its_code_decide_nothing(check: Check) -> None:
-    with raw_hub(refuse("403 Forbidden", "Your request has been rejected")) as hub:
+    with open_raw_hub(refuse("403 Forbidden", "Your request has been rejected")) as hub:
         assert check(hub.url) == "unknown"
 
 
 @both
 def test_without_a_token_the_answer_is_to_sign_in(check: Check) -> None:
-    with raw_hub(refuse("401 Unauthorized", "Access to model acme/m is restricted.", GATED)) as hub:
+    with open_raw_hub(refuse("401 Unauthorized", "Access to model acme/m is restricted.", GATED)) as hub:
         assert check(hub.url, False) == "sign_in"
-    with raw_hub(refuse("401 Unauthorized", "Invalid username or password.")) as hub:
+    with open_raw_hub(refuse("401 Unauthorized", "Invalid username or password.")) as hub:
         assert check(hub.url, False) == "sign_in"
 
 
@@ -159,7 +159,7 @@ def test_a_refusal_of_the_network_is_no_state(check: Check) -> None:
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "403 Forbidden", b"<html>Blocked by the proxy</html>")
 
-    with raw_hub(say) as hub, pytest.raises(UnexpectedAnswer):
+    with open_raw_hub(say) as hub, pytest.raises(UnexpectedAnswer):
         check(hub.url)
 
 
@@ -215,7 +215,7 @@ def test_a_request_that_fails_shows_no_token_anywhere(caplog: pytest.LogCaptureF
     def hang_up(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         caller.shutdown(socket.SHUT_RDWR)
 
-    with caplog.at_level(logging.DEBUG), raw_hub(hang_up) as raw, Hub(TOKEN, raw.url, max_wait=0.2) as hub:
+    with caplog.at_level(logging.DEBUG), open_raw_hub(hang_up) as raw, Hub(TOKEN, raw.url, max_wait=0.2) as hub:
         with pytest.raises(HubUnavailable) as raised:
             hub.check_access("acme/m")
         shown = f"{raised.value!r} {vars(raised.value)} {hub!r} {vars(hub)}"

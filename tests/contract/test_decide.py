@@ -73,7 +73,7 @@ def kinds(scene: HubWorkspace, run: str | None) -> list[str]:
 
 
 def calls(scene: HubWorkspace) -> dict[str, int]:
-    return dict(scene.near.app.calls)
+    return dict(scene.local_hub.app.calls)
 
 
 def listed(scene: HubWorkspace, name: str) -> AccessRequest:
@@ -93,7 +93,7 @@ def test_whom_we_decided_is_found_by_the_day_of_it_also_after_a_full_reading(
     scene.sync()
     decide(scene, ACCEPT, "ada")
     if not has_time:
-        world = scene.near.app.world
+        world = scene.local_hub.app.world
         gated, account = world.find_repo(scene.repos[0]), world.find_user("ada")
         assert gated is not None
         assert account is not None
@@ -163,7 +163,7 @@ def test_the_store_says_in_which_list_and_by_which_name_to_look(scene: HubWorksp
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_9")
     assert calls(scene)["GET list"] == before + 2
-    assert scene.where("bob") == "accepted"
+    assert scene.status_on_hub("bob") == "accepted"
 
 
 def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_not_there(scene: HubWorkspace) -> None:
@@ -174,7 +174,7 @@ def test_an_id_alone_is_looked_for_on_one_page_and_decided_unseen_where_it_is_no
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     decided = direct.decide([DecisionTarget(scene.repos[0], Target(request_id=ident))], ACCEPT, run_id="r_1")
     assert (decided.outcomes[0].kind, decided.outcomes[0].request_id) == (OutcomeKind.DONE, ident)
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert [row.state for row in scene.store.changes("r_1")] == ["done"]
     assert calls(scene)["GET list"] == before + 1
 
@@ -189,7 +189,7 @@ def test_an_intent_is_on_the_disk_before_the_call(scene: HubWorkspace) -> None:
                 started.append([row.state for row in other.changes("r_1")])
                 started.append([row.link.kind for row in other.entries(run="r_1")])
 
-    scene.near.seen = look
+    scene.local_hub.on_send = look
     decide(scene, ACCEPT, "ada")
     assert started == [["started"], ["ChangeStarted", "PlanApproved"]]
 
@@ -197,11 +197,11 @@ def test_an_intent_is_on_the_disk_before_the_call(scene: HubWorkspace) -> None:
 def test_what_is_so_already_is_told_and_nothing_is_sent(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.decide("ada", "accepted")
-    moves = len(scene.near.journal())
+    moves = len(scene.local_hub.journal())
     decided = decide(scene, ACCEPT, "ada")
     assert (decided.outcomes[0].kind, decided.outcomes[0].why) == (OutcomeKind.ALREADY, "already accepted")
     assert decide(scene, ACCEPT, listed(scene, "ada")).outcomes[0].kind is OutcomeKind.ALREADY
-    assert len(scene.near.journal()) == moves
+    assert len(scene.local_hub.journal()) == moves
     assert "POST handle" not in {name for name, count in calls(scene).items() if count > 1}
     scene.check_over()
 
@@ -210,7 +210,7 @@ def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Hub
     scene.ask(["ada", "bob"])
     ada, bob = listed(scene, "ada"), listed(scene, "bob")
     scene.decide("ada", "rejected")
-    scene.near.withdraw("bob", scene.repos[0])
+    scene.local_hub.withdraw("bob", scene.repos[0])
     moved, gone = decide(scene, ACCEPT, ada).outcomes[0], decide(scene, ACCEPT, bob).outcomes[0]
     assert (moved.kind, type(moved.error)) == (OutcomeKind.STALE, Stale)
     assert (gone.kind, type(gone.error)) == (OutcomeKind.GONE, RequestNotFound)
@@ -222,7 +222,7 @@ def test_a_request_that_moved_or_went_since_it_was_read_is_left_alone(scene: Hub
 def test_who_is_not_there_is_refused_in_the_words_of_the_hub(
     scene: HubWorkspace, name: str, error: type[Exception]
 ) -> None:
-    scene.near.add_people("gil")
+    scene.local_hub.add_people("gil")
     decided = decide(scene, ACCEPT, name)
     assert decided.outcomes[0].kind is OutcomeKind.REFUSED
     assert isinstance(decided.outcomes[0].error, error)
@@ -233,8 +233,8 @@ def test_who_is_not_there_is_refused_in_the_words_of_the_hub(
 def test_a_list_that_lags_behind_our_own_change_is_not_believed(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     scene.sync()
-    scene.near.time.advance(60)
-    scene.near.faults(["lag:s=5"])
+    scene.local_hub.time.advance(60)
+    scene.local_hub.set_faults(["lag:s=5"])
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.ALREADY
     assert decide(scene, Choice(Status.PENDING), "ada").outcomes[0].kind is OutcomeKind.DONE
@@ -260,7 +260,7 @@ def test_one_who_is_named_twice_is_decided_once(scene: HubWorkspace) -> None:
 def test_a_request_that_is_named_twice_is_refused_twice(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     ident = listed(scene, "ada").request_id
-    scene.near.faults(["fail_before:status=400:on=handle:p=1", "fail_before:status=400:on=batch:p=1"])
+    scene.local_hub.set_faults(["fail_before:status=400:on=handle:p=1", "fail_before:status=400:on=batch:p=1"])
     scene.count += 1
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, scene.actor, scene.approvals)
     asks = [DecisionTarget(scene.repos[0], target) for target in (target_of("ada"), Target(request_id=ident))]
@@ -273,12 +273,12 @@ def test_where_a_repo_hides_names_the_name_that_was_given_is_sent_and_an_id_is_f
     scene.ask(["ada", "bob"])
     repo = scene.repos[0]
     ids = {request.username: request.request_id for request in scene.hub.list_pending(repo)}
-    scene.near.door("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
+    scene.local_hub.control("POST", "settings", {"repo": repo.id, "repo_type": repo.type.value, "hide_usernames": True})
     assert decide(scene, ACCEPT, "ada").outcomes[0].kind is OutcomeKind.DONE
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, scene.actor, scene.approvals)
     decided = direct.decide([DecisionTarget(repo, Target(request_id=ids["bob"]))], ACCEPT, run_id="r_9")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
-    assert scene.where("ada") == scene.where("bob") == "accepted"
+    assert scene.status_on_hub("ada") == scene.status_on_hub("bob") == "accepted"
     assert [row.request for row in scene.store.changes("r_9")] != [None]
 
 
@@ -311,7 +311,7 @@ def test_one_repo_that_refuses_does_not_stop_the_other(scene: HubWorkspace) -> N
 
 def test_without_the_right_to_decide_nothing_is_left_half_way(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
-    with InProcessClient(scene.near, "fine_access") as hub:
+    with InProcessClient(scene.local_hub, "fine_access") as hub:
         decided = decide(scene, ACCEPT, "ada", hub=hub)
     assert isinstance(decided.stopped_by, NotAllowed)
     assert decided.outcomes[0].kind is OutcomeKind.OPEN
@@ -326,8 +326,8 @@ def test_without_the_right_to_decide_nothing_is_left_half_way(scene: HubWorkspac
 
 def test_a_hub_that_cannot_be_read_is_sent_nothing_and_no_run_is_begun(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
-    scene.near.faults(["fail_before:status=503:on=list"])
-    with InProcessClient(scene.near, max_wait=1.0) as hub, pytest.raises(HubUnavailable):
+    scene.local_hub.set_faults(["fail_before:status=503:on=list"])
+    with InProcessClient(scene.local_hub, max_wait=1.0) as hub, pytest.raises(HubUnavailable):
         decide(scene, ACCEPT, "ada", hub=hub)
     assert scene.store.runs() == []
     assert "POST handle" not in calls(scene)
@@ -376,11 +376,11 @@ def test_the_next_decision_first_reads_what_became_of_one_that_was_cut_off(scene
 def test_a_call_of_a_dead_process_gets_its_time_also_where_the_clock_was_set_forward(scene: HubWorkspace) -> None:
     scene.ask(["ada"])
     decide(scene, ACCEPT, "ada", hub=Dying(scene.hub, "after"))
-    scene.near.skew += 2 * 3600
+    scene.local_hub.skew += 2 * 3600
     scene.restart()
-    before = scene.near.time.now()
+    before = scene.local_hub.time.now()
     decide(scene, ACCEPT, "ada")
-    assert scene.near.time.now() - before >= LATE_CALL_WAIT
+    assert scene.local_hub.time.now() - before >= LATE_CALL_WAIT
 
 
 def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_plan_stands(scene: HubWorkspace) -> None:
@@ -388,9 +388,9 @@ def test_a_decision_about_somebody_whom_a_plan_left_under_way_tells_how_that_pla
     scene.sync()
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
-    assert dict(scene.again(run).counts) != {"planned": 2}
+    assert dict(scene.reload(run).counts) != {"planned": 2}
     decide(scene, ACCEPT, "ada")
-    assert (scene.again(run).state, dict(scene.again(run).counts)) == ("ready", {"planned": 2})
+    assert (scene.reload(run).state, dict(scene.reload(run).counts)) == ("ready", {"planned": 2})
     scene.check()
 
 
@@ -408,7 +408,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
             decided = decide(scene, ACCEPT, *names, store=store)
             stop = decided.stopped_by
             told = {one.user for one in decided.outcomes if one.kind is OutcomeKind.DONE}
-            assert told <= {name for name in names if scene.where(name) == "accepted"}
+            assert told <= {name for name in names if scene.status_on_hub(name) == "accepted"}
         except StoreUnavailable as problem:
             stop = problem
             assert scene.moves() == []
@@ -416,7 +416,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
         scene.check()
         scene.restart()
         decide(scene, ACCEPT, *names)
-        assert {scene.where(name) for name in names} == {"accepted"}
+        assert {scene.status_on_hub(name) for name in names} == {"accepted"}
         assert len(scene.moves()) == count
         scene.check_over()
         scene.close()
@@ -426,7 +426,7 @@ def test_no_call_leaves_without_a_durable_intent_when_the_disk_is_full_at_any_wr
 
 
 def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: HubWorkspace) -> None:
-    scene.near.add_people("eve")
+    scene.local_hub.add_people("eve")
     decided = decide(scene, Choice(Status.ACCEPTED, is_grant=True, note="By telephone.", until="30d"), "eve")
     assert decided.outcomes[0].kind is OutcomeKind.DONE
     assert calls(scene)["POST grant"] == 1
@@ -443,8 +443,8 @@ def test_who_never_asked_is_let_in_then_found_and_can_be_put_out_again(scene: Hu
     assert runs_of(scene, decided).counts == {"done": 1}
     plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
     assert [(change.user, change.before, change.after) for change in plan.changes] == [("eve", "accepted", "reset")]
-    assert scene.carry(scene.approve(plan, RunKind.UNDO)).counts == {"done": 1}
-    assert scene.where("eve") == "reset"
+    assert scene.execute(scene.approve(plan, RunKind.UNDO)).counts == {"done": 1}
+    assert scene.status_on_hub("eve") == "reset"
 
 
 def runs_of(scene: HubWorkspace, decided: DecisionResult) -> Any:
@@ -461,13 +461,13 @@ def test_a_grant_to_who_has_asked_is_an_acceptance(scene: HubWorkspace) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_grant_that_was_cut_off_is_settled_by_reading_and_sent_at_most_once(scene: HubWorkspace, when: str) -> None:
-    scene.near.add_people("eve", "fay")
+    scene.local_hub.add_people("eve", "fay")
     cut_off = decide(scene, GRANT, "eve", "fay", hub=Dying(scene.hub, when))
     scene.restart()
-    ended = scene.carry(runs_of(scene, cut_off))
+    ended = scene.execute(runs_of(scene, cut_off))
     assert (ended.state, dict(ended.counts)) == ("ended", {"done": 2})
-    assert scene.where("eve") == scene.where("fay") == "accepted"
-    grants = [move for move in scene.near.journal() if move["route"] == "grant"]
+    assert scene.status_on_hub("eve") == scene.status_on_hub("fay") == "accepted"
+    grants = [move for move in scene.local_hub.journal() if move["route"] == "grant"]
     assert sorted(move["user"] for move in grants) == ["eve", "fay"]
     assert scene.row("eve").state.status == "accepted"
 
@@ -486,7 +486,7 @@ def test_a_note_is_kept_beside_the_ledger_and_an_end_is_dated(scene: HubWorkspac
     assert isinstance(dated, e.GrantDated)
     assert dated.written == "2030-01-01"
     assert dated.until == row.state.until
-    assert not any("workshop" in json.dumps(move) for move in scene.near.journal())
+    assert not any("workshop" in json.dumps(move) for move in scene.local_hub.journal())
     scene.check_over()
 
 
@@ -503,6 +503,6 @@ def test_undo_of_a_direct_run_puts_everybody_back(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bob"])
     decided = decide(scene, ACCEPT, "ada", "bob")
     plan, _ = runs.plan_undo(scene.store, runs_of(scene, decided), now=scene.clock.now())
-    scene.carry(scene.approve(plan, RunKind.UNDO))
-    assert scene.where("ada") == scene.where("bob") == "pending"
+    scene.execute(scene.approve(plan, RunKind.UNDO))
+    assert scene.status_on_hub("ada") == scene.status_on_hub("bob") == "pending"
     scene.check_over()

@@ -46,7 +46,7 @@ def test_who_withdraws_and_asks_anew_before_the_lists_show_it_is_decided_by_the_
         ("quiet", {}),
     ]
     play(days, steps)
-    row = days.scene.row("ada")
+    row = days.workspace.row("ada")
     assert (row.state.attempt, row.state.status) == (2, "rejected" if wish == "reject" else "accepted")
     assert (row.state.until is not None) == (wish == "while")
 
@@ -56,7 +56,7 @@ def test_only_a_decision_about_the_request_that_was_withdrawn_is_exempt(days: Ra
     days.asks(**ADA, wish="accept")
     days.withdraws(**ADA)
     days.all_ask(wish="accept", at=0)
-    assert [one.kind for one in days.scene.hub.decide_many(days.repo(0), [Decision.accept("ada")])] == [
+    assert [one.kind for one in days.workspace.hub.decide_many(days.repo(0), [Decision.accept("ada")])] == [
         OutcomeKind.DONE
     ]
     with pytest.raises(AssertionError, match=r"I1: 1 moves of .* to accepted and 0 intents"):
@@ -74,7 +74,7 @@ def test_a_decision_that_comes_when_the_lists_must_show_the_newer_request_is_not
             ("asks", {**ADA, "wish": "x"}),
         ],
     )
-    days.near.time.advance(UNSEEN)
+    days.local_hub.time.advance(UNSEEN)
     days.takes_a_turn()
     with pytest.raises(AssertionError, match=r"I1: 1 moves of .* to accepted and 0 intents"):
         days.check()
@@ -90,7 +90,7 @@ def test_an_undo_right_after_its_run_is_not_taken_for_done_by_a_list_that_lags(d
         ("quiet", {}),
     ]
     play(days, steps)
-    assert days.scene.where("ada") == "pending"
+    assert days.workspace.status_on_hub("ada") == "pending"
 
 
 def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_planned(days: RandomDays) -> None:
@@ -107,7 +107,7 @@ def test_a_paused_run_takes_no_newer_request_of_the_same_person_for_the_one_it_p
         ("quiet", {}),
     ]
     play(days, steps)
-    assert days.scene.where("ada", days.repo(0)) == "accepted"
+    assert days.workspace.status_on_hub("ada", days.repo(0)) == "accepted"
 
 
 @pytest.mark.parametrize("dies", [False, True])
@@ -126,7 +126,7 @@ def test_a_clock_that_comes_back_to_the_moment_of_our_change_hides_nobodys_decis
         ("quiet", {}),
     ]
     play(days, steps)
-    assert days.scene.row("ada").state.status == "rejected"
+    assert days.workspace.row("ada").state.status == "rejected"
 
 
 @pytest.mark.parametrize("is_end", [True, False])
@@ -145,8 +145,8 @@ def test_a_request_that_another_reviewer_returned_to_its_status_is_not_decided_a
         ("quiet", {}),
     ]
     play(days, steps)
-    assert days.scene.where("ada") == status
-    assert days.scene.store.changes(days.scene.store.runs()[0].id)[0].state == "stale"
+    assert days.workspace.status_on_hub("ada") == status
+    assert days.workspace.store.changes(days.workspace.store.runs()[0].id)[0].state == "stale"
 
 
 # ---- the controls ------------------------------------------------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_there_is_a_history_for_every_duty_that_can_be_forgotten() -> None:
 @pytest.mark.parametrize("name", WRONG_EXECUTORS)
 def test_a_carrier_that_forgets_a_duty_is_caught_by_its_history(name: str) -> None:
     invariant, steps = forgotten(name)
-    days = type("WrongDays", (RandomDays,), {"carrier": WRONG_EXECUTORS[name]})()
+    days = type("WrongDays", (RandomDays,), {"make_executor": WRONG_EXECUTORS[name]})()
     try:
         with pytest.raises(AssertionError, match=rf"'{invariant}: "):
             play(days, steps)

@@ -11,14 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
 
 from tests.kits.faulty_stores import WRONG_EXECUTORS
-from tests.kits.random_days import (
-    NAMES,
-    PROFILE,
-    SHARDS,
-    SIZES,
-    RandomDays,
-    places,
-)
+from tests.kits.random_days import NAMES, PROFILE, SHARDS, SIZES, RandomDays, places
 
 CALM: Final = (
     "asks", "withdraws", "renames", "form_changes", "policy_is_edited", "syncs", "dies_while_reading", "takes_a_turn",
@@ -59,6 +52,6 @@ def test_whatever_happens_the_books_agree_with_the_hub(shard: int) -> None:
 def test_the_machine_catches_a_carrier_that_forgets_a_duty(name: str) -> None:
     """By chance, but by the same one each time; `test_desk_histories.py` has a history for each."""
     calm = {one: partialmethod(getattr(RandomDays, one)) for one in CALM}  # no rules any more
-    machine = type(f"{name.title()}Losses", (Losses,), {"carrier": WRONG_EXECUTORS[name], **calm})
+    machine = type(f"{name.title()}Losses", (Losses,), {"make_executor": WRONG_EXECUTORS[name], **calm})
     with pytest.raises(AssertionError):
         played(machine, 400, 30, derandomize=True)

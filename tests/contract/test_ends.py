@@ -49,7 +49,7 @@ def test_access_ends_on_the_date_of_the_person(scene: GrantWorkspace) -> None:
     assert (scene.days_left("ada"), scene.days_left("bo")) == (about(40), about(60))
     scene.wait(42)
     scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("reset", "accepted")
 
 
 def test_a_later_date_counts_at_once(scene: GrantWorkspace) -> None:
@@ -59,7 +59,7 @@ def test_a_later_date_counts_at_once(scene: GrantWorkspace) -> None:
     assert scene.days_left("ada") == about(100)
     scene.wait(12)
     assert ends(scene) == {}
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_a_later_date_saves_an_access_whose_end_has_come(scene: GrantWorkspace) -> None:
@@ -67,7 +67,7 @@ def test_a_later_date_saves_an_access_whose_end_has_come(scene: GrantWorkspace) 
     scene.wait(12)
     scene.set_rows({"ada": 5})
     assert ends(scene) == {"later": 1}
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: GrantWorkspace) -> None:
@@ -79,10 +79,10 @@ def test_an_earlier_date_takes_effect_no_sooner_than_seven_days_ahead(scene: Gra
     assert ends(scene) == {}, "the same date moves nothing again"
     scene.wait(6.9)
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     scene.wait(0.2)
     scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("reset", "accepted")
 
 
 @pytest.mark.parametrize("days", [None, GONE])
@@ -93,7 +93,7 @@ def test_an_unknown_date_moves_nothing_and_the_known_end_stays(scene: GrantWorks
     assert scene.days_left("ada") == about(20)
     scene.wait(22)
     scene.turn()
-    assert scene.where("ada") == "reset", "it cannot be kept by taking the row away"
+    assert scene.status_on_hub("ada") == "reset", "it cannot be kept by taking the row away"
 
 
 def test_a_table_that_cannot_be_read_moves_nothing(scene: GrantWorkspace) -> None:
@@ -108,7 +108,7 @@ def test_an_unknown_or_past_date_accepts_nobody(scene: GrantWorkspace) -> None:
     scene.set_policy(policy(SIGNED, when="true"))
     scene.ask(["ada", "bo"])
     done = scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("pending", "pending")
     assert done.planned.plan.summary["accept_human"] == 2
 
 
@@ -176,25 +176,25 @@ def _plan_in_a_new_process(scene: GrantWorkspace, days: dict[str, int | str | No
 
 def test_a_plan_by_a_clock_that_was_set_back_shortens_no_grace(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, KEPT, "grace: 14d")
-    scene.near.skew = -BACK
+    scene.local_hub.skew = -BACK
     made = _plan_in_a_new_process(scene, {"ada": GONE, "bo": 100})
     assert made.skew == pytest.approx(BACK, abs=2)
     assert (made.ends.counts, scene.days_left("ada")) == ({}, None)
     assert made.plan.summary[CLOCK_SKEW] == round(made.skew or 0)
-    scene.near.skew = 0.0
+    scene.local_hub.skew = 0.0
     scene.restart()
     scene.load()
     assert ends(scene) == {"lapsed": 1}
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert scene.days_left("ada") == pytest.approx(14, abs=0.01)
 
 
 def test_a_plan_by_a_clock_that_was_set_back_brings_no_date_nearer_than_7_days(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100}, SIGNED)
-    scene.near.skew = -BACK
+    scene.local_hub.skew = -BACK
     assert _plan_in_a_new_process(scene, {"ada": 1}).ends.counts == {}
     assert scene.days_left("ada") == about(100)
-    scene.near.skew = 0.0
+    scene.local_hub.skew = 0.0
     scene.restart()
     scene.load()
     assert ends(scene) == {"earlier": 1}
@@ -234,17 +234,17 @@ def test_a_false_condition_ends_access_after_the_grace(scene: GrantWorkspace) ->
     assert scene.days_left("ada") == pytest.approx(14, abs=0.01)
     scene.wait(13.9)
     assert ends(scene) == {}
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     scene.wait(0.2)
     scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("reset", "accepted")
 
 
 def test_without_a_grace_access_ends_in_the_same_turn(scene: GrantWorkspace) -> None:
     scene.let_in({"ada": 100, "bo": 100}, KEPT)
     scene.set_rows({"ada": GONE, "bo": 100})
     scene.turn()
-    assert (scene.where("ada"), scene.where("bo")) == ("reset", "accepted")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("reset", "accepted")
 
 
 def test_a_condition_that_is_true_again_restores_the_access(scene: GrantWorkspace) -> None:
@@ -265,11 +265,11 @@ def test_an_unknown_condition_never_ends_access(scene: GrantWorkspace) -> None:
     scene.lose_table()
     scene.wait(10)
     done = scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert done.planned.plan.summary[ENDS_UNDECIDED] == 1
     scene.set_rows({"ada": GONE})
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 def test_a_changed_policy_changes_no_grant(scene: GrantWorkspace) -> None:
@@ -285,7 +285,7 @@ def test_access_that_a_person_decides_about_at_the_end_stays(scene: GrantWorkspa
     scene.let_in({"ada": 10}, SIGNED, "at_end: human")
     scene.wait(12)
     done = scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert done.planned.plan.summary["end_human"] == 1
 
 
@@ -334,7 +334,7 @@ def test_twenty_eight_ends_are_not_counted_as_removals(scene: GrantWorkspace) ->
     scene.wait(12)
     done = scene.turn()
     assert done.deferred == []
-    assert {scene.where(name) for name in names} == {"reset"}
+    assert {scene.status_on_hub(name) for name in names} == {"reset"}
     assert count_unattended_changes(scene.store, "ends", 0) == 28
     assert count_unattended_changes(scene.store, "remove", 0) == 0
 
@@ -348,7 +348,7 @@ def test_the_guard_of_ends_defers_the_rest(scene: GrantWorkspace) -> None:
     scene.turn()
     scene.wait(1.1)
     scene.turn()
-    assert {scene.where(name) for name in "abcde"} == {"reset"}
+    assert {scene.status_on_hub(name) for name in "abcde"} == {"reset"}
 
 
 @pytest.mark.parametrize(("zone", "ahead"), [("UTC", 0), ("Asia/Tokyo", 9)])
@@ -358,10 +358,10 @@ def test_access_ends_only_in_the_hours_of_the_workspace(scene: GrantWorkspace, z
     scene.let_in({"ada": 10}, SIGNED, guards=f'{{end_hours: "{closed}"}}\ntimezone: {zone}')
     scene.wait(12)
     done = scene.turn()
-    assert (done.closed, scene.where("ada")) == (1, "accepted")
+    assert (done.closed, scene.status_on_hub("ada")) == (1, "accepted")
     scene.wait(2.1 / 24)
     assert ends(scene) == {}
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 # ---- plans and undo ----------------------------------------------------------------------------------------------------
@@ -374,9 +374,9 @@ def test_an_end_that_moved_after_the_plan_is_not_sent(scene: GrantWorkspace) -> 
     assert [change.rule for change in plan.changes] == ["until"]
     scene.set_rows({"ada": 50})
     scene.make_plan()
-    run = scene.carry(scene.approve(plan, RunKind.PLAN))
+    run = scene.execute(scene.approve(plan, RunKind.PLAN))
     assert scene.states(run) == {scene.row("ada").state.hub_request: "stale"}
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_an_end_says_how_late_it_is_and_what_caused_it(scene: GrantWorkspace) -> None:
@@ -405,7 +405,7 @@ def test_an_end_that_a_person_sets_keeps_the_conditions(scene: GrantWorkspace) -
     assert scene.days_left("ada") == about(730)
     scene.set_rows({"ada": GONE})
     assert ends(scene) == {"lapsed": 1}
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 def test_access_without_an_end_has_no_conditions_either(scene: GrantWorkspace) -> None:

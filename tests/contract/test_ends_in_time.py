@@ -99,7 +99,7 @@ class SlowScene(GrantWorkspace):
         self, policy_set: RepoPolicies, status: str, now: datetime, buffer: PlanBuffer
     ) -> Iterator[EvaluatedPart]:
         yield from super().evaluate(policy_set, status, now, buffer)
-        self.near.time.advance(120)
+        self.local_hub.time.advance(120)
 
 
 @pytest.mark.parametrize(("hours", "sent"), [("00:00-10:00", 1), ("10:00-23:00", 0)])
@@ -114,5 +114,5 @@ def test_a_turn_takes_its_budgets_and_hours_at_one_moment(tmp_path: Path, hours:
     done = scene.turn(is_full=True)
     assert scene.now.hour == 10
     assert (done.closed, dict(done.deferred_by_guard)) == (1 - sent, {})
-    assert scene.where("ada") == ("reset" if sent else "accepted")
+    assert scene.status_on_hub("ada") == ("reset" if sent else "accepted")
     scene.close()

@@ -37,7 +37,7 @@ from hf_gate.store.erasure_file import append_record, make_record
 from hf_gate.store.erasure_repetition import repeat_erasures
 from hf_gate.store.opening import open_store
 from hf_gate.store.write_lock import Holder
-from tests.kits.stores import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, take
+from tests.kits.stores import EEG, ENDPOINT, MED, country_of, hub_id, load_classifier, new_store, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 _people = st.integers(0, 4)
@@ -125,7 +125,7 @@ class ErasureMachine(RuleBasedStateMachine):
     def sync(self) -> None:
         for repo in (EEG, MED):
             if page := [one for (where, _), one in self.hub.items() if where == repo]:
-                take(self.store, repo, page, at=1_000 + self.asked)
+                store_records(self.store, repo, page, at=1_000 + self.asked)
         for record_ in self.hub.values():
             row = self.store.find_by_hub_id(record_["requestId"])
             assert row is not None

@@ -106,7 +106,7 @@ def test_nothing_about_somebody_who_was_erased_meanwhile_is_stored_or_sent(
     store_it = prepare(scene)
     with pytest.raises(Guarded, match="was deleted in the meantime"):
         store_it()
-    assert (scene.where(NAME), scene.where("bo")) == ("pending", "pending")
+    assert (scene.status_on_hub(NAME), scene.status_on_hub("bo")) == ("pending", "pending")
     assert traces(scene, words) == []
 
 
@@ -116,10 +116,10 @@ def test_a_retry_leaves_out_somebody_who_was_erased(scene: HubWorkspace) -> None
     with scene.store.writing() as write:
         write.set_change_states(run.id, [(n, "refused", "") for n in (1, 2)])
     erase(scene)
-    plan = runs.plan_retry(scene.store, scene.again(run), now=scene.clock.now())
+    plan = runs.plan_retry(scene.store, scene.reload(run), now=scene.clock.now())
     assert [change.user for change in plan.changes] == ["bo"]
-    scene.carry(scene.approve(plan))
-    assert (scene.where(NAME), scene.where("bo")) == ("pending", "accepted")
+    scene.execute(scene.approve(plan))
+    assert (scene.status_on_hub(NAME), scene.status_on_hub("bo")) == ("pending", "accepted")
     assert traces(scene, words) == []
 
 
@@ -171,7 +171,7 @@ def test_a_name_in_a_table_matches_the_erased_account_again_after_it_asks_again(
     assert accepted_names(scene) == {NAME, "bo"}
     erase(scene)
     assert accepted_names(scene) == {"bo"}
-    scene.near.withdraw(NAME, scene.repos[0])
+    scene.local_hub.withdraw(NAME, scene.repos[0])
     scene.ask([NAME])
     scene.sync()
     assert accepted_names(scene) == {NAME, "bo"}
@@ -185,7 +185,7 @@ def test_a_name_in_a_table_does_not_pass_to_another_account_after_an_erasure(sce
     erase(scene)
     if when == "later":
         assert accepted_names(scene) == {"bo"}
-    scene.near.rename(NAME, "gone")
+    scene.local_hub.rename(NAME, "gone")
     scene.ask([NAME])
     scene.sync()
     assert accepted_names(scene) == {"bo"}

@@ -32,7 +32,7 @@ from hf_gate.store.schema_check import find_index_faults
 from hf_gate.store.search_index import read_index_version
 from hf_gate.store.store import Store
 from hf_gate.store.tray import add_waiting_decisions, list_recent_decisions
-from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, take
+from tests.kits.stores import EEG, ENDPOINT, hub_id, mode_of, new_schema, record, store_records
 from tests.kits.word_search import find_words_in_files, find_words_on_server
 
 WORDS = ["quokka-zzyx", "quokka-zzyx@example.org", "study of kxqjz"]
@@ -44,7 +44,7 @@ def path(tmp_path: Path) -> Path:
     file = tmp_path / "desk.db"
     with open_store(file, endpoint=ENDPOINT) as store:
         people = [record(1, name=WORDS[0], answers={"Why": WORDS[2]}), record(2, name="bob")]
-        take(store, EEG, people)
+        store_records(store, EEG, people)
     return file
 
 
@@ -75,8 +75,8 @@ def _people(names: Mapping[int, str]) -> list[dict[str, Any]]:
 
 
 def _change_names(store: Store) -> None:
-    take(store, EEG, _people({1: WORDS[0]}))
-    take(store, EEG, _people({1: "zebra-new", 2: "robert"}), at=2_000)
+    store_records(store, EEG, _people({1: WORDS[0]}))
+    store_records(store, EEG, _people({1: "zebra-new", 2: "robert"}), at=2_000)
 
 
 def _check_index(store: Store) -> None:
@@ -93,7 +93,7 @@ def test_a_sound_index_is_sound_to_who_looked_at_it_before_its_parts_were_merged
         open_store(tmp_path / "desk.db", endpoint=ENDPOINT, read_only=True) as reader,
     ):
         for n in range(1, 40):  # each transaction adds a part; SQLite merges 16 of them
-            take(store, EEG, [record(n, name=f"walrus-{n:03}", answers={"Why": "study of brains"})])
+            store_records(store, EEG, [record(n, name=f"walrus-{n:03}", answers={"Why": "study of brains"})])
             assert find_index_faults(reader) == [], n
 
 
@@ -105,7 +105,7 @@ def test_somebody_whose_name_changed_is_erased_and_the_store_stays_sound(tmp_pat
         append_record(erasures, make_record(store, row.person.id, 5))
         assert repeat_erasures(store, erasures)
         _check_index(store)
-        take(store, EEG, _people({1: "zebra-new", 2: "bobby"}), at=3_000)
+        store_records(store, EEG, _people({1: "zebra-new", 2: "bobby"}), at=3_000)
         _check_index(store)
         assert find_words_in_files(tmp_path, [WORDS[0], "zebra-new"]) == []
     with open_store(file, endpoint=ENDPOINT) as store:
@@ -119,7 +119,7 @@ def test_old_requests_of_somebody_whose_name_changed_are_deleted_and_the_store_s
         assert delete_expired(store, "pending", 1 << 60, limit=2, at=9, actor="run") == 2
         assert scrub(store)
         _check_index(store)
-        take(store, EEG, _people({1: "zebra-new", 2: "bobby", 3: "carol"}), at=3_000)
+        store_records(store, EEG, _people({1: "zebra-new", 2: "bobby", 3: "carol"}), at=3_000)
         _check_index(store)
         assert find_words_in_files(tmp_path, ["zebra-new"]) == []
 
@@ -130,7 +130,7 @@ def test_names_change_between_erasures_and_the_store_stays_sound(tmp_path: Path)
         for turn in range(1, 41):
             number = chance.randint(1, 12)
             name = "".join(chance.choices("abcde", k=6))
-            take(store, EEG, [record(number, name=name, fullname=name[::-1])], at=1_000 * turn)
+            store_records(store, EEG, [record(number, name=name, fullname=name[::-1])], at=1_000 * turn)
             found = store.find_by_identity(None, name)
             if found and turn % 4 == 0:
                 append_record(erasures, make_record(store, found[0].person.id, turn))
@@ -148,7 +148,7 @@ def _erase_here(store: Store, name: str) -> None:
 
 def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, _people({1: WORDS[0]}))
+        store_records(store, EEG, _people({1: WORDS[0]}))
         erasures, (row,) = path.with_name("erasures.jsonl"), store.find_by_identity(None, "walrus-002")
         append_record(erasures, make_record(store, row.person.id, 5))
         with store.maintaining() as db:
@@ -162,14 +162,14 @@ def test_an_erasure_rebuilds_a_search_index_that_is_damaged(path: Path, tmp_path
 @pytest.mark.parametrize("is_mixed", [False, True])
 def test_an_erasure_removes_trigrams_that_another_version_indexed(path: Path, tmp_path: Path, is_mixed: bool) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, _people({}))
+        store_records(store, EEG, _people({}))
         assert store.setting("search index") == read_index_version()
         (row,) = store.find_by_identity(None, "walrus-002")
         with store.maintaining() as db:
             db.run("INSERT INTO grams (rowid, text) VALUES (?, 'qxzjv')", (row.id,))
             db.run("UPDATE settings SET value = 'older' WHERE key = 'search index'")
         if is_mixed:
-            take(store, EEG, [record(50, name="newcomer")])
+            store_records(store, EEG, [record(50, name="newcomer")])
             assert store.setting("search index") is None
         assert find_words_in_files(tmp_path, ["qxzjv"])
         _erase_here(store, "walrus-002")
@@ -203,7 +203,7 @@ def test_a_long_answer_leaves_nothing_in_free_pages(path: Path) -> None:
     chance = random.Random(7)
     words = ["".join(chance.choices("abcdefghijklmnopqrstuvwxyz", k=40)) for _ in range(3000)]
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(3, name="wzkqj", answers={"Why": " ".join(words)})])
+        store_records(store, EEG, [record(3, name="wzkqj", answers={"Why": " ".join(words)})])
         (row,) = store.find_by_identity(None, "wzkqj")
         erasures = path.with_name("erasures.jsonl")
         append_record(erasures, make_record(store, row.person.id, 5))
@@ -240,7 +240,7 @@ def test_a_link_is_not_followed(path: Path, tmp_path: Path) -> None:
 def test_stores_that_share_a_folder_do_not_erase_from_each_other(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
     with open_store(other, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(1, name=WORDS[0])])
+        store_records(store, EEG, [record(1, name=WORDS[0])])
     _append(path)
     open_store(path, endpoint=ENDPOINT).close()
     with open_store(other, endpoint=ENDPOINT) as store:
@@ -292,7 +292,7 @@ def test_a_note_that_names_a_person_with_a_short_name_goes(
 ) -> None:
     erasures = tmp_path / "erasures.jsonl"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(1, name=name, fullname=fullname), record(2, name="carol")])
+        store_records(store, EEG, [record(1, name=name, fullname=fullname), record(2, name="carol")])
         for text in (*gone, *stays):
             _note(store, "carol", text)
         assert _notes(store) == {*gone, *stays}
@@ -306,12 +306,12 @@ def test_a_match_with_a_table_goes_from_a_backup_that_does_not_know_the_person_y
     """The table listed the name before the person asked for access."""
     path, erasures, name = tmp_path / "desk.db", tmp_path / "erasures.jsonl", "quokka-zzyx"
     with open_store(path, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(2, name="bob")])
+        store_records(store, EEG, [record(2, name="bob")])
         with store.writing() as write:
             write.write_binding("partners", name, hub_id(1))
             write.write_binding("partners", "bob", hub_id(2))
         write_backup(path, tmp_path / "backup.db")
-        take(store, EEG, [record(1, name=name), record(2, name="bob")])
+        store_records(store, EEG, [record(1, name=name), record(2, name="bob")])
         _erase(store, erasures, name)
     with open_store(tmp_path / "backup.db", endpoint=ENDPOINT, erasures=erasures) as copy:
         assert find_words_in_files(tmp_path, [name, hub_id(1)]) == []
@@ -348,7 +348,7 @@ def test_a_note_that_spells_the_name_in_another_way_goes(place: str, tmp_path: P
     """A name can be typed with combined accents, and copied with line ends or other blanks."""
     erasures = tmp_path / "erasures.jsonl"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(1, name="quokka-zzyx", fullname="José Yxwvut"), record(2, name="carol")])
+        store_records(store, EEG, [record(1, name="quokka-zzyx", fullname="José Yxwvut"), record(2, name="carol")])
         _note(store, "carol", text)
         _erase(store, erasures, "quokka-zzyx")
         assert _notes(store) == set()
@@ -361,7 +361,7 @@ def test_the_erasure_of_a_hidden_person_keeps_the_names_that_are_matched_with_no
     """A name without an account must stay so: whoever takes it later is somebody else."""
     erasures = tmp_path / "erasures.jsonl"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        (number,) = take(store, EEG, [record(1, is_hidden=True)])
+        (number,) = store_records(store, EEG, [record(1, is_hidden=True)])
         with store.writing() as write:
             write.write_binding("partners", "nobody-yet", NO_ACCOUNT)
         person = store.requests([number])[number].person
@@ -375,7 +375,7 @@ def test_a_note_in_the_tray_that_names_a_person_goes(place: str, tmp_path: Path)
     erasures = tmp_path / "erasures.jsonl"
     name = "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
+        store_records(store, EEG, [record(1, name=name), record(2, name="carol"), record(3, name="dan")])
         for who, note in (("carol", f"Came with {name}."), ("dan", "Came alone.")):
             (row,) = store.find_by_identity(None, who)
             add_waiting_decisions(store, [_queue(row, note)], (), [row.id])
@@ -400,7 +400,7 @@ def test_the_version_that_a_decision_was_made_on_goes_with_the_person(place: str
     erasures = tmp_path / "erasures.jsonl"
     name = "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(1, name=name, answers={"Country": "DE"})])
+        store_records(store, EEG, [record(1, name=name, answers={"Country": "DE"})])
         (row,) = store.find_by_identity(None, name)
         add_waiting_decisions(store, [_queue(row, "Known.")], (), [row.id])
         with store.writing() as write:
@@ -425,11 +425,11 @@ def _queue(row: RequestRow, note: str) -> tuple[RunRow, ChangeRow]:
 def test_a_note_under_an_old_name_goes(place: str, tmp_path: Path) -> None:
     erasures, old = tmp_path / "erasures.jsonl", "quokka-zzyx"
     with open_store(place, endpoint=ENDPOINT, erasures=erasures) as store:
-        take(store, EEG, [record(1, name=old, fullname="Kxqjz Vjqxh"), record(2, name="carol")])
+        store_records(store, EEG, [record(1, name=old, fullname="Kxqjz Vjqxh"), record(2, name="carol")])
         _note(store, "carol", f"Shares a desk with {old}.")
         _note(store, "carol", "Wrote a paper with Kxqjz Vjqxh.")
         _note(store, "carol", "Works alone.")
-        take(store, EEG, [record(1, name="zebra-new"), record(2, name="carol")], at=2_000)
+        store_records(store, EEG, [record(1, name="zebra-new"), record(2, name="carol")], at=2_000)
         _erase(store, erasures, "zebra-new")
         assert _notes(store) == {"Works alone."}
         assert not verify_ledger(store, with_tables=True).broken
@@ -443,7 +443,7 @@ def _traces(place: str, words: list[str]) -> list[str]:
 @pytest.mark.parametrize("is_old", [True, False])
 def test_a_plan_goes_with_those_who_agreed_to_it(path: Path, *, is_old: bool) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(1, "rejected", name=WORDS[0], answers={"Why": WORDS[2]})], at=2_000)
+        store_records(store, EEG, [record(1, "rejected", name=WORDS[0], answers={"Why": WORDS[2]})], at=2_000)
         people = {name: store.find_by_identity(None, name)[0] for name in (WORDS[0], "bob")}
         for name, row in people.items():
             document = msgspec.json.encode({"changes": [{"row": row.id}]})

@@ -51,7 +51,7 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorksp
     run = halted(scene, word)
     scene.ask(["dee"])  # by the same policy at the same repo
     done = scene.turn()
-    assert list_statuses(scene) | {scene.where("dee")} == {"pending"}
+    assert list_statuses(scene) | {scene.status_on_hub("dee")} == {"pending"}
     assert done.run is None
     assert turn_to_dict(done)["halted"] == [{"run": run.id, "state": state, "count": 4}]
     scene.check_over()
@@ -60,10 +60,10 @@ def test_what_somebody_halted_the_next_turn_does_not_begin_anew(scene: HubWorksp
 def test_what_was_paused_goes_on_with_everybody_else_when_somebody_says_so(scene: HubWorkspace) -> None:
     run = halted(scene, "pause")
     scene.store.request_stop(run.id, None)
-    assert scene.carry(run).state == "ended"
+    assert scene.execute(run).state == "ended"
     scene.ask(["dee"])
     assert turn_to_dict(scene.turn())["halted"] == []
-    assert scene.where("dee") == "accepted"
+    assert scene.status_on_hub("dee") == "accepted"
 
 
 def test_a_policy_that_was_edited_acts_again_where_a_run_of_it_was_stopped(scene: HubWorkspace) -> None:
@@ -89,7 +89,7 @@ def test_what_was_let_go_on_is_not_halted_again_by_reading_what_was_under_way(sc
     run = scene.approve(scene.plan())
     scene.die_while_sending(run)
     scene.store.request_stop(run.id, "stop")
-    halt_run(scene.store, scene.again(run), "stop", to_ms(scene.clock.now()))
+    halt_run(scene.store, scene.reload(run), "stop", to_ms(scene.clock.now()))
     (policy,) = scene.bundle.policies
     promote(scene.store, policy, "lena", to_ms(scene.clock.now()))
     assert turn_to_dict(scene.turn())["halted"] == []
@@ -101,32 +101,32 @@ def test_ends_that_somebody_stopped_are_left_to_people_and_others_end(scene: Hub
     scene.join()
     scene.ask(["ada", "bo"])
     scene.turn()
-    scene.near.time.advance(86_400)
+    scene.local_hub.time.advance(86_400)
     scene.ask(["cy"])
     scene.turn()
-    scene.near.time.advance(29.5 * 86_400)
+    scene.local_hub.time.advance(29.5 * 86_400)
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     run = scene.turn().run
     assert run is not None
     assert list_statuses(scene) == {"accepted"}
-    scene.near.time.advance(86_400)
+    scene.local_hub.time.advance(86_400)
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "stopped", "count": 2}]
-    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
+    assert [scene.status_on_hub(name) for name in ("ada", "bo", "cy")] == ["accepted", "accepted", "reset"]
 
 
 def test_an_end_that_was_given_after_another_one_was_stopped_comes(scene: HubWorkspace) -> None:
     accept_for_thirty_days(scene)
-    scene.near.time.advance(31 * 86_400)
+    scene.local_hub.time.advance(31 * 86_400)
     scene.store.request_stop(f"r_{scene.count + 1}", "stop")
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     direct = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals)
     direct.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.ACCEPTED, until="10d"), run_id="r_x")
     scene.turn()
-    assert scene.where("ada") == "accepted"
-    scene.near.time.advance(11 * 86_400)
+    assert scene.status_on_hub("ada") == "accepted"
+    scene.local_hub.time.advance(11 * 86_400)
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: HubWorkspace) -> None:
@@ -134,7 +134,7 @@ def test_a_first_cycle_that_was_halted_is_not_taken_for_one_that_is_over(scene: 
     scene.sync()
     run = scene.approve(scene.plan())  # by a person: the version never acted on its own
     scene.store.request_stop(run.id, "pause")
-    scene.carry(run, read_stop_request=lambda: scene.store.stop_request(run.id))
+    scene.execute(run, read_stop_request=lambda: scene.store.stop_request(run.id))
     assert turn_to_dict(scene.turn())["halted"] == [{"run": run.id, "state": "paused", "count": 60}]
     (policy,) = scene.bundle.policies
     with scene.store.writing() as write:

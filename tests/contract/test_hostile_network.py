@@ -19,7 +19,7 @@ from hf_gate.protocol.flows.repos import list_gated_repos
 from hf_gate.protocol.messages import HubCall, Reply
 from hf_gate.protocol.pacing import MAX_LIMITS, Pacer
 from tests.kits.flow_player import reply, run_flow
-from tests.kits.raw_hub import RawHub, answer, raw_hub
+from tests.kits.raw_hub import RawHub, answer, open_raw_hub
 
 TOKEN = "hf_local_canary_token"
 REPO = Repo(RepoType.MODEL, "acme", "m")
@@ -55,7 +55,7 @@ def test_cookies_of_the_hub_are_not_stored() -> None:
             await hub.gate("a/b")
             await hub.gate("a/b")
 
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         with Hub(TOKEN, hub.url, timeout=5) as client:
             client.gate("a/b")
             client.gate("a/b")
@@ -128,5 +128,5 @@ def test_any_location_header_gives_a_readable_error(location: bytes) -> None:
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "307 Temporary Redirect", b"", b"location: " + location)
 
-    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client, pytest.raises(HfGateError):
+    with open_raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client, pytest.raises(HfGateError):
         client.gate("a/b")

@@ -25,7 +25,7 @@ from hf_gate.hub.transport import BlockingTransport, HubConnection
 from hf_gate.protocol.messages import AwaitCall, EmitValue, FailureReason, HubCall, NoReply, Reply, StartCall
 from hf_gate.protocol.pacing import WaitReason
 from tests.kits.local_hubs import OneRepoHub
-from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_token"
 
@@ -60,7 +60,7 @@ def press_ctrl_c() -> None:
 
 
 def test_ctrl_c_stops_a_waiting_change() -> None:
-    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+    with open_raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         presser = after(hub.answered, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             client.accept("a/b", "ada")
@@ -71,7 +71,7 @@ def test_ctrl_c_stops_a_waiting_change() -> None:
 
 def test_ctrl_c_in_a_run_reports_the_rest_as_open_then_raises() -> None:
     told = []
-    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+    with open_raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         presser = after(hub.answered, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - what was told before it is the point
             for outcome in client.decide_many("a/b", [Decision.accept(name) for name in ("ada", "bob")]):
@@ -81,7 +81,7 @@ def test_ctrl_c_in_a_run_reports_the_rest_as_open_then_raises() -> None:
 
 
 def test_a_change_in_flight_is_settled_within_seconds_after_ctrl_c() -> None:
-    with raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
+    with open_raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
         presser = after(hub.came, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             client.accept("a/b", "ada")
@@ -90,7 +90,7 @@ def test_a_change_in_flight_is_settled_within_seconds_after_ctrl_c() -> None:
 
 
 def test_ctrl_c_while_a_page_is_read_is_raised() -> None:
-    with raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
+    with open_raw_hub(silent) as hub, Hub(TOKEN, hub.url, timeout=300) as client:
         presser = after(hub.came, press_ctrl_c)
         with pytest.raises(KeyboardInterrupt):
             list(client.list_pending("a/b"))
@@ -101,7 +101,7 @@ def test_ctrl_c_while_a_page_is_read_is_raised() -> None:
 
 
 def test_close_ends_a_change_that_waits_and_it_is_not_sent() -> None:
-    with raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+    with open_raw_hub(refuse_writes) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         closer = after(hub.answered, client.close)
         with pytest.raises(HubUnavailable, match="closed"):
             client.accept("a/b", "ada")
@@ -126,13 +126,13 @@ def test_closing_an_async_client_ends_its_waiting_tasks() -> None:
         with pytest.raises(ValueError, match="closed"):
             await client.gate("a/b")
 
-    with raw_hub(refuse_writes) as hub:
+    with open_raw_hub(refuse_writes) as hub:
         asyncio.run(run(hub))
         assert len(hub.lines) == 1
 
 
 def test_no_waiting_change_is_sent_after_a_run_is_left() -> None:
-    with raw_hub(refuse_writes) as hub:
+    with open_raw_hub(refuse_writes) as hub:
         driver = Driver(
             BlockingTransport(HubConnection(hub.url, RealClock(), 5), time.monotonic),
             CallBudget(0.25),
@@ -251,7 +251,7 @@ READ = HubCall("list", "GET", "/x")
 
 @pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
 def test_a_slow_answer_ends_at_the_time_limit_of_the_call(say: Say) -> None:
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         wire = HubConnection(hub.url, RealClock(), timeout=0.25)  # connecting takes its time on a busy machine
         blocking = BlockingTransport(wire, time.monotonic)
         told = blocking.exchange(READ)
@@ -277,7 +277,7 @@ def test_the_time_limit_applies_to_a_reused_connection() -> None:
         else:
             slow(hub, caller, line)
 
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         transport = BlockingTransport(HubConnection(hub.url, RealClock(), timeout=0.15), time.monotonic)
         assert isinstance(transport.exchange(HubCall("list", "GET", "/fast")), Reply)
         assert isinstance(transport.exchange(READ), NoReply)
@@ -341,7 +341,7 @@ def test_an_error_with_hostile_text_keeps_its_class(body: bytes, headers: list[b
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "403 Forbidden", body, *headers)
 
-    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
+    with open_raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=5) as client:
         with pytest.raises(NotAllowed) as raised:
             client.gate("a/b")
         response = raised.value.response  # type: ignore[attr-defined]

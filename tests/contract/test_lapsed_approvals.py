@@ -118,7 +118,7 @@ def test_a_policy_saved_from_the_desk_needs_two_people_until_it_is_promoted(
     save(scene, EASIER[change], mia)
     assert "promoted or saved" in decide_as(scene, author_of(mia)).why, "its author does not count"
     assert decide_as(scene, author_of(kim)).why == "approval 1 of 2"
-    assert (scene.where("ada"), scene.where("bo")) == ("pending", "pending")
+    assert (scene.status_on_hub("ada"), scene.status_on_hub("bo")) == ("pending", "pending")
     assert decide_as(scene, OWNER).kind is OutcomeKind.DONE
     promote(scene.store, scene.bundle.policies[0], "lena", LATER)
     assert decide_as(scene, author_of(mia), "bo").kind is OutcomeKind.DONE
@@ -130,7 +130,7 @@ def test_the_need_for_two_people_outlives_a_second_save(scene: HubWorkspace) -> 
     save(scene, EASIER["in shadow mode"], mia)
     save(scene, POLICY, mia)
     assert "promoted or saved" in decide_as(scene, author_of(mia)).why
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene: HubWorkspace) -> None:
@@ -145,7 +145,7 @@ def test_another_policy_saved_from_the_desk_ends_no_need_at_the_same_repos(scene
     header = "version: 1\npolicy: other\napplies_to: ['*/*']\nmode: enforce\n"
     save(scene, header + rules, mia, "policies/other.yaml")
     assert decide_as(scene, author_of(mia), "cy").kind is not OutcomeKind.DONE
-    assert scene.where("cy") == "pending"
+    assert scene.status_on_hub("cy") == "pending"
 
 
 def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: HubWorkspace, tmp_path: Path) -> None:
@@ -170,4 +170,4 @@ def test_a_restore_of_an_older_backup_ends_no_need_and_forgets_no_author(scene: 
         scene.sync(repo=repo)
     assert "promoted or saved" in decide_as(scene, author_of(create_member(scene, "mia"))).why
     assert decide_as(scene, OWNER).why == "approval 1 of 2"
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"

@@ -17,7 +17,7 @@ from hf_gate.domain.timestamps import DAY_MS, from_ms
 from hf_gate.store.erasure import delete_expired
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
-from tests.kits.stores import EEG, place, record, store, take
+from tests.kits.stores import EEG, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -48,19 +48,19 @@ REWRITE = "UPDATE ledger SET actor = 'mallory' WHERE seq = {} AND repo_id > 0"
 
 def test_a_ledger_that_nobody_touched_stops_nothing(store: Store) -> None:
     assert check(store).broken == []
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     for at in (T0, T0 + 1, T0 + DAY_MS, T0 + 3 * DAY_MS):
         assert check(store, at).broken == []
     assert stop_if_broken(store, ManualClock.at_ms(T0)) is None
 
 
 def test_a_turn_verifies_what_was_added_and_the_daily_check_the_rest(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     check(store)
-    take(store, EEG, [record(number) for number in range(20, 30)])
+    store_records(store, EEG, [record(number) for number in range(20, 30)])
     tamper(store, REWRITE.format(3))
     assert check(store).broken == [], "entry 3 is not new"
-    take(store, EEG, [record(number) for number in range(30, 40)])
+    store_records(store, EEG, [record(number) for number in range(30, 40)])
     with store.writing() as write:
         assert write.db.run(REWRITE.format(35))
     assert check(store).broken == [f"{CHAIN}#35: content does not match its hash"]
@@ -80,15 +80,15 @@ def test_a_turn_verifies_what_was_added_and_the_daily_check_the_rest(store: Stor
     ],
 )
 def test_what_is_missing_of_the_new_entries_is_found(store: Store, statements: tuple[str, ...], what: str) -> None:
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     check(store)
-    take(store, EEG, [record(number) for number in range(20, 30)])
+    store_records(store, EEG, [record(number) for number in range(20, 30)])
     tamper(store, *statements)
     assert any(what in text for text in check(store).broken), read_check(store).broken
 
 
 def test_an_end_that_was_cut_off_with_its_head_is_found_by_the_next_turn(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     check(store)
     tamper(
         store,
@@ -99,7 +99,7 @@ def test_an_end_that_was_cut_off_with_its_head_is_found_by_the_next_turn(store: 
 
 
 def test_a_chain_that_was_rewritten_whole_differs_from_a_stored_checkpoint(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     check(store)
     store_checkpoint(store, from_ms(T0))
     with store.writing() as write:
@@ -109,7 +109,7 @@ def test_a_chain_that_was_rewritten_whole_differs_from_a_stored_checkpoint(store
 
 
 def test_the_check_of_everything_goes_on_where_its_time_was_over(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 2001)])
+    store_records(store, EEG, [record(number) for number in range(1, 2001)])
     check(store)
     tamper(store, REWRITE.format(1900))
 
@@ -127,7 +127,7 @@ def test_the_check_of_everything_goes_on_where_its_time_was_over(store: Store) -
 
 
 def test_an_erasure_is_no_break_however_the_check_is_divided(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 1001)])
+    store_records(store, EEG, [record(number) for number in range(1, 1001)])
     check(store)
     assert delete_expired(store, "pending", 1 << 60, limit=10, at=T0, actor="lena") == 10
 
@@ -142,9 +142,9 @@ def test_an_erasure_is_no_break_however_the_check_is_divided(store: Store) -> No
 
 
 def test_a_break_stops_unattended_work_until_a_person_accepts_it(store: Store) -> None:
-    take(store, EEG, [record(number) for number in range(1, 20)])
+    store_records(store, EEG, [record(number) for number in range(1, 20)])
     assert stop_if_broken(store, ManualClock.at_ms(T0)) is None
-    take(store, EEG, [record(20)])
+    store_records(store, EEG, [record(20)])
     tamper(store, REWRITE.format(20))
     stop = stop_if_broken(store, ManualClock.at_ms(T0 + 1))
     assert stop is not None
@@ -159,7 +159,7 @@ def test_a_break_stops_unattended_work_until_a_person_accepts_it(store: Store) -
 
 
 def test_a_break_is_named_although_a_person_had_stopped_unattended_work_before(store: Store) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     tamper(store, REWRITE.format(1))
     assert stop_unattended(store, "mia", T0)
     stop = stop_if_broken(store, ManualClock.at_ms(T0))
@@ -168,7 +168,7 @@ def test_a_break_is_named_although_a_person_had_stopped_unattended_work_before(s
 
 
 def test_a_stop_is_in_force_although_the_broken_ledger_takes_no_entry(store: Store) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     assert stop_unattended(store, "mia", T0)
     record_stop(store)
     assert start_unattended(store, "mia", T0)

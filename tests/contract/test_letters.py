@@ -44,7 +44,7 @@ from tests.kits.manual_clock import ManualClock
 from tests.kits.message_servers import open_mailbox
 from tests.kits.outboxes import ENDINGS, LetterServer, list_letters, list_open, mark_letters, send_letters
 from tests.kits.stores import EEG as REPO
-from tests.kits.stores import ENDPOINT, country_of, load_classifier, new_store, place, record, store, take
+from tests.kits.stores import ENDPOINT, country_of, load_classifier, new_store, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -74,7 +74,7 @@ def states(workspace: Workspace) -> list[str]:
 
 def read_in(workspace: Workspace, records: Sequence[dict[str, Any]]) -> None:
     """Read records as a sync does now."""
-    take(workspace.store, REPO, records, at=to_ms(workspace.now()))
+    store_records(workspace.store, REPO, records, at=to_ms(workspace.now()))
 
 
 def advance(workspace: Workspace, seconds: int) -> None:

@@ -34,12 +34,12 @@ def test_bodies_carry_the_etags_that_were_recorded(kit: LocalHubKit) -> None:
 
 def test_a_listed_request_shows_its_person_its_times_and_who_granted(kit: LocalHubKit) -> None:
     kit.ask("bea", {"Purpose": "sleep"})
-    (row,) = kit.listed("pending")
+    (row,) = kit.list_rows("pending")
     assert list(row) == ["requestId", "user", "timestamp", "status", "fields"]
     assert list(row["user"]) == ["_id", "avatarUrl", "isPro", "fullname", "user", "type", "verifiedOrgNames", "email"]
     assert (row["user"]["user"], row["user"]["type"], row["fields"]) == ("bea", "user", {"Purpose": "sleep"})
     kit.decide("BEA", "accepted")
-    (accepted,) = kit.listed("accepted")
+    (accepted,) = kit.list_rows("accepted")
     assert accepted["timestamp"] == row["timestamp"]
     assert accepted["reviewedAt"] > row["timestamp"]
     assert list(accepted["grantedBy"]) == ["_id", "avatarUrl", "isPro", "fullname", "user", "type"]
@@ -79,7 +79,7 @@ def test_an_ungated_repo_still_lists_but_decides_nothing(kit: LocalHubKit) -> No
     assert read_error(kit.call("POST", f"{ACCESS}/grant", {"user": "nobody"})) == not_gated
     assert read_error(kit.decide("bea", "accepted")) == not_gated
     assert read_error(kit.call("POST", f"{ACCESS}/batch", {})) == not_gated
-    assert len(kit.listed("pending")) == 1
+    assert len(kit.list_rows("pending")) == 1
 
 
 def test_a_pending_request_can_be_taken_back_once(kit: LocalHubKit) -> None:
@@ -87,7 +87,7 @@ def test_a_pending_request_can_be_taken_back_once(kit: LocalHubKit) -> None:
     assert kit.call("POST", f"{ACCESS}/cancel", by="bea").body == b'{"ok":true}'
     refused = (404, "No pending access request found for this repo and this user", None)
     assert read_error(kit.call("POST", f"{ACCESS}/cancel", by="bea")) == refused
-    assert kit.listed("pending") == []
+    assert kit.list_rows("pending") == []
     assert json.loads(kit.call("GET", "/acme/model/user-access-report").body) == []
 
 
@@ -129,15 +129,15 @@ def test_handle_sets_every_other_status_and_answers_404_for_the_same(kit: LocalH
     kit.ask("bea")
     for step in WALKS[before]:
         kit.decide("bea", step)
-    (old,) = kit.listed(before)
+    (old,) = kit.list_rows(before)
     answered = kit.decide("bea", after)
     if before == after:
         assert read_error(answered) == NOT_FOUND
-        assert kit.listed(before) == [old]
+        assert kit.list_rows(before) == [old]
         return
     assert (answered.status, answered.body) == (200, b"{}")
-    (new,) = kit.listed(after)
-    assert kit.listed(before) == []
+    (new,) = kit.list_rows(after)
+    assert kit.list_rows(before) == []
     assert (new["timestamp"], new["requestId"]) == (old["timestamp"], old["requestId"])
     assert ("reviewedAt" in new) == (after != "pending")
     assert ("grantedBy" in new) == (after == "accepted")
@@ -153,17 +153,17 @@ def test_handle_without_a_request_or_a_person(kit: LocalHubKit, after: str) -> N
 def test_batch_leaves_a_request_of_that_status_as_it_was(kit: LocalHubKit) -> None:
     kit.ask("bea")
     kit.decide("bea", "accepted")
-    before = kit.listed("accepted")
+    before = kit.list_rows("accepted")
     body = {"status": "accepted", "requests": [{"userId": kit.world.names["bea"].id.upper()}]}
     assert json.loads(kit.call("POST", f"{ACCESS}/batch", body, by="ada").body)[0]["ok"] is True
-    assert kit.listed("accepted") == before
+    assert kit.list_rows("accepted") == before
 
 
 def test_a_grant_without_a_request_has_no_email_and_one_with_keeps_the_answers(kit: LocalHubKit) -> None:
     kit.ask("bea", {"Purpose": "sleep"})
     for name in ("bea", "dan"):
         kit.call("POST", f"{ACCESS}/grant", {"user": name})
-    dan, bea = kit.listed("accepted")
+    dan, bea = kit.list_rows("accepted")
     assert "email" not in dan["user"]
     assert dan["timestamp"] == dan["reviewedAt"]
     assert bea["user"]["email"] == "bea@example.org"
@@ -172,16 +172,16 @@ def test_a_grant_without_a_request_has_no_email_and_one_with_keeps_the_answers(k
 
 def test_asking_again_changes_nothing_until_it_was_reset(kit: LocalHubKit) -> None:
     kit.ask("bea", {"Purpose": "first"})
-    (row,) = kit.listed("pending")
+    (row,) = kit.list_rows("pending")
     for status in ("accepted", "rejected"):
         kit.decide("bea", status)
         answered = kit.ask("bea", {"Purpose": "second"})
         assert (answered.status, answered.headers["Location"]) == (303, "http://hub.test/acme/model")
-        (row,) = kit.listed(status)
+        (row,) = kit.list_rows(status)
         assert row["fields"] == {"Purpose": "first"}
     kit.decide("bea", "reset", resetReason="say more")
     kit.ask("bea", {"Purpose": "second"})
-    (new,) = kit.listed("pending")
+    (new,) = kit.list_rows("pending")
     assert new["fields"] == {"Purpose": "second"}
     assert new["timestamp"] > row["timestamp"]
     assert "reviewedAt" not in new
@@ -192,16 +192,16 @@ def test_auto_mode_accepts_at_once_and_leaves_pending_requests(kit: LocalHubKit)
     kit.ask("bea")
     kit.call("PUT", "/api/models/acme/model/settings", {"gated": "auto"})
     kit.ask("dan", {})
-    (dan,) = kit.listed("accepted")
+    (dan,) = kit.list_rows("accepted")
     assert dan["reviewedAt"] == dan["timestamp"]
     assert "grantedBy" not in dan
-    assert [row["user"]["user"] for row in kit.listed("pending")] == ["bea"]
+    assert [row["user"]["user"] for row in kit.list_rows("pending")] == ["bea"]
 
 
 def test_a_form_may_be_sent_as_a_form(kit: LocalHubKit) -> None:
     headers = {"content-type": "application/x-www-form-urlencoded"}
     kit.call("POST", "/acme/model/ask-access", b"Purpose=to+sleep&csrf=x&I+agree=on", by="bea", headers=headers)
-    assert kit.listed("pending")[0]["fields"] == {"Purpose": "to sleep", "I agree": "on"}
+    assert kit.list_rows("pending")[0]["fields"] == {"Purpose": "to sleep", "I agree": "on"}
 
 
 # ---- wrong bodies -------------------------------------------------------------------------------------------------------

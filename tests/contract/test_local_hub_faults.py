@@ -35,7 +35,7 @@ def _status(kit: LocalHubKit) -> str:
 
 
 def _rows(kit: LocalHubKit, spec: str, path: str = PENDING) -> list[Any]:
-    rows: list[Any] = json.loads(kit.faulty(FaultSet([spec]), "GET", path).body)
+    rows: list[Any] = json.loads(kit.call_with_faults(FaultSet([spec]), "GET", path).body)
     return rows
 
 
@@ -57,8 +57,8 @@ RECORDS = ["drop_user", *(f"bad_record:kind={kind}" for kind in BAD_RECORDS)]
 
 @pytest.mark.parametrize(("first", "second"), list(permutations(BODIES + RECORDS, 2)))
 def test_a_fault_ignores_answers_that_another_fault_has_broken(kit: LocalHubKit, first: str, second: str) -> None:
-    alone = kit.faulty(FaultSet([first]), "GET", PENDING)
-    both = kit.faulty(FaultSet([first, second]), "GET", PENDING)
+    alone = kit.call_with_faults(FaultSet([first]), "GET", PENDING)
+    both = kit.call_with_faults(FaultSet([first, second]), "GET", PENDING)
     assert both.status in {200, 500}
     if first in {"truncate", "empty_200", "deep_json", "fail_after"} and second in RECORDS:
         assert both.body == alone.body
@@ -69,9 +69,9 @@ def test_a_fault_ignores_answers_that_another_fault_has_broken(kit: LocalHubKit,
 
 def test_limit_bare_says_429_and_nothing_else(kit: LocalHubKit) -> None:
     faults = FaultSet(["limit_bare:on=handle"])
-    asked = kit.asked("POST", HANDLE, ACCEPT)
+    asked = kit.build_request("POST", HANDLE, ACCEPT)
     assert faults.plan_call(asked, find_call(asked), kit.world).is_bare
-    answered = kit.faulty(faults, "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(faults, "POST", HANDLE, ACCEPT)
     assert (answered.status, "Retry-After" in answered.headers, _status(kit)) == (429, False, "pending")
 
 
@@ -80,7 +80,7 @@ def test_hidden_limit_allows_so_many_decisions_a_second(kit: LocalHubKit) -> Non
 
     def burst() -> list[int]:
         kit.now_ms += 1000
-        asked = kit.asked("POST", f"{ACCESS}/batch", {})
+        asked = kit.build_request("POST", f"{ACCESS}/batch", {})
         plans = [faults.plan_call(asked, find_call(asked), kit.world) for _ in range(4)]
         return [429 if plan.replacement else 200 for plan in plans]
 
@@ -88,88 +88,88 @@ def test_hidden_limit_allows_so_many_decisions_a_second(kit: LocalHubKit) -> Non
 
 
 def test_fail_before_leaves_the_request_as_it_was(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["fail_before:status=503:on=handle"]), "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(FaultSet(["fail_before:status=503:on=handle"]), "POST", HANDLE, ACCEPT)
     assert (answered.status, _status(kit)) == (503, "pending")
 
 
 def test_fail_after_makes_the_change(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["fail_after"]), "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(FaultSet(["fail_after"]), "POST", HANDLE, ACCEPT)
     assert (answered.status, _status(kit)) == (500, "accepted")
 
 
 def test_delay_before_and_delay_after_are_told_to_the_server(kit: LocalHubKit) -> None:
-    asked = kit.asked("POST", HANDLE, ACCEPT)
+    asked = kit.build_request("POST", HANDLE, ACCEPT)
     plan = FaultSet(["delay_before:s=0.5", "delay_after:s=2"]).plan_call(asked, find_call(asked), kit.world)
     assert (plan.delay_before, plan.delay_after) == (0.5, 2.0)
 
 
 def test_truncate_cuts_the_body_in_half(kit: LocalHubKit) -> None:
     whole = kit.call("GET", PENDING).body
-    assert kit.faulty(FaultSet(["truncate"]), "GET", PENDING).body == whole[: len(whole) // 2]
+    assert kit.call_with_faults(FaultSet(["truncate"]), "GET", PENDING).body == whole[: len(whole) // 2]
 
 
 def test_html_200_answers_in_place_of_the_hub(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["html_200"]), "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(FaultSet(["html_200"]), "POST", HANDLE, ACCEPT)
     assert (answered.status, _status(kit)) == (200, "pending")
     assert answered.headers["Content-Type"].startswith("text/html")
 
 
 def test_empty_200_makes_the_change_and_sends_no_body(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["empty_200"]), "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(FaultSet(["empty_200"]), "POST", HANDLE, ACCEPT)
     assert (answered.status, answered.body, _status(kit)) == (200, b"", "accepted")
 
 
 def test_huge_body_is_valid_and_too_long(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["huge_body:mb=2"]), "GET", PENDING)
+    answered = kit.call_with_faults(FaultSet(["huge_body:mb=2"]), "GET", PENDING)
     assert len(answered.body) > 2 << 20
     assert len(json.loads(answered.body)) == 1
 
 
 def test_deep_json_is_brackets(kit: LocalHubKit) -> None:
-    assert kit.faulty(FaultSet(["deep_json:n=3"]), "GET", PENDING).body == b"[[[]]]"
+    assert kit.call_with_faults(FaultSet(["deep_json:n=3"]), "GET", PENDING).body == b"[[[]]]"
 
 
 def test_redirect_evil_points_elsewhere_and_does_nothing(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["redirect_evil:url=http://127.0.0.1:9/x"]), "POST", HANDLE, ACCEPT)
+    answered = kit.call_with_faults(FaultSet(["redirect_evil:url=http://127.0.0.1:9/x"]), "POST", HANDLE, ACCEPT)
     assert (answered.status, answered.headers["Location"], _status(kit)) == (307, "http://127.0.0.1:9/x", "pending")
 
 
 def test_no_batch_has_no_such_page_but_handles(kit: LocalHubKit) -> None:
     faults = FaultSet(["no_batch"])
     body = {"status": "accepted", "requests": [{"user": "bea"}]}
-    assert kit.faulty(faults, "POST", f"{ACCESS}/batch", body).status == 404
-    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
+    assert kit.call_with_faults(faults, "POST", f"{ACCESS}/batch", body).status == 404
+    assert kit.call_with_faults(faults, "POST", HANDLE, ACCEPT).status == 200
 
 
 # ---- lists --------------------------------------------------------------------------------------------------------------
 
 
 def test_dup_rows_repeats_the_first_of_a_page(kit: LocalHubKit) -> None:
-    kit.crowd(5)
+    kit.add_pending(5)
     ids = [row["requestId"] for row in _rows(kit, "dup_rows:n=2")]
     assert ids[6:] == ids[:2]
 
 
 def test_no_link_leaves_a_full_page_without_a_next(kit: LocalHubKit) -> None:
-    kit.crowd(20)
+    kit.add_pending(20)
     path = f"{PENDING}?limit=10"
     assert "Link" in kit.call("GET", path).headers
-    assert "Link" not in kit.faulty(FaultSet(["no_link"]), "GET", path).headers
+    assert "Link" not in kit.call_with_faults(FaultSet(["no_link"]), "GET", path).headers
 
 
 def test_link_loop_links_the_page_itself(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["link_loop"]), "GET", f"{PENDING}?limit=10")
+    answered = kit.call_with_faults(FaultSet(["link_loop"]), "GET", f"{PENDING}?limit=10")
     assert answered.headers["Link"] == f'<http://hub.test{PENDING}?limit=10>; rel="next"'
 
 
 def test_link_evil_links_another_host(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["link_evil:url=https://evil.invalid/a?b=c"]), "GET", PENDING)
+    answered = kit.call_with_faults(FaultSet(["link_evil:url=https://evil.invalid/a?b=c"]), "GET", PENDING)
     assert answered.headers["Link"] == '<https://evil.invalid/a?b=c>; rel="next"'
 
 
 def test_shuffle_keeps_everybody_and_no_order(kit: LocalHubKit) -> None:
-    kit.crowd(50)
-    plain, mixed = kit.listed("pending"), _rows(kit, "shuffle")
+    kit.add_pending(50)
+    plain, mixed = kit.list_rows("pending"), _rows(kit, "shuffle")
     assert plain != mixed
     key = str
     assert sorted(plain, key=key) == sorted(mixed, key=key)
@@ -181,8 +181,8 @@ def test_lag_shows_lists_and_gate_as_they_were(kit: LocalHubKit) -> None:
     assert [row["status"] for row in _rows(kit, "lag:s=30")] == ["pending"]
     assert _rows(kit, "lag:s=30", f"{ACCESS}/accepted") == []
     check = "/api/models/acme/model/auth-check"
-    assert kit.faulty(FaultSet(["lag:s=30"]), "GET", check, by="bea").status == 403
-    report = kit.faulty(FaultSet(["lag:s=30"]), "GET", "/acme/model/user-access-report")
+    assert kit.call_with_faults(FaultSet(["lag:s=30"]), "GET", check, by="bea").status == 403
+    report = kit.call_with_faults(FaultSet(["lag:s=30"]), "GET", "/acme/model/user-access-report")
     assert json.loads(report.body)[0]["status"] == "pending"
     kit.now_ms += 30_000
     assert [row["status"] for row in _rows(kit, "lag:s=30", f"{ACCESS}/accepted")] == ["accepted"]
@@ -196,18 +196,18 @@ def test_lag_hides_who_asked_just_now(kit: LocalHubKit) -> None:
 
 @pytest.mark.parametrize("kind", BAD_RECORDS)
 def test_bad_record_breaks_the_first_row_only(kit: LocalHubKit, kind: str) -> None:
-    kit.crowd(2)
-    plain, broken = kit.listed("pending"), _rows(kit, f"bad_record:kind={kind}")
+    kit.add_pending(2)
+    plain, broken = kit.list_rows("pending"), _rows(kit, f"bad_record:kind={kind}")
     assert plain[1:] == broken[1:]
     assert plain[0] != broken[0]
 
 
 def test_bad_record_can_be_half_a_surrogate_pair(kit: LocalHubKit) -> None:
-    assert b"\\ud800" in kit.faulty(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
+    assert b"\\ud800" in kit.call_with_faults(FaultSet(["bad_record:kind=surrogate"]), "GET", PENDING).body
 
 
 def test_drop_user_leaves_rows_without_a_person(kit: LocalHubKit) -> None:
-    kit.crowd(3)
+    kit.add_pending(3)
     assert ["user" in row for row in _rows(kit, "drop_user:every=2")] == [False, True, False, True]
 
 
@@ -216,19 +216,19 @@ def test_drop_user_leaves_rows_without_a_person(kit: LocalHubKit) -> None:
 
 def test_ungate_opens_the_repo_at_the_call_that_was_named(kit: LocalHubKit) -> None:
     faults = FaultSet(["ungate:on=handle:call=2"])
-    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 200
-    answered = kit.faulty(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
+    assert kit.call_with_faults(faults, "POST", HANDLE, ACCEPT).status == 200
+    answered = kit.call_with_faults(faults, "POST", HANDLE, {"user": "bea", "status": "reset"})
     assert (answered.status, answered.headers["X-Error-Code"]) == (400, "RepoNotGated")
 
 
 def test_revoke_token_revokes_it(kit: LocalHubKit) -> None:
     faults = FaultSet(["revoke_token:token=ona"])
-    assert kit.faulty(faults, "GET", PENDING).status == 401
+    assert kit.call_with_faults(faults, "GET", PENDING).status == 401
     assert kit.call("GET", PENDING, by="ada").status == 200
 
 
 def test_rename_repo_points_to_the_new_name(kit: LocalHubKit) -> None:
-    answered = kit.faulty(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
+    answered = kit.call_with_faults(FaultSet(["rename_repo"]), "GET", f"{PENDING}?limit=10")
     new = "/api/models/acme/model-renamed/user-access-request/pending?limit=10"
     assert (answered.status, answered.headers["Location"]) == (307, new)
     assert kit.call("GET", new).status == 200
@@ -236,11 +236,11 @@ def test_rename_repo_points_to_the_new_name(kit: LocalHubKit) -> None:
 
 def test_down_ends_by_the_hubs_clock(kit: LocalHubKit) -> None:
     faults = FaultSet(["down:s=60:call=2"])
-    assert kit.faulty(faults, "GET", PENDING).status == 200
-    assert kit.faulty(faults, "POST", HANDLE, ACCEPT).status == 503
-    assert kit.faulty(faults, "GET", "/api/whoami-v2").status == 503
+    assert kit.call_with_faults(faults, "GET", PENDING).status == 200
+    assert kit.call_with_faults(faults, "POST", HANDLE, ACCEPT).status == 503
+    assert kit.call_with_faults(faults, "GET", "/api/whoami-v2").status == 503
     kit.now_ms += 60_000
-    assert kit.faulty(faults, "GET", PENDING).status == 200
+    assert kit.call_with_faults(faults, "GET", PENDING).status == 200
     assert _status(kit) == "pending"
 
 
@@ -297,7 +297,7 @@ def test_a_delay_does_not_delay_the_shutdown_and_waiting_calls_are_answered() ->
 
 def _fires(spec: str, calls: int, seed: int = 7) -> list[int]:
     kit, faults = LocalHubKit(), FaultSet([spec], seed)
-    return [n for n in range(1, calls + 1) if kit.faulty(faults, "GET", PENDING).status == 502]
+    return [n for n in range(1, calls + 1) if kit.call_with_faults(faults, "GET", PENDING).status == 502]
 
 
 def test_a_fault_fires_at_the_calls_it_names() -> None:

@@ -34,7 +34,7 @@ def _pages(kit: LocalHubKit, path: str, view: ReadView) -> list[list[dict[str, A
 @pytest.mark.parametrize("tied", [False, True])
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_pages_hold_everybody_once(kit: LocalHubKit, *, tied: bool, shuffled: bool) -> None:
-    rows = kit.crowd(45, tied=tied)
+    rows = kit.add_pending(45, tied=tied)
     pages = _pages(kit, f"{ACCESS}/pending?limit=10", ReadView(is_shuffled=shuffled))
     assert [len(page) for page in pages] == [10, 10, 10, 10, 5]
     seen = [row["requestId"] for page in pages for row in page]
@@ -45,7 +45,7 @@ def test_pages_hold_everybody_once(kit: LocalHubKit, *, tied: bool, shuffled: bo
 
 
 def test_a_decision_between_two_pages_neither_skips_nor_repeats_the_others(kit: LocalHubKit) -> None:
-    kit.crowd(30)
+    kit.add_pending(30)
     first = kit.call("GET", f"{ACCESS}/pending?limit=10")
     for row in json.loads(first.body):
         kit.decide(row["user"]["user"], "accepted")
@@ -54,15 +54,15 @@ def test_a_decision_between_two_pages_neither_skips_nor_repeats_the_others(kit: 
 
 
 def test_times_are_exclusive_and_q_is_a_prefix_of_the_username(kit: LocalHubKit) -> None:
-    kit.crowd(20)
+    kit.add_pending(20)
     kit.now_ms += 60_000
     kit.ask("Cleo")
-    names = [row["user"]["user"] for row in kit.listed("pending", "?before=2026-09-21T14:13:23.000Z")]
+    names = [row["user"]["user"] for row in kit.list_rows("pending", "?before=2026-09-21T14:13:23.000Z")]
     assert names == ["person-0002", "person-0001", "person-0000"]
-    names = [row["user"]["user"] for row in kit.listed("pending", "?after=2026-09-21T14:13:37.000Z&q=PERSON")]
+    names = [row["user"]["user"] for row in kit.list_rows("pending", "?after=2026-09-21T14:13:37.000Z&q=PERSON")]
     assert names == ["person-0019", "person-0018"]
-    assert [row["user"]["user"] for row in kit.listed("pending", "?q=cL")] == ["Cleo"]
-    assert kit.listed("pending", "?q=leo") == []
+    assert [row["user"]["user"] for row in kit.list_rows("pending", "?q=cL")] == ["Cleo"]
+    assert kit.list_rows("pending", "?q=leo") == []
 
 
 @pytest.mark.parametrize(
@@ -83,9 +83,9 @@ def test_an_invalid_query_lists_its_problems(kit: LocalHubKit, query: str, messa
 def test_a_repo_can_hide_who_asks(kit: LocalHubKit) -> None:
     kit.ask("bea")
     kit.gated.hide_emails = True
-    assert "email" not in kit.listed("pending")[0]["user"]
+    assert "email" not in kit.list_rows("pending")[0]["user"]
     kit.gated.hide_usernames = True
-    (row,) = kit.listed("pending")
+    (row,) = kit.list_rows("pending")
     assert "user" not in row
     assert kit.call("POST", f"{ACCESS}/handle", {"requestId": row["requestId"], "status": "accepted"}).status == 200
 
@@ -93,7 +93,7 @@ def test_a_repo_can_hide_who_asks(kit: LocalHubKit) -> None:
 def test_the_hub_of_august_has_no_reset_request_id_and_q(kit: LocalHubKit) -> None:
     kit.world.protocol = "2026-08"
     kit.ask("bea")
-    (row,) = kit.listed("pending", "?q=zzz")
+    (row,) = kit.list_rows("pending", "?q=zzz")
     assert "requestId" not in row
     wanted = '✖ Invalid option: expected one of "accepted"|"rejected"|"pending"\n  → at status'
     assert read_error(kit.decide("bea", "reset")) == (400, wanted, None)

@@ -12,7 +12,7 @@ import pytest
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, OutcomeUnknown, UnexpectedAnswer
 from hf_gate.hub.local_hub_headers import get_world_id
-from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import DRIPS, RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_token"
 MAX_WAIT, LATEST = 1.2, 3.0  # seconds; a single try takes at most twelve without it
@@ -54,7 +54,7 @@ def read_async(endpoint: str) -> None:
 @pytest.mark.parametrize("read", [read_blocking, read_async])
 @pytest.mark.parametrize("say", WEATHER.values(), ids=WEATHER)
 def test_a_read_ends_when_max_wait_is_over(say: Say, read: object) -> None:
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         start = time.monotonic()
         with pytest.raises(HubUnavailable):
             read(hub.url)  # type: ignore[operator]
@@ -66,7 +66,7 @@ def test_a_list_that_is_never_json_ends_when_max_wait_is_over() -> None:
         hub.over.wait(0.4)
         answer(caller, "200 OK", b"<html>")
 
-    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
+    with open_raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
         start = time.monotonic()
         with pytest.raises(UnexpectedAnswer):
             list(client.list_pending("a/b"))
@@ -83,7 +83,7 @@ def test_a_page_that_drips_ends_a_list_that_was_begun() -> None:
             link = b'link: </api/models/a/b/user-access-request/pending?cursor=1>; rel="next"'
             answer(caller, "200 OK", page, link)
 
-    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
+    with open_raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
         listing, start = client.list_pending("a/b"), time.monotonic()
         next(listing)
         with pytest.raises(HubUnavailable):
@@ -93,7 +93,7 @@ def test_a_page_that_drips_ends_a_list_that_was_begun() -> None:
 
 
 def test_a_change_whose_answer_drips_is_read_back_once_and_then_unknown() -> None:
-    with raw_hub(DRIPS["a header"]) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
+    with open_raw_hub(DRIPS["a header"]) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=MAX_WAIT) as client:
         start = time.monotonic()
         with pytest.raises(OutcomeUnknown):
             client.accept("a/b", "ada")
@@ -105,13 +105,13 @@ def test_a_healthy_answer_takes_a_second_at_most_even_where_nothing_may_be_waite
         hub.over.wait(0.3)
         answer(caller, "200 OK", b'{"gated":"manual"}')
 
-    with raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=0.0) as client:
+    with open_raw_hub(say) as hub, Hub(TOKEN, hub.url, timeout=2.0, max_wait=0.0) as client:
         assert client.gate("a/b").mode == "manual"
 
 
 @pytest.mark.parametrize("say", DRIPS.values(), ids=DRIPS)
 def test_asking_a_local_hub_for_its_world_ends_in_time(say: Say) -> None:
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         start = time.monotonic()
         with suppress(HubUnavailable):
             assert get_world_id(hub.url, 0.5) is None
@@ -124,5 +124,5 @@ def test_a_local_hub_that_states_its_world_and_then_drips_is_not_believed() -> N
         while not hub.over.wait(0.05):
             caller.sendall(b"x: y\r\n")
 
-    with raw_hub(say) as hub, pytest.raises(HubUnavailable, match="does not answer"):
+    with open_raw_hub(say) as hub, pytest.raises(HubUnavailable, match="does not answer"):
         get_world_id(hub.url, 0.5)

@@ -67,7 +67,7 @@ def test_the_mark_goes_with_the_grant(scene: GrantWorkspace) -> None:
     _mark(scene, is_blocked=True)
     scene.wait(102)
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
     assert not scene.row("ada").state.is_final
 
 
@@ -81,12 +81,12 @@ def test_the_store_rebuilt_from_the_ledger_has_the_mark(scene: GrantWorkspace) -
 def _remove_and_undo(scene: GrantWorkspace) -> None:
     sender = DecisionSender(scene.store, scene.hub, scene.clock, scene.zone, "lena", scene.approvals)
     done = sender.decide([DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x")
-    assert (scene.where("ada"), scene.row("ada").state.is_final) == ("reset", False)
+    assert (scene.status_on_hub("ada"), scene.row("ada").state.is_final) == ("reset", False)
     run = scene.store.run(str(done.run))
     assert run is not None
     plan, _ = plan_undo(scene.store, run, now=scene.now)
-    scene.carry(scene.approve(plan, RunKind.UNDO))
-    assert scene.where("ada") == "accepted"
+    scene.execute(scene.approve(plan, RunKind.UNDO))
+    assert scene.status_on_hub("ada") == "accepted"
     scene.check_over()
 
 

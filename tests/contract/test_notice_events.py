@@ -36,14 +36,14 @@ def test_the_first_approval_is_told_and_the_second_is_not(two_people: HubWorkspa
     (item,) = told(two_people, NoticeEvent.SECOND_APPROVAL)
     assert (item.repo, item.count, len(item.requests)) == (str(two_people.repos[0]), 1, 1)
     decide_as(two_people, OWNER)
-    assert two_people.where("ada") == "accepted"
+    assert two_people.status_on_hub("ada") == "accepted"
     assert len(told(two_people, NoticeEvent.SECOND_APPROVAL)) == 1
 
 
 def test_an_approval_after_one_that_lapsed_is_told(two_people: HubWorkspace) -> None:
     turn_on_destinations(two_people.store, at=0)
     decide_as(two_people, author_of(create_member(two_people, "mia")))
-    two_people.near.withdraw("ada", two_people.repos[0])
+    two_people.local_hub.withdraw("ada", two_people.repos[0])
     two_people.ask(["ada"])
     two_people.sync()
     decide_as(two_people, OWNER)
@@ -54,7 +54,7 @@ def test_a_single_decision_of_a_person_is_no_run_to_tell(two_people: HubWorkspac
     turn_on_destinations(two_people.store, at=0)
     use_policy(two_people, TWO_REVIEWERS.replace("reviewers: 2", "reviewers: 1"))
     decide_as(two_people, OWNER)
-    assert two_people.where("ada") == "accepted"
+    assert two_people.status_on_hub("ada") == "accepted"
     assert told(two_people, NoticeEvent.RUN_RESULT) == []
 
 
@@ -64,7 +64,7 @@ def test_an_unattended_run_and_the_notice_of_an_end_are_told(ends: GrantWorkspac
     (run,) = told(ends, NoticeEvent.RUN_RESULT)
     assert (run.facts["state"], run.facts["done"]) == ("ended", 1)
     assert told(ends, NoticeEvent.ENDS_SOON) == []
-    ends.near.time.advance(75 * DAY)
+    ends.local_hub.time.advance(75 * DAY)
     ends.turn()
     (soon,) = told(ends, NoticeEvent.ENDS_SOON)
     assert (soon.count, soon.requests) == (1, (ends.row("ada").id,))

@@ -47,7 +47,7 @@ from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
 from tests.kits.outboxes import EVERYTHING, T0, append_notice_event, turn_on_destinations
 from tests.kits.stores import EEG as REPO
-from tests.kits.stores import ENDPOINT, new_store, place, record, store, take
+from tests.kits.stores import ENDPOINT, new_store, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -106,16 +106,16 @@ def test_without_a_destination_nothing_is_queued(store: Store) -> None:
 def test_a_destination_hears_nothing_from_before_it_was_turned_on(store: Store) -> None:
     later = round(datetime(2026, 6, 1, tzinfo=UTC).timestamp() * 1000)
     turn_on_destinations(store, at=later)
-    take(store, REPO, [record(1, day=1), record(2, day=2)])
+    store_records(store, REPO, [record(1, day=1), record(2, day=2)])
     assert states(store) == []
-    take(store, REPO, [record(3, day=300)])
+    store_records(store, REPO, [record(3, day=300)])
     (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
     assert [(item.event, item.count, len(item.requests)) for item in row.items] == [(NoticeEvent.NEW_REQUESTS, 1, 1)]
 
 
 def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
     turn_on_destinations(store, at=0)
-    take(store, REPO, [record(number) for number in range(1, 31)])
+    store_records(store, REPO, [record(number) for number in range(1, 31)])
     (row,) = outbox.read_messages(store, [MessageState.WAITING], 10)
     (item,) = row.items
     assert (item.count, len(item.requests), item.repo) == (30, 20, str(REPO))
@@ -124,8 +124,8 @@ def test_new_requests_of_a_transaction_are_one_line(store: Store) -> None:
 def test_a_digest_is_one_message_a_day_with_sums(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
     turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
-    take(store, REPO, [record(1), record(2)], T0)
-    take(store, REPO, [record(3)], T0)
+    store_records(store, REPO, [record(1), record(2)], T0)
+    store_records(store, REPO, [record(3)], T0)
     receiver = Receiver(clock)
     drain_until_idle(store, receiver)
     assert receiver.got == []
@@ -141,7 +141,7 @@ def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
     clock = ManualClock.at_ms(T0)
     turn_on_destinations(store, modes=dict(DEFAULT_MODES), at=0)
     for number in range(120):
-        take(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
+        store_records(store, Repo(RepoType.MODEL, "acme", f"set-{number}"), [record(1)], T0)
     clock.ms += DAY_MS
     receiver = Receiver(clock)
     drain_until_idle(store, receiver)
@@ -151,7 +151,7 @@ def test_a_digest_about_many_repos_leaves_none_out(store: Store) -> None:
 
 def test_nothing_personal_is_stored_in_a_notice(store: Store) -> None:
     turn_on_destinations(store, at=0)
-    take(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
+    store_records(store, REPO, [record(1, name="ada-l", fullname="Ada Lindqvist")])
     rows = store.reads.rows("SELECT * FROM messages")
     assert rows
     assert "ada" not in str(rows).lower()
@@ -175,7 +175,7 @@ def test_a_full_queue_is_extended_in_its_last_message(store: Store) -> None:
     with store.writing() as write:
         write.db.run("UPDATE notice_destinations SET sequence = ?", (MAX_OPEN,))
     append_notice_event(store, T0)
-    take(store, REPO, [record(1, day=300)], T0)
+    store_records(store, REPO, [record(1, day=300)], T0)
     append_notice_event(store, T0)
     rows = outbox.read_messages(store, [MessageState.WAITING], 10)[::-1]
     assert sorted((row.sequence, len(row.items)) for row in rows) == [(1, 1), (MAX_OPEN + 1, 2)]

@@ -9,7 +9,7 @@ from hf_gate.application.overview import OverviewRecord, WeekRecord, mask_small_
 from hf_gate.domain.events import ChangeSettled, ChangeStarted, GrantDated, LedgerEntry, StatusMoved, VerdictReached
 from hf_gate.domain.timestamps import to_ms
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, MED, place, record, store, take
+from tests.kits.stores import EEG, MED, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -50,7 +50,7 @@ def test_an_empty_store_has_26_empty_weeks_and_no_median(store: Store) -> None:
 
 
 def test_requests_are_counted_in_the_week_of_asking_and_answers_in_their_own(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=6) for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 4)])
     _decide(store, idents[:1], "pending", "accepted")
     _decide_by_rule(store, idents[1:2], "accepted")
     overview = read_overview(store, NOW)
@@ -61,7 +61,7 @@ def test_requests_are_counted_in_the_week_of_asking_and_answers_in_their_own(sto
 
 
 def test_what_was_decided_elsewhere_is_counted_apart(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, day=6)])
+    (one,) = store_records(store, EEG, [record(1, day=6)])
     moved = StatusMoved(before="pending", after="rejected", reviewed_at=to_ms(NOW))
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=moved, at=to_ms(NOW), actor="outside", request=one)])
@@ -70,14 +70,14 @@ def test_what_was_decided_elsewhere_is_counted_apart(store: Store) -> None:
 
 
 def test_a_decision_that_is_taken_back_waits_again(store: Store) -> None:
-    idents = take(store, EEG, [record(1, day=6)])
+    idents = store_records(store, EEG, [record(1, day=6)])
     _decide(store, idents, "pending", "accepted")
     _decide(store, idents, "accepted", "pending")
     assert read_overview(store, NOW).waiting == 1
 
 
 def test_the_wait_counts_those_who_still_wait_by_their_wait_so_far(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=18) for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n, day=18) for n in range(1, 4)])
     asked = store.requests(idents)[idents[0]].state.asked_at
     _decide(store, idents[:1], "pending", "accepted", at=datetime.fromtimestamp(asked / 1000, UTC) + DAY)
     overview = read_overview(store, NOW)
@@ -87,7 +87,7 @@ def test_the_wait_counts_those_who_still_wait_by_their_wait_so_far(store: Store)
 
 
 def test_a_rule_is_listed_with_how_often_people_changed_its_decisions(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=6) for n in range(1, 5)])
+    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 5)])
     _decide_by_rule(store, idents, "accepted")
     _decide(store, idents[:1], "accepted", "reset")
     _decide(store, idents[:1], "reset", "accepted")
@@ -96,7 +96,7 @@ def test_a_rule_is_listed_with_how_often_people_changed_its_decisions(store: Sto
 
 
 def test_grants_that_end_soon_are_counted_by_week(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=6) for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 4)])
     _decide(store, idents, "pending", "accepted")
     for ident, days in zip(idents, (3, 10, 400), strict=True):
         dated = GrantDated(until=to_ms(NOW + days * DAY))
@@ -107,15 +107,15 @@ def test_grants_that_end_soon_are_counted_by_week(store: Store) -> None:
 
 
 def test_only_the_repos_that_are_asked_for_are_counted(store: Store) -> None:
-    take(store, EEG, [record(1, day=6)])
-    take(store, MED, [record(2, day=6)])
+    store_records(store, EEG, [record(1, day=6)])
+    store_records(store, MED, [record(2, day=6)])
     assert (read_overview(store, NOW).waiting, read_overview(store, NOW, {MED}).waiting) == (2, 1)
     assert read_overview(store, NOW, set()).waiting == 0
     assert [each.repo for each in read_overview(store, NOW, {MED}).unproved] == ["acme/med-7b"]
 
 
 def test_a_viewer_sees_no_count_below_five_and_no_part_that_would_reveal_one(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=6) for n in range(1, 13)])
+    idents = store_records(store, EEG, [record(n, day=6) for n in range(1, 13)])
     _decide(store, idents[:8], "pending", "accepted")
     _decide_by_rule(store, idents[8:10], "accepted")
     masked = mask_small_counts(read_overview(store, NOW))

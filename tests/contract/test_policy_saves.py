@@ -73,17 +73,17 @@ def test_a_saved_version_acts_after_its_promotion_whatever_its_size(scene: HubWo
     _write(scene, STRICT)
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     _save(scene, POLICY)
     done = turn_to_dict(scene.turn())
     assert (done["run"], done["saved"], done["planned"], done["held"]) == (None, {"wishes": 1}, 1, {})
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     (hold,) = read_workspace_holds(scene.workspace)
     assert hold.note == "Saved from the desk by mia; acts after `hf-gate policy promote wishes`."
     assert not is_promoted(scene.store, scene.bundle.policies[0])
     _promote(scene)
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert read_holds(scene.store) == {}
     scene.check_over()
 
@@ -96,10 +96,10 @@ def test_a_version_that_acted_before_is_held_too_when_the_desk_brings_it_back(sc
     _write(scene, POLICY.replace("welcome", "come-in"))
     scene.ask(["bo"])
     scene.turn()
-    assert scene.where("bo") == "pending"  # still what the desk saved, edited by hand
+    assert scene.status_on_hub("bo") == "pending"  # still what the desk saved, edited by hand
     _write(scene, POLICY)
     scene.turn()
-    assert scene.where("bo") == "accepted"  # as before the save
+    assert scene.status_on_hub("bo") == "accepted"  # as before the save
 
 
 def test_saving_the_version_before_ends_the_hold(scene: HubWorkspace) -> None:
@@ -109,7 +109,7 @@ def test_saving_the_version_before_ends_the_hold(scene: HubWorkspace) -> None:
     assert not read_holds(scene.store)
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_a_comment_holds_nothing_and_a_later_edit_by_hand_acts(scene: HubWorkspace) -> None:
@@ -118,7 +118,7 @@ def test_a_comment_holds_nothing_and_a_later_edit_by_hand_acts(scene: HubWorkspa
     _write(scene, "# why\n" + POLICY.replace("welcome", "come-in"))
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene: HubWorkspace) -> None:
@@ -132,11 +132,11 @@ def test_repos_of_the_old_and_of_the_new_version_are_held_for_every_policy(scene
     _save(scene, narrow)
     done = turn_to_dict(scene.turn())
     assert done["saved"] == {"wishes": 1}
-    assert (scene.where("ada", first), scene.where("bo", second)) == ("pending", "pending")
+    assert (scene.status_on_hub("ada", first), scene.status_on_hub("bo", second)) == ("pending", "pending")
     policy = next(each for each in scene.bundle.policies if each.name == "wishes")
     promote(scene.store, policy, "lena", 9)
     scene.turn()
-    assert (scene.where("ada", first), scene.where("bo", second)) == ("accepted", "pending")
+    assert (scene.status_on_hub("ada", first), scene.status_on_hub("bo", second)) == ("accepted", "pending")
 
 
 def test_of_two_saves_the_repos_of_all_versions_are_held(scene: HubWorkspace) -> None:
@@ -150,7 +150,7 @@ def test_of_two_saves_the_repos_of_all_versions_are_held(scene: HubWorkspace) ->
     assert [hold.covers(repo) for repo in (first, second)] == [True, True]
     scene.ask(["ada"], first)
     assert turn_to_dict(scene.turn())["saved"] == {"wishes": 1}
-    assert scene.where("ada", first) == "pending"
+    assert scene.status_on_hub("ada", first) == "pending"
 
 
 def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: HubWorkspace) -> None:
@@ -158,8 +158,8 @@ def test_a_plan_that_a_person_applies_works_while_the_version_is_held(scene: Hub
     scene.ask(["ada"])
     scene.sync()
     _save(scene, POLICY)
-    scene.carry(scene.approve(scene.plan()))
-    assert scene.where("ada") == "accepted"
+    scene.execute(scene.approve(scene.plan()))
+    assert scene.status_on_hub("ada") == "accepted"
     assert read_active_holds(scene.store, scene.bundle.policies)
 
 
@@ -170,10 +170,10 @@ def test_shadow_before_and_after_holds_nothing_until_somebody_enforces_it(scene:
     _write(scene, POLICY)
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     _promote(scene)
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
 
 
 def test_a_hold_outlives_the_process_and_a_broken_file(scene: HubWorkspace) -> None:
@@ -193,14 +193,14 @@ def test_roles_of_a_shadow_policy_count_for_all_policies_so_their_change_is_held
     _write(scene, "# so that the scene reads all files again\n" + POLICY)
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_a_text_that_was_saved_is_sent_at_ends_after_its_promotion(scene: HubWorkspace) -> None:
     _write(scene, POLICY.replace("    until: 30d\n", "    until: 30d\n    end_reason: Please ask again.\n"))
     scene.ask({"ada": "while"})
     scene.turn()
-    scene.near.time.advance(40 * 86_400)
+    scene.local_hub.time.advance(40 * 86_400)
     assert [change.reason for change in scene.plan().changes] == ["Please ask again."]
     _save(scene, POLICY.replace("    until: 30d\n", "    until: 30d\n    end_reason: Pay here.\n"))
     assert [change.reason for change in scene.plan().changes] == ["Your access has ended. You may ask again."]
@@ -214,7 +214,7 @@ def test_what_a_version_with_an_unreadable_file_guarded_is_held_everywhere(scene
     _save(scene, POLICY.replace('["*/*", "datasets/*/*"]', '["nobody/nothing"]').replace("enforce", "shadow"))
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene: HubWorkspace) -> None:
@@ -237,7 +237,7 @@ def test_killed_between_hold_and_file_the_version_that_is_there_stays_held(scene
     assert replace is os.replace
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     assert read_active_holds(scene.store, scene.bundle.policies)
 
 

@@ -11,7 +11,7 @@ import pytest
 from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable, InsecureEndpoint, UsageError
 from tests.kits.local_hubs import OneRepoHub
-from tests.kits.raw_hub import RawHub, answer, raw_hub
+from tests.kits.raw_hub import RawHub, answer, open_raw_hub
 
 TOKEN = "hf_local_canary_token"
 PASSWORD = "pa55word"
@@ -45,7 +45,7 @@ def test_a_call_to_this_machine_never_goes_through_a_proxy(
     world: OneRepoHub, monkeypatch: pytest.MonkeyPatch, name: str, read: Callable[[str, str, str], int]
 ) -> None:
     world.ask("ada")
-    with raw_hub(refuse) as proxy:
+    with open_raw_hub(refuse) as proxy:
         monkeypatch.setenv(name, proxy.url)
         assert read(world.local.tokens["owner"], world.local.url, world.repo) == 1
         assert proxy.lines == []
@@ -84,7 +84,7 @@ def test_a_proxy_that_cannot_be_used_is_named_without_its_password(
 def test_a_proxy_of_an_https_endpoint_sees_no_token_and_its_own_password_is_not_told(
     monkeypatch: pytest.MonkeyPatch, read: Callable[[str, str, str], int]
 ) -> None:
-    with raw_hub(refuse) as proxy:
+    with open_raw_hub(refuse) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url.replace("//", f"//user:{PASSWORD}@"))
         with pytest.raises(HubUnavailable, match="proxy") as raised:
             read(TOKEN, f"https://{read.__name__.replace('_', '-')}.example", "acme/m")  # each with a budget of its own
@@ -95,7 +95,7 @@ def test_a_proxy_of_an_https_endpoint_sees_no_token_and_its_own_password_is_not_
 
 
 def test_a_change_that_the_proxy_refused_was_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_hub(refuse) as proxy:
+    with open_raw_hub(refuse) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with (
             Hub(TOKEN, "https://changes.example", timeout=5, max_wait=0.0) as hub,
@@ -107,7 +107,7 @@ def test_a_change_that_the_proxy_refused_was_never_sent(monkeypatch: pytest.Monk
 
 
 def test_a_token_does_not_travel_in_the_clear_through_a_proxy_either(monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_hub(serve) as proxy:
+    with open_raw_hub(serve) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         with pytest.raises(InsecureEndpoint):
             Hub(TOKEN, REMOTE)

@@ -32,7 +32,7 @@ from hf_gate.store.tray import (
     take_waiting,
     undo_waiting_decisions,
 )
-from tests.kits.stores import EEG, ENDPOINT, new_schema, record, take
+from tests.kits.stores import EEG, ENDPOINT, new_schema, record, store_records
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -65,7 +65,9 @@ def _decision(row: RequestRow, member: str = "m_1", at: int | None = 10) -> tupl
 
 
 def _rows(store: Store) -> list[RequestRow]:
-    return list(store.requests(take(store, EEG, [record(n, name=name) for n, name in enumerate(NAMES, 1)])).values())
+    return list(
+        store.requests(store_records(store, EEG, [record(n, name=name) for n, name in enumerate(NAMES, 1)])).values()
+    )
 
 
 def test_what_a_run_did_not_send_waits_again_with_what_was_shown(place: str) -> None:

@@ -18,7 +18,7 @@ from hf_gate.domain.request_version import RequestVersion
 from hf_gate.domain.rows import MOVED, RequestRow, SelectionScope
 from hf_gate.store.selections import count_selection_buckets, select_matching_requests, select_requests
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, place, read_selected, record, store, take
+from tests.kits.stores import EEG, place, read_selected, record, store, store_records
 
 __all__ = ["place", "store"]
 _numbers = itertools.count(1)
@@ -51,7 +51,7 @@ class Play:
         self.at += 10
         reviewed = {} if self.status == "pending" else {"reviewedAt": f"2026-06-01T10:{self.reviews:02}:00.000Z"}
         told = record(self.number, self.status, day=self.attempt, request=self.number * 100 + self.attempt, **self.told)
-        ident = take(self.store, EEG, [told | reviewed], self.at)[0]
+        ident = store_records(self.store, EEG, [told | reviewed], self.at)[0]
         self.ident = self.ident or ident
 
     def step(self, what: str) -> None:

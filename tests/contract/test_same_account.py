@@ -13,7 +13,7 @@ from hf_gate.domain.ids import Repo
 from hf_gate.domain.rows import PersonRow
 from hf_gate.errors import StoreUnavailable, UsageError
 from tests.kits.in_process_hub import InProcessHub
-from tests.kits.stores import EEG, MED, hub_id, record, take
+from tests.kits.stores import EEG, MED, hub_id, record, store_records
 from tests.kits.word_search import find_words_in_files
 from tests.kits.workspaces import HubWorkspace
 
@@ -32,7 +32,7 @@ def show(scene: HubWorkspace, repo: Repo, status: str = "pending", *, is_hidden:
     seen = record(
         number, status, name=NAME, answers={"Why": ANSWER}, request=10 if repo == EEG else 20, is_hidden=is_hidden
     )
-    take(scene.store, repo, [seen, record(7, name="bob")])
+    store_records(scene.store, repo, [seen, record(7, name="bob")])
 
 
 def store_twice(scene: HubWorkspace) -> list[PersonRow]:
@@ -75,7 +75,7 @@ def test_access_of_the_other_one_prevents_the_erasure(scene: HubWorkspace) -> No
 def test_another_account_with_the_same_name_is_not_erased(scene: HubWorkspace) -> None:
     """The name passed to another account, whose repo hid them at first."""
     show(scene, EEG)
-    take(scene.store, MED, [record(2, name="wzkqj", request=30)])
+    store_records(scene.store, MED, [record(2, name="wzkqj", request=30)])
     show(scene, MED, is_hidden=True, number=2)
     show(scene, MED, number=2)
     with pytest.raises(UsageError, match="2 people match"):

@@ -14,7 +14,7 @@ from hf_gate.domain.rows import RunRow
 from hf_gate.domain.runs import RunKind, RunState
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -38,8 +38,8 @@ def _judged(store: Store, idents: list[int], action: str) -> None:
 
 @pytest.mark.parametrize("count", range(6))
 def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -> None:
-    take(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
-    take(store, EEG, [record(90, "accepted", day=1)])
+    store_records(store, EEG, [record(number, day=number) for number in range(1, count + 1)])
+    store_records(store, EEG, [record(90, "accepted", day=1)])
     (found,) = read_workspace_status(store, {}, NOW).repos
     waits = sorted(NOW - row.request.asked_at for row in store.iterate_requests(EEG, "pending") if row.request)
     assert found.waiting == count
@@ -49,7 +49,7 @@ def test_the_median_is_that_of_the_one_in_the_middle(store: Store, count: int) -
 
 
 def test_of_a_line_that_is_walked_only_so_far_no_more_is_claimed_than_was_seen(store: Store) -> None:
-    idents = take(store, EEG, [record(number, day=number) for number in range(1, 6)])
+    idents = store_records(store, EEG, [record(number, day=number) for number in range(1, 6)])
     asked = [row.request.asked_at for row in store.iterate_requests(EEG, "pending") if row.request]
     assert find_oldest_waiting(store, EEG, 3) == (asked[0], asked[0])
     _judged(store, idents[:4], "wait")

@@ -11,7 +11,7 @@ from hf_gate.errors import HfGateError, StoreUnavailable
 from hf_gate.store.opening import open_store
 from hf_gate.store.sessions import open_session
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -28,7 +28,7 @@ def _use(work: Callable[[], object], ends: list[Exception], begun: threading.Bar
 
 def test_threads_at_work_learn_that_the_store_is_closed(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as desk:
-        take(desk, EEG, [record(number) for number in range(300)])
+        store_records(desk, EEG, [record(number) for number in range(300)])
     numbers = itertools.count()
     for _ in range(8):
         desk = open_store(place, endpoint=ENDPOINT)

@@ -21,7 +21,7 @@ from hf_gate.store.opening import open_store
 from hf_gate.store.removal import count_unsettled, files_of, remove_files
 from hf_gate.store.write_lock import FileLock, Holder
 from tests.kits.paths import ROOT
-from tests.kits.stores import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 ME = Holder(4711)
 
@@ -34,14 +34,14 @@ from hf_gate.store.backups import Restore, restore, write_backup
 from hf_gate.store.write_lock import Holder
 from hf_gate.store.opening import open_store
 from hf_gate.store.removal import files_of, remove_files
-from tests.kits.stores import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 store, backup = Path({folder!r}) / "desk.db", Path({folder!r}) / "copy.db"
 ME = Holder(os.getpid())
 
 def fill(first, last):
     with open_store(store, endpoint=ENDPOINT) as opened:
-        take(opened, EEG, [record(n) for n in range(first, last)])
+        store_records(opened, EEG, [record(n) for n in range(first, last)])
 
 def count():
     with open_store(store, endpoint=ENDPOINT, create=False) as opened:
@@ -83,7 +83,7 @@ def _play(folder: Path, script: str) -> str:
 def path(tmp_path: Path) -> Path:
     path = tmp_path / "desk.db"
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(1)])
+        store_records(store, EEG, [record(1)])
     return path
 
 

@@ -52,7 +52,7 @@ from hf_gate.store.ledger import count_unattended_changes
 from hf_gate.store.removal import count_unsettled_changes
 from hf_gate.store.runs import read_runs_since
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, MED, place, read, record, store, take
+from tests.kits.stores import EEG, MED, parse_records, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -119,7 +119,7 @@ def test_a_run_and_its_changes_come_back(store: Store) -> None:
 
 @pytest.mark.parametrize("state", UNSETTLED)
 def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, state: ChangeState) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     with store.writing() as write:
         write.write_run(RunRow(id="r1", kind=RunKind.DIRECT, actor="lena", state=RunState.READY, made_at=5, total=1))
         write.write_changes([ChangeRow(run="r1", n=1, repo=EEG, request=None, change=b"{}", state=state)])
@@ -133,7 +133,7 @@ def test_a_change_for_somebody_without_a_request_is_unsettled_too(store: Store, 
 
 
 def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1)])
+    (one,) = store_records(store, EEG, [record(1)])
     with store.writing() as write:
         event = ChangeStarted(run="r1", before="pending", after="accepted")
         write.append(EEG, [LedgerEntry(event=event, at=50, actor="lena", request=one)])
@@ -148,7 +148,7 @@ def test_a_started_change_is_open_until_it_is_settled(store: Store) -> None:
 
 
 def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) -> None:
-    idents = take(store, EEG, [record(n) for n in range(1, 6)])
+    idents = store_records(store, EEG, [record(n) for n in range(1, 6)])
     with store.writing() as write:
         for run, kind in (("r1", RunKind.AUTO), ("r2", RunKind.DIRECT)):
             write.write_run(RunRow(id=run, kind=kind, actor="lena", state=RunState.READY, made_at=1))
@@ -173,7 +173,7 @@ def test_what_is_done_unattended_is_counted_by_verb_and_by_time(store: Store) ->
 
 
 def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_asked_anew_does(store: Store) -> None:
-    (undone, let_in, asked_anew, elsewhere) = idents = take(store, EEG, [record(n) for n in range(1, 5)])
+    (undone, let_in, asked_anew, elsewhere) = idents = store_records(store, EEG, [record(n) for n in range(1, 5)])
     for ident in idents:
         _settle(store, ident, "pending", "reset", at=10)
     people = [store.requests(idents)[ident].person.id for ident in idents]
@@ -185,7 +185,7 @@ def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_ask
     assert counted() == [(1, "reset")] * 4
     _settle(store, undone, "reset", "pending", at=20)
     _settle(store, let_in, "reset", "accepted", at=20)
-    take(store, EEG, [record(3, day=2, request=2003)])
+    store_records(store, EEG, [record(3, day=2, request=2003)])
     moved = StatusMoved(before="reset", after="pending")
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=moved, at=20, actor="outside", request=elsewhere)])
@@ -196,7 +196,7 @@ def test_a_reset_that_was_undone_does_not_count_and_one_after_which_somebody_ask
 
 
 def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
-    idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n, "accepted") for n in range(1, 4)])
     with store.writing() as write:
         dated = [
             LedgerEntry(event=GrantDated(until=100 - n, rule="a"), at=1, actor="p", request=ident)
@@ -205,7 +205,7 @@ def test_grants_come_due_in_order_and_not_before(store: Store) -> None:
         write.append(EEG, dated)
     assert [row.id for row in store.iterate_due(99)] == [idents[2], idents[1]]
     assert [row.state.until for row in store.iterate_due(100)] == [98, 99, 100]
-    take(store, EEG, [record(3, "rejected")])
+    store_records(store, EEG, [record(3, "rejected")])
     assert [row.id for row in store.iterate_due(100)] == [idents[1], idents[0]]
 
 
@@ -213,7 +213,7 @@ def test_an_end_by_a_condition_comes_due_like_one_by_date(store: Store) -> None:
     """And what can move it is stored once for all whom it applies to."""
     kept = GrantCondition(policy="p", rule="r", expr="tables.dua", grace="14d")
     terms = GrantTerms(until=("tables.dua.expires",), keep_while=(kept,), notice=("30d",))
-    idents = take(store, EEG, [record(n, "accepted") for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n, "accepted") for n in range(1, 4)])
     ends: list[tuple[int | None, tuple[int | None, ...]]] = [(200, (50,)), (None, (None, 70)), (300, ())]
     with store.writing() as write:
         write_terms(write, [terms, terms])
@@ -249,7 +249,7 @@ def test_terms_that_differ_in_fixed_ends_share_their_shape(store: Store) -> None
 
 
 def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1)])
+    (one,) = store_records(store, EEG, [record(1)])
     person = store.requests([one])[one].person.id
 
     def about(event: AnyEvent, private: Private) -> LedgerEntry:
@@ -271,7 +271,7 @@ def test_notes_reasons_and_tables_are_kept_beside_the_row(store: Store) -> None:
 
 
 def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
-    take(store, EEG, [record(0, day=5)])  # 2026-01-06 10:00 UTC
+    store_records(store, EEG, [record(0, day=5)])  # 2026-01-06 10:00 UTC
     far = timezone(timedelta(hours=14))
     for zone, day, count in ((UTC, 6, 1), (far, 6, 0), (far, 7, 1)):
         found = store.query(parse_query(f"asked:2026-01-{day:02}"), now=0, zone=zone)
@@ -289,7 +289,7 @@ def test_days_of_a_query_are_days_of_the_desks_zone(store: Store) -> None:
 
 
 def test_entries_come_newest_first_in_pages(store: Store) -> None:
-    idents = take(store, EEG, [record(n) for n in range(1, 4)])
+    idents = store_records(store, EEG, [record(n) for n in range(1, 4)])
     _settle(store, idents[0], "pending", "accepted", at=10)
     newest = store.entries(limit=2)
     assert [row.link.kind for row in newest] == ["ChangeSettled", "ChangeStarted"]
@@ -306,7 +306,9 @@ def test_entries_come_newest_first_in_pages(store: Store) -> None:
 
 
 def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None:
-    take(store, EEG, [record(1, name="canary1", fullname="canary2", email="canary3@x", answers={"Why": "canary4"})])
+    store_records(
+        store, EEG, [record(1, name="canary1", fullname="canary2", email="canary3@x", answers={"Why": "canary4"})]
+    )
     for link in store.links("datasets/acme/eeg-1"):
         assert b"canary" not in link.body
         assert "canary" not in link.actor
@@ -315,7 +317,7 @@ def test_no_name_and_no_answer_stands_in_the_ledger_itself(store: Store) -> None
 
 def test_a_commitment_is_over_salt_and_private_part(store: Store) -> None:
     told = record(1)
-    take(store, EEG, [told])
+    store_records(store, EEG, [told])
     ((link, salt, private),) = store.links_with_private_parts("datasets/acme/eeg-1")
     assert salt is not None
     assert len(salt) == 16
@@ -324,7 +326,7 @@ def test_a_commitment_is_over_salt_and_private_part(store: Store) -> None:
 
 
 def test_a_tampered_entry_is_found(store: Store) -> None:
-    take(store, EEG, [record(n) for n in range(1, 6)])
+    store_records(store, EEG, [record(n) for n in range(1, 6)])
     assert store._writes is not None
     triggers = (
         ["DROP TRIGGER ledger_no_update"] if store._writes.is_sqlite else ["DROP TRIGGER ledger_no_change ON ledger"]
@@ -337,7 +339,7 @@ def test_a_tampered_entry_is_found(store: Store) -> None:
 
 
 def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     with store.writing() as write:
         write.append(None, [LedgerEntry(event=PolicyPromoted(policy="p", digest="d"), at=1, actor="lena")])
     heads = {chain: (length, head.hex()) for chain, (length, head) in store.chains().items()}
@@ -353,7 +355,7 @@ def test_checkpoints_and_the_desks_own_chain(store: Store) -> None:
 
 
 def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1)])
+    (one,) = store_records(store, EEG, [record(1)])
     person = store.requests([one])[one].person.id
     with store.writing() as write:
         write.update_repo(MED, {"gated": "manual", "form_card": "{}", "full_at": 7, "is_complete": True})
@@ -388,7 +390,7 @@ def test_repos_profiles_bindings_and_settings_come_back(store: Store) -> None:
 
 RAWS = [b"{}", b'{"a":"\xe2\x98\x83\\u0000 \\" \\\\ \x7f"}', b"\xff\xfe", b'{"k":' + b"1" * 70_000 + b"}"]
 LEARNT = build_dictionary(
-    read(EEG, [record(n, answers={"What for?": f"{n} things", 'How "so"?': "☃"}) for n in range(60)])
+    parse_records(EEG, [record(n, answers={"What for?": f"{n} things", 'How "so"?': "☃"}) for n in range(60)])
 )
 
 
@@ -431,7 +433,7 @@ def test_private_parts_that_are_unpacked_together_are_those_unpacked_alone(
 def test_a_dictionary_shortens_records_by_half_and_holds_no_value_of_any() -> None:
     answers = {"What for?": "to listen 1843", "I agree": "on"}
     made = [record(n, name="ada", fullname="Ada Lovelace", email="ada@example.org", answers=answers) for n in range(60)]
-    requests = read(EEG, made)
+    requests = parse_records(EEG, made)
     known = build_dictionary(requests)
     assert b"What for?" in known
     assert b"verifiedOrgNames" not in known, "it was in no record"

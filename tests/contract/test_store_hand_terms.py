@@ -12,7 +12,7 @@ from hf_gate.domain.rows import SelectionScope
 from hf_gate.store.selections import count_selection_buckets, select_requests
 from hf_gate.store.state_columns import decode_hand_terms, encode_hand_terms
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, place, record, store, take
+from tests.kits.stores import EEG, place, record, store, store_records
 
 __all__ = ["place", "store"]
 YEAR = HandTerms(TermsKind.END, "1y", "reject", "eeg/signed", digest="d" * 64)
@@ -26,7 +26,7 @@ def _reach(store: Store, ident: int, terms: HandTerms | None) -> None:
 
 
 def test_terms_come_back_with_the_verdict_and_are_counted_for_a_selection(store: Store) -> None:
-    idents = take(store, EEG, [record(n) for n in range(5)])
+    idents = store_records(store, EEG, [record(n) for n in range(5)])
     for ident, terms in zip(idents, (YEAR, YEAR, UNKNOWN, None), strict=False):
         _reach(store, ident, terms)
     rows = store.requests(idents)
@@ -43,7 +43,7 @@ def test_terms_come_back_with_the_verdict_and_are_counted_for_a_selection(store:
 
 
 def test_the_mark_of_a_grant_is_stored_and_goes_with_its_end(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, "accepted")])
+    (one,) = store_records(store, EEG, [record(1, "accepted")])
 
     def tell(event: GrantDated | RenewalBlocked) -> bool:
         with store.writing() as write:

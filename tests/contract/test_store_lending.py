@@ -13,19 +13,19 @@ from hf_gate.domain.sessions import NewSession, SignInMethod
 from hf_gate.errors import StoreBusy, StoreTooNew
 from hf_gate.store.opening import open_store
 from hf_gate.store.sessions import IDLE_MS, find_session_member, open_session
-from tests.kits.stores import EEG, ENDPOINT, place, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
 
 def test_while_nothing_is_written_here_another_process_writes(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True) as desk:
-        take(desk, EEG, [record(1)])
+        store_records(desk, EEG, [record(1)])
         with open_store(place, endpoint=ENDPOINT, pid=4711, wait=0.0) as other:
-            take(other, EEG, [record(2), record(3)])
-        take(desk, EEG, [record(4)])
+            store_records(other, EEG, [record(2), record(3)])
+        store_records(desk, EEG, [record(4)])
         with open_store(place, endpoint=ENDPOINT, pid=4712, wait=0.0) as other:
-            take(other, EEG, [record(5)])
+            store_records(other, EEG, [record(5)])
         found = desk.repo(EEG)
         assert found is not None
         assert dict(found.counts) == {"pending": 5}
@@ -36,17 +36,17 @@ def test_while_nothing_is_written_here_another_process_writes(place: str) -> Non
 def test_another_process_of_the_same_number_is_another_one(place: str) -> None:
     """As of two containers, each of which calls its process 1."""
     with open_store(place, endpoint=ENDPOINT, lends=True, pid=1, host="pod") as desk:
-        take(desk, EEG, [record(1)])
+        store_records(desk, EEG, [record(1)])
         with open_store(place, endpoint=ENDPOINT, pid=1, host="pod", wait=0.0) as other:
-            take(other, EEG, [record(2), record(3)])
-        take(desk, EEG, [record(4)])
+            store_records(other, EEG, [record(2), record(3)])
+        store_records(desk, EEG, [record(4)])
         assert next(iter(desk.chains().values()))[0] == 4
 
 
 def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, pid=4711) as desk:
         with desk.hold_write_lock():
-            take(desk, EEG, [record(1)])
+            store_records(desk, EEG, [record(1)])
             with desk.hold_write_lock(), pytest.raises(StoreBusy, match="pid 4711"):
                 open_store(place, endpoint=ENDPOINT, wait=0.0)
             with pytest.raises(StoreBusy, match="pid 4711"):
@@ -56,7 +56,7 @@ def test_within_a_piece_of_work_nobody_else_writes(place: str) -> None:
 
 def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, wait=0.0) as desk:
-        take(desk, EEG, [record(1)])
+        store_records(desk, EEG, [record(1)])
         open_session(
             desk, "secret", NewSession(member="lena", method=SignInMethod.TERMINAL, browser="", began_at=0), at=0
         )
@@ -65,16 +65,16 @@ def test_who_lends_waits_too_and_reads_meanwhile(place: str) -> None:
                 pass
             assert desk.repo(EEG) is not None
             assert find_session_member(desk, "secret", IDLE_MS) == "lena", "who is in stays in"
-            take(other, EEG, [record(2)])
-        take(desk, EEG, [record(3)])
+            store_records(other, EEG, [record(2)])
+        store_records(desk, EEG, [record(3)])
 
 
 def test_who_would_not_wait_does_not_wait_for_who_does(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, lends=True, wait=20.0) as desk:
-        take(desk, EEG, [record(1)])
+        store_records(desk, EEG, [record(1)])
         with ThreadPoolExecutor(1) as aside:
             with open_store(place, endpoint=ENDPOINT, pid=4711):
-                patient = aside.submit(take, desk, EEG, [record(2)])
+                patient = aside.submit(store_records, desk, EEG, [record(2)])
                 for _ in range(200):
                     with pytest.raises(StoreBusy), desk.hold_write_lock(wait=0.0):
                         pass
@@ -101,7 +101,7 @@ def test_the_right_comes_back_when_the_other_process_dies(tmp_path: Path) -> Non
             other.stdin.close()
             other.kill()
             other.wait()
-        take(desk, EEG, [record(1)])
+        store_records(desk, EEG, [record(1)])
 
 
 def test_a_newer_hf_gate_that_changed_the_shape_meanwhile_ends_the_writing(tmp_path: Path) -> None:

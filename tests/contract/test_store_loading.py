@@ -25,7 +25,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import Holder
 from tests.kits.paths import ROOT
-from tests.kits.stores import EEG, ENDPOINT, place, read, record, seen_of, store, take
+from tests.kits.stores import EEG, ENDPOINT, list_updates, parse_records, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -44,7 +44,7 @@ def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwa
     before = _indexes(store)
     assert len(before) >= 11
     with defer_indexes(store):
-        take(store, EEG, [record(n) for n in range(5)])
+        store_records(store, EEG, [record(n) for n in range(5)])
         assert _indexes(store) == set()
         assert len(list(store.iterate_requests(EEG, "pending"))) == 5
     assert _indexes(store) == before
@@ -53,7 +53,7 @@ def test_the_indexes_are_absent_while_an_empty_store_is_loaded_and_there_afterwa
 
 def test_postgresql_knows_the_sizes_of_its_tables_after_a_load(store: Store) -> None:
     with defer_indexes(store):
-        take(store, EEG, [record(n) for n in range(5)])
+        store_records(store, EEG, [record(n) for n in range(5)])
     if not store.reads.is_sqlite:
         sizes: dict[str, float] = dict(
             store.reads.rows("SELECT relname, reltuples FROM pg_class WHERE relname IN ('people', 'requests')")
@@ -63,7 +63,7 @@ def test_postgresql_knows_the_sizes_of_its_tables_after_a_load(store: Store) -> 
 
 def test_postgresql_does_not_compute_the_trigrams_of_texts_again_to_count_them(store: Store) -> None:
     with defer_indexes(store):
-        take(store, EEG, [record(n) for n in range(5)])
+        store_records(store, EEG, [record(n) for n in range(5)])
     if not store.reads.is_sqlite:
         counted = {name for (name,) in store.reads.rows("SELECT DISTINCT tablename FROM pg_stats")}
         assert {"people", "requests", "ledger"} <= counted
@@ -71,7 +71,7 @@ def test_postgresql_does_not_compute_the_trigrams_of_texts_again_to_count_them(s
 
 
 def test_a_store_with_requests_keeps_its_indexes(store: Store) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     before = _indexes(store)
     with defer_indexes(store):
         assert _indexes(store) == before
@@ -89,10 +89,10 @@ _LOAD = """
     sys.path.insert(0, {root!r})
     from hf_gate.store.initial_load import defer_indexes
     from hf_gate.store.opening import open_store
-    from tests.kits.stores import EEG, ENDPOINT, record, take
+    from tests.kits.stores import EEG, ENDPOINT, record, store_records
     store = open_store({place!r}, endpoint=ENDPOINT)
     with defer_indexes(store):
-        take(store, EEG, [record(n) for n in range(5)])
+        store_records(store, EEG, [record(n) for n in range(5)])
         print("loading", flush=True)
         sys.stdin.read()
 """
@@ -218,7 +218,7 @@ def _found(store: Store, text: str) -> list[str | None]:
 def test_every_text_of_a_large_load_is_found_also_when_it_changed_within_the_load(store: Store) -> None:
     again = record(7, day=2, email="new@address.example", answers={"Use": "robot-7"})
     records = [record(n, day=2, answers={"Use": f"robot-{n}"}) for n in range(_LARGE)]
-    take(store, EEG, [*records, again])
+    store_records(store, EEG, [*records, again])
     for number in (0, 1_999, 2_000, _LARGE - 1):
         assert _found(store, f"user{number}@example.org") == [f"user{number}"]
         assert _found(store, f'form."Use":robot-{number}') == [f"user{number}"]
@@ -228,8 +228,8 @@ def test_every_text_of_a_large_load_is_found_also_when_it_changed_within_the_loa
 
 
 def test_a_large_load_that_fails_half_way_leaves_nothing_in_the_index(store: Store) -> None:
-    requests = read(EEG, [record(n, day=2) for n in range(_LARGE)])
-    seen = seen_of(store, EEG, requests)
+    requests = parse_records(EEG, [record(n, day=2) for n in range(_LARGE)])
+    seen = list_updates(store, EEG, requests)
     broken = msgspec.structs.replace(seen[4_000], events=())  # a record without events must be known
 
     def fail() -> None:
@@ -239,7 +239,7 @@ def test_a_large_load_that_fails_half_way_leaves_nothing_in_the_index(store: Sto
     with pytest.raises(AssertionError):
         fail()
     assert _found(store, "user2000") == []
-    take(store, EEG, [record(n, day=2) for n in range(5)])
+    store_records(store, EEG, [record(n, day=2) for n in range(5)])
     assert _found(store, "user2000") == []
     if store.reads.is_sqlite:
         assert store.reads.row("SELECT count(*) FROM grams WHERE grams MATCH '\"ser\"'") == (5,)

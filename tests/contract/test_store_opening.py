@@ -22,7 +22,7 @@ from hf_gate.store.store import Store
 from hf_gate.store.store_path import parse_path
 from hf_gate.store.write_lock import FileLock, Holder, lock_files, read_holder
 from tests.kits.paths import ROOT
-from tests.kits.stores import EEG, ENDPOINT, mode_of, record, store, take
+from tests.kits.stores import EEG, ENDPOINT, mode_of, record, store, store_records
 from tests.kits.stores import empty_place as place
 
 __all__ = ["place", "store"]
@@ -43,7 +43,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_everything_on_the_disk_is_this_users_alone(path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(1)])
+        store_records(store, EEG, [record(1)])
         store.repos()
         modes = {file.name: mode_of(file) for file in path.parent.iterdir()}
     assert modes == dict.fromkeys(["desk.db", "desk.db-wal", "desk.db-shm", "desk.db.lock", "desk.db.holder"], 0o600)
@@ -128,7 +128,7 @@ def test_a_local_hub_that_was_started_again_is_another_hub(place: str) -> None:
 
 def test_a_second_writer_is_told_who_the_first_is_and_readers_go_on(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT, pid=4711, host="lab") as first:
-        take(first, EEG, [record(1)])
+        store_records(first, EEG, [record(1)])
         with pytest.raises(StoreBusy, match="pid 4711 on lab") as caught:
             open_store(place, endpoint=ENDPOINT, wait=0.0)
         assert caught.value.exit_code == 75
@@ -205,7 +205,7 @@ def test_who_opened_for_reading_cannot_write(place: str) -> None:
 
 @pytest.mark.parametrize("sql", ["UPDATE ledger SET actor = 'me'", "DELETE FROM ledger", "TRUNCATE ledger"])
 def test_the_ledger_is_only_added_to(store: Store, sql: str) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     assert store._writes is not None
     with pytest.raises((sqlite3.Error, psycopg.Error)):
         store._writes.run(sql)
@@ -245,7 +245,7 @@ def test_a_store_whose_making_was_broken_off_is_made_at_the_next_opening(path: P
 
 def test_flipped_bits_are_refused_or_do_no_harm(path: Path) -> None:
     with open_store(path, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(n, answers={"Why": "to study sleep " * 5}) for n in range(300)])
+        store_records(store, EEG, [record(n, answers={"Why": "to study sleep " * 5}) for n in range(300)])
     whole = path.read_bytes()
     refused = 0
     for page in range(len(whole) // 4096):
@@ -269,23 +269,23 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from hf_gate.errors import StoreUnavailable
 from hf_gate.store.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 path = Path({path!r})
 with open_store(path, endpoint=ENDPOINT) as store:
-    take(store, EEG, [record(n) for n in range(50)])
+    store_records(store, EEG, [record(n) for n in range(50)])
     room = sum(file.stat().st_size for file in path.parent.iterdir())
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
     done = 50
     try:
         while True:
-            take(store, EEG, [record(n, answers={{"Why": "sleep " * 400}}) for n in range(done, done + 50)])
+            store_records(store, EEG, [record(n, answers={{"Why": "sleep " * 400}}) for n in range(done, done + 50)])
             done += 50
     except StoreUnavailable as problem:
         print(problem, "|", problem.hint)
     assert dict(store.repo(EEG).counts) == {{"pending": done}}
     resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-    take(store, EEG, [record(9999)])
+    store_records(store, EEG, [record(9999)])
     print(done + 1)
 """
 

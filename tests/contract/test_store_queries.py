@@ -34,12 +34,12 @@ from tests.kits.stores import (
     MED,
     country_of,
     hub_id,
+    list_updates,
     load_classifier,
     new_store,
-    read,
+    parse_records,
     record,
-    seen_of,
-    take,
+    store_records,
 )
 
 _LISTS = DomainLists()
@@ -79,8 +79,8 @@ def _records(seed: int, count: int) -> Iterator[dict[str, object]]:
 
 
 def _fill(store: Store) -> None:
-    idents = take(store, EEG, list(_records(1, 90)))
-    more = take(store, MED, [one | {"requestId": hub_id(9000 + n)} for n, one in enumerate(_records(2, 60))])
+    idents = store_records(store, EEG, list(_records(1, 90)))
+    more = store_records(store, MED, [one | {"requestId": hub_id(9000 + n)} for n, one in enumerate(_records(2, 60))])
     verdicts = [("accept", "p", "signed"), ("human", "p", "rest"), ("reset", "q", "say-more")]
     chance = random.Random(3)
     for repo, some in ((EEG, idents), (MED, more)):
@@ -348,8 +348,8 @@ def test_by_person_each_stands_once_where_their_first_stood_with_all_that_the_qu
 
 def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequence[Store]) -> None:
     for store in place_of_two:
-        take(store, EEG, [record(1, name="ada"), record(2, name="bob")])
-        take(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
+        store_records(store, EEG, [record(1, name="ada"), record(2, name="bob")])
+        store_records(store, MED, [record(1, name="ada", request=7), record(3, name="ada-2", request=8)])
         found = read_people_page(store, parse_query("status:pending"), now=NOW).people
         assert sorted(len(rows) for rows in found) == [1, 1, 2]
 
@@ -357,7 +357,7 @@ def test_somebody_whose_name_is_the_same_is_another_person(place_of_two: Sequenc
 def test_the_name_of_an_account_is_not_found_in_full_names_or_addresses(place_of_two: Sequence[Store]) -> None:
     named = [record(1, name="ada"), record(2, name="eve", fullname="ada"), record(3, name="mal", email="ada")]
     for store in place_of_two:
-        idents = take(store, EEG, [*named, record(4)])
+        idents = store_records(store, EEG, [*named, record(4)])
         for text in ("user:ada", f"user:ada,{hub_id(4)}", f"user:ad*,{hub_id(4)}"):
             found = [row.id for row in store.query(parse_query(text), now=NOW).rows]
             assert sorted(found) == [idents[0], *([idents[3]] if hub_id(4) in text else [])], text
@@ -367,7 +367,7 @@ def test_the_name_of_an_account_is_not_found_in_full_names_or_addresses(place_of
 
 def test_a_person_whose_name_the_hub_hides_is_found_by_id_beside_a_pattern(place_of_two: Sequence[Store]) -> None:
     for store in place_of_two:
-        hidden, ada, _ = take(store, EEG, [record(1, is_hidden=True), record(2, name="ada"), record(3)])
+        hidden, ada, _ = store_records(store, EEG, [record(1, is_hidden=True), record(2, name="ada"), record(3)])
         pseudonym = store.requests([hidden])[hidden].person.pseudonym
         for pattern in ("ada", "ad*"):
             query = parse_query(f"user:{pseudonym},{pattern}")
@@ -417,8 +417,8 @@ def test_a_cursor_with_numbers_that_no_store_keeps_is_none(filled: Store, key: s
 
 def test_a_new_name_is_found_and_the_old_one_no_more(place_of_two: Sequence[Store]) -> None:
     for store in place_of_two:
-        take(store, EEG, [record(1, name="old-name", answers={"Why": "sleep"})])
-        take(store, MED, [record(1, name="new-name", request=7)])
+        store_records(store, EEG, [record(1, name="old-name", answers={"Why": "sleep"})])
+        store_records(store, MED, [record(1, name="new-name", request=7)])
         for text, count in (("old-name", 0), ("new-name", 2), ("sleep", 1), ("new-name sleep", 1)):
             assert len(store.query(parse_query(text), now=NOW).rows) == count, text
 
@@ -435,8 +435,8 @@ def place_of_two(tmp_path_factory: pytest.TempPathFactory, postgres_uri: str) ->
 
 def test_a_changed_answer_is_found_as_it_is_now(place_of_two: Sequence[Store]) -> None:
     for store in place_of_two:
-        take(store, EEG, [record(1, answers={"Why": "to study 睡眠"})])
-        seen = seen_of(store, EEG, read(EEG, [record(1, answers={"Why": "to study 音楽"})]))
+        store_records(store, EEG, [record(1, answers={"Why": "to study 睡眠"})])
+        seen = list_updates(store, EEG, parse_records(EEG, [record(1, answers={"Why": "to study 音楽"})]))
         with store.writing() as write:
             write.observe(EEG, seen, 5)
         assert [len(store.query(parse_query(t), now=NOW).rows) for t in ("睡眠", "睡", "音楽", "study")] == [0, 0, 1, 1]

@@ -12,17 +12,28 @@ from hf_gate.domain.query_parser import parse_query
 from hf_gate.domain.request_state import RequestState
 from hf_gate.store.opening import open_store
 from hf_gate.store.store import Store
-from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, place, read, record, seen_of, store, take
+from tests.kits.stores import (
+    EEG,
+    ENDPOINT,
+    MED,
+    hub_id,
+    list_updates,
+    parse_records,
+    place,
+    record,
+    store,
+    store_records,
+)
 
 __all__ = ["place", "store"]
 
 
 def test_a_record_comes_back_as_the_hub_told_it(store: Store) -> None:
     told = record(1, fullname="Ada ☃", answers={"What for?": "to study sleep"}, extra={"new": [1, None]})
-    (ident,) = take(store, EEG, [told])
+    (ident,) = store_records(store, EEG, [told])
     row = store.request(ident)
     assert row is not None
-    assert row.request == read(EEG, [told])[0]
+    assert row.request == parse_records(EEG, [told])[0]
     assert (row.repo, row.state.status, row.state.attempt, row.is_current) == (EEG, "pending", 1, True)
     assert row.person.pseudonym.startswith("p_")
     assert row.person.pseudonym == row.state.person
@@ -31,14 +42,14 @@ def test_a_record_comes_back_as_the_hub_told_it(store: Store) -> None:
 
 def test_reading_the_same_once_more_is_known_and_writes_nothing(store: Store) -> None:
     page = [record(n, day=n) for n in range(5)]
-    take(store, EEG, page)
-    again = seen_of(store, EEG, read(EEG, page))
+    store_records(store, EEG, page)
+    again = list_updates(store, EEG, parse_records(EEG, page))
     assert [one.events for one in again] == [()] * 5
     assert all(one.known is not None and one.raw == one.known.raw for one in again)
 
 
 def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store) -> None:
-    take(store, EEG, [record(n, day=n % 300) for n in range(2300)])
+    store_records(store, EEG, [record(n, day=n % 300) for n in range(2300)])
     found = [(row.state.asked_at, row.id) for row in store.iterate_requests(EEG, "pending", with_record=False)]
     assert found == sorted(found)
     assert len(found) == 2300
@@ -47,8 +58,8 @@ def test_a_walk_goes_from_the_oldest_to_the_newest_over_many_pages(store: Store)
 
 
 def test_counts_follow_every_move(store: Store) -> None:
-    one, two, _ = take(store, EEG, [record(1), record(2), record(3, "accepted")])
-    take(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
+    one, two, _ = store_records(store, EEG, [record(1), record(2), record(3, "accepted")])
+    store_records(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=two)])
     row = store.repo(EEG)
@@ -61,8 +72,8 @@ def test_counts_follow_every_move(store: Store) -> None:
 
 
 def test_a_new_attempt_follows_the_old_one_and_takes_its_place(store: Store) -> None:
-    (first,) = take(store, EEG, [record(1, "reset", day=1)])
-    (second,) = take(store, EEG, [record(1, "pending", day=40, request=77)])
+    (first,) = store_records(store, EEG, [record(1, "reset", day=1)])
+    (second,) = store_records(store, EEG, [record(1, "pending", day=40, request=77)])
     rows = store.attempts(EEG, store.requests([first])[first].person.id)
     assert [(row.id, row.is_current, row.state.attempt, row.state.after) for row in rows] == [
         (first, False, 1, None),
@@ -75,19 +86,19 @@ def test_a_new_attempt_follows_the_old_one_and_takes_its_place(store: Store) -> 
 
 
 def test_an_older_attempt_that_turns_up_later_is_no_news(store: Store) -> None:
-    take(store, EEG, [record(1, day=40)])
-    assert seen_of(store, EEG, read(EEG, [record(1, "reset", day=1)]))[0].events == ()
+    store_records(store, EEG, [record(1, day=40)])
+    assert list_updates(store, EEG, parse_records(EEG, [record(1, "reset", day=1)]))[0].events == ()
 
 
 def test_who_stands_twice_on_a_page_is_entered_once_an_attempt(store: Store) -> None:
-    idents = take(store, EEG, [record(1, "reset", day=1), record(1, day=1, status="reset"), record(1, day=9)])
+    idents = store_records(store, EEG, [record(1, "reset", day=1), record(1, day=1, status="reset"), record(1, day=9)])
     assert idents[0] == idents[1] != idents[2]
     assert [row.state.attempt for row in store.attempts(None, store.requests(idents)[idents[0]].person.id)] == [1, 2]
 
 
 def test_one_person_in_two_repos_is_one_person_with_a_history(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
-    (two,) = take(store, MED, [record(1, "accepted", request=9)])
+    (one,) = store_records(store, EEG, [record(1, "rejected", reviewedAt="2026-03-01T00:00:00.000Z")])
+    (two,) = store_records(store, MED, [record(1, "accepted", request=9)])
     rows = store.requests([one, two])
     assert rows[one].person.id == rows[two].person.id
     history = store.history(EEG, [rows[one].person.id])[rows[one].person.id]
@@ -98,25 +109,25 @@ def test_one_person_in_two_repos_is_one_person_with_a_history(store: Store) -> N
 
 
 def test_what_a_repo_hides_erases_nothing_and_what_it_shows_later_is_taken_in(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, fullname="Ada")])
-    take(store, EEG, [record(1, fullname="", email=None)])
+    (one,) = store_records(store, EEG, [record(1, fullname="Ada")])
+    store_records(store, EEG, [record(1, fullname="", email=None)])
     who = store.requests([one])[one].person.identity
     assert (who.username, who.fullname, who.email) == ("user1", "Ada", "user1@example.org")
 
 
 def test_a_hidden_person_is_known_by_the_request_until_the_repo_shows_them(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, is_hidden=True)])
+    (one,) = store_records(store, EEG, [record(1, is_hidden=True)])
     assert store.requests([one])[one].person.identity.user_id is None
-    (again,) = take(store, EEG, [record(1, "accepted", is_hidden=True)])
-    (shown,) = take(store, EEG, [record(1, "accepted")])
+    (again,) = store_records(store, EEG, [record(1, "accepted", is_hidden=True)])
+    (shown,) = store_records(store, EEG, [record(1, "accepted")])
     assert one == again == shown
     assert store.requests([one])[one].person.identity.user_id == hub_id(1)
     assert [row.id for row in store.find_by_identity(EEG, hub_id(1))] == [one]
 
 
 def test_a_repo_that_begins_to_hide_its_people_makes_nobody_anew(store: Store) -> None:
-    idents = take(store, EEG, [record(n, name=f"p{n}") for n in (1, 2)])
-    hidden = take(store, EEG, [record(1, "accepted", is_hidden=True), record(2, is_hidden=True)])
+    idents = store_records(store, EEG, [record(n, name=f"p{n}") for n in (1, 2)])
+    hidden = store_records(store, EEG, [record(1, "accepted", is_hidden=True), record(2, is_hidden=True)])
     assert hidden == idents
     row = store.requests(idents)[idents[0]]
     assert (row.state.status, row.person.identity.username) == ("accepted", "p1")
@@ -124,16 +135,16 @@ def test_a_repo_that_begins_to_hide_its_people_makes_nobody_anew(store: Store) -
 
 
 def test_a_name_that_changed_hands_is_another_person(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, name="ada")])
-    (two,) = take(store, EEG, [record(2, name="ada")])
+    (one,) = store_records(store, EEG, [record(1, name="ada")])
+    (two,) = store_records(store, EEG, [record(2, name="ada")])
     assert one != two
     rows = store.requests([one, two])
     assert rows[one].person.id != rows[two].person.id
 
 
 def test_a_person_is_found_by_every_name_that_is_theirs_alone(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1, name="Ada-1", fullname="Ada Lovelace")])
-    take(store, EEG, [record(2, name="ada-11")])
+    (one,) = store_records(store, EEG, [record(1, name="Ada-1", fullname="Ada Lovelace")])
+    store_records(store, EEG, [record(2, name="ada-11")])
     row = store.requests([one])[one]
     for text in ("ada-1", "ADA-1", "Ada-1@example.org", hub_id(1), hub_id(1001), row.person.pseudonym):
         assert [found.id for found in store.find_by_identity(None, text)] == [one], text
@@ -144,8 +155,8 @@ def test_a_person_is_found_by_every_name_that_is_theirs_alone(store: Store) -> N
 
 
 def test_unseen_are_those_that_a_complete_reading_did_not_show(store: Store) -> None:
-    idents = take(store, EEG, [record(n, day=n) for n in range(1, 6)])
-    take(store, MED, [record(1, request=500)])
+    idents = store_records(store, EEG, [record(n, day=n) for n in range(1, 6)])
+    store_records(store, MED, [record(1, request=500)])
     with store.writing() as write:
         write.append(
             EEG, [LedgerEntry(event=RequestWithdrawn(before="pending"), at=9, actor="outside", request=idents[4])]
@@ -155,7 +166,7 @@ def test_unseen_are_those_that_a_complete_reading_did_not_show(store: Store) -> 
 
 def test_hostile_text_is_kept_as_it_can_be_kept(store: Store) -> None:
     told = record(1, name="a\x00b", fullname="\ud800 x", answers={"\x00": "nul \x00 and half \udfff", "': DROP": "%?"})
-    (ident,) = take(store, EEG, [told])
+    (ident,) = store_records(store, EEG, [told])
     row = store.request(ident)
     assert row is not None
     assert row.person.identity.username == "a\ufffdb"
@@ -164,8 +175,8 @@ def test_hostile_text_is_kept_as_it_can_be_kept(store: Store) -> None:
 
 
 def test_what_somebody_else_did_is_entered_with_who_granted(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1)])
-    take(store, EEG, [record(1, "accepted", grantedBy={"_id": hub_id(9), "user": "lena"})])
+    (one,) = store_records(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1, "accepted", grantedBy={"_id": hub_id(9), "user": "lena"})])
     last = store.entries(request=one, limit=1)[0]
     assert (last.link.kind, last.link.actor) == ("StatusMoved", "outside")
     assert last.private is not None
@@ -173,29 +184,29 @@ def test_what_somebody_else_did_is_entered_with_who_granted(store: Store) -> Non
 
 
 def test_an_error_within_a_transaction_undoes_it_whole(store: Store) -> None:
-    take(store, EEG, [record(1)])
+    store_records(store, EEG, [record(1)])
     before = (store.chains(), store.repo(EEG))
 
     def half() -> None:
         with store.writing() as write:
-            write.observe(EEG, seen_of(store, EEG, read(EEG, [record(2), record(3)])), 5)
+            write.observe(EEG, list_updates(store, EEG, parse_records(EEG, [record(2), record(3)])), 5)
             write.find_or_create_repo(MED)
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         half()
     assert (store.chains(), store.repo(EEG), store.repo(MED)) == (*before, None)
-    take(store, EEG, [record(2)])
+    store_records(store, EEG, [record(2)])
     assert [one.seq for one in store.links("datasets/acme/eeg-1")] == [1, 2]
 
 
 def test_what_was_written_is_there_after_opening_again(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        idents = take(store, EEG, [record(n) for n in range(60)])
+        idents = store_records(store, EEG, [record(n) for n in range(60)])
         before = store.requests(idents)
     with open_store(place, endpoint=ENDPOINT) as store:
         assert store.requests(idents) == before
-        (more,) = take(store, EEG, [record(99)])
+        (more,) = store_records(store, EEG, [record(99)])
         assert more > max(idents)
         (head,) = verify_chain(store.links("datasets/acme/eeg-1"))
         assert isinstance(head, LedgerLink)
@@ -203,7 +214,7 @@ def test_what_was_written_is_there_after_opening_again(place: str) -> None:
 
 
 def test_the_state_of_a_row_is_what_its_events_fold_into(store: Store) -> None:
-    (one,) = take(store, EEG, [record(1)])
+    (one,) = store_records(store, EEG, [record(1)])
     moved = StatusMoved(before="pending", after="accepted", reviewed_at=7)
     with store.writing() as write:
         write.append(EEG, [LedgerEntry(event=moved, at=9, actor="outside", request=one)])
@@ -220,7 +231,7 @@ def test_many_candidates_of_the_index_are_found_in_order_page_by_page(store: Sto
     records = [
         record(n, "pending", day=chance.randrange(60), answers={"Use": chance.choice(purposes)}) for n in range(1_300)
     ]
-    take(store, EEG, records)
+    store_records(store, EEG, records)
     for text, word in (('form."Use":*robot*', "robot"), ("robots", "robots")):
         query = parse_query(text)
         rows = [row for row in store.requests_after(0, 2_000) if word in str(row.request and row.request.answers)]

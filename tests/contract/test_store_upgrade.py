@@ -23,7 +23,16 @@ from hf_gate.store.tray import (
     list_waiting_decisions,
 )
 from hf_gate.store.write_lock import Holder
-from tests.kits.stores import EEG, ENDPOINT, add_migration, label_revision, make_old_store, mode_of, record, take
+from tests.kits.stores import (
+    EEG,
+    ENDPOINT,
+    add_migration,
+    label_revision,
+    make_old_store,
+    mode_of,
+    record,
+    store_records,
+)
 from tests.kits.stores import empty_place as place
 
 __all__ = ["place"]
@@ -146,7 +155,7 @@ def test_a_store_of_a_pre_release_is_refused_until_it_is_removed(place: str, rea
     else:
         remove_tables(place, Holder(1), wait=0, check=lambda _: None)
     with open_store(place, endpoint=ENDPOINT) as store:
-        assert len(take(store, EEG, [record(1)])) == 1
+        assert len(store_records(store, EEG, [record(1)])) == 1
 
 
 def test_a_backup_of_a_pre_release_is_refused(tmp_path: Path) -> None:

@@ -114,13 +114,13 @@ def test_somebody_waiting_is_shown_with_the_verdict_and_the_end_that_the_next_tu
     scene.set_policy(policy(SIGNED))
     scene.ask(["ada"])
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     made = draft(scene, "ada", replaces=False, expires=day(scene, 40))
     effect = effects(scene, made)["ada"]
     assert (effect.before.state, effect.after.state) == ("missing", "valid")
     assert (effect.before.verdict, effect.after.verdict) == ("human by wishes/rest", "accept by wishes/signed")
     save_and_turn(scene, made)
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert scene.row("ada").state.ends_at == effect.after.ends_at
 
 
@@ -147,11 +147,11 @@ def test_a_row_that_begins_tomorrow_shows_what_the_turn_of_tomorrow_does(scene: 
     assert timedelta() < from_ms(effect.starts_at) - scene.now <= timedelta(days=1)
     assert (effect.before.verdict, effect.after.verdict) == ("human by wishes/rest", "accept by wishes/signed")
     save_and_turn(scene, made)
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     scene.wait(1)
     scene.load()
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     assert scene.row("ada").state.ends_at == effect.after.ends_at
 
 

@@ -17,7 +17,7 @@ from hf_gate.errors import UsageError
 from hf_gate.policy.workspace_config import WorkspaceConfig
 from hf_gate.store.store import Store
 from tests.kits.manual_clock import ManualClock
-from tests.kits.stores import EEG, place, record, store, take
+from tests.kits.stores import EEG, place, record, store, store_records
 
 __all__ = ["place", "store"]
 
@@ -44,7 +44,9 @@ def read(desk: Workspace, text: str, **columns: str) -> TableImport:
 
 def count_calls(desk: Workspace, number: int) -> int:
     """Return how many calls of functions the import of so many rows about as many people takes."""
-    take(desk.store, EEG, [record(n, fullname=f"Person{n} Example", email=f"p{n}@mit.edu") for n in range(number)])
+    store_records(
+        desk.store, EEG, [record(n, fullname=f"Person{n} Example", email=f"p{n}@mit.edu") for n in range(number)]
+    )
     text = FILE + "".join(f"p{n}@mit.edu,Person\n" for n in range(number))
     calls = 0
 
@@ -68,7 +70,7 @@ def test_an_import_of_many_rows_looks_at_no_person_for_each_row(desk: Workspace)
 
 
 def test_a_row_that_names_a_person_by_another_column_gets_the_key_of_their_request(desk: Workspace) -> None:
-    take(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
+    store_records(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
     found = read(desk, "username,name\n@User1,Ada\nuser2,\n")
     assert [(row.email, row.columns["name"]) for row in found.draft.after.rows] == [
         ("p1@mit.edu", "Ada"),
@@ -128,13 +130,13 @@ def test_two_rows_that_mean_the_same_row_of_the_table_are_refused(desk: Workspac
 
 
 def test_a_row_whose_columns_name_two_people_is_refused(desk: Workspace) -> None:
-    take(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
+    store_records(desk.store, EEG, [record(n, email=f"p{n}@mit.edu") for n in (1, 2)])
     with pytest.raises(UsageError, match=r"line 2: the email of .* is not known"):
         read(desk, f"user_id,username,name\n{record_id(desk)},user2,x\n")
 
 
 def test_a_username_of_two_people_means_neither(desk: Workspace) -> None:
     """One of them has the name since the other was renamed, and the next sync tells who."""
-    take(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="user1", email="p2@mit.edu")])
+    store_records(desk.store, EEG, [record(1, email="p1@mit.edu"), record(2, name="user1", email="p2@mit.edu")])
     with pytest.raises(UsageError, match="line 2: the email of 'user1' is not known"):
         read(desk, "username,name\nuser1,x\n")

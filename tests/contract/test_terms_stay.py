@@ -100,7 +100,7 @@ def test_an_approved_end_that_has_passed_does_not_shorten_an_acceptance_into_the
     scene.wait(6)
     scene.sync()
     refused = accept(scene, "owner")
-    assert (refused.kind, scene.where("ada")) == (OutcomeKind.REFUSED, "pending")
+    assert (refused.kind, scene.status_on_hub("ada")) == (OutcomeKind.REFUSED, "pending")
     assert f"mia approved access until {day}" in refused.why
 
 
@@ -112,7 +112,7 @@ def test_a_second_approver_cannot_lengthen_the_end_of_the_rule(scene: GrantWorks
     refused = accept(scene, "owner", until)
     assert refused.kind is OutcomeKind.REFUSED
     assert "mia approved access for 1y, under a condition, and this is access" in refused.why
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     assert accept(scene, "owner").kind is OutcomeKind.DONE
     assert days_and_terms(scene) == (365, RULE, 1)
 
@@ -145,7 +145,7 @@ def test_of_the_end_that_one_chose_and_the_end_of_the_rule_the_earlier_holds(sce
     member(scene, "mia")
     accept(scene, "mia", "30d")
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     assert accept(scene, "owner").kind is OutcomeKind.DONE
     assert days_and_terms(scene) == (30, RULE, 1)
     assert verify_ledger(scene.store, with_tables=True).ok
@@ -211,7 +211,7 @@ def test_an_approval_with_a_condition_is_none_for_access_without_it(scene: Grant
     accept(scene, "mia", "2y")
     scene.set_rows({"ada": -1, "bo": 900})
     refused = accept(scene, "owner", "30d")
-    assert (refused.kind, scene.where("ada")) == (OutcomeKind.REFUSED, "pending")
+    assert (refused.kind, scene.status_on_hub("ada")) == (OutcomeKind.REFUSED, "pending")
     assert "mia approved access for 2y, under a condition, and this is access for 30d" in refused.why
 
 
@@ -231,7 +231,7 @@ def test_a_second_approver_in_the_desk_cannot_lengthen_it_either(scene: GrantWor
     tray_of(scene, mia).send_due(scene.clock.now())
     item = find_latest_decisions(scene.workspace.store, [scene.row("ada").id])[scene.row("ada").id]
     assert item.outcome == OutcomeKind.REFUSED
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(scene: GrantWorkspace) -> None:
@@ -244,8 +244,8 @@ def test_a_selection_cannot_lengthen_it_either_and_keeps_the_terms_of_the_rule(s
         ends = BulkEnds(chosen=until, for_all=True, read=lambda rows: reader.read_terms(rows, now), now=now)  # noqa: B023
         author = RunAuthor(member=mia.id, account=mia.proven_account)
         decision = BulkDecision(f"r_{until}", "mia", "accepted", None, 1, author, ends)
-        scene.carry(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
-        assert scene.where("ada") == status
+        scene.execute(create_bulk_run(scene.store, decision, [[scene.row("ada").id]], now))
+        assert scene.status_on_hub("ada") == status
     assert days_and_terms(scene) == (60, RULE, 1)
 
 
@@ -392,7 +392,7 @@ def test_a_person_may_choose_any_end_up_to_the_ceiling_of_a_rule(scene: GrantWor
             accept(scene, "owner", until)
     with pytest.raises(UsageError, match="at the latest"):
         tray_of(scene, member(scene, "mia"))
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
     assert accept(scene, "owner", "300d").kind is OutcomeKind.DONE
     assert days_and_terms(scene) == (300, RULE, 1)
     for end in (LATE, None):

@@ -48,7 +48,7 @@ def test_a_policy_put_in_shadow_lets_nobody_in_by_what_an_earlier_turn_left(scen
     assert list_statuses(scene) == {"pending"}
     assert done.run is None
     assert set(scene.states(run).values()) == {"planned"}
-    assert scene.again(run).state == "abandoned"
+    assert scene.reload(run).state == "abandoned"
     scene.check_over()
 
 
@@ -80,7 +80,7 @@ def told_at_the_end(scene: HubWorkspace, policy: str) -> list[str | None]:
     scene.ask({"ada": "while"})
     scene.turn()
     assert list_statuses(scene) == {"accepted", None}
-    scene.near.time.advance(31 * 86_400)
+    scene.local_hub.time.advance(31 * 86_400)
     return [change.reason for change in scene.plan().changes]
 
 
@@ -122,10 +122,10 @@ rules:
 def test_what_is_no_single_address_is_in_no_table_and_not_out_of_it_either(scene: HubWorkspace, email: str) -> None:
     write_workspace(scene.folder, LISTED)
     scene.join()
-    scene.near.door("POST", "people", [{"username": "ada", "email": email}])
-    scene.near.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
+    scene.local_hub.control("POST", "people", [{"username": "ada", "email": email}])
+    scene.local_hub.ask(scene.repos[0].id, "ada", repo_type=scene.repos[0].type.value)
     scene.turn()
-    assert scene.where("ada") == "pending"
+    assert scene.status_on_hub("ada") == "pending"
 
 
 # ---- a store that somebody edited --------------------------------------------------------------------------------------
@@ -149,8 +149,8 @@ def test_a_run_whose_changes_are_not_those_of_its_plan_is_not_carried(scene: Hub
         assert db.execute(sql).rowcount
     db.close()
     with pytest.raises(StoreDamaged, match="differ from its plan; nothing was sent"):
-        scene.carry(scene.again(run))
-    assert {scene.where(name) for name in ("ada", "bo")} == {"pending"}
+        scene.execute(scene.reload(run))
+    assert {scene.status_on_hub(name) for name in ("ada", "bo")} == {"pending"}
 
 
 def test_an_acceptance_whose_end_is_past_waits_for_a_person(scene: HubWorkspace) -> None:
@@ -185,14 +185,14 @@ def test_without_a_past_end_the_same_people_are_let_in(scene: HubWorkspace) -> N
 def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
-    scene.near.faults(["ungate:call=1:on=batch|handle"])
+    scene.local_hub.set_faults(["ungate:call=1:on=batch|handle"])
     assert isinstance(scene.turn().stopped, NotGated)
     for _ in range(3):
         done = scene.turn()
         assert done.run is None
         assert "is not gated" in (done.refused[scene.repos[0]].refused_why or "")
     assert len(scene.store.runs()) == 1
-    scene.near.time.advance(3601)
+    scene.local_hub.time.advance(3601)
     assert isinstance(scene.turn().stopped, NotGated)  # it is asked again after an hour
     assert len(scene.store.runs()) == 2
     scene.check()
@@ -201,7 +201,7 @@ def test_where_decisions_are_refused_not_every_turn_begins_them_anew(scene: HubW
 def test_at_a_repo_that_cannot_be_read_nothing_is_begun(scene: HubWorkspace) -> None:
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
-    scene.near.faults(["revoke_token:token=owner:on=list"])
+    scene.local_hub.set_faults(["revoke_token:token=owner:on=list"])
     done = scene.turn()
     assert list(done.failed) == scene.repos
     assert list(scene.store.runs()) == []
@@ -211,9 +211,9 @@ def test_a_run_that_waits_for_its_owner_is_told_of_once_and_not_in_every_turn(sc
     scene.ask(["ada", "bo", "cy"])
     scene.sync()
     run = scene.approve(scene.plan())
-    scene.near.faults(["ungate:call=1:on=batch|handle"])
+    scene.local_hub.set_faults(["ungate:call=1:on=batch|handle"])
     with suppress(HfGateError):
-        scene.carry(run)
+        scene.execute(run)
     before = len(scene.store.entries(run=run.id))
     for _ in range(3):
         scene.turn()
@@ -249,33 +249,33 @@ def put_back(scene: HubWorkspace, run: RunRow) -> list[str]:
     """A run is taken back as far as it can be; what cannot be is told."""
     plan, notes = plan_undo(scene.store, run, now=scene.clock.now())
     if plan.changes:
-        scene.carry(scene.approve(plan, RunKind.UNDO))
+        scene.execute(scene.approve(plan, RunKind.UNDO))
     scene.check_over()
     return notes
 
 
 def test_no_undo_gives_access_back_whose_end_has_come(scene: HubWorkspace) -> None:
     accept_for_thirty_days(scene)
-    scene.near.time.advance(31 * 86_400)
+    scene.local_hub.time.advance(31 * 86_400)
     run = scene.turn().run
     assert run is not None
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
     assert any("1 had access whose end has passed" in note for note in put_back(scene, run))
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"
 
 
 def test_who_is_put_back_has_access_to_the_same_moment_as_before_and_no_longer(scene: HubWorkspace) -> None:
     accept_for_thirty_days(scene)
     end = scene.row("ada").state.until
-    scene.near.time.advance(86_400)
+    scene.local_hub.time.advance(86_400)
     decided = DecisionSender(scene.store, scene.hub, scene.clock, scene.workspace.zone, "lena", scene.approvals).decide(
         [DecisionTarget(scene.repos[0], Target("ada"))], Choice(Status.RESET), run_id="r_x"
     )
-    assert (scene.where("ada"), scene.row("ada").state.until) == ("reset", None)
+    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("reset", None)
     run = scene.store.run(str(decided.run))
     assert run is not None
     put_back(scene, run)
-    assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", end)
+    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("accepted", end)
 
 
 def test_who_had_access_without_an_end_is_put_back_without_one(scene: HubWorkspace) -> None:
@@ -290,7 +290,7 @@ def test_who_had_access_without_an_end_is_put_back_without_one(scene: HubWorkspa
     run = scene.store.run("r_d")
     assert run is not None
     put_back(scene, run)
-    assert (scene.where("ada"), scene.row("ada").state.until) == ("accepted", None)
+    assert (scene.status_on_hub("ada"), scene.row("ada").state.until) == ("accepted", None)
 
 
 # ---- whose clock is wrong --------------------------------------------------------------------------------------------
@@ -302,16 +302,16 @@ def test_a_clock_that_is_wrong_ends_no_grant_and_says_so(scene: HubWorkspace, sk
     scene.join()
     scene.ask(["ada", "bo"])
     scene.turn()
-    scene.near.time.advance(30 * 86_400 - skew + 30)
+    scene.local_hub.time.advance(30 * 86_400 - skew + 30)
     scene.ask(["cy"])
-    scene.near.skew = skew
+    scene.local_hub.skew = skew
     done = scene.turn()
-    assert [scene.where(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
+    assert [scene.status_on_hub(name) for name in ("ada", "bo", "cy")] == ["accepted"] * 3, "who may come in is let in"
     assert turn_to_dict(done)["clock_skew_s"] == -round(skew)
-    scene.near.skew = 0.0
-    scene.near.time.advance(skew)
+    scene.local_hub.skew = 0.0
+    scene.local_hub.time.advance(skew)
     assert turn_to_dict(scene.turn())["clock_skew_s"] is None
-    assert [scene.where(name) for name in ("ada", "bo")] == ["reset"] * 2
+    assert [scene.status_on_hub(name) for name in ("ada", "bo")] == ["reset"] * 2
 
 
 def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: HubWorkspace) -> None:
@@ -319,14 +319,14 @@ def test_a_plan_asks_the_hub_for_the_time_before_it_ends_anything(scene: HubWork
     scene.join()
     scene.ask(["ada"])
     scene.turn()
-    scene.near.time.advance(86_400)
-    scene.near.skew = 30 * 86_400
+    scene.local_hub.time.advance(86_400)
+    scene.local_hub.skew = 30 * 86_400
     scene.restart()
     assert scene.hub.skew is None, "nothing was asked yet"
     made = scene.make_plan()
     assert (made.plan.changes, made.skew) == ([], -30 * 86_400)
-    scene.near.skew = 0.0
-    scene.near.time.advance(30 * 86_400)
+    scene.local_hub.skew = 0.0
+    scene.local_hub.time.advance(30 * 86_400)
     scene.restart()
     made = scene.make_plan()
     assert ([change.verb for change in made.plan.changes], made.skew) == (["remove"], None)
@@ -337,16 +337,16 @@ def test_a_plan_that_is_applied_by_a_wrong_clock_ends_no_grant_and_does_the_rest
     scene: HubWorkspace, skew: float
 ) -> None:
     accept_for_thirty_days(scene)
-    scene.near.time.advance(31 * 86_400)
+    scene.local_hub.time.advance(31 * 86_400)
     scene.ask(["bo"])
     scene.sync()
     run = scene.approve(scene.plan())
     assert run.total == 2
-    scene.near.skew = skew
-    scene.carry(run)
-    assert [scene.where(name) for name in ("ada", "bo")] == ["accepted"] * 2
+    scene.local_hub.skew = skew
+    scene.execute(run)
+    assert [scene.status_on_hub(name) for name in ("ada", "bo")] == ["accepted"] * 2
     assert sorted(scene.states(run).values()) == ["deferred", "done"]
     scene.check()
-    scene.near.skew = 0.0
+    scene.local_hub.skew = 0.0
     scene.turn()
-    assert scene.where("ada") == "reset"
+    assert scene.status_on_hub("ada") == "reset"

@@ -28,10 +28,10 @@ def test_whom_a_verdict_puts_out_when_the_grant_is_over_too_is_planned_once(scen
     scene.join()
     scene.ask({"ada": "while"})
     scene.turn()
-    assert scene.where("ada") == "accepted"
+    assert scene.status_on_hub("ada") == "accepted"
     write_workspace(scene.folder, OUT)
     scene.join()
-    scene.near.time.advance(40 * 86_400)
+    scene.local_hub.time.advance(40 * 86_400)
     done = scene.turn()
     assert done.run is not None
     assert [change.rule for change in done.planned.plan.changes] == ["again"]
@@ -48,9 +48,9 @@ def test_what_a_run_left_under_way_is_read_also_when_many_runs_came_since(scene:
     for n in range(50):
         scene.ask({f"p{n}": "accept"})
         scene.sync(SyncKind.QUICK)
-        scene.near.time.advance(60)
-        scene.carry(scene.approve(scene.plan()))
+        scene.local_hub.time.advance(60)
+        scene.execute(scene.approve(scene.plan()))
     assert run.id not in {each.id for each in scene.store.runs()}
     scene.turn()
     assert scene.row("ada").state.open_run is None
-    assert scene.where("ada") == "accepted"  # planned anew, since it had not been sent
+    assert scene.status_on_hub("ada") == "accepted"  # planned anew, since it had not been sent

@@ -15,7 +15,7 @@ from hf_gate import AsyncHub, Hub
 from hf_gate.errors import HubUnavailable
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
-from tests.kits.raw_hub import RawHub, Say, answer, raw_hub
+from tests.kits.raw_hub import RawHub, Say, answer, open_raw_hub
 
 TOKEN = "hf_local_canary_token"
 
@@ -47,7 +47,7 @@ def failing_for_years(_hub: RawHub, caller: socket.socket, _line: str) -> None:
 def test_a_hub_that_asks_to_wait_for_years_is_unavailable_at_once(
     read: Callable[..., None], say: Say, max_wait: float | None
 ) -> None:
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         with pytest.raises(HubUnavailable, match=r"would delay this by 86[0-9]{3} s") as raised:
             read(hub.url, max_wait)
         assert raised.value.exit_code == 75
@@ -98,7 +98,7 @@ def hang_up(_hub: RawHub, caller: socket.socket, _line: str) -> None:
 
 @pytest.mark.parametrize("read", [read_blocking, read_async])
 def test_the_cause_of_an_error_contains_no_token(read: Callable[..., None]) -> None:
-    with raw_hub(hang_up) as hub, pytest.raises(HubUnavailable) as raised:
+    with open_raw_hub(hang_up) as hub, pytest.raises(HubUnavailable) as raised:
         read(hub.url, 0.0)
     problem: BaseException | None = raised.value.__cause__
     assert isinstance(problem, httpx2.HTTPError)
@@ -114,7 +114,7 @@ def test_a_new_client_tests_an_outage_with_one_call() -> None:
     def say(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "503 Service Unavailable" if is_down else "200 OK", b'{"gated":"manual"}')
 
-    with raw_hub(say) as raw, Hub(TOKEN, raw.url, timeout=2.0, max_wait=0.5) as old:
+    with open_raw_hub(say) as raw, Hub(TOKEN, raw.url, timeout=2.0, max_wait=0.5) as old:
         for _ in range(6):
             with pytest.raises(HubUnavailable):
                 old.gate("a/b")

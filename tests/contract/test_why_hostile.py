@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import hf_gate
 from hf_gate import Diagnosis
 from hf_gate.domain.display_text import make_visible
-from tests.kits.raw_hub import DRIPS, OK_ANSWERS, RawHub, raw_hub, serve_answers
+from tests.kits.raw_hub import DRIPS, OK_ANSWERS, RawHub, open_raw_hub, serve_answers
 
 TOKEN: Final = "hf_local_canary_token"
 NASTY: Final = (
@@ -102,7 +102,7 @@ def assert_safe(found: Diagnosis, *secrets: str) -> None:
 
 @given(answers=answers, has_token=st.booleans())
 def test_no_answer_of_the_hub_breaks_why(answers: Any, has_token: bool) -> None:
-    with raw_hub(serve_answers(answers)) as hub:
+    with open_raw_hub(serve_answers(answers)) as hub:
         found = hf_gate.why("acme/m", token=TOKEN if has_token else False, endpoint=hub.url)
         assert found.calls == len(hub.lines) <= 8
         assert_safe(found)
@@ -121,7 +121,7 @@ def test_an_endless_body_ends(name: str, head: bytes) -> None:
         while not hub.over.is_set():
             caller.sendall(piece)
 
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         start = time.monotonic()
         found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
         assert time.monotonic() - start < 20
@@ -130,7 +130,7 @@ def test_an_endless_body_ends(name: str, head: bytes) -> None:
 
 
 def test_a_slow_hub_is_left_after_ten_seconds() -> None:
-    with raw_hub(DRIPS["a body"]) as hub:
+    with open_raw_hub(DRIPS["a body"]) as hub:
         start = time.monotonic()
         found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
         assert time.monotonic() - start < 15
@@ -247,7 +247,7 @@ def every_text(found: Diagnosis) -> str:
 def test_the_error_for_a_token_with_a_line_break_shows_no_token(token: str) -> None:
     from huggingface_hub import HfApi
 
-    with raw_hub(serve_answers(OK_ANSWERS)) as hub:
+    with open_raw_hub(serve_answers(OK_ANSWERS)) as hub:
         with pytest.raises(Exception) as raised, hf_gate.explaining():  # noqa: PT011
             HfApi(endpoint=hub.url, token=token).model_info("a/b")
         found = hf_gate.explain(raised.value, look=True, endpoint=hub.url)
@@ -269,7 +269,7 @@ def test_a_token_of_an_odd_form_is_hidden_in_the_words_of_the_hub(
         (folder / place).write_text(ODD if place == "token" else f"[work]\nhf_token = {ODD}\n", "utf-8")
     words = f"Your key {ODD} is wrong".encode()
     said = {**OK_ANSWERS, "/api/": ("403 No", [(b"x-request-id", b"1"), (b"x-error-message", words)], b"{}")}
-    with raw_hub(serve_answers(said)) as hub:
+    with open_raw_hub(serve_answers(said)) as hub:
         assert ODD not in every_text(hf_gate.why("acme/m", endpoint=hub.url))
         log = f"HTTPError for {hub.url}/acme/m/resolve/main/config.json with {ODD}"
         assert ODD not in every_text(hf_gate.explain(log, look=True, endpoint=hub.url))

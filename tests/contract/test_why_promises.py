@@ -16,7 +16,7 @@ import hf_gate
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import Console
 from tests.kits.download_failures import BAD_TOKEN, MIRROR, DownloadHub
-from tests.kits.raw_hub import OK_ANSWERS, RawHub, answer, raw_hub, serve_answers
+from tests.kits.raw_hub import OK_ANSWERS, RawHub, answer, open_raw_hub, serve_answers
 
 TOKEN = "hf_local_canary_token"
 
@@ -106,11 +106,11 @@ def forbid(_hub: RawHub, caller: socket.socket, _line: str) -> None:
 @pytest.mark.parametrize("path", ["/api/models/a/b", "", "/x?y"])
 def test_no_other_host_is_called(name: str, path: str) -> None:
     """Not one that an answer redirects to, and not the storage."""
-    with raw_hub(forbid) as other:
+    with open_raw_hub(forbid) as other:
         away = ("302 Found", [(b"x-request-id", b"1"), (b"location", f"{other.url}{path}".encode())], b"")
         listed = b'{"gated":"manual","siblings":[{"rfilename":"adapter_config.json"}],"cardData":{"base_model":"x/y"}}'
         known = OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)}
-        with raw_hub(serve_answers({**known, name: away})) as hub:
+        with open_raw_hub(serve_answers({**known, name: away})) as hub:
             found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
             assert found.calls == len(hub.lines) <= 8
         assert other.lines == []
@@ -139,7 +139,7 @@ def test_a_small_file_at_another_address_of_the_hub_is_read() -> None:
             listed = b'{"gated":false,"siblings":[{"rfilename":"adapter_config.json"}]}'
             serve_answers(OK_ANSWERS | {"/api/": ("200 OK", [(b"x-request-id", b"1")], listed)})(hub, caller, line)
 
-    with raw_hub(say) as hub:
+    with open_raw_hub(say) as hub:
         found = hf_gate.why("acme/m", token=TOKEN, endpoint=hub.url)
         assert (found.code, found.also[0].repo, found.also[0].code) == ("other_repo_refused", "big/base", "not_asked")
         assert found.calls == len(hub.lines) == 7
@@ -153,7 +153,7 @@ def test_only_the_token_in_use_goes_to_another_hub(private_home: Path, monkeypat
     def refuse(_hub: RawHub, caller: socket.socket, _line: str) -> None:
         answer(caller, "401 No", b'{"error":"%s"}' % words, b"x-error-message: " + words)
 
-    with raw_hub(refuse) as proxy:
+    with open_raw_hub(refuse) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         found = hf_gate.why("acme/m", endpoint=MIRROR, all_tokens=True, insecure_http=True)
@@ -164,7 +164,7 @@ def test_only_the_token_in_use_goes_to_another_hub(private_home: Path, monkeypat
 
 
 def test_a_token_does_not_go_to_another_machine_in_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_hub(forbid) as proxy:
+    with open_raw_hub(forbid) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
         found = hf_gate.why("acme/m", token=TOKEN, endpoint=MIRROR)
         assert (found.code, found.calls, proxy.lines) == ("network", 0, [])
@@ -173,12 +173,12 @@ def test_a_token_does_not_go_to_another_machine_in_plain_text(monkeypatch: pytes
 def test_the_token_of_a_failed_request_goes_to_no_other_port_of_its_host() -> None:
     from huggingface_hub import HfApi
 
-    with raw_hub(
+    with open_raw_hub(
         serve_answers({**OK_ANSWERS, "/api/": ("401 No", [(b"x-error-code", b"GatedRepo")], b"{}")})
     ) as failed:
         with pytest.raises(Exception) as raised:  # noqa: PT011
             HfApi(endpoint=failed.url, token=TOKEN).model_info("a/b")
-        with raw_hub(forbid) as other:
+        with open_raw_hub(forbid) as other:
             hf_gate.explain(raised.value, look=True, endpoint=other.url)
             assert other.lines
             assert not any(TOKEN.encode() in header for header in other.headers)
@@ -190,7 +190,7 @@ def test_the_token_of_a_failed_request_goes_to_no_other_port_of_its_host() -> No
 
 @pytest.mark.parametrize("name", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
 def test_an_offline_process_makes_no_call(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with raw_hub(forbid) as hub:
+    with open_raw_hub(forbid) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url)
         monkeypatch.setenv("HF_TOKEN", TOKEN)
         monkeypatch.setenv(name, "1")
@@ -205,7 +205,7 @@ def test_an_offline_process_makes_no_call(name: str, monkeypatch: pytest.MonkeyP
 
 
 def test_an_error_alone_makes_no_call() -> None:
-    with raw_hub(forbid) as hub:
+    with open_raw_hub(forbid) as hub:
         found = hf_gate.explain(f"403 Forbidden for url {hub.url}/a/b/resolve/main/c", endpoint=hub.url)
         assert (found.repo, found.calls, hub.lines) == ("a/b", 0, [])
 

@@ -28,7 +28,7 @@ def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
         year.apply(*students, late, stranger)
         year.go_to(_on(2026, 9, 22))
         assert year.have_access() == {*students}
-        assert (year.where(late), year.where(stranger)) == ("pending", "reset")
+        assert (year.status_on_hub(late), year.status_on_hub(stranger)) == ("pending", "reset")
         year.rows[late] = f"{late}@uio.no"
         year.list()
         year.go_to(_on(2026, 9, 30))
@@ -44,7 +44,7 @@ def test_a_course_lives_through_its_term(tmp_path: Path) -> None:
         assert year.have_access() == {*students, late} - {gone}, "the last day of the term belongs to it"
         year.go_to(_on(2027, 3, 1))
         assert year.have_access() == set()
-        assert year.where(students[0]) == "reset"
+        assert year.status_on_hub(students[0]) == "reset"
 
 
 def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) -> None:
@@ -55,9 +55,9 @@ def test_who_is_never_put_on_the_roster_is_told_after_two_weeks(tmp_path: Path) 
         year.apply("early", "other")
         year.go_to(_on(2026, 9, 22))
         year.go_to(_on(2026, 10, 4))
-        assert year.where("other") == "pending"
+        assert year.status_on_hub("other") == "pending"
         year.go_to(_on(2026, 10, 6))
-        assert year.where("other") == "reset"
+        assert year.status_on_hub("other") == "reset"
 
 
 def test_a_roster_that_cannot_be_read_for_a_month_takes_nothing_away(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) ->
             assert approve(year, name, mia) is OutcomeKind.DONE
         assert year.have_access() == {"ada", "bob", "cyd"}
         year.go_to(_on(2026, 10, 30))
-        assert year.where("dan") == "reset", "the paper never came"
+        assert year.status_on_hub("dan") == "reset", "the paper never came"
         del year.rows["cyd"]
         year.list(header)
         year.go_to(_on(2026, 10, 31))
@@ -100,9 +100,9 @@ def test_agreements_are_signed_approved_renewed_and_withdrawn(tmp_path: Path) ->
         year.go_to(_on(2026, 11, 4))
         assert year.have_access() == {"ada", "bob"}, "an agreement that was withdrawn"
         year.go_to(_on(2027, 8, 15))
-        assert year.told("GrantNoticed") == 1, "of the withdrawn agreement"
+        assert year.count_entries("GrantNoticed") == 1, "of the withdrawn agreement"
         year.go_to(_on(2027, 9, 2))
-        assert year.told("GrantNoticed") == 3
+        assert year.count_entries("GrantNoticed") == 3
         year.rows["bob"] = "bob@uio.no,2028-09-30"
         year.list(header)
         year.go_to(_on(2027, 9, 30))
@@ -123,9 +123,9 @@ def test_an_open_model_answers_everybody_each_week(tmp_path: Path) -> None:
             year.apply(good)
             year.apply(poor, purpose="test")
             year.go_to(year.today + WEEK)
-            assert (year.where(good), year.where(poor)) == ("accepted", "reset")
+            assert (year.status_on_hub(good), year.status_on_hub(poor)) == ("accepted", "reset")
             if week % 2:
                 year.apply(poor)
         year.go_to(year.today + WEEK)
-        stand = Counter(year.where(name) for name in year.names)
+        stand = Counter(year.status_on_hub(name) for name in year.names)
         assert (stand["accepted"], stand["reset"], stand["rejected"]) == (39, 13, 0)

@@ -14,7 +14,7 @@ from tests.kits.evaluation_model import (
     NOW,
     DrawnPolicy,
     Tree,
-    completed,
+    complete_facts,
     facts,
     outcome,
     policies,
@@ -52,7 +52,7 @@ def test_what_came_out_stays_whatever_else_becomes_known(
     expression = compiled(tree)
     before = expression.evaluate(bind_facts(known_values(known))).value
     if before is not None:
-        after = data.draw(completed(known))
+        after = data.draw(complete_facts(known))
         assert expression.evaluate(bind_facts(known_values(after))).value is before
 
 
@@ -66,7 +66,7 @@ def test_the_missing_facts_are_unknown_ones_and_enough(tree: Tree, known: dict[s
         return
     assert truth.missing or truth.error
     assert all(known[name].value is None for name in truth.missing)
-    full = data.draw(completed(known))
+    full = data.draw(complete_facts(known))
     filled = {name: full[name] if name in truth.missing else each for name, each in known.items()}
     after = expression.evaluate(bind_facts(known_values(filled)))
     assert after.value is not None or after.error
@@ -108,7 +108,7 @@ def test_only_facts_that_can_be_fetched_are_needed_and_with_them_it_waits_no_mor
     found = verdict([drawn], known)
     assert all(known[name].why is UnknownReason.NOT_YET for name in found.needs)
     if found.needs:
-        full = data.draw(completed(known))
+        full = data.draw(complete_facts(known))
         fetched = {name: full[name] if name in found.needs else each for name, each in known.items()}
         assert not verdict([drawn], fetched).needs
 
@@ -118,7 +118,7 @@ def test_an_accept_stays_one_whatever_becomes_known(
     drawn: DrawnPolicy, known: dict[str, Fact], data: st.DataObject
 ) -> None:
     if verdict([drawn], known).action is Action.ACCEPT:
-        after = verdict([drawn], data.draw(completed(known)))
+        after = verdict([drawn], data.draw(complete_facts(known)))
         assert after.action is Action.ACCEPT or after.missing  # a label that the form lacks is an error even then
 
 

@@ -11,7 +11,7 @@ from hf_gate.policy.expressions import Expression, bind_facts, compile_expressio
 from hf_gate.policy.model import FactValue, TruthValue
 from tests.conftest import PROFILE
 from tests.kits.cel_engine import evaluate_with_engine
-from tests.kits.evaluation_model import Choices, made_of
+from tests.kits.evaluation_model import Choices, draw_with
 from tests.kits.expression_model import DECLARED, LETS, Term, Unknown, interpret, make_condition, make_facts
 
 TYPES = {name: str(kind) for name, kind in DECLARED.items()}
@@ -37,7 +37,7 @@ def expected_truth(term: Term, facts: dict[str, FactValue]) -> TruthValue:
 
 
 @MANY
-@given(made_of(120, make_condition), made_of(30, make_facts))
+@given(draw_with(120, make_condition), draw_with(30, make_facts))
 def test_a_condition_has_the_value_and_the_missing_facts_of_the_reference(
     term: Term, facts: dict[str, FactValue]
 ) -> None:
@@ -80,7 +80,7 @@ KNOWN = _make_known_facts(Choices(b""))
 
 
 @MANY
-@given(made_of(120, make_condition), made_of(30, _make_known_facts))
+@given(draw_with(120, make_condition), draw_with(30, _make_known_facts))
 def test_a_condition_has_the_value_of_the_engine_where_all_facts_are_known(
     term: Term, facts: dict[str, FactValue]
 ) -> None:

@@ -19,12 +19,12 @@ from tests.kits.pacing_model import (
     FixedWindows,
     SlidingSecond,
     TokenBucket,
-    call,
-    fastest,
-    go,
-    known,
-    play,
-    told,
+    compute_least_time,
+    make_call,
+    make_pacer,
+    make_reply,
+    send_call,
+    simulate,
 )
 
 # ---- announced limits -----------------------------------------------------------------------------------------------
@@ -42,14 +42,14 @@ def test_all_calls_of_an_announced_window_are_used_and_no_more(
     hub = FixedWindows(quota, length, phase, used)
     allowed = quota - math.ceil(quota * share)
     calls = max(0, allowed - used) + 3 * allowed + allowed // 2
-    story = play(Pacer(share), hub, [call()] * calls, workers=workers, rtt=lambda: rtt)
+    story = simulate(Pacer(share), hub, [make_call()] * calls, workers=workers, rtt=lambda: rtt)
     assert story.refused == 0
     assert sum(status == 200 for _, status, _ in story.answers) == calls
     for number in range(1, 4):
         assert 0.98 * allowed <= hub.counts[number] <= allowed
     slack = min(1.0, 0.003 * length)
     ramp = 5 * rtt  # one call, then two, four, eight
-    assert story.ended - START <= 1.02 * fastest(hub, calls, share, workers, rtt) + slack + ramp
+    assert story.ended - START <= 1.02 * compute_least_time(hub, calls, share, workers, rtt) + slack + ramp
 
 
 @pytest.mark.parametrize("rounding", ["floor", "round"])
@@ -61,14 +61,14 @@ def test_a_rounded_down_reset_is_learned_with_one_refusal_at_most(
     quota: int, length: int, phase: float, used: int, rtt: float, workers: int, share: float, rounding: str
 ) -> None:
     hub = FixedWindows(quota, length, phase, used, rounding)
-    story = play(Pacer(share), hub, [call()] * (quota * 5), workers=workers, rtt=lambda: rtt)
+    story = simulate(Pacer(share), hub, [make_call()] * (quota * 5), workers=workers, rtt=lambda: rtt)
     assert story.refused <= (1 if share == 0 else 0)
     windows = 5 / (1 - share) + 2
     assert story.ended - START <= windows * length + 3
 
 
 def test_windows_that_begin_with_the_first_call_cost_one_refusal_at_most() -> None:
-    story = play(Pacer(0.0), FirstHitWindows(50, 3), [call()] * 400, workers=4, rtt=lambda: 0.05)
+    story = simulate(Pacer(0.0), FirstHitWindows(50, 3), [make_call()] * 400, workers=4, rtt=lambda: 0.05)
     assert story.refused <= 1
     assert story.ended - START <= 8 * (3 + 1.2)
 
@@ -76,22 +76,22 @@ def test_windows_that_begin_with_the_first_call_cost_one_refusal_at_most() -> No
 def test_single_calls_may_use_what_bulk_work_leaves() -> None:
     hub = FixedWindows(50, 300)
     pacer = Pacer(0.25)
-    play(pacer, hub, [call()] * 60, workers=4, rtt=lambda: 0.05, until=60)
+    simulate(pacer, hub, [make_call()] * 60, workers=4, rtt=lambda: 0.05, until=60)
     assert hub.counts[0] == 37
     assert pacer.outlook(START + 60).waiting_why is WaitReason.RESERVE
-    play(pacer, hub, [call(Lane.WRITE)] * 13, workers=4, rtt=lambda: 0.05, until=60)
+    simulate(pacer, hub, [make_call(Lane.WRITE)] * 13, workers=4, rtt=lambda: 0.05, until=60)
     assert hub.counts[0] == 50
-    assert pacer.try_start(START + 60, call(Lane.WRITE)) == pytest.approx(240, abs=2)
+    assert pacer.try_start(START + 60, make_call(Lane.WRITE)) == pytest.approx(240, abs=2)
 
 
 def test_calls_of_other_tools_with_the_same_token_are_counted() -> None:
     pacer = Pacer(0.0)
-    assert pacer.try_start(START, call()) == 0
-    pacer.record_answer(START, call(), told(40, 3), 0.5)
-    assert pacer.try_start(START, call()) == 0
-    pacer.record_answer(START, call(), told(1, 3), 0.5)
-    assert pacer.try_start(START, call()) == 0
-    assert pacer.try_start(START, call()) == pytest.approx(3, abs=0.1)
+    assert pacer.try_start(START, make_call()) == 0
+    pacer.record_answer(START, make_call(), make_reply(40, 3), 0.5)
+    assert pacer.try_start(START, make_call()) == 0
+    pacer.record_answer(START, make_call(), make_reply(1, 3), 0.5)
+    assert pacer.try_start(START, make_call()) == 0
+    assert pacer.try_start(START, make_call()) == pytest.approx(3, abs=0.1)
 
 
 @given(
@@ -111,8 +111,13 @@ def test_no_window_of_a_truthful_hub_holds_more_calls_than_its_quota(
     hub = FixedWindows(quota, length, phase * length, math.floor(gone * quota))
     latency = Random(seed)
     allowed = quota - min(math.ceil(quota * share), quota - 1)
-    story = play(
-        Pacer(share), hub, [call()] * (3 * allowed), workers=workers, rtt=lambda: latency.uniform(0, slowest), seed=seed
+    story = simulate(
+        Pacer(share),
+        hub,
+        [make_call()] * (3 * allowed),
+        workers=workers,
+        rtt=lambda: latency.uniform(0, slowest),
+        seed=seed,
     )
     assert story.refused == 0
     assert hub.counts.pop(0) <= max(allowed, hub.used + 1)
@@ -129,8 +134,8 @@ def test_no_window_of_a_truthful_hub_holds_more_calls_than_its_quota(
 def test_an_unannounced_limit_is_found_in_two_minutes_with_few_refusals(
     rate: int, kind: type[TokenBucket | SlidingSecond], workers: int, rtt: float
 ) -> None:
-    story = play(
-        Pacer(0.25), kind(rate), itertools.repeat(call()), workers=workers, rtt=lambda: rtt, until=180, seed=rate
+    story = simulate(
+        Pacer(0.25), kind(rate), itertools.repeat(make_call()), workers=workers, rtt=lambda: rtt, until=180, seed=rate
     )
     refused = [at for at, status, _ in story.answers if status == 429 and at < START + 120]
     assert len(refused) <= 0.03 * sum(at < START + 120 for at, _, _ in story.answers)
@@ -141,35 +146,35 @@ def test_an_unannounced_limit_is_found_in_two_minutes_with_few_refusals(
 
 
 def test_nothing_is_throttled_before_the_first_refusal() -> None:
-    story = play(Pacer(), TokenBucket(1e6), [call()] * 2000, workers=16, rtt=lambda: 0.05)
+    story = simulate(Pacer(), TokenBucket(1e6), [make_call()] * 2000, workers=16, rtt=lambda: 0.05)
     assert story.ended - START <= 2000 / 16 * 0.05 + 5 * 0.05
 
 
 def test_a_limit_that_is_lifted_is_noticed() -> None:
     pacer = Pacer()
-    play(pacer, TokenBucket(5), itertools.repeat(call()), workers=4, rtt=lambda: 0.05, until=60)
+    simulate(pacer, TokenBucket(5), itertools.repeat(make_call()), workers=4, rtt=lambda: 0.05, until=60)
     assert pacer.outlook(START + 60).ceiling_per_s == pytest.approx(5, rel=0.2)
     later = Pacer()
     hub = TokenBucket(5)
-    play(later, hub, itertools.repeat(call()), workers=4, rtt=lambda: 0.05, until=60)
+    simulate(later, hub, itertools.repeat(make_call()), workers=4, rtt=lambda: 0.05, until=60)
     hub.rate = 1e6
-    play(later, hub, itertools.repeat(call()), workers=4, rtt=lambda: 0.05, until=300)
+    simulate(later, hub, itertools.repeat(make_call()), workers=4, rtt=lambda: 0.05, until=300)
     assert (later.outlook(START + 300).ceiling_per_s or 0) > 10
 
 
 def test_an_unannounced_limit_on_writes_does_not_slow_reads() -> None:
-    pacer = known(remaining=1000, quota=1000, window=300)
-    go(pacer, call(), Reply(429), chance=0.9)
-    assert pacer.try_start(START, call()) == pytest.approx(0.9)
-    assert pacer.try_start(START, call(Lane.READ)) == 0
+    pacer = make_pacer(remaining=1000, quota=1000, window=300)
+    send_call(pacer, make_call(), Reply(429), chance=0.9)
+    assert pacer.try_start(START, make_call()) == pytest.approx(0.9)
+    assert pacer.try_start(START, make_call(Lane.READ)) == 0
 
 
 def test_pauses_after_refusals_in_a_row_are_random_shares_of_a_doubling_minute_at_most() -> None:
     for chance, expected in [(0.999, [1, 2, 4, 8, 16, 32, 60, 60]), (0.5, [1, 1, 2, 4, 8, 16, 30, 30])]:
         pacer, now, pauses = Pacer(), START, []
         for _ in expected:
-            go(pacer, call(), Reply(429), now=now, chance=chance)
-            pauses.append(pacer.try_start(now, call()))
+            send_call(pacer, make_call(), Reply(429), now=now, chance=chance)
+            pauses.append(pacer.try_start(now, make_call()))
             now += pauses[-1]
         assert pauses == pytest.approx(expected, rel=0.01)
 
@@ -177,7 +182,9 @@ def test_pauses_after_refusals_in_a_row_are_random_shares_of_a_doubling_minute_a
 def test_the_rate_recovers_soon_after_many_refusals() -> None:
     pacer, now = Pacer(), START
     for _ in range(12):
-        go(pacer, call(), Reply(429), now=now)
-        now += pacer.try_start(now, call())
-    story = play(pacer, TokenBucket(1e6), itertools.repeat(call()), workers=4, rtt=lambda: 0.05, begin=now, until=600)
+        send_call(pacer, make_call(), Reply(429), now=now)
+        now += pacer.try_start(now, make_call())
+    story = simulate(
+        pacer, TokenBucket(1e6), itertools.repeat(make_call()), workers=4, rtt=lambda: 0.05, begin=now, until=600
+    )
     assert story.good_between(now - START + 300, now - START + 600) > 300

@@ -17,13 +17,13 @@ from tests.kits.letter_workspace import (
     PASSWORD,
     POLICY,
     ask,
-    body,
     certificate,
     configure,
     console,
+    list_subjects,
     mailbox,
+    read_body,
     run_once,
-    subjects,
 )
 from tests.kits.message_servers import Mailbox
 from tests.kits.paths import ROOT
@@ -36,7 +36,7 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     ask(console, "cy", "wait")
     ask(console, "dee", "student")
     run_once(console)
-    assert sorted(subjects(mailbox)) == [
+    assert sorted(list_subjects(mailbox)) == [
         (("bob@example.org",), f"We have received your request for {DATASET}"),
         (("cy@example.org",), f"Something is missing for your access to {DATASET}"),
         (("cy@example.org",), f"We have received your request for {DATASET}"),
@@ -45,18 +45,18 @@ def test_people_hear_of_their_request_of_what_is_needed_and_of_the_end(console: 
     assert mail["auto-submitted"] == "auto-generated"
     assert mail.get_content_type() == "text/plain"
     assert mailbox.logins[0] == ("gate", True)
-    assert any("Send the signed agreement." in body(mailbox, number) for number in range(3))
+    assert any("Send the signed agreement." in read_body(mailbox, number) for number in range(3))
     mailbox.mails.clear()
     run_once(console)
     console.hub.clock.advance("24d")
     run_once(console)
-    [(recipients, subject)] = subjects(mailbox)
+    [(recipients, subject)] = list_subjects(mailbox)
     assert recipients == ("dee@example.org",)
     assert re.fullmatch(f"Your access to {DATASET} ends on [0-9-]{{10}}", subject)
     console.hub.clock.advance("7d")
     run_once(console)
     run_once(console)
-    assert subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} has ended")]
+    assert list_subjects(mailbox)[1:] == [(("dee@example.org",), f"Your access to {DATASET} has ended")]
 
 
 def test_nobody_who_asked_before_gets_a_letter(console: Console, mailbox: Mailbox) -> None:
@@ -185,7 +185,7 @@ def test_hostile_names_and_addresses_change_neither_headers_nor_recipients(conso
     ((to, mail),) = mailbox.mails
     assert to == ("bob@example.org",)
     assert mail["bcc"] is None
-    text = body(mailbox)
+    text = read_body(mailbox)
     assert "Bcc: all@example.org {link}" in text
     assert not {"\x1b", "\u202e", "\x07"} & set(text)
 

@@ -12,7 +12,8 @@ import pytest
 from hf_gate.private_files import open_private_file
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access
-from tests.kits.store_workspace import mode, own_files
+from tests.kits.store_workspace import own_files
+from tests.kits.stores import mode_of
 
 COMMANDS = (
     ("plan",),
@@ -173,8 +174,8 @@ def test_without_a_umask_folders_and_files_are_for_this_user_alone(
     finally:
         os.umask(before)
     made = [*tmp_path.rglob("*"), *own_files(Path.home())]
-    assert [path for path in made if path.is_dir() and mode(path) != 0o700] == []
-    assert [path for path in made if path.is_file() and mode(path) & 0o022] == []
+    assert [path for path in made if path.is_dir() and mode_of(path) != 0o700] == []
+    assert [path for path in made if path.is_file() and mode_of(path) & 0o022] == []
     named = [path for path in made if path.suffix in {".db", ".jsonl", ".json", ".yaml"} or ".db-" in path.name]
     assert named
-    assert [path for path in named if mode(path) != 0o600] == []
+    assert [path for path in named if mode_of(path) != 0o600] == []

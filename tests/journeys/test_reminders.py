@@ -13,7 +13,17 @@ import pytest
 
 from hf_gate.cli.schemas import SCHEMAS
 from tests.kits.command_line import DATASET, Console
-from tests.kits.letter_workspace import POLICY, ask, body, certificate, configure, console, mailbox, run_once, subjects
+from tests.kits.letter_workspace import (
+    POLICY,
+    ask,
+    certificate,
+    configure,
+    console,
+    list_subjects,
+    mailbox,
+    read_body,
+    run_once,
+)
 from tests.kits.message_servers import Mailbox
 from tests.kits.word_search import find_words_in_files
 
@@ -70,10 +80,10 @@ def test_the_mail_server_starts_the_time_after_which_a_rule_sends_people_back(
     clock.advance("9d")
     mailbox.content_answer = "250 OK"
     run_once(desk_with_reminders)
-    ((to, subject),) = subjects(mailbox)
+    ((to, subject),) = list_subjects(mailbox)
     assert to == ("bob@example.org",)
     assert subject.startswith(SUBJECT)
-    assert "Send the signed agreement." in body(mailbox)
+    assert "Send the signed agreement." in read_body(mailbox)
     assert "counted from the reminder that was accepted" in explain(desk_with_reminders, "bob")
     assert run("explain", "--json", f"bob@{DATASET}").json["wait"]["is_reminded"] is True
     clock.advance("29d")
@@ -113,7 +123,7 @@ def test_nobody_who_waited_before_reminders_were_on_is_sent_back(console: Consol
     turn_reminders_on(console, REMINDERS.replace("PORT", str(mailbox.port)))
     ask(console, "cy", "wait")
     run_once(console)
-    assert [to for to, _ in subjects(mailbox)] == [("cy@example.org",)]
+    assert [to for to, _ in list_subjects(mailbox)] == [("cy@example.org",)]
     told = {name: explain(console, name) for name in ("bob", "cy")}
     assert re.search(
         r"^Reminders began .* UTC\. People who asked earlier get none\. From .* UTC on, a", told["bob"], re.MULTILINE

@@ -20,8 +20,8 @@ from hf_gate.store.outbox import read_messages
 from hf_gate.store.sessions import check_personal_link, find_session_member, open_session_by_link
 from hf_gate.testing import LocalHub
 from tests.kits.command_line import MODEL, Console, request_access, status_of
-from tests.kits.store_workspace import console, database, execute, mode, place
-from tests.kits.stores import new_schema
+from tests.kits.store_workspace import console, database, execute, place
+from tests.kits.stores import mode_of, new_schema
 
 __all__ = ["console", "place"]
 
@@ -30,7 +30,7 @@ def test_a_backup_is_one_private_file_and_is_never_written_over(console: Console
     ended = console.run("store", "backup", "copy.db", "--json")
     assert ended.code == 0, ended.err
     jsonschema.validate(ended.json, SCHEMAS["store-backup"])
-    assert mode(place / "copy.db") == 0o600
+    assert mode_of(place / "copy.db") == 0o600
     assert [path.name for path in place.glob("copy*")] == ["copy.db"]
     before = (place / "copy.db").read_bytes()
     (place / "link.db").symlink_to(place / "elsewhere.db")

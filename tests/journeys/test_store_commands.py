@@ -20,7 +20,8 @@ from hf_gate.store.opening import open_store
 from hf_gate.testing import LocalHub
 from hf_gate.web.private_host import ensure_private_host
 from tests.kits.command_line import MODEL, Console, request_access, status_of
-from tests.kits.store_workspace import console, database, execute, mode, place
+from tests.kits.store_workspace import console, database, execute, place
+from tests.kits.stores import mode_of
 
 __all__ = ["console", "place"]
 
@@ -148,8 +149,8 @@ def test_an_export_holds_everything_and_proves_its_ledger(console: Console, plac
     assert (out / "workspace" / "policies" / "starter.yaml").read_text() == (
         place / "policies/starter.yaml"
     ).read_text()
-    assert {mode(path) for path in out.rglob("*") if path.is_file()} == {0o600}
-    assert {mode(path) for path in (out, *out.rglob("*")) if path.is_dir()} == {0o700}
+    assert {mode_of(path) for path in out.rglob("*") if path.is_file()} == {0o600}
+    assert {mode_of(path) for path in (out, *out.rglob("*")) if path.is_dir()} == {0o700}
 
 
 def test_an_export_holds_the_tables_of_policies_and_names_what_it_leaves_out(console: Console, place: Path) -> None:

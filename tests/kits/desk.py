@@ -159,14 +159,14 @@ class Desk:
     local: LocalHub
     app_state: AppState
     app: SecurityMiddleware
-    door: Authenticator
+    authenticator: Authenticator
     repo: Repo
 
     def visitor(self, member: Member | None = None) -> Visitor:
         """Somebody who is signed in: the owner, or a member who is invited on the way."""
         visitor = Visitor(self.app)
         if member is None:
-            assert visitor.get(f"/sign-in?t={self.door.make_link()}").status == 303
+            assert visitor.get(f"/sign-in?t={self.authenticator.make_link()}").status == 303
             return visitor
         link = f"link-of-{member.name}"
         self.app_state.membership.invite(member, link)
@@ -180,13 +180,13 @@ class Desk:
         assert visitor.post("/sign-in", {"link": link, "stay": "1"}).status == 303
         return visitor
 
-    def out(self, name: str) -> None:
+    def revoke(self, name: str) -> None:
         """Puts a member out."""
         member = find_member(self.app_state.workspace.store, name)
         assert member is not None
         self.app_state.membership.revoke(member)
 
-    def proven(self, member: Member) -> Visitor:
+    def invite_proven(self, member: Member) -> Visitor:
         """A member who is invited, proves the Hub account of their name, and comes in by the link that only they have."""
         if member.name not in self.local.tokens:
             self.local.add_people([{"username": member.name}])
@@ -238,7 +238,7 @@ class Desk:
     def row(self, name: str) -> RequestRow:
         return self.app_state.workspace.store.find_by_identity(None, name)[0]
 
-    def leave(self) -> None:
+    def send_due(self) -> None:
         """The time of everything in the tray has come."""
         schedule_decisions(
             self.app_state.workspace.store,
@@ -247,7 +247,7 @@ class Desk:
         )
         self.app_state.tray_service.send_due(self.app_state.now())
 
-    def writes(self) -> int:
+    def count_writes(self) -> int:
         """How often the Hub was told something."""
         calls: Mapping[str, int] = self.local.stats()["calls"]
         return sum(n for name, n in calls.items() if name.startswith("POST"))
@@ -300,7 +300,7 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 @contextmanager
 def serve_desk(room: Desk, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    app = cast("Any", build_app(room.app_state, room.door, None))
+    app = cast("Any", build_app(room.app_state, room.authenticator, None))
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
     socket.listen()  # whoever connects before the server has started waits

@@ -15,7 +15,7 @@ from hf_gate.protocol.access_refusals import RefusalCause, get_refusals
 from hf_gate.testing import LocalHub
 from tests.kits.pasted_logs import HUB, NONE_TYPE, PYANNOTE, forbidden, gated, not_found
 from tests.kits.paths import DATA
-from tests.kits.raw_hub import RawHub, answer, raw_hub
+from tests.kits.raw_hub import RawHub, answer, open_raw_hub
 
 CASES: Final = DATA / "asker_cases.txt"
 CLOSED: Final = "http://127.0.0.1:9"  # a port below 1024, which no other test can get meanwhile
@@ -113,7 +113,7 @@ class DownloadHub:
             (home / ".cache" / "huggingface" / "token").write_text(good, "utf-8")
         if name == "env file":
             Path(".env").write_text(f"HF_TOKEN={good}\n", "utf-8")
-        with raw_hub(_drop_token) as proxy:
+        with open_raw_hub(_drop_token) as proxy:
             world.variables |= {"HF_ENDPOINT": world.endpoint} | ({"HF_TOKEN": world.token} if world.token else {})
             world.variables |= {"HTTP_PROXY": proxy.url} if name == "mirror" else {}
             yield world

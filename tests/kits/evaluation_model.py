@@ -45,7 +45,7 @@ class Choices:
         return options[next(self._bytes, 0) % len(options)]
 
 
-def made_of(size: int, make: Callable[[Choices], T]) -> st.SearchStrategy[T]:
+def draw_with(size: int, make: Callable[[Choices], T]) -> st.SearchStrategy[T]:
     """What `make` makes of so many random bytes; zeros make the simplest."""
     return st.binary(min_size=size, max_size=size).map(lambda data: make(Choices(data)))
 
@@ -78,11 +78,11 @@ def facts(*, all_known: bool = False) -> st.SearchStrategy[dict[str, Fact]]:
             found[name] = fact(None, drawn) if isinstance(drawn, UnknownReason) else fact(drawn)
         return found
 
-    return made_of(len(VALUES), make)
+    return draw_with(len(VALUES), make)
 
 
 @st.composite
-def completed(draw: st.DrawFn, some: Mapping[str, Fact]) -> dict[str, Fact]:
+def complete_facts(draw: st.DrawFn, some: Mapping[str, Fact]) -> dict[str, Fact]:
     """All known, the known ones as before."""
     full = draw(facts(all_known=True))
     return {name: each if each.value is not None else full[name] for name, each in some.items()}
@@ -178,7 +178,7 @@ def _tree_or_none(choices: Choices, *, is_often_none: bool = False) -> Tree | No
 
 
 def trees() -> st.SearchStrategy[Tree]:
-    return made_of(24, _tree)
+    return draw_with(24, _tree)
 
 
 # ---- policies --------------------------------------------------------------------------------------------------------
@@ -226,7 +226,7 @@ def policies(name: str = "p", mode: PolicyMode | None = PolicyMode.ENFORCE) -> s
         )
         return DrawnPolicy(policy, tuple(pair for _, pair in made))
 
-    return made_of(160, make)
+    return draw_with(160, make)
 
 
 Outcome: TypeAlias = "Action | None"

@@ -40,7 +40,7 @@ from hf_gate.sources.profile import encode_profile
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.opening import open_store
 from tests.kits.manual_clock import ManualClock
-from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, record, take
+from tests.kits.stores import EEG, ENDPOINT, MED, hub_id, record, store_records
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 WORKSPACE = """\
@@ -154,7 +154,7 @@ class EvaluatedWorkspace:
 
     def read(self, repo: Repo, *numbers: int, status: str = "pending", **more: Any) -> list[int]:
         """Read the requests of these people, as a sync does."""
-        return take(self.store, repo, [record(number, status, **more) for number in numbers], to_ms(self.now))
+        return store_records(self.store, repo, [record(number, status, **more) for number in numbers], to_ms(self.now))
 
     def read_fully(self, repo: Repo) -> None:
         with self.store.writing() as write:

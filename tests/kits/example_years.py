@@ -84,7 +84,7 @@ class ExampleYear(HubWorkspace):
 
     def people(self, *names: str, host: str = "uio.no") -> None:
         self.names += names
-        self.near.door("POST", "people", [{"username": name, "email": f"{name}@{host}"} for name in names])
+        self.local_hub.control("POST", "people", [{"username": name, "email": f"{name}@{host}"} for name in names])
 
     def apply(self, *names: str, **changed: str) -> None:
         """These people ask, with the answers of a careful person except for those that are named by their role."""
@@ -93,7 +93,7 @@ class ExampleYear(HubWorkspace):
             purpose = next(label for label in answers if "use" in label or "need" in label or "research:" in label)
             answers[purpose] = changed["purpose"]
         line = {"repo": self.repos[0].id, "repo_type": self.repos[0].type.value, "answers": answers}
-        self.near.door("POST", "requests", [{**line, "user": name} for name in names])
+        self.local_hub.control("POST", "requests", [{**line, "user": name} for name in names])
 
     @property
     def today(self) -> datetime:
@@ -106,14 +106,14 @@ class ExampleYear(HubWorkspace):
         self.wait(day - self.today)
 
     def wait(self, time: timedelta) -> None:
-        self.near.time.advance(time.total_seconds())
+        self.local_hub.time.advance(time.total_seconds())
         self.join()
         self.turn()
 
     def have_access(self) -> set[str]:
-        return {name for name in self.names if self.where(name) == "accepted"}
+        return {name for name in self.names if self.status_on_hub(name) == "accepted"}
 
-    def told(self, kind: str) -> int:
+    def count_entries(self, kind: str) -> int:
         """How many entries of a kind the ledger has."""
         return sum(row.link.kind == kind for row in self.store.entries(limit=10_000))
 

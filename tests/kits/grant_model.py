@@ -39,7 +39,7 @@ class Agreement:
 class GrantModel:
     """One workspace, and what should be true about its people."""
 
-    scene: GrantWorkspace
+    workspace: GrantWorkspace
     rows: dict[str, int | str | None] = field(default_factory=dict)
     people: dict[str, Agreement] = field(default_factory=dict)
     dates: dict[str, datetime | None] = field(default_factory=dict)
@@ -48,12 +48,12 @@ class GrantModel:
 
     def start(self, days: dict[str, int], guards: str) -> None:
         self.rows = dict(days)
-        (self.scene.folder / "policies").mkdir(exist_ok=True)
-        (self.scene.folder / "policies" / "training.yaml").write_text(TRAINING)
+        (self.workspace.folder / "policies").mkdir(exist_ok=True)
+        (self.workspace.folder / "policies" / "training.yaml").write_text(TRAINING)
         self.write_training()
-        self.scene.let_in(self.rows, SIGNED, f"{KEPT}\ngrace: 5d", guards=guards)
+        self.workspace.let_in(self.rows, SIGNED, f"{KEPT}\ngrace: 5d", guards=guards)
         for name in PEOPLE:
-            end = self.scene.row(name).state.until
+            end = self.workspace.row(name).state.until
             assert end is not None
             self.people[name] = Agreement(from_ms(end))
         self.read()
@@ -62,7 +62,7 @@ class GrantModel:
         """Somebody edits the table."""
         self.rows[name] = days
         self.lost.discard("dua")
-        self.scene.set_rows(self.rows)
+        self.workspace.set_rows(self.rows)
 
     def train(self, name: str) -> None:
         """Somebody enters a person into the second table, or removes the person."""
@@ -71,22 +71,22 @@ class GrantModel:
         self.write_training()
 
     def write_training(self) -> None:
-        trained = [f"{self.scene.id_of(name)}\n" for name in PEOPLE if name not in self.untrained]
+        trained = [f"{self.workspace.id_of(name)}\n" for name in PEOPLE if name not in self.untrained]
         others = [f"{n:024x}\n" for n in range(OTHERS)]
-        table = self.scene.folder / "tables" / "training.csv"
+        table = self.workspace.folder / "tables" / "training.csv"
         table.parent.mkdir(exist_ok=True)
         table.write_text("user_id\n" + "".join([*others, *trained]))
 
     def lose(self, table: str) -> None:
         self.lost.add(table)
-        (self.scene.folder / "tables" / f"{table}.csv").write_text("nothing that is a table")
+        (self.workspace.folder / "tables" / f"{table}.csv").write_text("nothing that is a table")
 
     def read(self) -> None:
         """What this turn knows: of a table that cannot be read, the rows of its last good version."""
         if "dua" in self.lost:
             return
-        table = {row.user_id: row.expires for row in self.scene.bundle.tables["dua"].rows}
-        self.dates = {name: table.get(self.scene.id_of(name)) for name in self.people}
+        table = {row.user_id: row.expires for row in self.workspace.bundle.tables["dua"].rows}
+        self.dates = {name: table.get(self.workspace.id_of(name)) for name in self.people}
 
     def is_kept(self, name: str, table: str) -> bool | None:
         """A condition: whether a row of the table counts now; None if a lost table had no row."""
@@ -95,11 +95,11 @@ class GrantModel:
         if table == "training":
             return True
         date = self.dates[name]
-        return date is None or date > self.scene.now  # a row without a date does not expire
+        return date is None or date > self.workspace.now  # a row without a date does not expire
 
     def expect(self) -> None:
         """What this turn reads moves the end that it should have."""
-        now = self.scene.now
+        now = self.workspace.now
         self.read()
         for name, agreement in self.people.items():
             date = self.dates[name]
@@ -120,11 +120,15 @@ class GrantModel:
 
     def turn(self, hours: tuple[int, int], rate: int) -> None:
         self.expect()
-        now, opens, closes = self.scene.now, *hours
+        now, opens, closes = self.workspace.now, *hours
         is_open = opens <= now.hour < closes
-        before = {name: self.scene.where(name) for name in self.people}
-        self.scene.turn()
-        ended = [name for name in self.people if before[name] == "accepted" and self.scene.where(name) != "accepted"]
+        before = {name: self.workspace.status_on_hub(name) for name in self.people}
+        self.workspace.turn()
+        ended = [
+            name
+            for name in self.people
+            if before[name] == "accepted" and self.workspace.status_on_hub(name) != "accepted"
+        ]
         assert len(ended) <= rate
         assert is_open or not ended, "nothing ends outside the hours"
         for name in ended:

@@ -49,7 +49,7 @@ class GrantWorkspace(HubWorkspace):
 
     @property
     def now(self) -> datetime:
-        return datetime.fromtimestamp(self.near.time.now(), UTC)
+        return datetime.fromtimestamp(self.local_hub.time.now(), UTC)
 
     def set_rows(self, days: Mapping[str, int | str | None]) -> None:
         """Write the table: each person's agreement expires in so many days; None: it has no date; GONE: no row."""
@@ -69,9 +69,9 @@ class GrantWorkspace(HubWorkspace):
         self.load()
 
     def id_of(self, name: str) -> str:
-        if name not in self.near.tokens:
-            self.near.add_people(name)
-        found = self.near.app.world.find_user(name)
+        if name not in self.local_hub.tokens:
+            self.local_hub.add_people(name)
+        found = self.local_hub.app.world.find_user(name)
         assert found is not None
         return found.id
 
@@ -81,10 +81,10 @@ class GrantWorkspace(HubWorkspace):
         self.set_policy(policy(*terms), guards)
         self.ask(list(days))
         self.turn()
-        assert {self.where(name) for name in days} == {"accepted"}
+        assert {self.status_on_hub(name) for name in days} == {"accepted"}
 
     def wait(self, days: float) -> None:
-        self.near.time.advance(round(days * DAY))
+        self.local_hub.time.advance(round(days * DAY))
 
     def days_left(self, name: str) -> float | None:
         """How many days a person's access lasts from now, as the store has it."""

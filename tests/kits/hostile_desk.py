@@ -273,7 +273,7 @@ def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
         waiting = [rows[ids[turn], repos[(turn + 1) % len(TURNS)]] for turn in TURNS]
         refused = [rows[ids[turn], repos[(turn + 2) % len(TURNS)]] for turn in TURNS]
         _refuse(visitor, refused)
-        room.leave()
+        room.send_due()
         for turn in TURNS:
             visitor.post(f"/requests/{waiting[turn].state.hub_request}/note", {"note": payload(Field.NOTE, turn)})
             visitor.post(

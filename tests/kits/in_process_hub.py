@@ -55,8 +55,8 @@ class InProcessHub:
     ) -> None:
         self.time = ManualHubClock()
         self.skew = 0.0  # how far the desk's clock is from the Hub's
-        self.seen: Callable[[HubCall], None] = lambda _: None  # told of every call before it leaves
-        self.heard: Callable[[HubCall], None] = lambda _: None  # and before its answer is there
+        self.on_send: Callable[[HubCall], None] = lambda _: None  # gets every call before it is sent
+        self.on_reply: Callable[[HubCall], None] = lambda _: None  # and before its answer is there
 
         def make(now_ms: int) -> World:
             world, _ = seed_world(7, 0, repos, preset, now_ms, world_id=UUID(int=7).hex)
@@ -66,11 +66,13 @@ class InProcessHub:
         self.app = LocalHubApp(make, self.time, RateLimiter(parse_quota(quota)), FaultSet((), 7))
         self.tokens = {token.name: token.secret for token in self.app.world.tokens.values()}
         self._turn = threading.RLock()
-        self.late: list[tuple[float, FaultPlan]] = []  # calls that nobody waits for any more, and when they arrive
+        self.late_calls: list[
+            tuple[float, FaultPlan]
+        ] = []  # calls that nobody waits for any more, and when they arrive
 
     # ---- control API ------------------------------------------------------------------------------------------------
 
-    def door(self, method: str, path: str, body: object = None) -> Any:
+    def control(self, method: str, path: str, body: object = None) -> Any:
         """Make one call to the control API."""
         sent = {"host": "127.0.0.1", "content-type": "application/json"}
         data = b"" if body is None else json.dumps(body).encode()
@@ -84,17 +86,17 @@ class InProcessHub:
 
     def add_people(self, *names: str) -> None:
         """Accounts that may ask."""
-        made = self.door("POST", "people", [{"username": name} for name in names])
+        made = self.control("POST", "people", [{"username": name} for name in names])
         self.tokens |= {person["username"]: person["token"] for person in made}
 
     def ask(self, repo: str, *names: str, repo_type: str = "model", **answers: str) -> None:
         """These people ask, all in this moment."""
         line = {"repo": repo, "repo_type": repo_type, "answers": answers}
-        self.door("POST", "requests", [{**line, "user": name} for name in names])
+        self.control("POST", "requests", [{**line, "user": name} for name in names])
 
     def rename(self, user: str, to: str) -> None:
         """Another username; the old one is free."""
-        person = self.door("POST", "rename", {"user": user, "to": to})
+        person = self.control("POST", "rename", {"user": user, "to": to})
         self.tokens.pop(user, None)
         self.tokens[to] = person["token"]
 
@@ -103,7 +105,7 @@ class InProcessHub:
         with InProcessClient(self, user) as hub:
             hub.withdraw(repo)
 
-    def gate(self, repo: Repo, mode: Any) -> None:
+    def set_gate(self, repo: Repo, mode: Any) -> None:
         """Another mode of the gate."""
         found = self.app.world.find_repo(repo)
         assert found is not None
@@ -114,7 +116,7 @@ class InProcessHub:
         for gated in self.app.world.repos.values():
             gated.gated = "manual"
 
-    def rename_back(self) -> None:
+    def restore_names(self) -> None:
         """Repos that moved are called as before."""
         for (of, old), now in list(self.app.world.renamed.items()):
             found = self.app.world.repos[of, now.id.lower()]
@@ -122,9 +124,9 @@ class InProcessHub:
 
     def journal(self, after: int = 0) -> list[dict[str, Any]]:
         """Every change of a request."""
-        return list(self.door("GET", f"journal?after={after}"))
+        return list(self.control("GET", f"journal?after={after}"))
 
-    def faults(self, specs: Iterable[str]) -> None:
+    def set_faults(self, specs: Iterable[str]) -> None:
         """These from now on, and no others."""
         self.app.faults.clear()
         for spec in specs:
@@ -138,12 +140,12 @@ class InProcessHub:
             return self._call(asked, timeout)
 
     def _call(self, asked: HttpRequest, timeout: float) -> tuple[int, dict[str, str], bytes] | str:
-        self.arrive()
+        self.deliver_late_calls()
         call = handlers.find_call(asked)
         self.app.calls[f"{asked.method} {call.endpoint.name if call else 'other'}"] += 1
         plan = self.app.faults.plan_call(asked, call, self.app.world)
         if plan.delay_before >= timeout:
-            self.late.append((self.time.now() + plan.delay_before, plan))
+            self.late_calls.append((self.time.now() + plan.delay_before, plan))
             self.time.advance(timeout)
             return "timeout"
         self.time.advance(plan.delay_before + CALL_S)
@@ -156,10 +158,10 @@ class InProcessHub:
             return "broken"
         return answered.status, {name.lower(): value for name, value in answered.headers.items()}, answered.body
 
-    def arrive(self) -> None:
+    def deliver_late_calls(self) -> None:
         """What was under way for so long is there now."""
-        for due, plan in [one for one in self.late if one[0] <= self.time.now()]:
-            self.late.remove((due, plan))
+        for due, plan in [one for one in self.late_calls if one[0] <= self.time.now()]:
+            self.late_calls.remove((due, plan))
             self.app.exchange(replace_time(plan, due))
 
 
@@ -222,13 +224,13 @@ class InProcessTransport(BlockingTransport):
     ) -> Answer:
         """One call."""
         connection, near = self._connection, self._near
-        near.seen(send)
+        near.on_send(send)
         path, _, query = send.path.partition("?")
         asked = HttpRequest(
             send.method, path, query, connection.build_headers(send), send.body or b"", near.time.now_ms(), ORIGIN
         )
         answered = near.call(asked, connection.timeout)
-        near.heard(send)
+        near.on_reply(send)
         at = connection.clock.now()
         if answered == "timeout":
             return NoReply(FailureReason.TIMEOUT, True, "silent", at)

@@ -47,9 +47,9 @@ class KilledRun:
     """A desk with one plan, from its approval to its end. `decides`: whether somebody else decides meanwhile."""
 
     local: LocalHub
-    nursery: ForkServer
+    fork_server: ForkServer
     folder: Path
-    dice: random.Random
+    rng: random.Random
     decides: bool = True
     kills: int = 0
     child: ForkedProcess | None = None
@@ -79,41 +79,41 @@ class KilledRun:
         self.local.add_requests(
             [{"repo": REPO, "user": name, "answers": {"wish": WISHES[n % 4]}} for n, name in enumerate(self.names)]
         )
-        assert self.run("sync").code == 0, self.said
-        assert self.run("plan", "--out", "plan.json").code == 0, self.said
+        assert self.run("sync").code == 0, self.output
+        assert self.run("plan", "--out", "plan.json").code == 0, self.output
 
     # ---- processes -------------------------------------------------------------------------------------------------
 
     def start(self, *args: str, part: str = "", **values: Any) -> ForkedProcess:
-        self.child = self.nursery.start(self.env, self.folder, *args, part=part, **values)
+        self.child = self.fork_server.start(self.env, self.folder, *args, part=part, **values)
         return self.child
 
     def run(self, *args: str, part: str = "", **values: Any) -> ForkedProcess:
         """To its end."""
         child = self.start(*args, part=part, **values)
-        assert self.nursery.wait(child, 60.0), child.said
+        assert self.fork_server.wait(child, 60.0), child.output
         return child
 
     def apply(self) -> ForkedProcess:
         return self.start("apply", "plan.json", "--yes", "--max-changes", "100")
 
     @property
-    def said(self) -> str:
-        return "" if self.child is None else self.child.said
+    def output(self) -> str:
+        return "" if self.child is None else self.child.output
 
-    def killed_at_random(self, child: ForkedProcess, longest: float) -> None:
+    def kill_at_random(self, child: ForkedProcess, longest: float) -> None:
         """Somewhere in its life, with others deciding until then."""
-        left = self.dice.uniform(0.02, longest)
-        while left > 0 and not self.nursery.wait(child, step := min(left, self.dice.uniform(0.02, 0.15))):
+        left = self.rng.uniform(0.02, longest)
+        while left > 0 and not self.fork_server.wait(child, step := min(left, self.rng.uniform(0.02, 0.15))):
             left -= step
             if self.decides:
-                self.somebody_decides()
-        self.nursery.kill(child)
+                self.decide_as_other()
+        self.fork_server.kill(child)
         self.kills += child.code == -9
 
     # ---- others ----------------------------------------------------------------------------------------------------
 
-    def somebody_decides(self) -> None:
+    def decide_as_other(self) -> None:
         """Through the normal API with a token of their own, at a Hub that fails them too; never back to pending.
 
         Not while a call of ours is under way: given up and sent again, the first one could arrive behind this decision, and
@@ -122,7 +122,7 @@ class KilledRun:
         stats = self.local.stats()
         if sum(stats["calls"].values()) > sum(stats["replies"].values()):
             return
-        self.decide(self.dice.choice(self.names), self.dice.choice(("accepted", "rejected", "reset")))
+        self.decide(self.rng.choice(self.names), self.rng.choice(("accepted", "rejected", "reset")))
 
     def decide(self, name: str, status: str) -> None:
         """One decision of somebody else's."""
@@ -154,27 +154,29 @@ class KilledRun:
         """The Hub is well; what is left goes on until it has ended. What does not hold then."""
         self.local.set_faults([])
         for _ in range(3):
-            self.nursery.wait(self.apply(), 60.0)
+            self.fork_server.wait(self.apply(), 60.0)
             if self.latest().state == "ended":
                 break
-        assert self.latest().state == "ended", self.said
+        assert self.latest().state == "ended", self.output
         return self.check(is_over=True)
 
     def counts(self) -> Mapping[str, int]:
         return Counter(self.latest().counts)
 
 
-def execute_with_kills(local: LocalHub, nursery: ForkServer, folder: Path, seed: int, *, most: int = 8) -> KilledRun:
+def execute_with_kills(
+    local: LocalHub, fork_server: ForkServer, folder: Path, seed: int, *, most: int = 8
+) -> KilledRun:
     """One life: killed at random until it has ended or was killed so often, and checked after each kill."""
-    dice = random.Random(seed)
-    life = KilledRun(local, nursery, folder / f"life-{seed}", dice)
+    rng = random.Random(seed)
+    life = KilledRun(local, fork_server, folder / f"life-{seed}", rng)
     life.begin()
     while life.kills < most:
-        local.set_faults(dice.choice(FAULT_SETS))
+        local.set_faults(rng.choice(FAULT_SETS))
         child = life.apply()
-        life.killed_at_random(child, dice.choice((0.1, 0.2, 0.4)))
+        life.kill_at_random(child, rng.choice((0.1, 0.2, 0.4)))
         local.set_faults([])
-        assert child.code in {-9, 0, 1, 5, 75}, child.said
+        assert child.code in {-9, 0, 1, 5, 75}, child.output
         _demand(life, life.check(), seed)
         if child.code == 0:
             break

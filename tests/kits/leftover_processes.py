@@ -34,24 +34,24 @@ def mark_children() -> None:
     os.environ[_MARK] = f"{os.getpid()}-{uuid.uuid4().hex}"
 
 
-def ended() -> list[Leftover]:
+def end_leftovers() -> list[Leftover]:
     """Ends the processes that are left, after a moment in which they may end by themselves; returns whom that took."""
-    left = _left()
+    left = _list_leftovers()
     if not left:
         threading.Event().wait(0.1)  # a process that has just been started has no environment yet
-        left = _left()
+        left = _list_leftovers()
     for _ in range(_PATIENCE):
         if not left:
             break
         threading.Event().wait(0.1)
-        left = _left()
+        left = _list_leftovers()
     for one in left:
         with suppress(ProcessLookupError):
             os.kill(one.pid, signal.SIGKILL)
     return left
 
 
-def _left() -> list[Leftover]:
+def _list_leftovers() -> list[Leftover]:
     folders = (folder for folder in Path("/proc").glob("[0-9]*") if folder.name != str(os.getpid()))
     return [one for folder in folders if (one := _leftover(folder)) is not None]
 

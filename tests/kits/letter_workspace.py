@@ -92,12 +92,12 @@ def run_once(console: Console, code: int = 0) -> str:
     return ended.err
 
 
-def subjects(mailbox: Mailbox) -> list[tuple[tuple[str, ...], str]]:
+def list_subjects(mailbox: Mailbox) -> list[tuple[tuple[str, ...], str]]:
     texts = [str(make_header(decode_header(mail["subject"]))) for _, mail in mailbox.mails]
     return [(to, " ".join(text.split())) for (to, _), text in zip(mailbox.mails, texts, strict=True)]
 
 
-def body(mailbox: Mailbox, number: int = -1) -> str:
+def read_body(mailbox: Mailbox, number: int = -1) -> str:
     content = mailbox.mails[number][1].get_payload(decode=True)
     assert isinstance(content, bytes)
     return content.decode()

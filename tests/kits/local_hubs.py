@@ -69,9 +69,9 @@ class LocalHubKit:
         headers: Any = None,
     ) -> HttpResponse:
         self.now_ms += 1000
-        return answer_call(self.world, self.asked(method, path, body, by=by, view=view, headers=headers))
+        return answer_call(self.world, self.build_request(method, path, body, by=by, view=view, headers=headers))
 
-    def asked(
+    def build_request(
         self,
         method: str,
         path: str,
@@ -86,12 +86,12 @@ class LocalHubKit:
         path, _, query = path.partition("?")
         return HttpRequest(method, path, query, sent, raw, self.now_ms, "http://hub.test", view)
 
-    def faulty(
+    def call_with_faults(
         self, faults: FaultSet, method: str, path: str, body: Any = None, *, by: str | None = "ona"
     ) -> HttpResponse:
         """Answer a call with faults like the server, but without delays."""
         self.now_ms += 1000
-        asked = self.asked(method, path, body, by=by)
+        asked = self.build_request(method, path, body, by=by)
         plan = faults.plan_call(asked, find_call(asked), self.world)
         answered = plan.replacement or answer_call(self.world, plan.request, plan.call)
         if plan.replacement is None:
@@ -105,13 +105,13 @@ class LocalHubKit:
     def decide(self, user: str, status: str, **more: str) -> HttpResponse:
         return self.call("POST", f"{ACCESS}/handle", {"user": user, "status": status, **more})
 
-    def listed(self, status: str, query: str = "", view: ReadView = PLAIN_VIEW) -> list[dict[str, Any]]:
+    def list_rows(self, status: str, query: str = "", view: ReadView = PLAIN_VIEW) -> list[dict[str, Any]]:
         answered = self.call("GET", f"{ACCESS}/{status}{query}", view=view)
         assert answered.status == 200, answered.body
         rows: list[dict[str, Any]] = json.loads(answered.body)
         return rows
 
-    def crowd(self, count: int, *, tied: bool = False) -> list[StoredRequest]:
+    def add_pending(self, count: int, *, tied: bool = False) -> list[StoredRequest]:
         """Add pending requests of new people, a second apart or all in one millisecond."""
         for n in range(count):
             name = f"person-{n:04}"

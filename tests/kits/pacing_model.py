@@ -18,12 +18,14 @@ START: Final = 1_790_000_100.0  # a multiple of 3 and of 300
 ROUNDINGS: Final[Mapping[str, Callable[[float], int]]] = {"ceil": math.ceil, "floor": math.floor, "round": round}
 
 
-def call(lane: Lane = Lane.BULK_WRITE, bucket: str = "api", route: str = "batch") -> HubCall:
+def make_call(lane: Lane = Lane.BULK_WRITE, bucket: str = "api", route: str = "batch") -> HubCall:
     writes = lane in {Lane.WRITE, Lane.BULK_WRITE}
     return HubCall(route, "POST" if writes else "GET", "/api/x", lane=lane, bucket=bucket, is_change=writes)
 
 
-def told(remaining: int, reset: int, *, status: int = 200, quota: int = 50, window: int = 3, after: str = "") -> Reply:
+def make_reply(
+    remaining: int, reset: int, *, status: int = 200, quota: int = 50, window: int = 3, after: str = ""
+) -> Reply:
     policy = f'"fixed window";"api";q={quota};w={window}'
     return Reply(
         status, {"ratelimit": f'"api";r={remaining};t={reset}', "ratelimit-policy": policy, "retry-after": after}
@@ -57,7 +59,7 @@ class FixedWindows:
         self.counts[number] += taken
         reset = ROUNDINGS[self.rounding](self.begins(number + 1) - now)
         left = self.quota - self.counts[number]
-        return told(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
+        return make_reply(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
 
 
 @dataclass
@@ -75,7 +77,7 @@ class FirstHitWindows:
         taken = self.count < self.quota
         self.count += taken
         left, reset = self.quota - self.count, math.ceil(self.end - now)
-        return told(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
+        return make_reply(left, reset, status=200 if taken else 429, quota=self.quota, window=self.length)
 
 
 @dataclass
@@ -109,9 +111,9 @@ class SlidingSecond:
         while self.taken and self.taken[0] <= now - 1:
             self.taken.popleft()
         if len(self.taken) >= self.rate:
-            return told(90_000, 200, status=429, quota=100_000, window=300)
+            return make_reply(90_000, 200, status=429, quota=100_000, window=300)
         self.taken.append(now)
-        return told(90_000, 200, quota=100_000, window=300)
+        return make_reply(90_000, 200, quota=100_000, window=300)
 
 
 Hub = FixedWindows | FirstHitWindows | TokenBucket | SlidingSecond
@@ -132,7 +134,7 @@ class PacingRun:
         return sum(status == 200 and START + begin <= at < START + end for at, status, _ in self.answers)
 
 
-def play(  # noqa: C901 - four small acts that share one stage
+def simulate(  # noqa: C901 - four small acts that share one stage
     pacer: Pacer,
     hub: Hub,
     sends: Iterable[HubCall],
@@ -190,7 +192,7 @@ def play(  # noqa: C901 - four small acts that share one stage
     return story
 
 
-def fastest(hub: FixedWindows, calls: int, share: float, workers: int, rtt: float) -> float:
+def compute_least_time(hub: FixedWindows, calls: int, share: float, workers: int, rtt: float) -> float:
     """Return the earliest possible end, by the reset that the Hub announced at the start."""
     kept = math.ceil(hub.quota * share)
     begin = max(0, hub.quota - hub.used - kept)
@@ -203,14 +205,14 @@ def fastest(hub: FixedWindows, calls: int, share: float, workers: int, rtt: floa
     return reset + more * hub.length + math.ceil((last + 1) / workers) * rtt
 
 
-def go(pacer: Pacer, send: HubCall, answer: Answer, *, now: float = START, chance: float = 0.5) -> None:
+def send_call(pacer: Pacer, send: HubCall, answer: Answer, *, now: float = START, chance: float = 0.5) -> None:
     assert pacer.try_start(now, send) == 0
     pacer.record_answer(now, send, answer, chance)
 
 
-def known(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: int = 3, share: float = 0.0) -> Pacer:
+def make_pacer(*, remaining: int = 50, reset: int = 3, quota: int = 50, window: int = 3, share: float = 0.0) -> Pacer:
     """Return a pacer that knows this answer and allows 30 parallel calls."""
     pacer = Pacer(share)
     for left in range(remaining + 30, remaining, -1):
-        go(pacer, call(Lane.WRITE), told(left - 1, reset, quota=quota, window=window))
+        send_call(pacer, make_call(Lane.WRITE), make_reply(left - 1, reset, quota=quota, window=window))
     return pacer

@@ -66,7 +66,7 @@ def open_desk() -> Iterator[tuple[Store, Any, Any]]:
         yield workspace.store, workspace.hub, workspace.clock
 
 
-def latest(store: Store) -> RunRow:
+def find_latest_run(store: Store) -> RunRow:
     """The run that is under way."""
     return store.runs()[0]
 
@@ -76,29 +76,29 @@ def latest(store: Store) -> RunRow:
 
 def before_intent() -> None:
     """The first transaction is the one of the intents."""
-    _carry(store=lambda store: FailingStore(store, 1, "before", DeathError))
+    _execute(store=lambda store: FailingStore(store, 1, "before", DeathError))
 
 
 def within_intent() -> None:
-    _carry(store=lambda store: FailingStore(store, 1, "in", DeathError))
+    _execute(store=lambda store: FailingStore(store, 1, "in", DeathError))
 
 
 def after_intent() -> None:
     """On the disk, and nothing sent."""
-    _carry(store=lambda store: FailingStore(store, 1, "after", DeathError))
+    _execute(store=lambda store: FailingStore(store, 1, "after", DeathError))
 
 
 def after_reply() -> None:
     """The Hub said so, and nothing of that is written."""
-    _carry(hub=_DeadAtReply)
+    _execute(hub=_DeadAtReply)
 
 
 def between_outcome_and_projection() -> None:
-    _carry(store=lambda store: HalfSettlingStore(store, die))
+    _execute(store=lambda store: HalfSettlingStore(store, die))
 
 
 def after_outcome() -> None:
-    _carry(store=lambda store: FailingStore(store, 2, "after", DeathError))
+    _execute(store=lambda store: FailingStore(store, 2, "after", DeathError))
 
 
 def in_ledger_checkpoint() -> None:
@@ -111,7 +111,7 @@ def in_wal_checkpoint() -> None:
     """Every commit copies the log into the file; whoever is killed meanwhile is killed there."""
     with open_desk() as (store, hub, clock):
         store._writes.raw.execute("PRAGMA wal_autocheckpoint = 1")  # type: ignore[union-attr]
-        _carrier("", store, hub, clock).execute(latest(store))
+        _make_executor("", store, hub, clock).execute(find_latest_run(store))
 
 
 class _DeadAtReply(WrappedHub):
@@ -132,14 +132,14 @@ def later_migrations(path: Path) -> Path:
 _LATER: Final = "".join(f"CREATE TABLE later_{n} (id INTEGER);\n" for n in range(10))
 
 
-def making(path: str, at: int) -> None:
+def make_store(path: str, at: int) -> None:
     """A store is made, up to its n-th statement."""
     db = _dying(path, at)
     create_schema(db, {"endpoint": ENDPOINT})
     db.close()
 
 
-def upgrading(path: str, at: int) -> None:
+def upgrade_store(path: str, at: int) -> None:
     """A store of today is brought up to a later revision, up to its n-th statement."""
     db = _dying(path, at)
     upgrade_schema(db, Path(path), list_revisions()[-1], later_migrations(Path(path)))
@@ -160,18 +160,18 @@ def _dying(path: str, at: int) -> Sqlite:
 # ---- carried by one that forgets a duty, or on a small disk ------------------------------------------------------------
 
 
-def wrong(name: str) -> None:
+def execute_wrongly(name: str) -> None:
     with open_desk() as (store, hub, clock):
-        _carrier(name, store, hub, clock).execute(latest(store))
+        _make_executor(name, store, hub, clock).execute(find_latest_run(store))
 
 
-def on_small_disk(most: int) -> int:
+def execute_on_small_disk(most: int) -> int:
     """No byte can be written behind the `most`th of any file: what the system says of that is real."""
     with open_desk() as (store, hub, clock):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, resource.RLIM_INFINITY))
         try:
-            _carrier("", store, hub, clock).execute(latest(store))
+            _make_executor("", store, hub, clock).execute(find_latest_run(store))
         except Exception as problem:  # noqa: BLE001 - told as the program tells it
             resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
             print(f"{type(problem).__name__}: {problem}", flush=True)  # noqa: T201 - read by the test
@@ -179,12 +179,12 @@ def on_small_disk(most: int) -> int:
     return 0
 
 
-def _carry(store: Callable[[Store], Any] = lambda s: s, hub: Callable[[Any], Any] = lambda h: h) -> None:
+def _execute(store: Callable[[Store], Any] = lambda s: s, hub: Callable[[Any], Any] = lambda h: h) -> None:
     with open_desk() as (real, client, clock):
-        _carrier("", store(real), hub(client), clock).execute(latest(real))
+        _make_executor("", store(real), hub(client), clock).execute(find_latest_run(real))
 
 
-def _carrier(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
+def _make_executor(name: str, store: Any, hub: Any, clock: Any) -> RunExecutor:
     from zoneinfo import ZoneInfo
 
     made: type[RunExecutor] = WRONG_EXECUTORS.get(name, RunExecutor)

@@ -32,7 +32,7 @@ class ForkedProcess:
     code: int | None = None
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self.out.read_text("utf-8", "replace") if self.out.exists() else ""
 
 

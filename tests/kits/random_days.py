@@ -62,25 +62,25 @@ names, places = st.sampled_from(NAMES), st.integers(0, 1)
 class RandomDays(RuleBasedStateMachine):
     """`check` after every step; `quiet` makes the Hub well again, lets everything end, and asks whether all is as it should be."""
 
-    carrier: MakeExecutor = RunExecutor
+    make_executor: MakeExecutor = RunExecutor
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="hf-gate-days-"))
-        self.near = InProcessHub(repos=2, page_size=10)
-        self.scene = HubWorkspace(self.folder, self.near, carrier=self.carrier)
+        self.local_hub = InProcessHub(repos=2, page_size=10)
+        self.workspace = HubWorkspace(self.folder, self.local_hub, make_executor=self.make_executor)
         self.plan: Plan | None = None
         self.fresh = 0
         for name in NAMES:
-            self.near.add_people(name)
+            self.local_hub.add_people(name)
         self.called = {name: name for name in NAMES}  # what an account is called by now
 
     def teardown(self) -> None:
-        self.scene.close()
+        self.workspace.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def repo(self, at: int) -> Repo:
-        return self.scene.repos[at]
+        return self.workspace.repos[at]
 
     # ---- what people do --------------------------------------------------------------------------------------------
 
@@ -88,7 +88,7 @@ class RandomDays(RuleBasedStateMachine):
     def asks(self, name: str, wish: str, at: int) -> None:
         self.land()
         with suppress(ValueError):  # there already
-            self.near.ask(self.repo(at).id, self.called[name], repo_type=self.repo(at).type.value, wish=wish)
+            self.local_hub.ask(self.repo(at).id, self.called[name], repo_type=self.repo(at).type.value, wish=wish)
 
     @rule(wish=st.sampled_from(("accept", "reject")), at=places)
     def all_ask(self, wish: str, at: int) -> None:
@@ -98,48 +98,48 @@ class RandomDays(RuleBasedStateMachine):
     @rule(name=names, at=places)
     def withdraws(self, name: str, at: int) -> None:
         self.land()
-        if self.scene.where(self.called[name], self.repo(at)) == "pending":
+        if self.workspace.status_on_hub(self.called[name], self.repo(at)) == "pending":
             with self.well():
-                self.near.withdraw(self.called[name], self.repo(at))
+                self.local_hub.withdraw(self.called[name], self.repo(at))
 
     @rule(name=names, is_reused=st.booleans(), at=places)
     def renames(self, name: str, is_reused: bool, at: int) -> None:
         """And somebody else may take the old name and ask."""
         self.fresh += 1
         old, new = self.called[name], f"{name}-{self.fresh}"
-        self.near.rename(old, new)
+        self.local_hub.rename(old, new)
         self.called[name] = new
         if is_reused:
-            self.near.add_people(old)
-            self.near.ask(self.repo(at).id, old, repo_type=self.repo(at).type.value, wish="x")
+            self.local_hub.add_people(old)
+            self.local_hub.ask(self.repo(at).id, old, repo_type=self.repo(at).type.value, wish="x")
 
     @rule(name=names, to=st.sampled_from(("accepted", "rejected", "reset")), at=places)
     def is_decided_elsewhere(self, name: str, to: str, at: int) -> None:
         """Never back to pending: the Hub then shows no trace that anybody was ever decided."""
         self.land()
-        if self.scene.where(self.called[name], self.repo(at)) not in {None, to}:
+        if self.workspace.status_on_hub(self.called[name], self.repo(at)) not in {None, to}:
             with self.well():
-                self.scene.decide(self.called[name], to, self.repo(at))
+                self.workspace.decide(self.called[name], to, self.repo(at))
 
     @rule(at=places, question=st.sampled_from(("What for?", "wish", "Where?")))
     def form_changes(self, at: int, question: str) -> None:
         text = f"---\nextra_gated_fields:\n  {question!r}: text\n---\n# Card\n"
         line = {"repo": self.repo(at).id, "repo_type": self.repo(at).type.value, "text": text}
-        self.near.door("POST", "card", line)
+        self.local_hub.control("POST", "card", line)
 
     # ---- what the desk does ----------------------------------------------------------------------------------------
 
     @rule(at=places, kind=st.sampled_from(SyncKind))
     def syncs(self, at: int, kind: SyncKind) -> None:
         with suppress(HfGateError):
-            self.scene.sync(kind, self.repo(at))
+            self.workspace.sync(kind, self.repo(at))
 
     @rule(at=places)
     def is_planned(self, at: int) -> None:
         """Of what was just read, as a rule; else plans would be of nobody."""
         with suppress(HfGateError):
-            self.scene.sync(SyncKind.QUICK, self.repo(at))
-        self.plan = self.scene.plan()
+            self.workspace.sync(SyncKind.QUICK, self.repo(at))
+        self.plan = self.workspace.plan()
 
     @precondition(lambda self: self.plan is not None)
     @rule()
@@ -155,23 +155,23 @@ class RandomDays(RuleBasedStateMachine):
     @precondition(lambda self: self.plan is not None)
     @rule(at=st.integers(1, 5), when=st.sampled_from(("before", "in", "after")))
     def dies_at_a_write(self, at: int, when: str) -> None:
-        self.carried(self.begun(), FailingStore(self.scene.store, at, when))
-        self.scene.restart()
+        self.carried(self.begun(), FailingStore(self.workspace.store, at, when))
+        self.workspace.restart()
 
     @precondition(lambda self: self.plan is not None)
     @rule(at=st.integers(1, 8), is_sent=st.booleans())
     def dies_at_a_call(self, at: int, is_sent: bool) -> None:
         """Before it leaves, or when the Hub has it and the answer is on its way."""
-        dying, calls = FailingStore(self.scene.store, 1_000_000), iter(range(1, at))
+        dying, calls = FailingStore(self.workspace.store, 1_000_000), iter(range(1, at))
 
         def count(_: HubCall) -> None:
             if next(calls, None) is None:
                 dying.die()
 
-        setattr(self.near, "heard" if is_sent else "seen", count)
+        setattr(self.local_hub, "on_reply" if is_sent else "on_send", count)
         self.carried(self.begun(), dying)
-        self.near.heard = self.near.seen = lambda _: None
-        self.scene.restart()
+        self.local_hub.on_reply = self.local_hub.on_send = lambda _: None
+        self.workspace.restart()
 
     @rule(
         at=st.integers(1, 4),
@@ -180,16 +180,16 @@ class RandomDays(RuleBasedStateMachine):
         kind=st.sampled_from(SyncKind),
     )
     def dies_while_reading(self, at: int, when: str, place: int, kind: SyncKind) -> None:
-        self.scene.sync_with(FailingStore(self.scene.store, at, when), kind, self.repo(place))
-        self.scene.restart()
+        self.workspace.sync_with(FailingStore(self.workspace.store, at, when), kind, self.repo(place))
+        self.workspace.restart()
 
     @rule()
     def restarts(self) -> None:
-        self.scene.restart()
+        self.workspace.restart()
 
     @rule()
     def resumes(self) -> None:
-        for run in reversed(self.scene.store.runs()):
+        for run in reversed(self.workspace.store.runs()):
             if run.state in UNFINISHED:
                 self.carried(run)
 
@@ -197,59 +197,59 @@ class RandomDays(RuleBasedStateMachine):
     def takes_a_turn(self) -> None:
         """The loop that needs nobody there."""
         self.land()
-        self.scene.count += 1
+        self.workspace.count += 1
         with suppress(HfGateError):
-            self.scene.run_turn(self.carrier_of)
+            self.workspace.run_turn(self.carrier_of)
 
     @rule()
     def is_turned_back(self) -> None:
-        for run in self.scene.store.runs()[:1]:
-            self.plan, _ = runs.plan_undo(self.scene.store, run, now=self.scene.clock.now())
+        for run in self.workspace.store.runs()[:1]:
+            self.plan, _ = runs.plan_undo(self.workspace.store, run, now=self.workspace.clock.now())
 
     @rule(text=st.sampled_from(POLICIES))
     def policy_is_edited(self, text: str) -> None:
         write_workspace(self.folder, text)
-        self.scene.join()
+        self.workspace.join()
 
     # ---- what happens to both --------------------------------------------------------------------------------------
 
     @rule(faults=st.sampled_from(FAULTS))
     def hub_misbehaves(self, faults: tuple[str, ...]) -> None:
         """A Hub that begins to lag forgets nobody who was read just now: whom no list shows twice is taken for gone."""
-        self.near.time.advance(2)
-        self.near.faults(faults)
+        self.local_hub.time.advance(2)
+        self.local_hub.set_faults(faults)
 
     @rule(seconds=st.sampled_from((1, 15, 700, 90_000, 8 * 86_400, 40 * 86_400)))
     def time_passes(self, seconds: int) -> None:
-        self.near.time.advance(seconds)
+        self.local_hub.time.advance(seconds)
 
     @rule(skew=st.sampled_from((0.0, -7200.0, -5.0, 5.0, 7200.0)))
     def clock_jumps(self, skew: float) -> None:
         """The desk's clock alone."""
-        self.near.skew = skew
+        self.local_hub.skew = skew
 
     # ---- what must hold --------------------------------------------------------------------------------------------
 
     @invariant()
     def check(self) -> None:
-        assert find_violations(self.scene.store, self.near.journal()) == []
+        assert find_violations(self.workspace.store, self.local_hub.journal()) == []
 
     @rule()
     def quiet(self) -> None:
         """The Hub is well, everything under way ends, all is read whole: nothing is left, and both sides agree."""
-        self.near.faults(())
+        self.local_hub.set_faults(())
         self.land()
-        self.near.time.advance(7200)
-        self.scene.begin()
-        for run in reversed(self.scene.store.runs()):
+        self.local_hub.time.advance(7200)
+        self.workspace.begin()
+        for run in reversed(self.workspace.store.runs()):
             if run.state in UNFINISHED:
-                ended = self.scene.carry(run)
-                assert ended.state == "ended", (ended, self.scene.states(ended))
-        for repo in self.scene.repos:
-            assert self.scene.sync(SyncKind.FULL, repo).complete
-        assert self.scene.store.open_changes() == []
-        assert find_final_violations(self.scene.store, self.near.journal()) == []
-        assert find_stale_rows(self.scene.store, self.near.app.world) == []
+                ended = self.workspace.execute(run)
+                assert ended.state == "ended", (ended, self.workspace.states(ended))
+        for repo in self.workspace.repos:
+            assert self.workspace.sync(SyncKind.FULL, repo).complete
+        assert self.workspace.store.open_changes() == []
+        assert find_final_violations(self.workspace.store, self.local_hub.journal()) == []
+        assert find_stale_rows(self.workspace.store, self.local_hub.app.world) == []
 
     # ---- helpers ---------------------------------------------------------------------------------------------------
 
@@ -257,29 +257,33 @@ class RandomDays(RuleBasedStateMachine):
         assert self.plan is not None
         self.land()
         plan, self.plan = self.plan, None
-        return self.scene.approve(plan)
+        return self.workspace.approve(plan)
 
     def carried(
         self, run: RunRow, store: FailingStore | None = None, watch: Callable[[], str | None] = lambda: None
     ) -> None:
         with suppress(HfGateError, KilledError):
-            self.scene.carry(run, store=store, read_stop_request=watch)
+            self.workspace.execute(run, store=store, read_stop_request=watch)
 
     def carrier_of(self, _: RunRow) -> RunExecutor:
-        return self.scene.carrier(
-            self.scene.store, self.scene.hub, self.scene.clock, self.scene.zone, self.scene.approvals
+        return self.workspace.make_executor(
+            self.workspace.store,
+            self.workspace.hub,
+            self.workspace.clock,
+            self.workspace.zone,
+            self.workspace.approvals,
         )
 
     def land(self) -> None:
         """Calls of ours that are under way arrive before anything else is decided: what comes later nobody can prevent."""
-        if self.near.late:
-            self.near.time.advance(20)
-            self.near.arrive()
+        if self.local_hub.late_calls:
+            self.local_hub.time.advance(20)
+            self.local_hub.deliver_late_calls()
 
     @contextmanager
     def well(self) -> Iterator[None]:
         """Whoever else calls does not meet our faults."""
-        before = [fault.spec for fault in self.near.app.faults.active]
-        self.near.faults(())
+        before = [fault.spec for fault in self.local_hub.app.faults.active]
+        self.local_hub.set_faults(())
         yield
-        self.near.faults(before)
+        self.local_hub.set_faults(before)

@@ -52,7 +52,7 @@ class RawHub:
 
 
 @contextmanager
-def raw_hub(say: Say) -> Iterator[RawHub]:
+def open_raw_hub(say: Say) -> Iterator[RawHub]:
     hub = RawHub(say)
     try:
         yield hub

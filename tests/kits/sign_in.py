@@ -35,7 +35,7 @@ def open_desk_with_sign_in(
         yield room
 
 
-def choose(room: Desk, location: str, **values: str) -> str:
+def choose_account(room: Desk, location: str, **values: str) -> str:
     """What the provider's page does when somebody is chosen: where it sends the browser, as a path of the desk."""
     url = urlsplit(location)
     assert f"{url.scheme}://{url.netloc}" == room.local.url
@@ -50,14 +50,14 @@ def choose(room: Desk, location: str, **values: str) -> str:
     return there.removeprefix(f"http://{HOST}")
 
 
-def begin(room: Desk, browser: Visitor, user: str) -> str:
+def start_sign_in(room: Desk, browser: Visitor, user: str) -> str:
     """A sign-in up to the provider's redirect; where it leads."""
     led = browser.get("/sign-in/hub")
     assert led.status == 303, led.body
-    return choose(room, led.headers["location"], user=user)
+    return choose_account(room, led.headers["location"], user=user)
 
 
-def connect(browser: Visitor, answer: Answer) -> Answer:
+def connect_account(browser: Visitor, answer: Answer) -> Answer:
     """Presses the button of the page that asks whether a Hub account is theirs."""
     question = re.search(r'name="question" type="hidden" value="([\w-]+)"', answer.body)
     assert question is not None, answer.body
@@ -67,7 +67,7 @@ def connect(browser: Visitor, answer: Answer) -> Answer:
 def sign_in(room: Desk, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:
     """A whole sign-in."""
     browser = browser or Visitor(room.app)
-    return browser, browser.get(begin(room, browser, user), sec_fetch_site="cross-site")
+    return browser, browser.get(start_sign_in(room, browser, user), sec_fetch_site="cross-site")
 
 
 @pytest.fixture

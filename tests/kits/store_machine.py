@@ -24,7 +24,7 @@ from hf_gate.domain.lifecycle import STATUSES
 from hf_gate.domain.request_state import RequestState, apply_event
 from hf_gate.domain.rows import RequestRow
 from hf_gate.store.opening import open_store
-from tests.kits.stores import EEG, ENDPOINT, MED, record, take
+from tests.kits.stores import EEG, ENDPOINT, MED, record, store_records
 
 _repos = st.sampled_from([EEG, MED])
 _statuses = st.sampled_from([status.value for status in STATUSES])
@@ -57,7 +57,7 @@ class StoreMachine(RuleBasedStateMachine):
     )
     def read(self, repo: Repo, people: list[int], status: str, day: int, word: str, hidden: bool) -> None:
         page = [record(n, status, day=day, answers={"Why": word}, is_hidden=hidden and n == 6) for n in people]
-        take(self.store, repo, page, self.moment(1_000))
+        store_records(self.store, repo, page, self.moment(1_000))
 
     def moment(self, drawn: int) -> int:
         """The time (ms) of what is entered next."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import stat
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -43,10 +42,6 @@ def own_files(home: Path) -> list[Path]:
 def database(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(path)) as db, db:
         yield db
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def execute(path: Path, sql: str) -> None:

@@ -215,14 +215,14 @@ def record(
     }
 
 
-def read(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequence[AccessRequest]:
+def parse_records(repo: Repo, records: Sequence[dict[str, Any]], at: float = 0.0) -> Sequence[AccessRequest]:
     """The requests of one page."""
     page = read_page(json.dumps(records).encode(), repo, at)
     assert not page.quarantined
     return page.rows
 
 
-def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
+def list_updates(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list[RecordUpdate]:
     """What these requests tell that the store does not know."""
     return [
         RecordUpdate(
@@ -232,9 +232,9 @@ def seen_of(store: Store, repo: Repo, requests: Sequence[AccessRequest]) -> list
     ]
 
 
-def take(store: Store, repo: Repo, records: Sequence[dict[str, Any]], at: int = 1_000) -> list[int]:
+def store_records(store: Store, repo: Repo, records: Sequence[dict[str, Any]], at: int = 1_000) -> list[int]:
     """Reads records into a store, as a sync does."""
-    seen = seen_of(store, repo, read(repo, records))
+    seen = list_updates(store, repo, parse_records(repo, records))
     with store.writing() as write:
         return list(write.observe(repo, seen, at))
 

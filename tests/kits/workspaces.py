@@ -86,11 +86,11 @@ def make_settings(folder: Path) -> Settings:
 
 @dataclass
 class HubWorkspace:
-    """One workspace and its Hub. `carrier` makes the executor of runs: the real one, or one that a test wants to see caught."""
+    """One workspace and its Hub. `make_executor` makes the executor of runs: the real one, or one that a test wants to see caught."""
 
     folder: Path
-    near: InProcessHub
-    carrier: MakeExecutor = RunExecutor
+    local_hub: InProcessHub
+    make_executor: MakeExecutor = RunExecutor
     actor: str = "lena-brandt"
     store: Store = field(init=False)
     hub: InProcessClient = field(init=False)
@@ -102,12 +102,12 @@ class HubWorkspace:
     def __post_init__(self) -> None:
         write_workspace(self.folder)
         self.store = self._opened()
-        self.repos = [parse_repo(line["repo"], line["repo_type"]) for line in self.near.door("GET", "repos")]
+        self.repos = [parse_repo(line["repo"], line["repo_type"]) for line in self.local_hub.control("GET", "repos")]
         self.begin()
 
     def begin(self) -> None:
         """A process begins: its own client, its own budget."""
-        self.hub = InProcessClient(self.near)
+        self.hub = InProcessClient(self.local_hub)
         self.join()
 
     def _opened(self) -> Store:
@@ -157,7 +157,7 @@ class HubWorkspace:
 
     @property
     def clock(self) -> ClockPort:
-        return WorkspaceClock(self.near)
+        return WorkspaceClock(self.local_hub)
 
     # ---- what a process does ---------------------------------------------------------------------------------------
 
@@ -187,32 +187,34 @@ class HubWorkspace:
             self.store, plan, run_id=f"r_{self.count}", kind=kind, actor=self.actor, now=self.clock.now()
         )
 
-    def carry(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
-        carrier = self.carrier(store or self.store, hub or self.hub, self.clock, self.zone, self.approvals, **more)
-        return carrier.execute(run)
+    def execute(self, run: RunRow, store: Store | None = None, hub: HubPort | None = None, **more: Any) -> RunRow:
+        executor = self.make_executor(
+            store or self.store, hub or self.hub, self.clock, self.zone, self.approvals, **more
+        )
+        return executor.execute(run)
 
     def die_while_sending(self, run: RunRow) -> None:
         """The process dies when the first decisions of a run are on their way; another one opens what it left."""
         dying = FailingStore(self.store, 1_000_000)
-        self.near.seen = lambda send: dying.die() if send.is_change else None
+        self.local_hub.on_send = lambda send: dying.die() if send.is_change else None
         with suppress(HfGateError, KilledError):
-            self.carry(run, store=dying)
-        self.near.seen = lambda _: None
+            self.execute(run, store=dying)
+        self.local_hub.on_send = lambda _: None
         self.restart()
 
     def turn(self, *, is_full: bool = False) -> TurnResult:
         """One turn of `run`, which hears what somebody wishes of its run."""
         self.count += 1
 
-        def carrier(run: RunRow) -> RunExecutor:
-            return self.carrier(
+        def make_executor(run: RunRow) -> RunExecutor:
+            return self.make_executor(
                 self.store, self.hub, self.clock, self.zone, self.approvals,
                 read_stop_request=lambda: self.store.stop_request(run.id),
             )  # fmt: skip
 
-        return self.run_turn(carrier, is_full=is_full)
+        return self.run_turn(make_executor, is_full=is_full)
 
-    def again(self, run: RunRow) -> RunRow:
+    def reload(self, run: RunRow) -> RunRow:
         """The run as the store has it now."""
         found = self.store.run(run.id)
         assert found is not None
@@ -237,14 +239,14 @@ class HubWorkspace:
         """People ask, each a second after the one before; who is new gets an account."""
         where = repo or self.repos[0]
         named = wishes if isinstance(wishes, Mapping) else dict.fromkeys(wishes, "accept")
-        self.near.add_people(*(name for name in named if name not in self.near.tokens))
+        self.local_hub.add_people(*(name for name in named if name not in self.local_hub.tokens))
         for name, wish in named.items():
-            self.near.ask(where.id, name, repo_type=where.type.value, wish=wish)
-            self.near.time.advance(1)
+            self.local_hub.ask(where.id, name, repo_type=where.type.value, wish=wish)
+            self.local_hub.time.advance(1)
 
     def decide(self, name: str, status: str, repo: Repo | None = None, holder: str = "admin") -> None:
         """Somebody else decides, on the Hub's page."""
-        hub = InProcessClient(self.near, holder)
+        hub = InProcessClient(self.local_hub, holder)
         where = repo or self.repos[0]
         verb = {"accepted": hub.accept, "pending": hub.cancel}.get(status)
         if verb is not None:
@@ -253,29 +255,29 @@ class HubWorkspace:
             (hub.reject if status == "rejected" else hub.reset)(where, name, reason=None)
         hub.close()
 
-    def where(self, name: str, repo: Repo | None = None) -> str | None:
+    def status_on_hub(self, name: str, repo: Repo | None = None) -> str | None:
         """Where a person stands on the Hub."""
-        gated = self.near.app.world.find_repo(repo or self.repos[0])
-        account = self.near.app.world.find_user(name)
+        gated = self.local_hub.app.world.find_repo(repo or self.repos[0])
+        account = self.local_hub.app.world.find_user(name)
         row = None if gated is None or account is None else gated.people.get(account.id)
         return None if row is None else row.status.value
 
     def moves(self) -> list[dict[str, Any]]:
-        return [move for move in self.near.journal() if move["token"] in OURS and move["from"] is not None]
+        return [move for move in self.local_hub.journal() if move["token"] in OURS and move["from"] is not None]
 
     # ---- checks ----------------------------------------------------------------------------------------------------
 
     def check(self) -> None:
         """What must hold at any moment."""
-        assert find_violations(self.store, self.near.journal()) == []
+        assert find_violations(self.store, self.local_hub.journal()) == []
 
     def check_over(self) -> None:
         """What must hold when runs have ended."""
-        assert find_final_violations(self.store, self.near.journal()) == []
+        assert find_final_violations(self.store, self.local_hub.journal()) == []
 
 
-def list_statuses(scene: HubWorkspace) -> set[str | None]:
-    return {scene.where(name) for name in ("ada", "bo", "cy")}
+def list_statuses(workspace: HubWorkspace) -> set[str | None]:
+    return {workspace.status_on_hub(name) for name in ("ada", "bo", "cy")}
 
 
 def policy_ending_on(day: str) -> str:
@@ -285,20 +287,20 @@ def policy_ending_on(day: str) -> str:
     return POLICY.replace(welcome, f"then: accept\n    until: {day}\n  - id: rest")
 
 
-def interrupt_turn(scene: HubWorkspace) -> RunRow:
+def interrupt_turn(workspace: HubWorkspace) -> RunRow:
     """Three people are to be let in by a turn whose calls all fail."""
-    scene.ask(["ada", "bo", "cy"])
-    scene.near.faults(["fail_before:status=503:on=batch|handle"])
+    workspace.ask(["ada", "bo", "cy"])
+    workspace.local_hub.set_faults(["fail_before:status=503:on=batch|handle"])
     with suppress(HfGateError):
-        scene.turn()
-    scene.near.faults([])
-    (run,) = scene.store.runs()
+        workspace.turn()
+    workspace.local_hub.set_faults([])
+    (run,) = workspace.store.runs()
     return run
 
 
-def accept_for_thirty_days(scene: HubWorkspace) -> None:
-    write_workspace(scene.folder, policy_ending_on("30d"))
-    scene.join()
-    scene.ask(["ada"])
-    scene.turn()
-    assert scene.where("ada") == "accepted"
+def accept_for_thirty_days(workspace: HubWorkspace) -> None:
+    write_workspace(workspace.folder, policy_ending_on("30d"))
+    workspace.join()
+    workspace.ask(["ada"])
+    workspace.turn()
+    assert workspace.status_on_hub("ada") == "accepted"

@@ -25,10 +25,10 @@ STEP = {"dev": 32_768, "ci": 16_384, "torture": 4096}[os.environ.get("HF_GATE_TE
 def life(tmp_path: Path) -> Iterator[KilledRun]:
     """A desk with a plan of 20, not yet applied."""
     with (
-        closing(ForkServer(tmp_path)) as nursery,
+        closing(ForkServer(tmp_path)) as fork_server,
         LocalHub(requests=0, repos=1, clock=RATE, page_size=10) as local,
     ):
-        made = KilledRun(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
+        made = KilledRun(local, fork_server, tmp_path / "desk", random.Random(7), decides=False)
         made.begin(20)
         yield made
 
@@ -37,9 +37,9 @@ def begun(life: KilledRun) -> None:
     """The plan is approved, and its process killed before it sent anything."""
     life.local.set_faults(["delay_before:s=0.3:on=list"])
     child = life.apply()
-    while not life.nursery.wait(child, 0.01) and not _has_run(life):
+    while not life.fork_server.wait(child, 0.01) and not _has_run(life):
         pass
-    life.nursery.kill(child)
+    life.fork_server.kill(child)
     life.local.set_faults([])
 
 
@@ -61,9 +61,9 @@ def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid
     """The first stands still with the store in its hand; the others wait as long as they may, say who has it, and change nothing."""
     life.local.set_faults(["delay_after:s=0.3:on=batch"])
     first = life.apply()
-    while not life.nursery.wait(first, 0.005) and not list_moves(life.local.journal()):
+    while not life.fork_server.wait(first, 0.005) and not list_moves(life.local.journal()):
         pass
-    assert not life.nursery.wait(first, 0.0), first.said
+    assert not life.fork_server.wait(first, 0.0), first.output
     os.kill(first.pid, signal.SIGSTOP)
     moved = len(list_moves(life.local.journal()))
     commands = (
@@ -78,8 +78,8 @@ def test_while_one_applies_every_other_that_would_write_ends_with_75_and_its_pid
         assert f"pid {first.pid} " in said
     assert len(list_moves(life.local.journal())) == moved
     os.kill(first.pid, signal.SIGCONT)
-    assert life.nursery.wait(first, 60.0)
-    assert first.code == 0, first.said
+    assert life.fork_server.wait(first, 60.0)
+    assert first.code == 0, first.output
     assert len(list_moves(life.local.journal())) == 20
     assert life.end() == []
 
@@ -114,8 +114,8 @@ def test_a_plan_that_was_paused_goes_on_when_it_is_applied_again_and_a_stopped_o
     life: KilledRun, more: list[str], state: str
 ) -> None:
     begun(life)
-    assert life.run("runs", "stop", life.latest().id, *more).code == 0, life.said
-    life.nursery.wait(life.apply(), 60.0)
+    assert life.run("runs", "stop", life.latest().id, *more).code == 0, life.output
+    life.fork_server.wait(life.apply(), 60.0)
     assert life.latest().state == state
     assert len(list_moves(life.local.journal())) == (0 if more else 20)
 
@@ -128,15 +128,15 @@ def test_when_the_system_takes_no_more_bytes_nothing_is_sent_that_is_not_written
     begun(life)
     codes = []
     for most in range(0, 4_000_000, STEP):
-        child = life.run(part="on_small_disk", most=most)
+        child = life.run(part="execute_on_small_disk", most=most)
         codes.append(child.code)
         assert life.check() == []
         if child.code == 0:
             break
-        assert child.code == 75, child.said
+        assert child.code == 75, child.output
         if most == 0:
             assert list_moves(life.local.journal()) == []
-            assert "StoreUnavailable" in child.said
+            assert "StoreUnavailable" in child.output
     assert len(codes) > 1
     assert life.end() == []
     assert life.counts() == {"done": 20}
@@ -167,6 +167,6 @@ def _has_run(life: KilledRun) -> bool:
 def test_the_code_is_that_of_the_reason_unless_something_was_done(life: KilledRun, fault: str, code: int) -> None:
     life.local.set_faults([fault])
     ended = life.run("apply", "plan.json", "--yes", "--max-changes", "100", "--max-wait", "10s")
-    assert ended.code == code, ended.said
-    assert "runs continue r_" in ended.said
-    assert ("Nothing was changed" in ended.said) == (code == 75)
+    assert ended.code == code, ended.output
+    assert "runs continue r_" in ended.output
+    assert ("Nothing was changed" in ended.output) == (code == 75)

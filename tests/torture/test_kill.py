@@ -19,7 +19,7 @@ from tests.kits.invariants import list_moves
 from tests.kits.killed_runs import FAULT_SETS, RATE, KilledRun, execute_with_kills
 from tests.kits.process_steps import later_migrations
 from tests.kits.processes import ForkServer
-from tests.kits.stores import EEG, ENDPOINT, record, take
+from tests.kits.stores import EEG, ENDPOINT, record, store_records
 
 KILLS: Final = {"dev": 12, "ci": 50, "torture": 1000}[os.environ.get("HF_GATE_TEST_PROFILE", "dev")]
 POINTS: Final = (
@@ -39,16 +39,16 @@ def local() -> Iterator[LocalHub]:
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     with closing(ForkServer(tmp_path_factory.mktemp("children"))) as made:
         yield made
 
 
 @pytest.fixture
-def life(local: LocalHub, nursery: ForkServer, tmp_path: Path) -> KilledRun:
+def life(local: LocalHub, fork_server: ForkServer, tmp_path: Path) -> KilledRun:
     """A desk whose plan is approved and of which nothing is sent: its first process died before it wrote an intent."""
     local.set_faults([])
-    made = KilledRun(local, nursery, tmp_path / "desk", random.Random(7), decides=False)
+    made = KilledRun(local, fork_server, tmp_path / "desk", random.Random(7), decides=False)
     made.begin()
     return made
 
@@ -57,11 +57,11 @@ def approved(life: KilledRun) -> None:
     """By the real command, which is killed when the run is in the store and the Hub has not answered its first look."""
     life.local.set_faults(["delay_before:s=0.3:on=list"])
     child = life.apply()
-    while not life.nursery.wait(child, 0.01) and not _has_run(life):
+    while not life.fork_server.wait(child, 0.01) and not _has_run(life):
         pass
-    life.nursery.kill(child)
+    life.fork_server.kill(child)
     life.local.set_faults([])
-    assert child.code == -9, child.said
+    assert child.code == -9, child.output
 
 
 def _has_run(life: KilledRun) -> bool:
@@ -72,12 +72,12 @@ def _has_run(life: KilledRun) -> bool:
 
 
 def test_killed_at_random_moments_nothing_is_lost_twice_or_untrue(
-    local: LocalHub, nursery: ForkServer, tmp_path: Path
+    local: LocalHub, fork_server: ForkServer, tmp_path: Path
 ) -> None:
     kills, seed = 0, 0
     while kills < KILLS:
         seed += 1
-        kills += execute_with_kills(local, nursery, tmp_path, seed).kills
+        kills += execute_with_kills(local, fork_server, tmp_path, seed).kills
     assert seed < KILLS * 3, "most processes ended before they could be killed"
 
 
@@ -88,7 +88,7 @@ def test_killed_at_a_named_point(life: KilledRun, point: str, weather: tuple[str
     life.local.set_faults(weather)
     died = life.run(part=point)
     life.local.set_faults([])
-    assert died.code == -9, died.said
+    assert died.code == -9, died.output
     assert life.check() == []
     moved = len(list_moves(life.local.journal()))
     assert (moved == 0) == point.endswith("_intent") or point == "after_outcome"
@@ -99,10 +99,10 @@ def test_killed_at_a_named_point(life: KilledRun, point: str, weather: tuple[str
 def test_killed_when_the_hub_has_it_and_the_answer_is_under_way(life: KilledRun) -> None:
     life.local.set_faults(["delay_after:s=0.3:on=batch"])
     child = life.apply()
-    while not life.nursery.wait(child, 0.005) and not list_moves(life.local.journal()):
+    while not life.fork_server.wait(child, 0.005) and not list_moves(life.local.journal()):
         pass
-    life.nursery.kill(child)
-    assert child.code == -9, child.said
+    life.fork_server.kill(child)
+    assert child.code == -9, child.output
     assert life.check() == []
     assert life.end() == []
     assert life.counts() == {"done": len(life.names)}
@@ -113,17 +113,17 @@ def test_killed_when_the_call_has_left_and_the_hub_has_not_begun(life: KilledRun
     life.local.set_faults(["delay_before:s=0.25:on=batch"])
     before = life.local.stats()["calls"].get("POST batch", 0)
     child = life.apply()
-    while not life.nursery.wait(child, 0.005) and life.local.stats()["calls"].get("POST batch", 0) == before:
+    while not life.fork_server.wait(child, 0.005) and life.local.stats()["calls"].get("POST batch", 0) == before:
         pass
-    life.nursery.kill(child)
-    assert child.code == -9, child.said
+    life.fork_server.kill(child)
+    assert child.code == -9, child.output
     assert life.end() == []
     assert life.counts() == {"done": len(life.names)}
 
 
 def test_killed_in_a_checkpoint_of_the_ledger(life: KilledRun) -> None:
     died = life.run(part="in_ledger_checkpoint")
-    assert died.code == -9, died.said
+    assert died.code == -9, died.output
     assert life.check() == []
     assert life.run("audit", "checkpoint").code == 0
     assert life.end() == []
@@ -132,29 +132,29 @@ def test_killed_in_a_checkpoint_of_the_ledger(life: KilledRun) -> None:
 def test_killed_while_the_log_is_copied_into_the_file(life: KilledRun) -> None:
     approved(life)
     for _ in range(4):
-        life.killed_at_random(life.start(part="in_wal_checkpoint"), 0.4)
+        life.kill_at_random(life.start(part="in_wal_checkpoint"), 0.4)
         assert life.check() == []
     assert life.end() == []
 
 
-@pytest.mark.parametrize("part", ["making", "upgrading"])
+@pytest.mark.parametrize("part", ["make_store", "upgrade_store"])
 def test_killed_at_any_statement_that_makes_a_store_or_brings_it_up(
-    nursery: ForkServer, tmp_path: Path, part: str
+    fork_server: ForkServer, tmp_path: Path, part: str
 ) -> None:
     """Nothing of it is there then, and the next one does it whole."""
     for at in range(1, 500):
         path = tmp_path / f"{at}.db"
-        if part == "upgrading":
+        if part == "upgrade_store":
             open_store(path, endpoint=ENDPOINT).close()
-        child = nursery.start(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
-        assert nursery.wait(child, 20.0)
-        migrations = later_migrations(path) if part == "upgrading" else MIGRATIONS
+        child = fork_server.start(dict(os.environ), tmp_path, part=part, path=str(path), at=at)
+        assert fork_server.wait(child, 20.0)
+        migrations = later_migrations(path) if part == "upgrade_store" else MIGRATIONS
         with open_store(path, endpoint=ENDPOINT, migrations=migrations) as store:
-            assert len(take(store, EEG, [record(1)])) == 1
+            assert len(store_records(store, EEG, [record(1)])) == 1
             assert verify_ledger(store, with_tables=True).ok
         if child.code == 0:
             break
-        assert child.code == -9, child.said
+        assert child.code == -9, child.output
     assert at > 10
 
 
@@ -165,6 +165,6 @@ def test_a_carrier_without_reconciliation_is_caught(life: KilledRun, name: str) 
     assert life.run(part="after_reply").code == -9
     for move in list_moves(life.local.journal()):
         life.decide(move["user"], "rejected" if move["to"] == "accepted" else "accepted")
-    assert life.run(part="wrong", name=name).code == 0, life.said
+    assert life.run(part="execute_wrongly", name=name).code == 0, life.output
     found = life.check(is_over=True)
     assert any(sentence.startswith({"believing": "I2", "blind": "I3"}[name]) for sentence in found), found

@@ -27,7 +27,7 @@ QUEUED: Final = 6  # by each life
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+def fork_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
     with closing(ForkServer(tmp_path_factory.mktemp("children"))) as made:
         yield made
 
@@ -47,9 +47,9 @@ def place(tmp_path: Path) -> Path:
     return path
 
 
-def bear(nursery: ForkServer, place: Path, hook: Hook, at: int, count: int) -> ForkedProcess:
+def bear(fork_server: ForkServer, place: Path, hook: Hook, at: int, count: int) -> ForkedProcess:
     values = {"path": str(place), "url": hook.url, "key": HOOK_KEY, "at": at, "count": count}
-    return nursery.start(dict(os.environ), place.parent, part="drain_notices", **values)
+    return fork_server.start(dict(os.environ), place.parent, part="drain_notices", **values)
 
 
 def check(place: Path, hook: Hook) -> None:
@@ -62,28 +62,30 @@ def check(place: Path, hook: Hook) -> None:
         assert last[0] == sum(length for length, _ in store.chains().values())
 
 
-def test_killed_at_random_moments_every_notice_arrives_in_order(nursery: ForkServer, place: Path, hook: Hook) -> None:
-    dice, kills, lives, at = random.Random(13), 0, 0, T0
-    child = bear(nursery, place, hook, at, QUEUED)  # on a busy machine, those that are killed may queue nothing
-    assert nursery.wait(child, 300), child.said
+def test_killed_at_random_moments_every_notice_arrives_in_order(
+    fork_server: ForkServer, place: Path, hook: Hook
+) -> None:
+    rng, kills, lives, at = random.Random(13), 0, 0, T0
+    child = bear(fork_server, place, hook, at, QUEUED)  # on a busy machine, those that are killed may queue nothing
+    assert fork_server.wait(child, 300), child.output
     while kills < KILLS:
         lives += 1
         assert lives < 20 * KILLS, "too few lives were cut short"
         at += 120_000  # the message of the dead one is due again
-        hook.answers[:] = dice.choices([200, 500, "die"], [8, 1, 1], k=3)
-        child = bear(nursery, place, hook, at, QUEUED)
-        nursery.wait(child, dice.uniform(0.02, 0.25))
-        nursery.kill(child)
-        assert child.code in {0, -9}, child.said
+        hook.answers[:] = rng.choices([200, 500, "die"], [8, 1, 1], k=3)
+        child = bear(fork_server, place, hook, at, QUEUED)
+        fork_server.wait(child, rng.uniform(0.02, 0.25))
+        fork_server.kill(child)
+        assert child.code in {0, -9}, child.output
         kills += child.code == -9
         if lives % 50 == 0:
             check(place, hook)
     hook.answers.clear()
     for _ in range(3):
         at += 13 * 3_600_000
-        child = bear(nursery, place, hook, at, 0)
-        assert nursery.wait(child, 300), child.said
-        assert child.code == 0, child.said
+        child = bear(fork_server, place, hook, at, 0)
+        assert fork_server.wait(child, 300), child.output
+        assert child.code == 0, child.output
     check(place, hook)
     with open_store(place, endpoint=ENDPOINT, read_only=True) as store:
         assert outbox.read_messages(store, [*OPEN, *DEAD], 10) == []

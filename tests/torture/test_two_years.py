@@ -34,7 +34,7 @@ class ManyRepos(GrantWorkspace):
 
     @cached_property
     def lines(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.near.door("GET", "repos")
+        found: list[dict[str, Any]] = self.local_hub.control("GET", "repos")
         return found
 
     def ask(self, wishes: Mapping[str, str] | Sequence[str], repo: Repo | None = None) -> None:
@@ -44,18 +44,18 @@ class ManyRepos(GrantWorkspace):
     def row(self, name: str, repo: Repo | None = None) -> RequestRow:
         return super().row(name, repo or self.repo_of(name))
 
-    def where(self, name: str, repo: Repo | None = None) -> str | None:
-        return super().where(name, repo or self.repo_of(name))
+    def status_on_hub(self, name: str, repo: Repo | None = None) -> str | None:
+        return super().status_on_hub(name, repo or self.repo_of(name))
 
 
 class Life(GrantModel):
     """What happens in these years. Dates in the table are days of the calendar, so that they come nearer."""
 
-    scene: ManyRepos
+    workspace: ManyRepos
 
     def live(self, rng: random.Random) -> None:
         self.rng, self.days, self.asked, self.ended = rng, dict[str, date | str | None](), 0, 0
-        self.scene.set_policy(
+        self.workspace.set_policy(
             policy(SIGNED, f"{KEPT}\ngrace: 5d"),
             f'{{ends: {RATE}/min, end_hours: "{HOURS[0]:02}:00-{HOURS[1]:02}:00"}}',
         )
@@ -64,10 +64,10 @@ class Life(GrantModel):
                 self.admit()
             for _ in range(2):
                 self.happen()
-            self.scene.wait(rng.choice([1.0, 1.0, 1.0, 0.6, 1.4]))
+            self.workspace.wait(rng.choice([1.0, 1.0, 1.0, 0.6, 1.4]))
             if rng.random() < 0.05:
-                self.scene.wait(rng.randint(2, 9))  # the service is down; nobody looks
-            self.scene.load()
+                self.workspace.wait(rng.randint(2, 9))  # the service is down; nobody looks
+            self.workspace.load()
             self.play_turn()
 
     def admit(self) -> None:
@@ -76,7 +76,7 @@ class Life(GrantModel):
         self.asked += 1
         self.days[name] = self.today + timedelta(days=self.rng.randint(5, DAYS // 2))
         self.write()
-        self.scene.ask([name])
+        self.workspace.ask([name])
 
     def happen(self) -> None:
         """An agreement is extended, shortened, withdrawn, or loses its date; the table cannot be read, or can again."""
@@ -99,19 +99,19 @@ class Life(GrantModel):
     def write(self) -> None:
         self.lost.discard("dua")
         self.rows = {name: (day - self.today).days if isinstance(day, date) else day for name, day in self.days.items()}
-        self.scene.set_rows(self.rows)
+        self.workspace.set_rows(self.rows)
 
     @property
     def today(self) -> date:
-        return self.scene.now.date()
+        return self.workspace.now.date()
 
     def play_turn(self) -> None:
         before = len(self.people)
         self.turn(HOURS, RATE)
         self.ended += before - len(self.people)
         for name in self.days.keys() - self.people.keys():
-            if self.scene.where(name) == "accepted":
-                end = self.scene.row(name).state.until
+            if self.workspace.status_on_hub(name) == "accepted":
+                end = self.workspace.row(name).state.until
                 assert end is not None
                 self.people[name] = Agreement(from_ms(end))
                 self.dates.setdefault(name, from_ms(end))  # the table was lost after it was read

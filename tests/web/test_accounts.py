@@ -75,7 +75,7 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     room.local.rename("mia", "mia-the-second")
     room.ask([{"username": "mia-the-second"}, {"username": "ada"}], {"Purpose": GOOD})
     row = room.row("mia-the-second")
-    key, version, before = row.state.hub_request or "", row.version.token, room.writes()
+    key, version, before = row.state.hub_request or "", row.version.token, room.count_writes()
     assert mia.post("/tray", {"accept": f"{key}:{version}"}).status == 403
     decision = {"verb": "accept", "requests": [{"id": key, "version": version}]}
     api = mia.ask("POST", "/api/v1/decisions", json.dumps(decision).encode(), {"content-type": "application/json"})
@@ -87,17 +87,20 @@ def test_a_member_whose_account_was_renamed_decides_no_request_of_their_own(room
     assert "your own request" in weighed.body
     assert "Accept 1 request?" in text_of(weighed.body)
     assert lena.post("/tray", {"accept": f"{key}:{version}"}).status == 303
-    room.leave()
+    room.send_due()
     run = room.app_state.workspace.store.runs(1)[0]
     plan = mia.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
     assert mia.post(plan, {"do": "apply"}).status == 409, "an undo decides, too"
-    assert room.writes() == before + 1
+    assert room.count_writes() == before + 1
 
 
 def test_a_requester_who_takes_the_name_of_a_member_stops_only_members_without_a_proof(room: Desk) -> None:
     room.local.add_people([{"username": "eve"}, {"username": "kim"}, {"username": "zoe"}])
     lena = room.visitor()
-    mia, kim = room.proven(Member(name="mia", role=MemberRole.ADMIN)), invited(room, lena, name="kim", role="admin")
+    mia, kim = (
+        room.invite_proven(Member(name="mia", role=MemberRole.ADMIN)),
+        invited(room, lena, name="kim", role="admin"),
+    )
     for member, other in (("mia", "eve"), ("kim", "zoe")):
         room.local.rename(member, f"{member}-the-second")
         room.local.rename(other, member)
@@ -151,13 +154,13 @@ def test_a_member_whose_account_has_no_id_yet_is_proven_by_that_account_alone(ro
 
 def test_a_decision_that_turns_out_to_be_about_its_member_does_not_leave(room: Desk) -> None:
     room.ask([{"username": "mia-schmidt"}], {"Purpose": GOOD})
-    mia, before = room.reviewer("mia"), room.writes()
+    mia, before = room.reviewer("mia"), room.count_writes()
     row = room.row("mia-schmidt")
     assert mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     assert room.prove(code_of(mia), room.local.tokens["mia-schmidt"]).status == 200
-    room.leave()
+    room.send_due()
     held = find_latest_decisions(room.app_state.workspace.store, [row.id])[row.id]
-    assert (held.outcome, room.writes()) == ("refused", before)
+    assert (held.outcome, room.count_writes()) == ("refused", before)
 
 
 # ---- a name given anew ---------------------------------------------------------------------------------------------------
@@ -171,7 +174,7 @@ def test_a_name_given_anew_inherits_no_views_selection_tray_or_runs(room: Desk) 
     for name in ("ada", "bob"):
         row = room.row(name)
         assert before.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
-    room.leave()
+    room.send_due()
     run = room.app_state.workspace.store.runs(1)[0]
     row = room.row("cyd")
     assert before.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
@@ -251,10 +254,10 @@ def test_a_link_that_would_carry_a_token_in_the_clear_is_refused_before_anything
 
 
 def test_the_ledger_tells_of_invitations_proofs_and_revocations_by_ids(room: Desk) -> None:
-    room.proven(Member(name="noor", role=MemberRole.ADMIN))
+    room.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     noor = find_member(room.app_state.workspace.store, "noor")
     assert noor is not None
-    room.out("noor")
+    room.revoke("noor")
     told = [text_of_entry(link, None) for link in read_links(room.app_state.workspace.store, repos=())]
     assert told == [
         f"member {noor.id} revoked",
@@ -297,7 +300,7 @@ def test_a_member_added_by_sql_is_no_member_after_a_restart_either(room: Desk, i
 )
 def test_a_changed_link_or_account_of_a_member_is_found(room: Desk, change: str) -> None:
     room.reviewer("mia")
-    room.proven(Member(name="noor", role=MemberRole.REVIEWER))
+    room.invite_proven(Member(name="noor", role=MemberRole.REVIEWER))
     assert verify_ledger(room.app_state.workspace.store, with_tables=True).ok
     for name in ("mia", "noor"):
         with room.app_state.workspace.store.writing() as write:

@@ -69,7 +69,7 @@ def test_sent_decisions_count_and_undone_ones_do_not(alike: Desk) -> None:
     lena = alike.visitor()
     _decide(alike, lena, "same-0")
     _decide(alike, lena, "same-1")
-    alike.leave()
+    alike.send_due()
     _decide(alike, lena, "same-2")
     lena.post("/tray/undo", {"which": "last"}, hx_request="true")
     assert _offer(_decide(alike, lena, "same-3")).startswith("3 more wrote this.")

@@ -56,7 +56,7 @@ def test_an_acceptance_takes_an_end(asked: Desk) -> None:
     assert post_json(lena, "/decisions", _decision(asked, "ada", until="90d")).json["taken"] == 1
     (held,) = lena.get("/api/v1/tray").json["held"]
     assert (held["verb"], held["until"]) == ("accept", "90d")
-    asked.leave()
+    asked.send_due()
     now = asked.app_state.now()
     days = (from_ms(asked.row("ada").state.until or 0) - now).days
     assert days in {89, 90}

@@ -34,11 +34,11 @@ def accept(room: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answe
 
 
 def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     address = f"/requests/{room.row('ada').state.hub_request}"
     assert "Approve (1 of 2)" in text_of(mia.get(address).body)
     accept(room, mia, note="Checked <b>the</b> agreement.")
-    room.leave()
+    room.send_due()
     assert read_status(room) == "pending"
     row, page = text_of(lena.get("/queue").body), lena.get(address)
     assert "1 of 2: mia," in row
@@ -51,14 +51,14 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     assert approvals["bo"] is None
     assert {one["user"]: one["approvals"] for one in lena.get("/api/v1/requests").json["requests"]} == approvals
     accept(room, lena)
-    room.leave()
+    room.send_due()
     assert read_status(room) == "accepted"
 
 
 def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     accept(room, mia)
-    room.leave()
+    room.send_due()
     with Hub(room.local.tokens["owner"], room.local.url) as other:
         other.reject(room.repo, "ada", reason="A mistake.")
         room.read(SyncKind.FULL)
@@ -70,9 +70,9 @@ def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) 
 
 
 def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) -> None:
-    mia = room.proven(make_reviewer("mia"))
+    mia = room.invite_proven(make_reviewer("mia"))
     accept(room, mia)
-    room.leave()
+    room.send_due()
     page = text_of(mia.get(f"/requests/{room.row('ada').state.hub_request}").body)
     assert "You approved this. Another person must approve it too." in page
     assert accept(room, mia).status == 403
@@ -80,13 +80,13 @@ def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) ->
 
 
 def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     row = room.row("ada")
     fresh = f'name="accept" value="{row.state.hub_request}:'
     assert fresh in mia.get("/queue?q=user:ada").body
     accept(room, mia)
     assert "approving" in text_of(mia.get("/queue?q=user:ada").body)
-    room.leave()
+    room.send_due()
     mine, theirs = mia.get("/queue?q=user:ada"), lena.get("/queue?q=user:ada")
     assert fresh not in mine.body
     assert 'data-key-label="approved by you"' in mine.body
@@ -98,14 +98,14 @@ def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_per
 
 
 def test_presses_of_two_people_at_the_same_moment_both_count(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     assert accept(room, mia).status == accept(room, lena).status == 303
     assert len(list_waiting_decisions(room.app_state.workspace.store)) == 2
     assert accept(room, lena).status == 409
     row = room.row("ada")
     rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
-    assert room.proven(make_reviewer("kim")).post("/tray", rejected).status == 409
-    room.leave()
+    assert room.invite_proven(make_reviewer("kim")).post("/tray", rejected).status == 409
+    room.send_due()
     assert read_status(room) == "accepted"
 
 
@@ -116,16 +116,16 @@ def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(
 
 
 def test_an_own_approval_can_be_taken_back(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     accept(room, mia)
-    room.leave()
+    room.send_due()
     address = f"/requests/{room.row('ada').state.hub_request}"
     assert "Take back your approval" in text_of(mia.get(address).body)
     assert "Take back your approval" not in text_of(lena.get(address).body)
     assert lena.post(f"{address}/approval/withdraw").status in {403, 422}
     assert mia.post(f"{address}/approval/withdraw").status == 303
     accept(room, lena)
-    room.leave()
+    room.send_due()
     assert read_status(room) == "pending"
     assert "1 of 2: you," in text_of(lena.get("/queue").body)
 
@@ -144,7 +144,7 @@ def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
 
 
 def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
-    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
+    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
     address = _select(room, mia, "ada", "bo")
     page = text_of(mia.get(address).body)
     assert "2 get your approval (1 of 2); nothing is sent." in page
@@ -165,9 +165,9 @@ def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
 
 
 def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> None:
-    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
+    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
     accept(room, mia)
-    room.leave()
+    room.send_due()
     page = text_of(lena.get(_select(room, lena, "ada", "bo")).body)
     assert "1 gets your approval (1 of 2); nothing is sent 1 gets access and can download at once" in page
     assert "Not all of the 2 get access now." in page
@@ -184,9 +184,9 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> Non
 
 
 def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None:
-    mia = room.proven(make_reviewer("mia"))
+    mia = room.invite_proven(make_reviewer("mia"))
     accept(room, mia)
-    room.leave()
+    room.send_due()
     address = _select(room, mia, "ada", "bo")
     sent = _confirm(mia, address, 2)
     assert (sent.status, list_waiting_decisions(room.app_state.workspace.store)[0].request) == (303, room.row("bo").id)
@@ -198,17 +198,17 @@ def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None
 
 
 def test_a_view_lists_what_needs_a_second_approval(room: Desk) -> None:
-    mia = room.proven(make_reviewer("mia"))
+    mia = room.invite_proven(make_reviewer("mia"))
     assert "Needs a second approval" not in text_of(mia.get("/queue").body)
     accept(room, mia)
-    room.leave()
+    room.send_due()
     assert "Needs a second approval" in text_of(mia.get("/queue").body)
     assert mia.get("/queue?q=status:pending+approval:second").rows == [room.row("ada").state.hub_request]
     assert mia.get("/queue?q=status:pending+-approval:second").rows == [room.row("bo").state.hub_request]
 
 
 def test_the_api_records_a_first_approval(room: Desk) -> None:
-    mia = room.proven(make_reviewer("mia"))
+    mia = room.invite_proven(make_reviewer("mia"))
     row = room.row("ada")
     body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
     told = mia.ask(
@@ -228,7 +228,7 @@ def test_the_api_records_a_first_approval(room: Desk) -> None:
 
 
 def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(make_reviewer("mia"))
+    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     with Hub(room.local.tokens["admin"], room.local.url) as other:
         other.accept(room.repo, "ada")
@@ -254,7 +254,7 @@ def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admi
     raise_approval_alarms(room.app_state.workspace, [room.repo])
     ada, bo = (f"/requests/{room.row(name).state.hub_request}/approval/acknowledge" for name in ("ada", "bo"))
     assert lena.post(ada).status == 303, "lena is alone"
-    mia = room.proven(Member(name="mia", role=MemberRole.ADMIN))
+    mia = room.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
     refused = lena.post(bo)
     assert (refused.status >= 400, "accepted this person on the Hub yourself" in refused.body) == (True, True)
     assert mia.post(bo).status == 303

@@ -126,7 +126,7 @@ def test_who_cannot_decide_there_is_refused_in_one_line(desk: Desk, to: str, wor
     mia = desk.reviewer("mia")
     desk.viewer("vic")
     desk.reviewer("gone")
-    desk.out("gone")
+    desk.revoke("gone")
     desk.reviewer("eve")
     desk.visitor(Member(name="far", role=MemberRole.REVIEWER, repos=("other/*",)))
     answer = _assign(desk, mia, "eve", to)
@@ -191,7 +191,7 @@ def test_a_member_who_may_not_decide_any_more_has_nothing_assigned(desk: Desk, h
     desk.reviewer("kim")
     assert _assign(desk, mia, "eve", "kim").status == 303
     if how == "removed":
-        desk.out("kim")
+        desk.revoke("kim")
     elif how == "viewer":
         desk.viewer("kim")
     else:
@@ -224,7 +224,7 @@ def test_a_new_attempt_is_assigned_to_nobody(desk: Desk) -> None:
 
 def test_settings_name_a_removed_member_as_such(desk: Desk) -> None:
     desk.reviewer("kim")
-    desk.out("kim")
+    desk.revoke("kim")
     body = text_of(desk.visitor().get("/settings").body)
     assert "kim (removed)" in body
     assert Member(name="kim~m_12ab", role=MemberRole.VIEWER).shown_name == "kim (removed)"
@@ -244,7 +244,7 @@ def test_an_assignment_holds_when_its_requester_is_erased(desk: Desk) -> None:
     assert desk.visitor().post(f"/people/{row.person.pseudonym}/erase", {"name": "eve"}).status in {200, 303}
     assert store.find_by_identity(None, "eve") == []
     assert verify_ledger(store, with_tables=True).ok
-    desk.out("kim")
+    desk.revoke("kim")
     left = store.request(row.id)
     assert left is not None
     assert left.state.assigned is None

@@ -26,7 +26,7 @@ def told(room: Desk) -> Desk:
     key = room.row("ada").state.hub_request
     lena.post(f"/requests/{key}/note", {"note": "a <b>friend</b> of mine"})
     lena.post("/tray", {"accept": f"{key}:{room.row('ada').version.token}"})
-    room.leave()
+    room.send_due()
     with Hub(room.local.tokens["admin"], room.local.url) as other:
         other.reject(room.repo, "bob", reason="outside")
     room.read()
@@ -108,12 +108,12 @@ def decided(room: Desk) -> Desk:
     lena = room.visitor()
     key = room.row("ada").state.hub_request or ""
     lena.post("/tray", {"verb": "accept", "key": key, "version": room.row("ada").version.token})
-    room.leave()
+    room.send_due()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     page = lena.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
     yes = {"verb": "reset", "count": "70", "typed": "70", "reason": "Please say more."}
     assert lena.post(page, yes).status == 303
-    room.leave()
+    room.send_due()
     return room
 
 

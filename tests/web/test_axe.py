@@ -55,7 +55,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BusyDesk]:
     with open_desk(folder, desk=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as room:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
         with serve_desk(room) as url:
-            yield BusyDesk(url, room, room.door.make_link(), _pages(room, folder))
+            yield BusyDesk(url, room, room.authenticator.make_link(), _pages(room, folder))
 
 
 def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
@@ -147,7 +147,7 @@ STILL: Final[Mapping[str, Any]] = {"reduced_motion": "reduce"}
 def _signed_in(browser: Browser, desk: BusyDesk, width: int, **more: Any) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": width, "height": 900}, **{**STILL, **more})
     page = context.new_page()
-    page.goto(f"{desk.url}/sign-in?t={desk.room.door.make_link()}")
+    page.goto(f"{desk.url}/sign-in?t={desk.room.authenticator.make_link()}")
     yield page
     context.close()
 
@@ -247,7 +247,7 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     with open_hostile_desk(tmp_path) as scene, serve_desk(scene.room) as url:
         context = browser.new_context(viewport={"width": 320, "height": 700})
         page, found = context.new_page(), []
-        page.goto(f"{url}/sign-in?t={scene.room.door.make_link()}")
+        page.goto(f"{url}/sign-in?t={scene.room.authenticator.make_link()}")
         for turn in (4, 15):
             scene.turn_to(turn)
             for way, paths in scene.pages(turn).items():
@@ -300,11 +300,11 @@ def _go_to_link(page: Page, desk: BusyDesk, path: str) -> None:
     elif path == "a link at another address":
         _invite_mia(desk)
         page.goto(f"{url}/queue")
-        desk.room.door.private_origin = "http://desk-0.localhost:1"
+        desk.room.authenticator.private_origin = "http://desk-0.localhost:1"
         page.get_by_label("Your link").fill(MIAS_LINK)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
-        desk.room.door.private_origin = None
+        desk.room.authenticator.private_origin = None
     elif path == "a proof":
         _invite_mia(desk)
         page.goto(f"{url}/sign-in?t={MIAS_LINK}")

@@ -34,7 +34,7 @@ def assert_no_axe_violations(page: Page) -> None:
 
 
 def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: Browser) -> None:
-    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
+    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
     address = f"/requests/{room.row('ada').state.hub_request}"
     with serve_desk(room) as url:
         first = page_of(browser, mia, url)
@@ -43,7 +43,7 @@ def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: B
         first.get_by_label("Note with your approval").fill("Agreement checked.")
         first.get_by_role("button", name="Approve (1 of 2)").click()
         first.wait_for_url(re.compile("/queue|/requests"))
-        room.leave()
+        room.send_due()
         first.goto(address)
         expect(first.get_by_text("You approved this. Another person must approve it too.")).to_be_visible()
         assert_no_axe_violations(first)
@@ -63,5 +63,5 @@ def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: B
         second.goto(address)
         second.get_by_role("button", name="Approve (2 of 2)").click()
         second.wait_for_url(re.compile("/queue|/requests"))
-        room.leave()
+        room.send_due()
     assert read_status(room) == "accepted"

@@ -31,7 +31,7 @@ def page(browser: Browser, room: Desk) -> Iterator[Page]:
     with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={room.door.make_link()}")
+        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
         expect(page.locator(".row.is-focus .who")).to_have_text("ada")
         yield page
         context.close()
@@ -133,7 +133,7 @@ def test_what_cannot_be_assigned_says_so(page: Page, room: Desk) -> None:
 
 def test_a_desk_of_one_person_assigns_nothing(page: Page, room: Desk) -> None:
     for name in ("mia", "kim"):
-        room.out(name)
+        room.revoke(name)
     page.reload()
     _press(page, "i")
     expect(page.locator("#said")).to_have_text("That cannot be assigned here.")

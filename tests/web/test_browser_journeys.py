@@ -87,7 +87,7 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
             assert kept.value.path().read_text("utf-8") == POLICY
             assert kept.value.suggested_filename == "house.yaml"
         assert (tmp_path / "policies" / "house.yaml").read_text("utf-8") == POLICY
-        assert room.writes() == 0
+        assert room.count_writes() == 0
 
 
 def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_decided(

@@ -60,11 +60,11 @@ def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Desk) -> None
     assert len(list_waiting_decisions(room.app_state.workspace.store)) == 12
     assert list_selected(room) == set()
     lena.post("/tray/undo", {"which": "last"})
-    room.leave()
+    room.send_due()
     assert room.local.journal() == [] or all(line["to"] != "reset" for line in room.local.journal())
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     assert confirm_bulk(lena, start_bulk(lena, "accept")).status == 303
-    room.leave()
+    room.send_due()
     assert room.local.stats()["calls"].get("POST batch") == 1
     assert len(_ids(room, "status:accepted")) == 12
 
@@ -104,7 +104,7 @@ def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Desk) -> 
     assert "accepted, where this decision is not possible" in body
     assert lena.post(path.partition("?")[0], {"verb": "accept", "count": "3"}).status == 409
     assert count(lena, path).status == 303
-    room.leave()
+    room.send_due()
     assert len(_ids(room, "status:accepted")) == 3
 
 

@@ -62,7 +62,7 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
     assert "p0005" in lena.get(place.replace("?", ".csv?")).body
     assert len(lena.get(place.replace("?", ".json?")).json) == MANY - 1
     assert full.reviewer("mia").get(place.replace("?", ".json?")).status == 404
-    full.out("mia")
+    full.revoke("mia")
     run = _yes(lena, place)
     wait_for_run(full, run)
     said = text_of(lena.get(run).body)
@@ -78,20 +78,20 @@ def test_more_than_the_tray_holds_become_a_run_of_exactly_those_who_were_shown(f
 
 
 def test_where_two_must_agree_very_many_become_a_plan(full: Desk) -> None:
-    mia = full.proven(Member(name="mia", role=MemberRole.REVIEWER))
+    mia = full.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
     place = _sheet(mia)
     assert "that a second person must agree to" in text_of(mia.get(place).body)
     plan = _yes(mia, place)
     assert plan.startswith("/plans/")
     assert mia.post(plan, {"do": "apply", "count": str(MANY)}).status == 403
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     run = noor.post(plan, {"do": "apply", "count": str(MANY)}).headers["location"]
     wait_for_run(full, run)
     assert f"done {MANY:,}" in text_of(noor.get(run).body)
 
 
 def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(full: Desk) -> None:
-    lena, before = full.visitor(), full.writes()
+    lena, before = full.visitor(), full.count_writes()
     _sheet(lena)
     store = full.app_state.workspace.store
     idents = [row.id for row in store.iterate_requests(full.repo, "pending")]
@@ -116,7 +116,7 @@ def test_a_run_whose_writing_down_was_cut_off_sends_nothing_and_cannot_go_on(ful
             [idents[:7]],
             full.app_state.now(),
         )
-    assert full.writes() == before
+    assert full.count_writes() == before
 
 
 def test_everybody_who_is_left_out_is_told_with_why(full: Desk) -> None:

@@ -25,7 +25,7 @@ def _page(browser: Browser, room: Desk, url: str, *, has_script: bool = True, wi
     )
     page = context.new_page()
     page.add_init_script(WATCH)
-    page.goto(f"{url}/sign-in?t={room.door.make_link()}")
+    page.goto(f"{url}/sign-in?t={room.authenticator.make_link()}")
     yield page
     if has_script:
         assert page.evaluate("window.blocked") == []
@@ -55,7 +55,7 @@ def test_from_why_to_a_changed_rule_in_four_steps(browser: Browser, tmp_path: Pa
             expect(page.locator(".msg-ok")).to_contain_text("Saved")
             expect(page.locator(".msg-warn")).to_contain_text("acts after hf-gate policy promote house")
         assert file.read_text("utf-8") == OLD.replace("then: accept", "then: human")
-        assert room.writes() == 0
+        assert room.count_writes() == 0
 
 
 def test_enter_in_a_number_checks_and_the_impact_leads(browser: Browser, tmp_path: Path) -> None:

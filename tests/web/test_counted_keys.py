@@ -38,7 +38,7 @@ def _queue(browser: Browser, room: Desk) -> Iterator[Page]:
     with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={room.door.make_link()}")
+        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
         expect(page.locator(".row.is-focus")).to_be_visible()
         yield page
         context.close()
@@ -117,7 +117,7 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
         row = room.row("p00")
         values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "silent": "yes"}
         assert room.visitor().post("/tray", values).status == 303
-        room.leave()
+        room.send_due()
         waiting: list[Route] = []
         page.route("**/reset*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
         with page.expect_request("**/reset*"):

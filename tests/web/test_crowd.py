@@ -143,7 +143,7 @@ def test_one_decision_reaches_what_is_ticked_of_one_person_after_a_yes(three: De
         row.id for row in three.app_state.workspace.store.find_by_identity(None, "ada")
     }
     assert _row(three, lena, "ada").count("accepting") == 2
-    three.leave()
+    three.send_due()
     assert len(lena.get("/queue.json?q=status:accepted").json) == 2
     assert _key(three, "bob") in _people(lena.get(BY).body)
 

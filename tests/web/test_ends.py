@@ -27,7 +27,7 @@ def _change(room: Desk, visitor: Visitor, name: str = "ada", **values: str) -> A
 
 
 def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None:
-    lena, writes = granted.visitor(), granted.writes()
+    lena, writes = granted.visitor(), granted.count_writes()
     page = f"/requests/{granted.row('ada').state.hub_request}"
     assert "Change end…" in lena.get(page).body
     assert "no end" in lena.get(f"{page}/end", hx_request="true").body
@@ -43,7 +43,7 @@ def test_an_end_is_changed_to_a_date_and_taken_away_again(granted: Desk) -> None
     _change(granted, lena, until="none")
     assert granted.row("ada").state.until is None
     assert "access no longer has an end" in lena.get(page).body
-    assert granted.writes() == writes, "the Hub knows no ends"
+    assert granted.count_writes() == writes, "the Hub knows no ends"
     entries = granted.app_state.workspace.store.entries(request=granted.row("ada").id, limit=20)
     dated = [one.link for one in entries if isinstance(decode_event(one.link.body), GrantDated)]
     assert {link.actor for link in dated} == {"lena-brandt"}

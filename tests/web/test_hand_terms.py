@@ -78,7 +78,7 @@ def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Desk) ->
     assert _press(room, lena, "ada").status == 303
     assert f"until {day[1]}" in lena.get("/queue").body
     before = room.app_state.now()
-    room.leave()
+    room.send_due()
     state = room.row("ada").state
     assert (state.status, state.at_end, state.until_rule) == ("accepted", "reject", "house/academic")
     assert state.until is not None
@@ -90,7 +90,7 @@ def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Desk) -> 
     lena = room.visitor()
     assert 'aria-label="Accept bob"' in lena.get("/queue").body
     assert _press(room, lena, "bob").status == 303
-    room.leave()
+    room.send_due()
     assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
 
 
@@ -112,7 +112,7 @@ def test_an_unknown_end_is_asked_and_never_guessed(room: Desk) -> None:
     assert lena.post("/tray", {**values, "until": "none"}).status == 303
     assert lena.post("/tray/undo", {"key": key}).status == 303
     assert lena.post("/tray", {**values, "until": "30d"}).status == 303
-    room.leave()
+    room.send_due()
     assert _dated(room, "cyd") == [("lena-brandt", "direct", "30d")]
 
 
@@ -124,7 +124,7 @@ def test_another_end_can_be_chosen(room: Desk) -> None:
     version = re.search(r'name="version" value="([^"]+)"', sheet)
     assert version is not None
     lena.post("/tray", {"verb": "accept", "key": key, "version": version[1], "until": "none"})
-    room.leave()
+    room.send_due()
     assert (room.row("ada").state.status, room.row("ada").state.until) == ("accepted", None)
     assert _dated(room, "ada") == []
 
@@ -150,7 +150,7 @@ def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_it
     answer = lena.post("/tray", {"accept": pressed}, hx_request="true")
     assert f"Rule house/academic@{version} changed after its end was shown." in answer.headers["hx-trigger"]
     _write_end(room, "60d")
-    room.leave()
+    room.send_due()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
     page = lena.get(f"/requests/{_key(room, 'ada')}").body
     assert f"by version {version} of rule house/academic, which changed after it was shown" in page
@@ -159,7 +159,7 @@ def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_it
 def test_a_rule_that_stays_is_named_without_a_version(room: Desk) -> None:
     lena = room.visitor()
     _press(room, lena, "ada")
-    room.leave()
+    room.send_due()
     assert "which changed after it was shown" not in lena.get(f"/requests/{_key(room, 'ada')}").body
 
 
@@ -168,7 +168,7 @@ def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
     pressed = _button(room, lena, "bob")
     _write_policy(room, TERMS_POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
     assert lena.post("/tray", {"accept": pressed}).status == 303
-    room.leave()
+    room.send_due()
     assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
 
 
@@ -185,7 +185,7 @@ def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Desk, text: 
     pressed = _button(room, lena, "ada")
     _press(room, lena, "ada")
     _write_policy(room, text.replace("UNTIL", "1y"))
-    room.leave()
+    room.send_due()
     outcome, why, status = _failure(room)
     assert (outcome in {"stale", "refused"}, status) == (True, "pending")
     assert "no longer applies" in (why or "")
@@ -198,7 +198,7 @@ def test_an_end_that_passed_before_it_was_sent_is_refused(room: Desk) -> None:
     _write_end(room, day.isoformat())
     _press(room, lena, "ada")
     _advance(room, 23.9)
-    room.leave()
+    room.send_due()
     assert _failure(room) == ("stale", f"the end {day} had passed when the decision was due", "pending")
 
 
@@ -208,7 +208,7 @@ def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_show
         _press(room, lena, name)
     lena.post("/tray/hold")
     _advance(room, 25)
-    room.leave()
+    room.send_due()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
     assert room.row("bob").state.status == "accepted"
 
@@ -221,12 +221,12 @@ def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room:
     lena.post("/tray/hold")
     _advance(room, hours)
     _write_policy(room, "version: [")
-    room.leave()
+    room.send_due()
     waiting = {one.request: one.is_being_sent for one in list_waiting_decisions(room.app_state.workspace.store)}
     assert waiting.get(room.row("ada").id) is False
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     _write_end(room, "1y")
-    room.leave()
+    room.send_due()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
     assert room.row("bob").state.status == "accepted"
     assert room.app_state.tray_service.problem is None
@@ -260,7 +260,7 @@ def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(ro
     lena.post("/tray/hold")
     _advance(room, 25)
     _write_end(room, "30d")
-    room.leave()
+    room.send_due()
     assert _failure(room) == ("stale", "its access would end at a different time than shown", "pending")
 
 
@@ -294,7 +294,7 @@ def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_t
     _forget_when_shown(room, "ada")
     _forget_when_shown(room, "bob")
     _write_end(room, until)
-    room.leave()
+    room.send_due()
     assert room.row("ada").state.status == ("accepted" if is_sent else "pending")
     assert _dated(room, "bob") == [("lena-brandt", "direct", "30d")]
 
@@ -305,7 +305,7 @@ def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_
     version = _version(lena, room, "ada")
     lena.post("/tray", {"verb": "accept", "key": _key(room, "ada"), "version": version, "until": "30d"})
     _forget_when_shown(room, "ada")
-    room.leave()
+    room.send_due()
     assert room.row("ada").state.terms is not None
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
 
@@ -351,7 +351,7 @@ def test_the_api_shows_the_terms_and_takes_an_end(room: Desk) -> None:
     )
     assert _api(room, lena, "cyd", until="none").json["taken"] == 1
     assert _api(room, lena, "bob", until="90d").json["taken"] == 1
-    room.leave()
+    room.send_due()
     assert [room.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
 
 
@@ -363,7 +363,7 @@ def test_the_api_gives_the_end_that_it_showed(room: Desk) -> None:
     headers = {"content-type": "application/json"}
     answer = lena.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers).json
     assert (answer["taken"], answer["lost"]) == (1, [])
-    room.leave()
+    room.send_due()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
 
 
@@ -398,7 +398,7 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
     assert missing.status == 422
     assert "Choose an end for 1 request:" in missing.body
     assert lena.post(path, _values(page, until="30d")).status == 303
-    room.leave()
+    room.send_due()
     rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
     assert rules == {"ada": "house/academic", "bob": None, "cyd": "direct"}
     assert {room.row(name).state.status for name in rules} == {"accepted"}
@@ -426,7 +426,7 @@ def test_one_end_can_be_chosen_for_all_of_many(room: Desk) -> None:
     lena = room.visitor()
     path, page = _open(lena)
     assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
-    room.leave()
+    room.send_due()
     states = {name: room.row(name).state for name in ("ada", "bob", "cyd")}
     assert {name: state.until_rule for name, state in states.items()} == {
         "ada": "house/academic", "bob": "direct", "cyd": "direct",
@@ -440,7 +440,7 @@ def test_many_get_the_ends_that_the_page_showed(room: Desk) -> None:
     _write_end(room, "30d")
     assert lena.post(path, _values(page, until="90d")).status == 303
     _write_end(room, "60d")
-    room.leave()
+    room.send_due()
     ends = {name: _dated(room, name) for name in ("ada", "bob", "cyd")}
     assert ends == {
         "ada": [("lena-brandt", "house/academic", "1y")], "bob": [], "cyd": [("lena-brandt", "direct", "90d")],
@@ -457,7 +457,7 @@ def test_a_page_of_many_that_is_too_old_is_shown_again(room: Desk) -> None:
     assert "would end at a different time" in answer.body
     assert list_waiting_decisions(room.app_state.workspace.store) == []
     assert lena.post(path, _values(answer, until="none")).status == 303
-    room.leave()
+    room.send_due()
     assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 

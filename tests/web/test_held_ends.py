@@ -150,7 +150,7 @@ def test_ends_are_not_confirmed_by_a_wrong_clock(held: Desk) -> None:
 
 def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
     with _a_room_with_held_ends(tmp_path, 525) as room:
-        lena, noor = room.visitor(), room.proven(Member(name="noor", role=MemberRole.ADMIN))
+        lena, noor = room.visitor(), room.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
         page = text_of(lena.get("/ends").body)
         assert "More than 500 ends within 24 hours need two people. Ask noor to open Ends of access in the desk" in page
         seen = _seen(lena)
@@ -191,7 +191,7 @@ def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path
         assert _confirm(mia, "21", seen).status == 409
         assert _years(room) == {2090}
         _write_rows(room, 21, "2088-01-01")
-        noor = room.proven(Member(name="noor", role=MemberRole.REVIEWER))
+        noor = room.invite_proven(Member(name="noor", role=MemberRole.REVIEWER))
         assert "Agreed: lena-brandt." not in text_of(noor.get("/ends").body), "lena agreed to other dates"
         assert _confirm(noor, "21").status == 409
         assert _confirm(noor, "21", do="agree").status == 303

@@ -24,7 +24,7 @@ def marked(room: Desk) -> Desk:
     lena, row = room.visitor(), room.row("eve")
     values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "reason": f"No {BAD}"}
     assert lena.post("/tray", values).status == 303
-    room.leave()
+    room.send_due()
     room.ask([{"username": "eve"}], {LABEL: BAD, "Purpose": GOOD})
     row = room.row("eve")
     assert lena.post(f"/requests/{row.state.hub_request}/note", {"note": BAD}).status == 303

@@ -16,7 +16,17 @@ from hf_gate.domain.sign_in import HubIdentity, find_role
 from hf_gate.store.members import admit_member, find_member
 from hf_gate.web.hub_sign_in import build_hub_sign_in, find_space_origin
 from tests.kits.desk import Desk, Visitor, open_desk, text_of
-from tests.kits.sign_in import CLIENT, ORG, SIGN_IN, begin, connect, desk, open_desk_with_sign_in, orgs, sign_in
+from tests.kits.sign_in import (
+    CLIENT,
+    ORG,
+    SIGN_IN,
+    connect_account,
+    desk,
+    open_desk_with_sign_in,
+    orgs,
+    sign_in,
+    start_sign_in,
+)
 
 __all__ = ["desk", "orgs"]
 
@@ -74,7 +84,7 @@ def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: De
     assert "does not name a Hub account. Open your personal link first" in text_of(answer.body)
     own = desk.by_link("link-of-mia")
     browser, answer = sign_in(desk, "mia", own)
-    assert connect(browser, answer).status == 303
+    assert connect_account(browser, answer).status == 303
     assert "mia, proven" in text_of(browser.get("/settings").body)
     assert _is_sound(desk)
 
@@ -86,8 +96,8 @@ def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Des
     _, answer = sign_in(desk, "shared", mia)
     assert (answer.status, "Is shared your Hub account?" in text_of(answer.body)) == (200, True)
     assert mia.get("/queue").status == 200, "her session goes on"
-    assert connect(stranger, answer).status == 403, "the question is for one member"
-    assert connect(mia, answer).status == 403, "and for one answer"
+    assert connect_account(stranger, answer).status == 403, "the question is for one member"
+    assert connect_account(mia, answer).status == 403, "and for one answer"
     found = find_member(desk.app_state.workspace.store, "mia")
     assert found is not None
     assert found.proven_account is None
@@ -115,7 +125,7 @@ def test_two_invitations_of_one_account_let_nobody_in(desk: Desk) -> None:
 def test_a_revoked_member_is_out(desk: Desk) -> None:
     _invited(desk)
     browser, _ = sign_in(desk, "mia-hub")
-    desk.out("mia")
+    desk.revoke("mia")
     assert browser.get("/queue").status == 401
     assert sign_in(desk, "mia-hub")[1].status == 403
 
@@ -147,7 +157,7 @@ def test_membership_is_read_again_at_each_sign_in(orgs: Desk) -> None:
 def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "write")
     sign_in(orgs, "kim")
-    orgs.out("kim")
+    orgs.revoke("kim")
     answer = sign_in(orgs, "kim")[1]
     assert answer.status == 403
     assert "An admin removed kim from this desk." in text_of(answer.body)
@@ -157,7 +167,7 @@ def test_whom_an_admin_removed_does_not_come_back_by_the_organisation(orgs: Desk
 def test_whom_an_admin_removed_stays_out_after_the_name_was_given_to_another_account(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "admin")
     sign_in(orgs, "kim")
-    orgs.out("kim")
+    orgs.revoke("kim")
     _invited(orgs, "kim", "kim-b")
     assert sign_in(orgs, "kim")[1].status == 403
     assert sign_in(orgs, "kim-b")[1].status == 303
@@ -183,7 +193,7 @@ def test_a_member_without_access_to_the_organisation_gets_no_role(
 def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Desk) -> None:
     orgs.local.set_role(ORG, "kim", "admin")
     browser = Visitor(orgs.app)
-    led = begin(orgs, browser, "kim")
+    led = start_sign_in(orgs, browser, "kim")
     orgs.local.set_faults(["bad_sign_in:how=no_sso"])
     answer = browser.get(led)
     assert answer.status == 403
@@ -325,7 +335,7 @@ def test_two_first_sign_ins_of_one_person_make_one_member(orgs: Desk) -> None:
     assert admit_member(orgs.app_state.workspace.store, other, "three", "desk", 3) is None, (
         "the name belongs to somebody"
     )
-    orgs.out("zoe")
+    orgs.revoke("zoe")
     assert admit_member(orgs.app_state.workspace.store, struct_replace(new, id=first.id), "four", "desk", 4) is None, (
         "revoked meanwhile"
     )

@@ -16,7 +16,7 @@ from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
 from hf_gate.web.hub_sign_in_pages import SignInAttempts
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
-from tests.kits.sign_in import CLIENT, begin, choose, desk, orgs, sign_in
+from tests.kits.sign_in import CLIENT, choose_account, desk, orgs, sign_in, start_sign_in
 
 __all__ = ["desk", "orgs"]
 
@@ -46,7 +46,7 @@ WRONG = (
 @pytest.mark.parametrize(("how", "words"), WRONG)
 def test_a_wrong_answer_signs_nobody_in(desk: Desk, how: str, words: str) -> None:
     browser = Visitor(desk.app)
-    led = begin(desk, browser, "lena-brandt")
+    led = start_sign_in(desk, browser, "lena-brandt")
     desk.local.set_faults([f"bad_sign_in:how={how}"])
     answer = browser.get(led)
     assert answer.status == 502
@@ -77,7 +77,7 @@ def test_a_broken_answer_signs_nobody_in(desk: Desk, on: str, fault: str, status
         desk.local.set_faults(spec)
         answer = browser.get("/sign-in/hub")
     else:
-        led = begin(desk, browser, "lena-brandt")
+        led = start_sign_in(desk, browser, "lena-brandt")
         desk.local.set_faults(spec)
         answer = browser.get(led)
     assert (answer.status, words in text_of(answer.body)) == (status, True), text_of(answer.body)
@@ -127,10 +127,10 @@ def test_a_provider_that_does_not_answer_is_given_up() -> None:
 def test_the_state_of_another_browser_signs_nobody_in(desk: Desk) -> None:
     """An attacker leads somebody to the redirect of a sign-in of their own."""
     mallory, victim = Visitor(desk.app), Visitor(desk.app)
-    led = begin(desk, mallory, "lena-brandt")
+    led = start_sign_in(desk, mallory, "lena-brandt")
     for browser in (victim, Visitor(desk.app)):
         if browser is victim:
-            begin(desk, victim, "lena-brandt")  # has a cookie of a sign-in of their own
+            start_sign_in(desk, victim, "lena-brandt")  # has a cookie of a sign-in of their own
         answer = browser.get(led, sec_fetch_site="cross-site")
         assert answer.status == 403
         assert "This sign-in began in another browser" in text_of(answer.body)
@@ -140,7 +140,7 @@ def test_the_state_of_another_browser_signs_nobody_in(desk: Desk) -> None:
 
 def test_an_answer_works_once(desk: Desk) -> None:
     browser = Visitor(desk.app)
-    led = begin(desk, browser, "lena-brandt")
+    led = start_sign_in(desk, browser, "lena-brandt")
     cookies = dict(browser.cookies)
     assert browser.get(led).status == 303
     again = Visitor(desk.app, cookies)
@@ -153,10 +153,10 @@ def test_an_answer_works_once(desk: Desk) -> None:
 def test_a_used_code_signs_nobody_in(desk: Desk) -> None:
     """The provider refuses it, also with the state of a sign-in that is open."""
     browser, other = Visitor(desk.app), Visitor(desk.app)
-    led = begin(desk, browser, "lena-brandt")
+    led = start_sign_in(desk, browser, "lena-brandt")
     assert browser.get(led).status == 303
     code = led.partition("code=")[2].partition("&")[0]
-    state = begin(desk, other, "lena-brandt").partition("state=")[2]
+    state = start_sign_in(desk, other, "lena-brandt").partition("state=")[2]
     answer = other.get(f"/sign-in/hub/callback?code={code}&state={state}")
     assert (answer.status, "has expired or was used before" in text_of(answer.body)) == (403, True)
 
@@ -164,8 +164,8 @@ def test_a_used_code_signs_nobody_in(desk: Desk) -> None:
 def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Desk) -> None:
     """A stolen code is worth nothing without the cookie of the browser that began."""
     browser, thief = Visitor(desk.app), Visitor(desk.app)
-    code = begin(desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
-    state = begin(desk, thief, "lena-brandt").partition("state=")[2]
+    code = start_sign_in(desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
+    state = start_sign_in(desk, thief, "lena-brandt").partition("state=")[2]
     assert thief.get(f"/sign-in/hub/callback?code={code}&state={state}").status == 403
 
 
@@ -174,14 +174,14 @@ def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Desk) -> None
 )
 def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(desk: Desk, path: str) -> None:
     browser = Visitor(desk.app)
-    led = begin(desk, browser, "lena-brandt")
+    led = start_sign_in(desk, browser, "lena-brandt")
     browser.get(path, sec_fetch_site="cross-site")
     assert browser.get(led).status == 303
 
 
 def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Desk) -> None:
     browser = Visitor(desk.app)
-    first, second = begin(desk, browser, "lena-brandt"), begin(desk, browser, "lena-brandt")
+    first, second = start_sign_in(desk, browser, "lena-brandt"), start_sign_in(desk, browser, "lena-brandt")
     cookies = dict(browser.cookies)
     assert browser.get(first).status == 303
     assert Visitor(desk.app, cookies).get(second).status == 303
@@ -216,7 +216,7 @@ def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Desk) -
 
 def _begun(room: Desk) -> tuple[Visitor, str]:
     browser = Visitor(room.app)
-    return browser, begin(room, browser, "lena-brandt")
+    return browser, start_sign_in(room, browser, "lena-brandt")
 
 
 async def _ask(room: Desk, path: str, cookies: dict[str, str], address: str) -> Answer:
@@ -239,7 +239,7 @@ async def _ask(room: Desk, path: str, cookies: dict[str, str], address: str) -> 
 )
 def test_an_answer_without_a_code_is_refused_in_one_line(desk: Desk, query: str, words: str) -> None:
     browser = Visitor(desk.app)
-    state = begin(desk, browser, "lena-brandt").partition("state=")[2]
+    state = start_sign_in(desk, browser, "lena-brandt").partition("state=")[2]
     answer = browser.get(f"/sign-in/hub/callback?{query}&state={state}")
     assert answer.status == 403
     assert words in text_of(answer.body)
@@ -249,7 +249,7 @@ def test_an_answer_without_a_code_is_refused_in_one_line(desk: Desk, query: str,
 
 def test_who_cancels_at_the_provider_is_told_so(desk: Desk) -> None:
     browser = Visitor(desk.app)
-    led = choose(desk, browser.get("/sign-in/hub").headers["location"], deny="1")
+    led = choose_account(desk, browser.get("/sign-in/hub").headers["location"], deny="1")
     assert "You did not allow the sign-in. Sign in again." in text_of(browser.get(led).body)
 
 

@@ -33,7 +33,7 @@ def signed_in(browser: Browser, room: Desk) -> Iterator[Page]:
     with serve_desk(room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={room.door.make_link()}")
+        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
         yield page
         context.close()
 

@@ -65,7 +65,7 @@ def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Desk) -> Non
 def test_a_right_link_opens_also_while_somebody_guesses(room: Desk) -> None:
     stranger = Visitor(room.app)
     assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
-    assert Visitor(room.app).get(f"/sign-in?t={room.door.make_link()}").status == 303
+    assert Visitor(room.app).get(f"/sign-in?t={room.authenticator.make_link()}").status == 303
 
 
 def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Desk) -> None:
@@ -91,7 +91,7 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Desk) -> None:
 )
 def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: Desk, then: Member) -> None:
     room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    mia, lena, before = room.reviewer(), room.visitor(), room.writes()
+    mia, lena, before = room.reviewer(), room.visitor(), room.count_writes()
     for who, name in ((mia, "ada"), (lena, "bob")):
         row = room.row(name)
         assert who.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
@@ -101,11 +101,11 @@ def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: 
         known = find_member(room.app_state.workspace.store, "mia")
         assert known is not None
         revoke_member(room.app_state.workspace.store, known, "lena-brandt", 0)
-    room.leave()
+    room.send_due()
     ada = find_latest_decisions(room.app_state.workspace.store, [room.row("ada").id])[room.row("ada").id]
     assert (ada.outcome, ada.row.why) == ("refused", "mia may no longer decide at this repo")
     assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
-    assert room.writes() == before + 1
+    assert room.count_writes() == before + 1
     assert "mia may no longer decide at this repo" in lena.get("/queue").body
 
 
@@ -116,7 +116,7 @@ def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Desk) -> N
         row = room.row(name)
         values = {"verb": "reject", "key": row.state.hub_request or "", "version": row.version.token, "reason": "No."}
         assert lena.post("/tray", values).status == 303
-    room.leave()
+    room.send_due()
     run = room.app_state.workspace.store.runs(1)[0]
     assert (run.total, room.row("bea").state.status) == (2, "rejected")
     plan = bea.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
@@ -145,15 +145,15 @@ def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Desk) -> None:
 
 def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    app_state, row, before = room.app_state, room.row("ada"), room.writes()
+    app_state, row, before = room.app_state, room.row("ada"), room.count_writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
     app_state.tray_service.queue_decisions(
         DecisionRequest("accept", {row.id: row.version.token}, app_state.membership.owner_member, until=over),
         app_state.now(),
         None,
     )
-    room.leave()
-    assert room.writes() == before
+    room.send_due()
+    assert room.count_writes() == before
     held = find_latest_decisions(app_state.workspace.store, [row.id])[row.id]
     assert (held.outcome, held.row.why) == ("stale", f"the end {over} had passed when the decision was due")
 
@@ -184,7 +184,7 @@ def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Desk) 
     mia = room.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
     assert list_waiting_decisions(room.app_state.workspace.store) == []
-    room.leave()
+    room.send_due()
     assert room.row("ada").state.status == "pending"
 
 
@@ -289,7 +289,7 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Desk) -> None:
     room.ask([{"username": "ada"}], {"Purpose": GOOD})
     lena, row = room.visitor(), room.row("ada")
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
-    room.leave()
+    room.send_due()
     events = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}/events"
     member = room.app_state.membership.find("lena-brandt")
     assert member is not None

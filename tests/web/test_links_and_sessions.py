@@ -117,7 +117,7 @@ def test_the_settings_say_what_a_link_can_do(room: Desk) -> None:
     assert "not used yet, until" in text_of(lena.get("/settings").body)
     room.by_link(link)
     assert "works in 1 browser" in text_of(lena.get("/settings").body)
-    room.out("mia")
+    room.revoke("mia")
     assert "revoked" in text_of(lena.get("/settings").body)
     assert count_devices(room.app_state.workspace.store, 0) == {}
 
@@ -273,7 +273,7 @@ def test_a_device_link_is_over_with_the_session_that_made_it(room: Desk) -> None
     assert _press(Visitor(room.app), once) == 403
     mia = room.by_link("link-of-mia", mia)
     once = _device_link(mia)
-    room.out("mia")
+    room.revoke("mia")
     assert _press(Visitor(room.app), once) == 401
 
 
@@ -295,7 +295,7 @@ def test_the_owner_lets_another_device_in_too(room: Desk) -> None:
 
 
 def test_a_member_who_makes_many_links_leaves_those_of_others(room: Desk) -> None:
-    owners, vic = room.door.make_link(), room.viewer()
+    owners, vic = room.authenticator.make_link(), room.viewer()
     first = _device_link(vic)
     member, session = _member_and_session(room, vic)
     last = [room.app_state.make_device_link(member, session) for _ in range(1000)][-1]
@@ -384,10 +384,10 @@ def _full_disk() -> Iterator[None]:
 
 def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Desk) -> None:
     lena, link = room.visitor(), _link(room)
-    owners = room.door.make_link()
+    owners = room.authenticator.make_link()
     with room.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE sessions SET seen_at = seen_at - 120000")  # this use would be stored
-    terminal = Terminal(room.app_state, room.door, "http://127.0.0.1:7860")
+    terminal = Terminal(room.app_state, room.authenticator, "http://127.0.0.1:7860")
     with _full_disk():
         assert lena.get("/queue").status == 200
         invited = terminal.answer(f"Bearer {terminal._key}", b'{"do": "invite", "name": "noor"}')

@@ -29,7 +29,7 @@ def post(room: Desk, visitor: Visitor, path: str, **values: str) -> Answer:
     page = visitor.get(f"/requests/{row.state.hub_request}").body
     version = page.partition('name="version" value="')[2].partition('"')[0] or row.version.token
     answer = visitor.post(path, {"version": version, "key": str(row.state.hub_request), **values})
-    room.leave()
+    room.send_due()
     return answer
 
 
@@ -39,7 +39,7 @@ def days_left(room: Desk) -> float:
 
 
 def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(room: Desk) -> None:
-    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.REVIEWER))
+    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
     kim = room.reviewer("kim")
     post(room, mia, "/tray", verb="accept", until="30d")
     assert "ago, access for 30d" in text_of(lena.get(f"/requests/{room.row('ada').state.hub_request}").body)

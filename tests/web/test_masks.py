@@ -129,7 +129,7 @@ def test_no_page_that_a_link_leads_them_to_names_anybody(room: Desk) -> None:
     key = row.state.hub_request or ""
     lena.post(f"/requests/{key}/note", {"note": "bobs-secret-note"})
     lena.post("/tray", {"verb": "reset", "key": key, "version": version[key], "reason": "bobs-secret-reason"})
-    room.leave()
+    room.send_due()
     lena.post("/plans")
     vic, seen, waiting = room.viewer(), set[str](), ["/queue", "/queue?by=person", "/people", "/settings", "/tray"]
     waiting += [f"/runs/{run.id}" for run in room.app_state.workspace.store.runs()]

@@ -81,7 +81,7 @@ def test_one_decision_reaches_what_is_ticked_and_nothing_else(three: Desk) -> No
     answer = _decide(lena, path, "reset", picks[:2], reason="Say more")
     assert answer.status == 303
     assert len(list_waiting_decisions(three.app_state.workspace.store)) == 2
-    three.leave()
+    three.send_due()
     assert sorted(_status(three, "ada").values()) == sorted(["reset"] * 2 + ["pending"] * (len(picks) - 2))
     assert set(_status(three, "bob").values()) == {"pending"}
 

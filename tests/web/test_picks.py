@@ -23,7 +23,7 @@ from hf_gate.store.selections import (
     select_requests,
     subtract_selection,
 )
-from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, take
+from tests.kits.stores import EEG, ENDPOINT, place, read_selected, record, store_records
 
 __all__ = ["place"]
 AT = 1_900_000_000_000
@@ -31,7 +31,7 @@ AT = 1_900_000_000_000
 
 def test_what_is_selected_by_a_query_is_weighed_where_it_lies(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(n) for n in range(30)])
+        store_records(store, EEG, [record(n) for n in range(30)])
         repo = store.repo(EEG)
         assert repo is not None
         select_matching_requests(store, "b_x", "lena", parse_query("status:pending"), AT, UTC)
@@ -82,7 +82,7 @@ def test_what_is_kept_of_plans_is_found_and_goes_with_them(place: str) -> None:
 
 def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        take(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
+        store_records(store, EEG, [record(n, "pending" if n % 40 == 0 else "accepted") for n in range(1200)])
         repo = store.repo(EEG)
         assert repo is not None
         select_matching_requests(store, "b_x", "lena", parse_query(""), AT, UTC)
@@ -99,7 +99,7 @@ def test_pages_of_many_are_full_also_when_few_of_them_can_be_decided(place: str)
 
 def test_what_another_selection_has_is_let_go_and_nothing_else(place: str) -> None:
     with open_store(place, endpoint=ENDPOINT) as store:
-        idents = take(store, EEG, [record(n) for n in range(6)])
+        idents = store_records(store, EEG, [record(n) for n in range(6)])
         select_requests(store, "s_lena", "lena", idents[:4], AT)
         select_requests(store, "b_x", "lena", idents[2:], AT)
         subtract_selection(store, "s_lena", "b_x")

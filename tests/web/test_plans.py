@@ -39,7 +39,7 @@ def asked(room: Desk) -> Desk:
 
 
 def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     answer = lena.get(create_plan(asked, lena))
     said = text_of(answer.body)
     assert "Plan: 4 changes" in said
@@ -51,7 +51,7 @@ def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) 
     assert "They will read (differs for some): Please say" in said.replace(" :", ":")
     assert "Please say what you will use it for, bob" in said
     assert {"ada", "bob", "cyd", "dee"} <= set(said.split())
-    assert asked.writes() == before
+    assert asked.count_writes() == before
 
 
 def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: Desk) -> None:
@@ -64,17 +64,17 @@ def test_the_same_store_and_policies_give_plans_that_stand_in_the_list(asked: De
 
 
 def test_a_plan_that_is_let_go_is_carried_once(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     place = create_plan(asked, lena)
     first = lena.post(place, {"do": "apply"})
     wait_for_run(asked, first.headers["location"])
     assert asked.row("ada").state.status == "accepted"
     assert asked.row("bob").state.status == "reset"
-    writes = asked.writes()
+    writes = asked.count_writes()
     assert writes > before
     again = lena.post(place, {"do": "apply"})
     assert again.headers["location"] == first.headers["location"]
-    assert asked.writes() == writes
+    assert asked.count_writes() == writes
     assert "the run has ended" in text_of(lena.get(place).body)
 
 
@@ -100,7 +100,7 @@ def test_nobody_ticked_makes_no_other_plan(asked: Desk) -> None:
 
 
 def test_a_plan_whose_policies_changed_is_not_let_go(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     place = create_plan(asked, lena)
     folder = asked.app_state.workspace.location.folder
     assert folder is not None
@@ -110,7 +110,7 @@ def test_a_plan_whose_policies_changed_is_not_let_go(asked: Desk) -> None:
     answer = lena.post(place, {"do": "apply"})
     assert answer.status == 409
     assert "policies have changed" in text_of(answer.body)
-    assert asked.writes() == before
+    assert asked.count_writes() == before
 
 
 def test_a_plan_that_is_thrown_away_is_gone_with_the_names_in_it(asked: Desk) -> None:
@@ -214,13 +214,13 @@ def planned(full: Desk) -> str:
 
 
 def test_many_need_their_number_typed(full: Desk, planned: str) -> None:
-    lena, before = full.visitor(), full.writes()
+    lena, before = full.visitor(), full.count_writes()
     assert "To confirm, type " in text_of(lena.get(planned).body)
     for typed in ("", "7", "0700x"):
         answer = lena.post(planned, {"do": "apply", "count": typed})
         assert answer.status == 422
         assert "700" in text_of(answer.body)
-    assert full.writes() == before
+    assert full.count_writes() == before
     assert full.app_state.workspace.store.run_of_plan(planned.rpartition("/")[2]) is None
 
 
@@ -252,7 +252,7 @@ def test_who_is_alone_lets_a_large_plan_go_alone(full: Desk, planned: str) -> No
 
 def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Desk, planned: str) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     try:
         assert "second person must agree" in text_of(lena.get(planned).body)
         refused = lena.post(planned, {"do": "apply", "count": "700"})
@@ -263,11 +263,11 @@ def test_where_there_are_two_admins_both_look_at_a_large_plan(full: Desk, planne
         assert noor.post(planned, {"do": "approve", "count": "700"}).status == 303
         assert "second person must agree" not in text_of(lena.get(planned).body)
         full.visitor(Member(name="kim", role=MemberRole.ADMIN))
-        full.out("noor")
+        full.revoke("noor")
         assert "second person must agree" in text_of(lena.get(planned).body), "whoever agreed was put out"
     finally:
         for name in ("noor", "kim"):
-            full.out(name)
+            full.revoke(name)
 
 
 # ---- who sees it ---------------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ def _decide(room: Desk, visitor: Visitor, verb: str, name: str, repo: str = "") 
         "/tray", {"verb": verb, "key": key, "version": version, "reason": "Tell us more.", "when": "later"}
     )
     assert answer.status < 400, answer.body
-    room.leave()
+    room.send_due()
     assert room.row(name).state.status != "pending"
 
 

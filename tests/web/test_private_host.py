@@ -37,11 +37,13 @@ SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/60
 def local_desk(room: Desk) -> Desk:
     """The same desk as `hf-gate ui` serves it on this machine."""
     door = Authenticator(room.app_state, private_origin=ORIGIN)
-    return replace(room, door=door, app=build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME)))
+    return replace(
+        room, authenticator=door, app=build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME))
+    )
 
 
 def test_a_browser_is_led_to_the_private_name_before_its_link_is_spent(local_desk: Desk) -> None:
-    visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
+    visitor, link = Visitor(local_desk.app), local_desk.authenticator.make_link()
     for _ in range(2):
         led = visitor.get(f"/sign-in?t={link}", **CHROME)
         assert (led.status, led.headers["location"]) == (303, f"{ORIGIN}/sign-in?t={link}")
@@ -68,13 +70,13 @@ def test_who_brings_no_valid_link_does_not_learn_the_private_name(local_desk: De
 
 def test_scripts_and_api_clients_stay_at_127_0_0_1(local_desk: Desk) -> None:
     client = Visitor(local_desk.app)
-    answer = client.get(f"/sign-in?t={local_desk.door.make_link()}", sec_fetch_site="-", origin="-")
+    answer = client.get(f"/sign-in?t={local_desk.authenticator.make_link()}", sec_fetch_site="-", origin="-")
     assert (answer.status, answer.headers["location"]) == (303, "/queue")
     assert client.get("/queue.json").status == 200
 
 
 def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: Desk) -> None:
-    visitor, link = Visitor(local_desk.app), local_desk.door.make_link()
+    visitor, link = Visitor(local_desk.app), local_desk.authenticator.make_link()
     asked = visitor.get(f"/sign-in?t={link}", **SAFARI)
     assert asked.status == 200
     assert f'href="{ORIGIN}/sign-in?t={link}"' in asked.body
@@ -86,7 +88,7 @@ def test_a_browser_that_may_not_find_the_name_chooses_its_address(local_desk: De
 
 
 def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Desk) -> None:
-    link = local_desk.door.make_link()
+    link = local_desk.authenticator.make_link()
     pasted = Visitor(local_desk.app).post(
         "/sign-in", {"link": f"http://{HOST}/sign-in?t={link}"}, sec_fetch_mode="navigate"
     )
@@ -97,7 +99,7 @@ def test_a_link_that_is_pasted_at_127_0_0_1_asks_for_the_address(local_desk: Des
 def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: Desk) -> None:
     visitor = Visitor(local_desk.app)
     there = f"{NAME}:7860"
-    visitor.get(f"/sign-in?t={local_desk.door.make_link()}", host=there)
+    visitor.get(f"/sign-in?t={local_desk.authenticator.make_link()}", host=there)
     assert visitor.post("/tray/undo", host=there, origin=ORIGIN).status == 303
     assert visitor.post("/tray/undo", host=there, origin=f"http://{HOST}").status == 403
     assert visitor.get("/queue", host="desk-other.localhost:7860").status == 421

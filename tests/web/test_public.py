@@ -23,7 +23,7 @@ def public(room: Desk) -> Desk:
     room.app_state.url = PUBLIC
     door = Authenticator(room.app_state, "__Host-hf-gate", is_https=True)
     app = build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
-    return replace(room, door=door, app=app)
+    return replace(room, authenticator=door, app=app)
 
 
 def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
@@ -33,7 +33,7 @@ def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
 
 def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: Desk) -> None:
     visitor = Visitor(public.app)
-    answer = _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}")
+    answer = _by_tls(visitor, "GET", f"/sign-in?t={public.authenticator.make_link()}")
     told = answer.headers["set-cookie"]
     assert told.startswith("__Host-hf-gate=")
     parts = {part.strip().lower() for part in told.split(";")[1:]}
@@ -50,7 +50,7 @@ def test_the_cookie_travels_by_tls_alone_and_belongs_to_this_host_alone(public: 
 
 def _signed_in(public: Desk) -> Visitor:
     visitor = Visitor(public.app)
-    assert _by_tls(visitor, "GET", f"/sign-in?t={public.door.make_link()}").status == 303
+    assert _by_tls(visitor, "GET", f"/sign-in?t={public.authenticator.make_link()}").status == 303
     return visitor
 
 

@@ -174,14 +174,14 @@ def test_the_sheet_shows_what_the_chosen_text_leads_to_without_a_script(asked: D
 
 
 def test_the_preview_follows_the_form_and_changes_nothing(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     assert "this text: Hello. They can ask again." in _preview(asked, lena, "ada", verb="reset", reason="Hello.")
     assert "this text: Hello. They cannot" in _preview(asked, lena, "ada", verb="reject", reason="", text="Hello.")
     assert "ada does not learn why. They can ask" in _preview(asked, lena, "ada", verb="reset", reason="  ")
     assert "has 201 characters, but the Hub allows 200" in _preview(asked, lena, "ada", verb="reset", reason="x" * 201)
     assert "has 202 characters" in _preview(asked, lena, "ada", verb="reset", reason="😀" * 101)
     assert "U+202E" in _preview(asked, lena, "ada", verb="reset", reason="a\u202eb")
-    assert (list_waiting_decisions(asked.app_state.workspace.store), asked.writes()) == ([], before)
+    assert (list_waiting_decisions(asked.app_state.workspace.store), asked.count_writes()) == ([], before)
 
 
 def test_a_preview_is_bounded_and_only_for_decisions_with_a_reason(asked: Desk) -> None:

@@ -45,7 +45,7 @@ def test_an_acceptance_ends_on_the_day_that_was_chosen(asked: Desk) -> None:
     assert _decide(asked, lena, "accept", "ada", until="30d").status == 303
     assert " until " in lena.get("/queue").body
     before = asked.app_state.now()
-    asked.leave()
+    asked.send_due()
     state = asked.row("ada").state
     assert state.status == "accepted"
     assert state.until is not None
@@ -60,7 +60,7 @@ def test_two_ends_leave_as_two(asked: Desk) -> None:
     _decide(asked, lena, "accept", "ada", until="30d")
     _decide(asked, lena, "accept", "bob", until="day", day="2099-06-30")
     _decide(asked, lena, "accept", "cyd")
-    asked.leave()
+    asked.send_due()
     ends = [asked.row(name).state.until for name in ("ada", "bob", "cyd")]
     assert ends[2] is None
     assert ends[0] is not None
@@ -105,7 +105,7 @@ def test_a_reset_has_no_end(asked: Desk) -> None:
 def test_what_was_sent_is_led_back_with_a_warning(asked: Desk, verb: str, warning: str) -> None:
     lena = asked.visitor()
     _decide(asked, lena, verb, "ada", reason="Say more.")
-    asked.leave()
+    asked.send_due()
     page = _page(asked, lena, "ada")
     assert "by you" in page
     assert "verb=cancel&amp;back=1" in page
@@ -115,7 +115,7 @@ def test_what_was_sent_is_led_back_with_a_warning(asked: Desk, verb: str, warnin
     assert ">Return to pending <kbd" in sheet, "beside Back, a button that says Cancel would read as the way out"
     assert f"/requests/{_key(asked, 'ada')}?verb=cancel&amp;back=1" in lena.get("/tray").body
     _decide(asked, lena, "cancel", "ada")
-    asked.leave()
+    asked.send_due()
     assert asked.row("ada").state.status == "pending"
 
 
@@ -123,7 +123,7 @@ def test_back_from_a_cancellation_is_what_it_was_before(asked: Desk) -> None:
     lena = asked.visitor()
     for verb in ("accept", "cancel"):
         _decide(asked, lena, verb, "ada")
-        asked.leave()
+        asked.send_due()
     assert "verb=accept&amp;back=1" in _page(asked, lena, "ada")
     sheet = lena.get(f"/requests/{_key(asked, 'ada')}/accept?back=1", hx_request="true").body
     assert "They can download again" in sheet
@@ -132,7 +132,7 @@ def test_back_from_a_cancellation_is_what_it_was_before(asked: Desk) -> None:
 def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
-    asked.leave()
+    asked.send_due()
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
         other.reject(asked.repo, "ada", reason="outside")
     with asked.app_state.workspace.store.writing() as write:  # near our own change another status would be no news
@@ -148,7 +148,7 @@ def test_what_others_moved_on_the_hub_is_not_ours_to_reverse(asked: Desk) -> Non
 def test_the_tray_lists_ones_own_alone(asked: Desk) -> None:
     lena, mia = asked.visitor(), asked.reviewer("mia")
     _decide(asked, lena, "accept", "ada")
-    asked.leave()
+    asked.send_due()
     assert "Reverse" in lena.get("/tray").body
     assert "No decisions sent yet." in mia.get("/tray").body
 
@@ -156,7 +156,7 @@ def test_the_tray_lists_ones_own_alone(asked: Desk) -> None:
 def test_a_change_is_one_line_of_the_history_with_its_reason(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "reset", "ada", reason="Say more.")
-    asked.leave()
+    asked.send_due()
     page = _page(asked, lena, "ada")
     assert "pending to reset, with the reason &#34;Say more.&#34;" in page
     assert "begun" not in page
@@ -215,7 +215,7 @@ def test_the_same_domain_and_the_same_words_are_told_with_their_outcomes(asked: 
     asked.ask([{"username": "fay", "email": "fay@ethz.ch"}], {"Purpose": "Something else entirely, for a lecture."})
     lena = asked.visitor()
     _decide(asked, lena, "accept", "bob")
-    asked.leave()
+    asked.send_due()
     part = lena.get(f"/requests/{_key(asked, 'ada')}/similar", hx_request="true").body
     domain, _, words = part.partition("With the same words")
     assert {name for name in ("bob", "cyd", "eve", "fay") if f">{name}<" in domain.replace("bdi", "")} >= {"fay"}
@@ -318,7 +318,7 @@ def test_earlier_decisions_are_said_in_one_line(asked: Desk) -> None:
     assert "no earlier decisions" in _page(asked, lena, "ada")
     for verb in ("accept", "cancel", "reset"):
         _decide(asked, lena, verb, "ada", reason="Say more.")
-        asked.leave()
+        asked.send_due()
     said = _text(_page(asked, lena, "ada"))
     assert "accepted once and sent back once here" in said
 
@@ -355,7 +355,7 @@ def test_the_number_in_the_queue_counts_within_the_first_thousand(room: Desk) ->
 def test_a_request_that_left_the_queue_has_no_number_in_it(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "bob")
-    asked.leave()
+    asked.send_due()
     page = _page(asked, lena, "bob")
     assert "2 requests" in page
     assert "of 2" not in page
@@ -385,7 +385,7 @@ def test_a_member_who_cannot_read_the_policy_is_not_led_to_it(tmp_path: Path) ->
 def test_verdicts_are_folded_in_the_history(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
-    asked.leave()
+    asked.send_due()
     history = _page(asked, lena, "ada").partition('id="h-h"')[2].partition("</section>")[0]
     assert history.count("<details>") == history.count("of the policies</summary>")
     folded = re.findall(r"<details>.*?</details>", history, re.DOTALL)

@@ -184,7 +184,7 @@ def signed_in(browser: Browser, desk: Desk) -> Iterator[Page]:
     with serve_desk(desk) as url:
         context = browser.new_context(base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={desk.door.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         yield page
         context.close()
 
@@ -335,7 +335,7 @@ def test_without_scripts_the_search_and_the_views_open_on_a_phone(browser: Brows
     with serve_desk(desk) as url:
         context = browser.new_context(base_url=url, viewport={"width": 360, "height": 780}, java_script_enabled=False)
         page = context.new_page()
-        page.goto(f"/sign-in?t={desk.door.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         page.goto("/queue")
         page.get_by_role("link", name="Search", exact=True).click()
         expect(page.locator("#q")).to_be_visible()
@@ -356,7 +356,7 @@ def test_axe_finds_nothing_in_rows_and_open_menus(
             base_url=url, viewport={"width": width, "height": 900}, reduced_motion="reduce", **look
         )
         page, found = context.new_page(), []
-        page.goto(f"/sign-in?t={desk.door.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         for path in ("/queue?q=status:accepted", "/queue#q", "/queue#views"):  # test_axe has the others
             page.goto(path)
             found += [(path, one["id"], one["nodes"][0]["html"]) for one in find_accessibility_problems(page)]

@@ -96,7 +96,7 @@ def test_decisions_that_were_never_sent_are_listed_under_needs_attention(asked: 
 
 
 def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     run = begun(asked, lena)
     assert "nothing was sent" in text_of(lena.get(run).body)
     assert "not begun" in text_of(lena.get("/plans").body)
@@ -105,7 +105,7 @@ def test_a_run_that_nobody_began_says_so_and_can_be_stopped_for_good(asked: Desk
     assert "Stopped: 4 changes" in text_of(lena.get(run).body)
     lena.post(run, {"do": "resume"})
     assert not asked.app_state.run_worker.is_live(run.rpartition("/")[2])
-    assert asked.writes() == before
+    assert asked.count_writes() == before
 
 
 def test_a_hub_that_is_away_interrupts_a_run_that_goes_on_when_it_is_back(asked: Desk) -> None:
@@ -272,7 +272,7 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
 
 def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk, Held]) -> None:
     room, hub = held
-    lena, mia = room.visitor(), room.proven(Member(name="mia", role=MemberRole.ADMIN))
+    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
     plan = create_plan(room, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)

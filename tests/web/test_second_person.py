@@ -94,7 +94,7 @@ def one(room: Desk, visitor: Visitor, number: int) -> Answer:
 
 
 def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Desk) -> None:
-    lena, noor, before = full.visitor(), full.proven(admin("noor")), full.writes()
+    lena, noor, before = full.visitor(), full.invite_proven(admin("noor")), full.count_writes()
     part = without(lena, create_plan(full, lena), 250)
     less = without(lena, part, 400)
     for plan, count in ((part, 450), (less, 50)):
@@ -104,7 +104,7 @@ def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Desk) -> No
             refused.body
         )
         assert "Ask noor to open the plan and agree." in text_of(refused.body)
-    assert full.writes() == before
+    assert full.count_writes() == before
     assert noor.post(less, {"do": "approve", "count": "50"}).status == 303
     wait_for_run(full, lena.post(less, {"do": "apply", "count": "50"}).headers["location"])
     assert full.app_state.workspace.store.runs(1)[0].is_free, "what two agreed to counts for nobody"
@@ -112,9 +112,9 @@ def test_a_part_of_a_plan_needs_the_second_person_of_the_whole(full: Desk) -> No
 
 def test_what_one_person_sent_within_a_day_counts_together(full: Desk) -> None:
     lena = full.visitor()
-    full.proven(admin("noor"))
+    full.invite_proven(admin("noor"))
     assert select(full, lena, 0, 400)[1].headers["location"] == "/queue"
-    full.leave()
+    full.send_due()
     page, answer = select(full, lena, 400, 501)
     assert "these are 501 to accept" in page
     assert answer.headers["location"].startswith("/plans/")
@@ -132,7 +132,7 @@ def test_what_one_person_sent_within_a_day_counts_together(full: Desk) -> None:
 
 def test_decisions_that_wait_count(full: Desk) -> None:
     lena = full.visitor()
-    full.proven(admin("noor"))
+    full.invite_proven(admin("noor"))
     assert select(full, lena, 0, 500)[1].headers["location"] == "/queue"
     lena.post("/tray/hold")
     assert "these are 501 to accept" in text_of(one(full, lena, 600).body)
@@ -143,7 +143,7 @@ def test_decisions_that_wait_count(full: Desk) -> None:
 def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
     """The command has the store when somebody decides on the desk, and writes its run only then."""
     full.visitor()
-    full.proven(admin("noor"))
+    full.invite_proven(admin("noor"))
     old, is_waiting = full.app_state, Event()
     old.workspace.store.close()
 
@@ -175,7 +175,7 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
 
 def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
     with open_desk(tmp_path, requests=2_700) as room:
-        lena, noor, store = room.visitor(), room.proven(admin("noor")), room.app_state.workspace.store
+        lena, noor, store = room.visitor(), room.invite_proven(admin("noor")), room.app_state.workspace.store
         rows = list(store.iterate_requests(room.repo, "accepted"))[:502]
 
         def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
@@ -210,15 +210,15 @@ def run_of(room: Desk, ident: str, first: int, end: int, days: int) -> None:
 
 def test_runs_that_were_paused_on_earlier_days_are_not_resumed_all_at_once_by_one_person(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(admin("noor"))
+    noor = full.invite_proven(admin("noor"))
     for days in (3, 2, 1):
         run_of(full, f"r_day{days}", 200 * (days - 1), 200 * days, days + 1)
     for days in (3, 2):
         wait_for_run(full, lena.post(f"/runs/r_day{days}", {"do": "resume"}).headers["location"])
         assert full.app_state.workspace.store.run(f"r_day{days}").counts == {"done": 200}  # type: ignore[union-attr]
-    before = full.writes()
+    before = full.count_writes()
     refused = lena.post("/runs/r_day1", {"do": "resume"})
-    assert (refused.status, full.writes()) == (409, before)
+    assert (refused.status, full.count_writes()) == (409, before)
     assert "these are 600 to accept" in text_of(refused.body)
     wait_for_run(full, noor.post("/runs/r_day1", {"do": "resume"}).headers["location"])
     assert full.app_state.workspace.store.run("r_day1").counts == {"done": 200}  # type: ignore[union-attr]
@@ -236,7 +236,7 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
     plan = create_plan(full, lena)
     assert "Apply 700 changes" in text_of(lena.get(plan).body)
     full.visitor(admin("sock"))
-    full.out("sock")
+    full.revoke("sock")
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
     assert refused.status == 409
     assert "another admin was removed less than 24 hours ago" in text_of(refused.body)
@@ -244,9 +244,9 @@ def test_who_is_the_only_admin_needs_nobody_and_who_was_until_just_now_does(full
 
 def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_path: Path) -> None:
     lena = full.visitor()
-    noor = full.proven(admin("noor"))
+    noor = full.invite_proven(admin("noor"))
     full.ask([{"username": "noor"}], {"Purpose": GOOD})
-    whole, before = create_plan(full, lena), full.writes()
+    whole, before = create_plan(full, lena), full.count_writes()
     alone, agreed = without(lena, whole, MANY - 2), without(lena, whole, MANY - 1)
     assert noor.post(agreed, {"do": "approve", "count": "1"}).status == 303
     for plan in (whole, alone, agreed):
@@ -274,20 +274,20 @@ def test_apply_in_the_terminal_asks_for_the_second_person_too(full: Desk, tmp_pa
     env = os.environ | {"HF_TOKEN": full.local.tokens["owner"], "HF_ENDPOINT": full.local.url}
     refused = subprocess.run(resumed, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (refused.returncode, "these are 600 to accept" in refused.stderr) == (6, True), refused.stderr
-    assert full.writes() == before
+    assert full.count_writes() == before
     env = os.environ | {"HF_TOKEN": full.local.tokens["noor"], "HF_ENDPOINT": full.local.url}
     own = [*program_words(), "accept", f"noor@{full.repo}"]
     refused = subprocess.run(own, cwd=tmp_path, env=env, capture_output=True, text=True, check=False, timeout=60)
     assert (refused.returncode, "you cannot decide your own request" in refused.stderr) == (4, True), refused.stderr
     done = applied(agreed)
-    assert (done.returncode, full.writes()) == (0, before + 1), done.stderr
+    assert (done.returncode, full.count_writes()) == (0, before + 1), done.stderr
 
 
 # ---- two people ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_name_of_one_person_is_no_second_person(full: Desk) -> None:
-    lena, before = full.visitor(), full.writes()
+    lena, before = full.visitor(), full.count_writes()
     sock = full.visitor(admin("sock"))
     plan = create_plan(full, lena)
     refused = lena.post(plan, {"do": "apply", "count": str(MANY)})
@@ -296,12 +296,12 @@ def test_a_second_name_of_one_person_is_no_second_person(full: Desk) -> None:
     agreed = sock.post(plan, {"do": "approve", "count": str(MANY)})
     assert (agreed.status, "Your account is not proven" in text_of(agreed.body)) == (409, True)
     assert sock.post(plan, {"do": "apply", "count": str(MANY)}).status == 409
-    assert full.writes() == before
+    assert full.count_writes() == before
     assert not [link for link in read_links(full.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
 
 
 def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_one_sent_for_them(full: Desk) -> None:
-    lena, noor, sock = full.visitor(), full.proven(admin("noor")), full.visitor(admin("sock"))
+    lena, noor, sock = full.visitor(), full.invite_proven(admin("noor")), full.visitor(admin("sock"))
     assert select(full, noor, 0, 500)[1].headers["location"] == "/queue"
     assert one(full, lena, 500).status == 303, "lena and noor are two people"
     assert one(full, noor, 501).status == 409
@@ -309,7 +309,7 @@ def test_what_an_unproven_account_sent_counts_for_everybody_and_what_a_proven_on
 
 
 def test_of_two_people_who_agree_at_once_none_is_lost(full: Desk) -> None:
-    lena, noor, mara = full.visitor(), full.proven(admin("noor")), full.proven(admin("mara"))
+    lena, noor, mara = full.visitor(), full.invite_proven(admin("noor")), full.invite_proven(admin("mara"))
     plan, store = create_plan(full, lena), full.app_state.workspace.store
     agree = {"do": "approve", "count": str(MANY)}
     full.app_state.workspace.store = cast("Store", InterruptedStore(store, lambda: mara.post(plan, agree)))
@@ -320,7 +320,7 @@ def test_of_two_people_who_agree_at_once_none_is_lost(full: Desk) -> None:
 
 def test_an_agreement_is_an_entry_of_the_ledger_and_ends_with_its_member(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(admin("noor"))
+    noor = full.invite_proven(admin("noor"))
     plan = create_plan(full, lena)
     member = full.app_state.membership.find("noor")
     assert member is not None

@@ -131,17 +131,17 @@ def test_a_form_that_is_too_large_is_not_read(crowded: Desk) -> None:
 
 
 def test_a_link_opens_once(crowded: Desk) -> None:
-    link = crowded.door.make_link()
+    link = crowded.authenticator.make_link()
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 303
     assert Visitor(crowded.app).get(f"/sign-in?t={link}").status == 401
 
 
 def test_a_session_that_was_there_before_is_not_the_one_afterwards(crowded: Desk) -> None:
     visitor = Visitor(crowded.app, {"hf-gate": "planted"})
-    visitor.get(f"/sign-in?t={crowded.door.make_link()}")
+    visitor.get(f"/sign-in?t={crowded.authenticator.make_link()}")
     first = visitor.cookies["hf-gate"]
     assert first != "planted"
-    visitor.get(f"/sign-in?t={crowded.door.make_link()}")
+    visitor.get(f"/sign-in?t={crowded.authenticator.make_link()}")
     assert visitor.cookies["hf-gate"] != first
     assert Visitor(crowded.app, {"hf-gate": first}).get("/queue").status == 401
 
@@ -154,7 +154,7 @@ def test_a_session_is_kept_as_a_digest_only(crowded: Desk) -> None:
 
 
 def test_the_cookie_is_for_this_desk_alone(crowded: Desk) -> None:
-    answer = Visitor(crowded.app).get(f"/sign-in?t={crowded.door.make_link()}")
+    answer = Visitor(crowded.app).get(f"/sign-in?t={crowded.authenticator.make_link()}")
     flags = answer.headers["set-cookie"].lower()
     assert "httponly" in flags
     assert "samesite=lax" in flags

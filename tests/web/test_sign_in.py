@@ -22,7 +22,7 @@ MIA = Member(name="mia", role=MemberRole.REVIEWER)
 def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Desk, site: str) -> None:
     """Else they would decide as somebody else unawares."""
     room.app_state.membership.invite(MIA, "link-of-mia")
-    for link in ("link-of-mia", room.door.make_link()):
+    for link in ("link-of-mia", room.authenticator.make_link()):
         for visitor in (Visitor(room.app), room.visitor()):
             before = visitor.cookies.get("hf-gate")
             led = visitor.get(f"/sign-in?t={link}", sec_fetch_site=site)
@@ -36,7 +36,7 @@ def test_a_page_of_another_site_signs_nobody_in_without_a_click(room: Desk, site
 
 
 def test_a_browser_that_fetches_a_link_before_anybody_opens_it_spends_nothing(room: Desk) -> None:
-    link, browser = room.door.make_link(), Visitor(room.app)
+    link, browser = room.authenticator.make_link(), Visitor(room.app)
     guessed = browser.get(f"/sign-in?t={link}", sec_fetch_site="none", sec_purpose="prefetch;prerender")
     assert (guessed.status, browser.cookies) == (200, {})
     assert browser.get(f"/sign-in?t={link}", sec_fetch_site="none").status == 303

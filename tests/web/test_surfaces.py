@@ -110,7 +110,7 @@ class Scene:
         version = self.lena.get(f"/api/v1/requests/{row.state.hub_request}").json["version"]
         chosen = [{"id": row.state.hub_request, "version": version}]
         post_json(self.lena, "/decisions", {"verb": "accept", "requests": chosen, "until": "90d"})
-        room.leave()
+        room.send_due()
         self.lena.post("/selection", {"do": "all", "q": "status:pending"})
         pick = self.lena.post("/bulk", {"verb": "accept"}).headers["location"]
         self.names = {

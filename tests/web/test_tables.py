@@ -293,7 +293,7 @@ def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room:
         path.partition("?")[0], {"verb": "reset", "reason": "The agreement ended.", "count": "1", "next": "/tables/dua"}
     )
     assert done.status == 303, done.body
-    room.leave()
+    room.send_due()
     assert room.row("ada").state.status == "reset"
     assert _write(lena, "rows", {"line": "3"}).status == 303, "no access rests on the row any more"
     again = lena.post("/tables/dua/rows", {"line": "3", "do": "end"})

@@ -44,10 +44,10 @@ def _status(room: Desk, name: str) -> str:
 
 
 def test_nothing_is_sent_in_the_instant_of_a_decision(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     assert _decide(asked, lena, "accept", "ada").status == 303
     asked.app_state.tray_service.send_due(asked.app_state.now())
-    assert (_status(asked, "ada"), asked.writes()) == ("pending", before)
+    assert (_status(asked, "ada"), asked.count_writes()) == ("pending", before)
     assert "1 decision will be sent in" in lena.get("/queue").body
 
 
@@ -55,7 +55,7 @@ def test_what_is_taken_back_never_happened(asked: Desk) -> None:
     lena = asked.visitor()
     _decide(asked, lena, "accept", "ada")
     lena.post("/tray/undo")
-    asked.leave()
+    asked.send_due()
     assert _status(asked, "ada") == "pending"
     assert "will be sent in" not in lena.get("/queue").body
     assert _decide(asked, lena, "reset", "ada", reason="Please say more").status == 303
@@ -66,19 +66,19 @@ def test_the_last_batch_alone_is_taken_back(asked: Desk) -> None:
     _decide(asked, lena, "accept", "ada")
     _decide(asked, lena, "accept", "bob")
     lena.post("/tray/undo", {"which": "last"})
-    asked.leave()
+    asked.send_due()
     assert (_status(asked, "ada"), _status(asked, "bob")) == ("accepted", "pending")
 
 
 def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Desk) -> None:
-    lena, before = asked.visitor(), asked.writes()
+    lena, before = asked.visitor(), asked.count_writes()
     _decide(asked, lena, "accept", "ada")
     _decide(asked, lena, "reset", "bob", reason="Please say more")
-    asked.leave()
+    asked.send_due()
     assert (_status(asked, "ada"), _status(asked, "bob")) == ("accepted", "reset")
-    assert asked.writes() == before + 2
-    asked.leave()
-    assert asked.writes() == before + 2
+    assert asked.count_writes() == before + 2
+    asked.send_due()
+    assert asked.count_writes() == before + 2
     kinds = [row.link.kind for row in asked.app_state.workspace.store.entries(request=asked.row("ada").id)]
     assert kinds[:2] == ["ChangeSettled", "ChangeStarted"]
     assert asked.app_state.workspace.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
@@ -90,11 +90,11 @@ def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: 
     lena = room.visitor()
     for name in names[:19]:
         _decide(room, lena, "accept", name)
-    room.leave()
+    room.send_due()
     assert "These are the latest" not in lena.get("/tray").body
     for name in names[19:]:
         _decide(room, lena, "accept", name)
-    room.leave()
+    room.send_due()
     assert 'These are the latest 20; earlier ones are in <a href="/audit">the audit log</a>.' in lena.get("/tray").body
 
 
@@ -133,7 +133,7 @@ def test_the_second_is_shown_the_first(asked: Desk) -> None:
     lost = _decide(asked, mia, "reject", "ada", reason="no")
     assert lost.status == 409
     assert "lena-brandt has decided this already: Accept ada" in lost.body
-    asked.leave()
+    asked.send_due()
     assert _status(asked, "ada") == "accepted"
 
 
@@ -141,7 +141,7 @@ def test_what_was_seen_before_somebody_decided_decides_nothing(asked: Desk) -> N
     lena, mia = asked.visitor(), asked.reviewer("mia")
     seen = asked.row("ada").version.token
     _decide(asked, lena, "accept", "ada")
-    asked.leave()
+    asked.send_due()
     key = asked.row("ada").state.hub_request or ""
     lost = mia.post("/tray", {"verb": "reject", "key": key, "version": seen, "reason": "no"})
     assert lost.status == 409
@@ -155,7 +155,7 @@ def test_what_moved_on_the_hub_meanwhile_is_left_alone(asked: Desk) -> None:
     _decide(asked, lena, "accept", "ada")
     with Hub(asked.local.tokens["admin"], asked.local.url) as other:
         other.reject(asked.repo, "ada", reason="outside")
-    asked.leave()
+    asked.send_due()
     assert _status(asked, "ada") == "rejected"
     body = lena.get("/queue").body
     assert "1 decision failed" in body
@@ -191,7 +191,7 @@ def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Desk
     with Hub(room.local.tokens["admin"], room.local.url) as other:
         for name in names:
             other.reject(room.repo, name, reason="outside")
-    room.leave()
+    room.send_due()
     said = " ".join(" ".join(parse_page(lena.get("/tray").body).text).split())
     assert "12 decisions failed" in said
     assert said.count("stale") == 8
@@ -203,14 +203,14 @@ def test_while_the_hub_is_away_decisions_stay_in_the_tray(asked: Desk) -> None:
     asked.local.set_faults(["down:s=3600"])
     with Hub(asked.local.tokens["owner"], asked.local.url, max_wait=0.0) as impatient:
         asked.app_state.workspace.hub = impatient
-        asked.leave()
+        asked.send_due()
     waiting = list_waiting_decisions(asked.app_state.workspace.store)
     assert [(one.is_being_sent, one.outcome) for one in waiting] == [(False, None)]
     assert asked.app_state.tray_service.problem
     asked.local.set_faults([])
     with Hub(asked.local.tokens["owner"], asked.local.url) as patient:
         asked.app_state.workspace.hub = patient
-        asked.leave()
+        asked.send_due()
         assert _status(asked, "ada") == "accepted"
     assert asked.app_state.tray_service.problem is None
 
@@ -221,11 +221,11 @@ def test_a_decision_whose_run_was_never_begun_is_sent_after_a_restart(asked: Des
     (item,) = list_waiting_decisions(workspace.store)
     with workspace.store.writing() as write:  # as a process that died before it read the requests
         write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (item.run.id,))
-    asked.leave()
+    asked.send_due()
     assert (_status(asked, "ada"), list_unsent_decisions(workspace.store, item.run.member or "")) == ("pending", [])
     asked.app_state.tray_service.recover()
     assert [one.outcome for one in list_unsent_decisions(workspace.store, item.run.member or "")] == [None]
-    asked.leave()
+    asked.send_due()
     assert _status(asked, "ada") == "accepted"
 
 
@@ -246,23 +246,23 @@ def test_what_was_being_sent_when_a_backup_was_made_stays_on_hold_after_a_restor
 @pytest.mark.parametrize("at", range(1, 7))
 def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked: Desk, at: int, when: str) -> None:
     lena = asked.visitor()
-    before = asked.writes()
+    before = asked.count_writes()
     workspace = asked.app_state.workspace
     for name in ("ada", "bob", "cyd"):
         _decide(asked, lena, "accept", name)
     kept = workspace.store
     workspace.store = cast("Store", FailingStore(kept, at, when))
     with suppress(KilledError):
-        asked.leave()
+        asked.send_due()
     workspace.store = kept
     waiting = list_waiting_decisions(workspace.store)
     assert {one.request for one in waiting} | {asked.row(name).id for name in _accepted(asked)} >= {
         asked.row(name).id for name in ("ada", "bob", "cyd")
     }, "none is lost"
     asked.app_state.tray_service.recover()
-    asked.leave()
+    asked.send_due()
     assert _accepted(asked) == ["ada", "bob", "cyd"]
-    assert asked.writes() - before == 1, "all three leave in one call"
+    assert asked.count_writes() - before == 1, "all three leave in one call"
     assert list_waiting_decisions(workspace.store) == []
     assert verify_ledger(workspace.store, with_tables=True).ok
 
@@ -276,16 +276,16 @@ def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked:
     workspace = asked.app_state.workspace
     _decide(asked, lena, "accept", "ada")
     (waiting,) = list_waiting_decisions(workspace.store)
-    asked.leave()
-    writes = asked.writes()
+    asked.send_due()
+    writes = asked.count_writes()
     sent = find_latest_decisions(workspace.store, [waiting.request])[waiting.request]
     with workspace.store.writing() as write:  # as a process that died before it stored the answer
         write.db.run("UPDATE changes SET state = 'started' WHERE run = ?", (sent.run.id,))
         write.db.run("UPDATE runs SET state = 'ready' WHERE id = ?", (sent.run.id,))
     assert [one.is_being_sent for one in list_waiting_decisions(workspace.store)] == [True]
     asked.app_state.tray_service.recover()
-    asked.leave()
-    assert asked.writes() == writes
+    asked.send_due()
+    assert asked.count_writes() == writes
     assert find_latest_decisions(workspace.store, [waiting.request])[waiting.request].outcome == OutcomeKind.DONE
 
 

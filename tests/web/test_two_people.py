@@ -59,51 +59,55 @@ Way = Callable[[Desk, Visitor], int]
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
 def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Desk, first: Way, second: Way) -> None:
-    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
     first(room, mia)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
     second(room, lena)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("accepted", before + 1)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("accepted", before + 1)
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
 def test_one_person_counts_once_in_whatever_ways(room: Desk, first: Way, second: Way) -> None:
-    mia, before = room.proven(make_reviewer("mia")), room.writes()
+    mia, before = room.invite_proven(make_reviewer("mia")), room.count_writes()
     first(room, mia)
     second(room, mia)
-    room.leave()
+    room.send_due()
     second(room, mia)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_a_person_with_two_names_counts_once(room: Desk, way: Way) -> None:
     """The second name of mia is proven with the token of the same account."""
-    mia, second, before = room.proven(make_reviewer("mia")), room.visitor(make_reviewer("mimi")), room.writes()
+    mia, second, before = (
+        room.invite_proven(make_reviewer("mia")),
+        room.visitor(make_reviewer("mimi")),
+        room.count_writes(),
+    )
     way(room, mia)
-    room.leave()
+    room.send_due()
     code = re.search(r"settings#prove=([\w-]+)", second.post("/settings/prove").body)
     assert code is not None
     told = room.prove(code[1], room.local.tokens["mia"])
     if told.status == 200:
         second = room.by_link(told.json["link"].rpartition("?t=")[2])
     way(room, second)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_the_requester_and_an_unproven_account_are_nobody(room: Desk, way: Way) -> None:
-    ada, kim, before = room.proven(make_reviewer("ada")), room.reviewer("kim"), room.writes()
+    ada, kim, before = room.invite_proven(make_reviewer("ada")), room.reviewer("kim"), room.count_writes()
     for visitor in (ada, kim):
         way(room, visitor)
-        room.leave()
+        room.send_due()
     way(room, room.visitor())
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 def take_back(room: Desk, mia: Visitor) -> None:
@@ -111,7 +115,7 @@ def take_back(room: Desk, mia: Visitor) -> None:
 
 
 def revoke(room: Desk, _: Visitor) -> None:
-    room.out("mia")
+    room.revoke("mia")
 
 
 def become_viewer(room: Desk, _: Visitor) -> None:
@@ -147,14 +151,14 @@ def change_the_rule(room: Desk, _: Visitor) -> None:
 @pytest.mark.parametrize("spoil", [take_back, revoke, become_viewer, lose_the_repo, ask_again, change_the_rule])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]) -> None:
-    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
+    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
     way(room, mia)
-    room.leave()
+    room.send_due()
     spoil(room, mia)
-    before = room.writes()
+    before = room.count_writes()
     way(room, lena)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("spoil", [revoke, become_viewer, lose_the_repo])
@@ -162,31 +166,31 @@ def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Ca
 def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
     room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]
 ) -> None:
-    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
     way(room, mia)
     spoil(room, mia)
     way(room, lena)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Desk, way: Way) -> None:
-    mia, lena, before = room.proven(make_reviewer("mia")), room.visitor(), room.writes()
+    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
     way(room, mia)
     mia.post("/tray/undo")
-    room.leave()
+    room.send_due()
     assert [one.link.kind for one in room.app_state.workspace.store.entries(request=room.row("ada").id)] == [
         "RequestSeen"
     ]
     way(room, lena)
-    room.leave()
-    assert (read_status(room), room.writes()) == ("pending", before)
+    room.send_due()
+    assert (read_status(room), room.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Desk, way: Way) -> None:
-    mia, lena = room.proven(make_reviewer("mia")), room.visitor()
+    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
     way(room, mia)
     mia.post("/tray/hold")
     click(room, lena)
@@ -240,7 +244,7 @@ def approvers(room: Desk, name: str) -> list[str]:
 def test_a_selection_of_one_and_a_plan_of_another_meet(full: Desk, *, is_agreed: bool) -> None:
     """One person selects and another agrees or applies: each change has two approvals when the run starts, and none before."""
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     if is_agreed:
         assert press(noor, plan, "approve").status == 303
@@ -253,31 +257,31 @@ def test_a_selection_of_one_and_a_plan_of_another_meet(full: Desk, *, is_agreed:
 
 def test_a_plan_that_was_discarded_leaves_no_approval(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
-    plan, before = plan_all(lena), full.writes()
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, before = plan_all(lena), full.count_writes()
     press(noor, plan, "approve")
     assert press(noor, plan, "discard").status == 303
-    mia = full.proven(make_reviewer("mia"))
+    mia = full.invite_proven(make_reviewer("mia"))
     row = full.row("p007")
     mia.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
-    full.leave()
-    assert (full.writes(), approvers(full, "p007")) == (before, ["mia"])
+    full.send_due()
+    assert (full.count_writes(), approvers(full, "p007")) == (before, ["mia"])
 
 
 def test_the_agreement_of_a_member_who_was_revoked_does_not_come_back_with_them(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
-    plan, before = plan_all(lena), full.writes()
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
+    plan, before = plan_all(lena), full.count_writes()
     press(noor, plan, "approve")
-    full.out("noor")
-    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    full.revoke("noor")
+    full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     assert press(lena, plan, "apply").status == 409
-    assert full.writes() == before
+    assert full.count_writes() == before
 
 
 def test_a_plan_does_not_approve_a_request_that_changed_since(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     press(noor, plan, "approve")
     with Hub(full.local.tokens["p007"], full.local.url) as hub:
@@ -290,23 +294,27 @@ def test_a_plan_does_not_approve_a_request_that_changed_since(full: Desk) -> Non
 
 
 def test_a_plan_that_was_endorsed_under_other_rules_does_not_approve_its_requests(full: Desk) -> None:
-    lena, noor, before = full.visitor(), full.proven(Member(name="noor", role=MemberRole.ADMIN)), full.writes()
+    lena, noor, before = (
+        full.visitor(),
+        full.invite_proven(Member(name="noor", role=MemberRole.ADMIN)),
+        full.count_writes(),
+    )
     plan = plan_all(lena)
     press(noor, plan, "approve")
     change_the_rule(full, noor)
     wait_for_run(full, press(lena, plan, "apply").headers["location"])
-    assert (count_accepted(full), full.writes()) == (0, before)
+    assert (count_accepted(full), full.count_writes()) == (0, before)
     assert approvers(full, "p007") == ["lena-brandt"]
 
 
 def test_one_person_alone_cannot_apply_what_they_selected(full: Desk) -> None:
-    lena, before = full.visitor(), full.writes()
-    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    lena, before = full.visitor(), full.count_writes()
+    full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     for do in ("approve", "apply"):
         press(lena, plan, do)
     assert press(lena, plan, "apply").status == 409
-    assert full.writes() == before
+    assert full.count_writes() == before
 
 
 @pytest.mark.parametrize("is_starter", [True, False])
@@ -314,7 +322,7 @@ def test_an_approval_that_was_taken_back_does_not_return_when_the_run_is_resumed
     full: Desk, *, is_starter: bool
 ) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(lena), full.app_state.workspace
     press(noor, plan, "approve")
     full.local.set_faults(["answer:status=429:on=batch"])
@@ -338,10 +346,10 @@ def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agre
     full: Desk, *, is_before: bool
 ) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     row = full.row("p007")
     noor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
-    full.leave()
+    full.send_due()
     plan = plan_all(lena)
 
     def withdraw() -> None:
@@ -356,7 +364,7 @@ def test_an_approval_that_was_taken_back_does_not_return_through_an_earlier_agre
 
 
 def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Desk) -> None:
-    full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan, workspace = plan_all(full.visitor()).rpartition("/")[2], full.app_state.workspace
     noor = find_member(workspace.store, "noor")
     assert noor is not None
@@ -368,7 +376,7 @@ def test_a_plan_that_was_discarded_meanwhile_cannot_be_endorsed(full: Desk) -> N
 
 def test_whoever_agreed_under_other_rules_can_agree_again(full: Desk) -> None:
     lena = full.visitor()
-    noor = full.proven(Member(name="noor", role=MemberRole.ADMIN))
+    noor = full.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
     plan = plan_all(lena)
     press(noor, plan, "approve")
     assert 'value="approve"' not in noor.get(plan).body
@@ -388,15 +396,15 @@ def _set_state(room: Desk, run: str, state: RunState) -> None:
 def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all(
     room: Desk, *, is_sending: bool
 ) -> None:
-    mia, lena, workspace = room.proven(make_reviewer("mia")), room.visitor(), room.app_state.workspace
+    mia, lena, workspace = room.invite_proven(make_reviewer("mia")), room.visitor(), room.app_state.workspace
     click(room, mia)
-    room.leave()
+    room.send_due()
     click(room, lena)
     room.local.set_faults(["answer:status=429:on=handle"])
     patient = workspace.hub
     with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as impatient:
         workspace.hub = impatient
-        room.leave()
+        room.send_due()
     workspace.hub = patient
     room.local.set_faults([])
     assert (read_status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
@@ -408,21 +416,21 @@ def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all
     approvals = read_approvals(workspace.store, [room.row("ada").id])
     assert len(approvals[room.row("ada").id]) == 1 + is_sending
     _set_state(room, waiting.run.id, RunState.QUEUED)
-    room.leave()
+    room.send_due()
     assert read_status(room) == ("accepted" if is_sending else "pending")
 
 
 def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk) -> None:
-    mia = room.proven(make_reviewer("mia"))
+    mia = room.invite_proven(make_reviewer("mia"))
     workspace = room.app_state.workspace
     click(room, mia)
     assert workspace.location.folder is not None
     file = workspace.location.folder / "policies" / "house.yaml"
     file.write_text("version: [ # reviewers: 2\nreviewers: 2\n", "utf-8")
-    room.leave()
+    room.send_due()
     assert [(one.is_being_sent, one.outcome) for one in list_waiting_decisions(workspace.store)] == [(False, None)]
     assert "cannot be read" in (room.app_state.tray_service.problem or "")
     file.write_text(TWO_REVIEWERS, "utf-8")
     room.app_state.policies.expire()
-    room.leave()
+    room.send_due()
     assert (list_waiting_decisions(workspace.store), approvers(room, "ada")) == ([], ["mia"])

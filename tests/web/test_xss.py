@@ -322,7 +322,7 @@ def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, sc
     with serve_desk(scene.room) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = _Watched(context.new_page(), url)
-        watched.look(f"/sign-in?t={scene.room.door.make_link()}")
+        watched.look(f"/sign-in?t={scene.room.authenticator.make_link()}")
         once = set[str]()
         for turn in TURNS:
             scene.turn_to(turn)
