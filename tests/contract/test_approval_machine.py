@@ -18,11 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from hf_gate.application import runs, setting_keys
 from hf_gate.application.approval_status import read_approval_status, resolve_approvals
-from hf_gate.application.approvals import ApprovalGate, withdraw_approval
+from hf_gate.application.approvals import ApprovalGate
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.policy_saves import PolicySave, save_policy
+from hf_gate.application.tray import withdraw_approval
 from hf_gate.application.turn_permissions import promote
 from hf_gate.application.workspace import Workspace
 from hf_gate.domain.approvals import Approver

@@ -8,18 +8,19 @@ import pytest
 
 from hf_gate.application.approval_alarms import close_alarm, list_open_alarms
 from hf_gate.application.approval_needs import SingleNeeds, read_needs
-from hf_gate.application.approvals import as_approver, withdraw_approval
+from hf_gate.application.approvals import as_approver
 from hf_gate.application.decisions import Choice
 from hf_gate.application.health import list_problems
 from hf_gate.application.ledger_verification import verify_ledger
+from hf_gate.application.tray import withdraw_approval
 from hf_gate.application.turn_permissions import promote
 from hf_gate.domain import events as e
 from hf_gate.domain.approvals import Approver, PolicyAuthor, why_not_counted
 from hf_gate.domain.lifecycle import Status
 from hf_gate.domain.members import Member, MemberRole, RunAuthor
 from hf_gate.domain.outcomes import OutcomeKind
-from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.members import invite_member, prove_account, revoke_member
+from hf_gate.store.policy_authors import write_policy_author
 from tests.kits.approvals import (
     LATER,
     OWNER,

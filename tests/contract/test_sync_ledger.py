@@ -29,9 +29,9 @@ from hf_gate.domain.grants import GrantCondition, GrantTerms
 from hf_gate.domain.ledger import Checkpoint
 from hf_gate.domain.rows import TimelineFilter
 from hf_gate.errors import UsageError
-from hf_gate.store.approvals import write_policy_author
 from hf_gate.store.grant_terms import write_terms
 from hf_gate.store.ledger import iterate_entries
+from hf_gate.store.policy_authors import write_policy_author
 from hf_gate.store.promotions import write_promotion
 from tests.kits.stores import MED, read_links
 from tests.kits.synced_stores import SyncedStore, open_synced_store

@@ -14,7 +14,7 @@ from ..domain.ids import Repo
 from ..domain.rows import RequestRow
 from ..errors import HfGateError
 from ..private_files import read_regular_file
-from ..store.approvals import read_two_person_policies
+from ..store.policy_authors import read_two_person_policies
 from .setting_keys import SAVED_POLICIES, TWO_PERSON_POLICIES
 from .workspace import Workspace
 

@@ -43,24 +43,22 @@ from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import Guarded, UsageError
+from ..plan.run_items import RunItem, SettledItem
 from ..policy.literals import matches_any
 from ..store.approvals import (
-    delete_approval,
     delete_endorsed_ends,
     read_approvals,
     read_endorsers,
-    read_policy_authors,
     read_withdrawals,
     write_approval,
     write_endorsement,
 )
 from ..store.plans import find_plan
+from ..store.policy_authors import read_policy_authors
 from ..store.store import Store
-from ..store.tray import undo_acceptance
 from ..store.writer import Writer
 from .approval_needs import BundleReader, ReviewerNeeds, read_needs
 from .members import read_deciders
-from .settling import RunItem, SettledItem
 from .workspace import Workspace
 
 NO_REQUEST: Final = "two people must approve here, and this person has no request; ask them to request access first"
@@ -414,25 +412,6 @@ def _record_approval(write: Writer, asked: AskedApproval, approval: Approval) ->
     )
     private = {"version": asked.version.token} | ({"note": asked.note} if asked.note else {})
     write.append(asked.row.repo, [entry_about(asked.row, event, approval.actor, approval.at, private)])
-
-
-def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:
-    """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late.
-
-    Their acceptance that waits in the tray to be sent again is undone, because it would approve again.
-    """
-    if approver.account is None:
-        raise UsageError(
-            "Your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
-        )
-    at = int(workspace.now().timestamp() * 1000)
-    with workspace.store.writing() as write:
-        if not delete_approval(write, row.id, approver.account):
-            raise UsageError("You have not approved this request.", hint="Reload the page.")
-        if not undo_acceptance(write, row.id, approver.member or ""):
-            raise UsageError("Your acceptance is being sent.", hint="Reload the page.")
-        event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
-        write.append(row.repo, [entry_about(row, event, approver.actor, at)])
 
 
 def as_approver(member: Member) -> Approver:

@@ -29,6 +29,7 @@ from ..domain.rows import RequestRow, RunRow, unstored_row, update_row
 from ..domain.runs import ChangeState, RunKind, RunState
 from ..domain.timestamps import from_ms, to_ms
 from ..errors import HfGateError, HubError, PersonNotFound
+from ..plan.run_items import RunItem, SettledItem
 from ..protocol.flows.single_decision import (
     DUPLICATE,
     build_error_outcome,
@@ -59,15 +60,7 @@ from .ports import ClockPort, HubPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .run_executor import make_executor
 from .runs import write_new_run
-from .settling import (
-    RunItem,
-    SettledItem,
-    make_outcome_entries,
-    match_keys,
-    send_alone,
-    settle_without_sending,
-    store_records,
-)
+from .settling import make_outcome_entries, match_keys, send_alone, settle_without_sending, store_records
 from .terms_reader import load_terms_reader
 
 

@@ -26,7 +26,7 @@ from ..policy.expressions import BoundFacts
 from ..policy.facts import RequestFacts
 from ..policy.model import Action, Facts, Verdict
 from ..policy.opinions import NO_RULE, why_people_decide
-from ..store.approvals import find_fully_approved
+from ..store.evaluations import find_fully_approved
 from ..store.store import Store
 from .evaluated_tables import LookupHasher
 from .evaluation import CHUNK, EvaluationInput, RepoPolicies, SourcesPort, build_inputs, find_rows_of_terms

@@ -30,12 +30,13 @@ from ..domain.lifecycle import STATUSES, WITHDRAWN
 from ..domain.members import Member
 from ..domain.request_state import RequestState, apply_event
 from ..domain.rows import RequestRow
-from ..store.approvals import list_approvals, read_policy_authors
+from ..store.approvals import list_approvals
 from ..store.gate_texts import find_text_faults
 from ..store.grant_terms import find_terms_faults
 from ..store.ledger import iterate_chain_with_runs
 from ..store.member_rows import read_seals
 from ..store.outbox import read_letters
+from ..store.policy_authors import read_policy_authors
 from ..store.promotions import read_promotions
 from ..store.schema_check import find_index_faults, find_trigger_faults
 from ..store.store import Store

@@ -22,7 +22,7 @@ from ..policy.model import Policy, PolicyMode
 from ..policy.policy_parser import parse_policy
 from ..sources.policy_files import replace_file
 from ..sources.workspace_folder import WorkspaceFolder, collect_table_specs, read_folder
-from ..store.approvals import read_two_person_policies, write_policy_author
+from ..store.policy_authors import read_two_person_policies, write_policy_author
 from ..store.store import Store
 from ..store.writer import Writer
 from .evaluation import fill_templates, labels_of_roles

@@ -31,6 +31,7 @@ from ..domain.runs import FAILED, UNFINISHED, UNSETTLED, ChangeOrigin, ChangeSta
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
 from ..plan.model import Change
+from ..plan.run_items import RunItem, SettledItem
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms
 from ..store.runs import read_repos
@@ -42,8 +43,6 @@ from .restore_checks import check_synced_since_restore
 from .runs import check_changes_match_plan, store_halt
 from .settling import (
     InFlightBatch,
-    RunItem,
-    SettledItem,
     make_intent_entry,
     make_outcome_entries,
     send_alone,

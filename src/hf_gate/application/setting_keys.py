@@ -6,7 +6,7 @@ from typing import Final
 
 from ..domain.ids import Repo
 from ..domain.members import OWNER_SETTING, TEAM_UNTIL_SETTING
-from ..store import approvals, export
+from ..store import export, policy_authors
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
@@ -23,7 +23,7 @@ SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 SAVED_POLICIES: Final = "policies saved from the desk"
 """The holds of policies that were saved from the desk and not promoted since, as JSON."""
 
-TWO_PERSON_POLICIES: Final = approvals.TWO_PERSON_POLICIES
+TWO_PERSON_POLICIES: Final = policy_authors.TWO_PERSON_POLICIES
 """The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
 
 HELD_ENDS: Final = "held ends"

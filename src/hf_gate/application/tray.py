@@ -13,23 +13,27 @@ import msgspec
 from msgspec import Struct, field
 from msgspec.structs import asdict, replace
 
+from ..domain import events as e
+from ..domain.approvals import Approver
 from ..domain.batches import group_pairs
 from ..domain.hand_terms import NO_END, NO_END_WORD, NO_HAND_TERMS, GrantEnd, choose_end, end_of_terms
 from ..domain.lifecycle import ACCEPT, MOVES, STATUS_AFTER_VERB, VERBS, Status
 from ..domain.members import Member, RunAuthor
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import Target, target_of
-from ..domain.rows import ChangeRow, RequestRow, RunRow
+from ..domain.rows import ChangeRow, RequestRow, RunRow, entry_about
 from ..domain.runs import RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import Guarded, HfGateError, NotAllowed, UsageError
 from ..plan.queued_decisions import QueuedChange, QueuedDecision
+from ..store.approvals import delete_approval
 from ..store.tray import (
     add_waiting_decisions,
     end_unsent_decisions,
     list_begun_decision_runs,
     list_due_decisions,
     schedule_decisions,
+    undo_acceptance,
 )
 from .approval_status import read_approval_status
 from .approvals import ApprovalGate, as_approver
@@ -327,3 +331,22 @@ def _make_decision_sender(membership: Membership, actor: str, member: str | None
     is_free = found is not None and membership.read_team(found).is_alone
     author = RunAuthor(member=member, account=None if found is None else found.proven_account, is_free=is_free)
     return DecisionSender(desk.store, desk.hub, desk.clock, desk.zone, actor, ApprovalGate(desk), author=author)
+
+
+def withdraw_approval(workspace: Workspace, row: RequestRow, approver: Approver) -> None:
+    """Take back a person's own approval of a request. Raises UsageError if there is none, or if it is too late.
+
+    Their acceptance that waits in the tray to be sent again is undone, because it would approve again.
+    """
+    if approver.account is None:
+        raise UsageError(
+            "Your Hub account is not proven, so you have no approvals.", hint="Open Settings and prove it."
+        )
+    at = int(workspace.now().timestamp() * 1000)
+    with workspace.store.writing() as write:
+        if not delete_approval(write, row.id, approver.account):
+            raise UsageError("You have not approved this request.", hint="Reload the page.")
+        if not undo_acceptance(write, row.id, approver.member or ""):
+            raise UsageError("Your acceptance is being sent.", hint="Reload the page.")
+        event = e.ApprovalWithdrawn(account=approver.account, member=approver.member)
+        write.append(row.repo, [entry_about(row, event, approver.actor, at)])

@@ -21,8 +21,8 @@ from ..plan.guards import FirstTurnHold, PolicyStart, start_of_change
 from ..plan.model import Change, Plan
 from ..policy.literals import Rate
 from ..policy.model import Policy
-from ..store.approvals import write_policy_author
 from ..store.ledger import count_unattended_changes
+from ..store.policy_authors import write_policy_author
 from ..store.promotions import (
     delete_halts_of,
     read_first_turns,

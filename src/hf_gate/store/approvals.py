@@ -7,35 +7,25 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Final
 
-from ..decoding import decode_json
-from ..domain.approvals import Approval, ApprovalAlarm, PolicyAuthor
+from ..domain.approvals import Approval, ApprovalAlarm
 from ..domain.batches import group_pairs
 from ..domain.events import ApprovalWithdrawn, decode_event, kind_of
 from ..domain.ids import Repo
 from ..domain.lifecycle import Status
 from ..domain.request_version import VERSION_COLUMNS, RequestVersion
 from ..domain.rows import RunRow
+from .evaluations import APPROVED
 from .query_sql import IS_OVERDUE
 from .sql import Reader, Row
 from .store import Store
 from .writer import Writer
 
-TWO_PERSON_POLICIES: Final = "policies with two approvals"
-
-
 MAX_OVERDUE: Final = 10_000
 """The most overdue requests that are counted."""
-
-"""The setting with the policies that asked for two people when they were last read."""
 
 _COLUMNS: Final = ("request_id", "account", "member", "actor", "at", *VERSION_COLUMNS, "identity", "need", "has_note")
 _SELECT: Final = f"SELECT {', '.join(f'a.{name}' for name in _COLUMNS)} FROM approvals a"
 _INSERT: Final = f"INSERT INTO approvals ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"
-_APPROVED: Final = "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND " + " AND ".join(
-    f"a.{name} = r.{name}" for name in VERSION_COLUMNS
-)
-"""The requests with an approval of their current version."""
-
 
 # ---- approvals -------------------------------------------------------------------------------------------------------
 
@@ -106,14 +96,7 @@ def read_withdrawals(reader: Reader, requests: Collection[int], run: RunRow) -> 
 
 def find_approved(reader: Reader) -> list[int]:
     """Return the current requests with an approval of their current version, whether it counts or not."""
-    return [row[0] for row in reader.reads.rows(f"{_APPROVED} WHERE r.is_current GROUP BY a.request_id")]
-
-
-def find_fully_approved(store: Store, repo: Repo, most: int) -> list[int]:
-    """Return the requests of a repo whose current version has at least two approvals, whether they count or not."""
-    sql = f"{_APPROVED} WHERE r.repo_id = ? AND r.is_current GROUP BY a.request_id HAVING count(*) > 1"
-    rows = store.reads.rows(f"{sql} ORDER BY a.request_id LIMIT ?", (store.repo_id(repo), most))
-    return [row[0] for row in rows]
+    return [row[0] for row in reader.reads.rows(f"{APPROVED} WHERE r.is_current GROUP BY a.request_id")]
 
 
 def _approval_of(row: Row) -> Approval:
@@ -171,34 +154,6 @@ def delete_endorsed_ends(write: Writer, other_than: str = "") -> None:
     """Delete the endorsements of earlier ends, which are acts without a stored plan, except those of one act."""
     sql = "DELETE FROM endorsements WHERE act <> ? AND act NOT IN (SELECT digest FROM plans)"
     write.db.run(sql, (other_than,))
-
-
-# ---- authors of policy versions --------------------------------------------------------------------------------------
-
-
-def read_policy_authors(reader: Reader, digests: Collection[str]) -> list[PolicyAuthor]:
-    """Return the people who promoted or saved one of these versions."""
-    if not digests:
-        return []
-    marks = ", ".join("?" * len(digests))
-    sql = f"SELECT digest, actor, member, account FROM policy_authors WHERE digest IN ({marks})"
-    rows = reader.reads.rows(sql, tuple(digests))
-    return [PolicyAuthor(digest, actor, member or None, account or None) for digest, actor, member, account in rows]
-
-
-def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
-    """Store that a person promoted or saved a version of a policy.
-
-    An earlier author of the same name stays an author.
-    """
-    sql = "INSERT INTO policy_authors (digest, actor, member, account) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-    write.db.run(sql, (author.digest, author.actor, author.member or "", author.account or ""))
-
-
-def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
-    """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
-    text = store.setting(TWO_PERSON_POLICIES)
-    return {} if text is None else decode_json(text, dict[str, tuple[str, ...]])
 
 
 # ---- alarms ----------------------------------------------------------------------------------------------------------

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ..domain.evaluations import EvaluationCount, EvaluationOutcome
+from ..domain.ids import Repo
 from ..domain.lifecycle import Status
+from ..domain.request_version import VERSION_COLUMNS
 from ..domain.rows import RequestRow
 from .projection import LOOKUP_COLUMNS
 from .sql import Reader
@@ -15,6 +17,10 @@ from .store import Store
 from .writer import Writer
 
 _PAGE = 1000
+APPROVED: Final = "SELECT a.request_id FROM approvals a JOIN requests r ON r.id = a.request_id AND " + " AND ".join(
+    f"a.{name} = r.{name}" for name in VERSION_COLUMNS
+)
+"""The requests with an approval of their current version."""
 
 
 class EvaluatedList(NamedTuple):
@@ -140,3 +146,10 @@ def find_removals(reader: Reader, repo_ids: Sequence[int], idents: Sequence[int]
     here, repos = reader.reads.in_clause(repo_ids)
     sql = f"SELECT id FROM requests WHERE id {among} AND repo_id {here} AND status = ? AND is_current AND outcome = ?"
     return {ident for (ident,) in reader.reads.rows(sql, (value, repos, Status.ACCEPTED, EvaluationOutcome.CHANGE))}
+
+
+def find_fully_approved(store: Store, repo: Repo, most: int) -> list[int]:
+    """Return the requests of a repo whose current version has at least two approvals, whether they count or not."""
+    sql = f"{APPROVED} WHERE r.repo_id = ? AND r.is_current GROUP BY a.request_id HAVING count(*) > 1"
+    rows = store.reads.rows(f"{sql} ORDER BY a.request_id LIMIT ?", (store.repo_id(repo), most))
+    return [row[0] for row in rows]

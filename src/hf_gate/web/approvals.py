@@ -11,8 +11,9 @@ from starlette.responses import Response
 from ..application.approval_alarms import close_alarm, describe_alarms, list_open_alarms
 from ..application.approval_needs import read_needs
 from ..application.approval_status import read_approval_status
-from ..application.approvals import NO_REQUEST, as_approver, withdraw_approval
+from ..application.approvals import NO_REQUEST, as_approver
 from ..application.grants_in_advance import Grant
+from ..application.tray import withdraw_approval
 from ..domain.ids import parse_repo
 from .request_context import RequestContext
 from .request_lines import request_key
