@@ -12,12 +12,12 @@ import pytest
 from hf_gate.application.end_reviews import ChangedEnds, review_ends
 from hf_gate.application.grant_ends import read_held_ends, refresh_ends
 from hf_gate.domain import events as e
+from hf_gate.domain.changes import Change
 from hf_gate.domain.grants import GrantTerms
 from hf_gate.domain.rows import RequestRow
 from hf_gate.domain.timestamps import from_ms, to_ms
 from hf_gate.plan.changes import PlanSubject, change_for_end
 from hf_gate.plan.guards import ChangeFilter
-from hf_gate.plan.model import Change
 from tests.kits.evaluations import CARD, EXPIRES, EvaluatedWorkspace, build_condition
 from tests.kits.stores import EEG, MED, hub_id, place
 

@@ -12,9 +12,9 @@ from hf_gate.application.evaluation import open_fact_sources
 from hf_gate.application.evaluation_times import compute_basis
 from hf_gate.application.plan_lists import EvaluationRecorder
 from hf_gate.domain import events as e
+from hf_gate.domain.changes import Change
 from hf_gate.domain.evaluations import EvaluationOutcome, EvaluationResult
 from hf_gate.plan.guards import ChangeFilter
-from hf_gate.plan.model import Change
 from hf_gate.sources.fact_sources import FactSources
 from hf_gate.sources.rule_versions import digest_folder
 from tests.kits.evaluations import CARD, START, EvaluatedWorkspace

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from hf_gate.plan.model import ChangeReason
+from hf_gate.domain.changes import ChangeReason
 from hf_gate.plan.words import describe_effects, describe_reasons
 from tests.kits.plans import make_change
 

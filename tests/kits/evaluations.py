@@ -24,6 +24,7 @@ from hf_gate.bootstrap import read_location
 from hf_gate.config import Paths, Settings
 from hf_gate.domain import events as e
 from hf_gate.domain.accounts import Profile
+from hf_gate.domain.changes import Change
 from hf_gate.domain.evaluations import EVALUATE_NOW
 from hf_gate.domain.events import LedgerEntry
 from hf_gate.domain.forms import form_to_json, parse_gate_form
@@ -34,7 +35,7 @@ from hf_gate.domain.timestamps import to_ms
 from hf_gate.errors import Offline
 from hf_gate.hub.client import Hub
 from hf_gate.plan.guards import ChangeFilter, apply_budgets
-from hf_gate.plan.model import Change, encode_plan
+from hf_gate.plan.model import encode_plan
 from hf_gate.policy.fact_values import ProfileFact
 from hf_gate.sources.profile import encode_profile
 from hf_gate.store.grant_terms import write_terms

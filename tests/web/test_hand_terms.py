@@ -16,11 +16,11 @@ from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bu
 from hf_gate.application.evaluation import RepoPolicies
 from hf_gate.application.planning import make_plan
 from hf_gate.application.terms_reader import TermsReader
+from hf_gate.domain.changes import Change
 from hf_gate.domain.events import GrantDated, decode_event
 from hf_gate.domain.hand_terms import HandTerms, TermsKind
 from hf_gate.domain.rows import RepoRow
 from hf_gate.domain.timestamps import DAY_MS, to_ms
-from hf_gate.plan.model import Change
 from hf_gate.store.tray import list_failed_decisions, list_waiting_decisions, schedule_decisions, undo_waiting_decisions
 from hf_gate.web.selection import MAX_IN_TRAY
 from tests.kits.desk import GOOD, Answer, Desk, Visitor, open_desk

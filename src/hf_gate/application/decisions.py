@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from ..decoding import decode_json
 from ..domain import events as e
+from ..domain.changes import Change
 from ..domain.hand_terms import GrantEnd
 from ..domain.ids import Person, Repo
 from ..domain.lifecycle import Status
@@ -19,7 +20,6 @@ from ..domain.rows import ChangeRow, RequestRow, RunRow, entry_about
 from ..domain.runs import ChangeOrigin, ChangeState
 from ..errors import HfGateError
 from ..plan.changes import make_change_without_request
-from ..plan.model import Change
 from ..plan.queued_decisions import QueuedDecision
 from ..protocol.flows.single_decision import check_unchanged, get_person
 from .runs import make_direct_change

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from ..domain import events as e
 from ..domain.batches import split_into_batches
+from ..domain.changes import Change
 from ..domain.evaluations import NO_LOOKUPS, EvaluationOutcome, EvaluationResult, add_lookups
 from ..domain.ids import Repo
 from ..domain.lifecycle import VERB_FOR_STATUS, Status
@@ -20,7 +21,7 @@ from ..domain.rows import ListRange, PersonRow, RequestRow, entry_about
 from ..domain.timestamps import from_ms, to_ms
 from ..plan.changes import PlanSubject, change_for_verdict, is_new_verdict, status_after, verdict_event
 from ..plan.guards import ChangeFilter, PolicyStart
-from ..plan.model import MAX_CHANGES, Change
+from ..plan.model import MAX_CHANGES
 from ..plan.render import SHADOW
 from ..policy.expressions import BoundFacts
 from ..policy.facts import RequestFacts

@@ -12,13 +12,13 @@ import msgspec
 from msgspec import Meta
 
 from ..decoding import decode_json
+from ..domain.changes import Change
 from ..domain.display_text import make_visible
 from ..domain.event_descriptions import describe_event
 from ..domain.events import decode_event
 from ..domain.messages import OutboxRow
 from ..domain.rows import LedgerRow, PersonRow, RequestRow, TimelineFilter
 from ..domain.timestamps import ms_to_iso, to_iso
-from ..plan.model import Change
 from ..private_files import write_private_file
 from ..store.identity import find_same_account, read_full_identity
 from ..store.ledger import iterate_entries

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from ..domain.batches import split_into_batches
+from ..domain.changes import Change
 from ..domain.ids import Repo
 from ..domain.rows import PersonRow, RequestRow, count_pending
 from ..domain.runs import ChangeOrigin
@@ -25,7 +26,6 @@ from ..plan.model import (
     MAX_CHANGES,
     NO_PLAN,
     VALIDITY,
-    Change,
     Plan,
     build_plan,
     make_partial_plan,

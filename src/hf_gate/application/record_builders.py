@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ..domain.accounts import Gate, Profile
+    from ..domain.changes import Change
     from ..domain.rows import ChangeRow, PersonRow, RepoRow, RequestRow, RunRow
-    from ..plan.model import Change
     from ..policy.accept_requirements import AcceptRequirement
     from ..policy.model import PolicyProblem
     from ..policy.policy_checker import CheckedPolicy

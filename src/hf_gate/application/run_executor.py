@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.batches import split_into_batches
+from ..domain.changes import Change
 from ..domain.grants import parse_grant_end
 from ..domain.ids import Repo, group_by_repo
 from ..domain.lifecycle import Status
@@ -30,7 +31,6 @@ from ..domain.rows import RunRow
 from ..domain.runs import FAILED, UNFINISHED, UNSETTLED, ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import to_ms
 from ..errors import HfGateError
-from ..plan.model import Change
 from ..plan.run_items import RunItem, SettledItem
 from ..protocol.clock_skew import is_clock_off
 from ..store.grant_terms import write_terms

@@ -12,6 +12,7 @@ import msgspec
 from ..decoding import decode_json
 from ..domain import events as e
 from ..domain.batches import split_into_batches
+from ..domain.changes import Change
 from ..domain.grants import GrantTerms, first_lapse
 from ..domain.hand_terms import GrantEnd
 from ..domain.lifecycle import Status
@@ -22,7 +23,7 @@ from ..domain.runs import ChangeOrigin, ChangeState, RunKind, RunState
 from ..domain.timestamps import ms_to_iso, to_ms
 from ..errors import Guarded, StoreDamaged, UsageError
 from ..plan.changes import PlanSubject, make_change
-from ..plan.model import Change, Plan, build_plan, decode_stored_plan
+from ..plan.model import Plan, build_plan, decode_stored_plan
 from ..policy.model import Policy
 from ..store.grant_terms import read_terms_of
 from ..store.promotions import Halt, HaltedEnd, VersionAtRepo, write_halt

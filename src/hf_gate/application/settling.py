@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from typing import Final
 
 from ..domain import events as e
+from ..domain.changes import Change
 from ..domain.end_rows import list_agreements, list_tables
 from ..domain.grants import GrantTerms, fix_terms, parse_grant_end
 from ..domain.ids import Person, Repo
@@ -20,7 +21,6 @@ from ..domain.rows import RequestRow, RunRow, entry_about
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms, to_iso, to_ms
 from ..errors import HfGateError, OutcomeUnknown
-from ..plan.model import Change
 from ..plan.run_items import RunItem, SettledItem
 from ..store.store import Store
 

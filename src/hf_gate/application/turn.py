@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import Struct, field
 
+from ..domain.changes import Change
 from ..domain.ids import Repo
 from ..domain.outcomes import ErrorScope, OutcomeKind, classify_error
 from ..domain.rows import RepoRow, RunRow
@@ -19,7 +20,7 @@ from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import HfGateError
 from ..plan import guards
 from ..plan.guards import END_GUARD, PolicyStart
-from ..plan.model import Change, make_partial_plan
+from ..plan.model import make_partial_plan
 from ..policy.model import PolicyMode
 from ..store.promotions import read_first_turns, write_first_turns
 from ..store.runs import read_repos

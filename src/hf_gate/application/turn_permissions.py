@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from ..domain import events as e
 from ..domain.approvals import PolicyAuthor
+from ..domain.changes import Change
 from ..domain.ids import Repo
 from ..domain.members import NO_AUTHOR, RunAuthor
 from ..domain.rows import RepoRow, RunRow
@@ -18,7 +19,7 @@ from ..domain.runs import RunState
 from ..domain.timestamps import HOUR_MS, to_ms
 from ..errors import Guarded
 from ..plan.guards import FirstTurnHold, PolicyStart, start_of_change
-from ..plan.model import Change, Plan
+from ..plan.model import Plan
 from ..policy.literals import Rate
 from ..policy.model import Policy
 from ..store.ledger import count_unattended_changes

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ..application.workspace import Workspace
+    from ..domain.changes import Change
     from ..domain.ids import Repo
     from ..domain.rows import RunRow
     from ..plan.guards import Confirmation
-    from ..plan.model import Change
     from .framework import Run
     from .targets import DecisionCommand
 

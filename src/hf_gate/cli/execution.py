@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from ..application.decisions import DecisionTarget
     from ..application.targets import RequestTarget
     from ..application.workspace import Workspace
+    from ..domain.changes import Change
     from ..domain.rows import ChangeRow, RunRow
-    from ..plan.model import Change
     from .framework import Run
     from .targets import DecisionCommand
 
@@ -274,7 +274,7 @@ def done_changes(workspace: Workspace, ended: RunRow) -> list[Change]:
 def _changes(
     workspace: Workspace, run: RunRow, states: Collection[str] | None = None
 ) -> list[tuple[Change, ChangeRow]]:
-    from ..plan.model import Change
+    from ..domain.changes import Change
 
     return [(decode_json(row.change, Change), row) for row in workspace.store.changes(run.id, states)]
 

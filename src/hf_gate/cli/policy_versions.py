@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..application.policy_records import ComparedDecision, ComparisonRecord
     from ..application.policy_saves import PolicyHold
     from ..application.workspace import Workspace
-    from ..plan.model import Change
+    from ..domain.changes import Change
     from ..policy.model import Policy
     from ..policy.tables import Table
     from .policy_files import Policies

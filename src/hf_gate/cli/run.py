@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from ..application.turn import TurnResult
     from ..application.turn_permissions import HaltedChanges
     from ..application.workspace import Workspace
+    from ..domain.changes import Change
     from ..domain.ids import Repo
     from ..domain.turns import TurnRow
-    from ..plan.model import Change
     from .framework import Run
 
 _LATE_HOURS: Final = 2  # an end that is less late is on time: turns take place every few minutes

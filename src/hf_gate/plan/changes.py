@@ -8,6 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from ..domain.changes import Change, ChangeReason
 from ..domain.events import VerdictReached
 from ..domain.grants import GrantTerms
 from ..domain.hand_terms import NO_HAND_TERMS, GrantEnd, HandTerms
@@ -20,7 +21,7 @@ from ..policy.fact_table import is_identity_fact
 from ..policy.model import ConditionTrace, Verdict
 from ..policy.opinions import STATUS_AFTER, ends_of, terms_of
 from ..policy.reasons import fill_reason
-from .model import END_EXPRESSION, Change, ChangeReason
+from .model import END_EXPRESSION
 
 _END_REASONS: Final = {  # a rejected person cannot request access again
     Status.RESET: "Your access has ended. You may ask again.",

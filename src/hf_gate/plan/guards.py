@@ -8,8 +8,9 @@ from enum import StrEnum
 from itertools import chain
 from typing import Final, TypeAlias
 
+from ..domain.changes import Change
 from ..domain.ids import Repo
-from .model import Change, GuardResult
+from .model import GuardResult
 
 MAX_CONFIRMED: Final = 20  # changes other than accepts; above this, the number must be typed
 MAX_CONFIRMED_ACCEPTS: Final = 50  # accepts; above this and a tenth of the pending requests, the number must be typed

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import asdict
 
+from ..domain.changes import Change
 from ..domain.hand_terms import GrantEnd
 from ..domain.outcomes import OutcomeKind
 from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import UNFINISHED, ChangeOrigin, ChangeState, RunState
-from .model import Change
 
 _UNSENT = (ChangeState.PLANNED, ChangeState.STARTED, ChangeState.OPEN)
 

@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Final
 
 from ..domain.batches import group_pairs
+from ..domain.changes import Change
 from ..domain.display_text import make_visible, pluralize
 from ..policy.model import Policy
-from .model import ENDS_HELD, ENDS_UNDECIDED, Change, GuardResult, Plan
+from .model import ENDS_HELD, ENDS_UNDECIDED, GuardResult, Plan
 from .words import describe_change_rule, describe_effects, describe_reasons
 
 SHADOW: Final = "shadow/"

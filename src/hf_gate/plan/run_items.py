@@ -5,12 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from ..domain.changes import Change
 from ..domain.grants import with_chosen_end
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.requests import AccessRequest, Target
 from ..domain.rows import RequestRow
-from .model import Change
 
 
 class RunItem(Struct, frozen=True):

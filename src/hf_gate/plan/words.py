@@ -6,13 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from ..domain.changes import Change, ChangeReason
 from ..domain.display_text import pluralize
 from ..domain.runs import ChangeOrigin
 from ..domain.timestamps import from_ms
 from ..policy.model import Policy
 from ..policy.phrases import describe_test
 from ..policy.rule_phrases import describe_rule_of
-from .model import END_EXPRESSION, Change, ChangeReason
+from .model import END_EXPRESSION
 
 _EFFECTS: Final = {
     "accept": ("gets access", "get access"),

@@ -21,6 +21,7 @@ from ..application.runs import make_direct_change
 from ..application.tray import DecisionRequest
 from ..application.workspace import new_id
 from ..domain.answer_ratings import Quality
+from ..domain.changes import Change
 from ..domain.display_text import pluralize
 from ..domain.lifecycle import STATUS_AFTER_VERB, VERBS, VERBS_WITH_REASON, Status
 from ..domain.rows import (
@@ -31,7 +32,7 @@ from ..domain.timestamps import to_ms
 from ..errors import UsageError
 from ..plan import guards
 from ..plan.guards import Confirmation, required_confirmation
-from ..plan.model import Change, build_plan
+from ..plan.model import build_plan
 from ..store.selections import (
     count_left_out,
     count_selected,

@@ -9,11 +9,11 @@ from typing import Final
 from msgspec import Struct, field
 
 from ..decoding import decode_json
+from ..domain.changes import Change
 from ..domain.ids import Repo
 from ..domain.outcomes import OutcomeKind
 from ..domain.roles import Role
 from ..domain.rows import ChangeRow
-from ..plan.model import Change
 from ..plan.words import describe_change_rule, describe_counts, describe_reasons
 from .explanations import can_read_policy
 from .request_context import RequestContext

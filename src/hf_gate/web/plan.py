@@ -21,6 +21,7 @@ from ..application.records import ChangeRecord
 from ..application.workspace import new_id
 from ..decoding import decode_json
 from ..domain.batches import group_pairs
+from ..domain.changes import Change
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.members import Member, MemberRole
@@ -30,7 +31,7 @@ from ..domain.timestamps import describe_clock_skew, from_ms
 from ..errors import Guarded
 from ..plan import guards
 from ..plan.guards import Confirmation
-from ..plan.model import CLOCK_SKEW, Change, Plan, encode_plan, make_partial_plan
+from ..plan.model import CLOCK_SKEW, Plan, encode_plan, make_partial_plan
 from ..plan.render import SHADOW, estimate_calls
 from ..plan.words import count_staying, describe_effects
 from ..store.plans import delete_plans, find_plan

@@ -16,6 +16,7 @@ from ..application import runs as run_cases
 from ..application.record_builders import change_record
 from ..application.records import ChangeRecord
 from ..decoding import decode_json
+from ..domain.changes import Change
 from ..domain.display_text import pluralize
 from ..domain.ids import Repo
 from ..domain.members import MemberRole
@@ -24,7 +25,6 @@ from ..domain.rows import RunRow
 from ..domain.runs import UNSETTLED, ChangeState, RunState
 from ..domain.timestamps import format_span, from_ms
 from ..errors import Guarded
-from ..plan.model import Change
 from ..protocol.pacing import Outlook
 from .change_lines import OPEN_STATES, run_change_line, visible_repos
 from .exports import export_response
