@@ -90,7 +90,7 @@ def endorse(workspace: Workspace, act: str, changes: int, member: Member, actor:
     with workspace.store.writing() as write:
         if of == "ends":
             delete_endorsed_ends(write, other_than=act)
-        elif find_plan(workspace.store, act) is None:
+        elif find_plan(write, act) is None:
             raise UsageError("The plan was discarded meanwhile.", hint="Make a new one.")
         if write_endorsement(write, act, account, rules):
             write.append(None, [e.LedgerEntry(event=event, at=to_ms(workspace.now()), actor=actor)])

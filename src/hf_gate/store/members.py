@@ -19,6 +19,7 @@ from ..domain.members import (
 from ..domain.sessions import LINK_LIFETIME, digest_of
 from . import member_rows
 from .assignments import free_assignments, may_be_assigned
+from .sql import Reader
 from .store import Store
 from .writer import Writer
 
@@ -31,14 +32,14 @@ def create_member_id() -> str:
 # ---- members ---------------------------------------------------------------------------------------------------------
 
 
-def find_member(store: Store, name: str) -> Member | None:
+def find_member(reader: Reader, name: str) -> Member | None:
     """Return the member with this name, revoked or not. As on the Hub, upper and lower case are the same."""
-    return next((one for one in store.members() if one.name.lower() == name.lower()), None)
+    return next((one for one in member_rows.read_members(reader.reads) if one.name.lower() == name.lower()), None)
 
 
-def find_member_by_id(store: Store, ident: str) -> Member | None:
+def find_member_by_id(reader: Reader, ident: str) -> Member | None:
     """Return the member with this id, revoked or not; None if the name now belongs to another member."""
-    return next((one for one in store.members() if one.id == ident), None)
+    return next((one for one in member_rows.read_members(reader.reads) if one.id == ident), None)
 
 
 def invite_member(store: Store, member: Member, secret: str, by: str, at: int) -> Member:
@@ -157,10 +158,10 @@ def _write_member(write: Writer, member: Member, link: str | None, entry: Ledger
 # ---- saved views -----------------------------------------------------------------------------------------------------
 
 
-def list_saved_views(store: Store, member: str) -> list[tuple[str, str]]:
+def list_saved_views(reader: Reader, member: str) -> list[tuple[str, str]]:
     """Return the name and query of each saved view, in the order in which they were saved."""
     sql = "SELECT name, query FROM views WHERE member = ? ORDER BY made_at, name"
-    return [(row[0], row[1]) for row in store.reads.rows(sql, (member,))]
+    return [(row[0], row[1]) for row in reader.reads.rows(sql, (member,))]
 
 
 def set_saved_view(store: Store, member: str, name: str, query: str | None, at: int) -> bool:

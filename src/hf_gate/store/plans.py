@@ -8,18 +8,19 @@ from typing import Any
 
 from ..domain.rows import PlanRow
 from .approvals import delete_endorsements
-from .runs import check_records_kept
+from .runs import check_records_kept, read_run
+from .sql import Reader
 from .store import Store
 
 
-def list_plans(store: Store, limit: int = 50) -> list[PlanRow]:
+def list_plans(reader: Reader, limit: int = 50) -> list[PlanRow]:
     """Return plans, the latest first."""
-    return _select(store, "ORDER BY made_at DESC, digest LIMIT ?", limit)
+    return _select(reader, "ORDER BY made_at DESC, digest LIMIT ?", limit)
 
 
-def find_plan(store: Store, digest: str) -> PlanRow | None:
+def find_plan(reader: Reader, digest: str) -> PlanRow | None:
     """Return the plan with this digest, or None."""
-    return next(iter(_select(store, "WHERE digest = ?", digest)), None)
+    return next(iter(_select(reader, "WHERE digest = ?", digest)), None)
 
 
 def save_plan(
@@ -47,12 +48,12 @@ def delete_plans(store: Store, digests: Collection[str]) -> int:
     return len(gone)
 
 
-def _select(store: Store, rest: str, value: object) -> list[PlanRow]:
-    rows = store.reads.rows(f"SELECT digest, made_at, about FROM plans {rest}", (value,))
-    return [_build_plan_row(store, *row) for row in rows]
+def _select(reader: Reader, rest: str, value: object) -> list[PlanRow]:
+    rows = reader.reads.rows(f"SELECT digest, made_at, about FROM plans {rest}", (value,))
+    return [_build_plan_row(reader, *row) for row in rows]
 
 
-def _build_plan_row(store: Store, digest: str, made_at: int, about: str | None) -> PlanRow:
-    run = store.run_of_plan(digest)
+def _build_plan_row(reader: Reader, digest: str, made_at: int, about: str | None) -> PlanRow:
+    run = read_run(reader.reads, "plan = ?", digest)
     told = json.loads(about) if about else {}
     return PlanRow(digest, made_at, told, *((run.id, run.state) if run else (None, None)))

@@ -26,7 +26,7 @@ from ..domain.rows import (
 from .query_sql import IS_OVERDUE, Conditions, build_conditions
 from .repos import read_repos_by_number
 from .search import Key, PageRequest, cursor_of, filter_keys, find_keys, key_of
-from .sql import Database
+from .sql import Database, Reader
 from .state_columns import repo_of
 from .store import Store
 
@@ -38,7 +38,10 @@ _MAX_CHUNKS: Final = 20  # requests read for one page; late in a list, most peop
 
 
 _latest_counters: Final = WeakKeyDictionary[Database, tuple[int | None, Counters]]()
-"""The counters as each connection read them last, and its version before. A thread has a connection of its own."""
+"""The counters as each connection read them last, and its version before, which changes when another connection writes.
+
+So these are read through the store, whose threads have a connection each, and not within a transaction.
+"""
 
 
 def read_counters(store: Store) -> Counters:
@@ -71,9 +74,9 @@ def _read_counters(db: Database) -> Counters:
     return Counters(cells, classes)
 
 
-def read_row_classes(store: Store, idents: Sequence[int]) -> dict[int, RowClass]:
+def read_row_classes(reader: Reader, idents: Sequence[int]) -> dict[int, RowClass]:
     """Return the classification of each request; the same texts are counted to `MAX_SAME_TEXT` + 1 at most."""
-    db = store.reads
+    db = reader.reads
     among, value = db.in_clause(idents)
     rows = db.rows(
         "SELECT r.id, r.quality, r.mail, CASE WHEN r.fingerprint IS NULL THEN 0 ELSE (SELECT count(*)"
@@ -86,9 +89,9 @@ def read_row_classes(store: Store, idents: Sequence[int]) -> dict[int, RowClass]
     return {row[0]: RowClass(row[1], row[2], int(row[3])) for row in rows}
 
 
-def have_same_text(store: Store, idents: Sequence[int]) -> bool:
+def have_same_text(reader: Reader, idents: Sequence[int]) -> bool:
     """Return whether these requests have the same long answer and are in one repo."""
-    db = store.reads
+    db = reader.reads
     among, value = db.in_clause(idents)
     row = db.row(
         "SELECT count(*), count(DISTINCT repo_id), count(DISTINCT fingerprint) FROM requests"
@@ -98,9 +101,9 @@ def have_same_text(store: Store, idents: Sequence[int]) -> bool:
     return row is not None and tuple(map(int, row)) == (len(set(idents)), 1, 1)
 
 
-def read_verdict_counts(store: Store, status: str) -> list[VerdictCount]:
+def read_verdict_counts(reader: Reader, status: str) -> list[VerdictCount]:
     """Return how many current requests of one status have each verdict."""
-    rows = store.reads.rows(
+    rows = reader.reads.rows(
         "SELECT o.type, o.namespace, o.name, v.action, v.policy, v.rule, v.digest, v.shadow, c.n FROM"
         " (SELECT repo_id, verdict_id, count(*) AS n FROM requests WHERE is_current AND status = ?"
         " AND verdict_id IS NOT NULL GROUP BY repo_id, verdict_id) AS c"
@@ -115,10 +118,10 @@ def read_verdict_counts(store: Store, status: str) -> list[VerdictCount]:
     ]
 
 
-def count_matches(store: Store, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
+def count_matches(reader: Reader, query: Query, *, now: int, zone: tzinfo = UTC, most: int = 1000) -> int:
     """Count the requests that match a query; return `most` + 1 if there are more than `most`."""
-    ready = build_conditions(query, store.reads, now=now, zone=zone)
-    return len(find_keys(store.reads, ready, PageRequest(most + 1)))
+    ready = build_conditions(query, reader.reads, now=now, zone=zone)
+    return len(find_keys(reader.reads, ready, PageRequest(most + 1)))
 
 
 def read_people_page(

@@ -12,7 +12,7 @@ from ..domain.rows import GONE, IN_RUN, MOVED, OWN, PROTECTED, QUEUED, STATUS_RE
 from ..domain.timestamps import DAY_MS
 from .query_sql import build_conditions
 from .search import Key, PageRequest, find_keys
-from .sql import Database
+from .sql import Database, Reader
 from .state_columns import decode_hand_terms, repo_of
 from .store import Store
 from .tray import UNSENT
@@ -86,29 +86,29 @@ def freeze_selection(store: Store, pick: str, into: str, member: str, at: int) -
         return write.db.run(copy, (into, pick))
 
 
-def count_selected(store: Store, pick: str, besides: int = 0) -> int:
+def count_selected(reader: Reader, pick: str, besides: int = 0) -> int:
     """Return how many requests are in a selection, except the one with number `besides`."""
     sql = "SELECT count(*) FROM picked WHERE pick = ? AND request_id <> ?"
-    return store.reads.count(sql, (pick, besides))
+    return reader.reads.count(sql, (pick, besides))
 
 
-def find_selection_owner(store: Store, pick: str) -> str | None:
+def find_selection_owner(reader: Reader, pick: str) -> str | None:
     """Return the member who made the selection; None if it does not exist."""
-    row = store.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
+    row = reader.reads.row("SELECT member FROM picks WHERE id = ?", (pick,))
     return None if row is None else str(row[0])
 
 
-def filter_selected(store: Store, pick: str, requests: Iterable[int]) -> frozenset[int]:
+def filter_selected(reader: Reader, pick: str, requests: Iterable[int]) -> frozenset[int]:
     """Return those requests that are in the selection."""
-    among, value = store.reads.in_clause(list(requests))
-    rows = store.reads.rows(f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
+    among, value = reader.reads.in_clause(list(requests))
+    rows = reader.reads.rows(f"SELECT request_id FROM picked WHERE pick = ? AND request_id {among}", (pick, value))
     return frozenset(row[0] for row in rows)
 
 
-def read_selected_requests(store: Store, pick: str, most: int) -> list[int]:
+def read_selected_requests(reader: Reader, pick: str, most: int) -> list[int]:
     """Return at most `most` requests of a selection."""
     sql = "SELECT request_id FROM picked WHERE pick = ? ORDER BY request_id LIMIT ?"
-    return [row[0] for row in store.reads.rows(sql, (pick, most))]
+    return [row[0] for row in reader.reads.rows(sql, (pick, most))]
 
 
 # ---- requests left out of a copy -------------------------------------------------------------------------------------
@@ -134,9 +134,9 @@ def put_back_left_out(store: Store, pick: str) -> None:
         write.db.run("UPDATE picked SET pick = ? WHERE pick = ?", (pick, pick + _LEFT_OUT))
 
 
-def count_left_out(store: Store, pick: str) -> int:
+def count_left_out(reader: Reader, pick: str) -> int:
     """Return how many requests were left out of a copy."""
-    return count_selected(store, pick + _LEFT_OUT)
+    return count_selected(reader, pick + _LEFT_OUT)
 
 
 def remove_left_out(store: Store, pick: str, copy: str) -> None:
@@ -144,22 +144,22 @@ def remove_left_out(store: Store, pick: str, copy: str) -> None:
     subtract_selection(store, pick, copy + _LEFT_OUT)
 
 
-def count_selected_by_quality(store: Store, scope: SelectionScope, qualities: Collection[str]) -> int:
+def count_selected_by_quality(reader: Reader, scope: SelectionScope, qualities: Collection[str]) -> int:
     """Return how many selected requests that can be decided have a purpose of one of these qualities."""
-    ready, values = _ready_with_quality(store.reads, scope, qualities)
-    return store.reads.count(f"SELECT count(*) FROM {ready}", values)
+    ready, values = _ready_with_quality(reader.reads, scope, qualities)
+    return reader.reads.count(f"SELECT count(*) FROM {ready}", values)
 
 
 # ---- effects of a decision -------------------------------------------------------------------------------------------
 
 
-def count_selection_buckets(store: Store, scope: SelectionScope) -> list[SelectionBucket]:
+def count_selection_buckets(reader: Reader, scope: SelectionScope) -> list[SelectionBucket]:
     """Count a selection by the reason that excludes a request, repo, status, verdict and history, in one scan."""
-    why, values = _exclusion_reason(store.reads, scope)
+    why, values = _exclusion_reason(reader.reads, scope)
     past = (
         "EXISTS (SELECT 1 FROM history h WHERE h.person_id = r.person_id AND h.repo_id = r.repo_id AND h.accepted > 0)"
     )
-    rows = store.reads.rows(
+    rows = reader.reads.rows(
         "SELECT w.why, o.type, o.namespace, o.name, w.status, v.action, v.rule, w.again, w.past, w.n, "
         "v.hand_terms FROM"
         " (SELECT why, repo_id, status, verdict_id, again, past, count(*) AS n FROM"
@@ -185,12 +185,12 @@ def count_selection_buckets(store: Store, scope: SelectionScope) -> list[Selecti
     ]
 
 
-def iterate_ready_requests(store: Store, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
+def iterate_ready_requests(reader: Reader, scope: SelectionScope, size: int = 1000) -> Iterator[list[int]]:
     """Iterate over the numbers of the selected requests that can be decided, `size` at a time, in order."""
-    why, values = _exclusion_reason(store.reads, scope)
+    why, values = _exclusion_reason(reader.reads, scope)
     after = 0
     while True:
-        rows = store.reads.rows(
+        rows = reader.reads.rows(
             f"SELECT k.request_id FROM {_FROM} AND k.request_id > ? AND {why} = '' ORDER BY k.request_id LIMIT ?",
             (scope.selection, after, *values, size),
         )
@@ -201,11 +201,11 @@ def iterate_ready_requests(store: Store, scope: SelectionScope, size: int = 1000
         after = rows[-1][0]
 
 
-def list_ready_by_age(store: Store, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
+def list_ready_by_age(reader: Reader, scope: SelectionScope, after: Key | None, size: int) -> list[Key]:
     """Return time and number of the selected requests after `after` that can be decided, the longest wait first."""
-    why, values = _exclusion_reason(store.reads, scope)
+    why, values = _exclusion_reason(reader.reads, scope)
     is_later, later = ("", ()) if after is None else (" AND (r.asked_at, r.id) > (?, ?)", after)
-    rows = store.reads.rows(
+    rows = reader.reads.rows(
         f"SELECT r.asked_at, r.id FROM {_FROM}{is_later} AND {why} = '' ORDER BY r.asked_at, r.id LIMIT ?",
         (scope.selection, *later, *values, size),
     )

@@ -12,7 +12,7 @@ from ..domain.members import SESSION_LIFETIME, Member
 from ..domain.sessions import DEVICE_LIFETIME, LINK_LIFETIME, LinkState, NewSession, Session, digest_of
 from ..errors import StoreUnavailable
 from . import member_rows
-from .sql import Database, decode_row
+from .sql import Database, Reader, decode_row
 from .store import Store
 
 IDLE_MS: Final = 30 * 60_000
@@ -27,9 +27,9 @@ _COLUMNS: Final = "id, member, method, browser, made_at, seen_at"
 # ---- personal links --------------------------------------------------------------------------------------------------
 
 
-def check_personal_link(store: Store, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
+def check_personal_link(reader: Reader, link: str, device: str, link_at: int) -> tuple[Member | None, LinkState]:
     """Return the member of a personal link, and what the link can do in the browser with this device secret."""
-    return _check_link(store.reads, link, device, link_at)
+    return _check_link(reader.reads, link, device, link_at)
 
 
 def open_session_by_link(
@@ -101,19 +101,19 @@ def delete_session(store: Store, ident: str, member: str | None = None) -> bool:
     return True
 
 
-def list_open_sessions(store: Store, at: int, member: str | None = None) -> list[Session]:
+def list_open_sessions(reader: Reader, at: int, member: str | None = None) -> list[Session]:
     """Return the open sessions of a member, or of all, the most recently used first."""
-    rows = store.reads.rows(
+    rows = reader.reads.rows(
         f"SELECT {_COLUMNS} FROM sessions WHERE {_IS_OPEN} ORDER BY seen_at DESC, id", _open_times(at)
     )
     found = [decode_row(row, Session) for row in rows]
     return [one for one in found if member in {None, one.member}]
 
 
-def count_devices(store: Store, link_at: int) -> dict[str, int]:
+def count_devices(reader: Reader, link_at: int) -> dict[str, int]:
     """Return the number of devices on which the personal link works, by member id."""
     sql = "SELECT member, count(*) FROM devices WHERE seen_at >= ? GROUP BY member"
-    return {row[0]: row[1] for row in store.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
+    return {row[0]: row[1] for row in reader.reads.rows(sql, (link_at - DEVICE_LIFETIME,))}
 
 
 def _open_times(at: int) -> tuple[int, int, int, int]:

@@ -15,7 +15,7 @@ from ..domain.rows import ChangeRow, RunRow
 from ..domain.runs import FAILED, ChangeState, RunKind, RunState
 from ..plan.queued_decisions import QueuedChange, QueuedDecision
 from .runs import RUN_AT, SELECT_BOTH, build_changes, build_run, check_records_kept, insert_changes, select_runs
-from .sql import Database
+from .sql import Database, Reader
 from .store import Store
 from .writer import Writer
 
@@ -59,63 +59,63 @@ def add_waiting_decisions(
     return clashes
 
 
-def list_waiting_decisions(store: Store) -> list[QueuedDecision]:
+def list_waiting_decisions(reader: Reader) -> list[QueuedDecision]:
     """Return all decisions without an outcome; those that are sent first come first."""
-    return _select(store.reads, f"{UNSENT} {_FIRST}")
+    return _select(reader.reads, f"{UNSENT} {_FIRST}")
 
 
-def list_unsent_decisions(store: Store, member: str) -> list[QueuedDecision]:
+def list_unsent_decisions(reader: Reader, member: str) -> list[QueuedDecision]:
     """Return a member's decisions that are not being sent yet, in the order of `list_waiting_decisions`."""
-    return [one for one in _select(store.reads, f"r.{_QUEUED} {_FIRST}") if one.run.member == member]
+    return [one for one in _select(reader.reads, f"r.{_QUEUED} {_FIRST}") if one.run.member == member]
 
 
-def list_due_decisions(store: Store, now: int) -> list[QueuedDecision]:
+def list_due_decisions(reader: Reader, now: int) -> list[QueuedDecision]:
     """Return the waiting decisions that are due, in the order in which they were made."""
     where = f"r.{_QUEUED} AND r.starts_at <= ? ORDER BY r.made_at, c.run"
-    return _select(store.reads, where, now)
+    return _select(reader.reads, where, now)
 
 
-def list_begun_decision_runs(store: Store) -> list[RunRow]:
+def list_begun_decision_runs(reader: Reader) -> list[RunRow]:
     """Return the runs of decisions that began and did not end."""
-    return select_runs(store.reads, f"kind = '{RunKind.DIRECT}' AND member IS NOT NULL AND {_BEGUN}")
+    return select_runs(reader.reads, f"kind = '{RunKind.DIRECT}' AND member IS NOT NULL AND {_BEGUN}")
 
 
 def find_latest_decisions(
-    store: Store, requests: Iterable[int], member: str | None = None
+    reader: Reader, requests: Iterable[int], member: str | None = None
 ) -> dict[int, QueuedDecision]:
     """Return the latest decision about each of these requests, ended or not; this member's unsent ones
     come first.
     """
-    among, value = store.reads.in_clause(list(requests))
+    among, value = reader.reads.in_clause(list(requests))
     own = f"CASE WHEN r.member = ? AND {UNSENT} THEN 1 ELSE 0 END"
     order = f"ORDER BY {own}, r.made_at, c.run, c.n"
-    found = _select(store.reads, f"c.request_id {among} {order}", value, member or "")
+    found = _select(reader.reads, f"c.request_id {among} {order}", value, member or "")
     return {item.request: item for item in found}
 
 
-def list_sent_decisions(store: Store, member: str, since: int, limit: int) -> list[QueuedDecision]:
+def list_sent_decisions(reader: Reader, member: str, since: int, limit: int) -> list[QueuedDecision]:
     """Return a member's decisions that took effect since a time (ms), latest first."""
-    among, value = store.reads.in_clause((ChangeState.DONE, ChangeState.ALREADY))
+    among, value = reader.reads.in_clause((ChangeState.DONE, ChangeState.ALREADY))
     where = f"r.member = ? AND r.made_at >= ? AND c.state {among} {_LATEST} LIMIT ?"
-    return _select(store.reads, where, member, since, value, limit)
+    return _select(reader.reads, where, member, since, value, limit)
 
 
-def list_recent_decisions(store: Store, member: str, limit: int) -> list[QueuedDecision]:
+def list_recent_decisions(reader: Reader, member: str, limit: int) -> list[QueuedDecision]:
     """Return a member's latest decisions, unsent or sent, the latest first."""
-    return _select(store.reads, f"r.member = ? {_LATEST} LIMIT ?", member, limit)
+    return _select(reader.reads, f"r.member = ? {_LATEST} LIMIT ?", member, limit)
 
 
-def list_failed_decisions(store: Store, member: str) -> list[QueuedDecision]:
+def list_failed_decisions(reader: Reader, member: str) -> list[QueuedDecision]:
     """Return a member's decisions that did not take effect, except those the member has marked as seen."""
-    among, value = store.reads.in_clause(FAILED)
+    among, value = reader.reads.in_clause(FAILED)
     where = f"r.is_unseen AND r.member = ? AND c.state {among} ORDER BY r.made_at, c.run, c.n"
-    return _select(store.reads, where, member, value)
+    return _select(reader.reads, where, member, value)
 
 
-def list_decisions_about(store: Store, person: int) -> list[QueuedDecision]:
+def list_decisions_about(reader: Reader, person: int) -> list[QueuedDecision]:
     """Return the decisions about a person's requests, in the order in which they were made."""
     mine = "SELECT id FROM requests WHERE person_id = ?"
-    return _select(store.reads, f"c.request_id IN ({mine}) ORDER BY r.made_at, c.run, c.n", person)
+    return _select(reader.reads, f"c.request_id IN ({mine}) ORDER BY r.made_at, c.run, c.n", person)
 
 
 # ---- changes ---------------------------------------------------------------------------------------------------------
