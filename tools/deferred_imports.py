@@ -57,6 +57,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.application.turn_permissions": "loads policies and the store",
     "hf_gate.application.terms_reader": "evaluates policies; loads CEL",
     "hf_gate.application.end_adoption": "gives ends of access by the policies; loads the store and the policies",
+    "hf_gate.application.approved_ends": "changes ends of access; loads the store",
     "hf_gate.application.end_changes": "changes ends of access; loads the store",
     "hf_gate.application.explanation_records": "loads the model of policies",
     "hf_gate.application.grant_ends": "evaluates the terms of grants; loads CEL",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application import setting_keys
+from hf_gate.application.approved_ends import EndChanger
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget
 from hf_gate.application.end_adoption import (
@@ -18,7 +19,6 @@ from hf_gate.application.end_adoption import (
     outdated_ends_note,
     plan_adoption,
 )
-from hf_gate.application.end_changes import EndChanger
 from hf_gate.application.grant_ends import refresh_ends
 from hf_gate.application.terms_reader import load_terms_reader
 from hf_gate.domain.lifecycle import Status

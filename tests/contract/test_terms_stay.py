@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from hf_gate.application import setting_keys
+from hf_gate.application.approved_ends import EndChanger
 from hf_gate.application.bulk_decisions import BulkDecision, BulkEnds, create_bulk_run
 from hf_gate.application.decision_sender import DecisionSender
 from hf_gate.application.decisions import Choice, DecisionTarget, PendingDecision
-from hf_gate.application.end_changes import EndChanger, renew_by_rules
+from hf_gate.application.end_changes import renew_by_rules
 from hf_gate.application.ledger_verification import verify_ledger
 from hf_gate.application.members import Membership
 from hf_gate.application.terms_reader import load_terms_reader

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from hf_gate.application.end_changes import EndChanger, HeldChange, change_end_by_hand
+from hf_gate.application.approved_ends import EndChanger, HeldChange
+from hf_gate.application.end_changes import change_end_by_hand
 from hf_gate.application.policy_bundle import load_policies
 from hf_gate.application.terms_reader import load_terms_reader
 from hf_gate.domain import events as e

@@ -42,6 +42,7 @@ from ..store.store import Store
 from ..store.tray import take_waiting
 from ..store.writer import Writer
 from .approvals import ApprovalGate
+from .approved_ends import EndChanger
 from .decisions import (
     ERASED_HAS_NO_END,
     UNSENT_KINDS,
@@ -55,7 +56,7 @@ from .decisions import (
     note_entry,
     outcome_before_send,
 )
-from .end_changes import EndChanger, change_end_by_hand
+from .end_changes import change_end_by_hand
 from .ports import ClockPort, HubPort, SendPort
 from .restore_checks import check_synced_since_restore
 from .run_executor import make_executor

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..domain.approvals import TWO_PERSON_SETTING
 from ..domain.ids import Repo
 from ..domain.members import OWNER_SETTING, TEAM_UNTIL_SETTING
-from ..store import export, policy_authors
+from ..domain.network_hosts import PRIVATE_HOST_SETTING
 
 RESTORED: Final = "restored"
 """When the store was restored from a backup (ms). Deleted once every repo has been fully synced again."""
@@ -14,7 +15,7 @@ RESTORED: Final = "restored"
 OWNER: Final = OWNER_SETTING
 """The account whose token the desk used last: name and id, as JSON."""
 
-PRIVATE_HOST: Final = export.PRIVATE_HOST
+PRIVATE_HOST: Final = PRIVATE_HOST_SETTING
 """The desk's private host name. It is never exported."""
 
 SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
@@ -23,7 +24,7 @@ SIGN_IN_ORGANIZATIONS: Final = "sign-in organizations"
 SAVED_POLICIES: Final = "policies saved from the desk"
 """The holds of policies that were saved from the desk and not promoted since, as JSON."""
 
-TWO_PERSON_POLICIES: Final = policy_authors.TWO_PERSON_POLICIES
+TWO_PERSON_POLICIES: Final = TWO_PERSON_SETTING
 """The policies that asked for two people when they were last read, with their repos (globs), as JSON."""
 
 HELD_ENDS: Final = "held ends"

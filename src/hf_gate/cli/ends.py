@@ -30,8 +30,9 @@ from .workspace import actor_of, announce, open_with_policies, open_workspace
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from ..application.approved_ends import EndChanger
     from ..application.end_adoption import Adoption
-    from ..application.end_changes import EndChange, EndChanger
+    from ..application.end_changes import EndChange
     from ..application.end_moves import EndMove
     from ..application.policy_bundle import PolicyBundle
     from ..application.targets import RequestTarget
@@ -402,7 +403,7 @@ def _authorize_changes(
 ) -> EndChanger:
     """Return what writes these changes. Raises an error if this user may not make them, or if the clock is wrong."""
     from ..application.approvals import ApprovalGate, as_approver
-    from ..application.end_changes import EndChanger
+    from ..application.approved_ends import EndChanger
     from ..application.grant_ends import require_right_clock
 
     me = require_member_for_ends(run, workspace, (change.row.repo for change in changes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime, tzinfo
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 from msgspec import Struct
@@ -12,6 +12,9 @@ from msgspec import Struct
 from .grants import read_duration
 from .hand_terms import NO_END_WORD, GrantEnd, is_later
 from .request_version import RequestVersion
+
+TWO_PERSON_SETTING: Final = "policies with two approvals"
+"""The setting with the policies that asked for two people when they were last read."""
 
 
 class Approval(msgspec.Struct, frozen=True, kw_only=True, gc=False):

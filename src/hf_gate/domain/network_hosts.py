@@ -6,6 +6,12 @@ import ipaddress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
+PRIVATE_HOST_SETTING: Final = "desk host"
+"""The setting with the desk's private host name.
+
+It is never exported, because only browsers with a valid link may know the name.
+"""
+
 PUBLIC_HUB: Final = "https://huggingface.co"
 _PUBLIC_NAMES: Final = frozenset({"huggingface.co", "www.huggingface.co", "hf.co"})
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}

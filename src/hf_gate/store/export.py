@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from ..domain.network_hosts import PRIVATE_HOST_SETTING
 from ..domain.rows import RequestRow
 from ..errors import StoreUnavailable, UsageError
 from ..private_files import make_private_folder, open_private_file
@@ -17,12 +18,7 @@ from .store import Store
 
 SECRET_COLUMNS: Final = frozenset({"link", "salt"})
 """Columns that are never exported: digests of sign-in links, and salts that would help to guess erased people."""
-PRIVATE_HOST: Final = "desk host"
-"""The setting with the desk's private host name.
-
-It is never exported, because only browsers with a valid link may know the name.
-"""
-SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST, FINGERPRINT_KEY, ERASURE_KEY})
+SECRET_SETTINGS: Final = frozenset({PRIVATE_HOST_SETTING, FINGERPRINT_KEY, ERASURE_KEY})
 _PACKED_COLUMNS: Final = frozenset({("plans", "document"), ("profiles", "document")})
 
 

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from ..decoding import decode_json
-from ..domain.approvals import PolicyAuthor
+from ..domain.approvals import TWO_PERSON_SETTING, PolicyAuthor
 from .sql import Reader
 from .store import Store
 from .writer import Writer
-
-TWO_PERSON_POLICIES: Final = "policies with two approvals"
-"""The setting with the policies that asked for two people when they were last read."""
 
 
 def read_policy_authors(reader: Reader, digests: Collection[str]) -> list[PolicyAuthor]:
@@ -36,5 +32,5 @@ def write_policy_author(write: Writer, author: PolicyAuthor) -> None:
 
 def read_two_person_policies(store: Store) -> dict[str, tuple[str, ...]]:
     """Return the repos (globs) of the policies that asked for two people when they were last read, by name."""
-    text = store.setting(TWO_PERSON_POLICIES)
+    text = store.setting(TWO_PERSON_SETTING)
     return {} if text is None else decode_json(text, dict[str, tuple[str, ...]])

@@ -12,8 +12,9 @@ from starlette.responses import Response
 
 from ..application.approval_status import read_approval_status
 from ..application.approvals import ApprovalBook, ApprovalGate, as_approver
+from ..application.approved_ends import EndChanger
 from ..application.decisions import renewal_entry
-from ..application.end_changes import ONLY_SHORTER, EndChanger, change_end_by_hand
+from ..application.end_changes import ONLY_SHORTER, change_end_by_hand
 from ..application.grant_ends import require_right_clock
 from ..application.inputs import NO_WORKSPACE
 from ..application.members import explain_end_limit
