@@ -112,6 +112,7 @@ DEFERRED: Final[Mapping[str, str]] = {
     "hf_gate.localhub.openid_keys": "signs id tokens; loads cryptography",
     "hf_gate.localhub.server": "the local Hub",
     "hf_gate.plan.guards": "loads plans and workspace settings",
+    "hf_gate.domain.changes": "changes of plans and runs",
     "hf_gate.plan.model": "plans and their digest",
     "hf_gate.plan.render": "prints plans",
     "hf_gate.policy.accept_requirements": "loads the policy parser and CEL",
