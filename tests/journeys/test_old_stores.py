@@ -214,8 +214,8 @@ def test_commands_show_of_an_upgraded_store_what_they_showed(upgraded: OldStore)
 
 
 def test_the_desk_shows_the_decisions_that_wait_in_an_upgraded_store(upgraded: OldStore) -> None:
-    with open_existing_desk(upgraded.folder, upgraded.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
-        waiting = room.visitor().get("/api/v1/tray")
+    with open_existing_desk(upgraded.folder, upgraded.console.hub, {"HF_GATE_CLOCK": "hub"}) as desk:
+        waiting = desk.visitor().get("/api/v1/tray")
         assert waiting.status == 200, waiting.body
         check_golden("old-stores-waiting.txt", _lines(waiting.json["held"]))
 
@@ -255,10 +255,10 @@ def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: Old
         marks = ", ".join("?" * 16)
         row = (*values, 100 + n, free[n], owner, "lena-brandt", f"r_batch{n}", 5)
         old.execute(f"INSERT INTO tray ({names}) VALUES ({marks})", row)  # noqa: S608
-    with open_existing_desk(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as room:
+    with open_existing_desk(old.folder, old.console.hub, {"HF_GATE_CLOCK": "hub"}) as desk:
         moved = {
             one.change.version: one
-            for one in list_waiting_decisions(room.app_state.workspace.store)
+            for one in list_waiting_decisions(desk.app_state.workspace.store)
             if one.change.version in {"v1", "v2", "v3"}
         }
         assert moved.keys() == {"v1", "v2", "v3"}
@@ -266,20 +266,20 @@ def test_an_upgrade_moves_each_decision_of_the_tray_with_what_was_shown(old: Old
         assert [moved[name].batch for name in sorted(moved)] == ["r_batch0", "r_batch1", "r_batch2"]
         assert (moved["v1"].change.end, moved["v1"].change.note) == (SHOWN, "Came with Bo.")
         assert moved["v2"].change.end == GrantEnd(None, shown_at=0), "what it was shown is read again"
-        rows = room.app_state.workspace.store.requests([one.request for one in moved.values()])
+        rows = desk.app_state.workspace.store.requests([one.request for one in moved.values()])
         assert [planned_version(one.change).difference(rows[one.request].version) for one in moved.values()] == [
             None
         ] * 3
         assert moved["v3"].change.end == GrantEnd("30d", is_chosen=True)
         failed = {
             (one.request, one.verb, one.outcome, one.row.why)
-            for one in list_failed_decisions(room.app_state.workspace.store, owner)
+            for one in list_failed_decisions(desk.app_state.workspace.store, owner)
         }
         assert failed == {
             (free[3], "reset", "stale", "its answers changed"),
             (free[5], "reject", "refused", "no permission"),
         }
-        assert "2 decisions failed" in " ".join(room.visitor().get("/tray").body.split())
+        assert "2 decisions failed" in " ".join(desk.visitor().get("/tray").body.split())
     assert old.console.run("audit", "verify").code == 0
 
 

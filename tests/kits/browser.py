@@ -37,11 +37,11 @@ def read_moves(local: LocalHub) -> dict[str, str]:
 
 
 @contextmanager
-def open_page(browser: Browser, room: Desk, url: str) -> Iterator[Page]:
+def open_page(browser: Browser, desk: Desk, url: str) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": 1280, "height": 900}, accept_downloads=True)
     page = context.new_page()
     page.add_init_script(WATCH)
-    page.goto(f"{url}/sign-in?t={room.authenticator.make_link()}")
+    page.goto(f"{url}/sign-in?t={desk.authenticator.make_link()}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Queue")
     yield page
     page.wait_for_function("window.blocked.length === 0")  # also while the page of an ended run loads again

@@ -254,16 +254,16 @@ class Desk:
 
 
 @contextmanager
-def open_desk(folder: Path, policy: str | None = POLICY, desk: str = "", **made: Any) -> Iterator[Desk]:
-    """A desk at all repos of a local Hub made so. `desk`: what `hf-gate.yaml` says besides.
+def open_desk(folder: Path, policy: str | None = POLICY, config: str = "", **made: Any) -> Iterator[Desk]:
+    """A desk at all repos of a local Hub made so. `config`: what `hf-gate.yaml` says besides.
 
-    The desk's clock stands still: a test that wants time to pass advances `room.app_state.workspace.clock`.
+    The desk's clock stands still: a test that wants time to pass advances `desk.app_state.workspace.clock`.
     """
     with LocalHub(**{"requests": 0, "repos": 1} | made) as local:
-        write_desk(folder, local, policy, desk)
-        with open_existing_desk(folder, local) as room:
-            room.read(SyncKind.FULL)
-            yield room
+        write_desk(folder, local, policy, config)
+        with open_existing_desk(folder, local) as desk:
+            desk.read(SyncKind.FULL)
+            yield desk
 
 
 @contextmanager
@@ -298,9 +298,9 @@ def write_desk(folder: Path, local: LocalHub, policy: str | None = POLICY, more:
 
 
 @contextmanager
-def serve_desk(room: Desk, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
+def serve_desk(desk: Desk, http: type[H11Protocol] = BoundedConnection) -> Iterator[str]:
     """The same desk on a port of this machine, without a reader of the Hub; its address."""
-    app = cast("Any", build_app(room.app_state, room.authenticator, None))
+    app = cast("Any", build_app(desk.app_state, desk.authenticator, None))
     config = uvicorn.Config(app, port=0, lifespan="off", log_config=None, ws="none", http=http)
     server, socket = uvicorn.Server(config), config.bind_socket()
     socket.listen()  # whoever connects before the server has started waits
@@ -352,9 +352,9 @@ def parse_page(body: str) -> _PageTexts:
     return found
 
 
-def all_keys(room: Desk, query: str) -> list[str]:
+def all_keys(desk: Desk, query: str) -> list[str]:
     """The Hub's ids of the requests that a query matches, from the store."""
-    app_state = room.app_state
+    app_state = desk.app_state
     page = app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=1000)
     return [row.state.hub_request or "" for row in page.rows]
 

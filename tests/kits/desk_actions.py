@@ -27,14 +27,14 @@ def make_reviewer(name: str) -> Member:
     return Member(name=name, role=MemberRole.REVIEWER)
 
 
-def read_status(room: Desk, who: str = "ada") -> str:
-    return room.row(who).state.status
+def read_status(desk: Desk, who: str = "ada") -> str:
+    return desk.row(who).state.status
 
 
-def list_selected(room: Desk, name: str = "lena-brandt") -> set[int]:
-    member = room.app_state.membership.find(name)
+def list_selected(desk: Desk, name: str = "lena-brandt") -> set[int]:
+    member = desk.app_state.membership.find(name)
     assert member is not None
-    return set(read_selected(room.app_state.workspace.store, f"s_{member.id}"))
+    return set(read_selected(desk.app_state.workspace.store, f"s_{member.id}"))
 
 
 def start_bulk(visitor: Visitor, verb: str) -> str:
@@ -50,25 +50,25 @@ def confirm_bulk(visitor: Visitor, path: str, **more: str) -> Answer:
     return visitor.post(bare, {"verb": query.partition("=")[2], "count": count[1] if count else "", **more})
 
 
-def list_waiting(room: Desk) -> set[str]:
+def list_waiting(desk: Desk) -> set[str]:
     """Return the usernames of the requests in the tray."""
-    store = room.app_state.workspace.store
-    rows = store.requests([item.request for item in list_waiting_decisions(room.app_state.workspace.store)])
+    store = desk.app_state.workspace.store
+    rows = store.requests([item.request for item in list_waiting_decisions(desk.app_state.workspace.store)])
     return {row.person.identity.username or "" for row in rows.values()}
 
 
-def create_plan(room: Desk, visitor: Visitor) -> str:
+def create_plan(desk: Desk, visitor: Visitor) -> str:
     """Make a plan; return its address."""
     answer = visitor.post("/plans")
-    maker = room.app_state.plan_maker
+    maker = desk.app_state.plan_maker
     if maker.is_busy:
-        maker.start(room.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
+        maker.start(desk.app_state.membership.owner_member, 60.0)  # waits for the one that is being made
     return answer.headers["location"] if answer.headers["location"] != "/plans" else f"/plans/{maker.digest}"
 
 
-def wait_for_run(room: Desk, location: str) -> None:
+def wait_for_run(desk: Desk, location: str) -> None:
     """Wait until no worker executes a run any more."""
-    job = room.app_state.run_worker.find_job(location.rpartition("/")[2])
+    job = desk.app_state.run_worker.find_job(location.rpartition("/")[2])
     assert job is not None
     assert job.ended.wait(60.0)
 

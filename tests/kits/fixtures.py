@@ -59,7 +59,7 @@ def world() -> Iterator[OneRepoHub]:
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     """A desk at one repo where nobody has asked yet."""
     from tests.kits.desk import open_desk
 

@@ -131,7 +131,7 @@ extra_gated_fields:
 class HostileDesk:
     """The desk with what a visitor needs to find their way: one request of each turn that waits, and one that was sent back."""
 
-    room: Desk
+    desk: Desk
     repos: list[Repo]
     waiting: list[RequestRow]
     sent_back: list[RequestRow]
@@ -146,11 +146,11 @@ class HostileDesk:
         row = self.waiting[turn]
         self.visitor.post("/tray/undo")
         self.visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", "when": "later"})
-        app_state = self.room.app_state
+        app_state = self.desk.app_state
         app_state.sync_status.problem = payload(Field.PULSE_PROBLEM, turn)
         app_state.policies.problem = UsageError(payload(Field.BENCH_PROBLEM, turn))
-        desk = dataclasses.replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
-        app_state.workspace.location = replace(app_state.workspace.location, config=desk)
+        config = dataclasses.replace(app_state.workspace.location.config, templates={f"t{turn}": desk_text(turn)})
+        app_state.workspace.location = replace(app_state.workspace.location, config=config)
 
     def pages(self, turn: int) -> dict[str, list[str]]:
         """Every GET way with the addresses that show it in a turn."""
@@ -199,7 +199,7 @@ class HostileDesk:
         text = payload(Field.QUERY, turn)
         asked = urlencode(dict.fromkeys(NAMES, text))
         chain = f"/audit/{repo.type.value}s/{repo.id}"
-        store = self.room.app_state.workspace.store
+        store = self.desk.app_state.workspace.store
         entries = [row for one in (gone, waits, self.refused[turn]) for row in store.entries(request=one.id, limit=50)]
         return {
             "/letters": ["/letters", f"/letters?{asked}"],
@@ -251,48 +251,48 @@ def _write_table(folder: Path) -> None:
 @contextmanager
 def open_hostile_desk(folder: Path) -> Iterator[HostileDesk]:
     """Everything in its place, as a long and unlucky life would have left it."""
-    desk = f"templates: {{text: {json.dumps(desk_text(0), ensure_ascii=False)}}}\n{_TABLE}"
+    config = f"templates: {{text: {json.dumps(desk_text(0), ensure_ascii=False)}}}\n{_TABLE}"
     _write_table(folder)
-    with open_desk(folder, policy=None, desk=desk, repos=24) as room:
-        repos = [parse_repo(one["repo"], one["repo_type"]) for one in room.local.repos if one["gated"] == "manual"][
+    with open_desk(folder, policy=None, config=config, repos=24) as desk:
+        repos = [parse_repo(one["repo"], one["repo_type"]) for one in desk.local.repos if one["gated"] == "manual"][
             : len(TURNS)
         ]
         for turn, repo in enumerate(repos):
-            room.local.set_card(repo.id, card(turn), repo.type.value)
+            desk.local.set_card(repo.id, card(turn), repo.type.value)
             (folder / "policies" / f"turn-{turn}.yaml").write_text(policy(turn, repo), "utf-8")
-        _ask(room, repos)
-        _rename(room)
-        visitor = room.visitor()
+        _ask(desk, repos)
+        _rename(desk)
+        visitor = desk.visitor()
         rows = {
             (row.person.identity.user_id, repo): row
             for repo in repos
-            for row in room.app_state.workspace.store.iterate_requests(repo, "pending")
+            for row in desk.app_state.workspace.store.iterate_requests(repo, "pending")
         }
-        ids = _ids(room)
+        ids = _ids(desk)
         sent_back = [rows[ids[turn], repos[turn]] for turn in TURNS]
         waiting = [rows[ids[turn], repos[(turn + 1) % len(TURNS)]] for turn in TURNS]
         refused = [rows[ids[turn], repos[(turn + 2) % len(TURNS)]] for turn in TURNS]
         _refuse(visitor, refused)
-        room.send_due()
+        desk.send_due()
         for turn in TURNS:
             visitor.post(f"/requests/{waiting[turn].state.hub_request}/note", {"note": payload(Field.NOTE, turn)})
             visitor.post(
                 "/views", {"name": payload(Field.VIEW_NAME, turn), "q": _bare(payload(Field.VIEW_QUERY, turn))}
             )
-        plan = create_plan(room, visitor)
+        plan = create_plan(desk, visitor)
         run = visitor.post(plan, {"do": "apply", "count": str(len(TURNS))}).headers["location"]
-        wait_for_run(room, run)
-        _spoil(room, repos, waiting, sent_back, visitor)
-        leave_dead_letters(room.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
+        wait_for_run(desk, run)
+        _spoil(desk, repos, waiting, sent_back, visitor)
+        leave_dead_letters(desk.app_state.workspace.store, [payload(Field.QUERY, turn) for turn in TURNS])
         visitor.post("/selection", {"do": "all", "q": "status:pending"})
         bulk = visitor.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
-        _assign(room, visitor, waiting)
-        yield HostileDesk(room, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
+        _assign(desk, visitor, waiting)
+        yield HostileDesk(desk, repos, waiting, sent_back, refused, plan, run, bulk, visitor)
 
 
-def _assign(room: Desk, visitor: Visitor, rows: list[RequestRow]) -> None:
+def _assign(desk: Desk, visitor: Visitor, rows: list[RequestRow]) -> None:
     """Some requests are for a member."""
-    room.reviewer("mia")
+    desk.reviewer("mia")
     for row in rows[::2]:
         visitor.post(f"/requests/{row.state.hub_request}/assign", {"to": "mia"})
 
@@ -302,9 +302,9 @@ def _bare(text: str) -> str:
     return json.dumps(plain(text).replace('"', "'"), ensure_ascii=False)
 
 
-def _ask(room: Desk, repos: list[Repo]) -> None:
+def _ask(desk: Desk, repos: list[Repo]) -> None:
     """Each at three repos: at the first they are sent back by the policy, at the others a person is asked."""
-    room.local.add_people([{"username": f"eve-{turn:02}", "fullname": payload(Field.FULLNAME, turn)} for turn in TURNS])
+    desk.local.add_people([{"username": f"eve-{turn:02}", "fullname": payload(Field.FULLNAME, turn)} for turn in TURNS])
     lines = []
     for turn in TURNS:
         for step in range(3):
@@ -319,24 +319,24 @@ def _ask(room: Desk, repos: list[Repo]) -> None:
                 payload(Field.ANSWER_LABEL, turn): "yes",
             }
             lines.append({"repo": repo.id, "repo_type": repo.type.value, "user": f"eve-{turn:02}", "answers": answers})
-    room.local.add_requests(lines)
-    room.read(SyncKind.FULL)
+    desk.local.add_requests(lines)
+    desk.read(SyncKind.FULL)
 
 
-def _ids(room: Desk) -> list[str]:
+def _ids(desk: Desk) -> list[str]:
     """The account of each turn, by the full name that stays."""
-    people = room.app_state.workspace.store.reads.rows("SELECT user_id, fullname FROM people")
+    people = desk.app_state.workspace.store.reads.rows("SELECT user_id, fullname FROM people")
     by_name = {str(fullname): str(ident) for ident, fullname in people}
     return [by_name[payload(Field.FULLNAME, turn)] for turn in TURNS]
 
 
-def _rename(room: Desk) -> None:
+def _rename(desk: Desk) -> None:
     """The Hub lets nobody be called so; another one might: this one is made to."""
-    world = room.local._serving.app.world  # type: ignore[union-attr]
-    for turn, ident in enumerate(_ids(room)):
+    world = desk.local._serving.app.world  # type: ignore[union-attr]
+    for turn, ident in enumerate(_ids(desk)):
         world.accounts[ident].username = payload(Field.USERNAME, turn)
         world.accounts[ident].email = payload(Field.EMAIL, turn)
-    room.read(SyncKind.FULL)
+    desk.read(SyncKind.FULL)
 
 
 def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:
@@ -346,9 +346,9 @@ def _refuse(visitor: Visitor, rows: list[RequestRow]) -> None:
         visitor.post("/tray", values | {"reason": payload(Field.GIVEN_REASON, turn)[:200]})
 
 
-def _spoil(room: Desk, repos: list[Repo], waiting: list[RequestRow], gone: list[RequestRow], visitor: Visitor) -> None:
+def _spoil(desk: Desk, repos: list[Repo], waiting: list[RequestRow], gone: list[RequestRow], visitor: Visitor) -> None:
     """What the Hub says when it refuses, who let somebody in elsewhere, how a reading went."""
-    store = room.app_state.workspace.store
+    store = desk.app_state.workspace.store
     _refuse(visitor, [store.request(row.id) or row for row in waiting])
     for turn, (repo, waits, back) in enumerate(zip(repos, waiting, gone, strict=True)):
         granter = {"granted_by": {"user": payload(Field.GRANTER, turn), "fullname": payload(Field.GRANTER, turn)}}

@@ -24,21 +24,21 @@ ORG = "tidewater-audio"
 
 @contextmanager
 def open_desk_with_sign_in(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, desk: str = SIGN_IN, **made: Any
+    folder: Path, monkeypatch: pytest.MonkeyPatch, config: str = SIGN_IN, **made: Any
 ) -> Iterator[Desk]:
     """A desk on 127.0.0.1 whose members can sign in with the local Hub."""
     for name, value in CLIENT.items():
         monkeypatch.setenv(name, value)
-    with open_desk(folder, desk=desk, **made) as room:
-        room.app_state.hub_sign_in = build_hub_sign_in(room.app_state.workspace, os.environ, None, "127.0.0.1", 7860)
-        assert room.app_state.hub_sign_in.client is not None, room.app_state.hub_sign_in.problem
-        yield room
+    with open_desk(folder, config=config, **made) as desk:
+        desk.app_state.hub_sign_in = build_hub_sign_in(desk.app_state.workspace, os.environ, None, "127.0.0.1", 7860)
+        assert desk.app_state.hub_sign_in.client is not None, desk.app_state.hub_sign_in.problem
+        yield desk
 
 
-def choose_account(room: Desk, location: str, **values: str) -> str:
+def choose_account(desk: Desk, location: str, **values: str) -> str:
     """What the provider's page does when somebody is chosen: where it sends the browser, as a path of the desk."""
     url = urlsplit(location)
-    assert f"{url.scheme}://{url.netloc}" == room.local.url
+    assert f"{url.scheme}://{url.netloc}" == desk.local.url
     connection = HTTPConnection(url.netloc)
     connection.request("GET", f"{url.path}?{url.query}&{urlencode(values)}")
     answer = connection.getresponse()
@@ -50,11 +50,11 @@ def choose_account(room: Desk, location: str, **values: str) -> str:
     return there.removeprefix(f"http://{HOST}")
 
 
-def start_sign_in(room: Desk, browser: Visitor, user: str) -> str:
+def start_sign_in(desk: Desk, browser: Visitor, user: str) -> str:
     """A sign-in up to the provider's redirect; where it leads."""
     led = browser.get("/sign-in/hub")
     assert led.status == 303, led.body
-    return choose_account(room, led.headers["location"], user=user)
+    return choose_account(desk, led.headers["location"], user=user)
 
 
 def connect_account(browser: Visitor, answer: Answer) -> Answer:
@@ -64,21 +64,21 @@ def connect_account(browser: Visitor, answer: Answer) -> Answer:
     return browser.post("/sign-in/hub/connect", {"question": question[1]})
 
 
-def sign_in(room: Desk, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:
+def sign_in(desk: Desk, user: str, browser: Visitor | None = None) -> tuple[Visitor, Answer]:
     """A whole sign-in."""
-    browser = browser or Visitor(room.app)
-    return browser, browser.get(start_sign_in(room, browser, user), sec_fetch_site="cross-site")
+    browser = browser or Visitor(desk.app)
+    return browser, browser.get(start_sign_in(desk, browser, user), sec_fetch_site="cross-site")
 
 
 @pytest.fixture
-def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
-    with open_desk_with_sign_in(tmp_path, monkeypatch) as room:
-        yield room
+def sign_in_desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    with open_desk_with_sign_in(tmp_path, monkeypatch) as desk:
+        yield desk
 
 
 @pytest.fixture
 def orgs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """A desk that lets the members of an organisation in."""
-    with open_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as room:
-        room.local.add_people([{"username": "kim"}])
-        yield room
+    with open_desk_with_sign_in(tmp_path, monkeypatch, SIGN_IN + ROLES, repos=3) as desk:
+        desk.local.add_people([{"username": "kim"}])
+        yield desk

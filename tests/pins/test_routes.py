@@ -21,14 +21,14 @@ _KINDS = ("json", "csv")
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
-        yield room
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as desk:
+        yield desk
 
 
 @pytest.fixture(scope="module")
-def visitor(room: Desk) -> Visitor:
-    return room.visitor()
+def visitor(desk: Desk) -> Visitor:
+    return desk.visitor()
 
 
 def test_the_routes_and_the_lowest_role_of_each() -> None:

@@ -19,44 +19,44 @@ from hf_gate.domain.timestamps import to_iso
 from tests.kits.desk import GOOD, Desk, Visitor
 
 
-def _accept(room: Desk, lena: Visitor, *names: str) -> None:
+def _accept(desk: Desk, lena: Visitor, *names: str) -> None:
     """These people ask and are let in on the Hub."""
-    room.ask(
+    desk.ask(
         [{"username": name, "fullname": f"{name} Lovelace", "email": f"{name}@ethz.ch"} for name in names],
         {"Purpose": GOOD},
     )
-    with Hub(room.local.tokens["owner"], room.local.url) as hub:
-        done = hub.decide_many(room.repo, [Decision.accept(name) for name in names])
+    with Hub(desk.local.tokens["owner"], desk.local.url) as hub:
+        done = hub.decide_many(desk.repo, [Decision.accept(name) for name in names])
         assert {outcome.kind for outcome in done} == {"done"}
-    room.read(SyncKind.FULL)
+    desk.read(SyncKind.FULL)
     assert lena.get("/access").status == 200
 
 
-def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(room: Desk) -> None:
-    lena = room.visitor()
-    _accept(room, lena, "ada")
+def test_who_has_access_is_listed_with_who_let_them_in_and_the_certainty(desk: Desk) -> None:
+    lena = desk.visitor()
+    _accept(desk, lena, "ada")
     body = lena.get("/access").body
     assert ">ada<" in body
     assert "proved complete ended" in body
     assert "bypass the gate" in body
     assert "accepted outside hf-gate" in body
-    before = to_iso(room.app_state.now() - timedelta(days=800))
+    before = to_iso(desk.app_state.now() - timedelta(days=800))
     refused = lena.get(f"/access?as_of={before}").body
     assert "the audit log begins" in refused
     assert ">ada<" not in refused
 
 
 @pytest.mark.parametrize("text", ["2999-01-01", "yesterday", "<script>alert(1)</script>"])
-def test_a_date_that_cannot_be_shown_gets_one_sentence(room: Desk, text: str) -> None:
-    answer = room.visitor().get(f"/access?as_of={text}")
+def test_a_date_that_cannot_be_shown_gets_one_sentence(desk: Desk, text: str) -> None:
+    answer = desk.visitor().get(f"/access?as_of={text}")
     assert answer.status == 200
     assert "Not shown" in answer.body
     assert "<script>alert" not in answer.body
 
 
-def test_a_long_list_is_shown_page_by_page(room: Desk) -> None:
-    lena = room.visitor()
-    _accept(room, lena, *(f"person{n:03}" for n in range(130)))
+def test_a_long_list_is_shown_page_by_page(desk: Desk) -> None:
+    lena = desk.visitor()
+    _accept(desk, lena, *(f"person{n:03}" for n in range(130)))
     first = lena.get("/access").body
     assert first.count('scope="row"') == 100
     following = first.partition('rel="next"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
@@ -67,9 +67,9 @@ def test_a_long_list_is_shown_page_by_page(room: Desk) -> None:
     assert len(lena.get("/access.json").json) == 130
 
 
-def test_a_viewer_sees_pseudonyms_and_gets_no_file(room: Desk) -> None:
-    lena, vic = room.visitor(), room.viewer()
-    _accept(room, lena, "ada")
+def test_a_viewer_sees_pseudonyms_and_gets_no_file(desk: Desk) -> None:
+    lena, vic = desk.visitor(), desk.viewer()
+    _accept(desk, lena, "ada")
     body = vic.get("/access").body
     assert not [word for word in ("ada", "Lovelace", "ethz.ch") if word in body]
     assert "p_" in body
@@ -85,9 +85,9 @@ def test_a_member_of_one_repo_is_not_shown_another(crowded: Desk) -> None:
     assert {row["repo"] for row in mia.get("/access.json").json} <= {crowded.repo.id}
 
 
-def test_the_files_have_the_keys_of_the_records_in_every_format(room: Desk) -> None:
-    lena = room.visitor()
-    _accept(room, lena, "ada")
+def test_the_files_have_the_keys_of_the_records_in_every_format(desk: Desk) -> None:
+    lena = desk.visitor()
+    _accept(desk, lena, "ada")
     (row,) = lena.get("/access.json").json
     assert tuple(row) == keys_of(AccessRecord)
     jsonschema.validate([row], SCHEMAS["report-access"])

@@ -14,16 +14,16 @@ TEXT = "Please say more."
 
 
 @pytest.fixture
-def alike(room: Desk) -> Desk:
+def alike(desk: Desk) -> Desk:
     """Six people who wrote the same, in other cases and spaces, and three who did not."""
     for n in range(6):
-        room.ask([{"username": f"same-{n}"}], {"Purpose": SAME.upper() if n % 2 else f"  {SAME} "})
-    room.ask([{"username": f"other-{n}"} for n in range(3)], {"Purpose": GOOD})
-    return room
+        desk.ask([{"username": f"same-{n}"}], {"Purpose": SAME.upper() if n % 2 else f"  {SAME} "})
+    desk.ask([{"username": f"other-{n}"} for n in range(3)], {"Purpose": GOOD})
+    return desk
 
 
-def _decide(room: Desk, visitor: Visitor, name: str, verb: str = "reset", reason: str = TEXT, **more: str) -> Answer:
-    row = room.row(name)
+def _decide(desk: Desk, visitor: Visitor, name: str, verb: str = "reset", reason: str = TEXT, **more: str) -> Answer:
+    row = desk.row(name)
     values = {"verb": verb, "key": row.state.hub_request or "", "version": row.version.token, "reason": reason, **more}
     return visitor.post("/tray", values, hx_request="true", hx_current_url="http://127.0.0.1:7860/queue")
 
@@ -34,14 +34,14 @@ def _offer(answer: Answer) -> str:
     return " ".join(" ".join(parse_page(part[0]).text).split())
 
 
-def _place(room: Desk) -> str:
-    return f"/requests/{room.row('same-2').state.hub_request}/alike"
+def _place(desk: Desk) -> str:
+    return f"/requests/{desk.row('same-2').state.hub_request}/alike"
 
 
-def _three(room: Desk, visitor: Visitor, *names: str) -> str:
+def _three(desk: Desk, visitor: Visitor, *names: str) -> str:
     for name in names[:-1]:
-        assert _offer(_decide(room, visitor, name)) == ""
-    return _offer(_decide(room, visitor, names[-1]))
+        assert _offer(_decide(desk, visitor, name)) == ""
+    return _offer(_decide(desk, visitor, names[-1]))
 
 
 def test_after_three_alike_decisions_the_others_are_offered_and_led_to_as_a_list(alike: Desk) -> None:
@@ -101,9 +101,9 @@ def test_each_member_has_decisions_and_repos_of_their_own(alike: Desk) -> None:
     assert lena.post(_place(alike), {"verb": "destroy"}).status == 422
 
 
-def test_a_short_answer_is_often_the_same_by_chance(room: Desk) -> None:
-    room.ask([{"username": f"p{n}"} for n in range(5)], {"Purpose": "research"})
-    assert _three(room, room.visitor(), "p0", "p1", "p2") == ""
+def test_a_short_answer_is_often_the_same_by_chance(desk: Desk) -> None:
+    desk.ask([{"username": f"p{n}"} for n in range(5)], {"Purpose": "research"})
+    assert _three(desk, desk.visitor(), "p0", "p1", "p2") == ""
 
 
 def test_the_offer_is_gone_when_the_last_decision_is_undone(alike: Desk) -> None:

@@ -12,15 +12,15 @@ from tests.kits.desk import GOOD, Desk, Visitor
 from tests.kits.desk_actions import post_json
 
 
-def _decision(room: Desk, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
-    row = room.row(name)
+def _decision(desk: Desk, name: str, verb: str = "accept", **more: Any) -> dict[str, Any]:
+    row = desk.row(name)
     return {"verb": verb, "requests": [{"id": row.state.hub_request, "version": row.version.token}], **more}
 
 
 @pytest.fixture
-def asked(room: Desk) -> Desk:
-    room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
-    return room
+def asked(desk: Desk) -> Desk:
+    desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": GOOD})
+    return desk
 
 
 def test_rows_come_page_by_page(crowded: Desk) -> None:
@@ -139,6 +139,6 @@ def test_it_tells_what_it_is(crowded: Desk) -> None:
 
 
 @pytest.mark.parametrize("body", [b"\xff", b'{"verb": "acc\xff"}', b'{"\xff": 1}', b'{"verb": "\\ud800"}'])
-def test_a_body_that_is_not_utf8_is_refused(room: Desk, body: bytes) -> None:
-    told = room.visitor().ask("POST", "/api/v1/decisions", body, {"content-type": "application/json"})
+def test_a_body_that_is_not_utf8_is_refused(desk: Desk, body: bytes) -> None:
+    told = desk.visitor().ask("POST", "/api/v1/decisions", body, {"content-type": "application/json"})
     assert (told.status, told.json["error"]) == (400, "The body cannot be read as JSON.")

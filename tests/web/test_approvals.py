@@ -19,7 +19,7 @@ from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     assert TWO_REVIEWERS != POLICY
     with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask(
@@ -28,18 +28,18 @@ def room(tmp_path: Path) -> Iterator[Desk]:
         yield made
 
 
-def accept(room: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
-    row = room.row(who)
+def accept(desk: Desk, visitor: Visitor, who: str = "ada", **more: str) -> Answer:
+    row = desk.row(who)
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}", **more})
 
 
-def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    address = f"/requests/{room.row('ada').state.hub_request}"
+def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    address = f"/requests/{desk.row('ada').state.hub_request}"
     assert "Approve (1 of 2)" in text_of(mia.get(address).body)
-    accept(room, mia, note="Checked <b>the</b> agreement.")
-    room.send_due()
-    assert read_status(room) == "pending"
+    accept(desk, mia, note="Checked <b>the</b> agreement.")
+    desk.send_due()
+    assert read_status(desk) == "pending"
     row, page = text_of(lena.get("/queue").body), lena.get(address)
     assert "1 of 2: mia," in row
     assert "Checked <b>the</b> agreement." in row
@@ -50,43 +50,43 @@ def test_the_first_approval_is_shown_with_its_note_and_the_second_is_sent(room: 
     assert ([one["by"] for one in approvals["ada"]["given"]], approvals["ada"]["needed"]) == (["mia"], 2)
     assert approvals["bo"] is None
     assert {one["user"]: one["approvals"] for one in lena.get("/api/v1/requests").json["requests"]} == approvals
-    accept(room, lena)
-    room.send_due()
-    assert read_status(room) == "accepted"
+    accept(desk, lena)
+    desk.send_due()
+    assert read_status(desk) == "accepted"
 
 
-def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    accept(room, mia)
-    room.send_due()
-    with Hub(room.local.tokens["owner"], room.local.url) as other:
-        other.reject(room.repo, "ada", reason="A mistake.")
-        room.read(SyncKind.FULL)
-        other.cancel(room.repo, "ada")
-    room.read(SyncKind.FULL)
-    page = text_of(lena.get(f"/requests/{room.row('ada').state.hub_request}").body)
+def test_an_approval_that_no_longer_counts_is_shown_with_the_reason(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    accept(desk, mia)
+    desk.send_due()
+    with Hub(desk.local.tokens["owner"], desk.local.url) as other:
+        other.reject(desk.repo, "ada", reason="A mistake.")
+        desk.read(SyncKind.FULL)
+        other.cancel(desk.repo, "ada")
+    desk.read(SyncKind.FULL)
+    page = text_of(lena.get(f"/requests/{desk.row('ada').state.hub_request}").body)
     assert "0 of 2 approvals mia, " in page
     assert "no longer counts, because the request or the rule changed" in page
 
 
-def test_the_first_approver_sees_why_another_press_does_not_count(room: Desk) -> None:
-    mia = room.invite_proven(make_reviewer("mia"))
-    accept(room, mia)
-    room.send_due()
-    page = text_of(mia.get(f"/requests/{room.row('ada').state.hub_request}").body)
+def test_the_first_approver_sees_why_another_press_does_not_count(desk: Desk) -> None:
+    mia = desk.invite_proven(make_reviewer("mia"))
+    accept(desk, mia)
+    desk.send_due()
+    page = text_of(mia.get(f"/requests/{desk.row('ada').state.hub_request}").body)
     assert "You approved this. Another person must approve it too." in page
-    assert accept(room, mia).status == 403
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert accept(desk, mia).status == 403
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
-def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    row = room.row("ada")
+def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_person(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    row = desk.row("ada")
     fresh = f'name="accept" value="{row.state.hub_request}:'
     assert fresh in mia.get("/queue?q=user:ada").body
-    accept(room, mia)
+    accept(desk, mia)
     assert "approving" in text_of(mia.get("/queue?q=user:ada").body)
-    room.send_due()
+    desk.send_due()
     mine, theirs = mia.get("/queue?q=user:ada"), lena.get("/queue?q=user:ada")
     assert fresh not in mine.body
     assert 'data-key-label="approved by you"' in mine.body
@@ -97,43 +97,43 @@ def test_after_the_first_approval_the_row_offers_no_second_press_to_the_same_per
     assert 'data-do="accept"' in lena.get("/queue?by=person&q=user:ada").body
 
 
-def test_presses_of_two_people_at_the_same_moment_both_count(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    assert accept(room, mia).status == accept(room, lena).status == 303
-    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 2
-    assert accept(room, lena).status == 409
-    row = room.row("ada")
+def test_presses_of_two_people_at_the_same_moment_both_count(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    assert accept(desk, mia).status == accept(desk, lena).status == 303
+    assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 2
+    assert accept(desk, lena).status == 409
+    row = desk.row("ada")
     rejected = {"verb": "reject", "key": str(row.state.hub_request), "version": row.version.token, "reason": "no"}
-    assert room.invite_proven(make_reviewer("kim")).post("/tray", rejected).status == 409
-    room.send_due()
-    assert read_status(room) == "accepted"
+    assert desk.invite_proven(make_reviewer("kim")).post("/tray", rejected).status == 409
+    desk.send_due()
+    assert read_status(desk) == "accepted"
 
 
-def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(room: Desk) -> None:
-    refused = accept(room, room.reviewer("kim"))
+def test_a_member_without_a_proven_account_is_told_so_before_anything_is_queued(desk: Desk) -> None:
+    refused = accept(desk, desk.reviewer("kim"))
     assert refused.status == 403
     assert "prove" in text_of(refused.body)
 
 
-def test_an_own_approval_can_be_taken_back(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    accept(room, mia)
-    room.send_due()
-    address = f"/requests/{room.row('ada').state.hub_request}"
+def test_an_own_approval_can_be_taken_back(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    accept(desk, mia)
+    desk.send_due()
+    address = f"/requests/{desk.row('ada').state.hub_request}"
     assert "Take back your approval" in text_of(mia.get(address).body)
     assert "Take back your approval" not in text_of(lena.get(address).body)
     assert lena.post(f"{address}/approval/withdraw").status in {403, 422}
     assert mia.post(f"{address}/approval/withdraw").status == 303
-    accept(room, lena)
-    room.send_due()
-    assert read_status(room) == "pending"
+    accept(desk, lena)
+    desk.send_due()
+    assert read_status(desk) == "pending"
     assert "1 of 2: you," in text_of(lena.get("/queue").body)
 
 
-def _select(room: Desk, visitor: Visitor, *names: str) -> str:
+def _select(desk: Desk, visitor: Visitor, *names: str) -> str:
     """The address of the page that confirms the acceptance of these requests."""
     visitor.post("/selection", {"do": "clear"})
-    keys = [str(room.row(name).state.hub_request) for name in names]
+    keys = [str(desk.row(name).state.hub_request) for name in names]
     for key in keys:
         visitor.post("/selection", {"do": "add", "key": key})
     return visitor.post("/bulk", {"verb": "accept"}).headers["location"]
@@ -143,9 +143,9 @@ def _confirm(visitor: Visitor, address: str, count: int) -> Answer:
     return visitor.post(address.partition("?")[0], {"verb": "accept", "count": str(count), "do": "send"})
 
 
-def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
-    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
-    address = _select(room, mia, "ada", "bo")
+def test_a_selection_says_that_first_approvals_send_nothing(desk: Desk) -> None:
+    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    address = _select(desk, mia, "ada", "bo")
     page = text_of(mia.get(address).body)
     assert "2 get your approval (1 of 2); nothing is sent." in page
     assert "Approve 2" in page
@@ -153,29 +153,29 @@ def test_a_selection_says_that_first_approvals_send_nothing(room: Desk) -> None:
     assert "get access" not in page
     assert "download at once" not in page
     assert _confirm(mia, address, 2).status == 303
-    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert (read_status(room, "ada"), read_status(room, "bo")) == ("pending", "pending")
-    address = _select(room, lena, "ada", "bo")
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=2))
+    assert (read_status(desk, "ada"), read_status(desk, "bo")) == ("pending", "pending")
+    address = _select(desk, lena, "ada", "bo")
     page = text_of(lena.get(address).body)
     assert "2 people get access; they can download at once." in page
     assert "your approval" not in page
     assert _confirm(lena, address, 2).status == 303
-    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=4))
-    assert (read_status(room, "ada"), read_status(room, "bo")) == ("accepted", "accepted")
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=4))
+    assert (read_status(desk, "ada"), read_status(desk, "bo")) == ("accepted", "accepted")
 
 
-def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> None:
-    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
-    accept(room, mia)
-    room.send_due()
-    page = text_of(lena.get(_select(room, lena, "ada", "bo")).body)
+def test_a_selection_counts_those_that_still_lack_an_approval(desk: Desk) -> None:
+    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    accept(desk, mia)
+    desk.send_due()
+    page = text_of(lena.get(_select(desk, lena, "ada", "bo")).body)
     assert "1 gets your approval (1 of 2); nothing is sent 1 gets access and can download at once" in page
     assert "Not all of the 2 get access now." in page
     assert "2 people get access" not in page
-    page = text_of(lena.get(_select(room, lena, "bo")).body)
+    page = text_of(lena.get(_select(desk, lena, "bo")).body)
     assert page.startswith("Accept 1 request?")
     assert "1 gets your approval (1 of 2); nothing is sent." in page
-    page = text_of(mia.get(_select(room, mia, "ada", "bo")).body)
+    page = text_of(mia.get(_select(desk, mia, "ada", "bo")).body)
     assert "1 is left out: You approved this. Another person must approve it too." in page
     assert "1 gets your approval (1 of 2); nothing is sent" in page
     assert "Nobody gets access now." in page
@@ -183,33 +183,33 @@ def test_a_selection_counts_those_that_still_lack_an_approval(room: Desk) -> Non
     assert "Recorded after 60 s in the tray" in page
 
 
-def test_a_selection_with_an_own_approval_carries_the_others(room: Desk) -> None:
-    mia = room.invite_proven(make_reviewer("mia"))
-    accept(room, mia)
-    room.send_due()
-    address = _select(room, mia, "ada", "bo")
+def test_a_selection_with_an_own_approval_carries_the_others(desk: Desk) -> None:
+    mia = desk.invite_proven(make_reviewer("mia"))
+    accept(desk, mia)
+    desk.send_due()
+    address = _select(desk, mia, "ada", "bo")
     sent = _confirm(mia, address, 2)
-    assert (sent.status, list_waiting_decisions(room.app_state.workspace.store)[0].request) == (303, room.row("bo").id)
+    assert (sent.status, list_waiting_decisions(desk.app_state.workspace.store)[0].request) == (303, desk.row("bo").id)
     assert "1 selected" in text_of(mia.get(sent.headers["location"]).body), "it stays selected"
-    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=2))
     assert "1 of 2: you," in text_of(mia.get("/queue?q=bo").body)
-    alone = _confirm(mia, _select(room, mia, "ada"), 1)
+    alone = _confirm(mia, _select(desk, mia, "ada"), 1)
     assert (alone.status, "You approved this." in text_of(alone.body)) == (403, True)
 
 
-def test_a_view_lists_what_needs_a_second_approval(room: Desk) -> None:
-    mia = room.invite_proven(make_reviewer("mia"))
+def test_a_view_lists_what_needs_a_second_approval(desk: Desk) -> None:
+    mia = desk.invite_proven(make_reviewer("mia"))
     assert "Needs a second approval" not in text_of(mia.get("/queue").body)
-    accept(room, mia)
-    room.send_due()
+    accept(desk, mia)
+    desk.send_due()
     assert "Needs a second approval" in text_of(mia.get("/queue").body)
-    assert mia.get("/queue?q=status:pending+approval:second").rows == [room.row("ada").state.hub_request]
-    assert mia.get("/queue?q=status:pending+-approval:second").rows == [room.row("bo").state.hub_request]
+    assert mia.get("/queue?q=status:pending+approval:second").rows == [desk.row("ada").state.hub_request]
+    assert mia.get("/queue?q=status:pending+-approval:second").rows == [desk.row("bo").state.hub_request]
 
 
-def test_the_api_records_a_first_approval(room: Desk) -> None:
-    mia = room.invite_proven(make_reviewer("mia"))
-    row = room.row("ada")
+def test_the_api_records_a_first_approval(desk: Desk) -> None:
+    mia = desk.invite_proven(make_reviewer("mia"))
+    row = desk.row("ada")
     body = '{"verb":"accept","hold":0,"note":"by script","requests":[{"id":"%s","version":"%s"}]}'
     told = mia.ask(
         "POST",
@@ -218,23 +218,23 @@ def test_the_api_records_a_first_approval(room: Desk) -> None:
         {"content-type": "application/json"},
     )
     assert told.status == 200, told.body
-    room.app_state.tray_service.send_due(room.app_state.now())
-    assert read_status(room) == "pending"
+    desk.app_state.tray_service.send_due(desk.app_state.now())
+    assert read_status(desk) == "pending"
     (entry,) = [
-        one for one in room.app_state.workspace.store.entries(request=row.id) if one.link.kind == "ApprovalGiven"
+        one for one in desk.app_state.workspace.store.entries(request=row.id) if one.link.kind == "ApprovalGiven"
     ]
     assert (entry.private or {})["note"] == "by script"
-    assert to_ms(room.app_state.now()) >= entry.link.at
+    assert to_ms(desk.app_state.now()) >= entry.link.at
 
 
-def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(make_reviewer("mia"))
-    raise_approval_alarms(room.app_state.workspace, [room.repo])
-    with Hub(room.local.tokens["admin"], room.local.url) as other:
-        other.accept(room.repo, "ada")
-    room.read()
-    raise_approval_alarms(room.app_state.workspace, [room.repo])
-    address = f"/requests/{room.row('ada').state.hub_request}"
+def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(make_reviewer("mia"))
+    raise_approval_alarms(desk.app_state.workspace, [desk.repo])
+    with Hub(desk.local.tokens["admin"], desk.local.url) as other:
+        other.accept(desk.repo, "ada")
+    desk.read()
+    raise_approval_alarms(desk.app_state.workspace, [desk.repo])
+    address = f"/requests/{desk.row('ada').state.hub_request}"
     for page in ("/queue", "/overview", address):
         assert "Approvals missing" in text_of(mia.get(page).body), page
     assert len(lena.get("/queue?q=status:accepted+approval:missing").rows) == 1
@@ -244,17 +244,17 @@ def test_an_acceptance_outside_shows_an_alarm_until_an_admin_acknowledges_it(roo
     assert lena.post(f"{address}/approval/acknowledge").status == 422
 
 
-def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admin_can(room: Desk) -> None:
-    lena = room.visitor()
-    raise_approval_alarms(room.app_state.workspace, [room.repo])
-    with Hub(room.local.tokens["owner"], room.local.url) as other:
-        other.accept(room.repo, "ada")
-        other.accept(room.repo, "bo")
-    room.read()
-    raise_approval_alarms(room.app_state.workspace, [room.repo])
-    ada, bo = (f"/requests/{room.row(name).state.hub_request}/approval/acknowledge" for name in ("ada", "bo"))
+def test_whoever_accepted_outside_does_not_acknowledge_the_alarm_if_another_admin_can(desk: Desk) -> None:
+    lena = desk.visitor()
+    raise_approval_alarms(desk.app_state.workspace, [desk.repo])
+    with Hub(desk.local.tokens["owner"], desk.local.url) as other:
+        other.accept(desk.repo, "ada")
+        other.accept(desk.repo, "bo")
+    desk.read()
+    raise_approval_alarms(desk.app_state.workspace, [desk.repo])
+    ada, bo = (f"/requests/{desk.row(name).state.hub_request}/approval/acknowledge" for name in ("ada", "bo"))
     assert lena.post(ada).status == 303, "lena is alone"
-    mia = room.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
+    mia = desk.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
     refused = lena.post(bo)
     assert (refused.status >= 400, "accepted this person on the Hub yourself" in refused.body) == (True, True)
     assert mia.post(bo).status == 303

@@ -20,22 +20,22 @@ QUEUES = "queues: {data-office: [mia], legal: [kim]}\n"
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, desk=QUEUES) as room:
-        room.ask([{"username": name} for name in ("eve", "bob", "cyd")], {"Purpose": GOOD})
-        yield room
+    with open_desk(tmp_path, config=QUEUES) as desk:
+        desk.ask([{"username": name} for name in ("eve", "bob", "cyd")], {"Purpose": GOOD})
+        yield desk
 
 
-def _key(room: Desk, who: str) -> str:
-    return room.row(who).state.hub_request or ""
+def _key(desk: Desk, who: str) -> str:
+    return desk.row(who).state.hub_request or ""
 
 
-def _assign(room: Desk, by: Visitor, who: str, to: str) -> Answer:
-    return by.post(f"/requests/{_key(room, who)}/assign", {"to": to})
+def _assign(desk: Desk, by: Visitor, who: str, to: str) -> Answer:
+    return by.post(f"/requests/{_key(desk, who)}/assign", {"to": to})
 
 
-def _assignee_name(room: Desk, who: str) -> str | None:
+def _assignee_name(desk: Desk, who: str) -> str | None:
     """The name of the member."""
-    member = room.app_state.membership.find_by_id(room.row(who).state.assigned)
+    member = desk.app_state.membership.find_by_id(desk.row(who).state.assigned)
     return None if member is None else member.name
 
 

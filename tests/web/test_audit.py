@@ -19,22 +19,22 @@ from tests.kits.desk import GOOD, Desk
 
 
 @pytest.fixture
-def told(room: Desk) -> Desk:
+def told(desk: Desk) -> Desk:
     """Ada is accepted here, Bob rejected outside, and there is a note about Ada."""
-    room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena = room.visitor()
-    key = room.row("ada").state.hub_request
+    desk.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena = desk.visitor()
+    key = desk.row("ada").state.hub_request
     lena.post(f"/requests/{key}/note", {"note": "a <b>friend</b> of mine"})
-    lena.post("/tray", {"accept": f"{key}:{room.row('ada').version.token}"})
-    room.send_due()
-    with Hub(room.local.tokens["admin"], room.local.url) as other:
-        other.reject(room.repo, "bob", reason="outside")
-    room.read()
-    return room
+    lena.post("/tray", {"accept": f"{key}:{desk.row('ada').version.token}"})
+    desk.send_due()
+    with Hub(desk.local.tokens["admin"], desk.local.url) as other:
+        other.reject(desk.repo, "bob", reason="outside")
+    desk.read()
+    return desk
 
 
-def _chain(room: Desk) -> str:
-    return f"{room.repo.type.value}s/{room.repo.id}"
+def _chain(desk: Desk) -> str:
+    return f"{desk.repo.type.value}s/{desk.repo.id}"
 
 
 def test_the_newest_stands_first_and_every_entry_leads_to_its_page(told: Desk) -> None:
@@ -67,15 +67,15 @@ def test_a_filter_finds_what_it_says(told: Desk, asked: str, kinds: set[str]) ->
     assert {row["kind"] for row in told.visitor().get(f"/audit.json?{asked}").json} == kinds
 
 
-def test_an_actor_is_found_without_its_version(room: Desk) -> None:
+def test_an_actor_is_found_without_its_version(desk: Desk) -> None:
     from hf_gate.domain.events import LedgerEntry, PolicyPromoted
 
     event = PolicyPromoted(policy="house", digest="0" * 64)
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.append(
             None, [LedgerEntry(event=event, at=1, actor=actor) for actor in ("policy:house@1a", "policy:houses")]
         )
-    found = room.visitor().get("/audit.json?actor=policy:house").json
+    found = desk.visitor().get("/audit.json?actor=policy:house").json
     assert [row["actor"] for row in found] == ["policy:house@1a"]
 
 
@@ -101,20 +101,20 @@ def test_pages_go_on_where_the_last_one_ended(crowded: Desk, by: str) -> None:
 
 
 @pytest.fixture
-def decided(room: Desk) -> Desk:
+def decided(desk: Desk) -> Desk:
     """Seventy people are sent back by one run, each told the same; one is accepted before."""
     names = [f"person-{n:02d}" for n in range(70)]
-    room.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
-    lena = room.visitor()
-    key = room.row("ada").state.hub_request or ""
-    lena.post("/tray", {"verb": "accept", "key": key, "version": room.row("ada").version.token})
-    room.send_due()
+    desk.ask([{"username": "ada"}, *({"username": name} for name in names)], {"Purpose": "test"})
+    lena = desk.visitor()
+    key = desk.row("ada").state.hub_request or ""
+    lena.post("/tray", {"verb": "accept", "key": key, "version": desk.row("ada").version.token})
+    desk.send_due()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     page = lena.post("/bulk", {"verb": "reset"}).headers["location"].partition("?")[0]
     yes = {"verb": "reset", "count": "70", "typed": "70", "reason": "Please say more."}
     assert lena.post(page, yes).status == 303
-    room.send_due()
-    return room
+    desk.send_due()
+    return desk
 
 
 def test_what_one_run_did_to_many_is_one_line_that_unfolds(decided: Desk) -> None:

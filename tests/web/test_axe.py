@@ -40,36 +40,36 @@ class BusyDesk:
     """A desk in the middle of a day. `pages`: what each way shows, by its addresses."""
 
     url: str
-    room: Desk
+    desk: Desk
     link: str
     pages: Mapping[str, tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BusyDesk]:
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BusyDesk]:
     folder = tmp_path_factory.mktemp("desk")
     (folder / "tables").mkdir()
     (folder / "tables" / "people.csv").write_text(
         "email,note,version\n" + "".join(f"p{n}@x.example.org,by post,2\n" for n in range(120))
     )
-    with open_desk(folder, desk=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as room:
+    with open_desk(folder, config=TEMPLATES + TABLES + LETTERS, requests=120, repos=2) as desk:
         (folder / "policies" / "watcher.yaml").write_text(SHADOW, "utf-8")
-        with serve_desk(room) as url:
-            yield BusyDesk(url, room, room.authenticator.make_link(), _pages(room, folder))
+        with serve_desk(desk) as url:
+            yield BusyDesk(url, desk, desk.authenticator.make_link(), _pages(desk, folder))
 
 
-def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
+def _pages(desk: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     """Plans that are applied and not, a run, a selection, a note, a decision that waits, a policy that is wrong."""
-    lena = room.visitor()
+    lena = desk.visitor()
     rows = lena.get("/queue.json").json
     key = rows[2]["request_id"]
-    person = room.app_state.workspace.store.find_by_identity(None, key)[0].person.pseudonym
+    person = desk.app_state.workspace.store.find_by_identity(None, key)[0].person.pseudonym
     lena.post(f"/requests/{key}/note", {"note": "Asked their supervisor."})
     lena.post("/views", {"name": "Mine", "q": "status:pending age:>1d"})
-    applied = create_plan(room, lena)
+    applied = create_plan(desk, lena)
     count = len(lena.get(f"{applied}.json").json["changes"])
     run = lena.post(applied, {"do": "apply", "count": str(count)}).headers["location"]
-    wait_for_run(room, run)
+    wait_for_run(desk, run)
     let_in = lena.get("/queue.json?q=status:accepted").json[0]["request_id"]
     back = lena.post(run, {"do": "undo"}).headers["location"]
     lena.post("/selection", {"do": "all", "q": "status:pending"})
@@ -77,9 +77,9 @@ def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     lena.post("/selection", {"do": "clear"})
     lena.post("/tray", {"accept": _button(lena.get("/queue").body), "when": "later"})
     lena.post("/audit/verify")
-    _leave_more(room, folder, [row["request_id"] for row in rows[3:5]])
-    entry = room.app_state.workspace.store.entries(limit=1)[0].link
-    repo = f"/repos/{room.repo.type.value}s/{room.repo.id}"
+    _leave_more(desk, folder, [row["request_id"] for row in rows[3:5]])
+    entry = desk.app_state.workspace.store.entries(limit=1)[0].link
+    repo = f"/repos/{desk.repo.type.value}s/{desk.repo.id}"
     return {
         "/queue": ("/queue", "/queue?q=status:pending+colour:red", "/queue?q=status:pending+-quality:junk+mail:free,none", "/queue?q=nobody-at-all", "/queue?q=", "/queue?by=person"),
         "/requests/{id}": (f"/requests/{key}", f"/requests/{key}?verb=reset", f"/requests/{key}?verb=reject",
@@ -118,25 +118,25 @@ def _pages(room: Desk, folder: Path) -> dict[str, tuple[str, ...]]:
     }  # fmt: skip
 
 
-def _leave_more(room: Desk, folder: Path, keys: Sequence[str]) -> None:
+def _leave_more(desk: Desk, folder: Path, keys: Sequence[str]) -> None:
     """Assignments, a person to grant to, a policy that is wrong, and notices that were not delivered."""
-    room.reviewer("mia")
+    desk.reviewer("mia")
     for key in keys:
-        room.visitor().post(f"/requests/{key}/assign", {"to": "mia"})
-    room.local.add_people([{"username": "never-asked"}])
+        desk.visitor().post(f"/requests/{key}/assign", {"to": "mia"})
+    desk.local.add_people([{"username": "never-asked"}])
     (folder / "policies" / "wrong.yaml").write_text(
         POLICY.replace("house", "wrong").replace("academic\n", "acadmic\n"), "utf-8"
     )
-    leave_dead_letters(room.app_state.workspace.store, ["the receiver answered 400", "the receiver answered 410"])
+    leave_dead_letters(desk.app_state.workspace.store, ["the receiver answered 400", "the receiver answered 410"])
 
 
 def _button(body: str) -> str:
     return body.partition('name="accept" value="')[2].partition('"')[0]
 
 
-def test_every_way_is_looked_at_or_gives_a_file(desk: BusyDesk) -> None:
+def test_every_way_is_looked_at_or_gives_a_file(busy: BusyDesk) -> None:
     ways = {way.path for way in ROUTES if way.method == "GET" and not way.path.endswith(FILES)}
-    assert ways - set(desk.pages) - PARTS == set()
+    assert ways - set(busy.pages) - PARTS == set()
 
 
 STILL: Final[Mapping[str, Any]] = {"reduced_motion": "reduce"}
@@ -144,20 +144,20 @@ STILL: Final[Mapping[str, Any]] = {"reduced_motion": "reduce"}
 
 
 @contextmanager
-def _signed_in(browser: Browser, desk: BusyDesk, width: int, **more: Any) -> Iterator[Page]:
+def _signed_in(browser: Browser, busy: BusyDesk, width: int, **more: Any) -> Iterator[Page]:
     context = browser.new_context(viewport={"width": width, "height": 900}, **{**STILL, **more})
     page = context.new_page()
-    page.goto(f"{desk.url}/sign-in?t={desk.room.authenticator.make_link()}")
+    page.goto(f"{busy.url}/sign-in?t={busy.desk.authenticator.make_link()}")
     yield page
     context.close()
 
 
-def _looked_at(browser: Browser, desk: BusyDesk, width: int, **more: Any) -> list[tuple[str, str, str]]:
+def _looked_at(browser: Browser, busy: BusyDesk, width: int, **more: Any) -> list[tuple[str, str, str]]:
     """Each page in light and dark."""
     found = []
-    with _signed_in(browser, desk, width, **more) as page:
-        for path in (path for paths in desk.pages.values() for path in paths):
-            _go(page, desk, path)
+    with _signed_in(browser, busy, width, **more) as page:
+        for path in (path for paths in busy.pages.values() for path in paths):
+            _go(page, busy, path)
             for scheme in SCHEMES:
                 found += _look(page, path, width, scheme)
     return found
@@ -199,7 +199,7 @@ def _overflows(page: Page, width: int) -> bool:
 
 
 def _looked_at_twice(
-    browser: Browser, desk: BusyDesk, paths: Sequence[str], widths: Sequence[int]
+    browser: Browser, busy: BusyDesk, paths: Sequence[str], widths: Sequence[int]
 ) -> list[tuple[str, str, str]]:
     """Each page at each width, and once more as `ALSO` says.
 
@@ -208,46 +208,46 @@ def _looked_at_twice(
     width while a page loads.
     """
     found = []
-    with _signed_in(browser, desk, widths[0]) as page:
+    with _signed_in(browser, busy, widths[0]) as page:
         for number, path in enumerate(paths):
             for width in widths:
                 if width == widths[0] or not path.startswith("/"):
                     page.set_viewport_size({"width": width, "height": 900})
-                    _go(page, desk, path)
+                    _go(page, busy, path)
                 found += _look(page, path, width, SCHEMES[(number + (width > 1000)) % 2])
                 found += _look_again(page, path, width, *ALSO[width])
     return found
 
 
 @pytest.mark.parametrize("half", [0, 1])
-def test_axe_finds_nothing(browser: Browser, desk: BusyDesk, half: int) -> None:
+def test_axe_finds_nothing(browser: Browser, busy: BusyDesk, half: int) -> None:
     """The first half of the addresses; the others, and what is reached by keys and buttons."""
-    paths = [path for paths in desk.pages.values() for path in paths if path.startswith("/")]
+    paths = [path for paths in busy.pages.values() for path in paths if path.startswith("/")]
     if half == 0:
-        assert _looked_at_twice(browser, desk, paths[::2], sorted(ALSO)) == []
+        assert _looked_at_twice(browser, busy, paths[::2], sorted(ALSO)) == []
         return
-    others = [path for paths in desk.pages.values() for path in paths if not path.startswith("/")]
-    assert _looked_at_twice(browser, desk, paths[1::2], sorted(ALSO)) == []
-    assert [found for width in sorted(ALSO) for found in _looked_at_twice(browser, desk, others, [width])] == []
+    others = [path for paths in busy.pages.values() for path in paths if not path.startswith("/")]
+    assert _looked_at_twice(browser, busy, paths[1::2], sorted(ALSO)) == []
+    assert [found for width in sorted(ALSO) for found in _looked_at_twice(browser, busy, others, [width])] == []
 
 
 @pytest.mark.torture
 @pytest.mark.parametrize("width", [360, 768, 1280])
-def test_axe_finds_nothing_with_forced_colours_either(browser: Browser, desk: BusyDesk, width: int) -> None:
-    assert _looked_at(browser, desk, width, forced_colors="active") == []
+def test_axe_finds_nothing_with_forced_colours_either(browser: Browser, busy: BusyDesk, width: int) -> None:
+    assert _looked_at(browser, busy, width, forced_colors="active") == []
 
 
 @pytest.mark.torture
-def test_axe_finds_nothing_on_a_tablet(browser: Browser, desk: BusyDesk) -> None:
-    assert _looked_at(browser, desk, 768) == []
+def test_axe_finds_nothing_on_a_tablet(browser: Browser, busy: BusyDesk) -> None:
+    assert _looked_at(browser, busy, 768) == []
 
 
 def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_path: Path) -> None:
     """Not with texts as long and as odd as people can write them, either."""
-    with open_hostile_desk(tmp_path) as scene, serve_desk(scene.room) as url:
+    with open_hostile_desk(tmp_path) as scene, serve_desk(scene.desk) as url:
         context = browser.new_context(viewport={"width": 320, "height": 700})
         page, found = context.new_page(), []
-        page.goto(f"{url}/sign-in?t={scene.room.authenticator.make_link()}")
+        page.goto(f"{url}/sign-in?t={scene.desk.authenticator.make_link()}")
         for turn in (4, 15):
             scene.turn_to(turn)
             for way, paths in scene.pages(turn).items():
@@ -260,16 +260,16 @@ def test_nothing_scrolls_sideways_on_the_narrowest_screen(browser: Browser, tmp_
     assert found == []
 
 
-def _go_to_rows(page: Page, desk: BusyDesk, path: str) -> None:
+def _go_to_rows(page: Page, busy: BusyDesk, path: str) -> None:
     """Open a page of selected requests, or of a pasted list."""
     if path == "a selection":
-        page.goto(f"{desk.url}/queue?q=status:pending")
+        page.goto(f"{busy.url}/queue?q=status:pending")
         page.locator("#rows [data-pick]:enabled").first.check()
         page.locator("#bulk").get_by_role("link", name="Show selected").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("1 selected")
     else:
-        page.goto(f"{desk.url}/find-list")
-        names = [row["user"] for row in desk.room.visitor().get("/queue.json").json[:3]]
+        page.goto(f"{busy.url}/find-list")
+        names = [row["user"] for row in busy.desk.visitor().get("/queue.json").json[:3]]
         page.locator("#list").fill(f"{', '.join(names)}; lena-brandt nobody-at-all ???\nnever-asked")
         page.locator("#repo").select_option(index=1)
         page.get_by_role("button", name="Find", exact=True).click()
@@ -279,34 +279,34 @@ def _go_to_rows(page: Page, desk: BusyDesk, path: str) -> None:
             expect(page.locator(".effect")).to_contain_text("access")
 
 
-def _invite_mia(desk: BusyDesk) -> None:
+def _invite_mia(busy: BusyDesk) -> None:
     """Invite mia anew: her link works in one browser only."""
-    desk.room.app_state.membership.invite(Member(name="mia", role=MemberRole.REVIEWER), MIAS_LINK)
+    busy.desk.app_state.membership.invite(Member(name="mia", role=MemberRole.REVIEWER), MIAS_LINK)
 
 
-def _go_to_link(page: Page, desk: BusyDesk, path: str) -> None:
+def _go_to_link(page: Page, busy: BusyDesk, path: str) -> None:
     """Open a page of links and proofs."""
-    url = desk.url
+    url = busy.url
     if path == "a link":
         page.goto(f"{url}/settings")
         page.get_by_label("Name", exact=True).fill("noor")
         page.get_by_role("button", name="Create link").click()
         expect(page.locator(".msg-ok code").first).to_be_visible()
     elif path == "a link of another site":
-        _invite_mia(desk)
+        _invite_mia(busy)
         page.goto(f"{url}/queue".replace("127.0.0.1", "localhost"))
         page.evaluate("url => { location.href = url }", f"{url}/sign-in?t={MIAS_LINK}")
         expect(page.get_by_role("heading", name="Sign in as mia?")).to_be_visible()
     elif path == "a link at another address":
-        _invite_mia(desk)
+        _invite_mia(busy)
         page.goto(f"{url}/queue")
-        desk.room.authenticator.private_origin = "http://desk-0.localhost:1"
+        busy.desk.authenticator.private_origin = "http://desk-0.localhost:1"
         page.get_by_label("Your link").fill(MIAS_LINK)
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Choose an address")).to_be_visible()
-        desk.room.authenticator.private_origin = None
+        busy.desk.authenticator.private_origin = None
     elif path == "a proof":
-        _invite_mia(desk)
+        _invite_mia(busy)
         page.goto(f"{url}/sign-in?t={MIAS_LINK}")
         page.get_by_role("button", name="Sign in as mia").click()
         page.goto(f"{url}/settings")
@@ -318,8 +318,8 @@ def _go_to_link(page: Page, desk: BusyDesk, path: str) -> None:
         expect(page.locator(".msg-ok code").first).to_be_visible()
 
 
-def _go(page: Page, desk: BusyDesk, path: str) -> None:
-    url = desk.url
+def _go(page: Page, busy: BusyDesk, path: str) -> None:
+    url = busy.url
     if path == "the sheet":
         page.goto(f"{url}/queue")
         page.locator("#rows > .row").nth(1).locator("[data-do=reject]").click()
@@ -333,7 +333,7 @@ def _go(page: Page, desk: BusyDesk, path: str) -> None:
         page.get_by_role("button", name="Why").first.click()
         expect(page.locator(".told")).to_be_visible()
     elif path in {"a selection", "a list", "a list to accept"}:
-        _go_to_rows(page, desk, path)
+        _go_to_rows(page, busy, path)
     elif path == "a change of a table":
         page.goto(f"{url}/tables/people")
         page.get_by_label("Or paste its lines").fill("email,version\nnew@x.example.org,3\n")
@@ -341,7 +341,7 @@ def _go(page: Page, desk: BusyDesk, path: str) -> None:
         page.locator("form[enctype]").get_by_role("button", name="Show the effect").click()
         expect(page.get_by_role("heading", level=1)).to_have_text("Import")
     elif path in LINKS:
-        _go_to_link(page, desk, path)
+        _go_to_link(page, busy, path)
     elif path == "signed out":
         page.get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("heading", level=1)).to_be_visible()

@@ -18,9 +18,9 @@ assert TWO_PEOPLE != POLICY
 
 
 @contextmanager
-def refuse_rows(room: Desk, table: str, condition: str = "1 = 1") -> Iterator[None]:
+def refuse_rows(desk: Desk, table: str, condition: str = "1 = 1") -> Iterator[None]:
     """Let the store refuse new rows of a table."""
-    store = room.app_state.workspace.store
+    store = desk.app_state.workspace.store
     with store.writing() as write:
         write.db.run(
             f"CREATE TRIGGER refuse_rows BEFORE INSERT ON {table} WHEN {condition}"
@@ -31,47 +31,47 @@ def refuse_rows(room: Desk, table: str, condition: str = "1 = 1") -> Iterator[No
         write.db.run("DROP TRIGGER refuse_rows")
 
 
-def ask(room: Desk, name: str) -> None:
+def ask(desk: Desk, name: str) -> None:
     """Somebody asks; nothing is synced."""
-    room.local.add_people([{"username": name}])
-    line = {"repo": room.repo.id, "repo_type": room.repo.type.value, "user": name, "answers": {"Purpose": GOOD}}
-    room.local.add_requests([line])
+    desk.local.add_people([{"username": name}])
+    line = {"repo": desk.repo.id, "repo_type": desk.repo.type.value, "user": name, "answers": {"Purpose": GOOD}}
+    desk.local.add_requests([line])
 
 
-def verdicts(room: Desk) -> dict[str | None, bool]:
+def verdicts(desk: Desk) -> dict[str | None, bool]:
     """Whether the waiting requests have a verdict, by username."""
-    rows = room.app_state.workspace.store.iterate_requests(room.repo, "pending")
+    rows = desk.app_state.workspace.store.iterate_requests(desk.repo, "pending")
     return {row.person.identity.username: row.state.verdict is not None for row in rows}
 
 
-def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(room: Desk) -> None:
-    worker = BackgroundWorker(room.app_state, lambda: [room.repo])
+def test_requests_whose_evaluation_failed_are_evaluated_in_the_next_round(desk: Desk) -> None:
+    worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
     worker.sync_repos()
-    ask(room, "ada-l")
-    with refuse_rows(room, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
+    ask(desk, "ada-l")
+    with refuse_rows(desk, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
         worker.sync_repos()
-    assert verdicts(room) == {"ada-l": False}
+    assert verdicts(desk) == {"ada-l": False}
     worker.sync_repos()
-    assert verdicts(room) == {"ada-l": True}
+    assert verdicts(desk) == {"ada-l": True}
 
 
-def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(room: Desk) -> None:
-    ask(room, "ada-l")
-    room.read()
-    worker = BackgroundWorker(room.app_state, lambda: [room.repo])
-    with refuse_rows(room, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
+def test_a_policy_whose_first_evaluation_failed_does_not_count_as_evaluated(desk: Desk) -> None:
+    ask(desk, "ada-l")
+    desk.read()
+    worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
+    with refuse_rows(desk, "ledger", "NEW.kind = 'VerdictReached'"), pytest.raises(sqlite3.IntegrityError):
         worker.sync_repos()
     worker.sync_repos()
-    assert verdicts(room) == {"ada-l": True}
+    assert verdicts(desk) == {"ada-l": True}
 
 
 def test_requests_are_evaluated_although_the_check_of_acceptances_fails(tmp_path: Path) -> None:
-    with open_desk(tmp_path, TWO_PEOPLE) as room:
-        worker = BackgroundWorker(room.app_state, lambda: [room.repo])
-        ask(room, "ada-l")
+    with open_desk(tmp_path, TWO_PEOPLE) as desk:
+        worker = BackgroundWorker(desk.app_state, lambda: [desk.repo])
+        ask(desk, "ada-l")
         with (
-            refuse_rows(room, "settings", f"NEW.key = '{checked_entries_key(room.repo)}'"),
+            refuse_rows(desk, "settings", f"NEW.key = '{checked_entries_key(desk.repo)}'"),
             pytest.raises(sqlite3.IntegrityError),
         ):
             worker.sync_repos()
-        assert verdicts(room) == {"ada-l": True}
+        assert verdicts(desk) == {"ada-l": True}

@@ -16,7 +16,7 @@ from tests.kits.desk_actions import TWO_REVIEWERS, read_status
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
@@ -33,17 +33,17 @@ def assert_no_axe_violations(page: Page) -> None:
     assert [one["id"] for one in found] == []
 
 
-def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: Browser) -> None:
-    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
-    address = f"/requests/{room.row('ada').state.hub_request}"
-    with serve_desk(room) as url:
+def test_two_people_approve_and_each_sees_what_is_missing(desk: Desk, browser: Browser) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
+    address = f"/requests/{desk.row('ada').state.hub_request}"
+    with serve_desk(desk) as url:
         first = page_of(browser, mia, url)
         first.goto(address)
         expect(first.get_by_text("0 of 2 approvals")).to_be_visible()
         first.get_by_label("Note with your approval").fill("Agreement checked.")
         first.get_by_role("button", name="Approve (1 of 2)").click()
         first.wait_for_url(re.compile("/queue|/requests"))
-        room.send_due()
+        desk.send_due()
         first.goto(address)
         expect(first.get_by_text("You approved this. Another person must approve it too.")).to_be_visible()
         assert_no_axe_violations(first)
@@ -63,5 +63,5 @@ def test_two_people_approve_and_each_sees_what_is_missing(room: Desk, browser: B
         second.goto(address)
         second.get_by_role("button", name="Approve (2 of 2)").click()
         second.wait_for_url(re.compile("/queue|/requests"))
-        room.send_due()
-    assert read_status(room) == "accepted"
+        desk.send_due()
+    assert read_status(desk) == "accepted"

@@ -25,14 +25,14 @@ rules:
 
 
 @contextmanager
-def _page(browser: Browser, room: Desk, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
-    with serve_desk(room) as url:
+def _page(browser: Browser, desk: Desk, *, width: int = 1280, has_script: bool = True) -> Iterator[Page]:
+    with serve_desk(desk) as url:
         context = browser.new_context(
             viewport={"width": width, "height": 900}, java_script_enabled=has_script, base_url=url
         )
         page = context.new_page()
         page.add_init_script(WATCH)
-        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         yield page
         assert not has_script or page.evaluate("window.blocked") == []
         context.close()
@@ -41,11 +41,11 @@ def _page(browser: Browser, room: Desk, *, width: int = 1280, has_script: bool =
 @pytest.fixture
 def junk(tmp_path: Path) -> Iterator[Desk]:
     """Of 70 who wait, 30 wrote nothing of use; no rule sends them back."""
-    with open_desk(tmp_path, POLICY) as room:
-        room.ask([{"username": f"good-{n:02d}"} for n in range(40)], {"Purpose": GOOD})
+    with open_desk(tmp_path, POLICY) as desk:
+        desk.ask([{"username": f"good-{n:02d}"} for n in range(40)], {"Purpose": GOOD})
         for number, text in enumerate(("asdf", "...", "")):
-            room.ask([{"username": f"junk-{number}{n}"} for n in range(10)], {"Purpose": text})
-        yield room
+            desk.ask([{"username": f"junk-{number}{n}"} for n in range(10)], {"Purpose": text})
+        yield desk
 
 
 class _Steps:

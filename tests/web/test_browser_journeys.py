@@ -40,12 +40,12 @@ def _go(page: Page, key: str, title: str) -> None:
 
 
 def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser, tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room, serve_desk(room) as url:
+    with open_desk(tmp_path) as desk, serve_desk(desk) as url:
         good, poor = [f"ada-{n:02}" for n in range(24)], ["bob"]
-        room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
-        room.ask([{"username": name} for name in poor], {"Purpose": "test"})
-        room.local.set_faults(["delay_before:s=6:times=1:on=batch"])
-        with open_page(browser, room, url) as page:
+        desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in good], {"Purpose": GOOD})
+        desk.ask([{"username": name} for name in poor], {"Purpose": "test"})
+        desk.local.set_faults(["delay_before:s=6:times=1:on=batch"])
+        with open_page(browser, desk, url) as page:
             _go(page, "p", "Plans")
             _press(page, page.get_by_role("button", name="Make a plan now"))
             expect(page.get_by_role("heading", level=1)).to_contain_text("Plan: 25 changes")
@@ -54,18 +54,18 @@ def test_a_plan_is_applied_and_watched_to_its_end_by_keys_alone(browser: Browser
             expect(page.get_by_role("heading", level=1)).to_contain_text("pply", use_inner_text=True)
             expect(page.locator("#live")).to_contain_text(" of 25")
             expect(page.get_by_role("button", name="Pause")).to_be_visible()
-            assert room.local.journal()[-1]["route"] not in {"handle", "batch"}
+            assert desk.local.journal()[-1]["route"] not in {"handle", "batch"}
             expect(page.get_by_role("heading", level=1)).to_contain_text("25 changes: ended", timeout=30_000)
             expect(page.locator("#live")).to_contain_text("25 of 25")
             expect(page.get_by_role("button", name="Plan an undo")).to_be_visible()
-        assert read_moves(room.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
+        assert read_moves(desk.local) == dict.fromkeys(good, "accepted") | dict.fromkeys(poor, "reset")
 
 
 def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(browser: Browser, tmp_path: Path) -> None:
     wrong = POLICY.replace("email.academic", "email.acadmic")
-    with open_desk(tmp_path) as room, serve_desk(room) as url:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        with open_page(browser, room, url) as page:
+    with open_desk(tmp_path) as desk, serve_desk(desk) as url:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        with open_page(browser, desk, url) as page:
             _go(page, "o", "Policies")
             _press(page, page.get_by_role("link", name="house").first)
             _press(page, page.get_by_role("button", name="Text"))
@@ -87,15 +87,15 @@ def test_a_draft_with_a_mistake_is_led_to_what_was_meant_and_kept_as_a_file(brow
             assert kept.value.path().read_text("utf-8") == POLICY
             assert kept.value.suggested_filename == "house.yaml"
         assert (tmp_path / "policies" / "house.yaml").read_text("utf-8") == POLICY
-        assert room.count_writes() == 0
+        assert desk.count_writes() == 0
 
 
 def test_a_selection_stays_over_three_pages_and_a_poll_and_while_others_are_decided(
     browser: Browser, tmp_path: Path
 ) -> None:
-    with open_desk(tmp_path) as room, serve_desk(room) as url:
-        room.ask([{"username": f"p{n:03}"} for n in range(140)], {"Purpose": GOOD})
-        with open_page(browser, room, url) as page:
+    with open_desk(tmp_path) as desk, serve_desk(desk) as url:
+        desk.ask([{"username": f"p{n:03}"} for n in range(140)], {"Purpose": GOOD})
+        with open_page(browser, desk, url) as page:
             picked = []
             for number in (1, 2, 3):
                 expect(page.locator(".row.is-focus")).to_be_visible()
@@ -164,7 +164,7 @@ def test_a_single_decision_needs_no_javascript(browser: Browser, tmp_path: Path)
 
 def test_a_link_followed_from_a_page_that_waits_is_not_lost(browser: Browser, tmp_path: Path) -> None:
     """The page reloads itself every 2 s until the first sync; the next page takes longer."""
-    with open_desk(tmp_path) as room, serve_desk(room) as url, open_page(browser, room, url) as page:
+    with open_desk(tmp_path) as desk, serve_desk(desk) as url, open_page(browser, desk, url) as page:
         expect(page.locator("[data-wait]")).to_be_visible()
 
         def answer_late(route: Route) -> None:

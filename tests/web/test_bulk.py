@@ -13,8 +13,8 @@ from tests.kits.desk import GOOD, Desk
 from tests.kits.desk_actions import confirm_bulk, list_selected, start_bulk
 
 
-def _ids(room: Desk, query: str) -> set[int]:
-    app_state = room.app_state
+def _ids(desk: Desk, query: str) -> set[int]:
+    app_state = desk.app_state
     return {
         row.id
         for row in app_state.workspace.store.query(parse_query(query), now=to_ms(app_state.now()), limit=5000).rows
@@ -32,91 +32,91 @@ def test_select_all_that_match_is_everybody_whom_the_query_finds(crowded: Desk, 
     lena.post("/selection", {"do": "clear"})
 
 
-def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(room: Desk) -> None:
-    room.ask([{"username": f"p{n:02d}"} for n in range(60)], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_a_selection_is_kept_over_pages_and_whoever_comes_later_is_not_in_it(desk: Desk) -> None:
+    desk.ask([{"username": f"p{n:02d}"} for n in range(60)], {"Purpose": GOOD})
+    lena = desk.visitor()
     first = lena.get("/queue").rows
     lena.post("/selection", {"do": "add", "key": first[0]})
     following = re.search(r'href="([^"]+)" rel="next"', lena.get("/queue").body)
     assert following
     second = lena.get(following[1].replace("&amp;", "&")).rows
     lena.post("/selection", {"do": "add", "key": second[0]})
-    assert len(list_selected(room)) == 2
+    assert len(list_selected(desk)) == 2
     assert "2 selected" in lena.get("/queue").body
     lena.post("/selection", {"do": "all", "q": "status:pending"})
-    room.ask([{"username": "late"}], {"Purpose": GOOD})
-    assert len(list_selected(room)) == 60
+    desk.ask([{"username": "late"}], {"Purpose": GOOD})
+    assert len(list_selected(desk)) == 60
     lena.post("/selection", {"do": "remove", "key": first[0]})
-    assert len(list_selected(room)) == 59
+    assert len(list_selected(desk)) == 59
 
 
-def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(room: Desk) -> None:
-    room.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_a_few_leave_after_a_yes_and_can_be_taken_back_whole(desk: Desk) -> None:
+    desk.ask([{"username": f"p{n:02d}"} for n in range(12)], {"Purpose": GOOD})
+    lena = desk.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = start_bulk(lena, "reset")
     assert confirm_bulk(lena, path).status == 422  # no reason
     assert confirm_bulk(lena, path, reason="Please say more.").status == 303
-    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 12
-    assert list_selected(room) == set()
+    assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 12
+    assert list_selected(desk) == set()
     lena.post("/tray/undo", {"which": "last"})
-    room.send_due()
-    assert room.local.journal() == [] or all(line["to"] != "reset" for line in room.local.journal())
+    desk.send_due()
+    assert desk.local.journal() == [] or all(line["to"] != "reset" for line in desk.local.journal())
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     assert confirm_bulk(lena, start_bulk(lena, "accept")).status == 303
-    room.send_due()
-    assert room.local.stats()["calls"].get("POST batch") == 1
-    assert len(_ids(room, "status:accepted")) == 12
+    desk.send_due()
+    assert desk.local.stats()["calls"].get("POST batch") == 1
+    assert len(_ids(desk, "status:accepted")) == 12
 
 
-def test_more_than_twenty_resets_need_their_number(room: Desk) -> None:
-    room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_more_than_twenty_resets_need_their_number(desk: Desk) -> None:
+    desk.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
+    lena = desk.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = start_bulk(lena, "reset")
     assert "To confirm, type 21" in lena.get(path).body
     for typed in ("", "20", "yes"):
         assert confirm_bulk(lena, path, reason="x", typed=typed).status == 422
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
     assert confirm_bulk(lena, path, reason="x", typed="21").status == 303
-    assert len(list_waiting_decisions(room.app_state.workspace.store)) == 21
+    assert len(list_waiting_decisions(desk.app_state.workspace.store)) == 21
 
 
-def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(room: Desk) -> None:
-    room.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_a_reason_that_comes_back_is_counted_as_the_hub_counts_it(desk: Desk) -> None:
+    desk.ask([{"username": f"p{n:02d}"} for n in range(21)], {"Purpose": GOOD})
+    lena = desk.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     body = confirm_bulk(lena, start_bulk(lena, "reset"), reason="😀" * 60, typed="20").body
     assert "<b>120</b> of 200 characters" in body
     assert 'value="120"' in body
 
 
-def test_who_moved_since_they_were_selected_is_left_out_and_told(room: Desk) -> None:
-    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_who_moved_since_they_were_selected_is_left_out_and_told(desk: Desk) -> None:
+    desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    lena = desk.visitor()
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = start_bulk(lena, "accept")
     count = confirm_bulk  # the numbers of the page as it is read inside
-    room.app_state.workspace.hub.accept(room.repo, "ada")
-    room.read()
+    desk.app_state.workspace.hub.accept(desk.repo, "ada")
+    desk.read()
     body = lena.get(path).body
     assert ">2 requests?</span>" in body
     assert "accepted, where this decision is not possible" in body
     assert lena.post(path.partition("?")[0], {"verb": "accept", "count": "3"}).status == 409
     assert count(lena, path).status == 303
-    room.send_due()
-    assert len(_ids(room, "status:accepted")) == 3
+    desk.send_due()
+    assert len(_ids(desk, "status:accepted")) == 3
 
 
-def test_a_selection_of_somebody_else_is_not_there(room: Desk) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena, mia = room.visitor(), room.reviewer("mia")
+def test_a_selection_of_somebody_else_is_not_there(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena, mia = desk.visitor(), desk.reviewer("mia")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     path = start_bulk(lena, "accept")
     assert mia.get(path).status == 404
     assert mia.post(path.partition("?")[0], {"verb": "accept", "count": "2"}).status == 404
     assert mia.post("/bulk", {"verb": "accept"}).status == 422
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
 def test_nobody_of_another_repo_comes_into_a_reviewers_selection(crowded: Desk) -> None:

@@ -33,10 +33,10 @@ T = TypeVar("T")
 
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": f"p{n:04}"} for n in range(MANY)], {"Purpose": GOOD})
-        room.read(SyncKind.FULL)
-        yield room
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": f"p{n:04}"} for n in range(MANY)], {"Purpose": GOOD})
+        desk.read(SyncKind.FULL)
+        yield desk
 
 
 def _sheet(visitor: Visitor, verb: str = "reset") -> str:
@@ -161,8 +161,8 @@ def measure(folder: str, many: str, preset: str) -> None:
         took[name] = round(time.monotonic() - began, 2)
         return found
 
-    with open_desk(Path(folder), requests=int(many), repos=1, preset=preset) as room:
-        lena, store = room.visitor(), room.app_state.workspace.store
+    with open_desk(Path(folder), requests=int(many), repos=1, preset=preset) as desk:
+        lena, store = desk.visitor(), desk.app_state.workspace.store
         lena.post("/selection", {"do": "clear"})
         before = _peak_mb()
         place = timed("select", lambda: _sheet(lena))
@@ -170,7 +170,7 @@ def measure(folder: str, many: str, preset: str) -> None:
         page = timed("confirm", lambda: _yes(lena, place))
         run = page.rpartition("/")[2]
         store.request_stop(run, "pause")
-        job = room.app_state.run_worker.find_job(run)
+        job = desk.app_state.run_worker.find_job(run)
         assert job is not None
         timed("write down", lambda: job.ended.wait(900))
         stored = store.run(run)

@@ -19,13 +19,13 @@ OLD = POLICY.replace("when: email.academic", "when: email.academic && person.acc
 
 
 @contextmanager
-def _page(browser: Browser, room: Desk, url: str, *, has_script: bool = True, width: int = 1280) -> Iterator[Page]:
+def _page(browser: Browser, desk: Desk, url: str, *, has_script: bool = True, width: int = 1280) -> Iterator[Page]:
     context = browser.new_context(
         viewport={"width": width, "height": 800}, java_script_enabled=has_script, accept_downloads=True
     )
     page = context.new_page()
     page.add_init_script(WATCH)
-    page.goto(f"{url}/sign-in?t={room.authenticator.make_link()}")
+    page.goto(f"{url}/sign-in?t={desk.authenticator.make_link()}")
     yield page
     if has_script:
         assert page.evaluate("window.blocked") == []
@@ -35,10 +35,10 @@ def _page(browser: Browser, room: Desk, url: str, *, has_script: bool = True, wi
 @pytest.mark.parametrize("has_script", [True, False], ids=["script", "no script"])
 def test_from_why_to_a_changed_rule_in_four_steps(browser: Browser, tmp_path: Path, has_script: bool) -> None:
     file = tmp_path / "policies" / "house.yaml"
-    with open_desk(tmp_path, policy=OLD, desk=ALLOWED) as room, serve_desk(room) as url:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        key = room.row("ada").state.hub_request
-        with _page(browser, room, url, has_script=has_script) as page:
+    with open_desk(tmp_path, policy=OLD, config=ALLOWED) as desk, serve_desk(desk) as url:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        key = desk.row("ada").state.hub_request
+        with _page(browser, desk, url, has_script=has_script) as page:
             page.goto(f"{url}/requests/{key}")
             page.get_by_role("link", name="Change this rule").click()  # 1
             card = page.locator(".cards > li.is-marked")
@@ -55,14 +55,14 @@ def test_from_why_to_a_changed_rule_in_four_steps(browser: Browser, tmp_path: Pa
             expect(page.locator(".msg-ok")).to_contain_text("Saved")
             expect(page.locator(".msg-warn")).to_contain_text("acts after hf-gate policy promote house")
         assert file.read_text("utf-8") == OLD.replace("then: accept", "then: human")
-        assert room.count_writes() == 0
+        assert desk.count_writes() == 0
 
 
 def test_enter_in_a_number_checks_and_the_impact_leads(browser: Browser, tmp_path: Path) -> None:
     young = OLD.replace("> 30", "< 30")
-    with open_desk(tmp_path, policy=young) as room, serve_desk(room) as url:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        with _page(browser, room, url) as page:
+    with open_desk(tmp_path, policy=young) as desk, serve_desk(desk) as url:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        with _page(browser, desk, url) as page:
             page.goto(f"{url}/policies/house?rule=academic")
             page.get_by_label("account age of rule academic", exact=True).fill("0")
             page.keyboard.press("Enter")
@@ -76,7 +76,7 @@ def test_enter_in_a_number_checks_and_the_impact_leads(browser: Browser, tmp_pat
 def test_a_long_policy_opens_at_the_rule_and_a_moved_card_stays_in_sight(browser: Browser, tmp_path: Path) -> None:
     more = "".join(f"  - id: r{n}\n    when: person.account_days < {n}\n    then: human\n" for n in range(40))
     text = POLICY.replace("  - id: rest\n", f"{more}  - id: rest\n")
-    with open_desk(tmp_path, policy=text) as room, serve_desk(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path, policy=text) as desk, serve_desk(desk) as url, _page(browser, desk, url) as page:
         page.goto(f"{url}/policies/house?rule=r30")
         expect(page.locator(".cards > .is-marked")).to_be_in_viewport()
         page.get_by_role("button", name=re.compile("Move up rule r30$")).click()
@@ -88,7 +88,7 @@ def test_a_long_policy_opens_at_the_rule_and_a_moved_card_stays_in_sight(browser
 
 def test_the_place_of_a_problem_puts_the_cursor_there(browser: Browser, tmp_path: Path) -> None:
     wrong = POLICY.replace("email.academic", "emial.academic")
-    with open_desk(tmp_path, policy=wrong) as room, serve_desk(room) as url, _page(browser, room, url) as page:
+    with open_desk(tmp_path, policy=wrong) as desk, serve_desk(desk) as url, _page(browser, desk, url) as page:
         page.goto(f"{url}/policies/house?tab=text")
         page.locator(".errs a").first.click()
         at = page.locator("#src").evaluate("one => one.selectionStart")
@@ -99,9 +99,9 @@ def test_the_place_of_a_problem_puts_the_cursor_there(browser: Browser, tmp_path
 def test_cards_are_not_wider_than_a_small_window(browser: Browser, tmp_path: Path, width: int) -> None:
     odd = POLICY.replace("Please say", "x" * 190).replace("email.academic", 'email.domain == "' + "y" * 300 + '"')
     with (
-        open_desk(tmp_path, policy=odd) as room,
-        serve_desk(room) as url,
-        _page(browser, room, url, width=width) as page,
+        open_desk(tmp_path, policy=odd) as desk,
+        serve_desk(desk) as url,
+        _page(browser, desk, url, width=width) as page,
     ):
         page.goto(f"{url}/policies/house?rule=academic")
         assert page.evaluate("document.documentElement.scrollWidth") <= width

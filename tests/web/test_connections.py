@@ -112,9 +112,9 @@ def test_a_desk_without_free_file_descriptors_says_so_once_and_answers_again(tmp
     [b"", HALF, b"POST /tray HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf", b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n" + HALF],
     ids=["nothing", "half of a head", "half of a body", "a whole request and half of another"],
 )  # fmt: skip
-def test_a_request_that_does_not_arrive_is_not_waited_for(room: Desk, sent: bytes) -> None:
+def test_a_request_that_does_not_arrive_is_not_waited_for(desk: Desk, sent: bytes) -> None:
     with (
-        serve_desk(room, Quick) as url,
+        serve_desk(desk, Quick) as url,
         socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 5) as one,
     ):
         one.sendall(sent)
@@ -136,9 +136,9 @@ def _ends(one: socket.socket) -> bool:
 @pytest.mark.parametrize(
     "head", [b"", b"POST /tray HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n\r\n"], ids=["head", "body"]
 )
-def test_bytes_that_drip_in_do_not_extend_a_deadline(room: Desk, head: bytes) -> None:
+def test_bytes_that_drip_in_do_not_extend_a_deadline(desk: Desk, head: bytes) -> None:
     with (
-        serve_desk(room, Quick) as url,
+        serve_desk(desk, Quick) as url,
         socket.create_connection((urlsplit(url).hostname, urlsplit(url).port), 0.05) as one,
     ):
         one.sendall(head)
@@ -169,8 +169,8 @@ def test_a_client_that_reads_nothing_of_its_answer_is_not_waited_for(crowded: De
         assert ended.wait(60)
 
 
-def test_a_connection_that_is_kept_for_another_request_is_answered(room: Desk) -> None:
-    with serve_desk(room, Quick) as url:
+def test_a_connection_that_is_kept_for_another_request_is_answered(desk: Desk) -> None:
+    with serve_desk(desk, Quick) as url:
         connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
         for _ in range(3):
             connection.request("GET", "/healthz")

@@ -34,36 +34,36 @@ class Keyboard:
 
 
 @contextmanager
-def _queue(browser: Browser, room: Desk) -> Iterator[Page]:
-    with serve_desk(room) as url:
+def _queue(browser: Browser, desk: Desk) -> Iterator[Page]:
+    with serve_desk(desk) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         expect(page.locator(".row.is-focus")).to_be_visible()
         yield page
         context.close()
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     with open_desk(tmp_path) as made:
         made.app_state.hold = 600.0
         yield made
 
 
-def _ask(room: Desk, texts: list[str]) -> None:
+def _ask(desk: Desk, texts: list[str]) -> None:
     for n, text in enumerate(texts):
         name = f"p{n:02d}"
-        room.local.add_people([{"username": name}])
+        desk.local.add_people([{"username": name}])
         asked_at = f"2026-06-{n + 1:02d}T10:00:00.000Z"
-        room.local.add_requests([{"repo": MODEL, "user": name, "answers": {"Purpose": text}, "asked_at": asked_at}])
-    room.read()
+        desk.local.add_requests([{"repo": MODEL, "user": name, "answers": {"Purpose": text}, "asked_at": asked_at}])
+    desk.read()
 
 
-def _sent(room: Desk) -> dict[str, tuple[str, str | None]]:
+def _sent(desk: Desk) -> dict[str, tuple[str, str | None]]:
     found = {}
-    for one in list_waiting_decisions(room.app_state.workspace.store):
-        row = room.app_state.workspace.store.request(one.request)
+    for one in list_waiting_decisions(desk.app_state.workspace.store):
+        row = desk.app_state.workspace.store.request(one.request)
         assert row is not None
         found[row.person.identity.username or ""] = (one.verb, one.change.reason)
     return found
@@ -73,10 +73,10 @@ def _chip(page: Page) -> None:
     expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
 
 
-def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(browser: Browser, room: Desk) -> None:
+def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(browser: Browser, desk: Desk) -> None:
     thin = range(1, 15, 3)
-    _ask(room, [f"I want number {n} of them, please." if n in thin else f"{GOOD} {n}" for n in range(15)])
-    with _queue(browser, room) as page:
+    _ask(desk, [f"I want number {n} of them, please." if n in thin else f"{GOOD} {n}" for n in range(15)])
+    with _queue(browser, desk) as page:
         keys = Keyboard(page)
         for n in range(15):
             expect(page.locator(".row.is-focus .who")).to_have_text(f"p{n:02d}")
@@ -89,35 +89,35 @@ def test_fifteen_decisions_with_five_reasons_are_twenty_keys_and_no_typing(brows
         expect(page.locator("#tray")).to_have_attribute("data-count", "15")
         assert keys.pressed <= 20
     expected = {f"p{n:02d}": ("reset", FIRST) if n in thin else ("accept", None) for n in range(15)}
-    assert _sent(room) == expected
+    assert _sent(desk) == expected
 
 
-def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, room: Desk) -> None:
-    _ask(room, [f"{GOOD} {n}" for n in range(3)])
-    with _queue(browser, room) as page:
+def test_another_text_is_one_key_more_and_stays_chosen(browser: Browser, desk: Desk) -> None:
+    _ask(desk, [f"{GOOD} {n}" for n in range(3)])
+    with _queue(browser, desk) as page:
         keys = Keyboard(page)
         keys.press("s", "2", "Enter", "s", "Enter", "s", "Enter")  # faster than the desk answers
         expect(page.locator("#tray")).to_have_attribute("data-count", "3")
         assert keys.pressed == 7
-    assert _sent(room) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}
+    assert _sent(desk) == {f"p{n:02d}": ("reset", SECOND) for n in range(3)}
 
 
-def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, room: Desk) -> None:
-    _ask(room, [f"{GOOD} {n}" for n in range(3)])
-    with _queue(browser, room) as page:
+def test_a_text_typed_before_the_sheet_is_there_is_no_row_of_keys(browser: Browser, desk: Desk) -> None:
+    _ask(desk, [f"{GOOD} {n}" for n in range(3)])
+    with _queue(browser, desk) as page:
         keys = Keyboard(page)
         keys.press("s", *"a car 2?", "Enter", "a")
         expect(page.locator("#tray")).to_have_attribute("data-count", "2")
-    assert _sent(room) == {"p00": ("reset", "a car 2?"), "p01": ("accept", None)}
+    assert _sent(desk) == {"p00": ("reset", "a car 2?"), "p01": ("accept", None)}
 
 
-def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, room: Desk) -> None:
-    _ask(room, [f"{GOOD} {n}" for n in range(2)])
-    with _queue(browser, room) as page:
-        row = room.row("p00")
+def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, desk: Desk) -> None:
+    _ask(desk, [f"{GOOD} {n}" for n in range(2)])
+    with _queue(browser, desk) as page:
+        row = desk.row("p00")
         values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "silent": "yes"}
-        assert room.visitor().post("/tray", values).status == 303
-        room.send_due()
+        assert desk.visitor().post("/tray", values).status == 303
+        desk.send_due()
         waiting: list[Route] = []
         page.route("**/reset*", lambda route: waiting.append(route))  # noqa: PLW0108 - Playwright marks the function
         with page.expect_request("**/reset*"):
@@ -128,12 +128,12 @@ def test_keys_for_a_sheet_that_does_not_open_decide_no_row(browser: Browser, roo
         expect(page.locator("#notice [role=alert]")).to_be_visible()
         expect(page.locator("#sheet")).to_be_hidden()
         assert page.url.endswith("/queue")
-    assert _sent(room) == {}
+    assert _sent(desk) == {}
 
 
-def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, room: Desk) -> None:
-    _ask(room, [SAME] * 9)
-    with _queue(browser, room) as page:
+def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, desk: Desk) -> None:
+    _ask(desk, [SAME] * 9)
+    with _queue(browser, desk) as page:
         keys = Keyboard(page)
         for n in range(3):
             expect(page.locator(".row.is-focus .who")).to_have_text(f"p{n:02d}")
@@ -150,5 +150,5 @@ def test_three_alike_decisions_lead_to_the_list_of_the_others(browser: Browser, 
         assert find_accessibility_problems(page) == []
         keys.press("m")
         expect(page.get_by_role("heading", level=1)).to_have_text("Send back 6 requests?")
-        assert len(_sent(room)) == 3
+        assert len(_sent(desk)) == 3
         assert keys.pressed == 7

@@ -25,18 +25,18 @@ BY = "/queue?q=status:pending&by=person"
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Desk]:
     """Bob asks first, at one repo; Ada then at all three; whoever wrote a comment last at the first one again."""
-    with open_desk(tmp_path, requests=0, repos=3) as room:
-        first, *others = _repos(room)
-        room.ask([{"username": "bob"}], {"Purpose": GOOD}, first)
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD}, first)
-        room.ask([{"username": "cyd"}], {"Purpose": GOOD}, first)
+    with open_desk(tmp_path, requests=0, repos=3) as desk:
+        first, *others = _repos(desk)
+        desk.ask([{"username": "bob"}], {"Purpose": GOOD}, first)
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD}, first)
+        desk.ask([{"username": "cyd"}], {"Purpose": GOOD}, first)
         for repo in others:
-            room.ask([{"username": "ada"}], {"Purpose": GOOD}, repo)
-        yield room
+            desk.ask([{"username": "ada"}], {"Purpose": GOOD}, repo)
+        yield desk
 
 
-def _repos(room: Desk) -> list[Repo]:
-    found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
+def _repos(desk: Desk) -> list[Repo]:
+    found = [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos if line["gated"] == "manual"]
     assert len(found) >= 2
     return found
 
@@ -54,18 +54,18 @@ def _whole(visitor: Visitor, path: str) -> list[Answer]:
     return pages
 
 
-def _key(room: Desk, name: str) -> str:
-    return room.row(name).person.pseudonym
+def _key(desk: Desk, name: str) -> str:
+    return desk.row(name).person.pseudonym
 
 
-def _row(room: Desk, visitor: Visitor, name: str) -> str:
+def _row(desk: Desk, visitor: Visitor, name: str) -> str:
     body = visitor.get(BY).body
-    return body[body.index(f'id="r-{_key(room, name)}"') :].partition("</tr>")[0]
+    return body[body.index(f'id="r-{_key(desk, name)}"') :].partition("</tr>")[0]
 
 
-def _ticked(room: Desk, visitor: Visitor, name: str) -> list[str]:
+def _ticked(desk: Desk, visitor: Visitor, name: str) -> list[str]:
     """What a decision of this row would reach: what is ticked, or the only request."""
-    row = _row(room, visitor, name)
+    row = _row(desk, visitor, name)
     only = re.findall(r'<input type="hidden" form="[^"]+" name="pick" value="([^"]+)"', row)
     return only or re.findall(r'name="pick" value="([^"]+)" checked', row)
 
@@ -189,12 +189,12 @@ def test_a_reviewer_meets_what_is_asked_of_their_repos_alone(three: Desk) -> Non
     assert len(re.findall('name="pick"', body)) == 1
 
 
-def test_who_hides_stands_alone_and_it_is_said_why(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    room.ask([{"username": "eve"}], {"Purpose": GOOD})
-    with room.app_state.workspace.store.writing() as write:
+def test_who_hides_stands_alone_and_it_is_said_why(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    desk.ask([{"username": "eve"}], {"Purpose": GOOD})
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE people SET username = NULL, user_id = NULL WHERE username = 'eve'")
-    lena = room.visitor()
+    lena = desk.visitor()
     body = lena.get(BY).body
     assert "1 on this page hides the account, so their requests cannot be grouped" in " ".join(body.split())
     assert "(hidden #" in body
@@ -202,16 +202,16 @@ def test_who_hides_stands_alone_and_it_is_said_why(room: Desk) -> None:
     assert "hides who they are" not in lena.get("/queue").body
 
 
-def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(room: Desk) -> None:
-    room.ask([{"username": "eve"}], {"Purpose": GOOD})
-    account = room.row("eve").person.identity.user_id
+def test_a_hidden_person_has_one_number_on_pages_and_in_the_terminal(desk: Desk) -> None:
+    desk.ask([{"username": "eve"}], {"Purpose": GOOD})
+    account = desk.row("eve").person.identity.user_id
     assert account is not None
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE people SET username = NULL WHERE username = 'eve'")
-    (row,) = room.app_state.workspace.store.find_by_identity(None, account)
+    (row,) = desk.app_state.workspace.store.find_by_identity(None, account)
     record = structs.replace(stored_request(row, CurrentVerdicts(None), NO_DETAILS), user=None)
     number = f"(hidden #{account[-6:]})"
-    assert number in room.visitor().get("/queue").body
+    assert number in desk.visitor().get("/queue").body
     assert (row.person_name, display_name(record)) == (number, number)
 
 
@@ -229,10 +229,10 @@ def test_a_viewer_sees_pseudonyms_and_decides_nothing(three: Desk) -> None:
         assert text not in body
 
 
-def test_nothing_that_people_wrote_becomes_markup(room: Desk) -> None:
+def test_nothing_that_people_wrote_becomes_markup(desk: Desk) -> None:
     for number, text in enumerate(HOSTILE_ANSWERS[:30]):
-        room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
-    body = room.visitor().get(BY).body
+        desk.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
+    body = desk.visitor().get(BY).body
     assert not re.search(r"<[^>]*\son\w+=", body)
     rows = body[body.index('id="rows"') : body.index("</tbody>")]
     known = "tr td th time span a bdi form input ul li label code p b i button"

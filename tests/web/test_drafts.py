@@ -22,9 +22,9 @@ from tests.kits.desk import GOOD, HOME, POLICY, Desk, Visitor, call_app, open_de
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        yield room
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        yield desk
 
 
 # ---- work ----------------------------------------------------------------------------------------------------------------
@@ -134,10 +134,10 @@ def test_pages_are_drawn_while_every_draft_takes_its_time_and_each_member_has_on
 @pytest.fixture
 def two(tmp_path: Path) -> Iterator[Desk]:
     """Two repos with a policy and a table each, and a table of the workspace."""
-    desk = "tables: {shared: {file: tables/shared.csv, key: email}}\n"
-    with open_desk(tmp_path, policy=None, desk=desk, repos=2) as room:
+    config = "tables: {shared: {file: tables/shared.csv, key: email}}\n"
+    with open_desk(tmp_path, policy=None, config=config, repos=2) as desk:
         (tmp_path / "tables").mkdir()
-        for name, line in zip(("near", "far"), room.local.repos, strict=True):
+        for name, line in zip(("near", "far"), desk.local.repos, strict=True):
             repo = parse_repo(line["repo"], line["repo_type"])
             table = f"mode: enforce\ntables: {{{name}: {{file: tables/{name}.csv, key: email}}}}\n"
             text = POLICY.replace("policy: house", f"policy: {name}").replace("mode: enforce\n", table)
@@ -145,19 +145,19 @@ def two(tmp_path: Path) -> Iterator[Desk]:
             (tmp_path / "policies" / f"{name}.yaml").write_text(text, "utf-8")
             (tmp_path / "tables" / f"{name}.csv").write_text(f"email,note\nada@ethz.ch,secret of {name}\n", "utf-8")
         (tmp_path / "tables" / "shared.csv").write_text("email\nada@ethz.ch\n", "utf-8")
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        yield room
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        yield desk
 
 
-def _near(room: Desk) -> Visitor:
+def _near(desk: Desk) -> Visitor:
     """A reviewer of the first repo alone."""
-    line = room.local.repos[0]
+    line = desk.local.repos[0]
     repo = str(parse_repo(line["repo"], line["repo_type"]))
-    return room.visitor(Member(name="nia", role=MemberRole.REVIEWER, repos=(repo,)))
+    return desk.visitor(Member(name="nia", role=MemberRole.REVIEWER, repos=(repo,)))
 
 
-def _with_table(room: Desk, name: str, file: str) -> dict[str, str]:
-    where = room.local.repos[0]["repo"]
+def _with_table(desk: Desk, name: str, file: str) -> dict[str, str]:
+    where = desk.local.repos[0]["repo"]
     table = f"mode: enforce\ntables: {{{name}: {{file: {file}, key: email}}}}\n"
     src = POLICY.replace("mode: enforce\n", table).replace('["*/*", "datasets/*/*"]', f"[{where}, datasets/{where}]")
     return {"src": src.replace("email.academic", f'tables.{name}.row["note"] != ""'), "who": "ada"}

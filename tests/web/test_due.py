@@ -17,19 +17,19 @@ DUE = POLICY.replace(
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     assert DUE != POLICY
-    with open_desk(tmp_path, DUE, desk="queues: {office: [mia]}\n") as opened:
+    with open_desk(tmp_path, DUE, config="queues: {office: [mia]}\n") as opened:
         opened.ask([{"username": "ada"}], {"Purpose": GOOD})
         create_plan(opened, opened.visitor())
         yield opened
 
 
-def test_an_overdue_request_is_marked_and_has_a_view(room: Desk) -> None:
-    lena = room.visitor()
-    assert room.row("ada").state.due == room.row("ada").state.asked_at + 5 * 86_400_000
+def test_an_overdue_request_is_marked_and_has_a_view(desk: Desk) -> None:
+    lena = desk.visitor()
+    assert desk.row("ada").state.due == desk.row("ada").state.asked_at + 5 * 86_400_000
     assert lena.get("/queue?q=status:pending+due:over").rows == []
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE requests SET due_at = 1000")
     page = text_of(lena.get("/queue").body)
     assert re.search(r"overdue \d", page), re.findall(".{40}verdue.{40}", page)
@@ -39,8 +39,8 @@ def test_an_overdue_request_is_marked_and_has_a_view(room: Desk) -> None:
     assert lena.get("/queue.json").json[0]["verdict"]["queue"] == "office"
 
 
-def test_a_view_leaves_out_the_queues_of_others(room: Desk) -> None:
-    lena, mia = room.visitor(), room.reviewer("mia")
+def test_a_view_leaves_out_the_queues_of_others(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.reviewer("mia")
     assert "For you" in text_of(lena.get("/queue").body)
     assert lena.get("/queue?q=status:pending+-queue:office").rows == []
     assert "For you" not in text_of(mia.get("/queue").body)

@@ -13,16 +13,16 @@ from tests.kits.desk import GOOD, Answer, Desk, Visitor, text_of
 
 
 @pytest.fixture
-def granted(room: Desk) -> Desk:
+def granted(desk: Desk) -> Desk:
     """Ada is in, without an end; bob waits."""
-    room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
-    room.app_state.workspace.hub.accept(room.repo, "ada")
-    room.read()
-    return room
+    desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
+    desk.app_state.workspace.hub.accept(desk.repo, "ada")
+    desk.read()
+    return desk
 
 
-def _change(room: Desk, visitor: Visitor, name: str = "ada", **values: str) -> Answer:
-    row = room.row(name)
+def _change(desk: Desk, visitor: Visitor, name: str = "ada", **values: str) -> Answer:
+    row = desk.row(name)
     return visitor.post(f"/requests/{row.state.hub_request}/end", {"version": row.version.token, **values})
 
 
@@ -90,8 +90,8 @@ def test_the_page_of_a_person_leads_to_the_end_of_each_access(granted: Desk) -> 
     )
 
 
-def _renewal(room: Desk, visitor: Visitor, answer: str) -> Answer:
-    row = room.row("ada")
+def _renewal(desk: Desk, visitor: Visitor, answer: str) -> Answer:
+    row = desk.row("ada")
     return visitor.post(f"/requests/{row.state.hub_request}/renewal", {"version": row.version.token, "renewal": answer})
 
 

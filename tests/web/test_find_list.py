@@ -55,22 +55,22 @@ def _confirm(visitor: Visitor, answer: Answer, **more: str) -> Answer:
     return visitor.post(path, {"do": "send", "verb": "accept", "count": count[1], "next": "/queue", **ticked, **more})
 
 
-def _granted(room: Desk) -> list[str]:
-    return [line["user"] for line in room.local.journal() if line["to"] == "accepted"]
+def _granted(desk: Desk) -> list[str]:
+    return [line["user"] for line in desk.local.journal() if line["to"] == "accepted"]
 
 
-def test_everybody_of_a_list_is_named_with_what_is_known(room: Desk) -> None:
+def test_everybody_of_a_list_is_named_with_what_is_known(desk: Desk) -> None:
     people = [{"username": name, "email": f"{name}@uni.example"} for name in ("ada", "bob", "cyd", "dan", "eva")]
-    room.ask(people, {"Purpose": GOOD})
-    room.local.add_people([{"username": "finn", "fullname": "Finn Never"}])
-    hub = room.app_state.workspace.hub
-    hub.accept(room.repo, "cyd")
-    hub.reject(room.repo, "dan", reason="No.")
-    room.read()
-    row = room.row("eva")
+    desk.ask(people, {"Purpose": GOOD})
+    desk.local.add_people([{"username": "finn", "fullname": "Finn Never"}])
+    hub = desk.app_state.workspace.hub
+    hub.accept(desk.repo, "cyd")
+    hub.reject(desk.repo, "dan", reason="No.")
+    desk.read()
+    row = desk.row("eva")
     text = f"""ADA;bob@UNI.example\t@cyd | dan\n{row.state.hub_request}, finn
         Bob Smith <bob@uni.example>  nobody-here, stranger@uni.example "what?!" {"0" * 24}, https://huggingface.co/ada"""
-    answer = _find(room.visitor(), text)
+    answer = _find(desk.visitor(), text)
     assert answer.status == 200
     assert _heading(answer) == "3 waiting, 1 accepted, 1 never asked, 1 rejected, 3 not found, 1 not readable"
     assert _lines(answer) == {
@@ -81,12 +81,12 @@ def test_everybody_of_a_list_is_named_with_what_is_known(room: Desk) -> None:
     assert "Finn Never" in answer.body
 
 
-def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_looked_up(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_looked_up(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena = desk.visitor()
 
     def looked_up() -> int:
-        calls = room.local.stats()["calls"]
+        calls = desk.local.stats()["calls"]
         return sum(n for name, n in calls.items() if "overview" in name or "users" in name)
 
     before = looked_up()
@@ -98,83 +98,83 @@ def test_an_address_or_an_id_is_never_sent_to_the_hub_and_a_known_name_is_not_lo
     assert looked_up() == before + 1, "the answer is remembered"
 
 
-def test_an_address_that_two_people_have_is_unclear(room: Desk) -> None:
-    room.ask([{"username": name, "email": "team@uni.example"} for name in ("ada", "bob")], {"Purpose": GOOD})
-    answer = _find(room.visitor(), "team@uni.example ada")
+def test_an_address_that_two_people_have_is_unclear(desk: Desk) -> None:
+    desk.ask([{"username": name, "email": "team@uni.example"} for name in ("ada", "bob")], {"Purpose": GOOD})
+    answer = _find(desk.visitor(), "team@uni.example ada")
     assert _lines(answer) == {"team@uni.example": "unclear", "ada": "waiting"}
     assert "Several people have this name or address." in answer.body
 
 
-def test_twelve_people_of_a_list_get_access_once(room: Desk) -> None:
+def test_twelve_people_of_a_list_get_access_once(desk: Desk) -> None:
     names = [f"p{n:02}" for n in range(11)]
-    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
-    room.local.add_people([{"username": "finn"}])
-    room.app_state.workspace.hub.accept(room.repo, "p00")
-    room.read()
-    lena = room.visitor()
+    desk.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    desk.local.add_people([{"username": "finn"}])
+    desk.app_state.workspace.hub.accept(desk.repo, "p00")
+    desk.read()
+    lena = desk.visitor()
     answer = _find(lena, "\n".join([*names, "finn"]))
     assert _heading(answer) == "10 waiting, 1 accepted, 1 never asked"
-    before = len(_granted(room))
+    before = len(_granted(desk))
     run = _confirm(lena, answer).headers["location"]
-    wait_for_run(room, run)
-    assert list_waiting(room) == set(names[1:])
-    assert _granted(room)[before:] == ["finn"]
+    wait_for_run(desk, run)
+    assert list_waiting(desk) == set(names[1:])
+    assert _granted(desk)[before:] == ["finn"]
     again = _confirm(lena, answer)
     assert again.status == 409, "the grant was made meanwhile"
     assert "1 asked meanwhile: finn." in again.body
-    room.send_due()
-    assert sorted(_granted(room)) == sorted([*names, "finn"])
+    desk.send_due()
+    assert sorted(_granted(desk)) == sorted([*names, "finn"])
 
 
-def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(room: Desk) -> None:
-    room.local.add_people([{"username": "finn"}])
-    lena = room.visitor()
+def test_grants_are_stored_before_the_answer_so_no_restart_loses_them(desk: Desk) -> None:
+    desk.local.add_people([{"username": "finn"}])
+    lena = desk.visitor()
     answer = _find(lena, "finn")
-    room.app_state.run_worker.stop()
+    desk.app_state.run_worker.stop()
     run = _confirm(lena, answer).headers["location"].rpartition("/")[2]
-    assert [one.id for one in room.app_state.workspace.store.runs()] == [run]
-    assert _granted(room) == []
+    assert [one.id for one in desk.app_state.workspace.store.runs()] == [run]
+    assert _granted(desk) == []
 
 
-def test_two_members_grant_the_same_person_once(room: Desk) -> None:
-    room.local.add_people([{"username": "finn"}])
-    lena, mia = room.visitor(), room.reviewer()
+def test_two_members_grant_the_same_person_once(desk: Desk) -> None:
+    desk.local.add_people([{"username": "finn"}])
+    lena, mia = desk.visitor(), desk.reviewer()
     first, second = _find(lena, "finn"), _find(mia, "finn")
     runs = [_confirm(lena, first).headers["location"]]
     answer = _confirm(mia, second)
     runs += [answer.headers["location"]] if answer.status == 303 else []
     for run in runs:
-        wait_for_run(room, run)
-    assert _granted(room) == ["finn"]
+        wait_for_run(desk, run)
+    assert _granted(desk) == ["finn"]
 
 
-def test_who_asks_and_is_rejected_before_the_run_is_left_alone(room: Desk) -> None:
+def test_who_asks_and_is_rejected_before_the_run_is_left_alone(desk: Desk) -> None:
     """The desk has not read it yet when the member confirms."""
-    room.local.add_people([{"username": "finn"}])
-    lena = room.visitor()
+    desk.local.add_people([{"username": "finn"}])
+    lena = desk.visitor()
     answer = _find(lena, "finn")
-    room.local.add_requests([{"repo": room.repo.id, "repo_type": room.repo.type.value, "user": "finn", "answers": {}}])
-    room.app_state.workspace.hub.reject(room.repo, "finn", reason="No.")
+    desk.local.add_requests([{"repo": desk.repo.id, "repo_type": desk.repo.type.value, "user": "finn", "answers": {}}])
+    desk.app_state.workspace.hub.reject(desk.repo, "finn", reason="No.")
     run = _confirm(lena, answer).headers["location"]
-    wait_for_run(room, run)
+    wait_for_run(desk, run)
     assert "there is a request now, which is rejected" in lena.get(f"{run}?outcome=all").body
-    assert _granted(room) == []
+    assert _granted(desk) == []
 
 
-def test_a_grant_can_be_undone_by_its_run(room: Desk) -> None:
-    room.local.add_people([{"username": "finn"}])
-    lena = room.visitor()
+def test_a_grant_can_be_undone_by_its_run(desk: Desk) -> None:
+    desk.local.add_people([{"username": "finn"}])
+    lena = desk.visitor()
     run = _confirm(lena, _find(lena, "finn")).headers["location"]
-    wait_for_run(room, run)
-    room.read()
+    wait_for_run(desk, run)
+    desk.read()
     back = lena.post(run, {"do": "undo"})
     assert back.headers["location"].startswith("/plans/")
 
 
-def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Desk) -> None:
-    room.local.add_people([{"username": "finn"}])
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_an_unticked_person_is_not_granted_and_stays_on_the_page(desk: Desk) -> None:
+    desk.local.add_people([{"username": "finn"}])
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena = desk.visitor()
     answer = _find(lena, "finn ada")
     assert "This name was found among other words" in answer.body
     offered = _offered(answer)[0]
@@ -182,17 +182,17 @@ def test_an_unticked_person_is_not_granted_and_stays_on_the_page(room: Desk) -> 
     assert _offered(page) == [offered]
     assert "Accept 1" in parse_page(page.body).text
     assert lena.post(_pick(answer), {"do": "send", "verb": "accept", "count": "1", "offered": offered}).status == 303
-    assert list_waiting(room) == {"ada"}
-    assert room.app_state.workspace.store.runs(5) == []
+    assert list_waiting(desk) == {"ada"}
+    assert desk.app_state.workspace.store.runs(5) == []
 
 
 def test_a_reviewer_finds_and_grants_only_at_their_repos(tmp_path: object) -> None:
-    with open_desk(tmp_path, repos=3) as room:  # type: ignore[arg-type]
-        repos = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos]
-        room.ask([{"username": "ada", "email": "ada@uni.example"}], {"Purpose": GOOD}, repos[1])
-        room.local.add_people([{"username": "finn"}])
-        mia = room.visitor(Member(name="mia", role=MemberRole.REVIEWER, repos=(str(repos[0]),)))
-        lena = room.visitor()
+    with open_desk(tmp_path, repos=3) as desk:  # type: ignore[arg-type]
+        repos = [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos]
+        desk.ask([{"username": "ada", "email": "ada@uni.example"}], {"Purpose": GOOD}, repos[1])
+        desk.local.add_people([{"username": "finn"}])
+        mia = desk.visitor(Member(name="mia", role=MemberRole.REVIEWER, repos=(str(repos[0]),)))
+        lena = desk.visitor()
         assert _lines(_find(mia, "ada@uni.example")) == {"ada@uni.example": "not found"}
         assert _lines(_find(mia, "ada")) == {"ada": "never asked"}
         assert _lines(_find(lena, "ada ada@uni.example")) == {"ada": "waiting", "ada@uni.example": "named twice"}
@@ -210,32 +210,32 @@ def test_a_reviewer_finds_and_grants_only_at_their_repos(tmp_path: object) -> No
             answer = mia.post(_pick(theirs), {"do": "send", "verb": "accept", "count": "0", "grant": value})
             assert answer.status in {403, 422}, value
         assert lena.post(_pick(theirs), {"do": "open", "verb": "accept"}).status == 404, "another member's list"
-        assert _granted(room) == []
+        assert _granted(desk) == []
 
 
-def test_nobody_grants_themselves_access(room: Desk) -> None:
-    room.local.add_people([{"username": "mia"}])
-    mia = room.reviewer("mia")
+def test_nobody_grants_themselves_access(desk: Desk) -> None:
+    desk.local.add_people([{"username": "mia"}])
+    mia = desk.reviewer("mia")
     answer = _find(mia, "mia")
     assert _lines(answer) == {"mia": "your own account"}
-    lena = _find(room.visitor(), "mia")
+    lena = _find(desk.visitor(), "mia")
     forged = {"do": "send", "verb": "accept", "count": "0", "grant": _offered(lena)[0]}
     assert mia.post(_pick(answer), forged).status == 422, "it was found for lena"
-    assert _granted(room) == []
+    assert _granted(desk) == []
 
 
-def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(room: Desk) -> None:
-    room.local.add_people([{"username": "ada"}, {"username": "bob"}])
-    lena = room.visitor()
+def test_the_name_and_the_account_of_a_grant_are_those_that_were_found_together(desk: Desk) -> None:
+    desk.local.add_people([{"username": "ada"}, {"username": "bob"}])
+    lena = desk.visitor()
     answer = _find(lena, "ada bob")
     ada, bob = _offered(answer)
     swapped = ada.replace(ada.split(":")[1], bob.split(":")[1])
     assert lena.post(_pick(answer), {"do": "send", "verb": "accept", "count": "0", "grant": swapped}).status == 422
-    assert _granted(room) == []
+    assert _granted(desk) == []
 
 
-def test_a_list_is_bounded(room: Desk) -> None:
-    lena = room.visitor()
+def test_a_list_is_bounded(desk: Desk) -> None:
+    lena = desk.visitor()
     for text, words in (
         ("", "The list is empty."),
         (" ,;\n ", "The list is empty."),
@@ -249,39 +249,39 @@ def test_a_list_is_bounded(room: Desk) -> None:
     pick = _pick(_find(lena, "nobody-here"))
     body = "&".join(
         [*(f"{name}={value}" for name, value in offered.items())]
-        + [f"grant={room.repo}:{n:024}:p{n}" for n in range(501)]
+        + [f"grant={desk.repo}:{n:024}:p{n}" for n in range(501)]
     )
     answer = lena.ask("POST", pick, body.encode(), {"content-type": "application/x-www-form-urlencoded"})
     assert answer.status == 422
     assert "At most 500 people" in answer.body
 
 
-def test_a_viewer_finds_no_list(room: Desk) -> None:
-    vic = room.viewer()
+def test_a_viewer_finds_no_list(desk: Desk) -> None:
+    vic = desk.viewer()
     assert vic.get("/find-list").status == 404
     assert _find(vic, "ada").status == 403
     assert "Find a list" not in vic.get("/queue").body
 
 
-def test_a_name_that_could_not_be_looked_up_is_named(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena = room.visitor()
-    room.local.set_faults(["fail_before:status=403:on=overview"])
+def test_a_name_that_could_not_be_looked_up_is_named(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena = desk.visitor()
+    desk.local.set_faults(["fail_before:status=403:on=overview"])
     answer = _find(lena, "ada finn gus")
     assert _lines(answer) == {"ada": "waiting", "finn": "could not be looked up", "gus": "could not be looked up"}
-    room.local.set_faults([])
-    room.local.add_people([{"username": "finn"}])
+    desk.local.set_faults([])
+    desk.local.add_people([{"username": "finn"}])
     assert _lines(_find(lena, "ada finn gus")) == {"ada": "waiting", "finn": "never asked", "gus": "not found"}
 
 
-def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Browser, room: Desk) -> None:
+def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Browser, desk: Desk) -> None:
     names = [f"p{n:02}" for n in range(11)]
-    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
-    room.local.add_people([{"username": "finn"}])
-    room.app_state.workspace.hub.accept(room.repo, "p00")
-    room.read()
+    desk.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    desk.local.add_people([{"username": "finn"}])
+    desk.app_state.workspace.hub.accept(desk.repo, "p00")
+    desk.read()
     steps = 0
-    with serve_desk(room) as url, open_page(browser, room, url) as page:
+    with serve_desk(desk) as url, open_page(browser, desk, url) as page:
         page.get_by_role("link", name="Find a list…").click()
         steps += 1
         expect(page.locator("#list")).to_be_focused()
@@ -297,7 +297,7 @@ def test_twelve_people_are_let_in_from_a_pasted_list_in_six_steps(browser: Brows
         steps += 1
         expect(page.get_by_role("heading", level=1)).to_contain_text("1 change")
         expect(page.locator("#tray")).to_contain_text("10 decisions will be sent in")
-        wait_for_run(room, page.url.replace(url, ""))
-    room.send_due()
-    assert sorted(_granted(room)) == sorted([*names, "finn"])
+        wait_for_run(desk, page.url.replace(url, ""))
+    desk.send_due()
+    assert sorted(_granted(desk)) == sorted([*names, "finn"])
     assert steps <= 6

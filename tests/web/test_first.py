@@ -46,26 +46,26 @@ def test_a_desk_that_was_never_read_shows_the_steps_in_place_of_an_empty_queue(t
             assert "the Hub is away" in _titles(visitor.get("/queue").body)
 
 
-def test_what_is_done_is_ticked_and_the_next_one_is_marked(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena = room.visitor()
+def test_what_is_done_is_ticked_and_the_next_one_is_marked(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena = desk.visitor()
     body = lena.get("/first-steps").body
     assert "Five steps, four are done" in body
     assert "1 policy: 1 enforced." in body
-    room.reviewer("mia")
+    desk.reviewer("mia")
     assert "Five steps, all are done" in lena.get("/first-steps").body
     assert 'class="steps"' not in lena.get("/queue").body
 
 
-def test_who_was_invited_is_told_nothing_of_setting_up(room: Desk) -> None:
-    mia = room.reviewer("mia", "nobody/nothing")
+def test_who_was_invited_is_told_nothing_of_setting_up(desk: Desk) -> None:
+    mia = desk.reviewer("mia", "nobody/nothing")
     body = mia.get("/queue").body
     assert 'class="steps"' not in body
     assert "An admin can invite you again" in body
 
 
-def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(room: Desk) -> None:
-    lena, app_state = room.visitor(), room.app_state
+def test_the_frame_says_what_the_token_cannot_do_and_when_the_hub_is_read_next(desk: Desk) -> None:
+    lena, app_state = desk.visitor(), desk.app_state
     assert "READ-ONLY" not in lena.get("/keys").body
     app_state.token_role = "read"
     app_state.sync_status.synced_at, app_state.sync_status.next_at = (
@@ -116,6 +116,6 @@ def test_everybody_sees_what_they_can_do_and_where(crowded: Desk) -> None:
     assert not any(other in crowded.reviewer("mia", repo).get("/settings").body for other in others)
 
 
-def test_a_desk_without_a_token_names_the_page_about_tokens(room: Desk) -> None:
-    room.app_state.workspace.settings = replace(room.app_state.workspace.settings, token=None)
-    assert "`hf-gate help token` (docs/token.md)" in room.visitor().get("/first-steps").body
+def test_a_desk_without_a_token_names_the_page_about_tokens(desk: Desk) -> None:
+    desk.app_state.workspace.settings = replace(desk.app_state.workspace.settings, token=None)
+    assert "`hf-gate help token` (docs/token.md)" in desk.visitor().get("/first-steps").body

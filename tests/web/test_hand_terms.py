@@ -29,74 +29,74 @@ from tests.kits.manual_clock import ManualClock
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
-        yield room
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y")) as desk:
+        desk.ask(TERMS_PEOPLE, {"Purpose": GOOD})
+        yield desk
 
 
-def _write_end(room: Desk, until: str) -> None:
-    _write_policy(room, TERMS_POLICY.replace("UNTIL", until))
+def _write_end(desk: Desk, until: str) -> None:
+    _write_policy(desk, TERMS_POLICY.replace("UNTIL", until))
 
 
-def _write_policy(room: Desk, text: str) -> None:
-    folder = room.app_state.workspace.location.folder
+def _write_policy(desk: Desk, text: str) -> None:
+    folder = desk.app_state.workspace.location.folder
     assert folder is not None
     (folder / "policies" / "house.yaml").write_text(text, "utf-8")
-    room.app_state.policies.expire()
+    desk.app_state.policies.expire()
 
 
-def _key(room: Desk, name: str) -> str:
-    return room.row(name).state.hub_request or ""
+def _key(desk: Desk, name: str) -> str:
+    return desk.row(name).state.hub_request or ""
 
 
-def _button(room: Desk, visitor: Visitor, name: str) -> str:
+def _button(desk: Desk, visitor: Visitor, name: str) -> str:
     """The value of the button of a row."""
-    found = re.search(rf'name="accept" value="({_key(room, name)}:[^"]+)"', visitor.get("/queue").body)
+    found = re.search(rf'name="accept" value="({_key(desk, name)}:[^"]+)"', visitor.get("/queue").body)
     assert found is not None
     return found[1]
 
 
-def _press(room: Desk, visitor: Visitor, name: str) -> Answer:
-    return visitor.post("/tray", {"accept": _button(room, visitor, name), "next": "/queue"})
+def _press(desk: Desk, visitor: Visitor, name: str) -> Answer:
+    return visitor.post("/tray", {"accept": _button(desk, visitor, name), "next": "/queue"})
 
 
-def _dated(room: Desk, name: str) -> list[tuple[str, str | None, str | None]]:
+def _dated(desk: Desk, name: str) -> list[tuple[str, str | None, str | None]]:
     """The ends in the audit log: by whom, by which rule, as written."""
-    entries = room.app_state.workspace.store.entries(request=room.row(name).id, limit=20)
+    entries = desk.app_state.workspace.store.entries(request=desk.row(name).id, limit=20)
     events = [(one.link.actor, decode_event(one.link.body)) for one in entries]
     return [(actor, event.rule, event.written) for actor, event in events if isinstance(event, GrantDated)]
 
 
-def test_the_button_names_the_day_and_the_access_ends_by_the_rule(room: Desk) -> None:
-    lena = room.visitor()
-    queue, page = lena.get("/queue").body, lena.get(f"/requests/{_key(room, 'ada')}").body
+def test_the_button_names_the_day_and_the_access_ends_by_the_rule(desk: Desk) -> None:
+    lena = desk.visitor()
+    queue, page = lena.get("/queue").body, lena.get(f"/requests/{_key(desk, 'ada')}").body
     day = re.search(r'aria-label="Accept ada until ([^"]+)"', queue)
     assert day is not None
     assert f"✓ Accept until {day[1]}" in page
     assert f'data-end="{day[1]}"' in queue
-    assert _press(room, lena, "ada").status == 303
+    assert _press(desk, lena, "ada").status == 303
     assert f"until {day[1]}" in lena.get("/queue").body
-    before = room.app_state.now()
-    room.send_due()
-    state = room.row("ada").state
+    before = desk.app_state.now()
+    desk.send_due()
+    state = desk.row("ada").state
     assert (state.status, state.at_end, state.until_rule) == ("accepted", "reject", "house/academic")
     assert state.until is not None
     assert abs(state.until - to_ms(before + timedelta(days=365))) < 2 * 86_400_000
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
 
 
-def test_without_an_accept_rule_that_holds_the_access_has_no_end(room: Desk) -> None:
-    lena = room.visitor()
+def test_without_an_accept_rule_that_holds_the_access_has_no_end(desk: Desk) -> None:
+    lena = desk.visitor()
     assert 'aria-label="Accept bob"' in lena.get("/queue").body
-    assert _press(room, lena, "bob").status == 303
-    room.send_due()
-    assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
+    assert _press(desk, lena, "bob").status == 303
+    desk.send_due()
+    assert (desk.row("bob").state.status, desk.row("bob").state.until) == ("accepted", None)
 
 
-def test_an_unknown_end_is_asked_and_never_guessed(room: Desk) -> None:
-    lena, row = room.visitor(), room.row("cyd")
-    key, queue = _key(room, "cyd"), lena.get("/queue").body
+def test_an_unknown_end_is_asked_and_never_guessed(desk: Desk) -> None:
+    lena, row = desk.visitor(), desk.row("cyd")
+    key, queue = _key(desk, "cyd"), lena.get("/queue").body
     assert f'href="/requests/{key}/until#decide"' in queue
     assert 'aria-label="Accept cyd: choose the end"' in queue
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
@@ -108,68 +108,68 @@ def test_an_unknown_end_is_asked_and_never_guessed(room: Desk) -> None:
     values = {"verb": "accept", "key": key, "version": version[1], "next": "/queue"}
     assert lena.post("/tray", values).status == 422
     assert lena.post("/tray", {"accept": f"{key}:{row.version.token}"}).status == 409, "the terms were not shown"
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
     assert lena.post("/tray", {**values, "until": "none"}).status == 303
     assert lena.post("/tray/undo", {"key": key}).status == 303
     assert lena.post("/tray", {**values, "until": "30d"}).status == 303
-    room.send_due()
-    assert _dated(room, "cyd") == [("lena-brandt", "direct", "30d")]
+    desk.send_due()
+    assert _dated(desk, "cyd") == [("lena-brandt", "direct", "30d")]
 
 
-def test_another_end_can_be_chosen(room: Desk) -> None:
-    lena, key = room.visitor(), _key(room, "ada")
+def test_another_end_can_be_chosen(desk: Desk) -> None:
+    lena, key = desk.visitor(), _key(desk, "ada")
     assert "Another end…" in lena.get(f"/requests/{key}").body
     sheet = lena.get(f"/requests/{key}/until", hx_request="true").body
     assert "by the rule <code>house/academic</code>, then rejected" in sheet
     version = re.search(r'name="version" value="([^"]+)"', sheet)
     assert version is not None
     lena.post("/tray", {"verb": "accept", "key": key, "version": version[1], "until": "none"})
-    room.send_due()
-    assert (room.row("ada").state.status, room.row("ada").state.until) == ("accepted", None)
-    assert _dated(room, "ada") == []
+    desk.send_due()
+    assert (desk.row("ada").state.status, desk.row("ada").state.until) == ("accepted", None)
+    assert _dated(desk, "ada") == []
 
 
-def _advance(room: Desk, hours: float) -> None:
-    clock = room.app_state.workspace.clock
+def _advance(desk: Desk, hours: float) -> None:
+    clock = desk.app_state.workspace.clock
     assert isinstance(clock, ManualClock)
     clock.advance(hours * 3600)
 
 
-def _failure(room: Desk) -> tuple[str | None, str | None, str]:
+def _failure(desk: Desk) -> tuple[str | None, str | None, str]:
     """The outcome of the failed decision with its reason, and the status of its request."""
-    (failed,) = list_failed_decisions(room.app_state.workspace.store, room.app_state.membership.owner_member.id)
-    return failed.outcome, failed.row.why, room.row("ada").state.status
+    (failed,) = list_failed_decisions(desk.app_state.workspace.store, desk.app_state.membership.owner_member.id)
+    return failed.outcome, failed.row.why, desk.row("ada").state.status
 
 
-def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_its_version(room: Desk) -> None:
-    lena, first = room.visitor(), room.app_state.policies.current
+def test_what_was_shown_is_what_is_sent_and_a_rule_that_changed_is_named_with_its_version(desk: Desk) -> None:
+    lena, first = desk.visitor(), desk.app_state.policies.current
     assert first is not None
-    pressed = _button(room, lena, "ada")
-    _write_end(room, "30d")
+    pressed = _button(desk, lena, "ada")
+    _write_end(desk, "30d")
     version = first.policies[0].digest[:8]
     answer = lena.post("/tray", {"accept": pressed}, hx_request="true")
     assert f"Rule house/academic@{version} changed after its end was shown." in answer.headers["hx-trigger"]
-    _write_end(room, "60d")
-    room.send_due()
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
-    page = lena.get(f"/requests/{_key(room, 'ada')}").body
+    _write_end(desk, "60d")
+    desk.send_due()
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
+    page = lena.get(f"/requests/{_key(desk, 'ada')}").body
     assert f"by version {version} of rule house/academic, which changed after it was shown" in page
 
 
-def test_a_rule_that_stays_is_named_without_a_version(room: Desk) -> None:
-    lena = room.visitor()
-    _press(room, lena, "ada")
-    room.send_due()
-    assert "which changed after it was shown" not in lena.get(f"/requests/{_key(room, 'ada')}").body
+def test_a_rule_that_stays_is_named_without_a_version(desk: Desk) -> None:
+    lena = desk.visitor()
+    _press(desk, lena, "ada")
+    desk.send_due()
+    assert "which changed after it was shown" not in lena.get(f"/requests/{_key(desk, 'ada')}").body
 
 
-def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
-    lena = room.visitor()
-    pressed = _button(room, lena, "bob")
-    _write_policy(room, TERMS_POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
+def test_no_end_that_was_shown_stays_no_end(desk: Desk) -> None:
+    lena = desk.visitor()
+    pressed = _button(desk, lena, "bob")
+    _write_policy(desk, TERMS_POLICY.replace("UNTIL", "1y").replace("email.academic", "true"))
     assert lena.post("/tray", {"accept": pressed}).status == 303
-    room.send_due()
-    assert (room.row("bob").state.status, room.row("bob").state.until) == ("accepted", None)
+    desk.send_due()
+    assert (desk.row("bob").state.status, desk.row("bob").state.until) == ("accepted", None)
 
 
 @pytest.mark.parametrize(
@@ -180,191 +180,191 @@ def test_no_end_that_was_shown_stays_no_end(room: Desk) -> None:
         TERMS_POLICY.replace("policy: house", "policy: other"),
     ],
 )
-def test_an_end_of_a_policy_that_no_longer_applies_is_refused(room: Desk, text: str) -> None:
-    lena = room.visitor()
-    pressed = _button(room, lena, "ada")
-    _press(room, lena, "ada")
-    _write_policy(room, text.replace("UNTIL", "1y"))
-    room.send_due()
-    outcome, why, status = _failure(room)
+def test_an_end_of_a_policy_that_no_longer_applies_is_refused(desk: Desk, text: str) -> None:
+    lena = desk.visitor()
+    pressed = _button(desk, lena, "ada")
+    _press(desk, lena, "ada")
+    _write_policy(desk, text.replace("UNTIL", "1y"))
+    desk.send_due()
+    outcome, why, status = _failure(desk)
     assert (outcome in {"stale", "refused"}, status) == (True, "pending")
     assert "no longer applies" in (why or "")
     answer = lena.post("/tray", {"accept": pressed})
     assert (answer.status, "would end at a different time" in answer.body) == (409, True)
 
 
-def test_an_end_that_passed_before_it_was_sent_is_refused(room: Desk) -> None:
-    lena, day = room.visitor(), room.app_state.now().date()
-    _write_end(room, day.isoformat())
-    _press(room, lena, "ada")
-    _advance(room, 23.9)
-    room.send_due()
-    assert _failure(room) == ("stale", f"the end {day} had passed when the decision was due", "pending")
+def test_an_end_that_passed_before_it_was_sent_is_refused(desk: Desk) -> None:
+    lena, day = desk.visitor(), desk.app_state.now().date()
+    _write_end(desk, day.isoformat())
+    _press(desk, lena, "ada")
+    _advance(desk, 23.9)
+    desk.send_due()
+    assert _failure(desk) == ("stale", f"the end {day} had passed when the decision was due", "pending")
 
 
-def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_shown(room: Desk) -> None:
-    lena = room.visitor()
+def test_after_24_hours_an_acceptance_is_sent_only_if_it_would_still_end_as_shown(desk: Desk) -> None:
+    lena = desk.visitor()
     for name in ("ada", "bob"):
-        _press(room, lena, name)
+        _press(desk, lena, name)
     lena.post("/tray/hold")
-    _advance(room, 25)
-    room.send_due()
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
-    assert room.row("bob").state.status == "accepted"
+    _advance(desk, 25)
+    desk.send_due()
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
+    assert desk.row("bob").state.status == "accepted"
 
 
 @pytest.mark.parametrize("hours", [1, 25])
-def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk, hours: float) -> None:
-    lena = room.visitor()
+def test_an_acceptance_that_is_due_while_the_policies_cannot_be_read_waits(desk: Desk, hours: float) -> None:
+    lena = desk.visitor()
     for name in ("ada", "bob"):
-        _press(room, lena, name)
+        _press(desk, lena, name)
     lena.post("/tray/hold")
-    _advance(room, hours)
-    _write_policy(room, "version: [")
-    room.send_due()
-    waiting = {one.request: one.is_being_sent for one in list_waiting_decisions(room.app_state.workspace.store)}
-    assert waiting.get(room.row("ada").id) is False
-    assert "cannot be read" in (room.app_state.tray_service.problem or "")
-    _write_end(room, "1y")
-    room.send_due()
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
-    assert room.row("bob").state.status == "accepted"
-    assert room.app_state.tray_service.problem is None
+    _advance(desk, hours)
+    _write_policy(desk, "version: [")
+    desk.send_due()
+    waiting = {one.request: one.is_being_sent for one in list_waiting_decisions(desk.app_state.workspace.store)}
+    assert waiting.get(desk.row("ada").id) is False
+    assert "cannot be read" in (desk.app_state.tray_service.problem or "")
+    _write_end(desk, "1y")
+    desk.send_due()
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
+    assert desk.row("bob").state.status == "accepted"
+    assert desk.app_state.tray_service.problem is None
 
 
-def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(room: Desk) -> None:
-    lena = room.visitor()
-    _press(room, lena, "ada")
-    service = room.app_state.tray_service
+def test_an_acceptance_that_is_undone_while_it_is_prepared_is_not_sent(desk: Desk) -> None:
+    lena = desk.visitor()
+    _press(desk, lena, "ada")
+    service = desk.app_state.tray_service
 
     def undo(row: RepoRow) -> RepoPolicies | None:
         undo_waiting_decisions(
-            room.app_state.workspace.store,
-            [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)],
+            desk.app_state.workspace.store,
+            [one.run.id for one in list_waiting_decisions(desk.app_state.workspace.store)],
         )
         return service.terms.policies_of(row)
 
-    terms = TermsReader(room.app_state.workspace, undo, service.terms.shown)
+    terms = TermsReader(desk.app_state.workspace, undo, service.terms.shown)
     schedule_decisions(
-        room.app_state.workspace.store,
-        [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)],
-        to_ms(room.app_state.now()),
+        desk.app_state.workspace.store,
+        [one.run.id for one in list_waiting_decisions(desk.app_state.workspace.store)],
+        to_ms(desk.app_state.now()),
     )
-    replace(service, terms=terms).send_due(room.app_state.now())
-    assert (room.row("ada").state.status, list_waiting_decisions(room.app_state.workspace.store)) == ("pending", [])
+    replace(service, terms=terms).send_due(desk.app_state.now())
+    assert (desk.row("ada").state.status, list_waiting_decisions(desk.app_state.workspace.store)) == ("pending", [])
 
 
-def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(room: Desk) -> None:
-    lena = room.visitor()
-    _press(room, lena, "ada")
+def test_after_24_hours_an_acceptance_with_another_end_than_shown_is_not_sent(desk: Desk) -> None:
+    lena = desk.visitor()
+    _press(desk, lena, "ada")
     lena.post("/tray/hold")
-    _advance(room, 25)
-    _write_end(room, "30d")
-    room.send_due()
-    assert _failure(room) == ("stale", "its access would end at a different time than shown", "pending")
+    _advance(desk, 25)
+    _write_end(desk, "30d")
+    desk.send_due()
+    assert _failure(desk) == ("stale", "its access would end at a different time than shown", "pending")
 
 
-def test_a_page_that_was_opened_more_than_24_hours_ago_decides_nothing_with_another_end(room: Desk) -> None:
-    lena = room.visitor()
-    pressed = _button(room, lena, "ada")
-    _advance(room, 25)
-    _write_end(room, "30d")
+def test_a_page_that_was_opened_more_than_24_hours_ago_decides_nothing_with_another_end(desk: Desk) -> None:
+    lena = desk.visitor()
+    pressed = _button(desk, lena, "ada")
+    _advance(desk, 25)
+    _write_end(desk, "30d")
     answer = lena.post("/tray", {"accept": pressed})
     assert (answer.status, "would end at a different time" in answer.body) == (409, True)
 
 
-def test_terms_of_another_request_are_not_taken(room: Desk) -> None:
+def test_terms_of_another_request_are_not_taken(desk: Desk) -> None:
     """The version of a form names what was shown about one request only."""
-    lena = room.visitor()
-    shown = _button(room, lena, "bob").rpartition(".")[2]
-    version = f"{room.row('ada').version.token}.{shown}"
-    assert lena.post("/tray", {"accept": f"{_key(room, 'ada')}:{version}"}).status == 409
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    lena = desk.visitor()
+    shown = _button(desk, lena, "bob").rpartition(".")[2]
+    version = f"{desk.row('ada').version.token}.{shown}"
+    assert lena.post("/tray", {"accept": f"{_key(desk, 'ada')}:{version}"}).status == 409
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
 @pytest.mark.parametrize(("until", "is_sent"), [("1y", True), ("30d", False)])
 def test_a_decision_that_was_shown_at_an_unknown_time_is_sent_if_its_terms_are_the_same(
-    room: Desk, until: str, *, is_sent: bool
+    desk: Desk, until: str, *, is_sent: bool
 ) -> None:
-    lena = room.visitor()
-    _press(room, lena, "ada")
+    lena = desk.visitor()
+    _press(desk, lena, "ada")
     lena.post(
-        "/tray", {"verb": "accept", "key": _key(room, "bob"), "version": _version(lena, room, "bob"), "until": "30d"}
+        "/tray", {"verb": "accept", "key": _key(desk, "bob"), "version": _version(lena, desk, "bob"), "until": "30d"}
     )
-    _forget_when_shown(room, "ada")
-    _forget_when_shown(room, "bob")
-    _write_end(room, until)
-    room.send_due()
-    assert room.row("ada").state.status == ("accepted" if is_sent else "pending")
-    assert _dated(room, "bob") == [("lena-brandt", "direct", "30d")]
+    _forget_when_shown(desk, "ada")
+    _forget_when_shown(desk, "bob")
+    _write_end(desk, until)
+    desk.send_due()
+    assert desk.row("ada").state.status == ("accepted" if is_sent else "pending")
+    assert _dated(desk, "bob") == [("lena-brandt", "direct", "30d")]
 
 
-def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(room: Desk) -> None:
-    lena = room.visitor()
-    _write_policy(room, TERMS_POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
-    version = _version(lena, room, "ada")
-    lena.post("/tray", {"verb": "accept", "key": _key(room, "ada"), "version": version, "until": "30d"})
-    _forget_when_shown(room, "ada")
-    room.send_due()
-    assert room.row("ada").state.terms is not None
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
+def test_a_chosen_end_that_was_shown_at_an_unknown_time_keeps_the_conditions_of_the_rule(desk: Desk) -> None:
+    lena = desk.visitor()
+    _write_policy(desk, TERMS_POLICY.replace("UNTIL", "1y\n    keep_while: email.academic"))
+    version = _version(lena, desk, "ada")
+    lena.post("/tray", {"verb": "accept", "key": _key(desk, "ada"), "version": version, "until": "30d"})
+    _forget_when_shown(desk, "ada")
+    desk.send_due()
+    assert desk.row("ada").state.terms is not None
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 
-def _forget_when_shown(room: Desk, name: str) -> None:
+def _forget_when_shown(desk: Desk, name: str) -> None:
     """Store the waiting decision as the upgrade of an old store does."""
     (item,) = (
-        one for one in list_waiting_decisions(room.app_state.workspace.store) if one.request == room.row(name).id
+        one for one in list_waiting_decisions(desk.app_state.workspace.store) if one.request == desk.row(name).id
     )
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.replace_changes(item.run.id, [(1, msgspec.json.encode(replace(item.change, shown_at=0)))])
 
 
-def _version(visitor: Visitor, room: Desk, name: str) -> str:
-    return _button(room, visitor, name).partition(":")[2]
+def _version(visitor: Visitor, desk: Desk, name: str) -> str:
+    return _button(desk, visitor, name).partition(":")[2]
 
 
-def test_policies_that_cannot_be_read_leave_the_end_to_the_person(room: Desk) -> None:
-    lena = room.visitor()
-    _write_end(room, "soon")
+def test_policies_that_cannot_be_read_leave_the_end_to_the_person(desk: Desk) -> None:
+    lena = desk.visitor()
+    _write_end(desk, "soon")
     assert 'aria-label="Accept ada: choose the end"' in lena.get("/queue").body
-    assert "the policies, which cannot be read" in lena.get(f"/requests/{_key(room, 'ada')}/until?verb=until").body
+    assert "the policies, which cannot be read" in lena.get(f"/requests/{_key(desk, 'ada')}/until?verb=until").body
 
 
-def _api(room: Desk, visitor: Visitor, name: str, **more: object) -> Answer:
-    key = _key(room, name)
+def _api(desk: Desk, visitor: Visitor, name: str, **more: object) -> Answer:
+    key = _key(desk, name)
     version = visitor.get(f"/api/v1/requests/{key}").json["version"]
     values = {"verb": "accept", "requests": [{"id": key, "version": version}], **more}
     headers = {"content-type": "application/json"}
     return visitor.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers)
 
 
-def test_the_api_shows_the_terms_and_takes_an_end(room: Desk) -> None:
-    lena = room.visitor()
-    terms = lena.get(f"/api/v1/requests/{_key(room, 'ada')}").json["terms"]
+def test_the_api_shows_the_terms_and_takes_an_end(desk: Desk) -> None:
+    lena = desk.visitor()
+    terms = lena.get(f"/api/v1/requests/{_key(desk, 'ada')}").json["terms"]
     assert (terms["kind"], terms["until"], terms["rule"], terms["missing"]) == ("end", "1y", "house/academic", [])
     assert terms["ends_at"].endswith("Z")
-    assert _api(room, lena, "ada").json["taken"] == 1
-    refused = _api(room, lena, "cyd")
+    assert _api(desk, lena, "ada").json["taken"] == 1
+    refused = _api(desk, lena, "cyd")
     assert (refused.status, refused.json["error"]) == (
         422,
         "The end of access of cyd is not known: number of public models. Nothing was sent.",
     )
-    assert _api(room, lena, "cyd", until="none").json["taken"] == 1
-    assert _api(room, lena, "bob", until="90d").json["taken"] == 1
-    room.send_due()
-    assert [room.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
+    assert _api(desk, lena, "cyd", until="none").json["taken"] == 1
+    assert _api(desk, lena, "bob", until="90d").json["taken"] == 1
+    desk.send_due()
+    assert [desk.row(name).state.until_rule for name in ("ada", "bob", "cyd")] == ["house/academic", "direct", None]
 
 
-def test_the_api_gives_the_end_that_it_showed(room: Desk) -> None:
-    lena, key = room.visitor(), _key(room, "ada")
+def test_the_api_gives_the_end_that_it_showed(desk: Desk) -> None:
+    lena, key = desk.visitor(), _key(desk, "ada")
     version = lena.get(f"/api/v1/requests/{key}").json["version"]
-    _write_end(room, "30d")
+    _write_end(desk, "30d")
     values = {"verb": "accept", "requests": [{"id": key, "version": version}]}
     headers = {"content-type": "application/json"}
     answer = lena.ask("POST", "/api/v1/decisions", json.dumps(values).encode(), headers).json
     assert (answer["taken"], answer["lost"]) == (1, [])
-    room.send_due()
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "1y")]
+    desk.send_due()
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "1y")]
 
 
 # ---- many at once --------------------------------------------------------------------------------------------------------
@@ -386,8 +386,8 @@ def _values(page: Answer, **more: str) -> dict[str, str]:
     return {"do": "send", "verb": "accept", "count": _field(page, "count"), "terms": _field(page, "terms"), **more}
 
 
-def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(room: Desk) -> None:
-    lena = room.visitor()
+def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(desk: Desk) -> None:
+    lena = desk.visitor()
     path, page = _open(lena)
     words = re.sub(r"<[^>]+>|\s+", " ", page.body)
     assert re.search(r"1 until \d+ \w+ 20\d\d by the rule house/academic", re.sub(r"\s+", " ", words))
@@ -398,15 +398,15 @@ def test_the_page_of_many_says_how_many_get_which_end_and_asks_for_the_others(ro
     assert missing.status == 422
     assert "Choose an end for 1 request:" in missing.body
     assert lena.post(path, _values(page, until="30d")).status == 303
-    room.send_due()
-    rules = {name: room.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
+    desk.send_due()
+    rules = {name: desk.row(name).state.until_rule for name in ("ada", "bob", "cyd")}
     assert rules == {"ada": "house/academic", "bob": None, "cyd": "direct"}
-    assert {room.row(name).state.status for name in rules} == {"accepted"}
+    assert {desk.row(name).state.status for name in rules} == {"accepted"}
 
 
 def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
-    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y"), requests=2_400) as room:
-        lena = room.visitor()
+    with open_desk(tmp_path, TERMS_POLICY.replace("UNTIL", "1y"), requests=2_400) as desk:
+        lena = desk.visitor()
         lena.post("/selection", {"do": "all", "q": "status:pending"})
         path = lena.post("/bulk", {"verb": "accept"}).headers["location"]
         count = int(_field(lena.get(path), "count"))
@@ -417,56 +417,56 @@ def test_the_page_of_very_many_says_that_its_ends_are_those_of_the_last_evaluati
 
 def _few(folder: Path) -> str:
     folder.mkdir()
-    with open_desk(folder, TERMS_POLICY.replace("UNTIL", "1y")) as room:
-        room.ask(TERMS_PEOPLE, {"Purpose": GOOD})
-        return _open(room.visitor())[1].body
+    with open_desk(folder, TERMS_POLICY.replace("UNTIL", "1y")) as desk:
+        desk.ask(TERMS_PEOPLE, {"Purpose": GOOD})
+        return _open(desk.visitor())[1].body
 
 
-def test_one_end_can_be_chosen_for_all_of_many(room: Desk) -> None:
-    lena = room.visitor()
+def test_one_end_can_be_chosen_for_all_of_many(desk: Desk) -> None:
+    lena = desk.visitor()
     path, page = _open(lena)
     assert lena.post(path, _values(page, until="30d", for_all="yes")).status == 303
-    room.send_due()
-    states = {name: room.row(name).state for name in ("ada", "bob", "cyd")}
+    desk.send_due()
+    states = {name: desk.row(name).state for name in ("ada", "bob", "cyd")}
     assert {name: state.until_rule for name, state in states.items()} == {
         "ada": "house/academic", "bob": "direct", "cyd": "direct",
     }, "the rule stays where one is known"  # fmt: skip
-    assert max(state.until or 0 for state in states.values()) < to_ms(room.app_state.now()) + 31 * DAY_MS
+    assert max(state.until or 0 for state in states.values()) < to_ms(desk.app_state.now()) + 31 * DAY_MS
 
 
-def test_many_get_the_ends_that_the_page_showed(room: Desk) -> None:
-    lena = room.visitor()
+def test_many_get_the_ends_that_the_page_showed(desk: Desk) -> None:
+    lena = desk.visitor()
     path, page = _open(lena)
-    _write_end(room, "30d")
+    _write_end(desk, "30d")
     assert lena.post(path, _values(page, until="90d")).status == 303
-    _write_end(room, "60d")
-    room.send_due()
-    ends = {name: _dated(room, name) for name in ("ada", "bob", "cyd")}
+    _write_end(desk, "60d")
+    desk.send_due()
+    ends = {name: _dated(desk, name) for name in ("ada", "bob", "cyd")}
     assert ends == {
         "ada": [("lena-brandt", "house/academic", "1y")], "bob": [], "cyd": [("lena-brandt", "direct", "90d")],
     }  # fmt: skip
 
 
-def test_a_page_of_many_that_is_too_old_is_shown_again(room: Desk) -> None:
-    lena = room.visitor()
+def test_a_page_of_many_that_is_too_old_is_shown_again(desk: Desk) -> None:
+    lena = desk.visitor()
     path, page = _open(lena)
-    _advance(room, 25)
-    _write_end(room, "30d")
+    _advance(desk, 25)
+    _write_end(desk, "30d")
     answer = lena.post(path, _values(page, until="none"))
     assert answer.status == 409
     assert "would end at a different time" in answer.body
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
     assert lena.post(path, _values(answer, until="none")).status == 303
-    room.send_due()
-    assert _dated(room, "ada") == [("lena-brandt", "house/academic", "30d")]
+    desk.send_due()
+    assert _dated(desk, "ada") == [("lena-brandt", "house/academic", "30d")]
 
 
-def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_evaluation(room: Desk) -> None:
-    store, state = room.app_state.workspace.store, room.app_state
+def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_evaluation(desk: Desk) -> None:
+    store, state = desk.app_state.workspace.store, desk.app_state
     bundle = state.policies.current
     assert bundle is not None
     make_plan(state.workspace, bundle, state.policies.pool(bundle).evaluate, profile_budget=0)
-    rows = [room.row(name) for name in ("ada", "bob", "cyd")]
+    rows = [desk.row(name) for name in ("ada", "bob", "cyd")]
     now = state.now()
     ends = BulkEnds(chosen="30d", read=lambda rows: state.terms_reader.read_terms(rows, now), now=now)
     order = BulkDecision("r_one", "lena-brandt", "accepted", None, 3, ends=ends)
@@ -475,7 +475,7 @@ def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_e
     assert {(each.user, each.until, each.end_rule) for each in made} == {
         ("ada", "1y", "house/academic"), ("bob", None, None), ("cyd", "30d", "direct"),
     }  # fmt: skip
-    _write_end(room, "60d")
+    _write_end(desk, "60d")
     run = create_bulk_run(store, replace(order, run_id="r_two"), [[row.id for row in rows]], now)
     assert [(row.state, row.why) for row in store.changes("r_two") if row.request == rows[0].id] == [
         ("unsent", "its access would end at a different time than shown; look at it again")
@@ -492,10 +492,10 @@ def test_a_run_for_very_many_leaves_out_those_whose_end_changed_since_the_last_e
     ],
 )
 def test_a_run_for_very_many_gives_those_that_nothing_evaluated_no_later_end_than_was_chosen(
-    room: Desk, chosen: str | None, ends: dict[str, str | None]
+    desk: Desk, chosen: str | None, ends: dict[str, str | None]
 ) -> None:
-    store, state = room.app_state.workspace.store, room.app_state
-    rows, now = [room.row(name) for name in ("ada", "bob", "cyd")], state.now()
+    store, state = desk.app_state.workspace.store, desk.app_state
+    rows, now = [desk.row(name) for name in ("ada", "bob", "cyd")], state.now()
     assert {row.state.verdict for row in rows} == {None}
     given = BulkEnds(chosen=chosen, read=lambda rows: state.terms_reader.read_terms(rows, now), now=now)
     order = BulkDecision("r_one", "lena-brandt", "accepted", None, 3, ends=given)
@@ -504,37 +504,37 @@ def test_a_run_for_very_many_gives_those_that_nothing_evaluated_no_later_end_tha
     assert {each.user: each.until for each in made} == ends
 
 
-def test_the_terms_are_stored_with_the_verdict(room: Desk) -> None:
-    state = room.app_state
+def test_the_terms_are_stored_with_the_verdict(desk: Desk) -> None:
+    state = desk.app_state
     bundle = state.policies.current
     assert bundle is not None
     make_plan(state.workspace, bundle, state.policies.pool(bundle).evaluate, profile_budget=0)
-    stored = {name: room.row(name).state.hand_terms for name in ("ada", "bob", "cyd")}
+    stored = {name: desk.row(name).state.hand_terms for name in ("ada", "bob", "cyd")}
     assert stored["bob"] is None
     assert (stored["ada"], stored["cyd"]) == (
         HandTerms(TermsKind.END, "1y", "reject", "house/academic"),
         HandTerms(TermsKind.UNKNOWN, missing=("person.models",)),
     )
-    assert room.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)
+    assert desk.row("ada").state.verdict == ("human", "house", "vip", bundle.policies[0].digest)
 
 
-def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(room: Desk) -> None:
-    lena = room.visitor()
+def test_the_page_of_a_person_names_the_day_and_asks_if_it_is_not_known(desk: Desk) -> None:
+    lena = desk.visitor()
     for name, is_known in (("ada", True), ("cyd", False)):
-        page = f"/people/{room.row(name).person.pseudonym}"
+        page = f"/people/{desk.row(name).person.pseudonym}"
         pick = re.search(r'name="pick"\s+value="([^"]+)"', lena.get(page).body)
         assert pick is not None
         answer = lena.post(page, {"verb": "accept", "pick": pick[1]})
         assert answer.status == 303
         assert answer.headers["location"].startswith("/bulk/") is not is_known
-    assert [one.change.until for one in list_waiting_decisions(room.app_state.workspace.store)] == ["1y"]
+    assert [one.change.until for one in list_waiting_decisions(desk.app_state.workspace.store)] == ["1y"]
     assert re.search(r'aria-label="Accept bob"', lena.get("/queue?by=person").body)
 
 
-def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(room: Desk) -> None:
-    room.local.add_people([{"username": "finn"}])
-    lena = room.visitor()
-    found = lena.post("/find-list", {"list": "finn", "repo": str(room.repo)})
+def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(desk: Desk) -> None:
+    desk.local.add_people([{"username": "finn"}])
+    lena = desk.visitor()
+    found = lena.post("/find-list", {"list": "finn", "repo": str(desk.repo)})
     path = re.search(r'action="(/bulk/b_\w+)"', found.body)
     offered = re.search(r'name="offered" value="([^"]+)"', found.body)
     assert path is not None
@@ -547,5 +547,5 @@ def test_access_in_advance_needs_a_chosen_end_where_the_rules_set_one(room: Desk
     answer = lena.post(path[1], {**values, "until": "30d"})
     assert answer.status == 303, answer.body
     run = answer.headers["location"].rpartition("/")[2]
-    changes = [msgspec.json.decode(row.change, type=Change) for row in room.app_state.workspace.store.changes(run)]
+    changes = [msgspec.json.decode(row.change, type=Change) for row in desk.app_state.workspace.store.changes(run)]
     assert [(one.user, one.until, one.end_rule) for one in changes] == [("finn", "30d", "direct")]

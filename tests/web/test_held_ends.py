@@ -31,40 +31,40 @@ rules:
 """
 
 
-def _write_rows(room: Desk, count: int, day: str) -> None:
+def _write_rows(desk: Desk, count: int, day: str) -> None:
     """The table: these people until this day, and as many others, because a table that lost half its rows is refused."""
-    folder = room.app_state.workspace.location.folder
+    folder = desk.app_state.workspace.location.folder
     assert folder is not None
     rows = [f"other-{n}@acme.example,2099-12-31" for n in range(2 * count)] + [
         f"p{n:03}@acme.example,{day}" for n in range(count)
     ]
     (folder / "tables" / "dua.csv").write_text("\n".join(["email,expires", *rows]) + "\n")
-    room.app_state.policies.expire()
+    desk.app_state.policies.expire()
 
 
 @contextmanager
 def _a_room_with_held_ends(folder: Path, count: int) -> Iterator[Desk]:
     (folder / "tables").mkdir()
     (folder / "tables" / "dua.csv").write_text("email,expires\n")
-    with open_desk(folder, POLICY, repos=2) as room:
-        lena = room.visitor()
-        _write_rows(room, count, "2090-01-01")
-        room.ask([{"username": f"p{n:03}", "email": f"p{n:03}@acme.example"} for n in range(count)], {"Purpose": GOOD})
-        room.read(SyncKind.FULL)
-        plan = create_plan(room, lena)
+    with open_desk(folder, POLICY, repos=2) as desk:
+        lena = desk.visitor()
+        _write_rows(desk, count, "2090-01-01")
+        desk.ask([{"username": f"p{n:03}", "email": f"p{n:03}@acme.example"} for n in range(count)], {"Purpose": GOOD})
+        desk.read(SyncKind.FULL)
+        plan = create_plan(desk, lena)
         run = lena.post(plan, {"do": "apply", "count": str(count)}).headers["location"]
-        wait_for_run(room, run)
-        assert room.row("p000").state.until is not None
-        _write_rows(room, count, "2089-01-01")
-        create_plan(room, lena)
-        assert read_held_ends(room.app_state.workspace.store) == count
-        yield room
+        wait_for_run(desk, run)
+        assert desk.row("p000").state.until is not None
+        _write_rows(desk, count, "2089-01-01")
+        create_plan(desk, lena)
+        assert read_held_ends(desk.app_state.workspace.store) == count
+        yield desk
 
 
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[Desk]:
-    with _a_room_with_held_ends(tmp_path, 21) as room:
-        yield room
+    with _a_room_with_held_ends(tmp_path, 21) as desk:
+        yield desk
 
 
 def _seen(visitor: Visitor) -> str:
@@ -77,8 +77,8 @@ def _confirm(visitor: Visitor, count: str, seen: str | None = None, do: str = "c
     return visitor.post("/ends", {"seen": _seen(visitor) if seen is None else seen, "count": count, "do": do})
 
 
-def _years(room: Desk, count: int = 21) -> set[int]:
-    return {from_ms(room.row(f"p{n:03}").state.until or 0).year for n in range(count)}
+def _years(desk: Desk, count: int = 21) -> set[int]:
+    return {from_ms(desk.row(f"p{n:03}").state.until or 0).year for n in range(count)}
 
 
 def test_earlier_ends_that_wait_are_listed_and_confirmed_by_their_number(held: Desk) -> None:
@@ -149,24 +149,24 @@ def test_ends_are_not_confirmed_by_a_wrong_clock(held: Desk) -> None:
 
 
 def test_more_than_500_ends_need_a_second_proven_person(tmp_path: Path) -> None:
-    with _a_room_with_held_ends(tmp_path, 525) as room:
-        lena, noor = room.visitor(), room.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
+    with _a_room_with_held_ends(tmp_path, 525) as desk:
+        lena, noor = desk.visitor(), desk.invite_proven(Member(name="noor", role=MemberRole.ADMIN))
         page = text_of(lena.get("/ends").body)
         assert "More than 500 ends within 24 hours need two people. Ask noor to open Ends of access in the desk" in page
         seen = _seen(lena)
         alone = _confirm(lena, "525", seen)
         assert (alone.status, "A second person has to agree first" in text_of(alone.body)) == (409, True)
-        assert _years(room, 525) == {2090}
+        assert _years(desk, 525) == {2090}
         assert _confirm(lena, "525", seen, "agree").status == 303
         assert "Agree to earlier ends" not in text_of(lena.get("/ends").body), "one person is not two"
         assert _confirm(lena, "525", seen).status == 409
         assert _confirm(lena, "525", seen, "agree").status == 303
         assert _confirm(lena, "525", seen).status == 409
-        assert _years(room, 525) == {2090}
+        assert _years(desk, 525) == {2090}
         assert "Agreed: lena-brandt." in text_of(noor.get("/ends").body)
         assert _confirm(noor, "525").headers["location"] == "/ends?done=525"
-        assert _years(room, 525) == {2089}
-        told = [link for link in read_links(room.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
+        assert _years(desk, 525) == {2089}
+        told = [link for link in read_links(desk.app_state.workspace.store, repos=()) if link.kind == "PlanAgreed"]
         assert ["525 earlier ends agreed to" in describe_event(decode_event(one.body)) for one in told] == [True]
 
 
@@ -174,29 +174,29 @@ TWO = "  - {id: pair, when: email.academic, then: accept, reviewers: 2}\n"
 
 
 def test_ends_of_a_repo_whose_policy_asks_for_two_people_need_two(tmp_path: Path) -> None:
-    with _a_room_with_held_ends(tmp_path, 21) as room:
-        lena = room.visitor()
-        folder = room.app_state.workspace.location.folder
+    with _a_room_with_held_ends(tmp_path, 21) as desk:
+        lena = desk.visitor()
+        folder = desk.app_state.workspace.location.folder
         assert folder is not None
         (folder / "policies" / "house.yaml").write_text(POLICY.replace("  - {id: rest", f"{TWO}  - {{id: rest"))
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
         page = text_of(lena.get("/ends").body)
-        assert f"The policies of {room.repo} ask for two people." in page
+        assert f"The policies of {desk.repo} ask for two people." in page
         seen = _seen(lena)
         assert _confirm(lena, "21", seen, "agree").status == 303
         assert _confirm(lena, "21", seen).status == 409
-        mia = room.reviewer()
+        mia = desk.reviewer()
         assert "Your account is not proven" in text_of(mia.get("/ends").body)
         assert _confirm(mia, "21", seen, "agree").status == 409
         assert _confirm(mia, "21", seen).status == 409
-        assert _years(room) == {2090}
-        _write_rows(room, 21, "2088-01-01")
-        noor = room.invite_proven(Member(name="noor", role=MemberRole.REVIEWER))
+        assert _years(desk) == {2090}
+        _write_rows(desk, 21, "2088-01-01")
+        noor = desk.invite_proven(Member(name="noor", role=MemberRole.REVIEWER))
         assert "Agreed: lena-brandt." not in text_of(noor.get("/ends").body), "lena agreed to other dates"
         assert _confirm(noor, "21").status == 409
         assert _confirm(noor, "21", do="agree").status == 303
         assert _confirm(lena, "21").status == 303
-        assert _years(room) == {2088}
+        assert _years(desk) == {2088}
 
 
 def test_grants_whose_table_is_gone_are_named(held: Desk) -> None:

@@ -18,28 +18,28 @@ LABEL = "Pur\u202epose \x9b1m"
 
 
 @pytest.fixture
-def marked(room: Desk) -> Desk:
+def marked(desk: Desk) -> Desk:
     """Somebody whose name, question and answers are full of them, accepted with such a reason in the ledger."""
-    room.ask([{"username": "eve", "fullname": f"Eve {BAD}", "email": "eve@x.example"}], {LABEL: BAD, "Purpose": GOOD})
-    lena, row = room.visitor(), room.row("eve")
+    desk.ask([{"username": "eve", "fullname": f"Eve {BAD}", "email": "eve@x.example"}], {LABEL: BAD, "Purpose": GOOD})
+    lena, row = desk.visitor(), desk.row("eve")
     values = {"verb": "reset", "key": row.state.hub_request or "", "version": row.version.token, "reason": f"No {BAD}"}
     assert lena.post("/tray", values).status == 303
-    room.send_due()
-    room.ask([{"username": "eve"}], {LABEL: BAD, "Purpose": GOOD})
-    row = room.row("eve")
+    desk.send_due()
+    desk.ask([{"username": "eve"}], {LABEL: BAD, "Purpose": GOOD})
+    row = desk.row("eve")
     assert lena.post(f"/requests/{row.state.hub_request}/note", {"note": BAD}).status == 303
     assert lena.post("/views", {"name": f"mine {BAD}"[:40], "q": "status:pending"}).status == 303
     assert any(ACTING.search(text) for text in (row.request.answers if row.request else {}).values())
-    return room
+    return desk
 
 
-def _addresses(room: Desk, visitor: Visitor) -> list[str]:
-    key = room.row("eve").state.hub_request
-    person = room.row("eve").person.pseudonym
+def _addresses(desk: Desk, visitor: Visitor) -> list[str]:
+    key = desk.row("eve").state.hub_request
+    person = desk.row("eve").person.pseudonym
     assert visitor.post("/selection", {"do": "add", "key": key or ""}).status == 303
     bulk = visitor.post("/bulk", {"verb": "accept"}).headers["location"].partition("?")[0]
     plan = visitor.post("/plans").headers["location"]
-    run = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}"
+    run = f"/runs/{desk.app_state.workspace.store.runs(1)[0].id}"
     tables = ["/queue", f"/people/{person}", "/people", bulk, plan, run, "/repos", "/policies", "/audit", "/plans"]
     files = [f"{table}.{kind}" for table in tables for kind in ("csv", "json", "jsonl")]
     shown = [f"/requests/{key}{part}" for part in ("", "/why", "/similar", "/accept", "/reset")]
@@ -70,10 +70,10 @@ def test_no_page_and_no_file_gives_a_character_that_acts(marked: Desk) -> None:
     assert sum(lena.get(path).status == 200 for path in addresses) > 40
 
 
-def test_a_policy_file_shows_its_hidden_characters(room: Desk, tmp_path: Path) -> None:
+def test_a_policy_file_shows_its_hidden_characters(desk: Desk, tmp_path: Path) -> None:
     text = "# \u202e\u200b\nversion: 1\npolicy: odd\napplies_to: ['*/*']\nmode: shadow\nrules: [{id: r, then: human}]\n"
     (tmp_path / "policies" / "odd.yaml").write_text(text, "utf-8")
-    lena = room.visitor()
+    lena = desk.visitor()
     for path in ("/policies", "/policies/odd", "/policies.json", "/policies.csv"):
         assert not ACTING.search(lena.get(path).body), path
     assert "# ⟨U+202E⟩⟨U+200B⟩" in lena.get("/policies/odd?tab=text").body

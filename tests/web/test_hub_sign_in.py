@@ -21,113 +21,113 @@ from tests.kits.sign_in import (
     ORG,
     SIGN_IN,
     connect_account,
-    desk,
     open_desk_with_sign_in,
     orgs,
     sign_in,
+    sign_in_desk,
     start_sign_in,
 )
 
-__all__ = ["desk", "orgs"]
+__all__ = ["orgs", "sign_in_desk"]
 
 MIA = Member(name="mia", role=MemberRole.REVIEWER, account="mia-hub")
 
 
-def _invited(room: Desk, name: str = "mia", account: str | None = "mia-hub") -> Member:
+def _invited(desk: Desk, name: str = "mia", account: str | None = "mia-hub") -> Member:
     """A member whom an admin invited with a Hub account, or with a name that a Hub account has too."""
-    ident = room.local.add_people([{"username": account or name}])[0]["id"]
+    ident = desk.local.add_people([{"username": account or name}])[0]["id"]
     member = Member(name=name, role=MemberRole.REVIEWER, account=account, user_id=ident)
-    return room.app_state.membership.invite(member, f"link-of-{name}")
+    return desk.app_state.membership.invite(member, f"link-of-{name}")
 
 
-def _is_sound(room: Desk) -> bool:
-    return verify_ledger(room.app_state.workspace.store, with_tables=True).ok
+def _is_sound(desk: Desk) -> bool:
+    return verify_ledger(desk.app_state.workspace.store, with_tables=True).ok
 
 
 # ---- who comes in ------------------------------------------------------------------------------------------------------
 
 
-def test_the_owner_signs_in_with_their_account(desk: Desk) -> None:
-    browser, answer = sign_in(desk, "lena-brandt")
+def test_the_owner_signs_in_with_their_account(sign_in_desk: Desk) -> None:
+    browser, answer = sign_in(sign_in_desk, "lena-brandt")
     assert (answer.status, answer.headers["location"]) == (303, "/queue")
     assert "lena-brandt" in browser.get("/settings").body
     assert not any(name.endswith("-oauth") for name in browser.cookies), "the cookie of the sign-in is gone"
 
 
-def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_over(desk: Desk) -> None:
-    _invited(desk)
-    with_link = desk.by_link("link-of-mia")
-    browser, answer = sign_in(desk, "mia-hub")
+def test_a_member_who_signs_in_is_proven_and_the_link_that_the_inviter_saw_is_over(sign_in_desk: Desk) -> None:
+    _invited(sign_in_desk)
+    with_link = sign_in_desk.by_link("link-of-mia")
+    browser, answer = sign_in(sign_in_desk, "mia-hub")
     assert answer.status == 303
     assert "mia-hub, proven" in text_of(browser.get("/settings").body)
     assert with_link.get("/queue").status == 401
-    assert Visitor(desk.app).get("/sign-in?t=link-of-mia").status == 401
-    assert sign_in(desk, "mia-hub")[1].status == 303, "and again"
+    assert Visitor(sign_in_desk.app).get("/sign-in?t=link-of-mia").status == 401
+    assert sign_in(sign_in_desk, "mia-hub")[1].status == 303, "and again"
     assert browser.get("/queue").status == 200, "a second sign-in ends no session"
-    assert _is_sound(desk)
+    assert _is_sound(sign_in_desk)
 
 
-def test_a_stranger_does_not_come_in(desk: Desk) -> None:
-    desk.local.add_people([{"username": "eve"}])
-    browser, answer = sign_in(desk, "eve")
+def test_a_stranger_does_not_come_in(sign_in_desk: Desk) -> None:
+    sign_in_desk.local.add_people([{"username": "eve"}])
+    browser, answer = sign_in(sign_in_desk, "eve")
     assert answer.status == 403
     assert "The Hub account eve is not a member of this desk. Ask an admin to invite you" in text_of(answer.body)
     assert browser.get("/queue").status == 401
-    assert desk.app_state.workspace.store.members() == []
+    assert sign_in_desk.app_state.workspace.store.members() == []
 
 
-def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(desk: Desk) -> None:
+def test_a_hub_account_that_only_has_the_members_name_is_not_the_member(sign_in_desk: Desk) -> None:
     """Whoever takes the name on the Hub would come in. The browser that has the member's link confirms the account."""
-    _invited(desk, account=None)
-    _, answer = sign_in(desk, "mia")
+    _invited(sign_in_desk, account=None)
+    _, answer = sign_in(sign_in_desk, "mia")
     assert answer.status == 403
     assert "does not name a Hub account. Open your personal link first" in text_of(answer.body)
-    own = desk.by_link("link-of-mia")
-    browser, answer = sign_in(desk, "mia", own)
+    own = sign_in_desk.by_link("link-of-mia")
+    browser, answer = sign_in(sign_in_desk, "mia", own)
     assert connect_account(browser, answer).status == 303
     assert "mia, proven" in text_of(browser.get("/settings").body)
-    assert _is_sound(desk)
+    assert _is_sound(sign_in_desk)
 
 
-def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(desk: Desk) -> None:
+def test_a_site_that_leads_a_member_through_a_sign_in_binds_no_account(sign_in_desk: Desk) -> None:
     """The browser may be signed in to the Hub with an account that several people use."""
-    mia, stranger = desk.reviewer("mia"), desk.reviewer("noor")
-    desk.local.add_people([{"username": "shared"}])
-    _, answer = sign_in(desk, "shared", mia)
+    mia, stranger = sign_in_desk.reviewer("mia"), sign_in_desk.reviewer("noor")
+    sign_in_desk.local.add_people([{"username": "shared"}])
+    _, answer = sign_in(sign_in_desk, "shared", mia)
     assert (answer.status, "Is shared your Hub account?" in text_of(answer.body)) == (200, True)
     assert mia.get("/queue").status == 200, "her session goes on"
     assert connect_account(stranger, answer).status == 403, "the question is for one member"
     assert connect_account(mia, answer).status == 403, "and for one answer"
-    found = find_member(desk.app_state.workspace.store, "mia")
+    found = find_member(sign_in_desk.app_state.workspace.store, "mia")
     assert found is not None
     assert found.proven_account is None
 
 
-def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(desk: Desk) -> None:
-    _invited(desk)
-    noor = desk.reviewer("noor")
-    _, answer = sign_in(desk, "mia-hub", noor)
+def test_the_browser_of_one_member_does_not_confirm_the_account_of_another(sign_in_desk: Desk) -> None:
+    _invited(sign_in_desk)
+    noor = sign_in_desk.reviewer("noor")
+    _, answer = sign_in(sign_in_desk, "mia-hub", noor)
     assert answer.status == 303
     assert "mia-hub, proven" in text_of(noor.get("/settings").body), "the browser is mia's now"
-    found = find_member(desk.app_state.workspace.store, "noor")
+    found = find_member(sign_in_desk.app_state.workspace.store, "noor")
     assert found is not None
     assert found.proven_account is None
 
 
-def test_two_invitations_of_one_account_let_nobody_in(desk: Desk) -> None:
-    mia = _invited(desk)
-    desk.app_state.membership.invite(struct_replace(mia, name="mia2", id=""), "another link")
-    answer = sign_in(desk, "mia-hub")[1]
+def test_two_invitations_of_one_account_let_nobody_in(sign_in_desk: Desk) -> None:
+    mia = _invited(sign_in_desk)
+    sign_in_desk.app_state.membership.invite(struct_replace(mia, name="mia2", id=""), "another link")
+    answer = sign_in(sign_in_desk, "mia-hub")[1]
     assert answer.status == 409
     assert "Several members are invited as mia-hub. Ask an admin to revoke all but one." in text_of(answer.body)
 
 
-def test_a_revoked_member_is_out(desk: Desk) -> None:
-    _invited(desk)
-    browser, _ = sign_in(desk, "mia-hub")
-    desk.revoke("mia")
+def test_a_revoked_member_is_out(sign_in_desk: Desk) -> None:
+    _invited(sign_in_desk)
+    browser, _ = sign_in(sign_in_desk, "mia-hub")
+    sign_in_desk.revoke("mia")
     assert browser.get("/queue").status == 401
-    assert sign_in(desk, "mia-hub")[1].status == 403
+    assert sign_in(sign_in_desk, "mia-hub")[1].status == 403
 
 
 # ---- organisations -----------------------------------------------------------------------------------------------------
@@ -182,12 +182,12 @@ def test_a_role_that_is_not_in_the_map_lets_nobody_in(orgs: Desk) -> None:
 def test_a_member_without_access_to_the_organisation_gets_no_role(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_desk_with_sign_in(tmp_path, monkeypatch, f"{SIGN_IN}  roles:\n    {ORG}: viewer\n", repos=3) as room:
-        room.local.add_people([{"username": "kim"}])
-        room.local.set_role(ORG, "kim", "no_access")
-        assert sign_in(room, "kim")[1].status == 403
-        room.local.set_role(ORG, "kim", "contributor")
-        assert sign_in(room, "kim")[1].status == 303
+    with open_desk_with_sign_in(tmp_path, monkeypatch, f"{SIGN_IN}  roles:\n    {ORG}: viewer\n", repos=3) as desk:
+        desk.local.add_people([{"username": "kim"}])
+        desk.local.set_role(ORG, "kim", "no_access")
+        assert sign_in(desk, "kim")[1].status == 403
+        desk.local.set_role(ORG, "kim", "contributor")
+        assert sign_in(desk, "kim")[1].status == 303
 
 
 def test_who_did_not_pass_the_sign_in_of_the_organisation_gets_no_role(orgs: Desk) -> None:
@@ -274,7 +274,7 @@ SPACE = {"SPACE_HOST": "acme-desk.hf.space", "OAUTH_CLIENT_ID": "a", "OAUTH_CLIE
 
 
 @pytest.mark.parametrize(
-    ("desk", "environ", "place", "words"),
+    ("config", "environ", "place", "words"),
     [
         ("", {}, (None, "127.0.0.1", 7860), "hf-gate.yaml has no sign_in with a client_id."),
         (SIGN_IN, {}, (None, "0.0.0.0", 7860), "other machines reach this desk without TLS."),  # noqa: S104
@@ -289,24 +289,24 @@ SPACE = {"SPACE_HOST": "acme-desk.hf.space", "OAUTH_CLIENT_ID": "a", "OAUTH_CLIE
     ],
 )
 def test_the_settings_say_why_sign_in_is_off(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, desk: str, environ: dict[str, str], place: tuple[str | None, str, int],
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, config: str, environ: dict[str, str], place: tuple[str | None, str, int],
     words: str,
 ) -> None:  # fmt: skip
     for name, value in CLIENT.items():
         monkeypatch.setenv(name, value)
-    with open_desk(tmp_path, desk=desk) as room:
-        made = build_hub_sign_in(room.app_state.workspace, environ, *place)
-        room.app_state.hub_sign_in = made
+    with open_desk(tmp_path, config=config) as desk:
+        made = build_hub_sign_in(desk.app_state.workspace, environ, *place)
+        desk.app_state.hub_sign_in = made
         assert made.client is None
         assert words in made.problem
-        assert words in text_of(room.visitor().get("/settings").body)
-        stranger = Visitor(room.app)
+        assert words in text_of(desk.visitor().get("/settings").body)
+        stranger = Visitor(desk.app)
         assert "/sign-in/hub" not in stranger.get("/sign-in").body
         assert [stranger.get(path).status for path in ("/sign-in/hub", "/sign-in/hub/callback?code=a")] == [404, 404]
 
 
-def test_a_space_brings_its_own_client(room: Desk) -> None:
-    made = build_hub_sign_in(room.app_state.workspace, SPACE, "https://acme-desk.hf.space", "0.0.0.0", 7860)  # noqa: S104
+def test_a_space_brings_its_own_client(desk: Desk) -> None:
+    made = build_hub_sign_in(desk.app_state.workspace, SPACE, "https://acme-desk.hf.space", "0.0.0.0", 7860)  # noqa: S104
     assert made.client is not None
     assert made.redirect == "https://acme-desk.hf.space/sign-in/hub/callback"
 
@@ -316,10 +316,10 @@ def test_a_space_with_its_own_domain_has_one_address() -> None:
     assert find_space_origin(hosts) == "https://acme-desk.hf.space"
 
 
-def test_another_address_of_the_desk_leads_to_the_registered_one(desk: Desk) -> None:
-    sign_in_state = desk.app_state.hub_sign_in
-    desk.app_state.hub_sign_in = replace(sign_in_state, origin="http://127.0.0.1:9")
-    led = Visitor(desk.app).get("/sign-in/hub")
+def test_another_address_of_the_desk_leads_to_the_registered_one(sign_in_desk: Desk) -> None:
+    sign_in_state = sign_in_desk.app_state.hub_sign_in
+    sign_in_desk.app_state.hub_sign_in = replace(sign_in_state, origin="http://127.0.0.1:9")
+    led = Visitor(sign_in_desk.app).get("/sign-in/hub")
     assert (led.status, led.headers["location"]) == (303, "http://127.0.0.1:9/sign-in/hub")
     assert os.environ["DESK_CLIENT_ID"] == CLIENT["DESK_CLIENT_ID"]
 

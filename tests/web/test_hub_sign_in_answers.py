@@ -16,9 +16,9 @@ from hf_gate.hub.openid import OpenIdClient
 from hf_gate.testing import LocalHub
 from hf_gate.web.hub_sign_in_pages import SignInAttempts
 from tests.kits.desk import HOME, Answer, Desk, Visitor, call_app, text_of
-from tests.kits.sign_in import CLIENT, choose_account, desk, orgs, sign_in, start_sign_in
+from tests.kits.sign_in import CLIENT, choose_account, orgs, sign_in, sign_in_desk, start_sign_in
 
-__all__ = ["desk", "orgs"]
+__all__ = ["orgs", "sign_in_desk"]
 
 
 # ---- a provider that is not believed -----------------------------------------------------------------------------------
@@ -44,17 +44,17 @@ WRONG = (
 
 
 @pytest.mark.parametrize(("how", "words"), WRONG)
-def test_a_wrong_answer_signs_nobody_in(desk: Desk, how: str, words: str) -> None:
-    browser = Visitor(desk.app)
-    led = start_sign_in(desk, browser, "lena-brandt")
-    desk.local.set_faults([f"bad_sign_in:how={how}"])
+def test_a_wrong_answer_signs_nobody_in(sign_in_desk: Desk, how: str, words: str) -> None:
+    browser = Visitor(sign_in_desk.app)
+    led = start_sign_in(sign_in_desk, browser, "lena-brandt")
+    sign_in_desk.local.set_faults([f"bad_sign_in:how={how}"])
     answer = browser.get(led)
     assert answer.status == 502
     assert words in text_of(answer.body)
     assert "Try again. If this repeats, an admin must check the provider." in text_of(answer.body)
     assert browser.get("/queue").status == 401
-    desk.local.set_faults([])
-    assert sign_in(desk, "lena-brandt", browser)[1].status == 303, "the next one works"
+    sign_in_desk.local.set_faults([])
+    assert sign_in(sign_in_desk, "lena-brandt", browser)[1].status == 303, "the next one works"
 
 
 @pytest.mark.parametrize("on", ["openid-configuration", "openid-token", "openid-keys", "openid-userinfo"])
@@ -70,15 +70,15 @@ def test_a_wrong_answer_signs_nobody_in(desk: Desk, how: str, words: str) -> Non
         ("reset_at:byte=10", 503, "did not answer"),
     ],
 )
-def test_a_broken_answer_signs_nobody_in(desk: Desk, on: str, fault: str, status: int, words: str) -> None:
-    browser = Visitor(desk.app)
+def test_a_broken_answer_signs_nobody_in(sign_in_desk: Desk, on: str, fault: str, status: int, words: str) -> None:
+    browser = Visitor(sign_in_desk.app)
     spec = [f"{fault}:on={on}"]
     if on == "openid-configuration":
-        desk.local.set_faults(spec)
+        sign_in_desk.local.set_faults(spec)
         answer = browser.get("/sign-in/hub")
     else:
-        led = start_sign_in(desk, browser, "lena-brandt")
-        desk.local.set_faults(spec)
+        led = start_sign_in(sign_in_desk, browser, "lena-brandt")
+        sign_in_desk.local.set_faults(spec)
         answer = browser.get(led)
     assert (answer.status, words in text_of(answer.body)) == (status, True), text_of(answer.body)
     assert browser.get("/queue").status == 401
@@ -92,25 +92,25 @@ def test_a_broken_answer_signs_nobody_in(desk: Desk, on: str, fault: str, status
         ("no_pkce", "The provider does not support PKCE with S256."),
     ],
 )
-def test_a_provider_that_is_another_is_not_asked(desk: Desk, how: str, words: str) -> None:
-    desk.local.set_faults([f"bad_sign_in:how={how}"])
-    answer = Visitor(desk.app).get("/sign-in/hub")
+def test_a_provider_that_is_another_is_not_asked(sign_in_desk: Desk, how: str, words: str) -> None:
+    sign_in_desk.local.set_faults([f"bad_sign_in:how={how}"])
+    answer = Visitor(sign_in_desk.app).get("/sign-in/hub")
     assert answer.status == 502
     assert words in text_of(answer.body)
-    desk.local.set_faults([])
-    assert sign_in(desk, "lena-brandt")[1].status == 303
+    sign_in_desk.local.set_faults([])
+    assert sign_in(sign_in_desk, "lena-brandt")[1].status == 303
 
 
-def test_a_new_key_is_read_once(desk: Desk) -> None:
-    sign_in(desk, "lena-brandt")
-    before = desk.local.stats()["calls"]["GET openid-keys"]
-    desk.local.set_faults(["bad_sign_in:how=rotated:on=openid-token"])
-    assert sign_in(desk, "lena-brandt")[1].status == 303
-    assert sign_in(desk, "lena-brandt")[1].status == 303
-    assert desk.local.stats()["calls"]["GET openid-keys"] == before + 1
-    desk.local.set_faults(["bad_sign_in:how=unknown_key"])
-    assert sign_in(desk, "lena-brandt")[1].status == 502
-    assert desk.local.stats()["calls"]["GET openid-keys"] == before + 2, "and an unknown one costs one call"
+def test_a_new_key_is_read_once(sign_in_desk: Desk) -> None:
+    sign_in(sign_in_desk, "lena-brandt")
+    before = sign_in_desk.local.stats()["calls"]["GET openid-keys"]
+    sign_in_desk.local.set_faults(["bad_sign_in:how=rotated:on=openid-token"])
+    assert sign_in(sign_in_desk, "lena-brandt")[1].status == 303
+    assert sign_in(sign_in_desk, "lena-brandt")[1].status == 303
+    assert sign_in_desk.local.stats()["calls"]["GET openid-keys"] == before + 1
+    sign_in_desk.local.set_faults(["bad_sign_in:how=unknown_key"])
+    assert sign_in(sign_in_desk, "lena-brandt")[1].status == 502
+    assert sign_in_desk.local.stats()["calls"]["GET openid-keys"] == before + 2, "and an unknown one costs one call"
 
 
 def test_a_provider_that_does_not_answer_is_given_up() -> None:
@@ -124,13 +124,13 @@ def test_a_provider_that_does_not_answer_is_given_up() -> None:
 # ---- an answer that is not for this browser ----------------------------------------------------------------------------
 
 
-def test_the_state_of_another_browser_signs_nobody_in(desk: Desk) -> None:
+def test_the_state_of_another_browser_signs_nobody_in(sign_in_desk: Desk) -> None:
     """An attacker leads somebody to the redirect of a sign-in of their own."""
-    mallory, victim = Visitor(desk.app), Visitor(desk.app)
-    led = start_sign_in(desk, mallory, "lena-brandt")
-    for browser in (victim, Visitor(desk.app)):
+    mallory, victim = Visitor(sign_in_desk.app), Visitor(sign_in_desk.app)
+    led = start_sign_in(sign_in_desk, mallory, "lena-brandt")
+    for browser in (victim, Visitor(sign_in_desk.app)):
         if browser is victim:
-            start_sign_in(desk, victim, "lena-brandt")  # has a cookie of a sign-in of their own
+            start_sign_in(sign_in_desk, victim, "lena-brandt")  # has a cookie of a sign-in of their own
         answer = browser.get(led, sec_fetch_site="cross-site")
         assert answer.status == 403
         assert "This sign-in began in another browser" in text_of(answer.body)
@@ -138,72 +138,75 @@ def test_the_state_of_another_browser_signs_nobody_in(desk: Desk) -> None:
     assert mallory.get(led).status == 303
 
 
-def test_an_answer_works_once(desk: Desk) -> None:
-    browser = Visitor(desk.app)
-    led = start_sign_in(desk, browser, "lena-brandt")
+def test_an_answer_works_once(sign_in_desk: Desk) -> None:
+    browser = Visitor(sign_in_desk.app)
+    led = start_sign_in(sign_in_desk, browser, "lena-brandt")
     cookies = dict(browser.cookies)
     assert browser.get(led).status == 303
-    again = Visitor(desk.app, cookies)
+    again = Visitor(sign_in_desk.app, cookies)
     answer = again.get(led)
     assert answer.status == 403
     assert "was used before" in text_of(answer.body)
     assert again.get("/queue").status == 401
 
 
-def test_a_used_code_signs_nobody_in(desk: Desk) -> None:
+def test_a_used_code_signs_nobody_in(sign_in_desk: Desk) -> None:
     """The provider refuses it, also with the state of a sign-in that is open."""
-    browser, other = Visitor(desk.app), Visitor(desk.app)
-    led = start_sign_in(desk, browser, "lena-brandt")
+    browser, other = Visitor(sign_in_desk.app), Visitor(sign_in_desk.app)
+    led = start_sign_in(sign_in_desk, browser, "lena-brandt")
     assert browser.get(led).status == 303
     code = led.partition("code=")[2].partition("&")[0]
-    state = start_sign_in(desk, other, "lena-brandt").partition("state=")[2]
+    state = start_sign_in(sign_in_desk, other, "lena-brandt").partition("state=")[2]
     answer = other.get(f"/sign-in/hub/callback?code={code}&state={state}")
     assert (answer.status, "has expired or was used before" in text_of(answer.body)) == (403, True)
 
 
-def test_a_code_of_another_sign_in_does_not_fit_the_verifier(desk: Desk) -> None:
+def test_a_code_of_another_sign_in_does_not_fit_the_verifier(sign_in_desk: Desk) -> None:
     """A stolen code is worth nothing without the cookie of the browser that began."""
-    browser, thief = Visitor(desk.app), Visitor(desk.app)
-    code = start_sign_in(desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
-    state = start_sign_in(desk, thief, "lena-brandt").partition("state=")[2]
+    browser, thief = Visitor(sign_in_desk.app), Visitor(sign_in_desk.app)
+    code = start_sign_in(sign_in_desk, browser, "lena-brandt").partition("code=")[2].partition("&")[0]
+    state = start_sign_in(sign_in_desk, thief, "lena-brandt").partition("state=")[2]
     assert thief.get(f"/sign-in/hub/callback?code={code}&state={state}").status == 403
 
 
 @pytest.mark.parametrize(
     "path", ["/sign-in/hub", "/sign-in/hub/callback", "/sign-in/hub/callback?error=access_denied&state=1.a.b"]
 )
-def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(desk: Desk, path: str) -> None:
-    browser = Visitor(desk.app)
-    led = start_sign_in(desk, browser, "lena-brandt")
+def test_a_site_that_opens_an_address_of_the_sign_in_ends_no_sign_in_under_way(sign_in_desk: Desk, path: str) -> None:
+    browser = Visitor(sign_in_desk.app)
+    led = start_sign_in(sign_in_desk, browser, "lena-brandt")
     browser.get(path, sec_fetch_site="cross-site")
     assert browser.get(led).status == 303
 
 
-def test_sign_ins_in_two_tabs_do_not_disturb_each_other(desk: Desk) -> None:
-    browser = Visitor(desk.app)
-    first, second = start_sign_in(desk, browser, "lena-brandt"), start_sign_in(desk, browser, "lena-brandt")
+def test_sign_ins_in_two_tabs_do_not_disturb_each_other(sign_in_desk: Desk) -> None:
+    browser = Visitor(sign_in_desk.app)
+    first, second = (
+        start_sign_in(sign_in_desk, browser, "lena-brandt"),
+        start_sign_in(sign_in_desk, browser, "lena-brandt"),
+    )
     cookies = dict(browser.cookies)
     assert browser.get(first).status == 303
-    assert Visitor(desk.app, cookies).get(second).status == 303
+    assert Visitor(sign_in_desk.app, cookies).get(second).status == 303
 
 
-def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Desk) -> None:
+def test_one_network_does_not_take_all_places_of_those_who_sign_in(sign_in_desk: Desk) -> None:
     """A stranger sends invented codes while the provider is slow."""
-    client = desk.app_state.hub_sign_in.client
+    client = sign_in_desk.app_state.hub_sign_in.client
     assert client is not None
     client.max_seconds = 3.0
-    desk.app_state.url = "https://desk.example.org"  # the proxy names the client's address
-    states = [(dict(browser.cookies), led) for browser, led in (_begun(desk) for _ in range(24))]
-    desk.local.set_faults(["slow_body:bps=1:on=openid-token"])
+    sign_in_desk.app_state.url = "https://desk.example.org"  # the proxy names the client's address
+    states = [(dict(browser.cookies), led) for browser, led in (_begun(sign_in_desk) for _ in range(24))]
+    sign_in_desk.local.set_faults(["slow_body:bps=1:on=openid-token"])
 
     async def flood() -> bool:
         junk = [
             asyncio.create_task(
-                _ask(desk, f"{led.partition('?')[0]}?code=x&{led.partition('&')[2]}", cookies, "203.0.113.9")
+                _ask(sign_in_desk, f"{led.partition('?')[0]}?code=x&{led.partition('&')[2]}", cookies, "203.0.113.9")
             )
             for cookies, led in states
         ]
-        answers = [await _ask(desk, "/sign-in/hub", {}, "198.51.100.7") for _ in range(50)]
+        answers = [await _ask(sign_in_desk, "/sign-in/hub", {}, "198.51.100.7") for _ in range(50)]
         is_first = {answer.status for answer in answers} == {303} and not any(task.done() for task in junk)
         for task in junk:
             task.cancel()
@@ -214,15 +217,15 @@ def test_one_network_does_not_take_all_places_of_those_who_sign_in(desk: Desk) -
         assert apart.submit(asyncio.run, flood()).result()
 
 
-def _begun(room: Desk) -> tuple[Visitor, str]:
-    browser = Visitor(room.app)
-    return browser, start_sign_in(room, browser, "lena-brandt")
+def _begun(desk: Desk) -> tuple[Visitor, str]:
+    browser = Visitor(desk.app)
+    return browser, start_sign_in(desk, browser, "lena-brandt")
 
 
-async def _ask(room: Desk, path: str, cookies: dict[str, str], address: str) -> Answer:
+async def _ask(desk: Desk, path: str, cookies: dict[str, str], address: str) -> Answer:
     cookie = "; ".join(f"{name}={value}" for name, value in cookies.items())
     return await call_app(
-        room.app, "GET", path, b"", {**HOME, "cookie": cookie, "x-forwarded-for": f"1.2.3.4, {address}"}
+        desk.app, "GET", path, b"", {**HOME, "cookie": cookie, "x-forwarded-for": f"1.2.3.4, {address}"}
     )
 
 
@@ -237,9 +240,9 @@ async def _ask(room: Desk, path: str, cookies: dict[str, str], address: str) -> 
         ("code=%F0%9F%98%80%00", "has expired or was used before"),
     ],
 )
-def test_an_answer_without_a_code_is_refused_in_one_line(desk: Desk, query: str, words: str) -> None:
-    browser = Visitor(desk.app)
-    state = start_sign_in(desk, browser, "lena-brandt").partition("state=")[2]
+def test_an_answer_without_a_code_is_refused_in_one_line(sign_in_desk: Desk, query: str, words: str) -> None:
+    browser = Visitor(sign_in_desk.app)
+    state = start_sign_in(sign_in_desk, browser, "lena-brandt").partition("state=")[2]
     answer = browser.get(f"/sign-in/hub/callback?{query}&state={state}")
     assert answer.status == 403
     assert words in text_of(answer.body)
@@ -247,9 +250,9 @@ def test_an_answer_without_a_code_is_refused_in_one_line(desk: Desk, query: str,
     assert browser.get("/queue").status == 401
 
 
-def test_who_cancels_at_the_provider_is_told_so(desk: Desk) -> None:
-    browser = Visitor(desk.app)
-    led = choose_account(desk, browser.get("/sign-in/hub").headers["location"], deny="1")
+def test_who_cancels_at_the_provider_is_told_so(sign_in_desk: Desk) -> None:
+    browser = Visitor(sign_in_desk.app)
+    led = choose_account(sign_in_desk, browser.get("/sign-in/hub").headers["location"], deny="1")
     assert "You did not allow the sign-in. Sign in again." in text_of(browser.get(led).body)
 
 

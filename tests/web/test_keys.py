@@ -17,7 +17,7 @@ NAMES = ("ada", "bob", "cyd", "dov", "eli", "fay")
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """Six people wait, ada the longest, and gus is in; a decision leaves after ten minutes."""
     with open_desk(tmp_path_factory.mktemp("desk")) as made:
         made.app_state.hold = 600.0
@@ -29,21 +29,21 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(browser: Browser, room: Desk) -> Iterator[Page]:
-    with serve_desk(room) as url:
+def signed_in(browser: Browser, desk: Desk) -> Iterator[Page]:
+    with serve_desk(desk) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900}, base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={room.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
         yield page
         context.close()
 
 
 @pytest.fixture
-def page(signed_in: Page, room: Desk) -> Page:
+def page(signed_in: Page, desk: Desk) -> Page:
     """The queue with nothing ticked and nothing decided."""
-    delete_selection(room.app_state.workspace.store, f"s_{room.app_state.membership.owner_member.id}")
+    delete_selection(desk.app_state.workspace.store, f"s_{desk.app_state.membership.owner_member.id}")
     undo_waiting_decisions(
-        room.app_state.workspace.store, [one.run.id for one in list_waiting_decisions(room.app_state.workspace.store)]
+        desk.app_state.workspace.store, [one.run.id for one in list_waiting_decisions(desk.app_state.workspace.store)]
     )
     signed_in.goto("/queue")
     expect(signed_in.locator(".row.is-focus .who")).to_have_text("ada")
@@ -64,20 +64,20 @@ def _focus(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize(("key", "word"), [("a", "Accept"), ("s", "Send back"), ("r", "Reject")])
 def test_a_key_on_a_ticked_row_leads_to_what_would_follow_for_all_that_are_ticked(
-    page: Page, room: Desk, key: str, word: str
+    page: Page, desk: Desk, key: str, word: str
 ) -> None:
     _press(page, "x", "j", "j", "x", key)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{word} 2 requests?")
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
-def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, room: Desk) -> None:
+def test_y_carries_out_what_a_key_on_a_ticked_row_asked_for(page: Page, desk: Desk) -> None:
     _press(page, "x", "j", "x", "a")
     expect(page.get_by_role("heading", level=1)).to_contain_text("2 requests?")
     page.wait_for_load_state()  # the heading is there before the keys are
     _press(page, "y")
     expect(page.locator("#tray")).to_contain_text("2 decisions will be sent in")
-    assert {room.app_state.workspace.store.request(one.request).person.identity.username for one in list_waiting_decisions(room.app_state.workspace.store)} == {  # type: ignore[union-attr]  # it is there
+    assert {desk.app_state.workspace.store.request(one.request).person.identity.username for one in list_waiting_decisions(desk.app_state.workspace.store)} == {  # type: ignore[union-attr]  # it is there
         "ada", "bob"
     }  # fmt: skip
 
@@ -129,11 +129,11 @@ def _sheet(page: Page, key: str = "s") -> None:
     expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
 
 
-def _reasons(room: Desk) -> list[str | None]:
-    return [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)]
+def _reasons(desk: Desk) -> list[str | None]:
+    return [one.change.reason for one in list_waiting_decisions(desk.app_state.workspace.store)]
 
 
-def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, room: Desk) -> None:
+def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, desk: Desk) -> None:
     texts = [one.text for one in list_ready_texts("reset")]
     _sheet(page)
     expect(page.locator("#reason")).to_have_value(texts[0])
@@ -147,10 +147,10 @@ def test_enter_on_a_chip_sends_its_text_and_a_digit_picks_another(page: Page, ro
     expect(page.locator("#sheet [data-text]:checked")).to_be_focused()
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("bob")
-    assert _reasons(room) == [texts[0], texts[2]]
+    assert _reasons(desk) == [texts[0], texts[2]]
 
 
-def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, room: Desk) -> None:
+def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be_read(page: Page, desk: Desk) -> None:
     _sheet(page)
     page.keyboard.type("Which 2 labs?")
     expect(page.locator("#reason")).to_have_value("Which 2 labs?")
@@ -159,10 +159,10 @@ def test_typing_on_a_chip_starts_a_text_of_ones_own_which_is_shown_as_it_will_be
     expect(page.locator("#reason-n")).to_contain_text("13 of 200")
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("ada")
-    assert _reasons(room) == ["Which 2 labs?"]
+    assert _reasons(desk) == ["Which 2 labs?"]
 
 
-def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, room: Desk) -> None:
+def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, desk: Desk) -> None:
     _sheet(page, "r")
     page.locator("#reason").fill("")
     _press(page, "Enter")
@@ -170,28 +170,28 @@ def test_an_emptied_text_is_not_sent_but_none_is_when_that_is_meant(page: Page, 
     expect(page.locator("#sheet")).to_be_visible()
     page.get_by_role("button", name="Send no reason").click()
     expect(page.locator("#tray")).to_contain_text("ada")
-    assert _reasons(room) == [None]
+    assert _reasons(desk) == [None]
 
 
-def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, room: Desk) -> None:
+def test_enter_in_the_reason_sends_it_and_shift_enter_breaks_the_line(page: Page, desk: Desk) -> None:
     _sheet(page)
     page.keyboard.type("Please say more.")
     _press(page, "Shift+Enter")
     page.keyboard.type("Thank you.")
     _press(page, "Enter")
     expect(page.locator("#tray")).to_contain_text("1 decision will be sent in")
-    assert [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)] == [
+    assert [one.change.reason for one in list_waiting_decisions(desk.app_state.workspace.store)] == [
         "Please say more.\nThank you."
     ]
 
 
-def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, room: Desk) -> None:
+def test_enter_that_ends_the_composition_of_a_word_sends_nothing(page: Page, desk: Desk) -> None:
     _sheet(page)
     page.locator("#reason").fill("用途を")
     for init in ({"isComposing": True, "keyCode": 13}, {"isComposing": False, "keyCode": 229}):
         page.locator("#reason").dispatch_event("keydown", {"key": "Enter", "bubbles": True, "cancelable": True} | init)
         expect(page.locator("#sheet")).to_be_visible()
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
 def test_the_button_of_the_sheet_says_that_enter_sends(page: Page) -> None:
@@ -245,14 +245,14 @@ def test_after_undo_of_a_decision_of_an_earlier_page_the_cursor_is_on_its_row(pa
     _focus(page, "cyd")
 
 
-def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, room: Desk) -> None:
-    bob = [room.row("bob").id]
-    before = find_latest_decisions(room.app_state.workspace.store, bob)
+def test_a_key_after_undo_never_falls_on_the_next_row(page: Page, desk: Desk) -> None:
+    bob = [desk.row("bob").id]
+    before = find_latest_decisions(desk.app_state.workspace.store, bob)
     _press(page, "a")
     _press(page, "z", "a", "z")  # faster than the desk answers: the row is still being taken back
     expect(page.locator("#tray .tray")).to_have_count(0)
     _focus(page, "ada")
-    assert find_latest_decisions(room.app_state.workspace.store, bob) == before
+    assert find_latest_decisions(desk.app_state.workspace.store, bob) == before
 
 
 # ---- one search ----------------------------------------------------------------------------------------------------------

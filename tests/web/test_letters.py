@@ -24,18 +24,18 @@ def mailbox() -> Iterator[Mailbox]:
 
 
 @pytest.fixture
-def desk(mailbox: Mailbox, tmp_path: Path) -> Iterator[Desk]:
+def letters_desk(mailbox: Mailbox, tmp_path: Path) -> Iterator[Desk]:
     """A desk with letters, and one person with a hostile name who asked since they were turned on."""
     letters = f"letters: {{kinds: [received, ended], smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org}}\n"
-    with open_desk(tmp_path, repos=2, desk=letters) as room:
-        store_subscription(room.app_state.workspace)
-        room.local.clock.advance("1h")
-        room.ask([{"username": "bob", "fullname": HOSTILE, "email": "bob@example.org"}], {"Purpose": "to listen"})
-        yield room
+    with open_desk(tmp_path, repos=2, config=letters) as desk:
+        store_subscription(desk.app_state.workspace)
+        desk.local.clock.advance("1h")
+        desk.ask([{"username": "bob", "fullname": HOSTILE, "email": "bob@example.org"}], {"Purpose": "to listen"})
+        yield desk
 
 
-def test_an_admin_sees_each_text_and_who_would_get_it(desk: Desk, mailbox: Mailbox) -> None:
-    body = desk.visitor().get("/letters").body
+def test_an_admin_sees_each_text_and_who_would_get_it(letters_desk: Desk, mailbox: Mailbox) -> None:
+    body = letters_desk.visitor().get("/letters").body
     words = " ".join(" ".join(parse_page(body).text).split())
     assert "received, to bob (bob@example.org)" in words
     assert "Hello Ada Lovelace," in words
@@ -45,24 +45,24 @@ def test_an_admin_sees_each_text_and_who_would_get_it(desk: Desk, mailbox: Mailb
     assert mailbox.mails == []
 
 
-def test_nobody_else_sees_letters(desk: Desk) -> None:
-    bound = desk.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(desk.repo),)))
-    for visitor in (desk.reviewer(), desk.viewer(), bound):
+def test_nobody_else_sees_letters(letters_desk: Desk) -> None:
+    bound = letters_desk.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(letters_desk.repo),)))
+    for visitor in (letters_desk.reviewer(), letters_desk.viewer(), bound):
         answer = visitor.get("/letters")
         assert answer.status in {403, 404}
         assert "bob@example.org" not in answer.body
         assert "/letters" not in visitor.get("/settings").body
 
 
-def test_the_settings_lead_to_the_letters_that_are_on(desk: Desk) -> None:
-    assert 'href="/letters"' in desk.visitor().get("/settings").body
+def test_the_settings_lead_to_the_letters_that_are_on(letters_desk: Desk) -> None:
+    assert 'href="/letters"' in letters_desk.visitor().get("/settings").body
 
 
-def test_the_settings_say_how_to_turn_letters_on(room: Desk) -> None:
-    body = room.visitor().get("/settings").body
+def test_the_settings_say_how_to_turn_letters_on(desk: Desk) -> None:
+    body = desk.visitor().get("/settings").body
     assert 'href="/letters"' not in body
     assert "To turn them on, name kinds in" in body
-    assert "Letters are off." in room.visitor().get("/letters").body
+    assert "Letters are off." in desk.visitor().get("/letters").body
 
 
 WAITING = """\
@@ -78,16 +78,16 @@ rules:
 def test_pages_say_when_a_wait_ends_and_what_it_counts_from(mailbox: Mailbox, tmp_path: Path) -> None:
     mail = f"smtp: '127.0.0.1:{mailbox.port}', from: gate@example.org"
     letters = f"letters: {{kinds: [reminder], needs: {{agreement: '{HOSTILE}'}}, {mail}}}\n"
-    with open_desk(tmp_path, WAITING, repos=1, desk=letters) as room:
-        workspace, store = room.app_state.workspace, room.app_state.workspace.store
+    with open_desk(tmp_path, WAITING, repos=1, config=letters) as desk:
+        workspace, store = desk.app_state.workspace, desk.app_state.workspace.store
         store_subscription(workspace)
-        room.local.clock.advance("1h")
-        room.ask([{"username": "bob", "email": "bob@example.org"}], {"Purpose": "to listen"})
+        desk.local.clock.advance("1h")
+        desk.ask([{"username": "bob", "email": "bob@example.org"}], {"Purpose": "to listen"})
         (row,) = store.find_by_identity(None, "bob")
         event = VerdictReached(action="wait", rule="agreement", policy="house", digest="d")
         with store.writing() as write:
             write.append(row.repo, [LedgerEntry(event=event, at=row.state.asked_at, actor="house", request=row.id)])
-        admin, page = room.visitor(), f"/requests/{row.state.hub_request}"
+        admin, page = desk.visitor(), f"/requests/{row.state.hub_request}"
         assert "No reminder was accepted yet. Without one before" in words_of(admin.get(page).body)
         body = admin.get("/letters").body
         assert "counted from this reminder. After" in words_of(body)

@@ -28,7 +28,7 @@ PART = 1 << 16
 MANY = 20 * MAX_BODY // PART
 
 
-def _parts_taken(room: Desk, path: str) -> int:
+def _parts_taken(desk: Desk, path: str) -> int:
     """How many parts of a body are read that has no length, from somebody who is not in."""
     taken = 0
 
@@ -46,31 +46,31 @@ def _parts_taken(room: Desk, path: str) -> int:
         "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 7860), "root_path": "",
     }  # fmt: skip
     with ThreadPoolExecutor(1) as apart:  # where no browser's loop runs
-        apart.submit(asyncio.run, room.app(scope, receive, send)).result()
+        apart.submit(asyncio.run, desk.app(scope, receive, send)).result()
     return taken
 
 
 @pytest.mark.parametrize("path", ["/tray", "/sign-in", "/terminal", "/account/prove", "/api/v1/decisions"])
-def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(room: Desk, path: str) -> None:
-    assert _parts_taken(room, path) <= MAX_BODY // PART + 1
+def test_a_body_that_does_not_say_its_length_is_read_no_further_than_any_other(desk: Desk, path: str) -> None:
+    assert _parts_taken(desk, path) <= MAX_BODY // PART + 1
 
 
-def test_a_form_or_an_address_of_too_many_fields_says_nothing(room: Desk) -> None:
-    lena, many = room.visitor(), "&" * 20_001
+def test_a_form_or_an_address_of_too_many_fields_says_nothing(desk: Desk) -> None:
+    lena, many = desk.visitor(), "&" * 20_001
     assert lena.get(f"/queue?{many}").status == 200
     assert lena.ask("POST", "/views", many.encode()).status == 422
-    assert Visitor(room.app).ask("POST", "/sign-in", many.encode()).status == 401
+    assert Visitor(desk.app).ask("POST", "/sign-in", many.encode()).status == 401
 
 
-def test_a_right_link_opens_also_while_somebody_guesses(room: Desk) -> None:
-    stranger = Visitor(room.app)
+def test_a_right_link_opens_also_while_somebody_guesses(desk: Desk) -> None:
+    stranger = Visitor(desk.app)
     assert [stranger.get(f"/sign-in?t=guess{n}").status for n in range(11)][-1] == 429
-    assert Visitor(room.app).get(f"/sign-in?t={room.authenticator.make_link()}").status == 303
+    assert Visitor(desk.app).get(f"/sign-in?t={desk.authenticator.make_link()}").status == 303
 
 
-def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Desk) -> None:
-    room.ask([{"username": "p_smith", "email": "p_smith@uni.example"}], {"Purpose": GOOD})
-    vic, person = room.viewer(), room.row("p_smith").person
+def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(desk: Desk) -> None:
+    desk.ask([{"username": "p_smith", "email": "p_smith@uni.example"}], {"Purpose": GOOD})
+    vic, person = desk.viewer(), desk.row("p_smith").person
     assert person.identity.email == "p_smith@uni.example"
     for name in ("p_smith", "p_smith@uni.example"):
         assert vic.get(f"/people/{name}").status == 404
@@ -89,107 +89,107 @@ def test_what_begins_like_a_pseudonym_finds_a_viewer_nobody(room: Desk) -> None:
     ],
     ids=["put out", "made a viewer", "let into other repos"],
 )
-def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(room: Desk, then: Member) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    mia, lena, before = room.reviewer(), room.visitor(), room.count_writes()
+def test_what_lies_in_the_tray_of_who_may_not_decide_any_more_is_not_sent(desk: Desk, then: Member) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    mia, lena, before = desk.reviewer(), desk.visitor(), desk.count_writes()
     for who, name in ((mia, "ada"), (lena, "bob")):
-        row = room.row(name)
+        row = desk.row(name)
         assert who.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
     if then.has_link:
-        room.app_state.membership.invite(then, "another link")
+        desk.app_state.membership.invite(then, "another link")
     else:
-        known = find_member(room.app_state.workspace.store, "mia")
+        known = find_member(desk.app_state.workspace.store, "mia")
         assert known is not None
-        revoke_member(room.app_state.workspace.store, known, "lena-brandt", 0)
-    room.send_due()
-    ada = find_latest_decisions(room.app_state.workspace.store, [room.row("ada").id])[room.row("ada").id]
+        revoke_member(desk.app_state.workspace.store, known, "lena-brandt", 0)
+    desk.send_due()
+    ada = find_latest_decisions(desk.app_state.workspace.store, [desk.row("ada").id])[desk.row("ada").id]
     assert (ada.outcome, ada.row.why) == ("refused", "mia may no longer decide at this repo")
-    assert (room.row("ada").state.status, room.row("bob").state.status) == ("pending", "accepted")
-    assert room.count_writes() == before + 1
+    assert (desk.row("ada").state.status, desk.row("bob").state.status) == ("pending", "accepted")
+    assert desk.count_writes() == before + 1
     assert "mia may no longer decide at this repo" in lena.get("/queue").body
 
 
-def test_nobody_decides_their_own_request_by_turning_a_run_back(room: Desk) -> None:
-    room.ask([{"username": "bea"}, {"username": "ada"}], {"Purpose": GOOD})
-    bea, lena = room.visitor(Member(name="bea", role=MemberRole.ADMIN)), room.visitor()
+def test_nobody_decides_their_own_request_by_turning_a_run_back(desk: Desk) -> None:
+    desk.ask([{"username": "bea"}, {"username": "ada"}], {"Purpose": GOOD})
+    bea, lena = desk.visitor(Member(name="bea", role=MemberRole.ADMIN)), desk.visitor()
     for name in ("bea", "ada"):
-        row = room.row(name)
+        row = desk.row(name)
         values = {"verb": "reject", "key": row.state.hub_request or "", "version": row.version.token, "reason": "No."}
         assert lena.post("/tray", values).status == 303
-    room.send_due()
-    run = room.app_state.workspace.store.runs(1)[0]
-    assert (run.total, room.row("bea").state.status) == (2, "rejected")
+    desk.send_due()
+    run = desk.app_state.workspace.store.runs(1)[0]
+    assert (run.total, desk.row("bea").state.status) == (2, "rejected")
     plan = bea.post(f"/runs/{run.id}", {"do": "undo"}).headers["location"]
-    own = 1 + [change.user for change in read_plan(room.app_state, plan.rpartition("/")[2]).changes].index("bea")
+    own = 1 + [change.user for change in read_plan(desk.app_state, plan.rpartition("/")[2]).changes].index("bea")
     refused = bea.post(plan, {"do": "apply", "count": "2"})
     assert refused.status == 409
     assert f"You cannot decide your own request, and change {own} is about it." in refused.body
     less = bea.post(plan, {"do": "exclude", "n": str(own)}).headers["location"]
     assert "/runs/" in bea.post(less, {"do": "apply", "count": "1"}).headers["location"]
     assert "/runs/" in lena.post(plan, {"do": "apply", "count": "2"}).headers["location"]
-    room.app_state.run_worker.stop()
+    desk.app_state.run_worker.stop()
 
 
-def test_an_admin_of_some_repos_lets_nobody_into_the_others(room: Desk) -> None:
-    some = room.visitor(Member(name="sam", role=MemberRole.ADMIN, repos=("acme/*",)))
+def test_an_admin_of_some_repos_lets_nobody_into_the_others(desk: Desk) -> None:
+    some = desk.visitor(Member(name="sam", role=MemberRole.ADMIN, repos=("acme/*",)))
     for path, values in (
         ("/settings/invite", {"name": "eve", "role": "admin", "repos": ""}),
         ("/settings/revoke", {"name": "sam"}),
     ):
         assert some.post(path, values).status == 403
-    assert [one.name for one in room.app_state.workspace.store.members()] == ["sam"]
+    assert [one.name for one in desk.app_state.workspace.store.members()] == ["sam"]
     assert "Invite a member" not in some.get("/settings").body
-    answer = room.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
+    answer = desk.visitor().post("/settings/invite", {"name": "eve", "role": "viewer", "repos": ""})
     assert (answer.status, "Only this machine can open this address" in answer.body) == (200, True)
 
 
-def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    app_state, row, before = room.app_state, room.row("ada"), room.count_writes()
+def test_an_acceptance_that_lay_in_the_tray_until_its_end_was_over_is_not_sent(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    app_state, row, before = desk.app_state, desk.row("ada"), desk.count_writes()
     over = (app_state.now() - timedelta(days=2)).date().isoformat()
     app_state.tray_service.queue_decisions(
         DecisionRequest("accept", {row.id: row.version.token}, app_state.membership.owner_member, until=over),
         app_state.now(),
         None,
     )
-    room.send_due()
-    assert room.count_writes() == before
+    desk.send_due()
+    assert desk.count_writes() == before
     held = find_latest_decisions(app_state.workspace.store, [row.id])[row.id]
     assert (held.outcome, held.row.why) == ("stale", f"the end {over} had passed when the decision was due")
 
 
 @pytest.mark.parametrize("day", ["9999-12-31", "0001-01-01", "2027-02-30"])
-def test_a_day_that_has_no_end_is_none_for_an_access(room: Desk, day: str) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    row, lena = room.row("ada"), room.visitor()
+def test_a_day_that_has_no_end_is_none_for_an_access(desk: Desk, day: str) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    row, lena = desk.row("ada"), desk.visitor()
     values = {"verb": "accept", "key": row.state.hub_request or "", "version": row.version.token, "until": "day"}
     assert lena.post("/tray", {**values, "day": day}).status == 422
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
-def test_a_digit_that_is_no_number_names_nothing(room: Desk) -> None:
-    lena = room.visitor()
+def test_a_digit_that_is_no_number_names_nothing(desk: Desk) -> None:
+    lena = desk.visitor()
     assert lena.get("/requests/n²").status == 404
     assert lena.post("/selection", {"do": "add", "key": "n²"}).status == 404
 
 
-def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(room: Desk) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    mia, lena = room.reviewer(), room.visitor()
-    ada, bob = room.row("ada"), room.row("bob")
+def test_who_is_put_out_leaves_nothing_to_whoever_has_the_name_next(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    mia, lena = desk.reviewer(), desk.visitor()
+    ada, bob = desk.row("ada"), desk.row("bob")
     values = {"verb": "accept", "key": ada.state.hub_request or "", "version": ada.version.token, "when": "later"}
     assert mia.post("/tray", values).status == 303
     assert mia.post("/selection", {"do": "add", "key": bob.state.hub_request or ""}).status == 303
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
-    mia = room.reviewer()
+    mia = desk.reviewer()
     assert mia.post("/bulk", {"verb": "accept"}).status == 422, "nobody is selected"
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
-    room.send_due()
-    assert room.row("ada").state.status == "pending"
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
+    desk.send_due()
+    assert desk.row("ada").state.status == "pending"
 
 
-def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Desk) -> None:
-    vic, mia = room.viewer(), room.reviewer()
+def test_a_member_keeps_fifty_views_of_two_thousand_characters(desk: Desk) -> None:
+    vic, mia = desk.viewer(), desk.reviewer()
     for number in range(50):
         assert vic.post("/views", {"name": f"view {number}", "q": "status:pending"}).status == 303
     answer = vic.post("/views", {"name": "one more", "q": "status:pending"})
@@ -206,8 +206,8 @@ def test_a_member_keeps_fifty_views_of_two_thousand_characters(room: Desk) -> No
 def test_a_query_of_hundreds_of_patterns_over_thousands_of_requests_is_refused_before_it_takes_a_page_thread(
     tmp_path: Path,
 ) -> None:
-    with open_desk(tmp_path, requests=3_600) as room:
-        lena, vic = room.visitor(), room.viewer()
+    with open_desk(tmp_path, requests=3_600) as desk:
+        lena, vic = desk.visitor(), desk.viewer()
         q = urlencode({"q": " ".join(f"-answer:{'*a' * 150}*{n}*z" for n in range(6))})
         by_person, files = f"/queue?by=person&{q}", (f"/queue.csv?{q}", f"/queue.json?{q}", f"/api/v1/requests?{q}")
         for path in (f"/queue?{q}", by_person, *files):
@@ -228,9 +228,9 @@ async def _asked_together(visitor: Visitor, paths: list[str], then: Callable[[],
     return await asyncio.gather(*calls)
 
 
-def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Desk) -> None:
-    mia, vic = room.reviewer(), room.viewer()
-    slow = room.app_state.policies._lock  # whoever has it keeps every page waiting that needs the policies
+def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(desk: Desk) -> None:
+    mia, vic = desk.reviewer(), desk.viewer()
+    slow = desk.app_state.policies._lock  # whoever has it keeps every page waiting that needs the policies
 
     async def then() -> None:
         cookie = "; ".join(f"{name}={value}" for name, value in vic.cookies.items())
@@ -251,15 +251,15 @@ def test_a_member_with_many_slow_pages_keeps_nobody_else_waiting(room: Desk) -> 
     assert refused.headers["content-type"].startswith("text/html")
 
 
-def test_requests_that_wait_while_the_session_ends_do_not_run(room: Desk) -> None:
-    mia, slow = room.reviewer(), room.app_state.policies._lock
-    ident = list_open_sessions(room.app_state.workspace.store, to_ms(utc_now()), "mia")[0].id
+def test_requests_that_wait_while_the_session_ends_do_not_run(desk: Desk) -> None:
+    mia, slow = desk.reviewer(), desk.app_state.policies._lock
+    ident = list_open_sessions(desk.app_state.workspace.store, to_ms(utc_now()), "mia")[0].id
 
     async def then() -> None:
         try:
             answer = await asyncio.wait_for(call_app(mia.app, "GET", "/healthz", b"", HOME), 30)
             assert answer.status == 200
-            assert delete_session(room.app_state.workspace.store, ident)
+            assert delete_session(desk.app_state.workspace.store, ident)
         finally:
             slow.release()
 
@@ -271,33 +271,33 @@ def test_requests_that_wait_while_the_session_ends_do_not_run(room: Desk) -> Non
     assert set(statuses) <= {200, 401}
 
 
-def test_a_member_has_twenty_sessions_at_most(room: Desk) -> None:
-    first = room.reviewer()
+def test_a_member_has_twenty_sessions_at_most(desk: Desk) -> None:
+    first = desk.reviewer()
     device = {"hf-gate-device": first.cookies["hf-gate-device"]}  # one browser that forgets its session each time
-    others = [Visitor(room.app, dict(device)) for _ in range(20)]
+    others = [Visitor(desk.app, dict(device)) for _ in range(20)]
     for number, other in enumerate(others):
-        with room.app_state.workspace.store.writing() as write:
+        with desk.app_state.workspace.store.writing() as write:
             write.db.run("UPDATE sessions SET seen_at = seen_at - 1000")
         assert other.post("/sign-in", {"link": "link-of-mia"}).status == 303, number
-    lena = room.visitor()
+    lena = desk.visitor()
     assert first.get("/queue").status == 401, "the one that was used longest ago has ended"
     assert {other.get("/queue").status for other in others} == {200}
     assert lena.get("/queue").status == 200
 
 
-def test_a_member_hears_news_on_eight_pages_at_most(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, row = room.visitor(), room.row("ada")
+def test_a_member_hears_news_on_eight_pages_at_most(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, row = desk.visitor(), desk.row("ada")
     assert lena.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status == 303
-    room.send_due()
-    events = f"/runs/{room.app_state.workspace.store.runs(1)[0].id}/events"
-    member = room.app_state.membership.find("lena-brandt")
+    desk.send_due()
+    events = f"/runs/{desk.app_state.workspace.store.runs(1)[0].id}/events"
+    member = desk.app_state.membership.find("lena-brandt")
     assert member is not None
-    room.app_state.streams[member.id] = 8
+    desk.app_state.streams[member.id] = 8
     assert lena.get(events).status == 429
-    room.app_state.streams[member.id] = 7
+    desk.app_state.streams[member.id] = 7
     assert lena.get(events).status == 200
-    assert room.app_state.streams[member.id] == 7, "one that has ended is not counted"
+    assert desk.app_state.streams[member.id] == 7, "one that has ended is not counted"
 
 
 @pytest.mark.parametrize(
@@ -309,10 +309,10 @@ def test_a_member_hears_news_on_eight_pages_at_most(room: Desk) -> None:
         {"repos": "acme/" + "r" * 200},
     ],
 )
-def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(room: Desk, more: dict[str, str]) -> None:
-    lena, before = room.visitor(), room.local.stats()["calls"]
+def test_an_invitation_that_is_too_large_is_refused_in_a_short_line(desk: Desk, more: dict[str, str]) -> None:
+    lena, before = desk.visitor(), desk.local.stats()["calls"]
     answer = lena.post("/settings/invite", {"name": "zoe", "role": "viewer", **more})
     assert answer.status == 422
     assert len(answer.body) < 8_000
-    assert room.app_state.workspace.store.members() == []
-    assert room.local.stats()["calls"] == before, "the Hub is not asked"
+    assert desk.app_state.workspace.store.members() == []
+    assert desk.local.stats()["calls"] == before, "the Hub is not asked"

@@ -42,9 +42,9 @@ MIA = Member(name="mia", role=MemberRole.REVIEWER)
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:143.0) Gecko/20100101 Firefox/143.0"
 
 
-def _link(room: Desk, member: Member = MIA) -> str:
+def _link(desk: Desk, member: Member = MIA) -> str:
     link = f"link-of-{member.name}"
-    room.app_state.membership.invite(member, link)
+    desk.app_state.membership.invite(member, link)
     return link
 
 
@@ -55,8 +55,8 @@ def _press(visitor: Visitor, link: str, **headers: str) -> int:
 # ---- personal links ----------------------------------------------------------------------------------------------------
 
 
-def test_a_personal_link_always_shows_a_button(room: Desk) -> None:
-    link, mia = _link(room), Visitor(room.app)
+def test_a_personal_link_always_shows_a_button(desk: Desk) -> None:
+    link, mia = _link(desk), Visitor(desk.app)
     for site in ("none", "same-origin", "cross-site"):
         shown = mia.get(f"/sign-in?t={link}", sec_fetch_site=site)
         assert shown.status == 200
@@ -65,61 +65,61 @@ def test_a_personal_link_always_shows_a_button(room: Desk) -> None:
     assert _press(mia, link) == 303
 
 
-def test_a_used_link_works_only_in_the_browser_that_used_it(room: Desk) -> None:
-    link = _link(room)
-    mia = room.by_link(link)
+def test_a_used_link_works_only_in_the_browser_that_used_it(desk: Desk) -> None:
+    link = _link(desk)
+    mia = desk.by_link(link)
     assert mia.post("/sign-out").status == 200
-    room.by_link(link, mia)
-    thief = Visitor(room.app)
+    desk.by_link(link, mia)
+    thief = Visitor(desk.app)
     opened = thief.get(f"/sign-in?t={link}")
     assert opened.status == 403
     assert "The link works only in the browser that used it first." in text_of(opened.body)
     assert _press(thief, link) == 403
-    planted = Visitor(room.app, {"hf-gate-device": "a" * 43})
+    planted = Visitor(desk.app, {"hf-gate-device": "a" * 43})
     assert _press(planted, link) == 403
     assert "hf-gate" not in thief.cookies | planted.cookies
 
 
-def test_two_presses_of_the_button_are_of_one_browser(room: Desk) -> None:
+def test_two_presses_of_the_button_are_of_one_browser(desk: Desk) -> None:
     """The answer of the first press may be lost."""
-    link, mia = _link(room), Visitor(room.app)
+    link, mia = _link(desk), Visitor(desk.app)
     mia.get(f"/sign-in?t={link}")
     before = dict(mia.cookies)
-    assert [_press(Visitor(room.app, dict(before)), link) for _ in range(2)] == [303, 303]
+    assert [_press(Visitor(desk.app, dict(before)), link) for _ in range(2)] == [303, 303]
 
 
-def test_the_device_cookie_alone_signs_nobody_in(room: Desk) -> None:
-    mia = room.by_link(_link(room))
-    bare = Visitor(room.app, {"hf-gate-device": mia.cookies["hf-gate-device"]})
+def test_the_device_cookie_alone_signs_nobody_in(desk: Desk) -> None:
+    mia = desk.by_link(_link(desk))
+    bare = Visitor(desk.app, {"hf-gate-device": mia.cookies["hf-gate-device"]})
     assert bare.get("/queue").status == 401
     other = Member(name="noor", role=MemberRole.ADMIN)
-    room.by_link(_link(room, other))
+    desk.by_link(_link(desk, other))
     assert _press(bare, "link-of-noor") == 403, "and is no key to the link of somebody else"
 
 
-def test_two_members_may_share_a_browser(room: Desk) -> None:
+def test_two_members_may_share_a_browser(desk: Desk) -> None:
     noor = Member(name="noor", role=MemberRole.ADMIN)
-    shared = room.by_link(_link(room))
-    room.by_link(_link(room, noor), shared)
+    shared = desk.by_link(_link(desk))
+    desk.by_link(_link(desk, noor), shared)
     assert "noor" in shared.get("/settings").body
-    room.by_link("link-of-mia", shared)
+    desk.by_link("link-of-mia", shared)
 
 
-def test_only_digests_are_stored(room: Desk) -> None:
-    mia = room.by_link(_link(room))
-    rows = room.app_state.workspace.store.reads.rows("SELECT id FROM devices")
+def test_only_digests_are_stored(desk: Desk) -> None:
+    mia = desk.by_link(_link(desk))
+    rows = desk.app_state.workspace.store.reads.rows("SELECT id FROM devices")
     assert len(rows) == 1
     assert (len(rows[0][0]), rows[0][0] != mia.cookies["hf-gate-device"]) == (64, True)
 
 
-def test_the_settings_say_what_a_link_can_do(room: Desk) -> None:
-    lena, link = room.visitor(), _link(room)
+def test_the_settings_say_what_a_link_can_do(desk: Desk) -> None:
+    lena, link = desk.visitor(), _link(desk)
     assert "not used yet, until" in text_of(lena.get("/settings").body)
-    room.by_link(link)
+    desk.by_link(link)
     assert "works in 1 browser" in text_of(lena.get("/settings").body)
-    room.revoke("mia")
+    desk.revoke("mia")
     assert "revoked" in text_of(lena.get("/settings").body)
-    assert count_devices(room.app_state.workspace.store, 0) == {}
+    assert count_devices(desk.app_state.workspace.store, 0) == {}
 
 
 NOW = 10 * DEVICE_LIFETIME
@@ -253,60 +253,60 @@ def _device_link(visitor: Visitor) -> str:
     return found[1]
 
 
-def test_a_signed_in_browser_lets_another_device_in(room: Desk) -> None:
-    link = _link(room)
-    mia, phone = room.by_link(link), Visitor(room.app)
+def test_a_signed_in_browser_lets_another_device_in(desk: Desk) -> None:
+    link = _link(desk)
+    mia, phone = desk.by_link(link), Visitor(desk.app)
     once = _device_link(mia)
     assert phone.get(f"/sign-in?t={once}").status == 200
     assert _press(phone, once) == 303
     assert phone.get("/queue").status == 200
-    assert _press(Visitor(room.app), once) == 401, "once"
+    assert _press(Visitor(desk.app), once) == 401, "once"
     phone.post("/sign-out")
-    room.by_link(link, phone)
-    assert "works in 2 browsers" in text_of(room.visitor().get("/settings").body)
+    desk.by_link(link, phone)
+    assert "works in 2 browsers" in text_of(desk.visitor().get("/settings").body)
 
 
-def test_a_device_link_is_over_with_the_session_that_made_it(room: Desk) -> None:
-    mia = room.by_link(_link(room))
+def test_a_device_link_is_over_with_the_session_that_made_it(desk: Desk) -> None:
+    mia = desk.by_link(_link(desk))
     once = _device_link(mia)
     mia.post("/sign-out")
-    assert _press(Visitor(room.app), once) == 403
-    mia = room.by_link("link-of-mia", mia)
+    assert _press(Visitor(desk.app), once) == 403
+    mia = desk.by_link("link-of-mia", mia)
     once = _device_link(mia)
-    room.revoke("mia")
-    assert _press(Visitor(room.app), once) == 401
+    desk.revoke("mia")
+    assert _press(Visitor(desk.app), once) == 401
 
 
-def test_a_device_link_does_not_make_a_session_longer(room: Desk) -> None:
+def test_a_device_link_does_not_make_a_session_longer(desk: Desk) -> None:
     """Else a member who left an organisation would go on for ever, from device to device."""
-    mia, phone = room.by_link(_link(room)), Visitor(room.app)
+    mia, phone = desk.by_link(_link(desk)), Visitor(desk.app)
     at = to_ms(bootstrap.utc_now())
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE sessions SET made_at = ?", (at - SESSION_LIFETIME + 60_000,))
     assert _press(phone, _device_link(mia)) == 303
-    began = {one.method: one.began_at for one in list_open_sessions(room.app_state.workspace.store, at, "mia")}
+    began = {one.method: one.began_at for one in list_open_sessions(desk.app_state.workspace.store, at, "mia")}
     assert began[SignInMethod.DEVICE] == began[SignInMethod.LINK] == at - SESSION_LIFETIME + 60_000
 
 
-def test_the_owner_lets_another_device_in_too(room: Desk) -> None:
-    phone = Visitor(room.app)
-    assert _press(phone, _device_link(room.visitor())) == 303
+def test_the_owner_lets_another_device_in_too(desk: Desk) -> None:
+    phone = Visitor(desk.app)
+    assert _press(phone, _device_link(desk.visitor())) == 303
     assert "lena-brandt" in phone.get("/settings").body
 
 
-def test_a_member_who_makes_many_links_leaves_those_of_others(room: Desk) -> None:
-    owners, vic = room.authenticator.make_link(), room.viewer()
+def test_a_member_who_makes_many_links_leaves_those_of_others(desk: Desk) -> None:
+    owners, vic = desk.authenticator.make_link(), desk.viewer()
     first = _device_link(vic)
-    member, session = _member_and_session(room, vic)
-    last = [room.app_state.make_device_link(member, session) for _ in range(1000)][-1]
-    assert Visitor(room.app).get(f"/sign-in?t={owners}").status == 303
-    assert _press(Visitor(room.app), first) == 401
+    member, session = _member_and_session(desk, vic)
+    last = [desk.app_state.make_device_link(member, session) for _ in range(1000)][-1]
+    assert Visitor(desk.app).get(f"/sign-in?t={owners}").status == 303
+    assert _press(Visitor(desk.app), first) == 401
     assert last is not None
-    assert _press(Visitor(room.app), last) == 303
+    assert _press(Visitor(desk.app), last) == 303
 
 
-def _member_and_session(room: Desk, visitor: Visitor) -> tuple[Member, str]:
-    member = room.app_state.membership.find("vic")
+def _member_and_session(desk: Desk, visitor: Visitor) -> tuple[Member, str]:
+    member = desk.app_state.membership.find("vic")
     assert member is not None
     return member, _session(visitor.get("/settings").body, "another program")
 
@@ -314,10 +314,10 @@ def _member_and_session(room: Desk, visitor: Visitor) -> tuple[Member, str]:
 # ---- sessions ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_member_sees_and_ends_their_own_sessions(room: Desk) -> None:
-    link = _link(room)
-    mia, noor = room.by_link(link), room.reviewer("noor")
-    phone = Visitor(room.app)
+def test_a_member_sees_and_ends_their_own_sessions(desk: Desk) -> None:
+    link = _link(desk)
+    mia, noor = desk.by_link(link), desk.reviewer("noor")
+    phone = Visitor(desk.app)
     assert _press(phone, _device_link(mia), user_agent=FIREFOX) == 303
     page = mia.get("/settings").body
     words = text_of(page)
@@ -333,9 +333,9 @@ def test_a_member_sees_and_ends_their_own_sessions(room: Desk) -> None:
     assert mia.post("/settings/sessions/end", {"session": phones}).status == 409
 
 
-def test_an_admin_ends_any_session_and_an_admin_of_some_repos_only_their_own(room: Desk) -> None:
-    mia, lena = room.by_link(_link(room)), room.visitor()
-    some = room.visitor(Member(name="arno", role=MemberRole.ADMIN, repos=("acme/*",)))
+def test_an_admin_ends_any_session_and_an_admin_of_some_repos_only_their_own(desk: Desk) -> None:
+    mia, lena = desk.by_link(_link(desk)), desk.visitor()
+    some = desk.visitor(Member(name="arno", role=MemberRole.ADMIN, repos=("acme/*",)))
     theirs = _session(mia.get("/settings").body, "another program")
     assert some.post("/settings/sessions/end", {"session": theirs}).status == 409
     assert lena.post("/settings/sessions/end", {"session": theirs}).status == 303
@@ -382,27 +382,27 @@ def _full_disk() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(room: Desk) -> None:
-    lena, link = room.visitor(), _link(room)
-    owners = room.authenticator.make_link()
-    with room.app_state.workspace.store.writing() as write:
+def test_who_is_signed_in_sees_the_desk_while_the_disk_is_full(desk: Desk) -> None:
+    lena, link = desk.visitor(), _link(desk)
+    owners = desk.authenticator.make_link()
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE sessions SET seen_at = seen_at - 120000")  # this use would be stored
-    terminal = Terminal(room.app_state, room.authenticator, "http://127.0.0.1:7860")
+    terminal = Terminal(desk.app_state, desk.authenticator, "http://127.0.0.1:7860")
     with _full_disk():
         assert lena.get("/queue").status == 200
         invited = terminal.answer(f"Bearer {terminal._key}", b'{"do": "invite", "name": "noor"}')
-        pressed = Visitor(room.app).post("/sign-in", {"link": link, "stay": "1"})
-        opened = Visitor(room.app).get(f"/sign-in?t={owners}")
+        pressed = Visitor(desk.app).post("/sign-in", {"link": link, "stay": "1"})
+        opened = Visitor(desk.app).get(f"/sign-in?t={owners}")
         left = lena.post("/sign-out")
     assert (invited.status_code, b"could not be read or written" in bytes(invited.body)) == (503, True)
     for answer in (pressed, opened, left):
         assert answer.status == 503
         assert "The desk cannot use its store now." in text_of(answer.body)
         assert "desk.db" not in answer.body, "a stranger learns no path"
-    room.by_link(link)
-    assert Visitor(room.app).get(f"/sign-in?t={owners}").status == 303, "the link was not used up"
+    desk.by_link(link)
+    assert Visitor(desk.app).get(f"/sign-in?t={owners}").status == 303, "the link was not used up"
 
 
-def test_a_stranger_who_signs_out_takes_no_write_lock(room: Desk) -> None:
+def test_a_stranger_who_signs_out_takes_no_write_lock(desk: Desk) -> None:
     with _full_disk():
-        assert Visitor(room.app, {"hf-gate": "a" * 43}).post("/sign-out").status == 200
+        assert Visitor(desk.app, {"hf-gate": "a" * 43}).post("/sign-out").status == 200

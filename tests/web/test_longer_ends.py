@@ -17,46 +17,46 @@ YEAR = POLICY.replace("then: accept\n", "then: accept\n    reviewers: 2\n    unt
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     assert YEAR != POLICY
     with open_desk(tmp_path, YEAR) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
 
-def post(room: Desk, visitor: Visitor, path: str, **values: str) -> Answer:
-    row = room.row("ada")
+def post(desk: Desk, visitor: Visitor, path: str, **values: str) -> Answer:
+    row = desk.row("ada")
     page = visitor.get(f"/requests/{row.state.hub_request}").body
     version = page.partition('name="version" value="')[2].partition('"')[0] or row.version.token
     answer = visitor.post(path, {"version": version, "key": str(row.state.hub_request), **values})
-    room.send_due()
+    desk.send_due()
     return answer
 
 
-def days_left(room: Desk) -> float:
-    until = room.row("ada").state.until
-    return -1 if until is None else (from_ms(until) - room.app_state.now()) / timedelta(days=1)
+def days_left(desk: Desk) -> float:
+    until = desk.row("ada").state.until
+    return -1 if until is None else (from_ms(until) - desk.app_state.now()) / timedelta(days=1)
 
 
-def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(room: Desk) -> None:
-    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
-    kim = room.reviewer("kim")
-    post(room, mia, "/tray", verb="accept", until="30d")
-    assert "ago, access for 30d" in text_of(lena.get(f"/requests/{room.row('ada').state.hub_request}").body)
-    post(room, lena, "/tray", verb="accept", until="365d")
-    assert room.row("ada").state.status == "pending"
-    post(room, lena, "/tray", verb="accept", until="30d")
-    assert days_left(room) == pytest.approx(30, abs=0.1)
-    end = f"/requests/{room.row('ada').state.hub_request}/end"
-    assert post(room, kim, end, until="90d").status == 409, "her account is not proven"
-    assert post(room, mia, end, until="90d").status == 303
-    assert days_left(room) == pytest.approx(30, abs=0.1)
+def test_a_second_member_cannot_lengthen_an_end_in_the_desk_but_two_together_can(desk: Desk) -> None:
+    lena, mia = desk.visitor(), desk.invite_proven(Member(name="mia", role=MemberRole.REVIEWER))
+    kim = desk.reviewer("kim")
+    post(desk, mia, "/tray", verb="accept", until="30d")
+    assert "ago, access for 30d" in text_of(lena.get(f"/requests/{desk.row('ada').state.hub_request}").body)
+    post(desk, lena, "/tray", verb="accept", until="365d")
+    assert desk.row("ada").state.status == "pending"
+    post(desk, lena, "/tray", verb="accept", until="30d")
+    assert days_left(desk) == pytest.approx(30, abs=0.1)
+    end = f"/requests/{desk.row('ada').state.hub_request}/end"
+    assert post(desk, kim, end, until="90d").status == 409, "her account is not proven"
+    assert post(desk, mia, end, until="90d").status == 303
+    assert days_left(desk) == pytest.approx(30, abs=0.1)
     shown = text_of(lena.get(end, hx_request="true").body)
     assert "Approved by mia, " in shown
-    day = last_day(room.app_state.now() + timedelta(days=90), UTC)
+    day = last_day(desk.app_state.now() + timedelta(days=90), UTC)
     assert f"access until {day}. Another member must choose the same end" in shown
-    assert post(room, lena, end, until="none").status == 409
-    assert post(room, lena, end, until="90d").status == 303
-    assert days_left(room) == pytest.approx(90, abs=0.1)
-    assert post(room, kim, end, until="30d").status == 303, "one person can shorten"
-    assert days_left(room) == pytest.approx(30, abs=0.1)
+    assert post(desk, lena, end, until="none").status == 409
+    assert post(desk, lena, end, until="90d").status == 303
+    assert days_left(desk) == pytest.approx(90, abs=0.1)
+    assert post(desk, kim, end, until="30d").status == 303, "one person can shorten"
+    assert days_left(desk) == pytest.approx(30, abs=0.1)

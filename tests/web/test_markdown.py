@@ -64,10 +64,10 @@ def test_a_prompt_without_end_and_nesting_without_bottom_are_bounded() -> None:
     assert "10 more characters" in _html("x" * (MAX_CHARACTERS + 10))
 
 
-def test_the_view_of_a_requester_renders_the_prompt(room: Desk) -> None:
+def test_the_view_of_a_requester_renders_the_prompt(desk: Desk) -> None:
     prompt = "Read the **terms** at https://acme.example/terms, then <b>ask</b>."
-    room.local.set_card(room.repo.id, f"---\nextra_gated_prompt: {prompt}\n---\n")
-    room.read(SyncKind.FULL)
-    page = room.visitor().get(f"/repos/models/{room.repo.id}").body
+    desk.local.set_card(desk.repo.id, f"---\nextra_gated_prompt: {prompt}\n---\n")
+    desk.read(SyncKind.FULL)
+    page = desk.visitor().get(f"/repos/models/{desk.repo.id}").body
     assert "<strong><bdi>terms</bdi></strong>" in page
     assert "&lt;b&gt;ask&lt;/b&gt;" in page

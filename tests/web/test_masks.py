@@ -33,7 +33,7 @@ CLOSED = (
 
 
 @pytest.fixture(scope="module")
-def room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     folder: Path = tmp_path_factory.mktemp("desk")
     with open_desk(folder, POLICY) as made:
         made.ask([{"username": "ada", "fullname": "Ada Lovelace", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
@@ -48,8 +48,8 @@ def test_every_key_is_open_or_closed_on_purpose() -> None:
 
 
 @pytest.mark.parametrize("query", CLOSED)
-def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Desk, query: str) -> None:
-    vic = room.viewer()
+def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(desk: Desk, query: str) -> None:
+    vic = desk.viewer()
     everybody = vic.get("/queue?q=status:pending").rows
     assert len(everybody) == 2
     for more in ("", "&by=person", "&order=newest"):
@@ -62,14 +62,14 @@ def test_the_rows_do_not_depend_on_what_is_not_theirs_to_ask(room: Desk, query: 
 
 
 @pytest.mark.parametrize("query", CLOSED)
-def test_a_reviewer_asks_for_it(room: Desk, query: str) -> None:
-    assert "viewers cannot see" not in room.reviewer("mia").get(f"/queue?q={quote_plus(query)}").body
+def test_a_reviewer_asks_for_it(desk: Desk, query: str) -> None:
+    assert "viewers cannot see" not in desk.reviewer("mia").get(f"/queue?q={quote_plus(query)}").body
 
 
 @pytest.mark.parametrize("kind", ["json", "jsonl", "csv"])
 @pytest.mark.parametrize("query", ["status:pending", *CLOSED[:4]])
-def test_no_file_and_no_document_is_made_for_them(room: Desk, query: str, kind: str) -> None:
-    vic = room.viewer()
+def test_no_file_and_no_document_is_made_for_them(desk: Desk, query: str, kind: str) -> None:
+    vic = desk.viewer()
     for path in (f"/queue.{kind}?q=", f"/queue.{kind}?by=person&q=", f"/people.{kind}?q=", "/api/v1/requests?q="):
         answer = vic.get(path + quote_plus(query))
         assert answer.status in {403, 404}, path
@@ -78,8 +78,8 @@ def test_no_file_and_no_document_is_made_for_them(room: Desk, query: str, kind: 
     assert vic.get("/api/v1/requests").json["error"] == "A viewer may not do this."
 
 
-def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Desk) -> None:
-    vic, ada = room.viewer(), room.row("ada")
+def test_open_keys_and_pseudonyms_find_whom_they_mean(desk: Desk) -> None:
+    vic, ada = desk.viewer(), desk.row("ada")
     for query in (f"user:{ada.person.pseudonym}", f"status:pending user:{ada.person.pseudonym}"):
         assert vic.get(f"/queue?q={query}").rows == [ada.state.hub_request]
     for query in ("status:pending", "age:<2d", "rule:none,swiss", "verdict:human", "-status:accepted", "shadow:reject"):
@@ -87,8 +87,8 @@ def test_open_keys_and_pseudonyms_find_whom_they_mean(room: Desk) -> None:
 
 
 @pytest.mark.parametrize("typed", ["ada", "mail:free", 'form."Purpose":*thesis*'])
-def test_the_search_form_tells_them_no_more_than_the_query(room: Desk, typed: str) -> None:
-    vic = room.viewer()
+def test_the_search_form_tells_them_no_more_than_the_query(desk: Desk, typed: str) -> None:
+    vic = desk.viewer()
     answer = vic.get(vic.get(f"/queue?terms=status:pending&q={quote_plus(typed)}").headers["location"])
     assert len(answer.rows) == 2
     assert "searches data that viewers cannot see" in answer.body
@@ -96,8 +96,8 @@ def test_the_search_form_tells_them_no_more_than_the_query(room: Desk, typed: st
         assert text not in answer.body
 
 
-def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Desk) -> None:
-    vic = room.viewer()
+def test_a_view_of_what_they_may_not_ask_is_not_kept(desk: Desk) -> None:
+    vic = desk.viewer()
     assert vic.post("/views", {"name": "Ada", "q": "user:ada"}).status == 422
     assert vic.post("/views", {"name": "Mine", "q": "age:>2d"}).status == 303
     body = vic.get("/queue").body
@@ -105,34 +105,34 @@ def test_a_view_of_what_they_may_not_ask_is_not_kept(room: Desk) -> None:
     assert ">Ada" not in body
 
 
-def test_the_why_of_a_row_tells_them_no_value_of_a_person(room: Desk) -> None:
-    key = room.row("ada").state.hub_request
-    assert "ethz.ch" in room.visitor().get("/queue").body
+def test_the_why_of_a_row_tells_them_no_value_of_a_person(desk: Desk) -> None:
+    key = desk.row("ada").state.hub_request
+    assert "ethz.ch" in desk.visitor().get("/queue").body
     for path in ("/queue", "/queue?by=person", f"/requests/{key}", f"/requests/{key}/why", "/people"):
-        body = room.viewer().get(path).body
+        body = desk.viewer().get(path).body
         assert "swiss" in body or path != "/queue"
         assert "ethz.ch" not in body, path
 
 
-def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(room: Desk) -> None:
-    path = f"/repos/{room.repo.type.value}s/{room.repo.id}"
-    assert "ethz.ch" in room.visitor().get(path).body
-    body = room.viewer().get(path).body
+def test_the_page_of_a_repo_quotes_no_condition_that_may_name_somebody(desk: Desk) -> None:
+    path = f"/repos/{desk.repo.type.value}s/{desk.repo.id}"
+    assert "ethz.ch" in desk.visitor().get(path).body
+    body = desk.viewer().get(path).body
     assert "ethz.ch" not in body
     assert 'class="laws"' in body
 
 
-def test_no_page_that_a_link_leads_them_to_names_anybody(room: Desk) -> None:
+def test_no_page_that_a_link_leads_them_to_names_anybody(desk: Desk) -> None:
     """With a plan, a run, notes and reasons: all that the desk can show."""
-    lena, row = room.visitor(), room.row("bob")
+    lena, row = desk.visitor(), desk.row("bob")
     version = {one["id"]: one["version"] for one in lena.get("/api/v1/requests").json["requests"]}
     key = row.state.hub_request or ""
     lena.post(f"/requests/{key}/note", {"note": "bobs-secret-note"})
     lena.post("/tray", {"verb": "reset", "key": key, "version": version[key], "reason": "bobs-secret-reason"})
-    room.send_due()
+    desk.send_due()
     lena.post("/plans")
-    vic, seen, waiting = room.viewer(), set[str](), ["/queue", "/queue?by=person", "/people", "/settings", "/tray"]
-    waiting += [f"/runs/{run.id}" for run in room.app_state.workspace.store.runs()]
+    vic, seen, waiting = desk.viewer(), set[str](), ["/queue", "/queue?by=person", "/people", "/settings", "/tray"]
+    waiting += [f"/runs/{run.id}" for run in desk.app_state.workspace.store.runs()]
     while waiting and len(seen) < 150:
         path = waiting.pop(0)
         if path in seen:

@@ -61,7 +61,7 @@ OTHERS: Final = ("fay-other", "bob-other", "Fay Otherby", "a note on fay", "beyo
 class Halves:
     """A desk of two repos: one of them is theirs. `ids`: what of each kind of address is at which."""
 
-    room: Desk
+    desk: Desk
     ids: Mapping[str, Mapping[str, Mapping[str, str]]]  # a route's path, then own, other or nowhere
     people: Mapping[str, Visitor]
 
@@ -74,19 +74,19 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Halves]:
         text = POLICY.replace("house", name).replace('["*/*", "datasets/*/*"]', json.dumps([str(repo)]))
         text = text.replace("rules:\n", f"tables: {{{name}: [nobody@{name}.example]}}\nrules:\n")
         (folder / "policies" / f"{name}.yaml").write_text(text, "utf-8")
-    desk = "desk: {may_write_policies: true, may_write_tables: true}\n"
-    with open_desk(folder, policy=None, repos=4, desk=desk) as room:
+    config = "desk: {may_write_policies: true, may_write_tables: true}\n"
+    with open_desk(folder, policy=None, repos=4, config=config) as desk:
         glob = str(OWN)
         people = {
-            "stranger": Visitor(room.app, {"hf-gate": "guessed"}),
-            "viewer": room.viewer(),
-            "viewer of one": room.visitor(Member(name="vera", role=VIEWER, repos=(glob,))),
-            "reviewer": room.reviewer(),
-            "reviewer of one": room.reviewer("rob", glob),
-            "admin": room.visitor(Member(name="ann", role=ADMIN)),
-            "admin of one": room.visitor(Member(name="arno", role=ADMIN, repos=(glob,))),
+            "stranger": Visitor(desk.app, {"hf-gate": "guessed"}),
+            "viewer": desk.viewer(),
+            "viewer of one": desk.visitor(Member(name="vera", role=VIEWER, repos=(glob,))),
+            "reviewer": desk.reviewer(),
+            "reviewer of one": desk.reviewer("rob", glob),
+            "admin": desk.visitor(Member(name="ann", role=ADMIN)),
+            "admin of one": desk.visitor(Member(name="arno", role=ADMIN, repos=(glob,))),
         }
-        yield Halves(room, _ids(room, people["reviewer of one"]), people)
+        yield Halves(desk, _ids(desk, people["reviewer of one"]), people)
 
 
 ROLE: Final = {"viewer": VIEWER, "viewer of one": VIEWER, "reviewer": REVIEWER, "reviewer of one": REVIEWER, "admin": ADMIN,
@@ -94,25 +94,25 @@ ROLE: Final = {"viewer": VIEWER, "viewer of one": VIEWER, "reviewer": REVIEWER, 
 OF_ONE: Final = ("viewer of one", "reviewer of one", "admin of one")
 
 
-def _asked(room: Desk, repo: Repo, side: str) -> None:
+def _asked(desk: Desk, repo: Repo, side: str) -> None:
     """Two whom a policy lets in, one who waits for a person."""
     first, last = ("ada", "Eve Ownsworth") if side == "own" else ("bob", "Fay Otherby")
     waits = last[:3].lower()
-    room.ask([{"username": f"{first}-{side}", "email": f"{first}@ethz.ch"}], {"Purpose": GOOD}, repo)
-    room.ask(
+    desk.ask([{"username": f"{first}-{side}", "email": f"{first}@ethz.ch"}], {"Purpose": GOOD}, repo)
+    desk.ask(
         [{"username": f"{first}{n}-{side}", "email": f"{first}{n}@ethz.ch"} for n in (1, 2)], {"Purpose": GOOD}, repo
     )
-    room.ask([{"username": f"{waits}-{side}", "fullname": last}], {"Purpose": GOOD}, repo)
-    row = room.row(f"{waits}-{side}")
-    room.visitor().post(f"/requests/{row.state.hub_request}/note", {"note": f"a note on {waits}"})
+    desk.ask([{"username": f"{waits}-{side}", "fullname": last}], {"Purpose": GOOD}, repo)
+    row = desk.row(f"{waits}-{side}")
+    desk.visitor().post(f"/requests/{row.state.hub_request}/note", {"note": f"a note on {waits}"})
 
 
-def _ids(room: Desk, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
+def _ids(desk: Desk, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
     """What stands for what, in every address that names something."""
-    lena, said = room.visitor(), dict[str, dict[str, dict[str, str]]]()
+    lena, said = desk.visitor(), dict[str, dict[str, dict[str, str]]]()
     nowhere = {"id": "0" * 24, "digest": "0" * 64, "run": "r_000000000000", "pick": "b_000000000000", "person": "p_" + "0" * 16,
                "type": "models", "ns": "no", "name": "such", "policy": "nothing"}  # fmt: skip
-    sides = {"other": _side(room, lena, OTHER, "other"), "own": _side(room, lena, OWN, "own"), "nowhere": nowhere}
+    sides = {"other": _side(desk, lena, OTHER, "other"), "own": _side(desk, lena, OWN, "own"), "nowhere": nowhere}
     for side, visitor in (("own", rob), ("other", lena)):
         place = visitor.post("/bulk", {"verb": "reset", "key": sides[side]["id"]}).headers["location"]
         sides[side]["pick"] = place.partition("?")[0].rpartition("/")[2]
@@ -129,13 +129,13 @@ def _ids(room: Desk, rob: Visitor) -> dict[str, dict[str, dict[str, str]]]:
     return said
 
 
-def _side(room: Desk, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
+def _side(desk: Desk, lena: Visitor, repo: Repo, side: str) -> dict[str, str]:
     """People of one repo, and the plan and the run that let some of them in."""
-    _asked(room, repo, side)
-    plan = create_plan(room, lena)
+    _asked(desk, repo, side)
+    plan = create_plan(desk, lena)
     run = lena.post(plan, {"do": "apply", "count": "3"}).headers["location"]
-    wait_for_run(room, run)
-    row = room.row("eve-own" if side == "own" else "fay-other")
+    wait_for_run(desk, run)
+    row = desk.row("eve-own" if side == "own" else "fay-other")
     return {
         "id": row.state.hub_request or "", "digest": plan.rpartition("/")[2], "run": run.rpartition("/")[2],
         "person": quote(row.person.pseudonym), "type": f"{repo.type.value}s", "ns": repo.namespace, "name": repo.name,
@@ -165,7 +165,7 @@ def _routes(app: Any) -> set[tuple[str, str]]:
 
 
 def test_every_route_of_the_router_has_its_row(halves: Halves) -> None:
-    assert _routes(halves.room.app.app) == OPEN | set(LEAST)
+    assert _routes(halves.desk.app.app) == OPEN | set(LEAST)
 
 
 def test_every_address_with_a_name_in_it_is_tried_with_what_is_not_theirs(halves: Halves) -> None:
@@ -185,7 +185,7 @@ def test_a_stranger_goes_no_way(halves: Halves, method: str, path: str) -> None:
 def test_in_front_of_the_sign_in_nobody_is_named(halves: Halves, method: str, path: str) -> None:
     """Not to a stranger, and not to a stranger who says that they are somebody."""
     for name in ("desk.css", "nothing", "..%2f..%2fapp.py"):
-        place, stranger = path.replace("{name}", name), Visitor(halves.room.app, {"hf-gate": "guessed"})
+        place, stranger = path.replace("{name}", name), Visitor(halves.desk.app, {"hf-gate": "guessed"})
         answer = (
             stranger.get(place)
             if method == "GET"
@@ -289,7 +289,7 @@ def test_a_viewer_reads_nobodys_name_and_words_on_any_page(halves: Halves, who: 
 
 
 def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> None:
-    row, rob = halves.room.row("fay-other"), halves.people["reviewer of one"]
+    row, rob = halves.desk.row("fay-other"), halves.people["reviewer of one"]
     key, version = row.state.hub_request or "", row.version.token
     for keys in ((key, "0" * 24), (f"n{row.id}", "n999999")):
         told = []
@@ -311,7 +311,7 @@ def test_what_is_not_theirs_is_not_there_in_a_body_either(halves: Halves) -> Non
             told.append([_alike(answer) for answer in answers])
         assert told[0] == told[1]
     assert rob.get(f"/tray?rows={key}", hx_request="true").rows == []
-    assert list_waiting_decisions(halves.room.app_state.workspace.store) == []
+    assert list_waiting_decisions(halves.desk.app_state.workspace.store) == []
 
 
 def test_a_selection_by_query_takes_only_what_is_theirs(halves: Halves) -> None:

@@ -36,16 +36,16 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hook]:
 def told(hook: Hook, tmp_path: Path) -> Iterator[Desk]:
     """A desk with a destination that refused one message; another one waits behind it."""
     assert hook.calls == []
-    with open_desk(tmp_path, repos=2, desk=DESK) as room:
-        store, now = room.app_state.workspace.store, to_ms(room.app_state.now())
-        store_destinations(room.app_state.workspace)
+    with open_desk(tmp_path, repos=2, config=DESK) as desk:
+        store, now = desk.app_state.workspace.store, to_ms(desk.app_state.now())
+        store_destinations(desk.app_state.workspace)
         for event in (e.UnattendedStopped(), e.UnattendedStarted()):
             with store.writing() as write:
                 write.append(None, [e.LedgerEntry(event=event, at=now, actor="lena")])
         row = outbox.claim(store, "team", "w", now)
         assert row is not None
         outbox.settle(store, row, "w", Delivery(DeliveryKind.REFUSED, "<b>no</b>"), now)
-        yield room
+        yield desk
 
 
 def states(store: Store) -> list[MessageState]:
@@ -78,9 +78,9 @@ def test_the_settings_say_when_an_undelivered_message_is_tried_next(told: Desk) 
     assert _attempts(told) == ["", "after the message before it", words]
 
 
-def _attempts(room: Desk) -> list[str]:
+def _attempts(desk: Desk) -> list[str]:
     """The next attempt of each undelivered message on the page of settings."""
-    table = room.visitor().get("/settings").body.partition('<caption class="vh">Undelivered messages')[2]
+    table = desk.visitor().get("/settings").body.partition('<caption class="vh">Undelivered messages')[2]
     rows = table.partition("</table>")[0].split("<tr ")[2:]
     return [re.findall(r"<td [^>]*>([^<]*)</td>", row)[2] for row in rows]
 
@@ -99,8 +99,8 @@ def test_an_open_desk_follows_the_file(told: Desk, hook: Hook, monkeypatch: pyte
     with open_hook() as other:
         other.on_call = arrived.set
         monkeypatch.setenv("OTHER", other.url)
-        desk = tmp_path / "hf-gate.yaml"
-        desk.write_text(desk.read_text("utf-8").replace("env:HOOK,", "env:OTHER,"), "utf-8")
+        config_file = tmp_path / "hf-gate.yaml"
+        config_file.write_text(config_file.read_text("utf-8").replace("env:HOOK,", "env:OTHER,"), "utf-8")
         worker = BackgroundWorker(told.app_state, list)
         worker.start()
         try:
@@ -110,8 +110,8 @@ def test_an_open_desk_follows_the_file(told: Desk, hook: Hook, monkeypatch: pyte
     assert (len(other.calls), len(hook.calls)) == (1, 0)
 
 
-def test_the_settings_say_how_to_name_a_destination(room: Desk) -> None:
-    assert "There is no destination." in room.visitor().get("/settings").body
+def test_the_settings_say_how_to_name_a_destination(desk: Desk) -> None:
+    assert "There is no destination." in desk.visitor().get("/settings").body
 
 
 def test_metrics_count_what_waits_and_what_died(told: Desk) -> None:

@@ -34,8 +34,8 @@ WAYS: Final = (
 
 @pytest.fixture(scope="module")
 def open_room(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as room:
-        yield room
+    with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as desk:
+        yield desk
 
 
 @pytest.fixture(scope="module")

@@ -19,33 +19,33 @@ from tests.kits.desk import GOOD, Desk
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def _ask(room: Desk, count: int) -> None:
-    room.ask([{"username": f"ada{n}"} for n in range(count)], {"Purpose": GOOD})
+def _ask(desk: Desk, count: int) -> None:
+    desk.ask([{"username": f"ada{n}"} for n in range(count)], {"Purpose": GOOD})
 
 
-def test_the_page_shows_who_waits_and_links_to_them(room: Desk) -> None:
-    _ask(room, 7)
-    body = room.visitor().get("/overview").body
+def test_the_page_shows_who_waits_and_links_to_them(desk: Desk) -> None:
+    _ask(desk, 7)
+    body = desk.visitor().get("/overview").body
     assert '<dd><a href="/queue?q=status%3Apending">7</a></dd>' in body
     assert "Decisions a week" in body
     assert body.count("<desc ") == 2, "each chart has its numbers as text"
     assert "style=" not in body
 
 
-def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: Desk) -> None:
-    _ask(room, 9)
-    with Hub(room.local.tokens["owner"], room.local.url) as hub:
+def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(desk: Desk) -> None:
+    _ask(desk, 9)
+    with Hub(desk.local.tokens["owner"], desk.local.url) as hub:
         for n in range(7):
-            hub.accept(room.repo, f"ada{n}")
-    room.read(SyncKind.FULL)
-    store, now = room.app_state.workspace.store, to_ms(room.app_state.now())
+            hub.accept(desk.repo, f"ada{n}")
+    desk.read(SyncKind.FULL)
+    store, now = desk.app_state.workspace.store, to_ms(desk.app_state.now())
     for n, days in enumerate((1, 1, 20, 20, 89, 100, 400)):
         dated = LedgerEntry(
-            event=GrantDated(until=now + days * DAY_MS), at=now, actor="lena", request=room.row(f"ada{n}").id
+            event=GrantDated(until=now + days * DAY_MS), at=now, actor="lena", request=desk.row(f"ada{n}").id
         )
         with store.writing() as write:
-            write.append(room.repo, [dated])
-    lena = room.visitor()
+            write.append(desk.repo, [dated])
+    lena = desk.visitor()
     body = lena.get("/overview").body
     found = {
         unescape(link).partition("?q=")[2]: int(number)
@@ -54,19 +54,19 @@ def test_numbers_that_a_query_expresses_link_to_the_requests_they_count(room: De
     assert list(found.values()) == [2, 2, 5, 2, 2, 1], "waiting, still waiting, all ends, and the ends of three weeks"
     for query, number in found.items():
         assert len(lena.get(f"/queue?q={query}").rows) == number, query
-    assert room.viewer().get("/overview").body.count('href="/queue?q=') == 1, "how many wait"
+    assert desk.viewer().get("/overview").body.count('href="/queue?q=') == 1, "how many wait"
 
 
-def test_a_desk_without_requests_says_so_in_words(room: Desk) -> None:
-    body = room.visitor().get("/overview").body
+def test_a_desk_without_requests_says_so_in_words(desk: Desk) -> None:
+    body = desk.visitor().get("/overview").body
     assert "No rule decided a request in these weeks." in body
     assert "No grant ends in these days." in body
     assert "<dd>unknown</dd>" in body
 
 
-def test_the_files_hold_the_numbers_of_the_page(room: Desk) -> None:
-    _ask(room, 7)
-    lena = room.visitor()
+def test_the_files_hold_the_numbers_of_the_page(desk: Desk) -> None:
+    _ask(desk, 7)
+    lena = desk.visitor()
     document = lena.get("/overview.json").json
     assert tuple(document) == ("schema_version", *keys_of(OverviewRecord))
     assert (document["waiting"], sum(week["asked"] for week in document["weeks"])) == (7, 7)
@@ -76,9 +76,9 @@ def test_the_files_hold_the_numbers_of_the_page(room: Desk) -> None:
     assert lena.get("/overview.xlsx").status == 404
 
 
-def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: Desk) -> None:
-    _ask(room, 7)
-    answer = room.visitor().get("/overview.svg")
+def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(desk: Desk) -> None:
+    _ask(desk, 7)
+    answer = desk.visitor().get("/overview.svg")
     assert answer.headers["content-type"].startswith("image/svg+xml")
     picture = ET.fromstring(answer.body)  # noqa: S314 - a picture of ours
     lines = [each.get("points", "") for each in picture.iter(f"{_SVG}polyline")]
@@ -86,9 +86,9 @@ def test_the_picture_is_well_formed_and_draws_every_week_with_decisions(room: De
     assert list(picture.iter(f"{_SVG}script")) == []
 
 
-def test_a_viewer_sees_no_small_count(room: Desk) -> None:
-    _ask(room, 3)
-    viewer = room.viewer()
+def test_a_viewer_sees_no_small_count(desk: Desk) -> None:
+    _ask(desk, 3)
+    viewer = desk.viewer()
     document = viewer.get("/overview.json").json
     assert (document["waits_open"], document["weeks"][-1]["asked"]) == (None, None)
     assert "under 5" in viewer.get("/overview").body

@@ -19,31 +19,31 @@ from tests.kits.stores import read_selected
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Desk]:
     """Ada asks at all three repos, Bob at one."""
-    with open_desk(tmp_path, requests=0, repos=3) as room:
-        for number, repo in enumerate(_repos(room)):
+    with open_desk(tmp_path, requests=0, repos=3) as desk:
+        for number, repo in enumerate(_repos(desk)):
             people = [{"username": "ada", "email": "ada@ethz.ch"}, *([{"username": "bob"}] if number == 0 else [])]
-            room.ask(people, {"Purpose": GOOD, "Affiliation": f"Institute {number}"}, repo)
-        yield room
+            desk.ask(people, {"Purpose": GOOD, "Affiliation": f"Institute {number}"}, repo)
+        yield desk
 
 
-def _repos(room: Desk) -> list[Repo]:
+def _repos(desk: Desk) -> list[Repo]:
     """Those that let in by hand."""
-    found = [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
+    found = [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos if line["gated"] == "manual"]
     assert len(found) >= 2
     return found
 
 
-def _href(room: Desk, name: str) -> str:
-    return f"/people/{room.row(name).person.pseudonym}"
+def _href(desk: Desk, name: str) -> str:
+    return f"/people/{desk.row(name).person.pseudonym}"
 
 
 def _picks(body: str) -> list[str]:
     return re.findall(r'name="pick"\s+value="([^"]+)"', body)
 
 
-def _status(room: Desk, name: str) -> dict[str, str]:
+def _status(desk: Desk, name: str) -> dict[str, str]:
     """As the Hub has it, by repo."""
-    found = {str(repo): room.app_state.workspace.hub.find(repo, name) for repo in _repos(room)}
+    found = {str(repo): desk.app_state.workspace.hub.find(repo, name) for repo in _repos(desk)}
     return {repo: str(request.status) for repo, request in found.items() if request is not None}
 
 
@@ -174,9 +174,9 @@ def test_a_viewer_knows_people_by_their_pseudonym_alone(three: Desk) -> None:
 
 
 def test_an_address_is_described_although_a_policy_cannot_be_read(tmp_path: Path) -> None:
-    with open_desk(tmp_path, "version: 1\npolicy: [\n") as room:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        body = room.visitor().get("/people").body
+    with open_desk(tmp_path, "version: 1\npolicy: [\n") as desk:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        body = desk.visitor().get("/people").body
     assert "ethz.ch" in body
     assert "academic" in body
     assert "no mail shared" not in body
@@ -204,12 +204,12 @@ def test_a_note_stands_apart_from_the_history(three: Desk) -> None:
     assert "knows" not in body.partition('id="h-h"')[2].partition('id="h-n"')[0]
 
 
-def test_nothing_that_people_wrote_becomes_markup(room: Desk) -> None:
+def test_nothing_that_people_wrote_becomes_markup(desk: Desk) -> None:
     for number, text in enumerate(HOSTILE_ANSWERS):
-        room.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
-    lena = room.visitor()
-    allowed = set(re.findall(r"<(\w+)", lena.get(_href(room, "p41")).body)) | {"time", "p"}
+        desk.ask([{"username": f"p{number}", "fullname": text[:200]}], {"Purpose": text, "Affiliation": text})
+    lena = desk.visitor()
+    allowed = set(re.findall(r"<(\w+)", lena.get(_href(desk, "p41")).body)) | {"time", "p"}
     for number in range(len(HOSTILE_ANSWERS)):
-        body = lena.get(_href(room, f"p{number}")).body
+        body = lena.get(_href(desk, f"p{number}")).body
         assert set(re.findall(r"<(\w+)", body)) - allowed <= {"span", "bdi"}, HOSTILE_ANSWERS[number]
         assert not re.search(r"<[^>]*\son\w+=", body), HOSTILE_ANSWERS[number]

@@ -31,11 +31,11 @@ PEOPLE = [
 
 
 @pytest.fixture
-def asked(room: Desk) -> Desk:
+def asked(desk: Desk) -> Desk:
     """Two that an academic address lets in, and two who wrote nothing of use."""
-    room.ask([PEOPLE[0], PEOPLE[3]], {"Purpose": GOOD})
-    room.ask(PEOPLE[1:3], {"Purpose": "test"})
-    return room
+    desk.ask([PEOPLE[0], PEOPLE[3]], {"Purpose": GOOD})
+    desk.ask(PEOPLE[1:3], {"Purpose": "test"})
+    return desk
 
 
 def test_a_plan_says_whom_it_hits_by_which_rule_and_what_they_read(asked: Desk) -> None:
@@ -132,15 +132,15 @@ def test_a_plan_that_was_begun_is_not_thrown_away(asked: Desk) -> None:
 
 def test_a_rule_with_its_own_sentence_is_shown_by_it_until_the_policy_changes(tmp_path: Path) -> None:
     policy = POLICY.replace("when: email.academic", "when: email.academic\n    says: Universities are let in.")
-    with open_desk(tmp_path, policy=policy) as room:
-        room.ask(PEOPLE[:1], {"Purpose": GOOD})
-        lena = room.visitor()
-        place = create_plan(room, lena)
+    with open_desk(tmp_path, policy=policy) as desk:
+        desk.ask(PEOPLE[:1], {"Purpose": GOOD})
+        lena = desk.visitor()
+        place = create_plan(desk, lena)
         assert "Universities are let in. house/academic" in text_of(lena.get(place).body)
         (tmp_path / "policies" / "house.yaml").write_text(
             policy.replace("email.academic\n", "email.present\n"), "utf-8"
         )
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
         said = text_of(lena.get(place).body)
         assert "house/academic" in said
         assert "Universities are let in" not in said, "the rule of today is not the one of the plan"
@@ -153,13 +153,13 @@ def test_limits_that_a_plan_does_not_touch_are_not_shown(asked: Desk) -> None:
     assert limits.split() == ["2", "get", "access", "limit", "50", "2", "are", "sent", "back", "limit", "20"]
 
 
-def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(room: Desk) -> None:
-    lena = room.visitor()
-    empty = lena.get(create_plan(room, lena))
+def test_a_plan_without_changes_says_so_and_leads_to_who_waits_for_a_person(desk: Desk) -> None:
+    lena = desk.visitor()
+    empty = lena.get(create_plan(desk, lena))
     assert "Policies have nothing to do." in text_of(empty.body)
     assert "Open queue" not in text_of(empty.body), "nobody waits"
-    room.ask([{"username": "eve", "email": "eve@mail.example"}], {"Purpose": GOOD})
-    said = text_of(lena.get(create_plan(room, lena)).body)
+    desk.ask([{"username": "eve", "email": "eve@mail.example"}], {"Purpose": GOOD})
+    said = text_of(lena.get(create_plan(desk, lena)).body)
     assert "Policies have nothing to do. 1 stays with you." in said
     assert "Open queue" in said
     assert "cannot be applied" not in said
@@ -184,14 +184,14 @@ def test_an_undo_without_changes_does_not_speak_of_policies(asked: Desk) -> None
 
 
 def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> None:
-    with open_desk(tmp_path, repos=2) as room:
-        other = next(line for line in room.local.repos if line["repo"] != room.repo.id)
+    with open_desk(tmp_path, repos=2) as desk:
+        other = next(line for line in desk.local.repos if line["repo"] != desk.repo.id)
         there = parse_repo(other["repo"], other["repo_type"])
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        room.ask([{"username": name} for name in ("eve", "fay")], {"Purpose": GOOD}, there)
-        place = create_plan(room, room.visitor())
-        assert "1 person gets access, 2 stay with you." in text_of(room.visitor().get(place).body)
-        said = text_of(room.reviewer("mia", str(room.repo)).get(place).body)
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        desk.ask([{"username": name} for name in ("eve", "fay")], {"Purpose": GOOD}, there)
+        place = create_plan(desk, desk.visitor())
+        assert "1 person gets access, 2 stay with you." in text_of(desk.visitor().get(place).body)
+        said = text_of(desk.reviewer("mia", str(desk.repo)).get(place).body)
         assert "1 person gets access." in said
         assert "stay with you" not in said
 
@@ -202,10 +202,10 @@ def test_a_member_of_some_repos_reads_no_totals_of_others(tmp_path: Path) -> Non
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """700 who all wrote too little."""
-    with open_desk(tmp_path_factory.mktemp("full")) as room:
-        room.ask([{"username": f"p{n:03}"} for n in range(700)], {"Purpose": "test"})
-        room.read(SyncKind.FULL)
-        yield room
+    with open_desk(tmp_path_factory.mktemp("full")) as desk:
+        desk.ask([{"username": f"p{n:03}"} for n in range(700)], {"Purpose": "test"})
+        desk.read(SyncKind.FULL)
+        yield desk
 
 
 @pytest.fixture(scope="module")
@@ -291,28 +291,28 @@ def test_a_viewer_sees_counts_and_no_names_and_a_reviewer_lets_nothing_go(asked:
 
 
 def test_a_reviewer_sees_the_changes_at_their_own_repos(tmp_path: Path) -> None:
-    with open_desk(tmp_path, requests=60, repos=2) as room:
-        lena = room.visitor()
-        place = create_plan(room, lena)
+    with open_desk(tmp_path, requests=60, repos=2) as desk:
+        lena = desk.visitor()
+        place = create_plan(desk, lena)
         document = lena.get(f"{place}.json").json
         repos = sorted({(change["repo_type"], change["repo"]) for change in document["changes"]})
         assert len(repos) > 1
         mine = repos[0]
         glob = mine[1] if mine[0] == "model" else f"datasets/{mine[1]}"
-        mia = room.reviewer("mia", glob)
+        mia = desk.reviewer("mia", glob)
         lines = [line.split(",") for line in mia.get(f"{place}.csv").body.splitlines()[1:]]
         assert {(line[2], line[1]) for line in lines} == {mine}
         assert len(lines) == sum((c["repo_type"], c["repo"]) == mine for c in document["changes"])
         assert mia.get(f"{place}.json").status == 404
-        assert room.reviewer("ola", "no/such").get(place).status == 404
+        assert desk.reviewer("ola", "no/such").get(place).status == 404
 
 
-def test_hostile_text_is_text(room: Desk) -> None:
-    room.ask(
+def test_hostile_text_is_text(desk: Desk) -> None:
+    desk.ask(
         [{"username": "eve", "fullname": "<img src=x onerror=alert(1)>"}], {"Purpose": "<script>alert(1)</script>"}
     )
-    lena = room.visitor()
-    place = create_plan(room, lena)
+    lena = desk.visitor()
+    place = create_plan(desk, lena)
     for path in (place, f"{place}?group=all", f'{place}?group="><script>alert(1)</script>', "/plans"):
         body = lena.get(path).body
         assert "<script>alert" not in body
@@ -320,11 +320,11 @@ def test_hostile_text_is_text(room: Desk) -> None:
 
 
 def test_without_a_desk_nothing_is_planned(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        assert room.app_state.workspace.location.folder is not None
-        (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
-        room.app_state.policies.expire()
-        answer = room.visitor().post("/plans")
+    with open_desk(tmp_path) as desk:
+        assert desk.app_state.workspace.location.folder is not None
+        (desk.app_state.workspace.location.folder / "policies" / "house.yaml").write_text("policy: [", "utf-8")
+        desk.app_state.policies.expire()
+        answer = desk.visitor().post("/plans")
         assert answer.status == 422
         assert "house.yaml" in answer.body
 
@@ -341,15 +341,15 @@ def test_a_plan_of_another_process_has_a_page_too(asked: Desk) -> None:
     assert to_ms(asked.app_state.now())
 
 
-def _over(room: Desk, name: str, days: int) -> int:
+def _over(desk: Desk, name: str, days: int) -> int:
     """Somebody's access ended so many days ago; the moment."""
-    room.app_state.workspace.hub.accept(room.repo, name)
-    room.read()
-    row, at = room.row(name), to_ms(room.app_state.now())
+    desk.app_state.workspace.hub.accept(desk.repo, name)
+    desk.read()
+    row, at = desk.row(name), to_ms(desk.app_state.now())
     until = at - days * 86_400_000 - 1000
     event = GrantDated(until=until)
     entry = LedgerEntry(event=event, at=at, actor="lena-brandt", request=row.id, person=row.person.id)
-    with room.app_state.workspace.store.writing() as write:
+    with desk.app_state.workspace.store.writing() as write:
         write.append(row.repo, [entry])
     return until
 

@@ -30,16 +30,16 @@ rules:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path) as room:
+    with open_desk(tmp_path) as desk:
         (tmp_path / "policies" / "next.yaml").write_text(WATCHER, "utf-8")
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        room.ask([{"username": "bob", "email": "bob@gmail.com"}], {"Purpose": GOOD})
-        yield room
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        desk.ask([{"username": "bob", "email": "bob@gmail.com"}], {"Purpose": GOOD})
+        yield desk
 
 
-def _folder(room: Desk) -> Path:
-    assert room.app_state.workspace.location.folder is not None
-    return room.app_state.workspace.location.folder
+def _folder(desk: Desk) -> Path:
+    assert desk.app_state.workspace.location.folder is not None
+    return desk.app_state.workspace.location.folder
 
 
 def _text(body: str) -> str:

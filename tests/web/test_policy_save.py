@@ -23,18 +23,18 @@ TESTS = "tests:\n  - {name: junk waits, facts: {answers.purpose.quality: junk}, 
 
 @pytest.fixture
 def asked(tmp_path: Path) -> Iterator[Desk]:
-    with open_desk(tmp_path, desk=ALLOWED) as room:
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-        yield room
+    with open_desk(tmp_path, config=ALLOWED) as desk:
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+        yield desk
 
 
-def _file(room: Desk) -> Path:
-    assert room.app_state.workspace.location.folder is not None
-    return room.app_state.workspace.location.folder / "policies" / "house.yaml"
+def _file(desk: Desk) -> Path:
+    assert desk.app_state.workspace.location.folder is not None
+    return desk.app_state.workspace.location.folder / "policies" / "house.yaml"
 
 
-def _admin(room: Desk, name: str = "mia", *repos: str) -> Visitor:
-    return room.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
+def _admin(desk: Desk, name: str = "mia", *repos: str) -> Visitor:
+    return desk.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
 
 
 def _base(visitor: Visitor) -> str:
@@ -83,12 +83,12 @@ def test_only_an_admin_of_all_repos_saves(asked: Desk, who: str) -> None:
 
 
 def test_without_the_owners_word_nobody_saves(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        lena = room.visitor()
+    with open_desk(tmp_path) as desk:
+        lena = desk.visitor()
         assert "/save" not in lena.get("/policies/house").body
         refused = _save(lena, CHANGED, "0" * 64)
         assert (refused.status, "may_write_policies: true" in refused.body) == (422, True)
-        assert _file(room).read_text("utf-8") == POLICY
+        assert _file(desk).read_text("utf-8") == POLICY
 
 
 def test_of_two_admins_who_save_at_once_one_is_told_and_loses_nothing(asked: Desk) -> None:

@@ -34,11 +34,11 @@ SAFARI = CHROME | {"user_agent": "Mozilla/5.0 (Macintosh) Version/18.1 Safari/60
 
 
 @pytest.fixture
-def local_desk(room: Desk) -> Desk:
+def local_desk(desk: Desk) -> Desk:
     """The same desk as `hf-gate ui` serves it on this machine."""
-    door = Authenticator(room.app_state, private_origin=ORIGIN)
+    door = Authenticator(desk.app_state, private_origin=ORIGIN)
     return replace(
-        room, authenticator=door, app=build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME))
+        desk, authenticator=door, app=build_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, None, NAME))
     )
 
 
@@ -108,23 +108,23 @@ def test_a_change_comes_from_the_private_name_to_the_private_name(local_desk: De
 # ---- the name and its addresses ------------------------------------------------------------------------------------------
 
 
-def test_a_workspace_keeps_its_name(room: Desk) -> None:
-    assert ensure_private_host(room.app_state.workspace) == ensure_private_host(room.app_state.workspace)
-    with closing(Server(room.app_state, list, port=0)) as server:
-        assert server.private_host == ensure_private_host(room.app_state.workspace)
+def test_a_workspace_keeps_its_name(desk: Desk) -> None:
+    assert ensure_private_host(desk.app_state.workspace) == ensure_private_host(desk.app_state.workspace)
+    with closing(Server(desk.app_state, list, port=0)) as server:
+        assert server.private_host == ensure_private_host(desk.app_state.workspace)
         assert server.url == f"http://127.0.0.1:{server.port}"
 
 
-def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(room: Desk) -> None:
+def test_a_host_that_a_crafted_store_names_is_not_where_links_lead(desk: Desk) -> None:
     for host in ("evil.example", "desk-0123456789abcdef0123.localhost.evil.example", "desk-x.localhost\r\nx: y"):
-        with room.app_state.workspace.store.writing() as write:
+        with desk.app_state.workspace.store.writing() as write:
             write.write_setting("desk host", host)
-        name = ensure_private_host(room.app_state.workspace)
+        name = ensure_private_host(desk.app_state.workspace)
         assert re.fullmatch(r"desk-[0-9a-f]{20}\.localhost", name)
-        assert ensure_private_host(room.app_state.workspace) == name
+        assert ensure_private_host(desk.app_state.workspace) == name
 
 
-def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(room: Desk) -> None:
+def test_where_another_program_has_the_other_loopback_address_there_is_no_private_name(desk: Desk) -> None:
     """A browser looks for NAME.localhost at both: it would take its link there."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -135,7 +135,7 @@ def test_where_another_program_has_the_other_loopback_address_there_is_no_privat
     for one in beside:
         assert one.getsockname() == ("127.0.0.1", port)
         one.close()
-    with closing(Server(room.app_state, list, port=0, public_url="https://desk.example.org")) as server:
+    with closing(Server(desk.app_state, list, port=0, public_url="https://desk.example.org")) as server:
         assert server.private_host is None
 
 

@@ -18,12 +18,12 @@ NAME = "desk.example.org"
 
 
 @pytest.fixture
-def public(room: Desk) -> Desk:
+def public(desk: Desk) -> Desk:
     """The same desk as `hf-gate ui --public-url` serves it."""
-    room.app_state.url = PUBLIC
-    door = Authenticator(room.app_state, "__Host-hf-gate", is_https=True)
-    app = build_app(room.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
-    return replace(room, authenticator=door, app=app)
+    desk.app_state.url = PUBLIC
+    door = Authenticator(desk.app_state, "__Host-hf-gate", is_https=True)
+    app = build_app(desk.app_state, door, allowed_hosts("127.0.0.1", 7860, PUBLIC), public_origin=PUBLIC)
+    return replace(desk, authenticator=door, app=app)
 
 
 def _by_tls(visitor: Visitor, method: str, path: str, **headers: str) -> Answer:
@@ -103,11 +103,11 @@ def test_whatever_is_none_is_refused(text: str) -> None:
 # ---- figures -------------------------------------------------------------------------------------------------------------
 
 
-def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Desk) -> None:
-    room.ask([{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
-    answer = Visitor(room.app).get("/metrics")
+def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(desk: Desk) -> None:
+    desk.ask([{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}], {"Purpose": GOOD})
+    answer = Visitor(desk.app).get("/metrics")
     assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/plain")
-    assert f'hf_gate_requests{{repo="{room.repo}",status="pending",verdict="none"}} 1\n' in answer.body
+    assert f'hf_gate_requests{{repo="{desk.repo}",status="pending",verdict="none"}} 1\n' in answer.body
     assert re.search(r'hf_gate_oldest_pending_seconds\{repo="[^"]+"\} \d', answer.body)
     assert 'hf_gate_tray_decisions{state="leaving"} 0\n' in answer.body
     assert "hf_gate_reader_ok{} " not in answer.body
@@ -119,12 +119,12 @@ def test_a_monitor_on_this_machine_reads_figures_that_name_nobody(room: Desk) ->
 
 
 @pytest.mark.parametrize("header", ["x_forwarded_for", "x_forwarded_server", "forwarded", "via", "x_real_ip"])
-def test_once_a_request_came_through_a_proxy_figures_need_a_session(room: Desk, header: str) -> None:
-    monitor = Visitor(room.app)
+def test_once_a_request_came_through_a_proxy_figures_need_a_session(desk: Desk, header: str) -> None:
+    monitor = Visitor(desk.app)
     assert monitor.get("/metrics").status == 200
-    assert Visitor(room.app).get("/sign-in", **{header: "203.0.113.7"}).status == 200
+    assert Visitor(desk.app).get("/sign-in", **{header: "203.0.113.7"}).status == 200
     assert monitor.get("/metrics").status == 401, "the proxy may leave the header out for some"
-    assert room.visitor().get("/metrics").status == 200
+    assert desk.visitor().get("/metrics").status == 200
 
 
 def test_behind_tls_figures_need_a_session(public: Desk) -> None:

@@ -20,17 +20,17 @@ from hf_gate.web.queue_query import describe_term, merge_search
 from tests.kits.desk import GOOD, POLICY, Desk, Visitor, all_keys, links_of, open_desk, parse_page, text_of
 
 
-def _judge(room: Desk) -> None:
-    bundle = room.app_state.policies.current
+def _judge(desk: Desk) -> None:
+    bundle = desk.app_state.policies.current
     assert bundle is not None
-    sources = open_fact_sources(room.app_state.workspace)
+    sources = open_fact_sources(desk.app_state.workspace)
     propose_plan(
-        room.app_state.workspace.store,
-        bundle.for_repos(room.app_state.workspace.store, sources),
+        desk.app_state.workspace.store,
+        bundle.for_repos(desk.app_state.workspace.store, sources),
         lambda policy_set, status, now, _: evaluate_part(
-            room.app_state.workspace.store, policy_set, sources, status, now
+            desk.app_state.workspace.store, policy_set, sources, status, now
         ),
-        now=room.app_state.now(),
+        now=desk.app_state.now(),
         policies=bundle.policies,
         sources=sources,
         is_full=True,
@@ -57,22 +57,22 @@ def test_pages_follow_one_another_and_nobody_is_lost_or_twice(crowded: Desk) -> 
     assert len(found) > 150
 
 
-def test_every_row_of_a_request_names_its_id_for_scripts(room: Desk) -> None:
-    room.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena, keys = room.visitor(), all_keys(room, "status:pending")
+def test_every_row_of_a_request_names_its_id_for_scripts(desk: Desk) -> None:
+    desk.ask([{"username": "ada", "email": "ada@ethz.ch"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena, keys = desk.visitor(), all_keys(desk, "status:pending")
     lena.post("/selection", {"do": "all", "q": "status:pending"})
     for path in ("/queue", "/queue?by=person", "/selection"):
         assert sorted(re.findall(r'data-request-id="([0-9a-f]{24})"', lena.get(path).body)) == sorted(keys), path
-    page = lena.get(f"/people/{room.row('ada').person.pseudonym}").body
+    page = lena.get(f"/people/{desk.row('ada').person.pseudonym}").body
     [key] = re.findall(r'<tr role="row" data-request-id="([0-9a-f]{24})"', page)
     assert key in keys
 
 
-def test_every_row_says_who_what_and_why(room: Desk) -> None:
+def test_every_row_says_who_what_and_why(desk: Desk) -> None:
     people = [{"username": "ada", "fullname": "Ada Lindqvist", "email": "ada@ethz.ch"}, {"username": "bob"}]
-    room.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
-    room.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
-    body = room.visitor().get("/queue").body
+    desk.ask(people[:1], {"Affiliation": "Klinik Rheinau", "Purpose": GOOD})
+    desk.ask(people[1:], {"Affiliation": "-", "Purpose": "test"})
+    body = desk.visitor().get("/queue").body
     text = text_of(body)
     assert "ada Ada Lindqvist" in text
     assert "Klinik Rheinau" in text
@@ -149,29 +149,29 @@ def test_purpose_and_mail_are_facets_with_numbers_only_where_counters_have_them(
     assert choices(viewer, "status:pending") == {}
 
 
-def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(room: Desk) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    visitor, path = room.visitor(), "/queue?q=-quality:thin"
+def test_requests_whose_record_was_erased_count_only_for_terms_with_a_minus(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    visitor, path = desk.visitor(), "/queue?q=-quality:thin"
     assert "2 of 2 requests" in visitor.get(path).body
-    with room.app_state.workspace.store.writing() as write:
-        write.clear_classifications([room.row("ada").id])
+    with desk.app_state.workspace.store.writing() as write:
+        write.clear_classifications([desk.row("ada").id])
     assert "2 of 2 requests" in visitor.get(path).body
     assert "1 of 1 requests" in visitor.get("/queue?q=quality:good").body
 
 
-def test_a_queue_that_is_clear_says_so(room: Desk) -> None:
-    room.app_state.sync_status.synced_at = room.app_state.now()
-    assert "Queue clear." in room.visitor().get("/queue").body
+def test_a_queue_that_is_clear_says_so(desk: Desk) -> None:
+    desk.app_state.sync_status.synced_at = desk.app_state.now()
+    assert "Queue clear." in desk.visitor().get("/queue").body
 
 
-def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    assert room.app_state.workspace.location.folder is not None
-    (room.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
+def test_a_policy_with_a_fault_is_told_and_the_queue_goes_on(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    assert desk.app_state.workspace.location.folder is not None
+    (desk.app_state.workspace.location.folder / "policies" / "house.yaml").write_text(
         "version: 1\npolicy: house\nruls: []\n"
     )
-    room.app_state.policies.expire()
-    answer = room.visitor().get("/queue")
+    desk.app_state.policies.expire()
+    answer = desk.visitor().get("/queue")
     assert answer.rows
     assert "house.yaml" in answer.body
 
@@ -188,15 +188,15 @@ def test_the_same_rows_as_files(crowded: Desk) -> None:
     assert visitor.get("/queue.exe").status == 404
 
 
-def test_no_cell_of_a_file_is_a_formula(room: Desk) -> None:
-    room.ask([{"username": "eve", "fullname": "=HYPERLINK(1)"}], {"Purpose": "@SUM(1)"})
-    sheet = list(csv.DictReader(io.StringIO(room.visitor().get("/queue.csv").body)))
+def test_no_cell_of_a_file_is_a_formula(desk: Desk) -> None:
+    desk.ask([{"username": "eve", "fullname": "=HYPERLINK(1)"}], {"Purpose": "@SUM(1)"})
+    sheet = list(csv.DictReader(io.StringIO(desk.visitor().get("/queue.csv").body)))
     assert sheet[0]["fullname"] == "'=HYPERLINK(1)"
 
 
-def test_a_view_is_kept_for_whoever_saved_it(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, mia = room.visitor(), room.reviewer("mia")
+def test_a_view_is_kept_for_whoever_saved_it(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, mia = desk.visitor(), desk.reviewer("mia")
     assert lena.post("/views", {"name": "Mine <b>", "q": "status:pending user:ada"}).status == 303
     assert "Mine &lt;b&gt;" in lena.get("/queue").body
     assert "Mine &lt;b&gt;" not in mia.get("/queue").body
@@ -205,8 +205,8 @@ def test_a_view_is_kept_for_whoever_saved_it(room: Desk) -> None:
     assert "Mine &lt;b&gt;" not in lena.get("/queue").body
 
 
-def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(room: Desk) -> None:
-    lena = room.visitor()
+def test_a_view_of_ones_own_can_be_forgotten_where_it_is_shown(desk: Desk) -> None:
+    lena = desk.visitor()
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
     here, elsewhere = lena.get("/queue?q=status:pending+domain:*.ch").body, lena.get("/queue").body
     assert 'aria-label="Delete the view Swiss"' in here
@@ -228,8 +228,8 @@ def test_the_views_that_everybody_has_hold_what_they_say(crowded: Desk) -> None:
     assert "On hold" not in found, "nobody is"
 
 
-def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Desk) -> None:
-    lena = room.visitor()
+def test_views_that_are_empty_or_the_same_as_pending_are_hidden(desk: Desk) -> None:
+    lena = desk.visitor()
     lena.post("/views", {"name": "Swiss", "q": "status:pending domain:*.ch"})
 
     def names(path: str = "/queue") -> list[str]:
@@ -238,72 +238,72 @@ def test_views_that_are_empty_or_the_same_as_pending_are_hidden(room: Desk) -> N
         return links
 
     assert names() == ["Pending", "Swiss"], "nobody asked yet"
-    room.local.add_people([{"username": name} for name in ("ada", "bob")])
-    old = (room.app_state.now() - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    asked = {"repo": str(room.repo), "answers": {"Purpose": GOOD}}
-    room.local.add_requests([asked | {"user": "ada", "asked_at": old}])
-    room.read()
-    _judge(room)
+    desk.local.add_people([{"username": name} for name in ("ada", "bob")])
+    old = (desk.app_state.now() - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    asked = {"repo": str(desk.repo), "answers": {"Purpose": GOOD}}
+    desk.local.add_requests([asked | {"user": "ada", "asked_at": old}])
+    desk.read()
+    _judge(desk)
     assert names() == ["Pending", "Swiss"], "all need review, and all are older than a week"
     assert names("/queue?q=status:pending+verdict:human") == ["Pending", "Needs review", "Swiss"]
     assert names("/queue?q=status:pending+age:>7d") == ["Pending", "Oldest", "Swiss"]
-    room.local.add_requests([asked | {"user": "bob"}])
-    room.read()
+    desk.local.add_requests([asked | {"user": "bob"}])
+    desk.read()
     assert names() == ["Pending", "Oldest", "Needs review", "Swiss"], "nobody has evaluated bob"
 
 
-def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    room.ask([{"username": "bob"}], {"Purpose": "asdf"})
+def test_rejected_people_who_described_a_purpose_are_a_view_and_viewers_do_not_see_it(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    desk.ask([{"username": "bob"}], {"Purpose": "asdf"})
     for name in ("ada", "bob"):
-        room.app_state.workspace.hub.reject(room.repo, name, reason="No.")
-    room.read(SyncKind.FULL)
-    lena = room.visitor()
+        desk.app_state.workspace.hub.reject(desk.repo, name, reason="No.")
+    desk.read(SyncKind.FULL)
+    lena = desk.visitor()
     path = links_of(lena.get("/queue").body, "views")["Second chance 1"]
     assert [row["user"] for row in lena.get(path.replace("/queue?", "/queue.json?")).json] == ["ada"]
-    assert "Second chance" not in room.viewer().get("/queue").body
+    assert "Second chance" not in desk.viewer().get("/queue").body
 
 
-def test_a_clear_queue_says_what_was_decided_and_how_fast(room: Desk) -> None:
-    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+def test_a_clear_queue_says_what_was_decided_and_how_fast(desk: Desk) -> None:
+    desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
     for name in ("ada", "bob", "cyd"):
-        room.app_state.workspace.hub.accept(room.repo, name)
-    room.read()
-    room.app_state.sync_status.synced_at = room.app_state.now()
-    body = room.visitor().get("/queue").body
+        desk.app_state.workspace.hub.accept(desk.repo, name)
+    desk.read()
+    desk.app_state.sync_status.synced_at = desk.app_state.now()
+    body = desk.visitor().get("/queue").body
     assert "3 decided this week, half of them within" in body
 
 
-def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    with room.app_state.workspace.store.writing() as write:
-        write.update_repo(room.repo, {"problem": "The Hub says 403: <no> access\u202e."})
-    body = room.visitor().get("/queue").body
+def test_a_repo_that_could_not_be_read_is_named_with_the_age_of_its_rows(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    with desk.app_state.workspace.store.writing() as write:
+        write.update_repo(desk.repo, {"problem": "The Hub says 403: <no> access\u202e."})
+    body = desk.visitor().get("/queue").body
     assert "The Hub says 403: &lt;no&gt; access<span" in body
     assert "\u202e" not in body
     assert re.search(r"Its rows are \d+ s old", body)
-    assert len(room.visitor().get("/queue").rows) == 1
+    assert len(desk.visitor().get("/queue").rows) == 1
 
 
 def test_a_desk_that_was_never_read_says_so_and_looks_again(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        body = room.visitor().get("/queue").body
+    with open_desk(tmp_path) as desk:
+        body = desk.visitor().get("/queue").body
         assert "Five steps" in body
         assert "data-wait" in body
         assert "Queue clear" not in body
-        mia, noa = room.reviewer("mia", str(room.repo)), room.reviewer("noa", "somebody/else")
+        mia, noa = desk.reviewer("mia", str(desk.repo)), desk.reviewer("noa", "somebody/else")
         assert "Not synced yet." in mia.get("/queue").body
         assert "No repo yet." in noa.get("/queue").body
-        room.app_state.sync_status.problem = "The token is not valid."
+        desk.app_state.sync_status.problem = "The token is not valid."
         assert "The token is not valid.</bdi> The desk tries again automatically" in mia.get("/queue").body
 
 
 def test_whom_a_policy_in_shadow_would_reject_can_be_asked_for(tmp_path: Path) -> None:
-    with open_desk(tmp_path, SHADOW) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        room.ask([{"username": "bob"}], {"Purpose": "test"})
-        _judge(room)
-        lena = room.visitor()
+    with open_desk(tmp_path, SHADOW) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        desk.ask([{"username": "bob"}], {"Purpose": "test"})
+        _judge(desk)
+        lena = desk.visitor()
         assert [row["user"] for row in lena.get("/queue.json?q=shadow:reset").json] == ["bob"]
         assert [row["user"] for row in lena.get("/queue.json?q=-shadow:reset").json] == ["ada"]
         assert {row["verdict"]["action"] for row in lena.get("/queue.json?q=status:pending").json} == {"human"}
@@ -323,31 +323,31 @@ rules:
 
 
 def test_a_table_that_lost_rows_is_told_above_the_queue_until_it_is_accepted(tmp_path: Path) -> None:
-    desk = "tables: {partners: {file: tables/partners.csv, key: email}}\n"
-    with open_desk(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), desk=desk) as room:
+    config = "tables: {partners: {file: tables/partners.csv, key: email}}\n"
+    with open_desk(tmp_path, policy=POLICY.replace("email.academic", "tables.partners"), config=config) as desk:
         (tmp_path / "tables").mkdir()
         (tmp_path / "tables" / "partners.csv").write_text("email\nada@ethz.ch\n", "utf-8")
-        with room.app_state.workspace.store.writing() as write:
+        with desk.app_state.workspace.store.writing() as write:
             write.write_setting("rows partners", "10")
-        visitor = room.visitor()
+        visitor = desk.visitor()
         for path in ("/queue", "/policies"):
             assert "1 row instead of 10; the file may be incomplete" in visitor.get(path).body
-        with room.app_state.workspace.store.writing() as write:
+        with desk.app_state.workspace.store.writing() as write:
             write.write_setting("rows partners", "1")
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
         assert "half a file" not in visitor.get("/queue").body
 
 
 def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        _judge(room)
-        lena, key = room.visitor(), room.row("ada").state.hub_request
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        _judge(desk)
+        lena, key = desk.visitor(), desk.row("ada").state.hub_request
         assert lena.get(f"/api/v1/requests/{key}").json["verdict"]["rule"] == "rest"
         assert 'title="Rule rest of policy house"' in lena.get("/queue").body
         elsewhere = POLICY.replace('["*/*", "datasets/*/*"]', '["somebody/else"]')
         (tmp_path / "policies" / "house.yaml").write_text(elsewhere, "utf-8")
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
         assert lena.get(f"/api/v1/requests/{key}").json["verdict"] is None
         assert [row["verdict"] for row in lena.get("/api/v1/requests").json["requests"]] == [None]
         assert [row["verdict"] for row in lena.get("/people/ada.json").json] == [None]
@@ -355,14 +355,14 @@ def test_whom_no_policy_judges_any_more_has_no_verdict_in_rows_files_and_the_api
 
 
 def test_the_words_of_a_verdict_are_explained_where_they_stand(tmp_path: Path) -> None:
-    with open_desk(tmp_path, SHADOW) as room:
-        room.ask([{"username": "bob"}], {"Purpose": "test"})
-        _judge(room)
-        body = room.viewer().get("/queue").body
+    with open_desk(tmp_path, SHADOW) as desk:
+        desk.ask([{"username": "bob"}], {"Purpose": "test"})
+        _judge(desk)
+        body = desk.viewer().get("/queue").body
         assert ('<span class="v v-human">Needs review</span>' in body, ">human<" in body) == (True, False)
         assert 'title="No rule of an enforced policy matches">no rule<' in body
         for path in ("/queue", "/queue?by=person"):
-            body = room.visitor().get(path).body
+            body = desk.visitor().get(path).body
             assert 'title="No rule of an enforced policy matches">Needs you: <bdi>' in body
             assert 'title="A policy in shadow mode would do this; it changes nothing">shadow<' in body
             text = " ".join(" ".join(parse_page(body).text).split())

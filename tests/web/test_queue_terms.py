@@ -127,10 +127,10 @@ def test_the_terms_before_an_invalid_one_stay_in_force(crowded: Desk, query: str
     assert box["value"] == query.removeprefix("status:pending ")
 
 
-def test_a_selection_stays_over_searches(room: Desk) -> None:
-    room.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
-    lena = room.visitor()
-    lena.post("/selection", {"do": "add", "key": room.row("ada").state.hub_request or ""})
+def test_a_selection_stays_over_searches(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bob"}], {"Purpose": GOOD})
+    lena = desk.visitor()
+    lena.post("/selection", {"do": "add", "key": desk.row("ada").state.hub_request or ""})
     lena.get(lena.get("/queue?terms=status:pending&q=bob").headers["location"])
     assert "1 selected" in text_of(lena.get("/queue?q=bob").body)
     assert "1 selected" in text_of(lena.get("/queue").body)
@@ -150,9 +150,9 @@ def test_nothing_found_says_what_could_be_dropped(crowded: Desk) -> None:
     assert "Remove" not in alone, "to remove the last term is to clear the query"
 
 
-def test_a_filter_without_rows_is_no_clear_queue(room: Desk) -> None:
-    room.app_state.sync_status.synced_at = room.app_state.now()
-    body = room.visitor().get("/queue?q=status:accepted+rule:nobody").body
+def test_a_filter_without_rows_is_no_clear_queue(desk: Desk) -> None:
+    desk.app_state.sync_status.synced_at = desk.app_state.now()
+    body = desk.visitor().get("/queue?q=status:accepted+rule:nobody").body
     assert "No requests match." in body
     assert "No requests are waiting." in body
     assert "Remove Rule nobody ×" in text_of(body)

@@ -19,26 +19,26 @@ OWN = "templates: {closed: {en: We are closed., de: Wir haben zu.}, more: 'Say m
 
 
 @pytest.fixture
-def asked(room: Desk) -> Desk:
-    room.ask([{"username": name, "email": f"{name}@web.example"} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-    return room
+def asked(desk: Desk) -> Desk:
+    desk.ask([{"username": name, "email": f"{name}@web.example"} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    return desk
 
 
-def _key(room: Desk, name: str) -> str:
-    return room.row(name).state.hub_request or ""
+def _key(desk: Desk, name: str) -> str:
+    return desk.row(name).state.hub_request or ""
 
 
-def _sheet(room: Desk, visitor: Visitor, name: str, verb: str = "reset") -> str:
-    return visitor.get(f"/requests/{_key(room, name)}/{verb}", hx_request="true").body
+def _sheet(desk: Desk, visitor: Visitor, name: str, verb: str = "reset") -> str:
+    return visitor.get(f"/requests/{_key(desk, name)}/{verb}", hx_request="true").body
 
 
-def _decide(room: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
-    values = {"verb": verb, "key": _key(room, name), "version": room.row(name).version.token, **more}
+def _decide(desk: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+    values = {"verb": verb, "key": _key(desk, name), "version": desk.row(name).version.token, **more}
     return visitor.post("/tray", values)
 
 
-def _preview(room: Desk, visitor: Visitor, name: str, **values: str) -> str:
-    answer = visitor.post(f"/requests/{_key(room, name)}/preview", values, hx_request="true")
+def _preview(desk: Desk, visitor: Visitor, name: str, **values: str) -> str:
+    answer = visitor.post(f"/requests/{_key(desk, name)}/preview", values, hx_request="true")
     assert answer.status == 200
     return _words(answer.body)
 
@@ -60,8 +60,8 @@ def _chosen(sheet: str) -> list[str | None]:
     ]
 
 
-def _sent(room: Desk) -> list[str | None]:
-    return [one.change.reason for one in list_waiting_decisions(room.app_state.workspace.store)]
+def _sent(desk: Desk) -> list[str | None]:
+    return [one.change.reason for one in list_waiting_decisions(desk.app_state.workspace.store)]
 
 
 # ---- what is offered -----------------------------------------------------------------------------------------------------
@@ -99,11 +99,11 @@ def test_a_language_is_chosen_by_hand(asked: Desk) -> None:
 
 
 def test_the_workspaces_own_texts_come_first_filled_in(tmp_path: Path) -> None:
-    with open_desk(tmp_path, desk=OWN) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
+    with open_desk(tmp_path, config=OWN) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
         own = [("We are closed.", "closed:en"), ("Wir haben zu.", "closed:de"),
-               (f"Say more about {room.repo.id}, ada.", "more")]  # fmt: skip
-        sheet = _sheet(room, room.visitor(), "ada")
+               (f"Say more about {desk.repo.id}, ada.", "more")]  # fmt: skip
+        sheet = _sheet(desk, desk.visitor(), "ada")
         assert _offered(sheet) == own + RESET
         assert _chosen(sheet) == ["We are closed."]
 
@@ -114,28 +114,28 @@ def test_the_reason_of_a_rule_comes_before_all_in_each_of_its_languages(tmp_path
     assert written in POLICY
     policy = POLICY.replace(written, "reason: {en: 'Say more, {user}.', de: 'Bitte mehr, {user}.'}")
     policy = policy.replace("mode: enforce", f"mode: {mode}")
-    with open_desk(tmp_path, policy=policy, desk="templates: {closed: We are closed.}\n") as room:
-        room.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
-        lena = room.visitor()
-        _decide(room, lena, "reset", "ada", reason="We are closed.")
-        sheet = _sheet(room, lena, "bob")
+    with open_desk(tmp_path, policy=policy, config="templates: {closed: We are closed.}\n") as desk:
+        desk.ask([{"username": name} for name in ("ada", "bob")], {"Purpose": "test"})
+        lena = desk.visitor()
+        _decide(desk, lena, "reset", "ada", reason="We are closed.")
+        sheet = _sheet(desk, lena, "bob")
         rules = [("Say more, bob.", "rule say-more:en"), ("Bitte mehr, bob.", "rule say-more:de")]
         assert _offered(sheet) == [*rules, ("We are closed.", "closed last used"), *RESET]
         assert _chosen(sheet) == ["Say more, bob."]
 
 
 def test_the_text_used_last_is_chosen_at_its_place(tmp_path: Path) -> None:
-    with open_desk(tmp_path, desk=OWN) as room:
-        room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-        lena = room.visitor()
-        _decide(room, lena, "reset", "ada", reason=f"Say more about {room.repo.id}, ada.")
-        sheet = _sheet(room, lena, "bob")
-        assert _offered(sheet)[2] == (f"Say more about {room.repo.id}, bob.", "more last used")
-        assert _chosen(sheet) == [f"Say more about {room.repo.id}, bob."]
-        assert _chosen(_sheet(room, lena, "bob", "reject")) == ["We are closed."]
-        assert _chosen(_sheet(room, room.reviewer("mia"), "bob")) == ["We are closed."]
+    with open_desk(tmp_path, config=OWN) as desk:
+        desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+        lena = desk.visitor()
+        _decide(desk, lena, "reset", "ada", reason=f"Say more about {desk.repo.id}, ada.")
+        sheet = _sheet(desk, lena, "bob")
+        assert _offered(sheet)[2] == (f"Say more about {desk.repo.id}, bob.", "more last used")
+        assert _chosen(sheet) == [f"Say more about {desk.repo.id}, bob."]
+        assert _chosen(_sheet(desk, lena, "bob", "reject")) == ["We are closed."]
+        assert _chosen(_sheet(desk, desk.reviewer("mia"), "bob")) == ["We are closed."]
         lena.post("/tray/undo")
-        assert _chosen(_sheet(room, lena, "bob")) == ["We are closed."]
+        assert _chosen(_sheet(desk, lena, "bob")) == ["We are closed."]
 
 
 def test_a_text_of_ones_own_is_offered_again_unless_it_names_the_person(asked: Desk) -> None:

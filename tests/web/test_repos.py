@@ -9,8 +9,8 @@ import json
 from tests.kits.desk import GOOD, Desk
 
 
-def _href(room: Desk) -> str:
-    return f"/repos/{room.repo.type.value}s/{room.repo.id}"
+def _href(desk: Desk) -> str:
+    return f"/repos/{desk.repo.type.value}s/{desk.repo.id}"
 
 
 def test_every_repo_stands_there_with_its_counts_and_where_somebody_waits_longest_first(crowded: Desk) -> None:
@@ -56,36 +56,36 @@ def test_what_the_hub_tells_nobody_is_not_guessed(crowded: Desk) -> None:
     assert "<code>manual</code>" in body
 
 
-def test_how_far_requests_are_answered_is_said_in_the_words_of_status(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    body = room.visitor().get(_href(room)).body
+def test_how_far_requests_are_answered_is_said_in_the_words_of_status(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    body = desk.visitor().get(_href(desk)).body
     assert "Answered: every complete request made before" in body
     assert "complete as of the last full sync" in body
 
 
-def test_a_reading_that_did_not_end_well_is_told_on_both_pages(room: Desk) -> None:
-    with room.app_state.workspace.store.writing() as write:
-        write.update_repo(room.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
-    lena = room.visitor()
-    for path in ("/repos", _href(room)):
+def test_a_reading_that_did_not_end_well_is_told_on_both_pages(desk: Desk) -> None:
+    with desk.app_state.workspace.store.writing() as write:
+        write.update_repo(desk.repo, {"problem": "the list of <b>pending</b> moved", "is_complete": False})
+    lena = desk.visitor()
+    for path in ("/repos", _href(desk)):
         body = lena.get(path).body
         assert "the list of &lt;b&gt;pending&lt;/b&gt; moved" in body
         assert "not complete" in body
 
 
-def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(room: Desk) -> None:
-    lena, vic, asked = room.visitor(), room.viewer(), list[bool]()
-    room.app_state.request_sync = lambda: asked.append(True)
-    calls = room.local.stats()["calls"]
+def test_sync_now_wakes_the_one_reader_and_reads_nothing_itself(desk: Desk) -> None:
+    lena, vic, asked = desk.visitor(), desk.viewer(), list[bool]()
+    desk.app_state.request_sync = lambda: asked.append(True)
+    calls = desk.local.stats()["calls"]
     lena.get("/repos")  # who comes back after a while wakes it too, once
     asked.clear()
-    assert vic.post(f"{_href(room)}/sync").status == 403
-    assert lena.post(f"{_href(room)}/sync", origin="https://evil.example").status == 403
+    assert vic.post(f"{_href(desk)}/sync").status == 403
+    assert lena.post(f"{_href(desk)}/sync", origin="https://evil.example").status == 403
     assert asked == []
-    answer = lena.post(f"{_href(room)}/sync")
-    assert (answer.status, answer.headers["location"]) == (303, f"{_href(room)}?asked=1")
+    answer = lena.post(f"{_href(desk)}/sync")
+    assert (answer.status, answer.headers["location"]) == (303, f"{_href(desk)}?asked=1")
     assert asked == [True]
-    assert room.local.stats()["calls"] == calls
+    assert desk.local.stats()["calls"] == calls
 
 
 def test_a_repo_of_others_is_not_there(crowded: Desk) -> None:

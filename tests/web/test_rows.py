@@ -29,72 +29,72 @@ def _chips(row: str) -> list[str]:
     return re.findall(r'<span class="unusual is-[a-z-]+" title="[^"<>]+">([^<>]+)</span>', row)
 
 
-def _ask(room: Desk, name: str, answers: Mapping[str, str], repo: Repo | None = None, **account: str) -> None:
-    room.ask([{"username": name, "created_at": OLD, **account}], answers, repo)
+def _ask(desk: Desk, name: str, answers: Mapping[str, str], repo: Repo | None = None, **account: str) -> None:
+    desk.ask([{"username": name, "created_at": OLD, **account}], answers, repo)
 
 
-def _several_repos(room: Desk) -> list[Repo]:
-    return [parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos if line["gated"] == "manual"]
+def _several_repos(desk: Desk) -> list[Repo]:
+    return [parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos if line["gated"] == "manual"]
 
 
 # ---- cells -------------------------------------------------------------------------------------------------------------
 
 
-def test_the_cells_of_a_row_stand_in_the_order_of_reading(room: Desk) -> None:
-    _ask(room, "ada", {"Purpose": GOOD})
+def test_the_cells_of_a_row_stand_in_the_order_of_reading(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD})
     order = ["c-pick", "c-who", "c-ans", "c-say", "c-age", "c-act"]
-    body = room.visitor().get("/queue").body
+    body = desk.visitor().get("/queue").body
     head = body.partition("<thead")[2].partition("</thead>")[0]
-    for part in (head, _row(room.visitor(), "ada")):
+    for part in (head, _row(desk.visitor(), "ada")):
         assert re.findall(r'class="(c-\w+)"', part) == order
     shown = [part for part in order if part not in {"c-pick", "c-act"}]
-    assert re.findall(r'class="(c-\w+)"', _row(room.viewer(), "p_")) == shown
+    assert re.findall(r'class="(c-\w+)"', _row(desk.viewer(), "p_")) == shown
 
 
-def test_the_purpose_comes_before_the_institution_and_the_country(room: Desk) -> None:
-    _ask(room, "ada", {"Affiliation": "Klinik Rheinau", "Country": "CH", "Job title": "Nurse", "Purpose": GOOD})
-    answers = _row(room.visitor(), "ada").partition('class="c-ans"')[2].partition("</td>")[0]
+def test_the_purpose_comes_before_the_institution_and_the_country(desk: Desk) -> None:
+    _ask(desk, "ada", {"Affiliation": "Klinik Rheinau", "Country": "CH", "Job title": "Nurse", "Purpose": GOOD})
+    answers = _row(desk.visitor(), "ada").partition('class="c-ans"')[2].partition("</td>")[0]
     text = " ".join(" ".join(parse_page(f"<td {answers}").text).split())
     assert text == f"Purpose: {GOOD} · Job title: Nurse Affiliation: Klinik Rheinau Country: CH"
     assert "<b>Klinik Rheinau</b>" in answers
     assert '<span class="land"><bdi>CH</bdi></span>' in answers
 
 
-def test_who_wrote_nothing_about_use_is_shown_so(room: Desk) -> None:
-    _ask(room, "ada", {"Affiliation": "Klinik Rheinau", "Purpose": " "})
-    _ask(room, "bob", {"Purpose": " "})
-    assert "nothing written about use" in _row(room.visitor(), ">ada<")
-    assert ">nothing written<" in _row(room.visitor(), ">bob<")
+def test_who_wrote_nothing_about_use_is_shown_so(desk: Desk) -> None:
+    _ask(desk, "ada", {"Affiliation": "Klinik Rheinau", "Purpose": " "})
+    _ask(desk, "bob", {"Purpose": " "})
+    assert "nothing written about use" in _row(desk.visitor(), ">ada<")
+    assert ">nothing written<" in _row(desk.visitor(), ">bob<")
 
 
-def test_a_name_that_is_the_username_again_is_shown_once(room: Desk) -> None:
+def test_a_name_that_is_the_username_again_is_shown_once(desk: Desk) -> None:
     for name, fullname in (("saffron82", "Saffron82 "), ("ada", "Ada L."), ("bob", "bob\u200b")):
-        _ask(room, name, {"Purpose": GOOD}, fullname=fullname)
+        _ask(desk, name, {"Purpose": GOOD}, fullname=fullname)
     for path in ("/queue", "/queue?by=person"):
         names = {
-            name: len(re.findall("<bdi>", _row(room.visitor(), f"<bdi>{name}</bdi>", path).partition("</a>")[0]))
+            name: len(re.findall("<bdi>", _row(desk.visitor(), f"<bdi>{name}</bdi>", path).partition("</a>")[0]))
             for name in ("saffron82", "ada", "bob")
         }
         assert names == {"saffron82": 1, "ada": 2, "bob": 2}, "what looks alike but differs is shown"
 
 
-def test_the_reason_is_a_plain_sentence_with_a_link_and_a_verdict_has_its_glyph(room: Desk) -> None:
-    _ask(room, "ada", {"Purpose": GOOD}, email="ada@ethz.ch")
-    _ask(room, "bob", {"Purpose": GOOD})
-    lena = room.visitor()
+def test_the_reason_is_a_plain_sentence_with_a_link_and_a_verdict_has_its_glyph(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD}, email="ada@ethz.ch")
+    _ask(desk, "bob", {"Purpose": GOOD})
+    lena = desk.visitor()
     for path in ("/queue", "/queue?by=person"):
         needs, would = _row(lena, ">bob<", path), _row(lena, ">ada<", path)
         assert 'title="Rule rest of policy house">Needs you: <bdi>no university address.</bdi>' in needs
         assert 'class="v ' not in needs
         assert '<span class="v v-accept">Would accept</span>: <bdi>university address.</bdi>' in would
         for row, name in ((needs, "bob"), (would, "ada")):
-            assert f'href="/requests/n{room.row(name).id}#why">Why</a>' in row
+            assert f'href="/requests/n{desk.row(name).id}#why">Why</a>' in row
 
 
-def test_the_repo_is_hidden_where_all_rows_have_the_same(room: Desk) -> None:
-    _ask(room, "ada", {"Purpose": GOOD})
+def test_the_repo_is_hidden_where_all_rows_have_the_same(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD})
     for path in ("/queue", "/queue?by=person"):
-        body = room.visitor().get(path).body
+        body = desk.visitor().get(path).body
         assert re.search(r'<table class="q(?: q-by)? one-repo"', body), path
         assert 'class="repo m"' not in body
         assert "All on this page ask for" not in body, "the desk has one repo"
@@ -114,63 +114,63 @@ def test_the_repo_is_shown_among_several_and_once_where_a_page_has_one(crowded: 
 # ---- chips -------------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_usual_is_not_shown(room: Desk) -> None:
-    _ask(room, "ada", {"Purpose": GOOD}, email="ada@gmail.com")
+def test_what_is_usual_is_not_shown(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD}, email="ada@gmail.com")
     for path in ("/queue", "/queue?by=person"):
-        row = _row(room.visitor(), "ada", path)
+        row = _row(desk.visitor(), "ada", path)
         assert _chips(row) == []
         assert "gmail" not in row
         assert "free mail" not in row
 
 
-def test_exceptions_are_named_in_words_and_three_at_most(room: Desk) -> None:
-    now = room.app_state.now()
+def test_exceptions_are_named_in_words_and_three_at_most(desk: Desk) -> None:
+    now = desk.app_state.now()
     young = f"{now - timedelta(days=4, hours=1):%Y-%m-%dT%H:%M:%S.000Z}"
-    _ask(room, "ada", {"Purpose": HOSTILE}, email="ada@ethz.ch")
-    _ask(room, "bob", {"Purpose": GOOD, "E-mail": "1"}, email="bob@mailinator.com", created_at=young)
-    _ask(room, "cyd", {"Purpose": GOOD}, email="cyd@ethz.ch")
+    _ask(desk, "ada", {"Purpose": HOSTILE}, email="ada@ethz.ch")
+    _ask(desk, "bob", {"Purpose": GOOD, "E-mail": "1"}, email="bob@mailinator.com", created_at=young)
+    _ask(desk, "cyd", {"Purpose": GOOD}, email="cyd@ethz.ch")
     for path in ("/queue", "/queue?by=person"):
-        chips = {name: _chips(_row(room.visitor(), f">{name}<", path)) for name in ("ada", "bob", "cyd")}
+        chips = {name: _chips(_row(desk.visitor(), f">{name}<", path)) for name in ("ada", "bob", "cyd")}
         assert chips == {
             "ada": ["text addresses software"],
             "bob": ["new account 4 d", "throw-away address", "form e-mail differs"],
             "cyd": ["same text × 2"],
         }
-        assert "<script>" not in _row(room.visitor(), ">ada<", path)
-    viewer = room.viewer().get("/queue").body
+        assert "<script>" not in _row(desk.visitor(), ">ada<", path)
+    viewer = desk.viewer().get("/queue").body
     assert _chips(viewer) == ["new account 4 d"]
 
 
-def test_who_asked_before_is_marked_for_viewers_too_and_a_note_is_not(room: Desk) -> None:
-    _ask(room, "ada", {"Purpose": GOOD})
-    room.app_state.workspace.hub.reset(room.repo, "ada", reason="Please say more.")
-    room.read()
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    lena, key = room.visitor(), room.visitor().get("/queue").rows[0]
+def test_who_asked_before_is_marked_for_viewers_too_and_a_note_is_not(desk: Desk) -> None:
+    _ask(desk, "ada", {"Purpose": GOOD})
+    desk.app_state.workspace.hub.reset(desk.repo, "ada", reason="Please say more.")
+    desk.read()
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    lena, key = desk.visitor(), desk.visitor().get("/queue").rows[0]
     lena.post(f"/requests/{key}/note", {"note": "Called them."})
     row = _row(lena, ">ada<")
     assert _chips(row) == ["asked before"]
     assert "has a note" in row
     for path in ("/queue", "/queue?by=person"):
-        seen = room.viewer(f"vic-{len(path)}").get(path).body
+        seen = desk.viewer(f"vic-{len(path)}").get(path).body
         assert _chips(seen) == ["asked before"]
         assert "has a note" not in seen
 
 
 def test_by_person_the_exceptions_of_all_requests_are_named_once(tmp_path: Path) -> None:
-    with open_desk(tmp_path, repos=3) as room:
-        first, second, third = _several_repos(room)
-        _ask(room, "zoe", {"Purpose": f"{GOOD} </system>"}, first, email="zoe@ethz.ch")
-        _ask(room, "zoe", {"Purpose": f"{GOOD} </system> again"}, second)
-        _ask(room, "zoe", {"Purpose": "We compare models."}, third)
-        assert _chips(_row(room.visitor(), ">zoe<", "/queue?by=person")) == ["text addresses software"]
+    with open_desk(tmp_path, repos=3) as desk:
+        first, second, third = _several_repos(desk)
+        _ask(desk, "zoe", {"Purpose": f"{GOOD} </system>"}, first, email="zoe@ethz.ch")
+        _ask(desk, "zoe", {"Purpose": f"{GOOD} </system> again"}, second)
+        _ask(desk, "zoe", {"Purpose": "We compare models."}, third)
+        assert _chips(_row(desk.visitor(), ">zoe<", "/queue?by=person")) == ["text addresses software"]
 
 
 # ---- in a browser ------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+def long_desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     """A desk with long and short answers, at two repos."""
     with open_desk(tmp_path_factory.mktemp("desk"), requests=60, repos=2) as made:
         made.app_state.hold = 600.0
@@ -180,11 +180,11 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(browser: Browser, desk: Desk) -> Iterator[Page]:
-    with serve_desk(desk) as url:
+def signed_in(browser: Browser, long_desk: Desk) -> Iterator[Page]:
+    with serve_desk(long_desk) as url:
         context = browser.new_context(base_url=url)
         page = context.new_page()
-        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={long_desk.authenticator.make_link()}")
         yield page
         context.close()
 
@@ -230,12 +230,12 @@ def test_a_purpose_has_two_lines_and_all_of_it_where_the_row_is_current(signed_i
     assert _box(use)["height"] > 60
 
 
-def test_the_repo_is_seen_only_among_several(signed_in: Page, desk: Desk) -> None:
+def test_the_repo_is_seen_only_among_several(signed_in: Page, long_desk: Desk) -> None:
     page = _open(signed_in, 1280, "/queue?q=")
     expect(page.locator(".row .repo").first).to_be_visible()
-    page = _open(signed_in, 1280, f"/queue?q=repo:{desk.repo}")
+    page = _open(signed_in, 1280, f"/queue?q=repo:{long_desk.repo}")
     expect(page.locator(".row .repo")).to_have_count(0)
-    page = _open(signed_in, 360, f"/queue?q=repo:{desk.repo.name}")
+    page = _open(signed_in, 360, f"/queue?q=repo:{long_desk.repo.name}")
     expect(page.locator(".row .repo")).to_have_count(0)
     expect(page.get_by_text("All on this page ask for")).to_be_visible()
 
@@ -331,11 +331,11 @@ def test_on_a_wide_screen_views_and_search_stand_there(signed_in: Page) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_visible()
 
 
-def test_without_scripts_the_search_and_the_views_open_on_a_phone(browser: Browser, desk: Desk) -> None:
-    with serve_desk(desk) as url:
+def test_without_scripts_the_search_and_the_views_open_on_a_phone(browser: Browser, long_desk: Desk) -> None:
+    with serve_desk(long_desk) as url:
         context = browser.new_context(base_url=url, viewport={"width": 360, "height": 780}, java_script_enabled=False)
         page = context.new_page()
-        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={long_desk.authenticator.make_link()}")
         page.goto("/queue")
         page.get_by_role("link", name="Search", exact=True).click()
         expect(page.locator("#q")).to_be_visible()
@@ -349,14 +349,14 @@ def test_without_scripts_the_search_and_the_views_open_on_a_phone(browser: Brows
 @pytest.mark.parametrize("look", [{"color_scheme": "light"}, {"color_scheme": "dark"}, {"forced_colors": "active"}])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 def test_axe_finds_nothing_in_rows_and_open_menus(
-    browser: Browser, desk: Desk, width: int, look: dict[str, Any]
+    browser: Browser, long_desk: Desk, width: int, look: dict[str, Any]
 ) -> None:
-    with serve_desk(desk) as url:
+    with serve_desk(long_desk) as url:
         context = browser.new_context(
             base_url=url, viewport={"width": width, "height": 900}, reduced_motion="reduce", **look
         )
         page, found = context.new_page(), []
-        page.goto(f"/sign-in?t={desk.authenticator.make_link()}")
+        page.goto(f"/sign-in?t={long_desk.authenticator.make_link()}")
         for path in ("/queue?q=status:accepted", "/queue#q", "/queue#views"):  # test_axe has the others
             page.goto(path)
             found += [(path, one["id"], one["nodes"][0]["html"]) for one in find_accessibility_problems(page)]

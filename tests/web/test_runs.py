@@ -34,21 +34,21 @@ from tests.kits.desk_actions import ProgramVisitor, create_plan, wait_for_run
 
 
 @pytest.fixture
-def asked(room: Desk) -> Desk:
-    room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "dee")], {"Purpose": GOOD})
-    room.ask([{"username": name} for name in ("bob", "cyd")], {"Purpose": "test"})
-    return room
+def asked(desk: Desk) -> Desk:
+    desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "dee")], {"Purpose": GOOD})
+    desk.ask([{"username": name} for name in ("bob", "cyd")], {"Purpose": "test"})
+    return desk
 
 
-def applied(room: Desk, visitor: Visitor, **more: str) -> str:
+def applied(desk: Desk, visitor: Visitor, **more: str) -> str:
     """The address of the run of a plan that was made and let go now."""
-    return visitor.post(create_plan(room, visitor), {"do": "apply", **more}).headers["location"]
+    return visitor.post(create_plan(desk, visitor), {"do": "apply", **more}).headers["location"]
 
 
-def begun(room: Desk, visitor: Visitor) -> str:
+def begun(desk: Desk, visitor: Visitor) -> str:
     """The address of a run that is written down and that nobody carries."""
-    digest = create_plan(room, visitor).rpartition("/")[2]
-    app_state = room.app_state
+    digest = create_plan(desk, visitor).rpartition("/")[2]
+    app_state = desk.app_state
     run = run_cases.create_run(
         app_state.workspace.store, read_plan(app_state, digest), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="lena-brandt", now=app_state.now()
     )  # fmt: skip
@@ -235,20 +235,20 @@ class Held:
 @pytest.fixture
 def held(tmp_path: Path) -> Iterator[tuple[Desk, Held]]:
     """600 who wrote too little: more than are written down as started at once."""
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
-        room.read(SyncKind.FULL)
-        hub = Held(room.app_state.workspace.hub)
-        room.app_state.workspace.hub = cast("Hub", hub)  # it is all that a run asks of a Hub
-        yield room, hub
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": f"p{n:03}"} for n in range(600)], {"Purpose": "test"})
+        desk.read(SyncKind.FULL)
+        hub = Held(desk.app_state.workspace.hub)
+        desk.app_state.workspace.hub = cast("Hub", hub)  # it is all that a run asks of a Hub
+        yield desk, hub
         hub.go.set()
-        room.app_state.run_worker.stop()
+        desk.app_state.run_worker.stop()
 
 
 def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
-    room, hub = held
-    lena = room.visitor()
-    run = applied(room, lena, count="600")
+    desk, hub = held
+    lena = desk.visitor()
+    run = applied(desk, lena, count="600")
     assert hub.is_here.wait(60.0)
     said = text_of(lena.get(run).body)
     assert "Applying 600 changes" in said
@@ -260,41 +260,41 @@ def test_a_run_is_watched_paused_and_goes_on(held: tuple[Desk, Held]) -> None:
     lena.post(run, {"do": "pause"})
     assert "Pausing 600 changes" in text_of(lena.get(run).body)
     hub.go.set()
-    wait_for_run(room, run)
+    wait_for_run(desk, run)
     said = text_of(lena.get(run).body)
     assert "Paused: 600 changes" in said
     assert "500 of 600" in said, said
     lena.post(run, {"do": "resume"})
-    wait_for_run(room, run)
+    wait_for_run(desk, run)
     assert "done 600" in text_of(lena.get(run).body)
-    assert max(Counter(line["user"] for line in room.local.journal() if line["to"] == "reset").values()) == 1
+    assert max(Counter(line["user"] for line in desk.local.journal() if line["to"] == "reset").values()) == 1
 
 
 def test_the_runs_of_somebody_who_is_put_out_stop_by_themselves(held: tuple[Desk, Held]) -> None:
-    room, hub = held
-    lena, mia = room.visitor(), room.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
-    plan = create_plan(room, lena)
+    desk, hub = held
+    lena, mia = desk.visitor(), desk.invite_proven(Member(name="mia", role=MemberRole.ADMIN))
+    plan = create_plan(desk, lena)
     run = mia.post(plan, {"do": "apply", "count": "600"}).headers["location"]
     assert hub.is_here.wait(60.0)
-    member = room.app_state.membership.find("mia")
+    member = desk.app_state.membership.find("mia")
     assert member is not None
     idle = run_cases.create_run(
-        room.app_state.workspace.store, _one_of(room, plan), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=room.app_state.now(),
+        desk.app_state.workspace.store, _one_of(desk, plan), run_id="r_0123456789ab", kind=RunKind.PLAN, actor="mia", now=desk.app_state.now(),
         author=RunAuthor(member=member.id),
     )  # fmt: skip
     assert lena.post("/settings/revoke", {"name": "mia"}).status == 303
     hub.go.set()
     for place in (run, f"/runs/{idle.id}"):
-        wait_for_run(room, place)
+        wait_for_run(desk, place)
         assert "Stopped" in text_of(lena.get(place).body)
     lena.post(run, {"do": "resume"})
-    sent = [line["user"] for line in room.local.journal() if line["to"] == "reset"]
+    sent = [line["user"] for line in desk.local.journal() if line["to"] == "reset"]
     assert len(sent) == 500
 
 
-def _one_of(room: Desk, plan: str) -> Plan:
+def _one_of(desk: Desk, plan: str) -> Plan:
     """The plan with its last change alone."""
-    whole = read_plan(room.app_state, plan.rpartition("/")[2])
+    whole = read_plan(desk.app_state, plan.rpartition("/")[2])
     return make_partial_plan(whole, whole.changes[-1:])
 
 

@@ -46,10 +46,10 @@ MANY = 700
 @pytest.fixture
 def full(tmp_path: Path) -> Iterator[Desk]:
     """700 whom the policy sends back."""
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": "test"})
-        room.read(SyncKind.FULL)
-        yield room
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": f"p{n:03}"} for n in range(MANY)], {"Purpose": "test"})
+        desk.read(SyncKind.FULL)
+        yield desk
 
 
 def admin(name: str) -> Member:
@@ -63,12 +63,12 @@ def without(visitor: Visitor, plan: str, count: int) -> str:
     return visitor.ask("POST", plan, urlencode(pairs).encode(), headers).headers["location"]
 
 
-def select(room: Desk, visitor: Visitor, first: int, end: int, verb: str = "accept") -> tuple[str, Answer]:
+def select(desk: Desk, visitor: Visitor, first: int, end: int, verb: str = "accept") -> tuple[str, Answer]:
     """The page that says what follows for some of them, and the answer to its yes."""
     visitor.post("/selection", {"do": "clear"})
-    rows = [room.row(f"p{n:03}") for n in range(first, end)]
+    rows = [desk.row(f"p{n:03}") for n in range(first, end)]
     select_requests(
-        room.app_state.workspace.store, f"s_{_of(room, visitor).id}", _of(room, visitor).id, [row.id for row in rows], 1
+        desk.app_state.workspace.store, f"s_{_of(desk, visitor).id}", _of(desk, visitor).id, [row.id for row in rows], 1
     )
     place = visitor.post("/bulk", {"verb": verb}).headers["location"]
     page = visitor.get(place)
@@ -76,17 +76,17 @@ def select(room: Desk, visitor: Visitor, first: int, end: int, verb: str = "acce
     return text_of(page.body), visitor.post(place.partition("?")[0], values)
 
 
-def _of(room: Desk, visitor: Visitor) -> Member:
+def _of(desk: Desk, visitor: Visitor) -> Member:
     name = re.search(r"you are ([\w-]+)", visitor.get("/settings").body)
     assert name is not None
-    member = room.app_state.membership.find(name[1])
+    member = desk.app_state.membership.find(name[1])
     assert member is not None
     return member
 
 
-def one(room: Desk, visitor: Visitor, number: int) -> Answer:
+def one(desk: Desk, visitor: Visitor, number: int) -> Answer:
     """A single acceptance."""
-    row = room.row(f"p{number:03}")
+    row = desk.row(f"p{number:03}")
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"})
 
 
@@ -156,16 +156,19 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
 
     with connection, opened(lends=True) as workspace:
         lent = workspace.store
-        desk = AppState(workspace, old.owner, owner_id=old.owner_id)
+        app_state = AppState(workspace, old.owner, owner_id=old.owner_id)
         row = lent.find_by_identity(None, "p600")[0]
-        wish, now = DecisionRequest("accept", {row.id: row.version.token}, desk.membership.owner_member), desk.now()
+        wish, now = (
+            DecisionRequest("accept", {row.id: row.version.token}, app_state.membership.owner_member),
+            app_state.now(),
+        )
         run = RunRow(
             id="r_command", kind=RunKind.DIRECT, actor=old.owner, state=RunState.READY, made_at=to_ms(now), total=500,
             verbs={"accept": 500}, account=old.owner_id,
         )  # fmt: skip
         with ThreadPoolExecutor(1) as aside:
             with opened(lends=False) as command:
-                decided = aside.submit(desk.tray_service.queue_decisions, wish, now, 10.0)
+                decided = aside.submit(app_state.tray_service.queue_decisions, wish, now, 10.0)
                 assert is_waiting.wait(20)
                 with command.store.writing() as write:
                     write.write_run(run)
@@ -174,16 +177,16 @@ def test_what_a_command_sends_meanwhile_counts_too(full: Desk) -> None:
 
 
 def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -> None:
-    with open_desk(tmp_path, requests=2_700) as room:
-        lena, noor, store = room.visitor(), room.invite_proven(admin("noor")), room.app_state.workspace.store
-        rows = list(store.iterate_requests(room.repo, "accepted"))[:502]
+    with open_desk(tmp_path, requests=2_700) as desk:
+        lena, noor, store = desk.visitor(), desk.invite_proven(admin("noor")), desk.app_state.workspace.store
+        rows = list(store.iterate_requests(desk.repo, "accepted"))[:502]
 
         def change(visitor: Visitor, row: RequestRow, until: str) -> Answer:
             values = {"until": until, "version": row.version.token}
             return visitor.post(f"/requests/{row.state.hub_request}/end", values)
 
         with store.writing() as write:
-            now, zone = to_ms(room.app_state.now()), room.app_state.workspace.zone
+            now, zone = to_ms(desk.app_state.now()), desk.app_state.workspace.zone
             changes = [change_end_by_hand(store, row, "1d", NO_HAND_TERMS, from_ms(now), zone) for row in rows[:499]]
             write_end_changes(write, changes, "lena-brandt", now)
         assert change(lena, rows[499], "1d").status == 303
@@ -193,10 +196,10 @@ def test_ends_that_one_person_sets_within_a_day_count_together(tmp_path: Path) -
         assert change(noor, rows[501], "1d").status == 303, "another person"
 
 
-def run_of(room: Desk, ident: str, first: int, end: int, days: int) -> None:
+def run_of(desk: Desk, ident: str, first: int, end: int, days: int) -> None:
     """A run that lena began some days ago, and that was paused at once."""
-    app_state = room.app_state
-    changes = [runs.make_direct_change(room.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
+    app_state = desk.app_state
+    changes = [runs.make_direct_change(desk.row(f"p{n:03}"), "accepted", None) for n in range(first, end)]
     at, author = app_state.now() - timedelta(days=days), RunAuthor(account=app_state.owner_id)
     plan = build_plan(
         changes, policy_digest="", endpoint=app_state.workspace.store.endpoint, now=at, summary={}, guards=[]

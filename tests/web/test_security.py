@@ -43,8 +43,8 @@ def test_what_is_not_there_looks_the_same_as_everything_else_to_a_stranger(crowd
     assert stranger.get("/nothing").body == stranger.get("/queue").body
 
 
-def _answers(room: Desk) -> Iterator[tuple[str, dict[str, str]]]:
-    signed_in, stranger = room.visitor(), Visitor(room.app)
+def _answers(desk: Desk) -> Iterator[tuple[str, dict[str, str]]]:
+    signed_in, stranger = desk.visitor(), Visitor(desk.app)
     for path in (*OPEN, "/queue", "/nothing", "/queue.json", "/queue?q=colour:red", "/requests/n999999"):
         yield path, stranger.get(path).headers
         yield path, signed_in.get(path).headers
@@ -98,25 +98,25 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("what", ELSEWHERE)
-def test_a_write_from_elsewhere_changes_nothing(room: Desk, what: str) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    visitor = room.visitor()
-    row = room.row("ada")
+def test_a_write_from_elsewhere_changes_nothing(desk: Desk, what: str) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    visitor = desk.visitor()
+    row = desk.row("ada")
     values = {"accept": f"{row.state.hub_request}:{row.version.token}"}
     headers = {name.replace("-", "_"): value for name, value in ELSEWHERE[what].items()}
     assert visitor.ask("POST", "/tray", b"x", {}).status != 403
     answer = visitor.post("/tray", values, **headers)
     assert answer.status == 403
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
     assert visitor.post("/tray", values).status == 303
 
 
-def test_a_get_decides_nothing(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    visitor = room.visitor()
+def test_a_get_decides_nothing(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    visitor = desk.visitor()
     assert visitor.get("/tray?verb=accept&key=x").status == 200
     assert visitor.get("/tray/send").status == 404
-    assert list_waiting_decisions(room.app_state.workspace.store) == []
+    assert list_waiting_decisions(desk.app_state.workspace.store) == []
 
 
 def test_another_name_for_this_machine_is_not_answered(crowded: Desk) -> None:
@@ -168,30 +168,30 @@ def test_signing_out_ends_the_session_for_good(crowded: Desk) -> None:
     assert Visitor(crowded.app, old).get("/queue").status == 401
 
 
-def test_who_is_uninvited_is_out_with_the_next_click(room: Desk) -> None:
-    mia = room.reviewer("mia")
+def test_who_is_uninvited_is_out_with_the_next_click(desk: Desk) -> None:
+    mia = desk.reviewer("mia")
     assert mia.get("/queue").status == 200
-    assert room.visitor().post("/settings/revoke", {"name": "mia"}).status == 303
+    assert desk.visitor().post("/settings/revoke", {"name": "mia"}).status == 303
     assert mia.get("/queue").status == 401
-    assert Visitor(room.app).get("/sign-in?t=link-of-mia").status == 401
+    assert Visitor(desk.app).get("/sign-in?t=link-of-mia").status == 401
 
 
-def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(room: Desk) -> None:
-    visitor = room.visitor()
-    store = room.app_state.workspace.store
+def test_a_session_ends_when_nobody_is_there_and_after_twelve_hours(desk: Desk) -> None:
+    visitor = desk.visitor()
+    store = desk.app_state.workspace.store
     with store.writing() as write:
         write.db.run("UPDATE sessions SET seen_at = seen_at - ?", (31 * 60_000,))
     assert visitor.get("/queue").status == 401
-    visitor = room.visitor()
+    visitor = desk.visitor()
     with store.writing() as write:
         write.db.run("UPDATE sessions SET made_at = made_at - ?", (13 * 3_600_000,))
     assert visitor.get("/queue").status == 401
 
 
-def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Desk) -> None:
-    room.ask([{"username": "ada"}], {"Purpose": GOOD})
-    visitor, store = room.visitor(), room.app_state.workspace.store
-    key = room.row("ada").state.hub_request
+def test_a_page_that_is_left_open_keeps_nobody_signed_in(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+    visitor, store = desk.visitor(), desk.app_state.workspace.store
+    key = desk.row("ada").state.hub_request
     polls = (("GET", "/tray?rows="), ("POST", f"/requests/{key}/looking"))
 
     def after(minutes: int) -> None:
@@ -204,22 +204,22 @@ def test_a_page_that_is_left_open_keeps_nobody_signed_in(room: Desk) -> None:
     assert visitor.get("/queue", hx_request="true", hx_trigger="via-poll").status == 200, "an empty queue looks again"
     after(11)
     assert visitor.ask("GET", "/tray?rows=", headers={"hx_request": "true"}).status == 401
-    visitor = room.visitor()
+    visitor = desk.visitor()
     after(20)
     assert visitor.get("/queue").status == 200
     after(20)
     assert visitor.get("/queue").status == 200, "a click keeps it"
 
 
-def test_guessing_links_is_slowed_down(room: Desk) -> None:
-    stranger = Visitor(room.app)
+def test_guessing_links_is_slowed_down(desk: Desk) -> None:
+    stranger = Visitor(desk.app)
     answers = [stranger.get(f"/sign-in?t=guess{n}") for n in range(12)]
     assert [answer.status for answer in answers] == [401] * 10 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
-def test_a_link_that_was_used_before_leads_to_another(room: Desk) -> None:
-    answer = Visitor(room.app).get("/sign-in?t=used")
+def test_a_link_that_was_used_before_leads_to_another(desk: Desk) -> None:
+    answer = Visitor(desk.app).get("/sign-in?t=used")
     assert "was used before" in answer.body
     assert "<code>hf-gate ui link</code>" in answer.body
 

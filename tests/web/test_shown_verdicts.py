@@ -11,54 +11,54 @@ from hf_gate.web.verdicts import read_verdicts
 from tests.kits.desk import GOOD, POLICY, Desk, open_desk
 
 
-def verdict(room: Desk, name: str, later: timedelta = timedelta()) -> VerdictSummary:
+def verdict(desk: Desk, name: str, later: timedelta = timedelta()) -> VerdictSummary:
     """The verdict on the request of a person, as a page shows it."""
-    row, state = room.row(name), room.app_state
+    row, state = desk.row(name), desk.app_state
     return read_verdicts(state, [row], state.now() + later)[row.id]
 
 
-def evaluate(room: Desk) -> None:
-    BackgroundWorker(room.app_state, lambda: [room.repo]).sync_repos()
+def evaluate(desk: Desk) -> None:
+    BackgroundWorker(desk.app_state, lambda: [desk.repo]).sync_repos()
 
 
 def test_a_verdict_is_computed_once_while_nothing_changes(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        evaluate(room)
-        assert verdict(room, "ada") is verdict(room, "ada")
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        evaluate(desk)
+        assert verdict(desk, "ada") is verdict(desk, "ada")
 
 
 def test_a_verdict_without_a_stored_evaluation_is_computed_each_time(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        assert verdict(room, "ada") is not verdict(room, "ada"), "nothing would say that it changed"
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        assert verdict(desk, "ada") is not verdict(desk, "ada"), "nothing would say that it changed"
 
 
 def test_a_verdict_is_computed_again_after_the_person_changed(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        evaluate(room)
-        before = verdict(room, "ada")
-        with room.app_state.workspace.store.writing() as write:
-            write.mark_due([room.row("ada").person.id])
-        assert verdict(room, "ada") is not before
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        evaluate(desk)
+        before = verdict(desk, "ada")
+        with desk.app_state.workspace.store.writing() as write:
+            write.mark_due([desk.row("ada").person.id])
+        assert verdict(desk, "ada") is not before
 
 
 def test_a_verdict_is_computed_again_with_time_because_its_sentence_counts_days(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "ada"}], {"Purpose": GOOD})
-        evaluate(room)
-        before = verdict(room, "ada")
-        assert verdict(room, "ada", timedelta(hours=1)) is not before
-        assert verdict(room, "ada", timedelta(days=-1)) is not before, "the clock was set back"
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "ada"}], {"Purpose": GOOD})
+        evaluate(desk)
+        before = verdict(desk, "ada")
+        assert verdict(desk, "ada", timedelta(hours=1)) is not before
+        assert verdict(desk, "ada", timedelta(days=-1)) is not before, "the clock was set back"
 
 
 def test_a_changed_policy_is_shown_at_once(tmp_path: Path) -> None:
-    with open_desk(tmp_path) as room:
-        room.ask([{"username": "bob"}], {"Purpose": GOOD})
-        evaluate(room)
-        assert verdict(room, "bob").rule == "rest"
+    with open_desk(tmp_path) as desk:
+        desk.ask([{"username": "bob"}], {"Purpose": GOOD})
+        evaluate(desk)
+        assert verdict(desk, "bob").rule == "rest"
         policy = POLICY.replace("id: rest", "id: others")
         (tmp_path / "policies" / "house.yaml").write_text(policy, "utf-8")
-        room.app_state.policies.expire()
-        assert verdict(room, "bob").rule == "others"
+        desk.app_state.policies.expire()
+        assert verdict(desk, "bob").rule == "others"

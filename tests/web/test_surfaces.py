@@ -97,28 +97,28 @@ FILES: Mapping[str, tuple[str, type[Record], str]] = {
 class Scene:
     """A desk with a plan that was carried, an access that ends, a selection, and what the addresses of them are."""
 
-    def __init__(self, room: Desk, folder: Path) -> None:
-        self.room, self.console, self.folder = room, Console(room.local), folder
-        self.lena: Visitor = room.visitor()
-        room.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD, "=Country": "Chad"})
-        room.ask([{"username": "bob"}, {"username": "cyd"}], {"Purpose": "test"})
-        plan = create_plan(room, self.lena)
+    def __init__(self, desk: Desk, folder: Path) -> None:
+        self.desk, self.console, self.folder = desk, Console(desk.local), folder
+        self.lena: Visitor = desk.visitor()
+        desk.ask([{"username": "ada", "email": "ada@ethz.ch"}], {"Purpose": GOOD, "=Country": "Chad"})
+        desk.ask([{"username": "bob"}, {"username": "cyd"}], {"Purpose": "test"})
+        plan = create_plan(desk, self.lena)
         run = self.lena.post(plan, {"do": "apply"}).headers["location"]
-        wait_for_run(room, run)
-        room.ask([{"username": "dee"}, {"username": "eve"}], {"Purpose": GOOD})
-        row = room.row("dee")
+        wait_for_run(desk, run)
+        desk.ask([{"username": "dee"}, {"username": "eve"}], {"Purpose": GOOD})
+        row = desk.row("dee")
         version = self.lena.get(f"/api/v1/requests/{row.state.hub_request}").json["version"]
         chosen = [{"id": row.state.hub_request, "version": version}]
         post_json(self.lena, "/decisions", {"verb": "accept", "requests": chosen, "until": "90d"})
-        room.send_due()
+        desk.send_due()
         self.lena.post("/selection", {"do": "all", "q": "status:pending"})
         pick = self.lena.post("/bulk", {"verb": "accept"}).headers["location"]
         self.names = {
             "PICK": pick.partition("?")[0].rpartition("/")[2],
-            "PERSON": room.row("ada").person.pseudonym,
+            "PERSON": desk.row("ada").person.pseudonym,
             "PLAN": plan.rpartition("/")[2],
             "RUN": run.rpartition("/")[2],
-            "REPO": str(room.repo),
+            "REPO": str(desk.repo),
         }
 
     def run(self, args: Sequence[str], *flags: str) -> str:
@@ -143,8 +143,8 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     folder = tmp_path_factory.mktemp("desk")
     tables = 'tables: {partners: ["@partner.example"]}\n'
-    with open_desk(folder, POLICY + "  - id: late\n    then: human\n", desk=tables) as room:
-        yield Scene(room, folder)
+    with open_desk(folder, POLICY + "  - id: late\n    then: human\n", config=tables) as desk:
+        yield Scene(desk, folder)
 
 
 def _lines(text: str) -> list[Any]:

@@ -39,27 +39,27 @@ rules:
 EVIL = "<img src=x onerror=alert(1)>\u202e"
 
 
-def _room(folder: Path, desk: str) -> Iterator[Desk]:
+def _open_desk(folder: Path, config: str) -> Iterator[Desk]:
     (folder / "tables").mkdir()
     (folder / "tables" / "dua.csv").write_text(ROWS, "utf-8")
-    with open_desk(folder, POLICY, desk=TABLES + desk) as room:
+    with open_desk(folder, POLICY, config=TABLES + config) as desk:
         people = [{"username": n, "email": f"{n}@ethz.ch", "fullname": f"{n.title()} Muster"} for n in ("ada", "bob")]
-        room.ask(people, {"Purpose": GOOD})
-        yield room
+        desk.ask(people, {"Purpose": GOOD})
+        yield desk
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
-    yield from _room(tmp_path, ALLOWED)
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    yield from _open_desk(tmp_path, ALLOWED)
 
 
-def _file(room: Desk) -> Path:
-    assert room.app_state.workspace.location.folder is not None
-    return room.app_state.workspace.location.folder / "tables" / "dua.csv"
+def _file(desk: Desk) -> Path:
+    assert desk.app_state.workspace.location.folder is not None
+    return desk.app_state.workspace.location.folder / "tables" / "dua.csv"
 
 
-def _admin(room: Desk, name: str = "mia", *repos: str) -> Visitor:
-    return room.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
+def _admin(desk: Desk, name: str = "mia", *repos: str) -> Visitor:
+    return desk.visitor(Member(name=name, role=MemberRole.ADMIN, repos=repos or None))
 
 
 def _hidden(page: Answer) -> dict[str, str]:
@@ -86,8 +86,8 @@ def _write(visitor: Visitor, way: str, values: dict[str, str], **more: str) -> A
     return visitor.post(f"/tables/dua/{way}", {**_hidden(shown), "do": "write", **more})
 
 
-def test_the_list_and_a_table_show_what_the_files_hold(room: Desk) -> None:
-    rob = room.reviewer()
+def test_the_list_and_a_table_show_what_the_files_hold(desk: Desk) -> None:
+    rob = desk.reviewer()
     listed = rob.get("/tables").body
     assert '<a href="/tables/dua">' in listed
     assert "tables/dua.csv" in listed
@@ -99,15 +99,15 @@ def test_the_list_and_a_table_show_what_the_files_hold(room: Desk) -> None:
     assert rob.get("/tables/nothing").status == 404
 
 
-def test_viewers_see_no_row(room: Desk) -> None:
-    page = room.viewer().get("/tables/dua?q=ada").body
+def test_viewers_see_no_row(desk: Desk) -> None:
+    page = desk.viewer().get("/tables/dua?q=ada").body
     assert "Rows are hidden from viewers" in page
     assert "ethz" not in page
     assert "by post" not in page
 
 
-def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Desk) -> None:
-    rob = room.reviewer()
+def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(desk: Desk) -> None:
+    rob = desk.reviewer()
     page = rob.get("/tables/dua?q=by+post").body
     assert 'href="/tables/dua.csv?q=by+post" download' in page
     sheet = list(csv.DictReader(io.StringIO(rob.get("/tables/dua.csv").body)))
@@ -120,31 +120,31 @@ def test_the_rows_of_a_table_come_as_files_and_the_search_limits_them(room: Desk
     assert rob.get("/tables/nothing.csv").status == rob.get("/tables/dua.exe").status == 404
 
 
-def test_a_file_of_rows_starts_no_formula(room: Desk) -> None:
+def test_a_file_of_rows_starts_no_formula(desk: Desk) -> None:
     cells = "=HYPERLINK(1)", "\t@SUM(A1)", "-1+2", f"+{EVIL}"
     lines = "".join(f'p{n}@x.example.org,"{cell}"\n' for n, cell in enumerate(cells))
-    _file(room).write_text(f"email,=1+1\n{lines}", "utf-8")
-    room.app_state.policies.expire()
-    for row in csv.reader(io.StringIO(room.reviewer().get("/tables/dua.csv").body)):
+    _file(desk).write_text(f"email,=1+1\n{lines}", "utf-8")
+    desk.app_state.policies.expire()
+    for row in csv.reader(io.StringIO(desk.reviewer().get("/tables/dua.csv").body)):
         assert not [cell for cell in row if cell.startswith(("=", "+", "-", "@", "\t"))]
         assert "\u202e" not in "".join(row)
 
 
-def test_a_refused_table_gives_no_file(room: Desk) -> None:
-    room.app_state.policies.expire()
-    lena = room.visitor()
+def test_a_refused_table_gives_no_file(desk: Desk) -> None:
+    desk.app_state.policies.expire()
+    lena = desk.visitor()
     lena.post("/plans")
-    _file(room).write_bytes(b"")
-    room.app_state.policies.expire()
+    _file(desk).write_bytes(b"")
+    desk.app_state.policies.expire()
     refused = lena.get("/tables/dua.csv")
     assert refused.status == 409
     assert "the file is empty" in refused.body
 
 
-def test_rows_come_in_pages_of_a_bounded_size(room: Desk) -> None:
-    _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(250)), "utf-8")
-    room.app_state.policies.expire()
-    rob, path, seen = room.reviewer(), "/tables/dua", list[str]()
+def test_rows_come_in_pages_of_a_bounded_size(desk: Desk) -> None:
+    _file(desk).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(250)), "utf-8")
+    desk.app_state.policies.expire()
+    rob, path, seen = desk.reviewer(), "/tables/dua", list[str]()
     while path:
         body = rob.get(path).body
         names = re.findall(r"p\d+@x\.example\.org", body)
@@ -156,17 +156,17 @@ def test_rows_come_in_pages_of_a_bounded_size(room: Desk) -> None:
     assert rob.get("/tables/dua?after=99999999999999999999").status == 200
 
 
-def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(room: Desk) -> None:
-    mia = _admin(room)
+def test_an_admin_adds_a_row_after_seeing_whom_it_concerns(desk: Desk) -> None:
+    mia = _admin(desk)
     shown = mia.post("/tables/dua/rows", _cells(mia, email="bob@ethz.ch", version="2"))
     assert "bob</bdi>" in shown.body
     assert "Nothing is written yet" in shown.body
-    assert _file(room).read_text("utf-8") == ROWS
+    assert _file(desk).read_text("utf-8") == ROWS
     done = _write(mia, "rows", _cells(mia, email="bob@ethz.ch", version="2"))
     assert (done.status, done.headers["location"]) == (303, "/tables/dua?done=1")
-    assert _file(room).read_text("utf-8") == ROWS + ",bob@ethz.ch,,,2\n"
+    assert _file(desk).read_text("utf-8") == ROWS + ",bob@ethz.ch,,,2\n"
     assert "Written" in mia.get(done.headers["location"]).body
-    entry = room.app_state.workspace.store.entries(limit=1)[0]
+    entry = desk.app_state.workspace.store.entries(limit=1)[0]
     assert "bob" not in str(entry.link.body)
 
 
@@ -176,12 +176,12 @@ DATES = POLICY.replace("then: accept", "then: accept\n    until: tables.dua.expi
 def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of_people_waiting(tmp_path: Path) -> None:
     (tmp_path / "tables").mkdir()
     (tmp_path / "tables" / "dua.csv").write_text("email,expires\nada@ethz.ch,2099-01-01\nold@ethz.ch,\n")
-    desk = TABLES.replace("[user_id, username, email]", "email") + ALLOWED
-    with open_desk(tmp_path, DATES, desk=desk) as room:
-        room.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
-        lena, mia = room.visitor(), _admin(room)
-        wait_for_run(room, lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"])
-        assert room.row("ada").state.until is not None
+    config = TABLES.replace("[user_id, username, email]", "email") + ALLOWED
+    with open_desk(tmp_path, DATES, config=config) as desk:
+        desk.ask([{"username": name, "email": f"{name}@ethz.ch"} for name in ("ada", "bob")], {"Purpose": GOOD})
+        lena, mia = desk.visitor(), _admin(desk)
+        wait_for_run(desk, lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"])
+        assert desk.row("ada").state.until is not None
         head = re.search(r'name="head" value="([0-9a-f]*)"', mia.get("/tables/dua").body)
         assert head
         cells = {"head": head[1], "col.0": "ada@ethz.ch", "col.1": "2098-01-01"}
@@ -191,50 +191,50 @@ def test_an_earlier_date_is_shown_with_the_end_that_it_gives_and_the_verdicts_of
         assert "missing to valid; wait by house/missing becomes accept by house/signed" in waiting
 
 
-def test_a_form_of_other_columns_writes_nothing(room: Desk) -> None:
-    mia = _admin(room)
+def test_a_form_of_other_columns_writes_nothing(desk: Desk) -> None:
+    mia = _admin(desk)
     cells = _cells(mia, email="bob@ethz.ch", version="2")
-    _file(room).write_text(ROWS.replace("email,note", "note,email"), "utf-8")
+    _file(desk).write_text(ROWS.replace("email,note", "note,email"), "utf-8")
     answer = mia.post("/tables/dua/rows", cells)
     assert (answer.status, "columns of table" in answer.body) == (409, True)
 
 
-def test_tables_are_shown_although_a_policy_has_an_error(room: Desk) -> None:
-    (_file(room).parent.parent / "policies" / "wrong.yaml").write_text("policy: wrong\n", "utf-8")
-    room.app_state.policies.expire()
-    assert "ada@ethz.ch" in room.reviewer().get("/tables/dua").body
-    assert "ada@ethz.ch" in room.reviewer("rob", str(room.repo)).get("/tables/dua").body
+def test_tables_are_shown_although_a_policy_has_an_error(desk: Desk) -> None:
+    (_file(desk).parent.parent / "policies" / "wrong.yaml").write_text("policy: wrong\n", "utf-8")
+    desk.app_state.policies.expire()
+    assert "ada@ethz.ch" in desk.reviewer().get("/tables/dua").body
+    assert "ada@ethz.ch" in desk.reviewer("rob", str(desk.repo)).get("/tables/dua").body
 
 
-def test_a_row_is_changed_and_removed(room: Desk) -> None:
-    mia = _admin(room)
+def test_a_row_is_changed_and_removed(desk: Desk) -> None:
+    mia = _admin(desk)
     again = mia.post("/tables/dua/rows", _cells(mia, email="old@ethz.ch", version="3"))
     assert (again.status, "has the same key" in again.body) == (422, True)
     assert _write(mia, "rows", {**_cells(mia, email="old@ethz.ch", version="3"), "replaces": "yes"}).status == 303
-    assert ",old@ethz.ch,,,3\n" in _file(room).read_text("utf-8")
+    assert ",old@ethz.ch,,,3\n" in _file(desk).read_text("utf-8")
     assert _write(mia, "rows", {"line": "4"}).status == 303
-    assert "old@" not in _file(room).read_text("utf-8")
-    assert "# signed in May" in _file(room).read_text("utf-8")
+    assert "old@" not in _file(desk).read_text("utf-8")
+    assert "# signed in May" in _file(desk).read_text("utf-8")
 
 
-def test_nothing_is_written_that_was_not_shown(room: Desk) -> None:
-    mia = _admin(room)
+def test_nothing_is_written_that_was_not_shown(desk: Desk) -> None:
+    mia = _admin(desk)
     shown = _hidden(mia.post("/tables/dua/rows", {"line": "4"}))
     changed = ROWS.replace("old@", "new@")
-    _file(room).write_text(changed, "utf-8")
+    _file(desk).write_text(changed, "utf-8")
     late = mia.post("/tables/dua/rows", {**shown, "do": "write"})
     assert (late.status, "changed since you saw the preview" in late.body) == (409, True)
     assert mia.post("/tables/dua/rows", {"line": "4", "do": "write"}).status == 409
-    assert _file(room).read_text("utf-8") == changed
+    assert _file(desk).read_text("utf-8") == changed
 
 
-def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Desk) -> None:
-    mia = _admin(room)
+def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(desk: Desk) -> None:
+    mia = _admin(desk)
     body = encode_multipart([("file", b"email,note\nbob.muster@ethz.ch,x\n")])
     shown = mia.ask("POST", "/tables/dua/import", body, {"content-type": MULTIPART_TYPE})
     assert "Nobody asked under: bob.muster@ethz.ch" in text_of(shown.body)
     assert mia.post("/tables/dua/import", {**_hidden(shown), "do": "write"}).status == 303
-    assert _file(room).read_text("utf-8") == ROWS + ",bob.muster@ethz.ch,x,,\n"
+    assert _file(desk).read_text("utf-8") == ROWS + ",bob.muster@ethz.ch,x,,\n"
 
 
 @pytest.mark.parametrize(
@@ -246,40 +246,40 @@ def test_a_file_is_uploaded_and_its_rows_that_match_nobody_are_listed(room: Desk
         (b"email\n" + b"x" * MAX_UPLOAD, "larger than 256 KiB"),
     ],
 )
-def test_a_bad_upload_is_refused_with_its_place(room: Desk, content: bytes, words: str) -> None:
-    answer = _admin(room).ask(
+def test_a_bad_upload_is_refused_with_its_place(desk: Desk, content: bytes, words: str) -> None:
+    answer = _admin(desk).ask(
         "POST", "/tables/dua/import", encode_multipart([("file", content)]), {"content-type": MULTIPART_TYPE}
     )
     assert answer.status == 422
     assert words in html.unescape(answer.body)
-    assert _file(room).read_text("utf-8") == ROWS
+    assert _file(desk).read_text("utf-8") == ROWS
 
 
-def test_many_rows_go_only_if_their_number_is_typed(room: Desk) -> None:
-    mia = _admin(room)
-    _file(room).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(20)), "utf-8")
+def test_many_rows_go_only_if_their_number_is_typed(desk: Desk) -> None:
+    mia = _admin(desk)
+    _file(desk).write_text(HEADER + "".join(f",p{n}@x.example.org,,,\n" for n in range(20)), "utf-8")
     values = {"rows": HEADER + ",p1@x.example.org,,,\n", "replaces": "yes"}
     assert _write(mia, "import", values).status == 409
     assert _write(mia, "import", values, count="19").status == 303
-    assert _file(room).read_text("utf-8").count("@x.example.org") == 1
+    assert _file(desk).read_text("utf-8").count("@x.example.org") == 1
 
 
-def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(room: Desk) -> None:
-    lena = room.visitor()
-    run = lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"]
-    wait_for_run(room, run)
-    assert room.row("ada").state.status == "accepted"
-    page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{room.row('ada').state.hub_request}").body).split())
+def test_a_row_on_which_access_rests_goes_only_with_its_digest_kept(desk: Desk) -> None:
+    lena = desk.visitor()
+    run = lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"]
+    wait_for_run(desk, run)
+    assert desk.row("ada").state.status == "accepted"
+    page = " ".join(re.sub(r"<[^>]*>", "", lena.get(f"/requests/{desk.row('ada').state.hub_request}").body).split())
     assert re.search(r"on dua row [0-9a-f]{16}, version 2, file_hash 9f9f", page)
     refused = _write(lena, "rows", {"line": "3"})
     assert (refused.status, "access that depends on" in refused.body) == (409, True)
     assert _write(lena, "rows", {"line": "3"}, keep="yes").status == 303
 
 
-def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room: Desk) -> None:
-    lena = room.visitor()
-    run = lena.post(create_plan(room, lena), {"do": "apply", "count": "1"}).headers["location"]
-    wait_for_run(room, run)
+def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(desk: Desk) -> None:
+    lena = desk.visitor()
+    run = lena.post(create_plan(desk, lena), {"do": "apply", "count": "1"}).headers["location"]
+    wait_for_run(desk, run)
     shown = lena.post("/tables/dua/rows", {"line": "3"})
     assert "End access…" in shown.body
     asked = lena.post("/tables/dua/rows", {**_hidden(shown), "do": "end"})
@@ -288,13 +288,13 @@ def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room:
     page = lena.get(path).body
     assert "ada" in page
     assert "bob" not in re.sub(r"<[^>]*>", "", page)
-    assert room.row("ada").state.status == "accepted", "nothing was decided yet"
+    assert desk.row("ada").state.status == "accepted", "nothing was decided yet"
     done = lena.post(
         path.partition("?")[0], {"verb": "reset", "reason": "The agreement ended.", "count": "1", "next": "/tables/dua"}
     )
     assert done.status == 303, done.body
-    room.send_due()
-    assert room.row("ada").state.status == "reset"
+    desk.send_due()
+    assert desk.row("ada").state.status == "reset"
     assert _write(lena, "rows", {"line": "3"}).status == 303, "no access rests on the row any more"
     again = lena.post("/tables/dua/rows", {"line": "3", "do": "end"})
     assert (again.status, "No access depends on these rows" in again.body) == (409, True)
@@ -303,15 +303,15 @@ def test_access_that_rests_on_a_row_is_ended_on_the_way_of_other_decisions(room:
 @pytest.mark.parametrize("way", ["rows", "import"])
 def test_only_an_admin_of_all_repos_writes_and_only_where_the_owner_allowed_it(tmp_path: Path, way: str) -> None:
     values = {"line": "4", "rows": "email\nbob@ethz.ch\n"}
-    for room in _room(tmp_path, ""):
-        answer = room.visitor().post(f"/tables/dua/{way}", values)
+    for desk in _open_desk(tmp_path, ""):
+        answer = desk.visitor().post(f"/tables/dua/{way}", values)
         assert (answer.status, "may_write_tables: true" in html.unescape(answer.body)) == (422, True)
         (tmp_path / "hf-gate.yaml").write_text((tmp_path / "hf-gate.yaml").read_text("utf-8") + ALLOWED, "utf-8")
-        room.app_state.policies.expire()
-        for visitor in (_admin(room, "arno", str(room.repo)), room.reviewer(), room.viewer()):
+        desk.app_state.policies.expire()
+        for visitor in (_admin(desk, "arno", str(desk.repo)), desk.reviewer(), desk.viewer()):
             assert visitor.post(f"/tables/dua/{way}", {**values, "do": "write"}).status == 403
-        assert _admin(room).post(f"/tables/dua/{way}", values).status == 200
-        assert _file(room).read_text("utf-8") == ROWS
+        assert _admin(desk).post(f"/tables/dua/{way}", values).status == 200
+        assert _file(desk).read_text("utf-8") == ROWS
 
 
 def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_path: Path) -> None:
@@ -325,24 +325,24 @@ def test_members_of_some_repos_see_only_tables_of_policies_that_they_see(tmp_pat
         )
         text = text.replace("rules:\n", f"tables: {{{name}: [ada@{name}.example.org]}}\nrules:\n")
         (tmp_path / "policies" / f"{name}.yaml").write_text(text, "utf-8")
-    with open_desk(tmp_path, policy=None, repos=4) as room:
-        rob = room.reviewer("rob", str(own))
+    with open_desk(tmp_path, policy=None, repos=4) as desk:
+        rob = desk.reviewer("rob", str(own))
         assert "ada@here.example.org" in rob.get("/tables/here").body
         assert "beyond" not in rob.get("/tables").body
         assert rob.get("/tables/beyond").status == rob.get("/tables/nothing").status == 404
-        assert "ada@beyond.example.org" in room.reviewer("rea").get("/tables/beyond").body
+        assert "ada@beyond.example.org" in desk.reviewer("rea").get("/tables/beyond").body
 
 
-def test_the_queue_says_what_people_on_hold_lack(room: Desk) -> None:
-    lena = room.visitor()
+def test_the_queue_says_what_people_on_hold_lack(desk: Desk) -> None:
+    lena = desk.visitor()
     lena.post("/plans")
     assert "1 waits for an agreement" in " ".join(re.sub(r"<[^>]*>", "", lena.get("/queue").body).split())
 
 
-def test_hostile_cells_and_columns_come_back_as_text(room: Desk) -> None:
-    _file(room).write_text(f'email,"{EVIL}",version\nada@ethz.ch,"{EVIL}",{EVIL}\n', "utf-8")
-    room.app_state.policies.expire()
-    mia = _admin(room)
+def test_hostile_cells_and_columns_come_back_as_text(desk: Desk) -> None:
+    _file(desk).write_text(f'email,"{EVIL}",version\nada@ethz.ch,"{EVIL}",{EVIL}\n', "utf-8")
+    desk.app_state.policies.expire()
+    mia = _admin(desk)
     pages = [mia.get("/tables/dua"), mia.get(f"/tables/dua?q={EVIL}")]
     pages.append(mia.post("/tables/dua/rows", {"head": EVIL, "col.0": EVIL, "line": EVIL}))
     pages.append(mia.post("/tables/dua/import", {"rows": f"email,version\nzoe@ethz.ch,{EVIL}\n"}))
@@ -351,11 +351,11 @@ def test_hostile_cells_and_columns_come_back_as_text(room: Desk) -> None:
         assert "\u202e" not in page.body
 
 
-def test_a_refused_file_says_what_is_in_force(room: Desk) -> None:
-    room.app_state.policies.expire()
-    lena = room.visitor()
+def test_a_refused_file_says_what_is_in_force(desk: Desk) -> None:
+    desk.app_state.policies.expire()
+    lena = desk.visitor()
     lena.post("/plans")
-    _file(room).write_bytes(b"")
-    room.app_state.policies.expire()
+    _file(desk).write_bytes(b"")
+    desk.app_state.policies.expire()
     for path in ("/tables", "/tables/dua", "/policies", "/queue"):
         assert "the file is empty" in lena.get(path).body, path

@@ -26,20 +26,20 @@ from tests.kits.faulty_stores import FailingStore, KilledError
 
 
 @pytest.fixture
-def asked(room: Desk) -> Desk:
-    room.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
-    return room
+def asked(desk: Desk) -> Desk:
+    desk.ask([{"username": name} for name in ("ada", "bob", "cyd")], {"Purpose": GOOD})
+    return desk
 
 
-def _decide(room: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
-    row = room.row(name)
+def _decide(desk: Desk, visitor: Visitor, verb: str, name: str, **more: str) -> Answer:
+    row = desk.row(name)
     values = {"verb": verb, "key": row.state.hub_request or "", "version": row.version.token, **more}
     return visitor.post("/tray", values)
 
 
-def _status(room: Desk, name: str) -> str:
+def _status(desk: Desk, name: str) -> str:
     """As the Hub has it."""
-    found = room.app_state.workspace.hub.find(room.repo, name)
+    found = desk.app_state.workspace.hub.find(desk.repo, name)
     return str(found.status) if found else "gone"
 
 
@@ -84,17 +84,17 @@ def test_its_time_come_it_leaves_once_and_stands_in_the_ledger(asked: Desk) -> N
     assert asked.app_state.workspace.store.entries(request=asked.row("ada").id)[0].link.actor == "lena-brandt"
 
 
-def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(room: Desk) -> None:
+def test_the_page_says_where_those_stand_that_were_sent_before_the_latest(desk: Desk) -> None:
     names = [f"p{n:02}" for n in range(21)]
-    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
-    lena = room.visitor()
+    desk.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    lena = desk.visitor()
     for name in names[:19]:
-        _decide(room, lena, "accept", name)
-    room.send_due()
+        _decide(desk, lena, "accept", name)
+    desk.send_due()
     assert "These are the latest" not in lena.get("/tray").body
     for name in names[19:]:
-        _decide(room, lena, "accept", name)
-    room.send_due()
+        _decide(desk, lena, "accept", name)
+    desk.send_due()
     assert 'These are the latest 20; earlier ones are in <a href="/audit">the audit log</a>.' in lena.get("/tray").body
 
 
@@ -182,16 +182,16 @@ def test_nobody_decides_a_request_of_their_own(asked: Desk) -> None:
 # ---- when something breaks -------------------------------------------------------------------------------------------------
 
 
-def test_all_that_did_not_come_about_are_counted_though_few_are_named(room: Desk) -> None:
+def test_all_that_did_not_come_about_are_counted_though_few_are_named(desk: Desk) -> None:
     names = [f"p{n:02}" for n in range(12)]
-    room.ask([{"username": name} for name in names], {"Purpose": GOOD})
-    lena = room.visitor()
+    desk.ask([{"username": name} for name in names], {"Purpose": GOOD})
+    lena = desk.visitor()
     for name in names:
-        _decide(room, lena, "accept", name)
-    with Hub(room.local.tokens["admin"], room.local.url) as other:
+        _decide(desk, lena, "accept", name)
+    with Hub(desk.local.tokens["admin"], desk.local.url) as other:
         for name in names:
-            other.reject(room.repo, name, reason="outside")
-    room.send_due()
+            other.reject(desk.repo, name, reason="outside")
+    desk.send_due()
     said = " ".join(" ".join(parse_page(lena.get("/tray").body).text).split())
     assert "12 decisions failed" in said
     assert said.count("stale") == 8
@@ -267,8 +267,8 @@ def test_a_desk_that_dies_between_any_two_writes_sends_each_decision_once(asked:
     assert verify_ledger(workspace.store, with_tables=True).ok
 
 
-def _accepted(room: Desk) -> list[str]:
-    return [name for name in ("ada", "bob", "cyd") if _status(room, name) == "accepted"]
+def _accepted(desk: Desk) -> list[str]:
+    return [name for name in ("ada", "bob", "cyd") if _status(desk, name) == "accepted"]
 
 
 def test_a_decision_whose_answer_was_lost_is_read_back_and_not_sent_again(asked: Desk) -> None:

@@ -27,26 +27,26 @@ from tests.kits.desk_actions import TWO_REVIEWERS, make_reviewer, read_status, w
 
 
 @pytest.fixture
-def room(tmp_path: Path) -> Iterator[Desk]:
+def desk(tmp_path: Path) -> Iterator[Desk]:
     with open_desk(tmp_path, TWO_REVIEWERS) as made:
         made.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": GOOD})
         yield made
 
 
-def click(room: Desk, visitor: Visitor) -> int:
-    row = room.row("ada")
+def click(desk: Desk, visitor: Visitor) -> int:
+    row = desk.row("ada")
     return visitor.post("/tray", {"accept": f"{row.state.hub_request}:{row.version.token}"}).status
 
 
-def select(room: Desk, visitor: Visitor) -> int:
+def select(desk: Desk, visitor: Visitor) -> int:
     visitor.post("/selection", {"do": "clear"})
-    visitor.post("/selection", {"do": "add", "key": str(room.row("ada").state.hub_request)})
+    visitor.post("/selection", {"do": "add", "key": str(desk.row("ada").state.hub_request)})
     address = visitor.post("/bulk", {"verb": "accept"}).headers.get("location", "/bulk/b_none").partition("?")[0]
     return visitor.post(address, {"verb": "accept", "count": "1", "do": "send"}).status
 
 
-def call(room: Desk, visitor: Visitor) -> int:
-    row = room.row("ada")
+def call(desk: Desk, visitor: Visitor) -> int:
+    row = desk.row("ada")
     body = {"verb": "accept", "requests": [{"id": row.state.hub_request, "version": row.version.token}]}
     headers = {"content-type": "application/json"}
     return visitor.ask("POST", "/api/v1/decisions", json.dumps(body).encode(), headers).status
@@ -58,147 +58,147 @@ Way = Callable[[Desk, Visitor], int]
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
-def test_two_people_meet_in_whatever_way_each_of_them_accepts(room: Desk, first: Way, second: Way) -> None:
-    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
-    first(room, mia)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
-    second(room, lena)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("accepted", before + 1)
+def test_two_people_meet_in_whatever_way_each_of_them_accepts(desk: Desk, first: Way, second: Way) -> None:
+    mia, lena, before = desk.invite_proven(make_reviewer("mia")), desk.visitor(), desk.count_writes()
+    first(desk, mia)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
+    second(desk, lena)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("accepted", before + 1)
 
 
 @pytest.mark.parametrize(("first", "second"), BOTH)
-def test_one_person_counts_once_in_whatever_ways(room: Desk, first: Way, second: Way) -> None:
-    mia, before = room.invite_proven(make_reviewer("mia")), room.count_writes()
-    first(room, mia)
-    second(room, mia)
-    room.send_due()
-    second(room, mia)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+def test_one_person_counts_once_in_whatever_ways(desk: Desk, first: Way, second: Way) -> None:
+    mia, before = desk.invite_proven(make_reviewer("mia")), desk.count_writes()
+    first(desk, mia)
+    second(desk, mia)
+    desk.send_due()
+    second(desk, mia)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_person_with_two_names_counts_once(room: Desk, way: Way) -> None:
+def test_a_person_with_two_names_counts_once(desk: Desk, way: Way) -> None:
     """The second name of mia is proven with the token of the same account."""
     mia, second, before = (
-        room.invite_proven(make_reviewer("mia")),
-        room.visitor(make_reviewer("mimi")),
-        room.count_writes(),
+        desk.invite_proven(make_reviewer("mia")),
+        desk.visitor(make_reviewer("mimi")),
+        desk.count_writes(),
     )
-    way(room, mia)
-    room.send_due()
+    way(desk, mia)
+    desk.send_due()
     code = re.search(r"settings#prove=([\w-]+)", second.post("/settings/prove").body)
     assert code is not None
-    told = room.prove(code[1], room.local.tokens["mia"])
+    told = desk.prove(code[1], desk.local.tokens["mia"])
     if told.status == 200:
-        second = room.by_link(told.json["link"].rpartition("?t=")[2])
-    way(room, second)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+        second = desk.by_link(told.json["link"].rpartition("?t=")[2])
+    way(desk, second)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_requester_and_an_unproven_account_are_nobody(room: Desk, way: Way) -> None:
-    ada, kim, before = room.invite_proven(make_reviewer("ada")), room.reviewer("kim"), room.count_writes()
+def test_the_requester_and_an_unproven_account_are_nobody(desk: Desk, way: Way) -> None:
+    ada, kim, before = desk.invite_proven(make_reviewer("ada")), desk.reviewer("kim"), desk.count_writes()
     for visitor in (ada, kim):
-        way(room, visitor)
-        room.send_due()
-    way(room, room.visitor())
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+        way(desk, visitor)
+        desk.send_due()
+    way(desk, desk.visitor())
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
-def take_back(room: Desk, mia: Visitor) -> None:
-    assert mia.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw").status == 303
+def take_back(desk: Desk, mia: Visitor) -> None:
+    assert mia.post(f"/requests/{desk.row('ada').state.hub_request}/approval/withdraw").status == 303
 
 
-def revoke(room: Desk, _: Visitor) -> None:
-    room.revoke("mia")
+def revoke(desk: Desk, _: Visitor) -> None:
+    desk.revoke("mia")
 
 
-def become_viewer(room: Desk, _: Visitor) -> None:
-    _change(room, role=MemberRole.VIEWER)
+def become_viewer(desk: Desk, _: Visitor) -> None:
+    _change(desk, role=MemberRole.VIEWER)
 
 
-def lose_the_repo(room: Desk, _: Visitor) -> None:
-    _change(room, repos=("other/*",))
+def lose_the_repo(desk: Desk, _: Visitor) -> None:
+    _change(desk, repos=("other/*",))
 
 
-def _change(room: Desk, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
-    known = find_member(room.app_state.workspace.store, "mia")
+def _change(desk: Desk, role: MemberRole = MemberRole.REVIEWER, repos: tuple[str, ...] | None = None) -> None:
+    known = find_member(desk.app_state.workspace.store, "mia")
     assert known is not None
-    room.app_state.membership.invite(Member(name="mia", role=role, repos=repos, user_id=known.user_id), "another link")
+    desk.app_state.membership.invite(Member(name="mia", role=role, repos=repos, user_id=known.user_id), "another link")
 
 
-def ask_again(room: Desk, _: Visitor) -> None:
-    with Hub(room.local.tokens["ada"], room.local.url) as hub:
-        hub.withdraw(room.repo)
-    room.read(SyncKind.FULL)
-    room.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": "Something else, at length, about speech."})
-    room.read(SyncKind.FULL)
+def ask_again(desk: Desk, _: Visitor) -> None:
+    with Hub(desk.local.tokens["ada"], desk.local.url) as hub:
+        hub.withdraw(desk.repo)
+    desk.read(SyncKind.FULL)
+    desk.ask([{"username": "ada", "email": "ada@eth.ch"}], {"Purpose": "Something else, at length, about speech."})
+    desk.read(SyncKind.FULL)
 
 
-def change_the_rule(room: Desk, _: Visitor) -> None:
-    folder = room.app_state.workspace.location.folder
+def change_the_rule(desk: Desk, _: Visitor) -> None:
+    folder = desk.app_state.workspace.location.folder
     assert folder is not None
     text = TWO_REVIEWERS.replace("    reviewers: 2\n", "    reviewers: 2\n    until: 5y\n")
     (folder / "policies" / "house.yaml").write_text(text, "utf-8")
-    room.app_state.policies.expire()
+    desk.app_state.policies.expire()
 
 
 @pytest.mark.parametrize("spoil", [take_back, revoke, become_viewer, lose_the_repo, ask_again, change_the_rule])
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_that_ended_is_no_second_one(room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]) -> None:
-    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
-    way(room, mia)
-    room.send_due()
-    spoil(room, mia)
-    before = room.count_writes()
-    way(room, lena)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+def test_an_approval_that_ended_is_no_second_one(desk: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]) -> None:
+    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    way(desk, mia)
+    desk.send_due()
+    spoil(desk, mia)
+    before = desk.count_writes()
+    way(desk, lena)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("spoil", [revoke, become_viewer, lose_the_repo])
 @pytest.mark.parametrize("way", WAYS)
 def test_an_approval_that_is_not_sent_yet_goes_with_its_member(
-    room: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]
+    desk: Desk, way: Way, spoil: Callable[[Desk, Visitor], None]
 ) -> None:
-    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
-    way(room, mia)
-    spoil(room, mia)
-    way(room, lena)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+    mia, lena, before = desk.invite_proven(make_reviewer("mia")), desk.visitor(), desk.count_writes()
+    way(desk, mia)
+    spoil(desk, mia)
+    way(desk, lena)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(room: Desk, way: Way) -> None:
-    mia, lena, before = room.invite_proven(make_reviewer("mia")), room.visitor(), room.count_writes()
-    way(room, mia)
+def test_an_approval_that_was_undone_before_it_was_sent_leaves_nothing(desk: Desk, way: Way) -> None:
+    mia, lena, before = desk.invite_proven(make_reviewer("mia")), desk.visitor(), desk.count_writes()
+    way(desk, mia)
     mia.post("/tray/undo")
-    room.send_due()
-    assert [one.link.kind for one in room.app_state.workspace.store.entries(request=room.row("ada").id)] == [
+    desk.send_due()
+    assert [one.link.kind for one in desk.app_state.workspace.store.entries(request=desk.row("ada").id)] == [
         "RequestSeen"
     ]
-    way(room, lena)
-    room.send_due()
-    assert (read_status(room), room.count_writes()) == ("pending", before)
+    way(desk, lena)
+    desk.send_due()
+    assert (read_status(desk), desk.count_writes()) == ("pending", before)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_approval_on_hold_counts_only_when_it_is_sent(room: Desk, way: Way) -> None:
-    mia, lena = room.invite_proven(make_reviewer("mia")), room.visitor()
-    way(room, mia)
+def test_an_approval_on_hold_counts_only_when_it_is_sent(desk: Desk, way: Way) -> None:
+    mia, lena = desk.invite_proven(make_reviewer("mia")), desk.visitor()
+    way(desk, mia)
     mia.post("/tray/hold")
-    click(room, lena)
-    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert read_status(room) == "pending"
+    click(desk, lena)
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=2))
+    assert read_status(desk) == "pending"
     mia.post("/tray/send")
-    room.app_state.tray_service.send_due(room.app_state.now() + timedelta(minutes=2))
-    assert read_status(room) == "accepted"
+    desk.app_state.tray_service.send_due(desk.app_state.now() + timedelta(minutes=2))
+    assert read_status(desk) == "accepted"
 
 
 # ---- more than one person may decide alone ---------------------------------------------------------------------------
@@ -230,13 +230,13 @@ def press(visitor: Visitor, plan: str, do: str) -> Answer:
     return visitor.post(plan, {"do": do, "count": str(MANY)})
 
 
-def count_accepted(room: Desk) -> int:
-    return len(list(room.app_state.workspace.store.iterate_requests(room.repo, "accepted")))
+def count_accepted(desk: Desk) -> int:
+    return len(list(desk.app_state.workspace.store.iterate_requests(desk.repo, "accepted")))
 
 
-def approvers(room: Desk, name: str) -> list[str]:
+def approvers(desk: Desk, name: str) -> list[str]:
     """Those whose approvals of a request the audit log has."""
-    entries = room.app_state.workspace.store.entries(request=room.row(name).id)
+    entries = desk.app_state.workspace.store.entries(request=desk.row(name).id)
     return sorted(one.link.actor for one in entries if one.link.kind == "ApprovalGiven")
 
 
@@ -387,50 +387,50 @@ def test_whoever_agreed_under_other_rules_can_agree_again(full: Desk) -> None:
     assert count_accepted(full) == MANY
 
 
-def _set_state(room: Desk, run: str, state: RunState) -> None:
-    with room.app_state.workspace.store.writing() as write:
+def _set_state(desk: Desk, run: str, state: RunState) -> None:
+    with desk.app_state.workspace.store.writing() as write:
         write.db.run("UPDATE runs SET state = ? WHERE id = ?", (state, run))
 
 
 @pytest.mark.parametrize("is_sending", [True, False])
 def test_an_approval_is_taken_back_with_its_acceptance_in_the_tray_or_not_at_all(
-    room: Desk, *, is_sending: bool
+    desk: Desk, *, is_sending: bool
 ) -> None:
-    mia, lena, workspace = room.invite_proven(make_reviewer("mia")), room.visitor(), room.app_state.workspace
-    click(room, mia)
-    room.send_due()
-    click(room, lena)
-    room.local.set_faults(["answer:status=429:on=handle"])
+    mia, lena, workspace = desk.invite_proven(make_reviewer("mia")), desk.visitor(), desk.app_state.workspace
+    click(desk, mia)
+    desk.send_due()
+    click(desk, lena)
+    desk.local.set_faults(["answer:status=429:on=handle"])
     patient = workspace.hub
-    with Hub(room.local.tokens["owner"], room.local.url, max_wait=0.0) as impatient:
+    with Hub(desk.local.tokens["owner"], desk.local.url, max_wait=0.0) as impatient:
         workspace.hub = impatient
-        room.send_due()
+        desk.send_due()
     workspace.hub = patient
-    room.local.set_faults([])
-    assert (read_status(room), approvers(room, "ada")) == ("pending", ["lena-brandt", "mia"])
+    desk.local.set_faults([])
+    assert (read_status(desk), approvers(desk, "ada")) == ("pending", ["lena-brandt", "mia"])
     (waiting,) = list_waiting_decisions(workspace.store)
-    _set_state(room, waiting.run.id, RunState.READY if is_sending else RunState.QUEUED)
-    answer = lena.post(f"/requests/{room.row('ada').state.hub_request}/approval/withdraw")
+    _set_state(desk, waiting.run.id, RunState.READY if is_sending else RunState.QUEUED)
+    answer = lena.post(f"/requests/{desk.row('ada').state.hub_request}/approval/withdraw")
     assert (answer.status, "is being sent" in answer.body) == ((422, True) if is_sending else (303, False))
     assert len(list_waiting_decisions(workspace.store)) == is_sending
-    approvals = read_approvals(workspace.store, [room.row("ada").id])
-    assert len(approvals[room.row("ada").id]) == 1 + is_sending
-    _set_state(room, waiting.run.id, RunState.QUEUED)
-    room.send_due()
-    assert read_status(room) == ("accepted" if is_sending else "pending")
+    approvals = read_approvals(workspace.store, [desk.row("ada").id])
+    assert len(approvals[desk.row("ada").id]) == 1 + is_sending
+    _set_state(desk, waiting.run.id, RunState.QUEUED)
+    desk.send_due()
+    assert read_status(desk) == ("accepted" if is_sending else "pending")
 
 
-def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(room: Desk) -> None:
-    mia = room.invite_proven(make_reviewer("mia"))
-    workspace = room.app_state.workspace
-    click(room, mia)
+def test_an_approval_that_is_due_while_the_policies_cannot_be_read_waits(desk: Desk) -> None:
+    mia = desk.invite_proven(make_reviewer("mia"))
+    workspace = desk.app_state.workspace
+    click(desk, mia)
     assert workspace.location.folder is not None
     file = workspace.location.folder / "policies" / "house.yaml"
     file.write_text("version: [ # reviewers: 2\nreviewers: 2\n", "utf-8")
-    room.send_due()
+    desk.send_due()
     assert [(one.is_being_sent, one.outcome) for one in list_waiting_decisions(workspace.store)] == [(False, None)]
-    assert "cannot be read" in (room.app_state.tray_service.problem or "")
+    assert "cannot be read" in (desk.app_state.tray_service.problem or "")
     file.write_text(TWO_REVIEWERS, "utf-8")
-    room.app_state.policies.expire()
-    room.send_due()
-    assert (list_waiting_decisions(workspace.store), approvers(room, "ada")) == ([], ["mia"])
+    desk.app_state.policies.expire()
+    desk.send_due()
+    assert (list_waiting_decisions(workspace.store), approvers(desk, "ada")) == ([], ["mia"])

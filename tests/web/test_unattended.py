@@ -18,41 +18,41 @@ def _words(body: str) -> str:
     return " ".join(" ".join(parse_page(body).text).split())
 
 
-def _end(room: Desk, minutes: int, end: TurnEnd, problem: str | None = None) -> None:
+def _end(desk: Desk, minutes: int, end: TurnEnd, problem: str | None = None) -> None:
     """A turn that began some minutes ago has ended so."""
-    at = round((room.app_state.now().timestamp() - 60 * minutes) * 1000)
-    store = room.app_state.workspace.store
+    at = round((desk.app_state.now().timestamp() - 60 * minutes) * 1000)
+    store = desk.app_state.workspace.store
     turn = TurnRow(id=begin_turn(store, at, None), started_at=at, ended_at=at + 1, end=end, problem=problem)
     with store.writing() as write:
         write_turn_end(write, turn)
 
 
-def test_a_failed_turn_is_named_on_every_page(room: Desk) -> None:
-    lena = room.visitor()
+def test_a_failed_turn_is_named_on_every_page(desk: Desk) -> None:
+    lena = desk.visitor()
     assert "Unattended work" not in _words(lena.get("/queue").body)
-    _end(room, 7, TurnEnd.OK)
+    _end(desk, 7, TurnEnd.OK)
     assert "Unattended work" not in _words(lena.get("/queue").body)
-    _end(room, 5, TurnEnd.FAILED, "<b>the token</b> was refused.")
+    _end(desk, 5, TurnEnd.FAILED, "<b>the token</b> was refused.")
     for path in ("/queue", "/overview", "/people", "/audit"):
         body = lena.get(path).body
         assert "Unattended work failed Last turn 5 min ago: failed: <b>the token</b> was refused." in _words(body)
         assert "<b>the token" not in body
 
 
-def test_a_loop_that_died_is_named_after_half_an_hour(room: Desk) -> None:
-    _end(room, 45, TurnEnd.OK)
-    assert "Unattended work is late No turn for 45 min." in _words(room.visitor().get("/queue").body)
+def test_a_loop_that_died_is_named_after_half_an_hour(desk: Desk) -> None:
+    _end(desk, 45, TurnEnd.OK)
+    assert "Unattended work is late No turn for 45 min." in _words(desk.visitor().get("/queue").body)
 
 
-def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Desk) -> None:
-    mia, lena = room.reviewer(), room.visitor()
+def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(desk: Desk) -> None:
+    mia, lena = desk.reviewer(), desk.visitor()
     assert "Stop all unattended work" in mia.get("/settings").body
     assert mia.post("/unattended/stop").status == 303
     page = _words(mia.get("/queue").body)
     assert "Unattended work is stopped mia stopped all unattended work" in page
     assert "Start again" not in page
     assert mia.post("/unattended/start").status in {403, 404}
-    bound = room.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(room.repo),)))
+    bound = desk.visitor(Member(name="bea", role=MemberRole.ADMIN, repos=(str(desk.repo),)))
     assert "Start again" not in _words(bound.get("/queue").body)
     assert bound.post("/unattended/start").status == 403
     assert "Start again" in _words(lena.get("/queue").body)
@@ -62,41 +62,41 @@ def test_a_reviewer_stops_and_only_an_admin_of_all_repos_starts(room: Desk) -> N
     assert (kinds.count("UnattendedStopped"), kinds.count("UnattendedStarted")) == (1, 1)
 
 
-def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(room: Desk) -> None:
-    room.ask([{"username": "ada"}, {"username": "bo"}], {"Purpose": GOOD})
-    with Hub(room.local.tokens["owner"], room.local.url) as hub:
-        hub.accept(room.repo, "ada")
-        hub.accept(room.repo, "bo")
-    room.read(SyncKind.FULL)
-    lena = room.visitor()
+def test_the_banner_counts_the_ends_that_wait_while_all_is_stopped(desk: Desk) -> None:
+    desk.ask([{"username": "ada"}, {"username": "bo"}], {"Purpose": GOOD})
+    with Hub(desk.local.tokens["owner"], desk.local.url) as hub:
+        hub.accept(desk.repo, "ada")
+        hub.accept(desk.repo, "bo")
+    desk.read(SyncKind.FULL)
+    lena = desk.visitor()
     lena.post("/unattended/stop")
     assert "due to end" not in _words(lena.get("/queue").body)
     for name, said in (("ada", "1 grant that is due to end stays"), ("bo", "2 grants that are due to end stay")):
-        with room.app_state.workspace.store.writing() as write:
-            write.db.run("UPDATE requests SET ends_at = 1000 WHERE id = ?", (room.row(name).id,))
+        with desk.app_state.workspace.store.writing() as write:
+            write.db.run("UPDATE requests SET ends_at = 1000 WHERE id = ?", (desk.row(name).id,))
         assert f"{said} until unattended work starts again." in _words(lena.get("/queue").body)
     lena.post("/unattended/start")
     assert "due to end" not in _words(lena.get("/queue").body)
 
 
-def test_viewers_cannot_stop_it(room: Desk) -> None:
-    vic = room.viewer()
+def test_viewers_cannot_stop_it(desk: Desk) -> None:
+    vic = desk.viewer()
     assert "Stop all" not in vic.get("/settings").body
     assert vic.post("/unattended/stop").status in {403, 404}
 
 
 def test_members_of_some_repos_do_not_read_the_text_of_an_error(tmp_path: Path) -> None:
-    with open_desk(tmp_path, repos=2) as room:
-        _end(room, 5, TurnEnd.FAILED, "secret/repo: gone")
-        page = room.reviewer("mia", str(room.repo)).get("/queue").body
+    with open_desk(tmp_path, repos=2) as desk:
+        _end(desk, 5, TurnEnd.FAILED, "secret/repo: gone")
+        page = desk.reviewer("mia", str(desk.repo)).get("/queue").body
         assert "Unattended work failed Last turn 5 min ago: failed." in _words(page)
         assert "secret/repo" not in page
 
 
 @pytest.mark.parametrize(("end", "ok"), [(TurnEnd.OK, 1), (TurnEnd.FAILED, 0)])
-def test_metrics_have_the_age_and_the_result_of_the_last_turn(room: Desk, end: TurnEnd, ok: int) -> None:
-    lena = room.visitor()
-    _end(room, 3, end, "no")
+def test_metrics_have_the_age_and_the_result_of_the_last_turn(desk: Desk, end: TurnEnd, ok: int) -> None:
+    lena = desk.visitor()
+    _end(desk, 3, end, "no")
     text = lena.get("/metrics").body
     assert f"hf_gate_turn_ok {ok}\n" in text
     age = next(float(line.split()[1]) for line in text.splitlines() if line.startswith("hf_gate_turn_seconds_ago"))

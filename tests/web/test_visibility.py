@@ -32,32 +32,32 @@ DRAFT = POLICY.replace(", {other}", "").replace("enforce", "shadow")
 @pytest.fixture(scope="module")
 def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Desk, Repo, Repo]]:
     """Fay waits at one repo, and is in at the other."""
-    with open_desk(tmp_path_factory.mktemp("two"), policy=None, repos=2) as room:
-        mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in room.local.repos)
-        assert room.app_state.workspace.location.folder is not None
-        file = room.app_state.workspace.location.folder / "policies" / "house.yaml"
+    with open_desk(tmp_path_factory.mktemp("two"), policy=None, repos=2) as desk:
+        mine, other = (parse_repo(line["repo"], line["repo_type"]) for line in desk.local.repos)
+        assert desk.app_state.workspace.location.folder is not None
+        file = desk.app_state.workspace.location.folder / "policies" / "house.yaml"
         file.write_text(POLICY.format(mine=mine, other=other), "utf-8")
         for repo in (mine, other):
-            room.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
-        room.app_state.workspace.hub.accept(other, "fay")
-        room.read(SyncKind.FULL)
-        yield room, mine, other
+            desk.ask([{"username": "fay"}], {"Purpose": GOOD}, repo)
+        desk.app_state.workspace.hub.accept(other, "fay")
+        desk.read(SyncKind.FULL)
+        yield desk, mine, other
 
 
-def waiting(room: Desk, repo: Repo) -> str:
-    (row,) = room.app_state.workspace.store.find_by_identity(repo, "fay")
+def waiting(desk: Desk, repo: Repo) -> str:
+    (row,) = desk.app_state.workspace.store.find_by_identity(repo, "fay")
     return row.state.hub_request or ""
 
 
 @pytest.fixture
 def rob(two: tuple[Desk, Repo, Repo]) -> Visitor:
-    room, mine, _ = two
-    return room.reviewer("rob", str(mine))
+    desk, mine, _ = two
+    return desk.reviewer("rob", str(mine))
 
 
 def test_a_request_shows_no_count_of_repos_that_one_does_not_see(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
-    room, mine, _ = two
-    key, lena = waiting(room, mine), room.visitor()
+    desk, mine, _ = two
+    key, lena = waiting(desk, mine), desk.visitor()
     whole = text_of(lena.get(f"/requests/{key}").body)
     assert "history.elsewhere = 1" in whole
     assert "accepted at 1 other repo" in whole
@@ -85,15 +85,15 @@ def test_the_facets_count_the_repos_that_one_sees(two: tuple[Desk, Repo, Repo], 
 def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
     two: tuple[Desk, Repo, Repo], rob: Visitor, times: int
 ) -> None:
-    room, mine, other = two
-    assert room.app_state.workspace.location.folder is not None
-    file, key = room.app_state.workspace.location.folder / "policies" / "house.yaml", waiting(room, mine)
+    desk, mine, other = two
+    assert desk.app_state.workspace.location.folder is not None
+    file, key = desk.app_state.workspace.location.folder / "policies" / "house.yaml", waiting(desk, mine)
     before = file.read_text("utf-8")
     rules = f"    when: history.elsewhere == {times}\n    then: accept\n"
     try:
         file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
-        room.app_state.policies.expire()
-        whole = text_of(room.visitor().get(f"/requests/{key}").body)
+        desk.app_state.policies.expire()
+        whole = text_of(desk.visitor().get(f"/requests/{key}").body)
         assert ("known (accept) matches" in whole) == (times == 1)
         for path in (f"/requests/{key}", f"/requests/{key}/why"):
             said = text_of(rob.get(path).body)
@@ -104,40 +104,40 @@ def test_a_request_does_not_show_whether_a_rule_that_counts_other_repos_matched(
         assert not re.search(r"no access to|access to \d|other repos(?! not known)", text_of(rob.get("/queue").body))
     finally:
         file.write_text(before, "utf-8")
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
 
 
 def test_the_page_of_a_repo_quotes_no_policy_that_one_may_not_read(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
-    room, mine, other = two
-    assert room.app_state.workspace.location.folder is not None
+    desk, mine, other = two
+    assert desk.app_state.workspace.location.folder is not None
     file, path = (
-        room.app_state.workspace.location.folder / "policies" / "house.yaml",
+        desk.app_state.workspace.location.folder / "policies" / "house.yaml",
         f"/repos/{mine.type.value}s/{mine.id}",
     )
     before = file.read_text("utf-8")
     rules = f'    when: request.repo != "{other.id}"\n    then: human\n'
     try:
         file.write_text(POLICY.format(mine=mine, other=other).partition("    when")[0] + rules + REST, "utf-8")
-        room.app_state.policies.expire()
-        assert other.name in room.visitor().get(path).body
+        desk.app_state.policies.expire()
+        assert other.name in desk.visitor().get(path).body
         assert other.name not in rob.get(path).body
     finally:
         file.write_text(before, "utf-8")
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
 
 
 def test_a_draft_counts_the_repos_that_its_writer_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
-    room, mine, _ = two
+    desk, mine, _ = two
     values = {"src": DRAFT.format(mine=mine), "do": "try", "who": f"fay@{mine}"}
-    assert "known (accept) matches" in text_of(room.visitor().post("/policies", values).body)
+    assert "known (accept) matches" in text_of(desk.visitor().post("/policies", values).body)
     said = text_of(rob.post("/policies", values).body)
     assert "known (accept) does not match" in said
     assert "history.elsewhere = 0" in said
 
 
 def test_policies_name_only_repos_that_one_sees(two: tuple[Desk, Repo, Repo], rob: Visitor) -> None:
-    room, mine, other = two
-    lena = room.visitor()
+    desk, mine, other = two
+    lena = desk.visitor()
     for path in ("/policies", "/policies.json", "/policies/house"):
         assert other.name in lena.get(path).body
         body = rob.get(path).body
@@ -155,19 +155,19 @@ def test_policies_name_only_repos_that_one_sees(two: tuple[Desk, Repo, Repo], ro
 def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
     two: tuple[Desk, Repo, Repo], rob: Visitor, name: str, text: str
 ) -> None:
-    room, mine, _ = two
-    folder, lena = room.app_state.workspace.location.folder, room.visitor()
+    desk, mine, _ = two
+    folder, lena = desk.app_state.workspace.location.folder, desk.visitor()
     assert folder is not None
     file = folder / name
     before = file.read_bytes() if file.exists() else None
     file.write_text(text, "utf-8")
-    room.app_state.policies.expire()
+    desk.app_state.policies.expire()
     paths = ("/queue", "/repos", f"/repos/{mine.type.value}s/{mine.id}", "/first-steps", "/policies")
     try:
         whole, parts = [[text_of(each.get(path).body) for path in paths] for each in (lena, rob)]
     finally:
         file.unlink() if before is None else file.write_bytes(before)
-        room.app_state.policies.expire()
+        desk.app_state.policies.expire()
     assert any("secret.yaml" in page or "of-others" in page for page in whole)
     assert not [page for page in parts if "secret" in page or "of-others" in page or "hf-gate.yaml:" in page]
     assert any("A file of the workspace has an error" in page for page in parts)
@@ -176,8 +176,8 @@ def test_a_fault_in_a_file_is_not_told_to_a_member_of_some_repos(
 def test_no_problem_of_a_draft_tells_of_a_repo_that_one_does_not_see(
     two: tuple[Desk, Repo, Repo], rob: Visitor
 ) -> None:
-    room, _, other = two
+    desk, _, other = two
     draft = DRAFT.replace("[{mine}]", '["*/*", "datasets/*/*"]').replace("history.elsewhere", 'form["Nope"].size()')
     values = {"src": draft, "do": "try"}
-    assert other.name in room.visitor().post("/policies", values).body
+    assert other.name in desk.visitor().post("/policies", values).body
     assert other.name not in rob.post("/policies", values).body

@@ -167,7 +167,7 @@ def test_on_no_page_a_text_is_more_than_text(scene: HostileDesk) -> None:
 
 
 def test_a_draft_that_is_tried_stays_text(scene: HostileDesk) -> None:
-    file = (scene.room.app_state.workspace.location.folder or Path()) / "policies" / "turn-0.yaml"
+    file = (scene.desk.app_state.workspace.location.folder or Path()) / "policies" / "turn-0.yaml"
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         for src in (text, f"version: 1\n{text}", file.read_text("utf-8") + f"# {text}\n{text}"):
@@ -227,7 +227,7 @@ def test_whatever_a_form_sends_comes_back_as_text(scene: HostileDesk) -> None:
 
 
 def test_who_is_not_in_sees_no_more_than_text(scene: HostileDesk) -> None:
-    stranger = Visitor(scene.room.app)
+    stranger = Visitor(scene.desk.app)
     for turn in TURNS:
         text = payload(Field.QUERY, turn)
         for path in (f"/{quote(text, safe='')}", f"/queue?q={quote(text)}", f"/static/{quote(text, safe='')}"):
@@ -235,8 +235,8 @@ def test_who_is_not_in_sees_no_more_than_text(scene: HostileDesk) -> None:
             assert faults(scene.visitor.get(path)) == []
 
 
-def test_a_file_that_is_wrong_stays_text(room: Desk) -> None:
-    lena, file = room.visitor(), (room.app_state.workspace.location.folder or Path()) / "policies" / "broken.yaml"
+def test_a_file_that_is_wrong_stays_text(desk: Desk) -> None:
+    lena, file = desk.visitor(), (desk.app_state.workspace.location.folder or Path()) / "policies" / "broken.yaml"
     for turn in TURNS:
         text = plain(payload(Field.POLICY_REASON, turn))
         for said in (
@@ -319,10 +319,10 @@ class _Watched:
 @pytest.mark.parametrize("share", [8, pytest.param(1, marks=pytest.mark.torture)])
 def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, scene: HostileDesk, share: int) -> None:
     """Every eighth page, others in each turn; all of them in `make torture`."""
-    with serve_desk(scene.room) as url:
+    with serve_desk(scene.desk) as url:
         context = browser.new_context(viewport={"width": 1280, "height": 900})
         watched = _Watched(context.new_page(), url)
-        watched.look(f"/sign-in?t={scene.room.authenticator.make_link()}")
+        watched.look(f"/sign-in?t={scene.desk.authenticator.make_link()}")
         once = set[str]()
         for turn in TURNS:
             scene.turn_to(turn)
@@ -338,7 +338,7 @@ def test_in_a_browser_nothing_runs_and_nothing_is_asked_for(browser: Browser, sc
             watched.look(scene.run)
             watched.part(f"{scene.run}/live")
         context.clear_cookies()
-        context.add_cookies([{"name": n, "value": v, "url": url} for n, v in scene.room.viewer("vera").cookies.items()])
+        context.add_cookies([{"name": n, "value": v, "url": url} for n, v in scene.desk.viewer("vera").cookies.items()])
         for turn in TURNS[::5]:
             watched.look(f"/requests/{scene.waiting[turn].state.hub_request}")
             watched.check()
